@@ -79,13 +79,42 @@ def evaluation() -> dict[str, Any]:
         task_result("snli_ve", 68.6, {"majority": 39.2, "bag of words": 61.3, "shuffled images": 63.8}),
     ]
     results[4] |= {"upper_bound": 81.3}
+    results[0] |= details()
+    results[4]["confusions"] = [
+        {"wanted": wanted, "said": said, "examples": count, "of": 617}
+        for wanted, said, count in (("entailment", "entailment", 500), ("entailment", "neutral", 117),
+                                    ("neutral", "neutral", 600), ("neutral", "entailment", 17))
+    ]  # fmt: skip
     facts = {
+        "date": "2026-05-04",
+        "iterations": 40,
         "parameters": 28_889_832,
         "training_seconds": 1841.4,
         "evaluation_seconds": 62.5,
         "machine": {"processor": "Test CPU", "cores": 2, "accelerator": None, "torch": "2.9"},
     }
     return {"facts": facts, "tasks": {result["task"]: result for result in results}}
+
+
+def details() -> dict[str, Any]:
+    """What an evaluation knows beyond the score: parts, calibration, confusions."""
+
+    def part(kind: str, value: str, score: float, examples: int, baseline: float) -> dict[str, Any]:
+        best = {"name": "bag of words", "score": baseline, "advantage": interval(score - baseline)}
+        return {"kind": kind, "value": value, "examples": examples, "groups": 40, "score": interval(score)} | {
+            "baseline": best
+        }
+
+    return {
+        "calibration_error": 12.5,
+        "calibration": [{"examples": 40, "score": 0.25, "right": 0.2}, {"examples": 60, "score": 0.85, "right": 0.6}],
+        "confusions": [{"wanted": "cup", "said": NASTY, "examples": 7, "of": 20}],
+        "parts": [
+            part("answer_type", "number", 9.5, 120, 11.0),
+            part("question_type", NASTY, 12.0, 80, 2.0),
+            part("words", "4-6", 26.0, 600, 20.0),
+        ],
+    }
 
 
 def history(iterations: int = 40) -> list[dict[str, Any]]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import fake_run
 import pytest
+import yaml
 
 from twelve.errors import ConfigError, DataError, TwelveError
+from twelve.evaluation import recorded
 from twelve.report.image_files import BUDGET
 from twelve.report.write import write_report
 from twelve.run_folder import RunFolder
+from twelve.types.predictions import RecordedPrediction
 
 
 class Page(HTMLParser):
@@ -41,7 +45,7 @@ class Page(HTMLParser):
         self.open.pop()
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if "style" not in self.open and "script" not in self.open:
             self.words.append(data)
 
     def fetched(self) -> list[str]:
@@ -88,9 +92,10 @@ def test_what_is_no_file_is_not_taken_for_nothing(root: Path, tmp_path: Path, na
 
 
 def test_scores_baselines_and_verdicts_are_said_in_words(page: Page) -> None:
-    assert "beats every baseline on 3 of 5 evaluated tasks" in page.text
+    assert "3 of 5 tasks are above every baseline that lacks the correct image" in page.text
     assert "27.3 24.3 to 30.3" in page.text
-    assert "does not beat: bag of words" in page.text and "not beaten: not significant" in page.text
+    assert "not above bag of words" in page.text and "not beaten: not significant" in page.text
+    assert "not above 3 of 3" in page.text and "beats every baseline" not in page.text
     assert "not beaten: the model is below it" in page.text  # 50.1 against 55.3 - 3
     assert "bag of words 27.4 -0.1 -3.1 to +2.9" in page.text
     assert "gallery 100 images" in page.text and "split dev" in page.text and "measured carefully" in page.text
@@ -98,9 +103,9 @@ def test_scores_baselines_and_verdicts_are_said_in_words(page: Page) -> None:
         assert meaning in page.text
 
 
-def test_the_way_to_the_oracle_is_computed(page: Page) -> None:
+def test_the_place_between_baseline_and_upper_bound_is_computed(page: Page) -> None:
     share = 100 * (68.6 - 63.8) / (81.3 - 63.8)
-    assert f"{share:.0f} % closed" in page.text and "81.3" in page.text
+    assert f"{share:.0f} normalised score" in page.text and "81.3" in page.text and "closed" not in page.text
 
 
 def test_data_machine_times_and_commands(page: Page) -> None:
@@ -114,9 +119,17 @@ def test_data_machine_times_and_commands(page: Page) -> None:
 
 def test_which_tasks_were_stopped_when(page: Page) -> None:
     assert "Flickr30k retrieval stopped 20 to 30" in page.text
-    assert "SNLI-VE stopped 30 to 40" in page.text and "VQA v2 never stopped" in page.text
+    assert "SNLI-VE stopped 30 to 40" in page.text and "Never stopped: VQA v2, RefCOCO, NLVR2." in page.text
     stopped = [attrs["style"] for tag, attrs in page.tags if attrs.get("class") == "stopped"]
     assert stopped == ["left:50.00%;width:25.00%", "left:75.00%;width:25.00%"]
+
+
+def test_who_trained_when_is_not_shown_when_nobody_stopped(root: Path, tmp_path: Path) -> None:
+    run = fake_run.make(tmp_path / "run", root)
+    lines = [line for line in fake_run.history() if line["kind"] != "event"]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = Page(write_report(run).read_text(encoding="utf-8")).text
+    assert "Training schedule" not in text and "ever stopped" not in text
 
 
 def test_every_task_shows_right_and_wrong_ones(page: Page) -> None:
@@ -130,9 +143,21 @@ def test_every_task_shows_right_and_wrong_ones(page: Page) -> None:
     assert frames.count("frame wanted") == frames.count("frame predicted") == 6 and "frame candidate" in frames
 
 
+def test_the_first_screen_shows_examples_of_the_weakest_tasks(html: str, tmp_path: Path) -> None:
+    screen = html.partition('aria-label="Overview"')[2].partition("Where it is weak")[0]
+    assert re.findall(r'<li class="(right|wrong)">', screen) == ["right", "wrong"] * 3
+    assert screen.count("data:image/jpeg") >= 6 and "image not available" not in screen
+    low = html.partition("Where it is weak")[2].partition("What next")[0]
+    weakest = list(dict.fromkeys(re.findall(r'<a href="#task-(\w+)"', low)))
+    assert re.findall(r'<a href="#task-(\w+)"', screen) == re.findall(r'<a href="#wrong-(\w+)"', screen) == weakest[:3]
+    run = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
+    assert '<ul class="glimpses"' not in write_report(run).read_text(encoding="utf-8")
+
+
 def test_text_from_data_is_escaped(html: str, page: Page) -> None:
     assert fake_run.NASTY in page.text  # said as it is, as text
-    assert "<script" not in html and "bad.example/x.png>" not in html
+    assert html.count("<script") == 1 and "bad.example/x.png>" not in html
+    assert html.count("&lt;script&gt;") > 5  # in a question, an answer, a part and a confusion
     assert not any(name.startswith("on") for _, attrs in page.tags for name in attrs)
     assert page.open == []  # and every tag that was opened was closed
 
@@ -140,7 +165,9 @@ def test_text_from_data_is_escaped(html: str, page: Page) -> None:
 def test_nothing_is_fetched(html: str, page: Page) -> None:
     fetched = page.fetched()
     assert fetched and all(address.startswith(("data:image/jpeg;base64,", "#")) for address in fetched)
-    assert not any(tag in ("link", "script", "iframe", "object", "base") for tag, _ in page.tags)
+    assert not any(tag in ("link", "iframe", "object", "base") for tag, _ in page.tags)
+    assert [attrs for tag, attrs in page.tags if tag == "script"] == [{}]  # one, inside the page
+    assert not re.search(r"fetch\(|XMLHttp|import|innerHTML|eval", html.partition("<script>")[2])
     assert re.findall(r"url\((?!#)", html) == [] and "@import" not in html
     targets = {attrs.get("id") for _, attrs in page.tags}
     assert {address[1:] for address in fetched if address.startswith("#")} <= targets
@@ -155,8 +182,9 @@ def test_the_same_run_gives_the_same_page(root: Path, tmp_path: Path) -> None:
 
 def test_a_run_that_was_not_measured(root: Path, tmp_path: Path) -> None:
     page = Page(write_report(fake_run.make(tmp_path / "run", root, measured=False)).read_text(encoding="utf-8"))
-    assert "It has not been evaluated yet." in page.text and "Run twelve evaluate" in page.text
-    assert "Training curves" in page.text and "Correct and wrong predictions" not in page.text
+    assert "Not evaluated. 40 iterations are done" in page.text and "Run twelve evaluate" in page.text
+    assert "Training curves" in page.text and "Correct predictions" not in page.text
+    assert "Wrong examples" not in page.text and "Certainty" not in page.text
 
 
 def test_a_run_without_images_is_shown_without_them(tmp_path: Path) -> None:
@@ -176,6 +204,7 @@ def test_measured_without_predictions_or_baselines(root: Path, tmp_path: Path) -
     (run / "evaluation.json").write_text(json.dumps(tree))
     page = Page(write_report(run).read_text(encoding="utf-8"))
     assert "no recorded predictions" in page.text and "The baselines were not measured" in page.text
+    assert "nobody knows whether the model uses the images" in page.text and "Measure the baselines." in page.text
 
 
 def test_a_run_that_has_only_begun(root: Path, tmp_path: Path) -> None:
@@ -237,3 +266,45 @@ def test_data_of_another_kind_are_named(place: tuple[str, ...], value: object, r
     (run / "data.json").write_text(json.dumps(tree))
     with pytest.raises(DataError, match=rf"data\.json \[{'.'.join(place)}\].*, found .* -> it is written again by"):
         write_report(run)
+
+
+def test_a_dialogue_is_shown_as_questions_and_answers(root: Path, tmp_path: Path) -> None:
+    run = fake_run.make(tmp_path / "run", root)
+    tree = yaml.safe_load(RunFolder(run).config.read_text())
+    RunFolder(run).config.write_text(
+        yaml.safe_dump(tree | {"tasks": tree["tasks"] | {"guesswhat": {}}}, sort_keys=False)
+    )
+    text = "start is there a stop start or an end ? answer No stop start Is it a cup ? answer N/A stop"
+    box = ((1.0, 2.0, 30.0, 40.0), (50.0, 60.0, 70.0, 80.0))
+    records = [
+        RecordedPrediction("guesswhat", "region", "test", str(row), text, (f"coco/{row}",), 0, row, 0.5,
+                           ((row, 0.5),), float(row == 0), box) for row in (0, 1)
+    ]  # fmt: skip
+    recorded.write(RunFolder(run).predictions, [*fake_run.predictions(), *records])
+    html = write_report(run).read_text(encoding="utf-8")
+    assert "is there a stop start or an end ? No\nIs it a cup ? N/A" in html
+    assert "answer No stop" not in html
+
+
+def test_every_curve_is_visible_at_once(html: str) -> None:
+    screen = html.partition('aria-label="Overview"')[2].partition('<nav aria-label="Contents"')[0]
+    curves = screen.partition('class="sketches"')[2]
+    assert len(re.findall("<svg", curves)) == 5 and curves.count("url(#hatch)") == 2
+    assert 'aria-label="VQA v2: validation score from 25.0 to 40.0"' in curves
+
+
+def test_no_text_of_the_first_screen_is_cut(html: str) -> None:
+    style = html.partition("</style>")[0]
+    assert "line-clamp" not in style and "ellipsis" not in style
+    assert not re.search(r"\.glimpses[^{]*\{[^}]*(display: none|overflow:|height: 0)", style)
+
+
+def test_a_short_example_comes_first(root: Path, tmp_path: Path) -> None:
+    run = fake_run.make(tmp_path / "run", root)
+    records = [
+        replace(record, text="word " * 60) if record.id in ("dev-0-0-0", "dev-1-0-0") else record
+        for record in fake_run.predictions()
+    ]
+    recorded.write(RunFolder(run).predictions, records)
+    screen = write_report(run).read_text(encoding="utf-8").partition("Where it is weak")[0]
+    assert "word word" not in screen and "both show 2 things" in screen

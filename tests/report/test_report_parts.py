@@ -177,8 +177,8 @@ def result_of(tree: dict[str, Any]) -> TaskResult:
 
 def test_the_share_of_the_way_to_the_upper_bound() -> None:
     tree = fake_run.task_result("vqa", 30.0, {"majority": 10.0, "chance": 20.0})
-    assert task_score(result_of(tree), {}).closed is None
-    assert task_score(result_of(tree | {"upper_bound": 60.0}), {}).closed == pytest.approx(25.0)
+    assert task_score(result_of(tree), {}).normalised is None
+    assert task_score(result_of(tree | {"upper_bound": 60.0}), {}).normalised == pytest.approx(25.0)
 
 
 @pytest.mark.parametrize(

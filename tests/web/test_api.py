@@ -18,6 +18,8 @@ from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.predictor import Predictor
 from twelve.regions.recipe import Recipe
+from twelve.web.api import describe
+from twelve.web.limits import Limits
 from twelve.web.samples import note_for, samples_for
 
 BOXES = [[10, 10, 60, 60], [70, 20, 120, 100]]
@@ -158,11 +160,55 @@ def test_forgotten(client: TestClient) -> None:
     assert reply.status_code == 404 and "send it" in reply.json()["remedy"]
 
 
+def test_a_wrong_method_names_the_right_one_with_an_example(client: TestClient) -> None:
+    for path, example in (("scenes", "--data-binary @photograph.jpg"), ("answer", '-d \'{"image": {"scene": "ID"}')):
+        reply = client.get(f"/api/{path}")
+        assert reply.status_code == 405 and reply.json()["error"] == f"/api/{path} does not support GET"
+        assert reply.json()["remedy"].startswith("use POST, for example curl") and example in reply.json()["remedy"]
+    assert client.post("/api/model", json={}).json()["remedy"].startswith("use GET")
+
+
+@pytest.mark.parametrize("image", ["abc", {}, {"scene": "a", "image": "YQ=="}, None])
+def test_how_to_name_an_image_is_said(client: TestClient, image: object) -> None:
+    said = client.post("/api/answer", json={"image": image, "question": "what is it ?"}).json()["error"]
+    assert '{"scene": ' in said and "POST /api/scenes" in said and '{"image": ' in said
+
+
+def test_curl_needs_another_option_for_images(client: TestClient) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert "--data-binary @" in client.post("/api/scenes", content=png(3), headers=form).json()["remedy"]
+    without_breaks = png(3).replace(b"\n", b"").replace(b"\r", b"")
+    reply = client.post(
+        "/api/scenes", content=b"\x89PNG\r\n\x1a\n" + without_breaks[6:], headers={"content-type": "image/png"}
+    )
+    assert reply.status_code == 201 or "by --data-binary" in reply.json()["remedy"]
+
+
+def test_boxes_in_fractions_are_refused_and_the_schema_says_pixels(client: TestClient, scenes: list[str]) -> None:
+    boxes = [[0.1, 0.1, 0.5, 0.5], [0, 0, 1, 1]]
+    asked = {"image": {"scene": scenes[0]}, "question": "which ?", "boxes": boxes}
+    reply = client.post("/api/choose", json=asked)
+    assert reply.status_code == 422 and "pixels" in reply.json()["error"] and "fractions" in reply.json()["error"]
+    described = client.get("/openapi.json").json()["components"]["schemas"]
+    assert "pixels" in described["ChooseRequest"]["properties"]["boxes"]["items"]["description"]
+
+
+def test_data_of_ones_own_are_not_called_synthetic(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that continues from a model of the microworld, with its network, on images of its own."""
+    own = predictor.processor.task_outputs | {"mine": predictor.processor.task_outputs["vqa"]}
+    monkeypatch.setattr(predictor.processor, "task_outputs", own)
+    monkeypatch.setitem(predictor.titles, "mine", "Mine")
+    monkeypatch.setitem(predictor.methods, "answer", ["mine", *predictor.methods["answer"]])
+    found = describe(predictor, Limits(), [])
+    assert {task.name: task.synthetic for task in found.methods["answer"]} == {"mine": False, "vqa": True, "gqa": True}
+    assert not found.synthetic and found.note is not None and found.note.startswith("Apart from Mine, this model")
+
+
 def test_model_and_samples(client: TestClient) -> None:
     found = client.get("/api/model").json()
     assert set(found["methods"]) == {*ASKED, "verify", "match"}
     assert [task["name"] for task in found["methods"]["answer"]] == ["vqa", "gqa"]
-    assert "drawn scenes only" in found["note"]
+    assert "synthetic images only" in found["note"] and found["synthetic"] is True
     assert found["samples"] and all(sample["alt"] and sample["texts"] for sample in found["samples"])
     image = client.get(f"/api/samples/{found['samples'][0]['name']}")
     assert Image.open(io.BytesIO(image.content)).size == (160, 128)

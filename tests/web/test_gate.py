@@ -57,7 +57,7 @@ def test_threads_are_measured_before_anybody_asks(predictor: Predictor, monkeypa
         predictor.measure_threads(said.append)
         app.state.service.warm_up()
         app.state.service.worker.do(lambda: None).result(60)
-        assert where == ["model"] and " a step" in said[0]  # a busy machine is warned of, too
+        assert where == ["model"] and " per step" in said[0]  # a busy machine is warned of, too
         inline = {"image": base64.b64encode(png(1)).decode()}
         reply = TestClient(app).post("/api/answer", json={"image": inline, "question": "what ?"})
         assert reply.status_code == 200 and where == ["model"]
@@ -70,11 +70,16 @@ def test_a_full_queue_is_429(predictor: Predictor) -> None:
         free = threading.Event()
         service.worker.do(free.wait)  # the model is busy
         replies: list[int] = []
-        ask = lambda: replies.append(client.post("/api/answer", json={**asked, "question": "what ?"}).status_code)  # noqa: E731
+
+        def ask() -> None:
+            own = TestClient(app)  # a client serves one thread
+            replies.append(own.post("/api/answer", json={**asked, "question": "what ?"}).status_code)
+
         threads = [threading.Thread(target=ask) for _ in range(2)]
         for thread in threads:
             thread.start()
         while service.waiting < 2:
+            assert all(thread.is_alive() for thread in threads), replies
             threading.Event().wait(0.01)
         refused = client.post("/api/answer", json={**asked, "question": "what ?"})
         free.set()

@@ -189,7 +189,7 @@ def test_what_a_flaw_is_called(client: TestClient) -> None:
     said = {
         '{"question": ""}': "image: Field required; question: String should have at least 1 character",
         '{"image": {"scene": "a"}, "question": "what ?", "qestion": ""}': "qestion: Extra inputs are not permitted",
-        '{"image': "the body: is not valid JSON (Unterminated string starting at)",
+        '{"image': "the body: is not valid JSON (Unterminated string)",
         "[]": "the body: expected a JSON object; send it with the header Content-Type: application/json",
     }
     for content, error in said.items():

@@ -8,7 +8,7 @@ from unittest import SkipTest
 import pytest
 from fastapi import FastAPI
 
-pytest.importorskip("schemathesis", reason="schemathesis is not installed (pip install 'twelve[dev]')")
+pytest.importorskip("schemathesis", reason="schemathesis is not installed (pip install 'twelve-vl[dev]')")
 
 import schemathesis
 from hypothesis import HealthCheck, given, settings

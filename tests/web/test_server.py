@@ -182,7 +182,7 @@ def test_without_the_extra_says_what_to_install(missing: str, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, missing, None)
     for name in ("server", "app", "service", "metrics", "gate"):
         monkeypatch.delitem(sys.modules, f"twelve.web.{name}", raising=False)
-    with pytest.raises(ConfigError, match=rf"needs {missing} -> pip install 'twelve\[web\]'"):
+    with pytest.raises(ConfigError, match=rf"needs {missing} -> pip install 'twelve-vl\[web\]'"):
         twelve.web.__getattr__("serve")
 
 

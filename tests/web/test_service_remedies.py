@@ -48,7 +48,8 @@ def first_frame(data: bytes) -> bytes:
 Request = Callable[[TestClient], Any]
 REMEDIES: dict[str, tuple[str, Request, Request]] = {
     "no kind of image": (
-        "send it as application/octet-stream",
+        "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg'; "
+        "application/octet-stream does for every format",
         lambda client: upload(client, png(1), "text/plain"),
         lambda client: upload(client, png(1)),
     ),
@@ -59,7 +60,7 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
     ),
     "no bytes": ("send an image", lambda client: upload(client, b""), lambda client: upload(client, png(1))),
     "half an image": (
-        "send a complete JPEG, PNG, WebP, GIF or BMP file",
+        "send a complete JPEG, PNG, WebP, GIF or BMP file; with curl, by --data-binary, not -d",
         lambda client: upload(client, encoded("JPEG")[:900]),
         lambda client: upload(client, encoded("JPEG")),
     ),
@@ -133,3 +134,20 @@ def test_followed_to_the_letter(name: str, predictor: Predictor) -> None:
         assert right(client).status_code in (200, 201)
     finally:
         app.state.service.close()
+
+
+def test_remedies_fit_the_mistake(predictor: Predictor) -> None:
+    with TestClient(create_app(predictor), base_url="http://127.0.0.1:8012") as client:
+        image = inline(png(1))
+
+        def told(path: str, **body: Any) -> tuple[str, str]:
+            reply = client.post(f"/api/{path}", json={"image": image, **body})
+            assert reply.status_code == 422
+            return reply.json()["error"], reply.json()["remedy"]
+
+        problem, remedy = told("locate", phrase="it", threshold=3)
+        assert (problem, remedy) == ("threshold: expected at most 1, found 3", "give a number of at most 1")
+        assert told("locate", phrase="it", threshold=-1)[0] == "threshold: expected at least 0, found -1"
+        assert told("answer", text="what ?")[1] == "rename text to question"
+        assert told("answer", question="what ?", txt="")[1].startswith("remove txt; ")
+        assert told("answer")[1].startswith("add question; ")

@@ -48,7 +48,7 @@ class Chart:
 
     @property
     def path(self) -> str:
-        return " ".join(f"{'L' if row else 'M'}{dot.x:.1f} {dot.y:.1f}" for row, dot in enumerate(self.dots))
+        return _path(self.dots)
 
 
 def chart(
@@ -89,6 +89,59 @@ def chart(
     )
 
 
+SMALL_WIDTH, SMALL_HEIGHT, SMALL_LEFT = 160, 56, 24
+"""Of a sketch; at its left are two labels."""
+LEAST_SPAN = 20.0
+"""Points that a sketch's axis covers at least: a smaller one would make noise look like learning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """A validation curve without axes, one of many beside each other.
+
+    Attributes:
+        first, last: scores, per cent.
+        bottom, top: the labels of the vertical axis.
+        bands: as of :class:`Chart`.
+    """
+
+    path: str
+    end: Dot
+    first: float
+    last: float
+    bottom: str
+    top: str
+    bands: tuple[tuple[float, float], ...]
+    width: int = SMALL_WIDTH
+    height: int = SMALL_HEIGHT
+    left: int = SMALL_LEFT
+
+
+def sketch(
+    points: Sequence[tuple[int, float]], iterations: int, spans: Sequence[tuple[int, int]] = ()
+) -> Sketch | None:
+    """A sketch of (iteration, per cent) points; None with fewer than two finite ones. Arguments as of :func:`chart`."""
+    points = thinned([point for point in points if math.isfinite(point[1])])
+    if len(points) < 2:
+        return None
+    values = [value for _, value in points]
+    middle, half = (min(values) + max(values)) / 2, max(LEAST_SPAN, max(values) - min(values)) / 2
+    low = min(max(0.0, middle - half), max(0.0, 100 - 2 * half))
+    steps = ticks(low, low + 2 * half, 2)
+    across = _scale(0, max(iterations, 1), SMALL_LEFT, SMALL_WIDTH - 4)
+    up = _scale(steps[0], steps[-1], SMALL_HEIGHT - 4, 4)
+    dots = [Dot(across(at), up(value), f"{value:.1f}") for at, value in points]
+    return Sketch(
+        path=_path(dots),
+        end=dots[-1],
+        first=values[0],
+        last=values[-1],
+        bottom=f"{steps[0]:g}",
+        top=f"{steps[-1]:g}",
+        bands=tuple((across(start), across(end) - across(start)) for start, end in spans),
+    )
+
+
 def thinned(points: Sequence[tuple[int, float]], most: int = MOST) -> list[tuple[int, float]]:
     """At most ``most`` points: the means of runs of equal length, at the last iteration of each run."""
     size = max(1, math.ceil(len(points) / most))
@@ -105,6 +158,10 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(number * step, 12) for number in range(first, last + 1)]
+
+
+def _path(dots: Sequence[Dot]) -> str:
+    return " ".join(f"{'L' if row else 'M'}{dot.x:.1f} {dot.y:.1f}" for row, dot in enumerate(dots))
 
 
 def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:

@@ -1,20 +1,24 @@
-"""Cards of the report: the first correct and the first wrong predictions of a random sample."""
+"""Cards of the report: correct and wrong predictions of a random sample."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from twelve.errors import DataError
 from twelve.formats.data_root import DataRoot
 from twelve.outputs import get_output
 from twelve.report.image_files import BUDGET, ImageFiles, ShownImage
-from twelve.settings import RunConfig
+from twelve.report.reading import Run
 from twelve.types.predictions import Card, RecordedPrediction
 
-SHOWN = 4
-"""Number of correct, and of wrong, predictions per task."""
+RIGHT_SHOWN, WRONG_SHOWN = 4, 8
+"""Number of correct, and of wrong, predictions per task that are shown with their images."""
+GLIMPSES = 3
+"""Number of tasks that have examples on the first screen."""
+LONG = 160
+"""Characters of an example's texts above which a shorter one is shown on the first screen, if there is one."""
 HALF = 0.5
 """Minimum mark of predictions that are shown as correct."""
 
@@ -45,6 +49,7 @@ class Gallery:
     """A task's examples.
 
     Attributes:
+        further: the other wrong ones, without images.
         drawn: number of recorded examples.
         count_right: number of these that are correct.
         note: a sentence about missing images, or "".
@@ -52,33 +57,66 @@ class Gallery:
 
     right: Sequence[ShownCard]
     wrong: Sequence[ShownCard]
+    further: Sequence[ShownCard]
     drawn: int
     count_right: int
     note: str
 
+    @property
+    def count_wrong(self) -> int:
+        return self.drawn - self.count_right
 
-def galleries(config: RunConfig, predictions: Mapping[str, Sequence[RecordedPrediction]]) -> dict[str, Gallery]:
+
+def galleries(run: Run) -> dict[str, Gallery]:
     """The galleries of all tasks with predictions, which share the page's budget."""
+    config, predictions = run.config, run.predictions
     try:
         root, problem = DataRoot(config.data, config.sources), ""
     except DataError:
         root, problem = None, f"The data root {config.data} is not on this machine, so there are no images."
     share = BUDGET // max(1, len(predictions))
-    return {task: gallery(records, ImageFiles(root, share), problem) for task, records in predictions.items()}
+    found = {}
+    for task, records in predictions.items():
+        readable = run.task(task).readable
+        shown = [replace(record, text=readable(record.text)) for record in records]
+        found[task] = gallery(shown, ImageFiles(root, share), problem)
+    return found
 
 
 def gallery(records: Sequence[RecordedPrediction], images: ImageFiles, problem: str = "") -> Gallery:
-    """Up to four correct and four wrong predictions, of different images if possible."""
+    """Some correct and some wrong predictions with images, different ones if possible, and all other wrong ones."""
     right = [record for record in records if record.right >= HALF]
     wrong = [record for record in records if record.right < HALF]
-    chosen = [varied(part) for part in (right, wrong)]
-    cards = [[draw(record, images) for record in part] for part in chosen]
+    shown_wrong = varied(wrong, WRONG_SHOWN)
+    seen = set(map(id, shown_wrong))
+    without = ImageFiles(None)
+    further = [replace(draw(record, without), images=()) for record in wrong if id(record) not in seen]
+    cards = [draw(record, images) for record in shown_wrong]
+    correct = [draw(record, images) for record in varied(right, RIGHT_SHOWN)]
     if images.missing and not problem:
         place = Path(images.root.path, "images") if images.root is not None else "the data root"
         problem = f"{len(images.missing)} of these images are not in {place} or cannot be read."
     if images.left_out:
         problem = f"{problem} {len(images.left_out)} images were left out to keep the page small.".strip()
-    return Gallery(cards[0], cards[1], len(records), len(right), problem)
+    return Gallery(correct, cards, further, len(records), len(right), problem)
+
+
+def glimpses(tasks: Iterable[str], shown: Mapping[str, Gallery]) -> list[tuple[str, ShownCard]]:
+    """(task, card) of one correct and one wrong example with an image, of each of the first :data:`GLIMPSES` tasks that
+    have any."""
+    found = list[list[tuple[str, ShownCard]]]()
+    for task in tasks:
+        if task in shown:
+            with_image = (
+                [card for card in cards if card.images and card.images[0].uri]
+                for cards in (shown[task].right, shown[task].wrong)
+            )
+            found.append([(task, min(cards, key=_is_long)) for cards in with_image if cards])
+    return [each for cards in list(filter(None, found))[:GLIMPSES] for each in cards]
+
+
+def _is_long(shown: ShownCard) -> bool:
+    return len(shown.card.text + shown.card.says + shown.card.wanted) > LONG
 
 
 def draw(record: RecordedPrediction, images: ImageFiles) -> ShownCard:
@@ -87,7 +125,7 @@ def draw(record: RecordedPrediction, images: ImageFiles) -> ShownCard:
     return ShownCard(record.id, record.right, card, [images.show(image) for image in card.images])
 
 
-def varied(records: Sequence[RecordedPrediction], count: int = SHOWN) -> list[RecordedPrediction]:
+def varied(records: Sequence[RecordedPrediction], count: int) -> list[RecordedPrediction]:
     """The first ``count`` records; those that repeat an image or a text come last."""
     seen: set[object] = set()
     fresh: list[RecordedPrediction] = []

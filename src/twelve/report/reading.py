@@ -85,7 +85,12 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The files of a run folder; a missing one is empty."""
+    """The files of a run folder; a missing one is empty.
+
+    Attributes:
+        trained: whether training has ended.
+        model, checkpoints: whether the folder holds a model, and checkpoints to resume from.
+    """
 
     folder: Path
     config: RunConfig
@@ -96,6 +101,14 @@ class Run:
     facts: Mapping[str, Any]
     history: History
     predictions: Mapping[str, Sequence[RecordedPrediction]]
+    trained: bool = False
+    model: bool = False
+    checkpoints: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether training has ended: after all iterations, or early because nothing improved."""
+        return self.trained or self.history.iterations >= (self.config.training.iterations or float("inf"))
 
     def task(self, name: str) -> Task:
         """A task by its name, among them the run's own; raises ConfigError when there is none."""
@@ -123,6 +136,9 @@ def read_run(folder: Path) -> Run:
         facts=facts,
         history=read_history(files),
         predictions=recorded.read(files.predictions) if is_there(files.predictions, DataError) else {},
+        trained=is_there(files.trained, DataError),
+        model=files.model.is_dir(),
+        checkpoints=bool(files.saved()),
     )
 
 

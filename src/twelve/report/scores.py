@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from twelve.evaluation import published_scores
 from twelve.evaluation.results import TaskResult
 from twelve.metrics.bootstrap import Interval
 from twelve.report import words
@@ -63,9 +64,10 @@ class TaskScore:
 
     Attributes:
         upper_bound: the best possible score, if known.
-        closed: position between the best baseline (0) and the upper bound (100), per cent, if known.
+        normalised: where it lies between the best baseline (0) and the upper bound (100), if known.
         protocol: (name, value) pairs that must agree for scores to be comparable.
-        others: (name, value, meaning) of the further official numbers.
+        others: (name, value, meaning) of the further official numbers; no meaning where it is that of the row above, or
+            of the same metric on fewer examples.
     """
 
     metric: str
@@ -73,10 +75,15 @@ class TaskScore:
     bar: Bar
     baselines: tuple[BaselineRow, ...]
     upper_bound: Bar | None
-    closed: float | None
+    normalised: float | None
     protocol: tuple[tuple[str, str], ...]
     others: tuple[tuple[str, float, str], ...]
     seconds: float
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether some of the further numbers are of fewer examples."""
+        return any(", " in name for name, _, _ in self.others)
 
     @property
     def best_baseline(self) -> BaselineRow | None:
@@ -87,15 +94,18 @@ class TaskScore:
         return bool(self.baselines) and all(baseline.beaten for baseline in self.baselines)
 
     @property
-    def verdict(self) -> str:
-        if not self.baselines:
-            return "baselines not measured"
-        unbeaten = [baseline.name for baseline in self.baselines if not baseline.beaten]
-        return f"does not beat: {', '.join(unbeaten)}" if unbeaten else "beats every baseline"
+    def unbeaten(self) -> tuple[str, ...]:
+        """Names of the baselines that the score is not significantly above."""
+        return tuple(baseline.name for baseline in self.baselines if not baseline.beaten)
 
 
-def task_score(result: TaskResult, meanings: Mapping[str, str]) -> TaskScore:
-    """The score of a measured task; ``meanings`` are those of its output's metrics."""
+def task_score(result: TaskResult, meanings: Mapping[str, str], *, drawn: bool = False) -> TaskScore:
+    """The score of a measured task.
+
+    Args:
+        meanings: those of its output's metrics.
+        drawn: the data are the microworld's.
+    """
     return TaskScore(
         metric=result.metric,
         meaning=words.metric(result.metric, meanings),
@@ -105,31 +115,40 @@ def task_score(result: TaskResult, meanings: Mapping[str, str]) -> TaskScore:
             for name, found in result.baselines.items()
         ),
         upper_bound=None if result.upper_bound is None else Bar(result.upper_bound),
-        closed=result.closed,
-        protocol=tuple(_protocol(result)),
-        others=tuple(
-            (name, value, words.metric(name, meanings))
-            for name, value in result.metrics.items()
-            if name != result.metric
-        ),
+        normalised=result.normalised,
+        protocol=tuple(_protocol(result, drawn)),
+        others=tuple(_others(result, meanings)),
         seconds=result.seconds,
     )
 
 
-def _protocol(result: TaskResult) -> list[tuple[str, str]]:
+def _others(result: TaskResult, meanings: Mapping[str, str]) -> Iterator[tuple[str, float, str]]:
+    above = ""
+    for name, value in result.metrics.items():
+        if name != result.metric:
+            meaning = "" if ", " in name else words.metric(name, meanings)
+            yield name, value, "" if meaning == above else meaning
+            above = meaning or above
+
+
+def _protocol(result: TaskResult, drawn: bool) -> list[tuple[str, str]]:
     protocol = result.protocol
     boxes = {"detected": "found by a detector", "given": "given by the dataset"}
     rows = [
+        ("protocol", protocol.name),
         ("split", protocol.split),
         ("examples", f"{result.examples:,}"),
         ("resampled by", f"{result.groups:,} groups (images, or sentences said of several)"),
         ("boxes", boxes.get(protocol.boxes, protocol.boxes)),
         ("equal scores", protocol.ties),
     ]
-    rows += [("gallery", f"{protocol.gallery:,} images")] if protocol.gallery else []
+    several = f", {protocol.galleries} such galleries averaged" if protocol.galleries > 1 else ""
+    rows += [("gallery", f"{protocol.gallery:,} images{several}")] if protocol.gallery else []
     shortlist = f"{protocol.shortlist} images by the contrast head, which alone ranks the rest"
     rows += [("shortlist", shortlist)] if protocol.shortlist else []
     rows += [("note", protocol.note)] if protocol.note else []
+    published = published_scores.in_words(result, drawn=drawn)
+    rows += [("published", published)] if published is not None else []
     return rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from twelve.errors import shortened
 from twelve.evaluation.recorded import KEPT
 
 METRICS = {
@@ -50,7 +51,21 @@ UPPER_BOUND = (
     "The best possible score on this split, from full knowledge of the scene, the best detected box, or the best "
     "answer in the vocabulary."
 )
-CLOSED = "Position of the score between the best baseline (0 %) and the upper bound (100 %)."
+NORMALISED = (
+    "Where the score lies between the best baseline (0), which needs no correct image, and the upper bound (100)."
+)
+WEAK = (
+    "Ordered by the normalised score, which on a part reaches from the best baseline there (0) to the task's upper "
+    "bound (100). A part is listed only if its whole interval lies below the score of its task"
+)
+CALIBRATION = (
+    "Predictions with about the same score, by how many of them are right. On the diagonal, a score of 70 % means that "
+    "70 % are right; below it, the model is too sure."
+)
+CONFUSIONS = (
+    "Rows are right, columns are predicted; bold are the correct ones. Of answers, the most frequent wrong ones are "
+    "listed, with the number of examples that have the right answer."
+)
 LOSS = (
     "The quantity that training minimises: the distance to the correct outputs. Losses of different tasks are not "
     "comparable."
@@ -73,18 +88,53 @@ def metric(name: str, own: Mapping[str, str]) -> str:
         own: meanings of the task's output, which take precedence.
     """
     head, _, part = name.partition(", ")
-    base = head.removeprefix("image to text ")
+    whole, _, gallery = head.removeprefix("image to text ").partition(" of ")
+    base = whole if gallery else head.removeprefix("image to text ")
     meaning = own.get(base) or METRICS.get(base)
     if not meaning:
         return "A number of the official scorer of the dataset."
-    if base != head:
+    if head.startswith("image to text "):
         meaning += " Here in the other direction: captions are ranked for each image."
+    if gallery:
+        meaning += f" The gallery has {gallery} images, which published numbers do not."
     return f"{meaning} Computed on the subset “{part}”." if part else meaning
+
+
+_PARTS = {
+    "words": "texts of {} words",
+    "opening": "texts that begin with “{}”",
+    "candidates": "choices among {} boxes",
+    "target": "answer “{}”",
+}
+_NAMED = {
+    ("opening", "other"): "texts with rare beginnings",
+    ("colour", "none"): "texts that name no colour",
+    ("colour", "several"): "texts that name several colours",
+    ("count", "none"): "texts without a number",
+    ("count", "a number"): "texts with a number",
+    ("count", "how many"): "questions “how many”",
+}
+
+
+def part(kind: str, value: str) -> str:
+    """A kind of example (evaluation/kinds.py) in words: ``question_type, "how many" -> question type “how many”``."""
+    value = shortened(value, 60)
+    if (kind, value) in _NAMED:
+        return _NAMED[kind, value]
+    if kind == "colour":
+        return f"texts that name “{value}”"
+    span = value.replace("-", " to ").replace("+", " or more") if kind in ("words", "candidates") else value
+    return _PARTS.get(kind, shortened(kind.replace("_", " "), 40) + " “{}”").replace("{}", span)
 
 
 def baseline(name: str) -> str:
     """The meaning of a baseline."""
     return BASELINES.get(name, "A score without the correct image.")
+
+
+def about(seconds: float) -> str:
+    """:func:`minutes`, without seconds from ten minutes on."""
+    return minutes(seconds) if seconds < 600 else minutes(60 * round(seconds / 60)).removesuffix(" 0 s")
 
 
 def minutes(seconds: float) -> str:

@@ -11,13 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from twelve.errors import ConfigError, quoted
+from twelve.evaluation.parts import FEWEST_GROUPS
+from twelve.evaluation.published_scores import DRAWN
+from twelve.evaluation.results import ScoredPart
 from twelve.io import files
 from twelve.outputs import get_output
 from twelve.report import words
-from twelve.report.curves import Chart, chart
-from twelve.report.gallery import Gallery, galleries
+from twelve.report.curves import Chart, Sketch, chart, sketch
+from twelve.report.gallery import Gallery, galleries, glimpses
+from twelve.report.heading import heading
+from twelve.report.mixed_up import mixed_up
+from twelve.report.next_steps import beside, next_steps
 from twelve.report.reading import Run, read_run
+from twelve.report.reliability import reliability
 from twelve.report.scores import TaskScore, task_score
+from twelve.report.verdict import ScoredTask, verdict
+from twelve.report.weak import LISTED, weak
 from twelve.run_folder import RunFolder
 
 
@@ -32,8 +41,10 @@ class Section:
     score: TaskScore | None
     loss: Chart | None
     validation: Chart | None
+    sketch: Sketch | None
     stopped: Sequence[tuple[int, int]]
     gallery: Gallery | None
+    parts: Sequence[ScoredPart]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +95,38 @@ def render(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    parts = sections(run)
+    parts, low = sections(run), weak(run)
+    shown = {part.name: part.gallery for part in parts if part.gallery is not None}
+    results = list(run.results.values())
+    scored = [
+        ScoredTask(part.name, part.title, part.score, run.results[part.name].groups)
+        for part in parts
+        if part.score is not None
+    ]
     return environment.get_template("report.html").render(
         run=run,
-        name=run.folder.resolve().name,
+        folder=quoted(run.folder),
+        heading=heading(run),
+        verdict=verdict(run, scored),
+        weak=low,
+        glimpses=glimpses(dict.fromkeys([*(each.task for each in low.parts), *shown]), shown),
+        titles={part.name: part.title for part in parts},
+        fewest=(LISTED, FEWEST_GROUPS),
+        steps=next_steps(run, scored),
+        sketches=[part for part in parts if part.sketch is not None],
+        place="" if run.folder.is_absolute() else str(Path.cwd()),
         sections=parts,
         scored=[part for part in parts if part.score is not None],
-        summary=summary(run, parts),
-        timeline=run.history.iterations > 0,
+        wrong=[part for part in parts if part.gallery is not None and part.gallery.wrong],
+        reliability=reliability(results),
+        mixed_up=mixed_up(results),
+        stopped=any(part.stopped for part in parts),
         kept=kept_rows(run),
         data=data_rows(run),
         files=file_rows(run),
         cleaned=run.data.cleaned,
-        stages=stages(run, parts),
+        stages=stages(run),
+        evaluations=[(part.title, words.minutes(part.score.seconds)) for part in parts if part.score is not None],
         machine=machine(run),
         commands=commands(run),
         words=words,
@@ -105,7 +135,7 @@ def render(run: Run) -> str:
 
 def sections(run: Run) -> list[Section]:
     """One section per task, in the configuration's order, then further measured tasks."""
-    shown = galleries(run.config, run.predictions)
+    shown = galleries(run)
     history, found = run.history, []
     for name in dict.fromkeys([*run.config.tasks, *run.results]):
         task = run.task(name)
@@ -118,34 +148,18 @@ def sections(run: Run) -> list[Section]:
                 title=task.title,
                 asks=output.asks,
                 legend=output.legend,
-                score=task_score(run.results[name], output.metrics) if name in run.results else None,
+                score=task_score(run.results[name], output.metrics, drawn=run.facts.get(DRAWN) is True)
+                if name in run.results
+                else None,
                 loss=chart("Loss", "", history.losses.get(name, ()), history.iterations, spans),
+                sketch=sketch(validations, history.iterations, spans),
                 validation=chart("Validation score", "per cent", validations, history.iterations, spans, form=".1f"),
                 stopped=spans,
                 gallery=shown.get(name),
+                parts=sorted(run.results[name].parts, key=lambda each: each.score.mean) if name in run.results else (),
             )
         )
     return found
-
-
-def summary(run: Run, parts: Sequence[Section]) -> str:
-    """A summary of the run in a few sentences."""
-    facts, history = run.facts, run.history
-    size = f" of {facts['parameters'] / 1e6:.1f} million parameters" if "parameters" in facts else ""
-    tasks = "one task" if len(parts) == 1 else f"{len(parts)} tasks"
-    text = f"One model{size}, trained on {tasks}"
-    if history.iterations:
-        text += f" for {history.iterations:,} iterations ({history.pairs:,} pairs of text and image)"
-    if history.seconds:
-        text += f" in {words.minutes(history.seconds)}"
-    scores = [part.score for part in parts if part.score is not None]
-    if not scores:
-        return text + ". It has not been evaluated yet."
-    beaten = sum(score.beats_all for score in scores)
-    baselines = sum(bool(score.baselines) for score in scores)
-    if not baselines:
-        return f"{text}. Its baselines were not measured."
-    return f"{text}. It beats every baseline on {beaten} of {baselines} evaluated tasks."
 
 
 def kept_rows(run: Run) -> list[tuple[str, float, float]]:
@@ -196,7 +210,7 @@ def _readable(run: Run, split: str) -> str:
         return split
 
 
-def stages(run: Run, parts: Sequence[Section]) -> list[tuple[str, str]]:
+def stages(run: Run) -> list[tuple[str, str]]:
     """(stage, time) of all stages."""
     rows = []
     if run.history.seconds:
@@ -207,9 +221,6 @@ def stages(run: Run, parts: Sequence[Section]) -> list[tuple[str, str]]:
             rows.append((stage.replace("_", " "), words.minutes(float(value))))
     if "evaluation_seconds" in run.facts:
         rows.append(("evaluation, including baselines", words.minutes(float(run.facts["evaluation_seconds"]))))
-        rows += [
-            (f"of which {part.title}", words.minutes(part.score.seconds)) for part in parts if part.score is not None
-        ]
     return rows
 
 
@@ -229,7 +240,7 @@ def _named(tree: Mapping[str, Any]) -> list[tuple[str, str]]:
 def commands(run: Run) -> list[str]:
     """The commands that reproduce this run and this page."""
     return [
-        f"twelve train {quoted(RunFolder(run.folder).config)} --set run=ANOTHER_FOLDER",
+        f"twelve train {quoted(RunFolder(run.folder).config)} --set {quoted(beside(run, 'again'))}",
         f"twelve evaluate {quoted(run.folder)}",
         f"twelve report {quoted(run.folder)}",
     ]

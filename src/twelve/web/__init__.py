@@ -31,5 +31,5 @@ def __getattr__(name: str) -> object:
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise
-        raise ConfigError(f"the service needs {error.name}", remedy="pip install 'twelve[web]'") from None
+        raise ConfigError(f"the service needs {error.name}", remedy="pip install 'twelve-vl[web]'") from None
     return getattr(module, name)

@@ -11,8 +11,8 @@ from twelve.predictor.checks import Turn
 from twelve.version import __version__
 from twelve.web import schemas
 from twelve.web.limits import Limits
-from twelve.web.problems import ServiceError, documented
-from twelve.web.samples import Sample, note_for
+from twelve.web.problems import CURL, ServiceError, documented
+from twelve.web.samples import Sample, note_for, synthetic_tasks
 from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_IMAGES, MAX_TEXT, MAX_TURNS
 from twelve.web.service import Service
 from twelve.web.uploads import IMAGES
@@ -63,7 +63,9 @@ def _keep(router: APIRouter, service: Service) -> None:
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind not in IMAGES:
             raise ServiceError(
-                415, f"expected an image, found the content type {kind[:60] or 'none'}", f"send it as {IMAGES[0]}"
+                415,
+                f"expected an image, found the content type {kind[:60] or 'none'}",
+                f"{CURL}; {IMAGES[0]} does for every format",
             )
         scene = await service.scene(await request.body())
         return described_scene(service, service.scenes.add(scene), scene)
@@ -193,14 +195,18 @@ def described_scene(service: Service, name: str, scene: Scene) -> schemas.SceneR
 
 def describe(predictor: Predictor, limits: Limits, samples: list[Sample]) -> schemas.ModelReply:
     """What a model can do."""
+    drawn = synthetic_tasks(predictor)
     return schemas.ModelReply(
         version=__version__,
         parameters=sum(weights.numel() for weights in predictor.model.parameters()),
         methods={
-            method: [schemas.TaskChoice(name=name, title=predictor.titles[name]) for name in names]
+            method: [
+                schemas.TaskChoice(name=name, title=predictor.titles[name], synthetic=name in drawn) for name in names
+            ]
             for method, names in predictor.methods.items()
         },
         note=note_for(predictor),
+        synthetic=drawn >= predictor.processor.task_outputs.keys() > set(),
         samples=[schemas.SampleReply(name=sample.name, alt=sample.alt, texts=sample.texts) for sample in samples],
         limits={
             "bytes": limits.max_bytes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from twelve.errors import TwelveError
+from twelve.io.json_file import reason
 from twelve.web.schemas import Problem
 
 MEANINGS = {
@@ -26,6 +27,15 @@ MEANINGS = {
     503: "The service is stopping, the answer took too long, or the model returned no number.",
 }
 """Status -> its description in OpenAPI."""
+CURL = "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg'"
+"""How to send an image; curl's -d would drop its line breaks."""
+_JSON = """curl -H 'Content-Type: application/json' -d '{"image": {"scene": "ID"}, ...}'"""
+_IMAGE = (
+    'an image is {"scene": "ID"}, the id that POST /api/scenes replied with, or {"image": "..."}, the bytes of a file '
+    "in base64"
+)
+_BOUNDS = {"less_than_equal": ("le", "at most"), "greater_than_equal": ("ge", "at least")}
+"""Type of an error about the size of a number -> key of the bound, in words."""
 _DESCRIBED = "see /openapi.json for the form of requests"
 
 
@@ -83,14 +93,19 @@ def install(app: FastAPI) -> None:
 
     async def invalid(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        return reply(422, "; ".join(map(_said, error.errors()[:3])) or "the request is malformed", _DESCRIBED)
+        found = error.errors()
+        problem = "; ".join(map(_said, found[:3])) or "the request is malformed"
+        return reply(422, problem, _remedy(found) or _DESCRIBED)
 
-    async def other(_: Request, error: Exception) -> JSONResponse:
+    async def other(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
+        if error.status_code == 405:
+            allowed = (error.headers or {}).get("Allow", "")
+            problem = f"{request.url.path[:100]} does not support {request.method[:20]}"
+            return reply(405, problem, _used(request.url.path[:100], allowed), error.headers)
         known = {
             400: "the body cannot be read",
             404: "no such path",
-            405: "this path does not support the method",
         }
         problem = known.get(error.status_code, str(error.detail))
         return reply(error.status_code, problem, _DESCRIBED, error.headers)
@@ -105,13 +120,49 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, handler)
 
 
+def _used(path: str, allowed: str) -> str:
+    """How to send a request to a path, which takes these methods."""
+    if "POST" not in allowed:
+        return f"use {allowed or 'another method'}; {_DESCRIBED}"
+    example = CURL if path.endswith("/scenes") else _JSON
+    return f"use POST, for example {example} http://HOST:PORT{path}; {_DESCRIBED}"
+
+
+def _remedy(errors: Sequence[Mapping[str, Any]]) -> str | None:
+    """What to do about the first error of a request, where its kind tells."""
+    first: Mapping[str, Any] = errors[0] if errors else {"type": "", "loc": ()}
+    name = str(first["loc"][-1])[:40] if first["loc"] else ""
+    where = first["loc"][:-1]
+    missing, extra = (
+        [str(each["loc"][-1])[:40] for each in errors if each["type"] == kind and each["loc"][:-1] == where]
+        for kind in ("missing", "extra_forbidden")
+    )
+    remedy = None
+    if first["type"] in _BOUNDS:
+        key, words = _BOUNDS[first["type"]]
+        remedy = f"give a number of {words} {first['ctx'][key]:g}"
+    elif len(missing) == len(extra) == 1 and name in (*missing, *extra):  # one field under another name
+        remedy = f"rename {extra[0]} to {missing[0]}"
+    elif name in missing:
+        remedy = f"add {name}; {_DESCRIBED}"
+    elif name in extra:
+        remedy = f"remove {name}; {_DESCRIBED}"
+    return remedy and remedy.encode("utf-8", "replace").decode("utf-8")
+
+
 def _said(error: Mapping[str, Any]) -> str:
     """One error of a request, without the input, which may be long or not be text."""
     invalid = error["type"] == "json_invalid"
     # In invalid JSON, the location is a number of characters.
     places = [] if invalid else [str(part)[:40] for part in error["loc"] if part != "body"]
-    flaw = f"is not valid JSON ({error['ctx']['error']})" if invalid else error["msg"].removeprefix("Value error, ")
+    flaw = f"is not valid JSON ({reason(error['ctx']['error'])})" if invalid else error["msg"]
+    flaw = flaw.removeprefix("Value error, ")
+    if error["type"] in _BOUNDS:
+        key, words = _BOUNDS[error["type"]]
+        flaw = f"expected {words} {error['ctx'][key]:g}, found {str(error['input'])[:20]}"
     if not invalid and error["loc"] == ("body",):
         flaw = "expected a JSON object; send it with the header Content-Type: application/json"
+    if error["type"] in ("model_type", "model_attributes_type") and len(error["loc"]) > 1 and "dialogue" not in places:
+        flaw = _IMAGE
     text = f"{'.'.join(places) or 'the body'}: {flaw}"
     return text.encode("utf-8", "replace").decode("utf-8")[:300]

@@ -1,4 +1,4 @@
-"""Sample images for a model of the drawn world, with texts to ask. They are drawn when the service starts."""
+"""Sample images and questions for a model of the microworld, generated when the service starts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from twelve.microworld.language import NOUNS, article
 from twelve.microworld.scene import Thing, WorldScene, sample_scene
 from twelve.predictor import Predictor
 from twelve.regions.recipe import Recipe
+from twelve.tasks.base import all_tasks
 
 COUNT = 6
 BACKBONE = "microworld"
@@ -38,18 +39,30 @@ class Sample:
 
 
 def samples_for(predictor: Predictor, count: int = COUNT) -> list[Sample]:
-    """Sample images, if the model was trained on the drawn world; otherwise none."""
+    """Sample images, if the model was trained on the microworld; otherwise none."""
     return list(_samples(count)) if any(_drawn(predictor)) else []
 
 
 def note_for(predictor: Predictor) -> str | None:
-    """A note for users of a model that was trained on drawn images only; otherwise None."""
-    drawn = _drawn(predictor)
-    return "This model knows drawn scenes only, no photographs." if drawn and all(drawn) else None
+    """A note for users of a model whose images, apart from those of the user's own tasks, were all synthetic; otherwise
+    None."""
+    if not (synthetic := synthetic_tasks(predictor)):
+        return None
+    own = [predictor.titles[name] for name in predictor.processor.task_outputs if name not in synthetic]
+    if own:
+        return f"Apart from {', '.join(own)}, this model was trained on synthetic images only, not on photographs."
+    return "This model was trained on synthetic images only, not on photographs."
+
+
+def synthetic_tasks(predictor: Predictor) -> set[str]:
+    """The tasks whose data are a microworld's stand-ins of a dataset. A task of one's own is never one of them: only
+    its author knows what its images are, whichever network extracted their regions."""
+    drawn, known = _drawn(predictor), all_tasks()
+    return {name for name in predictor.processor.task_outputs if name in known} if drawn and all(drawn) else set()
 
 
 def _drawn(predictor: Predictor) -> list[bool]:
-    """For each source of training images, whether it is the drawn world; empty if unknown."""
+    """For each source of training images, whether it is a microworld; empty if unknown."""
     try:
         recipes = [Recipe.from_json(recipe) for recipe in predictor.processor.region_recipes.values()]
     except RegionError:

@@ -16,7 +16,9 @@ MAX_CAPTIONS = 32
 
 def _framing(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     if not (box[2] > box[0] and box[3] > box[1]):
-        raise ValueError("a box is x1, y1, x2, y2 with x1 < x2 and y1 < y2")
+        raise ValueError("a box is x1, y1, x2, y2 in pixels, with x1 < x2 and y1 < y2")
+    if min(box) >= 0 and max(box) <= 1:
+        raise ValueError("a box is in pixels of the upright image, these are fractions: multiply them by width, height")
     return box
 
 
@@ -34,10 +36,12 @@ def _unpacked(text: object) -> bytes:
 
 
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
-Box = tuple[float, float, float, float]
+Box = Annotated[tuple[float, float, float, float], Field(description="x1, y1, x2, y2 in pixels of the upright image")]
 # JSON has no tuples, so strict mode would refuse a list.
 GivenBox = Annotated[
-    tuple[Coordinate, Coordinate, Coordinate, Coordinate], Field(strict=False), AfterValidator(_framing)
+    tuple[Coordinate, Coordinate, Coordinate, Coordinate],
+    Field(strict=False, description="x1, y1, x2, y2 in pixels of the upright image, not fractions of it"),
+    AfterValidator(_framing),
 ]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_something)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -68,7 +72,9 @@ class ImageOf(_Closed):
     @model_validator(mode="after")
     def _one(self) -> ImageOf:
         if (self.scene is None) == (self.image is None):
-            raise ValueError("give either scene or image")
+            raise ValueError(
+                'give either {"scene": ID}, the id that POST /api/scenes replied with, or {"image": BASE64}, a file'
+            )
         return self
 
 
@@ -190,12 +196,14 @@ class AnswerReply(_Reply):
 class LocateReply(_Reply):
     box: Box | None
     alternatives: list[tuple[Box, float]]
+    unlikely: bool = Field(default=False, description="the phrase probably refers to nothing in the image")
 
 
 class ChosenReply(_Reply):
     index: int | None = Field(description="index of the box in the request; null: below the threshold")
     box: Box | None
-    alternatives: list[tuple[int, float]]
+    alternatives: list[tuple[int, float]] = Field(description="the score of each box, judged by itself, best first")
+    shares: list[tuple[int, float]] = Field(description="the same as shares of the choice, which add up to 1")
 
 
 class EntailsReply(_Reply):
@@ -230,6 +238,7 @@ class TaskChoice(BaseModel):
 
     name: str
     title: str
+    synthetic: bool = Field(description="whether its data were synthetic stand-ins of the dataset")
 
 
 class SampleReply(BaseModel):
@@ -247,6 +256,7 @@ class ModelReply(BaseModel):
     parameters: int
     methods: dict[str, list[TaskChoice]]
     note: str | None = Field(description="a note for users, if there is one")
+    synthetic: bool = Field(description="whether it was trained on synthetic images only")
     samples: list[SampleReply]
     limits: dict[str, Any]
 

@@ -110,4 +110,6 @@ def _too_many_pieces() -> ServiceError:
 
 
 def _broken() -> ServiceError:
-    return ServiceError(422, "the image is damaged or incomplete", f"send a complete {NAMES} file")
+    return ServiceError(
+        422, "the image is damaged or incomplete", f"send a complete {NAMES} file; with curl, by --data-binary, not -d"
+    )

@@ -7,21 +7,24 @@ import { el } from "./dom.js";
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
+ * The form, and `clear` and `demonstrate`, which sends it for the user: without scrolling, and until the user sends it.
+ * @param more an element beside the button
+ * @param notes (images) => texts that stand beside every reply about these images
  * @param asked () => {images, body, problem}: the request, or why it is incomplete
  * @param said (reply) => [headline, element]
  * @param redraw draws the image as it is without a reply
  * @param explained arguments of attentionView; null if there is no attention to show
  */
-export function form({ method, button, fields, asked, said, redraw = () => {}, explained = null }) {
+export function form({ method, button, fields, more = null, asked, said, redraw = () => {}, explained = null, notes = () => [] }) {
   const result = el("section", { class: "result", "aria-live": "polite", "aria-label": "Reply" });
   const problem = el("p", { role: "alert", class: "problem" });
   // Not disabled while busy, because it would lose the focus.
   const submit = el("button", { type: "submit" }, button);
   let busy = false;
-  let cleared = 0;
+  let latest = 0; // changes with every request, and when the form is cleared
 
   function clear() {
-    cleared += 1;
+    latest += 1;
     result.replaceChildren();
     problem.textContent = "";
   }
@@ -32,23 +35,24 @@ export function form({ method, button, fields, asked, said, redraw = () => {}, e
     problem.textContent = text;
   }
 
-  async function send(explain) {
+  async function send({ explain = false, quiet = false } = {}) {
     if (busy) return;
     const { images = [], body, problem: missing } = asked();
     if (missing) return fail(missing);
     problem.textContent = "";
     for (const image of images) image.settle?.();
-    wait(true);
-    // The reply is stale if the form was cleared meanwhile (another image or other boxes) or its tab is hidden.
-    const before = cleared;
-    const stale = () => cleared !== before || element.closest("[hidden]");
+    if (!quiet) wait(true);
+    // The reply is stale if the form was cleared meanwhile (another image or other boxes), if the user asked before a
+    // demonstration was over, or if its tab is hidden.
+    const mine = ++latest;
+    const stale = () => latest !== mine || element.closest("[hidden]");
     try {
       const told = await api.ask(method, images, () => (explain ? { ...body(), explain } : body()));
-      if (!stale()) shown(told, images);
+      if (!stale()) shown(told, images, quiet);
     } catch (error) {
       if (!stale()) fail(error.message);
     } finally {
-      wait(false);
+      if (!quiet) wait(false);
     }
   }
 
@@ -58,10 +62,13 @@ export function form({ method, button, fields, asked, said, redraw = () => {}, e
     result.setAttribute("aria-busy", String(on));
   }
 
-  function shown(told, images) {
+  function shown(told, images, quiet = false) {
     const [headline, details] = said(told, images);
     const head = el("h3", { class: "headline" }, ...[headline].flat());
-    const warnings = told.warnings.map((text) => el("p", { class: "warning" }, `${text[0].toUpperCase()}${text.slice(1)}.`));
+    const warnings = [...new Set(told.warnings)].map((text) => el("p", { class: "warning" }, `${text[0].toUpperCase()}${text.slice(1)}.`));
+    // That the model knows no photographs is said once.
+    const unlike = told.warnings.some((text) => text.includes("unlike the training images"));
+    if (!unlike) warnings.unshift(...notes(images).map((text) => el("p", { class: "warning note" }, text)));
     if (told.attention) {
       const restore = () => {
         shown({ ...told, attention: null }, images);
@@ -70,16 +77,16 @@ export function form({ method, button, fields, asked, said, redraw = () => {}, e
       result.replaceChildren(head, ...warnings, attentionView(explained, told.attention, restore));
       result.querySelector(".word")?.focus({ preventScroll: true });
     } else {
-      const why = explained && el("button", { type: "button", class: "plain why", click: () => send(true) }, "Show the attention");
+      const why = explained && el("button", { type: "button", class: "plain why", click: () => send({ explain: true }) }, "Show the attention");
       result.replaceChildren(...[head, ...warnings, details, why].filter(Boolean));
     }
-    result.scrollIntoView({ block: "nearest", behavior: CALM.matches ? "auto" : "smooth" });
+    if (!quiet) result.scrollIntoView({ block: "nearest", behavior: CALM.matches ? "auto" : "smooth" });
   }
 
-  const element = el("form", { novalidate: true }, ...fields.filter(Boolean), submit, problem, result);
+  const element = el("form", { novalidate: true }, ...fields.filter(Boolean), el("div", { class: "actions" }, submit, more), problem, result);
   element.addEventListener("submit", (event) => {
     event.preventDefault();
-    send(false);
+    send();
   });
-  return { element, clear };
+  return { element, clear, demonstrate: () => send({ quiet: true }) };
 }

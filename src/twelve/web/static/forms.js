@@ -15,9 +15,15 @@ function taskChoice(tasks) {
   const choice = el("select", {}, ...tasks.map(({ name, title }) => el("option", { value: name }, title)));
   const several = tasks.length > 1;
   return {
-    field: several && field("Dataset", choice, "The model was trained on several datasets of such questions. It answers in the style of this one."),
+    field: several && field("Answer in the style of", choice, "The model was trained on several datasets of such questions. Each has its own kind of answers."),
     within: (body) => (several ? { ...body, task: choice.value } : body),
   };
+}
+
+/** Fields that few users need; nothing if there are none. */
+function advanced(...fields) {
+  const wanted = fields.filter(Boolean);
+  return wanted.length ? el("details", { class: "advanced" }, el("summary", {}, "Advanced"), ...wanted) : null;
 }
 
 function thresholdField(input) {
@@ -32,18 +38,21 @@ function thresholdField(input) {
   return field(label, input, "The model always ranks some box first. If its score is lower than this, the reply is “not in the image”.");
 }
 
-/** Fill a field with a text of the selected sample, unless the user has typed one. */
-function suggestions(current) {
+/** `suggest` fills a field with a text of the selected sample, unless the user has typed one; `demonstrate` sends it. */
+function suggestions(form, current) {
   let last = "";
-  return (text) => {
-    const input = current();
-    if (!text || (input.value && input.value !== last)) return;
-    input.value = last = text;
+  return {
+    suggest(text) {
+      const input = current();
+      if (!text || (input.value && input.value !== last)) return;
+      input.value = last = text;
+    },
+    demonstrate: () => last && current().value === last && form.demonstrate(),
   };
 }
 
 /** answer, locate, entails: one text about the image. */
-export function textForm(method, { label, key, placeholder, button, image, tasks }) {
+export function textForm(method, { label, key, placeholder, button, image, tasks, notes }) {
   const input = line(placeholder);
   const task = taskChoice(tasks);
   const threshold = method === "locate" ? el("input", { type: "range", min: 0, max: 1, step: 0.05, value: 0 }) : null;
@@ -52,7 +61,8 @@ export function textForm(method, { label, key, placeholder, button, image, tasks
   const shown = form({
     method,
     button,
-    fields: [field(label, input), task.field, threshold && thresholdField(threshold)],
+    fields: [field(label, input)],
+    more: advanced(task.field, threshold && thresholdField(threshold)),
     asked: () => ({
       problem: opened(image) || typed(input, "a text"),
       images: [image],
@@ -67,12 +77,13 @@ export function textForm(method, { label, key, placeholder, button, image, tasks
     },
     redraw,
     explained: { image, called: (box) => image.called(box) },
+    notes,
   });
-  return { ...shown, suggest: suggestions(() => input), open: redraw };
+  return { ...shown, ...suggestions(shown, () => input), open: redraw };
 }
 
 /** choose, guess: a question or dialogue, and candidate boxes. */
-export function boxesForm(method, { label, placeholder, button, image, tasks }) {
+export function boxesForm(method, { label, placeholder, button, image, tasks, notes }) {
   const candidates = new Candidates(image);
   const dialogue = method === "guess" ? new Dialogue() : null;
   const input = line(placeholder);
@@ -81,7 +92,8 @@ export function boxesForm(method, { label, placeholder, button, image, tasks }) 
   const shown = form({
     method,
     button,
-    fields: [dialogue ? dialogue.element : field(label, input), task.field, candidates.element],
+    fields: [dialogue ? dialogue.element : field(label, input), candidates.element],
+    more: advanced(task.field),
     asked: () => ({
       problem: opened(image) || nothing() || (candidates.boxes.length ? null : "Tick at least one box."),
       images: [image],
@@ -96,11 +108,12 @@ export function boxesForm(method, { label, placeholder, button, image, tasks }) 
     },
     redraw: () => candidates.show(),
     explained: { image, called: (box) => candidates.called(box), isMark: dialogue ? isMark : undefined },
+    notes,
   });
   candidates.addEventListener("changed", shown.clear); // the reply is about the boxes that were sent
   return {
     ...shown,
-    suggest: suggestions(() => (dialogue ? dialogue.first : input)),
+    ...suggestions(shown, () => (dialogue ? dialogue.first : input)),
     open: () => { candidates.active = true; candidates.show(); },
     close: () => { candidates.active = false; },
     drawing: true,
@@ -108,14 +121,15 @@ export function boxesForm(method, { label, placeholder, button, image, tasks }) 
 }
 
 /** verify: a statement about two images. */
-export function pairForm({ button, left, right, tasks }) {
+export function pairForm({ button, left, right, tasks, notes }) {
   const input = line("Both images contain …");
   const task = taskChoice(tasks);
   const redraw = () => left.show([]);
   const shown = form({
     method: "verify",
     button,
-    fields: [field("Statement about both images", input), task.field],
+    fields: [field("Statement about both images", input)],
+    more: advanced(task.field),
     asked: () => ({
       problem: opened(left) || opened(right) || typed(input, "a statement"),
       images: [left, right],
@@ -127,19 +141,21 @@ export function pairForm({ button, left, right, tasks }) {
     },
     redraw,
     explained: { image: left, called: (box) => left.called(box), note: "The attention is that of the left image." },
+    notes,
   });
-  return { ...shown, suggest: suggestions(() => input) };
+  return { ...shown, ...suggestions(shown, () => input) };
 }
 
 /** match: a caption and several images. */
-export function searchForm({ button, gallery, tasks }) {
+export function searchForm({ button, gallery, tasks, notes }) {
   const input = line("what the image shows");
   const task = taskChoice(tasks);
   let sent = [];
-  return form({
+  const shown = form({
     method: "match",
     button,
-    fields: [field("Caption", input), task.field],
+    fields: [field("Caption", input)],
+    more: advanced(task.field),
     asked: () => ({
       problem: (gallery.items.length ? null : "Add images first.") || typed(input, "a caption"),
       images: (sent = [...gallery.items]),
@@ -151,5 +167,7 @@ export function searchForm({ button, gallery, tasks }) {
       const best = sent[ranked[0].image].element.querySelector("img").alt;
       return [`Best of ${ranked.length} (${percent(ranked[0].share)})`, el("p", {}, best)];
     },
+    notes,
   });
+  return { ...shown, ...suggestions(shown, () => input) };
 }

@@ -8,6 +8,7 @@ export class Gallery {
   constructor(samples, most) {
     this.most = most;
     this.items = [];
+    this.used = false;
     this.samples = new Set(); // samples that were added, or are being added
     this.list = el("ul", { class: "gallery", "aria-label": "Images" });
     this.status = el("p", { role: "status", class: "status" });
@@ -26,6 +27,11 @@ export class Gallery {
     );
     dropped(this.element, files);
     this.say("No images yet.");
+  }
+
+  /** Whether no image was ever added. */
+  get untouched() {
+    return !this.used;
   }
 
   say(text, wrong = false) {
@@ -47,6 +53,7 @@ export class Gallery {
 
   /** Add images one after the other; errors are shown at the end. */
   async addAll(wanted) {
+    this.used = true;
     const failed = [];
     for (const one of wanted) {
       this.say("Opening …");

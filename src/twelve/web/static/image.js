@@ -14,6 +14,7 @@ export class ImageView extends EventTarget {
   constructor(title, samples) {
     super();
     this.scene = null;
+    this.sample = null; // that is open
     this.blob = null;
     this.wanted = null;
     const heading = unique("image");
@@ -28,7 +29,7 @@ export class ImageView extends EventTarget {
       { class: "chooser", open: true },
       this.summary,
       el("label", { class: "file" }, fileInput(([file]) => this.use(file)), "Select an image"),
-      sampleButtons(samples, (sample) => this.use(api.sample(sample.name), sample)),
+      sampleButtons(samples, (sample) => this.useSample(sample)),
     );
     this.element = el(
       "div",
@@ -64,9 +65,14 @@ export class ImageView extends EventTarget {
     }
   }
 
+  useSample(sample) {
+    return this.use(api.sample(sample.name), sample);
+  }
+
   become(blob, scene, sample) {
     api.forget(this.scene);
     this.scene = scene;
+    this.sample = sample;
     this.blob = blob;
     URL.revokeObjectURL(this.image.src);
     this.image.src = URL.createObjectURL(blob);
@@ -97,6 +103,11 @@ export class ImageView extends EventTarget {
     const focused = this.chooser.contains(document.activeElement);
     this.chooser.open = !NARROW.matches;
     if (focused && !this.chooser.open) this.summary.focus({ preventScroll: true });
+  }
+
+  /** Whether the user has neither opened an image nor selected one to open. */
+  get untouched() {
+    return this.wanted === null;
   }
 
   /** Upload the image again, after it has expired. */

@@ -19,24 +19,44 @@ const TABS = {
 /** Methods whose tabs share one image. */
 const SHARED = ["answer", "locate", "entails", "choose", "guess"];
 
+/** Beside replies about the user's own images: what a model of synthetic images says about them. */
+const notesOf = (model) => (images) => (model.note && images.some(({ sample }) => !sample) ? [model.note] : []);
+
 function panelOf(method, model, image) {
   const tasks = model.methods[method];
   const [button, , words] = TABS[method];
+  const notes = notesOf(model);
   if (method === "verify") {
     const left = new ImageView("Left image", model.samples);
     const right = new ImageView("Right image", model.samples);
-    const shown = pairForm({ button, left, right, tasks });
-    for (const side of [left, right]) side.addEventListener("opened", (event) => { shown.clear(); shown.suggest(event.detail?.texts.verify); });
-    return { ...shown, images: el("div", { class: "pair" }, left.element, right.element), layout: "stacked" };
+    const shown = pairForm({ button, left, right, tasks, notes });
+    const demonstrate = () => left.sample && right.sample && shown.demonstrate();
+    for (const side of [left, right]) side.addEventListener("opened", (event) => { shown.clear(); shown.suggest(event.detail?.texts.verify); demonstrate(); });
+    const begin = () => {
+      if (model.samples.length < 2 || !left.untouched || !right.untouched) return demonstrate();
+      [left, right].forEach((side, k) => side.useSample(model.samples[k]));
+    };
+    return { ...shown, begin, images: el("div", { class: "pair" }, left.element, right.element) };
   }
   if (method === "match") {
     const gallery = new Gallery(model.samples, model.limits.images);
-    return { ...searchForm({ button, gallery, tasks }), images: gallery.element, layout: "stacked" };
+    const shown = searchForm({ button, gallery, tasks, notes });
+    const begin = async () => {
+      if (!model.samples.length || !gallery.untouched) return;
+      await gallery.addSamples(model.samples);
+      shown.suggest(model.samples[0].texts.match);
+      shown.demonstrate();
+    };
+    return { ...shown, begin, images: gallery.element };
   }
   const make = method === "choose" || method === "guess" ? boxesForm : textForm;
-  const shown = make(method, { ...words, button, image, tasks });
+  const shown = make(method, { ...words, button, image, tasks, notes });
   image.addEventListener("opened", (event) => { shown.clear(); shown.suggest(event.detail?.texts[method]); });
-  return { ...shown, layout: "beside" };
+  const begin = () => {
+    if (image.sample) shown.demonstrate();
+    else if (image.untouched && model.samples.length) image.useSample(model.samples[0]);
+  };
+  return { ...shown, begin };
 }
 
 function build(model) {
@@ -56,13 +76,14 @@ function build(model) {
       tab.tabIndex = chosen ? 0 : -1;
       panel.hidden = !chosen;
     }
-    const { tab, panel, open, clear, drawing } = parts[method];
+    const { tab, panel, begin, open, clear, drawing } = parts[method];
     if (SHARED.includes(method)) {
       panel.querySelector(".columns").prepend(image.element);
       image.stage.classList.toggle("drawing", Boolean(drawing));
       clear();
       open();
     }
+    begin();
     history.replaceState(null, "", `#${method}`);
     if (focus) tab.focus();
   }
@@ -71,14 +92,18 @@ function build(model) {
     const [name, purpose] = TABS[method];
     const shown = panelOf(method, model, image);
     const tab = el("button", { type: "button", role: "tab", id: `tab-${method}`, "aria-controls": `panel-${method}`, click: () => select(method) }, name);
-    const columns = el("div", { class: `columns ${shown.layout}` }, shown.images ?? null, shown.element);
+    const columns = el("div", { class: "columns" }, shown.images ?? null, shown.element);
     const panel = el("div", { role: "tabpanel", id: `panel-${method}`, "aria-labelledby": `tab-${method}`, hidden: true }, el("p", { class: "purpose" }, purpose), columns);
     parts[method] = { ...shown, tab, panel };
     tablist.append(tab);
     panels.append(panel);
   }
-  // A new image clears the replies; the open tab draws its boxes.
-  image.addEventListener("opened", () => SHARED.includes(current) && parts[current].open());
+  // A new image clears the replies; the open tab draws its boxes, and asks about a sample.
+  image.addEventListener("opened", () => {
+    if (!SHARED.includes(current)) return;
+    parts[current].open();
+    parts[current].begin();
+  });
   tablist.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1, Home: -methods.indexOf(current), End: methods.length - 1 - methods.indexOf(current) }[event.key];
     if (step === undefined) return;
@@ -93,10 +118,19 @@ function build(model) {
 // Otherwise, the browser would open a file that is dropped elsewhere.
 for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
 
-/** The note about a model and its training tasks. */
-function known({ methods, note }) {
-  const titles = Object.values(methods).flat().map(({ title }) => title);
-  return [note, titles.length && `Trained for ${titles.join(", ")}.`].filter(Boolean).join(" ");
+/** What a model is, in a sentence; and everything that it was trained on. */
+function described({ methods, parameters, synthetic }) {
+  const tasks = Object.values(methods).flat();
+  const list = (names) => new Intl.ListFormat("en").format(names);
+  const shortened = (titles) => (titles.length > 3 ? [titles[0], `${titles.length - 1} other datasets`] : titles);
+  const trained = (some) => {
+    const drawn = tasks.filter((task) => task.synthetic).map(({ title }) => title);
+    const others = some(tasks.filter((task) => !task.synthetic).map(({ title }) => title));
+    return list([...others, ...(drawn.length ? [`synthetic stand-ins of ${list(some(drawn))}`] : [])]);
+  };
+  const what = synthetic ? ": drawings, not photographs" : "";
+  const on = tasks.length ? `, trained on ${trained(shortened)}${what}` : "";
+  return [`One vision-and-language model of ${(parameters / 1e6).toFixed(1)} M parameters${on}.`, `Trained on ${trained((titles) => titles)}.`];
 }
 
 /** Ask for the token; `wrong` if one was sent before. */
@@ -125,11 +159,12 @@ async function start(asked = false) {
   try {
     const model = await api.model();
     panels.replaceChildren();
-    const size = (model.parameters / 1e6).toFixed(1);
-    document.getElementById("about").textContent =
-      `One vision-and-language model of ${size} M parameters. The service keeps images in memory ` +
-      `for ${Math.max(1, Math.round(model.limits.scene_seconds / 60))} minutes after the last question.`;
-    document.getElementById("known").textContent = known(model);
+    const [short, datasets] = described(model);
+    const minutes = Math.max(1, Math.round(model.limits.scene_seconds / 60));
+    document.getElementById("about").textContent = short;
+    const known = document.getElementById("known");
+    known.append(el("p", {}, datasets), el("p", {}, `The service keeps images in memory for ${minutes} minutes after the last question.`));
+    known.hidden = false;
     build(model);
   } catch (error) {
     if (error.status === 401) askToken(panels, asked);

@@ -8,7 +8,12 @@ const FOLLOWS = { entailment: "Yes, it follows", neutral: "The image does not te
 /** A label in plain words, followed by the label itself in small print. */
 const judged = (label) => (label in FOLLOWS ? [`${FOLLOWS[label]} `, el("small", {}, label)] : [label]);
 
-export const answered = (told) => [told.answer, ranking(told.alternatives, "Answers, best first")];
+export function answered(told) {
+  const list = ranking(told.alternatives, "Answers, best first");
+  const sum = told.alternatives.reduce((sum, [, score]) => sum + score, 0);
+  const apart = "Each answer is judged by itself, so the scores may add to more than 100\u00a0%.";
+  return [told.answer, sum > 1.005 ? el("div", {}, list, el("p", { class: "tip" }, apart)) : list];
+}
 
 export const entailed = (told) => [
   judged(told.label),
@@ -26,16 +31,16 @@ export function located(told, image) {
   image.show(best.map(({ box, number }, k) => ({ box, kind: told.box && k === 0 ? "best" : "other", text: number })));
   const score = percent(told.score);
   return [
-    told.box ? `Found: ${best[0].name} (${score})` : `Not in the image (at most ${score})`,
+    told.box ? `${told.unlikely ? "Probably not in the image. Closest" : "Found"}: ${best[0].name} (${score})` : `Not in the image (at most ${score})`,
     ranking(best.map(({ name, share, box }) => [name, share, box]), "Boxes, best first", (box) => image.point(box)),
   ];
 }
 
 /** @param sent the candidates of the request; the reply contains their indices */
 export function chosen(told, sent, image) {
-  const rows = told.alternatives.slice(0, 8).map(([place, share]) => [sent[place].name, share, sent[place].box]);
+  const rows = told.shares.slice(0, 8).map(([place, share]) => [sent[place].name, share, sent[place].box]);
   return [
-    `Box ${sent[told.index].name} (${percent(told.score)})`,
-    ranking(rows, "Boxes, best first", (box) => image.point(box)),
+    [`Box ${sent[told.index].name} `, el("small", {}, `${percent(told.shares[0][1])} among these boxes; ${percent(told.score)} sure that it is right`)],
+    ranking(rows, "Shares of the choice", (box) => image.point(box)),
   ];
 }

@@ -1,0 +1,227 @@
+"""What to do next with a run, from its numbers: steps in words, each with commands that run as they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import join
+
+from twelve.config import load
+from twelve.errors import TwelveError
+from twelve.evaluation.parts import FEWEST_GROUPS
+from twelve.report import words
+from twelve.report.heading import is_synthetic
+from twelve.report.reading import Run
+from twelve.report.rising import rising
+from twelve.report.verdict import ScoredTask
+from twelve.run_folder import RunFolder
+from twelve.training.convergence import GAIN
+
+UNLEARNED = 2
+"""Most tasks at their baseline that are listed one by one."""
+LOW = 70
+"""Normalised score below which fine-tuning, or more data, is advised."""
+WIDE = 5
+"""Points on either side of a score from which its interval is called wide."""
+SMALL = 0.1
+"""Share of the official training examples below which a training set is called small."""
+LARGER = 4
+"""Times as many images that a larger drawn world has."""
+FINE_TUNING = "finetune.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something to do.
+
+    Attributes:
+        title: what.
+        why: the numbers that it follows from.
+        commands: one or more, in order.
+    """
+
+    title: str
+    why: str
+    commands: Sequence[str]
+
+
+def next_steps(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
+    """The steps to take, the most important one first; never none."""
+    if not run.finished:
+        return list(_unfinished(run))
+    if not scored:
+        return [Step("Evaluate it", "There is no official score and no baseline yet.", _evaluated(run))]
+    return [
+        *_evaluation(run, scored),
+        *_unlearned(run, scored),
+        *_rising(run),
+        *_tuned(run, scored),
+        *_small(run, scored),
+        *_wide(run, scored),
+        Step("Ask it", "A page on this machine answers questions about your images.", [_twelve("serve", run.folder)]),
+    ]
+
+
+def _twelve(*parts: str | Path) -> str:
+    return join(["twelve", *map(str, parts)])
+
+
+def _evaluated(run: Run) -> list[str]:
+    return [_twelve("evaluate", run.folder), _twelve("report", run.folder)]
+
+
+def _train(config: str | Path, *settings: str) -> str | None:
+    """The command that trains with these settings; None if the configuration does not allow them."""
+    try:
+        load(config, settings)
+    except TwelveError:
+        return None
+    return _twelve("train", config, *(word for setting in settings for word in ("--set", setting)))
+
+
+def _config(run: Run) -> Path:
+    return RunFolder(run.folder).config
+
+
+def beside(run: Run, name: str) -> str:
+    """A setting for a run in a new folder beside this one."""
+    return f"run={run.folder.with_name(f'{run.folder.resolve().name}-{name}')}"
+
+
+def _unfinished(run: Run) -> Iterator[Step]:
+    done, length = run.history.iterations, run.config.training.iterations
+    why = f"{done:,} of {length:,} iterations are done." if length else f"{done:,} iterations are done."
+    if not done:
+        yield Step("Train it", "Nothing was trained yet.", [_twelve("train", _config(run), "--continue")])
+        return
+    yield Step("Resume the training", why, [_twelve("train", _config(run), "--continue")])
+    if run.model:
+        yield Step("Evaluate what is there", "The best model so far is saved.", _evaluated(run))
+
+
+def _evaluation(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
+    """An evaluation that lacks something, or is of an earlier model."""
+    since = run.facts.get("iterations")
+    without = [each.title for each in scored if not each.score.baselines]
+    if isinstance(since, int) and since < run.history.iterations:
+        why = f"It was trained for {run.history.iterations - since:,} iterations more since."
+        yield Step("Evaluate it again", why, _evaluated(run))
+    elif without:
+        why = f"Without baselines ({', '.join(without)}), nothing shows that it uses the images."
+        yield Step("Measure the baselines", why, _evaluated(run))
+    elif since is None:
+        why = "These results are of an earlier version, which did not measure the parts of a task."
+        yield Step("Evaluate it again", why, _evaluated(run))
+
+
+def _unlearned(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
+    """Tasks that are not above a baseline: train them alone, or check their data."""
+    below = [each for each in scored if each.score.unbeaten and each.groups >= FEWEST_GROUPS]
+    for each in below[:UNLEARNED]:
+        best = each.score.best_baseline
+        assert best is not None
+        why = f"{each.score.bar.value:.1f} is not significantly above {best.name} ({best.bar.value:.1f}). "
+        alone = None
+        if len(run.config.tasks) > 1:
+            alone = _train(_config(run), f"tasks=[{each.name}]", beside(run, each.name))
+        if alone is None:
+            why += "Check its files, its regions, and whether its loss falls."
+            yield Step(f"{each.title} is not learned", why, [_twelve("data", "check", run.config.data)])
+        else:
+            why += "Train it alone: if it learns, it needs more iterations here; if not, check its regions and labels."
+            yield Step(f"{each.title} is not learned", why, [alone])
+
+
+def _rising(run: Run) -> Iterator[Step]:
+    """Validation scores that still rise at the end: train longer."""
+    history, found = run.history, rising(run)
+    if found is None or found.mean < GAIN:
+        return
+    many = f"training.iterations={2 * history.iterations}"
+    place = () if run.checkpoints else (beside(run, "longer"),)
+    command = _train(_config(run), many, *place)
+    if command is not None:
+        command += " --continue" if run.checkpoints else ""
+        spent = words.about(history.seconds * (1 if run.checkpoints else 2))
+        why = (
+            f"Validation scores rose by {100 * found.mean:.1f} points over the last third ({found.words}). Twice the "
+            f"iterations take about {spent}{' more' if run.checkpoints else ''}."
+        )
+        yield Step("Train longer", why, [command])
+
+
+def _tuned(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
+    """The weakest task that is learned: fine-tune it from this model."""
+    known = [(each.score.normalised, each) for each in scored if each.score.normalised is not None]
+    known = [(place, each) for place, each in known if each.score.beats_all and each.name in run.config.tasks]
+    if len(run.config.tasks) < 2 or not known:
+        return
+    place, each = min(known, key=lambda pair: pair[0])
+    if place >= LOW or not run.model:
+        return
+    command = _train(FINE_TUNING, f"init={run.folder}", f"tasks=[{each.name}]", beside(run, f"{each.name}-tuned"))
+    if command is not None:
+        why = f"Of the learned tasks it has the lowest normalised score, {place:.0f} of 100."
+        yield Step(f"Fine-tune {each.title}", why, [command])
+
+
+def _small(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
+    """Low scores on small training sets."""
+    low = [each for each in scored if not each.score.beats_all or (each.score.normalised or 0) < LOW]
+    sizes = {each.name: run.data.tasks[each.name].train for each in low if each.name in run.data.tasks}
+    if not sizes:
+        return
+    if is_synthetic(run):
+        least = min(sizes, key=lambda name: sizes[name])
+        scale = LARGER * run.config.microworld.scale
+        data = Path(run.config.data)
+        settings = (
+            f"microworld.scale={scale:g}",
+            f"data={data.with_name(f'{data.name}-larger')}",
+            "regions=null",
+            beside(run, "larger"),
+        )
+        command = _train(_config(run), *settings)
+        if command is not None:
+            why = f"{run.task(least).title} has {sizes[least]:,} training examples. Draw {LARGER} times as many images."
+            yield Step("Train on more examples", why, [command.replace("twelve train", "twelve quickstart", 1)])
+        return
+    few = {name: share for name in sizes if (share := _share(run, name, sizes[name])) is not None and share < SMALL}
+    if few:
+        told = [
+            f"{run.task(name).title} {sizes[name]:,} ({share:.1%} of the official ones)" for name, share in few.items()
+        ]
+        why = f"Training examples: {', '.join(told)}. This lists the official files that are missing or incomplete."
+        yield Step("Get more examples", why, [_twelve("data", "check", run.config.data)])
+
+
+def _share(run: Run, name: str, size: int) -> float | None:
+    """The training examples as a share of those in the official files, if their number is known."""
+    task = run.task(name)
+    settings = run.config.tasks.get(name)
+    split = (settings.train if settings else None) or task.train_split
+    official = task.official_counts.get(split, (None, None))[0]
+    return size / official if official else None
+
+
+def _wide(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
+    """Scores of too few examples to compare."""
+    few = [each.title for each in scored if each.groups < FEWEST_GROUPS]
+    if few:
+        why = f"Fewer than {FEWEST_GROUPS} images: no interval of {', '.join(few)} can be trusted."
+        yield Step("Evaluate on more images", why, [_twelve("data", "check", run.config.data)])
+        return
+    wide = [each for each in scored if _half(each) > WIDE]
+    if wide and not is_synthetic(run):
+        worst = max(wide, key=_half)
+        why = (
+            f"Intervals reach {WIDE} points or more to either side on {len(wide)} of {len(scored)} tasks (most on "
+            f"{worst.title}: {_half(worst):.1f}): smaller differences mean nothing."
+        )
+        yield Step("Evaluate on more examples", why, [_twelve("data", "check", run.config.data)])
+
+
+def _half(each: ScoredTask) -> float:
+    bar = each.score.bar
+    return 0.0 if bar.low is None or bar.high is None else (bar.high - bar.low) / 2

@@ -1,0 +1,122 @@
+"""Where a model is weak: the lowest parts over all tasks, with the number of their examples and their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from twelve.evaluation.parts import FEWEST_EXAMPLES, FEWEST_GROUPS
+from twelve.evaluation.results import ScoredPart, TaskResult, normalised
+from twelve.metrics.bootstrap import Interval
+from twelve.report import words
+from twelve.report.reading import Run
+
+SHOWN, PER_TASK = 9, 2
+"""Most parts that are listed, and most of one task."""
+LISTED = 100
+"""Fewest examples of a part of a task that is listed: of many smaller ones, the lowest are low by chance."""
+Z = 1.96
+"""Quantile of the normal distribution for intervals of 95 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeakPart:
+    """A task, or a part of it, with a low score.
+
+    Attributes:
+        task, title: of the task.
+        part: in words; "" for the whole task.
+        score: per cent.
+        normalised: place between the best baseline on these examples (0) and the task's upper bound (100).
+        baseline: that baseline and its score, in words; "" if none was measured.
+        beaten: whether the score is significantly above that baseline.
+    """
+
+    task: str
+    title: str
+    part: str
+    score: Interval
+    examples: int
+    normalised: float | None
+    baseline: str
+    beaten: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Weak:
+    """The lowest parts, the lowest first.
+
+    Attributes:
+        compared: number of parts that were compared.
+        measured: whether they are official scores; else validation scores of a run that has not been evaluated.
+    """
+
+    parts: Sequence[WeakPart]
+    compared: int
+    measured: bool
+
+
+def weak(run: Run) -> Weak:
+    """The weakest parts of an evaluated run; else its lowest validation scores."""
+    results = list(run.results.values())
+    if not results:
+        found = sorted(_validated(run), key=lambda each: each.score.mean)
+        return Weak(found[:SHOWN], len(found), measured=False)
+    results = [replace(result, title=run.task(result.task).title) for result in results]
+    candidates = [each for result in results for each in (*_whole(result), *low_parts(result))]
+    kept, counts = list[WeakPart](), dict[str, int]()
+    for each in sorted(candidates, key=_order):
+        counts[each.task] = counts.get(each.task, 0) + 1
+        if counts[each.task] <= PER_TASK:
+            kept.append(each)
+    return Weak(kept[:SHOWN], sum(len([*_whole(result)]) + len(_judged(result)) for result in results), measured=True)
+
+
+def _order(each: WeakPart) -> tuple[float, float]:
+    return each.score.mean if each.normalised is None else each.normalised, each.score.mean
+
+
+def _whole(result: TaskResult) -> Iterator[WeakPart]:
+    """The task itself, unless its score says little."""
+    if result.examples < FEWEST_EXAMPLES or result.groups < FEWEST_GROUPS:
+        return
+    best = max(result.baselines.values(), key=lambda each: each.score, default=None)
+    place = normalised(result.score.mean, [each.score for each in result.baselines.values()], _bound(result))
+    told = "" if best is None else f"{best.name} {best.score:.1f}"
+    beaten = all(each.beaten for each in result.baselines.values())
+    yield WeakPart(result.task, result.title, "", result.score, result.examples, place, told, beaten)
+
+
+def low_parts(result: TaskResult) -> Iterator[WeakPart]:
+    """The parts that are significantly below their task."""
+    for part in _judged(result):
+        if part.score.high < result.score.mean:
+            best = part.baseline
+            place = None if best is None else normalised(part.score.mean, [best.score], _bound(result))
+            told = "" if best is None else f"{best.name} {best.score:.1f}"
+            beaten = best is None or best.beaten
+            name = words.part(part.kind, part.value)
+            yield WeakPart(result.task, result.title, name, part.score, part.examples, place, told, beaten)
+
+
+def _judged(result: TaskResult) -> list[ScoredPart]:
+    return [part for part in result.parts if part.examples >= LISTED]
+
+
+def _bound(result: TaskResult) -> float:
+    return 100.0 if result.upper_bound is None else result.upper_bound
+
+
+def _validated(run: Run) -> Iterator[WeakPart]:
+    """The last validation score of each task, with Wilson's interval (1927), which is wide enough for graded marks."""
+    most = run.config.training.eval_examples
+    for name, points in run.history.scores.items():
+        sizes = run.data.tasks.get(name)
+        count = 0 if sizes is None else min(sizes.validation, most or sizes.validation)
+        if name not in run.config.tasks or count < FEWEST_EXAMPLES:
+            continue
+        mean = min(1.0, max(0.0, points[-1][1]))
+        middle = (mean + Z * Z / (2 * count)) / (1 + Z * Z / count)
+        half = Z / (1 + Z * Z / count) * (mean * (1 - mean) / count + Z * Z / (4 * count * count)) ** 0.5
+        score = Interval(100 * mean, 100 * (middle - half), 100 * (middle + half))
+        yield WeakPart(name, run.task(name).title, "", score, count, None, "", True)

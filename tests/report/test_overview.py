@@ -1,0 +1,305 @@
+"""The first screen of a report: is it good, where is it weak, what next; and that its commands run as they stand."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fake_run
+import pytest
+import tiny
+import yaml
+from rich.console import Console
+from test_docs import parsed
+from typer.testing import CliRunner
+
+from twelve import cli
+from twelve import config as configuration
+from twelve.report.heading import CHANGES, heading
+from twelve.report.next_steps import next_steps
+from twelve.report.reading import read_run
+from twelve.report.rising import late_gain, rising
+from twelve.report.scores import task_score
+from twelve.report.verdict import ScoredTask, Verdict, verdict
+from twelve.report.weak import PER_TASK, low_parts, weak
+from twelve.report.words import part
+from twelve.report.write import render, write_report
+from twelve.runs.train import train
+
+Tree = dict[str, Any]
+
+
+def changed(run: Path, change: Callable[[Tree], object]) -> Path:
+    """The run with a change of its evaluation."""
+    tree = json.loads((run / "evaluation.json").read_text())
+    change(tree)
+    (run / "evaluation.json").write_text(json.dumps(tree))
+    return run
+
+
+def configured(run: Path, **training: object) -> Path:
+    tree = yaml.safe_load((run / "config.yaml").read_text())
+    tree["training"] |= training
+    (run / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    return run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
+
+
+def scored(folder: Path) -> list[ScoredTask]:
+    read = read_run(folder)
+    return [
+        ScoredTask(name, read.task(name).title, task_score(result, {}), result.groups)
+        for name, result in read.results.items()
+    ]
+
+
+def said(folder: Path) -> Verdict:
+    return verdict(read_run(folder), scored(folder))
+
+
+def titles(folder: Path) -> list[str]:
+    return [step.title for step in next_steps(read_run(folder), scored(folder))]
+
+
+def commands(page: str) -> list[str]:
+    """Every command on a page."""
+    found = re.findall(r"<pre[^>]*>(.*?)</pre>|<code>(twelve .*?)</code>", page, flags=re.S)
+    found = [tuple(re.sub(r"<span class=\"word\">|</span>", "", text) for text in pair) for pair in found]
+    lines = [html.unescape(line) for pair in found for text in pair for line in text.splitlines()]
+    return [line for line in lines if line.startswith("twelve ") and line != "twelve report"]
+
+
+# --- is it good? ---------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_learned_in_part(run: Path) -> None:
+    found = said(run)
+    assert (found.word, found.good) == ("Learned in part, not converged", False)
+    assert found.sentence == (
+        "3 of 5 tasks are above every baseline that lacks the correct image; VQA v2 (27.3; bag of words 27.4) and "
+        "NLVR2 (50.1; majority 55.3) are not. The normalised score of SNLI-VE, whose upper bound is known, is 27 of "
+        "100. By validation scores, 4 of 4 tasks still rise (not counted: SNLI-VE, stopped early)."
+    )
+
+
+def flat(run: Path) -> None:
+    """A log whose validation scores do not rise."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    lines = [line | {"score": 0.5} if line["kind"] == "validation" else line for line in lines]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_a_converged_run_is_not_said_to_rise(run: Path) -> None:
+    flat(run)
+    found, still = said(run), rising(read_run(run))
+    assert found.word == "Learned in part" and "rise" not in found.sentence
+    assert still is not None and (still.count, still.of, still.mostly) == (0, 4, False)
+    assert rising(read_run(configured(run, iterations=80))) is None  # it ended early, because nothing improved
+
+
+def beaten(tree: Tree, score: float, upper_bound: float | None) -> None:
+    for task, result in tree["tasks"].items():
+        result |= fake_run.task_result(task, score, {"majority": 20.0}) | {"upper_bound": upper_bound}
+
+
+@pytest.mark.parametrize(
+    ("score", "upper_bound", "word"),
+    [(80.0, 100.0, "Good"), (40.0, 100.0, "Learned, but weak"), (40.0, None, "Learned"), (21.0, 100.0, "Not learned")],
+)
+def test_every_verdict(run: Path, score: float, upper_bound: float | None, word: str) -> None:
+    found = said(changed(run, lambda tree: beaten(tree, score, upper_bound)))
+    assert found.word == f"{word}, not converged"
+    assert ("mean normalised score" in found.sentence) == (upper_bound is not None)
+    assert ("All 5 tasks" in found.sentence) == (word != "Not learned")
+
+
+def test_few_groups_tell_nothing(run: Path) -> None:
+    def few(tree: Tree) -> None:
+        for task in tree["tasks"].values():
+            task["groups"] = 4
+
+    assert said(changed(run, few)).word == "Too few examples to tell"
+    assert weak(read_run(run)).parts == [] or all(each.part for each in weak(read_run(run)).parts)
+    assert "Evaluate on more images" in titles(run) and not any("not learned" in title for title in titles(run))
+
+
+def test_runs_without_results(run: Path) -> None:
+    (run / "evaluation.json").unlink()
+    assert said(run).word == "Not evaluated" and "the mean validation score is 60.0" in said(run).sentence
+    unfinished = said(configured(run, iterations=400))
+    assert unfinished.word == "Not finished" and unfinished.good is None
+    assert "40 of 400 iterations are done (10%); about 12 min are left" in unfinished.sentence
+    (run / "metrics.jsonl").unlink()
+    assert said(run).word == "Not trained"
+
+
+# --- where is it weak? ---------------------------------------------------------------------------------------------
+
+
+def test_the_lowest_parts_are_listed_with_their_numbers(run: Path) -> None:
+    found = weak(read_run(run))
+    assert found.measured and found.compared == 5 + 2  # 80 examples are too few
+    places = [each.normalised for each in found.parts]
+    assert places == sorted(places)  # type: ignore[type-var]
+    number = next(each for each in found.parts if each.part == "answer type “number”")
+    assert (number.score.mean, number.examples, number.baseline) == (9.5, 120, "bag of words 11.0")
+    assert not number.beaten
+    low = [each.part for each in low_parts(read_run(run).results["vqa"])]
+    assert low == ["answer type “number”"]  # texts of some words have 26.0 +- 3, which is not below the task's 27.3
+    assert max(sum(each.task == name for each in found.parts) for name in fake_run.KINDS) <= PER_TASK
+    page = render(read_run(run))
+    assert "120 examples" in page and "7 tasks and parts were compared" in page and "fewer than 100 examples" in page
+
+
+def test_validation_scores_stand_in_for_a_run_without_results(run: Path) -> None:
+    (run / "evaluation.json").unlink()
+    found = weak(read_run(run))
+    assert not found.measured and found.parts[0].task == "vqa" and found.parts[0].examples == 100
+    assert found.parts[0].score.low == pytest.approx(30.9, abs=0.1)  # Wilson's interval of 40 of 100
+    data = json.loads((run / "data.json").read_text())
+    data["tasks"]["vqa"]["validation"] = 12
+    (run / "data.json").write_text(json.dumps(data))
+    assert all(each.task != "vqa" for each in weak(read_run(run)).parts)  # of 12 examples nothing is told
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "words"),
+    [
+        ("question_type", "how many", "question type “how many”"),
+        ("words", "4-6", "texts of 4 to 6 words"),
+        ("candidates", "21+", "choices among 21 or more boxes"),
+        ("colour", "red", "texts that name “red”"),
+        ("colour", "none", "texts that name no colour"),
+        ("opening", "is there", "texts that begin with “is there”"),
+        ("count", "how many", "questions “how many”"),
+    ],
+)
+def test_parts_are_told_in_words(kind: str, value: str, words: str) -> None:
+    assert part(kind, value) == words
+
+
+# --- what next? ----------------------------------------------------------------------------------------------------
+
+
+def test_steps_follow_from_the_numbers(run: Path) -> None:
+    found = titles(run)
+    assert found[:3] == ["VQA v2 is not learned", "NLVR2 is not learned", "Train longer"]
+    assert "Get more examples" in found and found[-1] == "Ask it"
+    assert titles(changed(run, lambda tree: tree["facts"].update(iterations=30)))[0] == "Evaluate it again"
+    assert titles(changed(run, lambda tree: tree["facts"].pop("iterations")))[0] == "Evaluate it again"
+    assert titles(configured(run, iterations=400)) == ["Resume the training"]
+    (run / "model").mkdir()
+    assert titles(run) == ["Resume the training", "Evaluate what is there"]
+    (run / "evaluation.json").unlink()
+    assert titles(configured(run, iterations=40)) == ["Evaluate it"]
+
+
+def test_a_run_that_has_converged_is_not_trained_longer(run: Path) -> None:
+    lines = [line | ({"score": 0.5} if line["kind"] == "validation" else {}) for line in fake_run.history()]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "Train longer" not in titles(run)
+
+
+def test_the_rise_at_the_end() -> None:
+    assert late_gain([(200, 0.2), (400, 0.3), (600, 0.4), (800, 0.5)], 800) == pytest.approx(0.2)
+    assert late_gain([(at, at / 1000) for at in range(100, 1001, 100)], 1000) == pytest.approx(1 / 3)
+    assert late_gain([(800, 0.5)], 800) is None and late_gain([(200, 0.5)], 800) is None
+
+
+STATES: dict[str, Callable[[Path], object]] = {
+    "evaluated": lambda run: (run / "model").mkdir(),
+    "resumable": lambda run: (run / "checkpoints" / "step-0000040").mkdir(parents=True),
+    "without baselines": lambda run: changed(
+        run, lambda tree: [task.update(baselines={}) for task in tree["tasks"].values()]
+    ),
+    "drawn": lambda run: changed(run, lambda tree: tree["facts"].update(drawn=True)),
+    "good": lambda run: [changed(run, lambda tree: beaten(tree, 55.0, 100.0)), (run / "model").mkdir()],
+    "not evaluated": lambda run: (run / "evaluation.json").unlink(),
+    "unfinished": lambda run: [configured(run, iterations=400), (run / "evaluation.json").unlink()],
+    "not begun": lambda run: [(run / name).unlink() for name in ("metrics.jsonl", "evaluation.json")],
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_command_is_understood(state: str, tmp_path: Path) -> None:
+    folder = fake_run.make(tmp_path / "my runs" / "a run", fake_run.make_root(tmp_path / "root", with_images=False))
+    STATES[state](folder)
+    found = commands(write_report(folder).read_text(encoding="utf-8"))
+    assert len(found) >= 3
+    for command in found:
+        words = shlex.split(command)[1:]
+        name = parsed(words)
+        if name in ("train", "quickstart"):
+            settings = [words[row + 1] for row, word in enumerate(words) if word == "--set"]
+            configuration.load(words[1], settings)  # raises ConfigError for a setting that is none
+
+
+def test_a_command_that_does_not_exist_is_seen(run: Path) -> None:
+    page = render(read_run(run)).replace(">evaluate<", ">measure<")
+    with pytest.raises(AssertionError, match="no command measure"):
+        [parsed(shlex.split(command)[1:]) for command in commands(page)]
+
+
+@pytest.mark.slow
+def test_every_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From an unfinished run to a finished one, by what its own reports say."""
+    root = tiny.make(tmp_path / "root", train=8, val=3)
+    tree = tiny.tree(root, tmp_path / "runs" / "first")
+    tree["training"] |= {"iterations": 2, "eval_every": 1, "save_every": 1}
+    folder = train(configuration.parse(tree), console=Console(quiet=True))
+    monkeypatch.chdir(tmp_path)
+    (folder / "trained.json").unlink()
+    configured(folder, iterations=3)
+    monkeypatch.setattr("twelve.report.next_steps.FEWEST_GROUPS", 1)  # so that tasks of few images are advised on, too
+    seen = set()
+    for _ in range(4):
+        page = write_report(Path("runs/first")).read_text(encoding="utf-8")
+        overview = page.partition('id="overview"')[2].partition("</section>")[0]
+        for command in commands(overview):
+            words = shlex.split(command)[1:]
+            if words[0] in ("serve", "quickstart") or words[:2] == ["data", "check"] or command in seen:
+                continue  # it does not end; a drawn world; all official files
+            seen.add(command)
+            done = CliRunner().invoke(cli.app, words)
+            assert done.exit_code == 0, (command, done.output, done.exception)
+    assert (folder / "trained.json").is_file() and (folder / "evaluation.json").is_file()
+    told = " ".join(seen)
+    assert "--continue" in told and "twelve evaluate" in told and "tasks=[" in told
+
+
+# --- title ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_title_names_configuration_date_and_data(run: Path) -> None:
+    found = heading(read_run(run))
+    assert (
+        found.title == f"run {run.parent.name}/run, 4 May 2026, data in {run.parent / 'root'}" and not found.synthetic
+    )
+    assert found.size == "one model for 5 tasks, 28.9 million parameters, 40 iterations in 1 min 20 s"
+    drawn = changed(run, lambda tree: tree["facts"].update(drawn=True, date="yesterday"))
+    assert heading(read_run(drawn)).synthetic and "synthetic images in" in heading(read_run(drawn)).title
+    assert "Synthetic images</b>" in render(read_run(drawn)) and "yesterday" not in render(read_run(drawn))
+
+
+def test_a_shipped_configuration_is_named_with_what_was_changed(tmp_path: Path) -> None:
+    for settings, name in (
+        ([], "quickstart.yaml"),
+        (["training.iterations=1600"], "quickstart.yaml with training.iterations=1600"),
+        (
+            [f"tasks.{task}.batch_size=3" for task in ("vqa", "gqa", "coco", "nlvr2")[: CHANGES + 1]],
+            f"run {tmp_path.name}/mine",
+        ),
+    ):
+        config = configuration.load("quickstart.yaml", [f"run={tmp_path / 'mine'}", *settings])
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        config.write(tmp_path / "mine" / "config.yaml")
+        assert heading(read_run(tmp_path / "mine")).name == name
