@@ -35,7 +35,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from paper_size import FEATURES, HEADS
+from paper_size import FEATURES, HEADS, drawn_boxes
 from plain import Plain, difference_from_goldens
 from products import Operand, Recorded
 from torch import Tensor, nn
@@ -54,6 +54,8 @@ from twelve.training.provenance import machine
 
 BATCH, LONGEST, REGIONS, HEAD = 8, 23, 101, "answer"
 # numpy.random.default_rng(1): integers(8, 21, 32), then integers(11, 102, 8)
+GALLERY = 100
+"""Images that a caption is ranked against."""
 WORDS = (
     14,
     14,
@@ -102,7 +104,7 @@ def batch(words: list[int], regions: list[int], seed: int) -> dict[str, Tensor]:
         "input_ids": torch.randint(1000, 30000, (len(words), length), generator=g),
         "text_mask": torch.arange(length) < torch.tensor(words)[:, None],
         "features": torch.rand(len(regions), most, FEATURES, generator=g).half(),
-        "boxes": torch.rand(len(regions), most, 5, generator=g),
+        "boxes": drawn_boxes(len(regions), most, g),
         "region_mask": torch.arange(most) < torch.tensor(regions)[:, None],
         "task_rows": torch.ones(len(words), dtype=torch.int64),
         "pair_text": pairs,
@@ -307,7 +309,7 @@ def accuracy(run: Path) -> dict[str, Any]:
                     each.model,
                     each._collator(task),
                     each._read(task, task.test_split),
-                    gallery=task.task.protocol(task.test_split, full=False).gallery,
+                    gallery=GALLERY,
                     batch_size=config.evaluation.batch_size,
                     label=name,
                 )

@@ -45,6 +45,13 @@ HEADS: Mapping[str, Mapping[str, Any]] = {
 REGIONS, FEATURES = 101, 2048
 
 
+def drawn_boxes(images: int, regions: int, generator: torch.Generator) -> Tensor:
+    """(I, R, 5) random boxes; region 0 is the whole image."""
+    boxes = torch.rand(images, regions, 5, generator=generator)
+    boxes[:, 0] = torch.tensor((0.0, 0.0, 1.0, 1.0, 1.0))
+    return boxes
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Batches of one task: per example so many texts, images and pairs."""
@@ -102,7 +109,7 @@ def draw(shape: Shape, examples: int, length: int, seed: int) -> Drawn:
         {
             "input_ids": torch.randint(1000, 30000, (texts, length), generator=g),
             "features": torch.rand(images, regions, FEATURES, generator=g).half(),
-            "boxes": torch.rand(images, regions, 5, generator=g),
+            "boxes": drawn_boxes(images, regions, g),
             "task_rows": torch.ones(texts, dtype=torch.int64),
             "pair_text": torch.arange(pairs) * texts // pairs,
             "pair_image": torch.arange(pairs) % images,

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from paper_size import FEATURES, HEADS, REGIONS, paper_model
+from paper_size import FEATURES, HEADS, REGIONS, drawn_boxes, paper_model
 from products import Recorded, in_turns
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
@@ -67,7 +67,7 @@ def drawn(examples: int, *, ragged: bool, seed: int = 0) -> tuple[dict[str, Tens
     inputs: dict[str, Tensor | None] = {
         "input_ids": torch.randint(1000, 30000, (examples, int(pieces.max())), generator=g),
         "features": torch.rand(images, int(regions.max()), FEATURES, generator=g).half(),
-        "boxes": torch.rand(images, int(regions.max()), 5, generator=g),
+        "boxes": drawn_boxes(images, int(regions.max()), g),
         "task_rows": torch.ones(examples, dtype=torch.int64),
     }
     if ragged:

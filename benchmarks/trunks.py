@@ -57,7 +57,7 @@ def summary(file: Path) -> dict[str, Any]:
             "interval": [round(result.score.low, 1), round(result.score.high, 1)],
             "baseline": f"{best.name} {best.score:.1f}",
             "lead": [round(value, 1) for value in (lead.mean, lead.low, lead.high)],
-            "closed": None if result.closed is None else round(result.closed, 1),
+            "closed": None if result.normalised is None else round(result.normalised, 1),
         }
     return {
         "parameters": facts["parameters"],
@@ -80,12 +80,12 @@ def main() -> None:
         for trunk, runs in found.items():
             runs[str(seed)] = summary(run(arguments.folder, trunk, seed))
     for trunk, runs in found.items():
-        print(f"\n{trunk}: closed of the way from the best baseline to the upper bound, %")
+        print(f"\n{trunk}: normalised score: 0 at the best baseline, 100 at the upper bound")
         for task in next(iter(runs.values()))["tasks"]:
             rows = [row["tasks"][task] for row in runs.values()]
             leads = "  ".join(f"{row['score']:5.1f} (+{row['lead'][0]:.1f} [{row['lead'][1]:+.1f}])" for row in rows)
-            print(f"  {task:10} {leads}  closed {statistics.fmean(row['closed'] for row in rows):5.1f}")
-        print(f"  mean closed {[row['mean closed'] for row in runs.values()]}")
+            print(f"  {task:10} {leads}  normalised {statistics.fmean(row['closed'] for row in rows):5.1f}")
+        print(f"  mean normalised score {[row['mean closed'] for row in runs.values()]}")
     arguments.out.write_text(json.dumps({"machine": machine(), "trunks": found}, indent=1) + "\n", encoding="utf-8")
 
 
