@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart test check versions places reference real-regions real-sample clean
+.PHONY: help quickstart test check versions places release-check docs real-regions real-sample clean
 
 help:  ## these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
-quickstart: $(READY)  ## draw a small world, train one model on all twelve tasks of it, measure, report
+quickstart: $(READY)  ## generate data, train one model on all twelve tasks, evaluate, report
 	$(BIN)/twelve quickstart
 
 test: $(READY)  ## all tests, small training runs among them
@@ -32,9 +32,11 @@ versions: $(READY)  ## all tests with the lowest and the newest versions of ever
 places: $(READY)  ## all tests without HOME, with LC_ALL=C, in random order, as another user, beside other work
 	$(BIN)/python tests/matrix.py places
 
-reference: $(READY)  ## the API reference, from docstrings, into reference/
-	$(BIN)/pdoc --docformat google -o reference $$($(BIN)/python -c "import pkgutil, twelve; \
-	  print(*(m.name for m in pkgutil.walk_packages(twelve.__path__, 'twelve.') if not m.name.endswith('__main__')))")
+release-check: $(READY)  ## both distributions, used in an empty environment (CONTRIBUTING.md)
+	$(BIN)/python tests/release_check.py $(RELEASE)
+
+docs: $(READY)  ## the documentation as a site, into site/; python3 -m http.server -d site shows it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 DATA ?= ../shared/realdata
 

@@ -62,7 +62,7 @@ def environment(work: Path, python: str, versions: str) -> Path:
     uv, place = work / "uv" / "bin" / "uv", work / f"{versions}-{release(python)}"
     subprocess.run([uv, "venv", "--quiet", "--python", python, place], check=True)
     install = [uv, "pip", "install", "--quiet", "--python", place / "bin" / "python", "--only-binary", ":all:"]
-    install += ["--no-binary", "twelve", "--resolution", {"lowest": "lowest-direct", "newest": "highest"}[versions]]
+    install += ["--no-binary", "twelve-vl", "--resolution", {"lowest": "lowest-direct", "newest": "highest"}[versions]]
     subprocess.run([*install, "--editable", f"{copied(work / 'twelve')}[dev]"], check=True)
     return place / "bin" / "python"
 

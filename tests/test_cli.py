@@ -15,6 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from twelve import cli
+from twelve.cli.order import ORDER
 from twelve.errors import TwelveError
 
 COMMANDS = [[], ["train"], ["evaluate"], ["parity"], ["tasks"], ["configs"], ["regions"]]
@@ -48,6 +49,14 @@ def test_every_command_has_help_with_an_example(command: list[str]) -> None:
         assert "Example: twelve" in result.output
 
 
+def test_the_commands_are_listed_in_the_order_of_use_with_short_summaries() -> None:
+    listed = CliRunner().invoke(cli.app, ["--help"]).output.partition("Commands:\n")[2].splitlines()
+    rows = [line.split(None, 1) for line in listed if line.startswith("  ") and not line.startswith("   ")]
+    names = [name for name, _ in rows]
+    assert names == [name for name in ORDER if name in names] and len(names) > 15
+    assert {name: summary for name, summary in rows if len(summary) >= 50 or summary.endswith("...")} == {}
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from twelve.cli import app; from typer.testing import CliRunner;"
@@ -61,7 +70,7 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     ("changes", "settings", "words"),
     [
-        ({}, ["--set", "data=nowhere"], ["nowhere", "no such data root"]),
+        ({}, ["--set", "data=nowhere"], ["nowhere", "data root not found"]),
         ({}, ["--set", "regions=nowhere"], ["nowhere", "regions extract"]),
         ({}, ["--set", "tasks.vqa.test_split=vall"], ["vall"]),
         ({}, ["--set", "training.epoch=3"], ['"epochs"']),

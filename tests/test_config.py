@@ -78,7 +78,7 @@ def test_unknown_file_suggests_a_shipped_one() -> None:
     ("name", "meant"), [("quickstrat.yaml", "quickstart"), ("Paper", "paper"), ("mine.yaml", None), ("run1.yaml", None)]
 )
 def test_only_a_close_name_is_suggested(name: str, meant: str | None) -> None:
-    with pytest.raises(ConfigError, match="no such configuration") as caught:
+    with pytest.raises(ConfigError, match="no shipped configuration of this name") as caught:
         config.load(name)
     assert ("did you mean" in str(caught.value)) == (meant is not None)
     assert meant is None or f'"{meant}"' in str(caught.value)
@@ -207,6 +207,67 @@ def test_later_mistakes_are_placed_as_well(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught, config.naming(file, ["schedule.name=x"]):
             raise ConfigError("wrong", record=record)
         assert caught.value.file == place
+
+
+def over(folder: Path, text: str) -> Path:
+    """A file over a base that has the tasks of FULL."""
+    (folder / "base.yaml").write_text(yaml.safe_dump(FULL | {"training": {"epochs": 3}, "seed": 1}, sort_keys=False))
+    file = folder / "over.yaml"
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("run: other", ["run=other"]),
+        ("training: {log_every: 7}", ["training.log_every=7"]),
+        ("tasks: [gqa, vqa]", ["tasks=[gqa, vqa]"]),
+        ("tasks: {gqa: null}", ["tasks.gqa=null"]),
+        ("tasks: {vqa: {max_text: 9}, gqa: {max_text: 8}}", ["tasks.vqa.max_text=9", "tasks.gqa.max_text=8"]),
+        ("tasks: {nlvr2: {}}", ["tasks.nlvr2={}"]),
+    ],
+)
+def test_values_over_a_base_are_those_of_settings(
+    text: str, same: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = over(tmp_path, f"base: base.yaml\n{text}\n")
+    assert config.load(file) == config.load("base.yaml", same)
+    assert config.load(file, ["seed=5"]) == config.load("base.yaml", [*same, "seed=5"])
+
+
+@pytest.mark.parametrize("choice", ["[gqa]", "{vqa: null, snli_ve: null}"])
+def test_a_setting_chooses_among_all_tasks_of_the_base(
+    choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = over(tmp_path, f"base: base.yaml\ntasks: {choice}\n")
+    assert list(config.load(file).tasks) == ["gqa"]
+    assert config.load(file, ["tasks=[vqa]"]).tasks["vqa"].batch_size == 5
+    changed = over(tmp_path, "base: base.yaml\ntasks: {vqa: {max_text: 9}, gqa: null}\n")
+    assert config.load(changed, ["tasks=[vqa]"]).tasks == {
+        "vqa": config.TaskSettings(batch_size=5, test_split="val", max_text=9)
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("base: 3", r"over\.yaml \[base\]: must be the name of a configuration, found 3"),
+        ("base: papr.yaml", r'no shipped configuration of this name \(did you mean "paper"\?\)'),
+        ("base: over.yaml", r"over\.yaml \[base\]: over\.yaml has a base itself"),
+        ("base: base.yaml\ntasks: {nlvr2: null}", r"over\.yaml \[tasks\.nlvr2\]: there is no task"),
+        ("base: base.yaml\ntrainig: {epochs: 1}", r"over\.yaml \[trainig\]: unknown key"),
+        ("base: base.yaml\n1: 2", r"over\.yaml \[1\]: "),
+        ("base: base.yaml\ntasks: {1: null}", r"over\.yaml \[tasks\.1\.\[key\]\]: "),
+    ],
+)
+def test_mistakes_over_a_base(text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    over(tmp_path, text)
+    with pytest.raises(ConfigError, match=words):
+        config.load("over.yaml")
 
 
 def test_a_file_larger_than_any_configuration_is_not_read(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from twelve import cli
+from twelve.cli.usage import resuming
 from twelve.errors import ConfigError
 from twelve.outputs.answer import Answered
 from twelve.outputs.parts.result import percent
@@ -20,6 +21,7 @@ from twelve.regions.detectors import library_backbones
 from twelve.regions.extraction.jobs import ExtractReport
 from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.importers.recognising import described
+from twelve.run_folder import RunFolder
 
 
 def run(*words: object) -> Any:
@@ -109,7 +111,7 @@ def test_without_timm_its_names_are_not_corrected(monkeypatch: pytest.MonkeyPatc
         return real(name, *rest, **named)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(ConfigError, match=r"timm, .* is not installed -> pip install 'twelve\[timm\]'") as caught:
+    with pytest.raises(ConfigError, match=r"timm, .* is not installed -> pip install 'twelve-vl\[timm\]'") as caught:
         library_backbones.build(ExtractorConfig("tf_efficientnet_lite0", "random"))
     assert "did you mean" not in str(caught.value)
 
@@ -120,6 +122,7 @@ def test_without_timm_its_names_are_not_corrected(monkeypatch: pytest.MonkeyPatc
         (["data", "clean", "x", "--out", "y"], "twelve: interrupted\n"),
         (["train", "x.yaml"], "twelve: interrupted; run it with --continue"),
         (["regions", "import", "x"], "twelve: interrupted; run it again to resume"),
+        (["data", "fetch", "x"], "twelve: interrupted; run it again to resume"),
     ],
 )
 def test_an_interrupt_promises_what_is_kept(
@@ -133,6 +136,15 @@ def test_an_interrupt_promises_what_is_kept(
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert caught.value.code == 130 and capsys.readouterr().err.startswith(said)
+
+
+def test_interrupted_training_names_its_last_checkpoint(tmp_path: Path) -> None:
+    words = ["train", "quickstart.yaml", "--set", f"run={tmp_path / 'my run'}"]
+    assert resuming(words) == "nothing is saved yet: run it again"
+    for number in (20, 60):
+        RunFolder(tmp_path / "my run").checkpoint(number).mkdir(parents=True)
+    command = f"twelve train quickstart.yaml --set 'run={tmp_path / 'my run'}' --continue"
+    assert resuming([*words, "--resume"]) == f"resume from step-0000060: {command}"
 
 
 def test_little_is_not_shown_as_nothing() -> None:

@@ -21,9 +21,11 @@ from twelve import config as configuration
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.runs.train import train
+from twelve.study.studies import STUDIES
 
 HOME = Path(__file__).parents[1]
-PAGES = [HOME / "README.md", *sorted((HOME / "docs").glob("*.md"))]
+PAGES = [HOME / "README.md", *sorted((HOME / "docs").rglob("*.md"))]
+REFERENCE = sorted(path.relative_to(HOME).as_posix() for path in (HOME / "docs" / "reference").glob("*.md"))
 
 LONG = {
     "quickstart": "minutes; tests/test_quickstart.py goes the same way on a smaller world",
@@ -32,15 +34,14 @@ LONG = {
     "regions verify": "wants what regions extract wrote; tests/regions/test_store.py",
     "regions import": "wants files of other programs; tests/regions write and import them",
     "regions merge": "wants shards; tests/regions merges them",
+    "reproduce": "wants the official files; tests/reproduce serve small ones",
     "convert": "wants the released files; tests/model/test_convert.py has files of their layout",
     "export": "tests/model/test_export.py runs what docs/export.md says",
     "serve": "does not end; tests/web starts it",
-    "study joint-vs-single": "hours; tests/study runs a small one",
-    "study groups": "hours; tests/study plans it",
-    "study real-photographs": "days; tests/study plans it",
-    "study run": "hours; tests/study runs a study from a file",
+    **{f"study {name}": "hours; tests/study runs small ones and plans all" for name in (*STUDIES, "run")},
     "study show": "wants a study; tests/study shows one",
     "study report": "wants studies; tests/study/test_study_report.py writes pages",
+    "data fetch": "wants the hosts of the datasets; tests/downloads/test_get_the_data.py follows the page",
     "data check": "wants all official files; tests/data/test_check.py",
     "data clean": "wants official files; tests/data/test_exclusions.py",
     "data stats": "wants official files; tests/data/test_stats.py",
@@ -51,7 +52,9 @@ LONG = {
 
 
 def blocks(text: str, language: str) -> list[str]:
-    return [body for name, body in re.findall(r"```(\w*)\n(.*?)```", text, flags=re.S) if name == language]
+    """Fenced blocks; a command over several lines is one line."""
+    found = [body for name, body in re.findall(r"```(\w*)\n(.*?)```", text, flags=re.S) if name == language]
+    return [re.sub(r"\\\n\s*", " ", body) for body in found] if language == "bash" else found
 
 
 def documented() -> list[tuple[str, str]]:
@@ -61,7 +64,7 @@ def documented() -> list[tuple[str, str]]:
         text = page.read_text(encoding="utf-8")
         indented = re.findall(r"(?:^ {4}.*\n)+", re.sub(r"\\\n\s*", " ", text), flags=re.M)
         for body in [*blocks(text, "bash"), *indented]:
-            for line in re.sub(r"\\\n\s*", " ", body).splitlines():
+            for line in body.splitlines():
                 command = re.sub(r"^.*-m twelve ", "twelve ", line.strip())
                 if command.startswith("twelve "):
                     found.append((page.name, command))
@@ -117,8 +120,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     drawn = folder / "quickstart" / "data" / "images" / "vg"
     drawn.mkdir(parents=True)
     shutil.copy(folder / "boat.jpg", drawn / "2300000.jpg")
+    shutil.copytree(HOME / "examples", folder / "examples")
     page = (HOME / "docs" / "predict.md").read_text(encoding="utf-8")
     (folder / "questions.jsonl").write_text(blocks(page, "json")[0])
+    for study in ("study-four-tasks-groups", "study-four-tasks-affinity"):
+        shutil.copytree(HOME / "benchmarks" / "results" / study, folder / "benchmarks" / "results" / study)
     return {"folder": folder, "model": folder / "model", "run": folder / "runs" / "real-sample"}
 
 
@@ -138,15 +144,28 @@ def test_a_documented_command_runs(
     if not Path("tests").exists():
         shutil.copytree(HOME / "tests" / "goldens" / "model", Path("tests/goldens/model"))
     filled = ["is it red ?" if before == "--ask" else word for before, word in zip(["", *arguments], arguments)]  # noqa: B905
-    filled = [str(place["model"]) if word == "RUN" else word for word in filled]
+    filled = [str(place["model"]) if word in ("RUN", "quickstart/run") else word for word in filled]
     result = CliRunner().invoke(cli.app, filled)
     assert result.exit_code == 0, (result.output, result.exception)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/predict.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/quick-tour.md", "docs/predict.md", *REFERENCE])
 def test_documented_python_runs(page: str, place: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place["folder"])
-    bodies = [body for body in blocks((HOME / page).read_text(encoding="utf-8"), "python") if "twelve.load" in body]
-    assert bodies
+    bodies = blocks((HOME / page).read_text(encoding="utf-8"), "python")
+    bodies = bodies if page in REFERENCE else [body for body in bodies if "twelve.load" in body]
+    assert bodies or page == "docs/reference/index.md"
     for body in bodies:
         exec(body.replace("quickstart/run", str(place["model"])), {})  # our own pages
+
+
+OTHERS = ("joint-vs-single.md", "relations.md", "results.md", "tutorial.md")
+"""Pages that still have some."""
+
+
+def test_a_link_is_called_after_its_page_not_after_a_file() -> None:
+    pages = [page for page in [*PAGES, HOME / "CONTRIBUTING.md"] if page.name not in OTHERS]
+    found = [
+        (page.name, text) for page in pages for text in re.findall(r"\[`?([\w/-]+\.md)`?\]\(", page.read_text("utf-8"))
+    ]
+    assert not [each for each in found if each[0] != "README.md"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import tiny
 import tiny_extra_binary
+import tiny_model
 import tiny_others
 import torch
 from rich.console import Console
@@ -96,7 +97,7 @@ def test_regions_that_are_padding_reply_nothing() -> None:
     sizes |= {"v_feature_size": tiny.FEATURES, "task_specific_tokens": False}
     config = TwelveConfig(**sizes, heads={"reply": {"kind": "reply", "size": 1}})
     model = Twelve(config).eval()
-    features, boxes = torch.randn(2, 5, tiny.FEATURES), torch.rand(2, 5, 5)
+    features, boxes = torch.randn(2, 5, tiny.FEATURES), tiny_model.boxes(2, 5, 5)
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
     ids = torch.tensor([[2, 7, 8, 3], [2, 7, 8, 3]])
     padded = model(input_ids=ids, features=features, boxes=boxes, region_mask=mask).logits["reply"]

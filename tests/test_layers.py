@@ -13,7 +13,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "twelve"
 LAYERS = (
     ("__init__", "__main__"),
     ("cli",),
-    ("parity", "quickstart", "score", "study", "web"),
+    ("harness", "parity", "quickstart", "reproduce", "study", "web"),
+    ("score",),
     ("report",),
     ("export", "runs"),
     ("predictor",),
@@ -26,7 +27,7 @@ LAYERS = (
     ("outputs",),
     ("tasks",),
     ("settings",),
-    ("metrics",),
+    ("downloads", "metrics"),
     ("formats",),
     ("run_folder", "types"),
     ("io", "device", "freed_memory", "processes", "threads"),

@@ -71,6 +71,6 @@ def test_interrupted_it_goes_on_and_finished_it_is_shown(
 
 
 def test_no_world_is_drawn_for_another_configuration(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="not about a drawn world"):
+    with pytest.raises(ConfigError, match="has no microworld"):
         quickstart("real-sample.yaml", settings=[f"data={tmp_path / 'new'}"], console=QUIET)
     assert not (tmp_path / "new").exists()

@@ -76,7 +76,7 @@ def test_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch, 0.07, 2.9)
     monkeypatch.setattr(threads.psutil, "cpu_times", lambda: (0.0,))
     found = measure([clock.work], [1, 2])
-    assert str(found) == "1 thread: 70 ms a step, 2,900 ms with 2"
+    assert str(found) == "1 thread: 70 ms per step, 2,900 ms with 2"
     assert found.seconds == pytest.approx({1: 0.07, 2: 2.9})
 
 

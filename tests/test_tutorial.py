@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import test_docs
 import tiny_model
 from typer.testing import CliRunner
 
+import twelve
 from twelve import cli
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
@@ -30,6 +32,9 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(12):
         draw(sample_scene(np.random.default_rng(number)), seed=number).save(images / f"{number:02}.jpg")
         lines.append(json.dumps(line | {"image": f"{number:02}.jpg", "target": ("yes", "no")[number % 2]}) + "\n")
+    drawn = tmp_path / "quickstart" / "data" / "images" / "vg"
+    drawn.mkdir(parents=True)
+    shutil.copy(images / "00.jpg", drawn / "2300000.jpg")
     (tmp_path / "mine" / "questions.jsonl").write_text("".join(lines[:10]))
     (tmp_path / "mine" / "check.jsonl").write_text("".join(lines[10:]))
     (tmp_path / "tutorial.yaml").write_text(test_docs.blocks(text, "yaml")[0])
@@ -39,3 +44,7 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         result = CliRunner().invoke(cli.app, shlex.split(command)[1:])
         assert result.exit_code == 0, (command, result.output, result.exception)
     assert "mine, accuracy" in CliRunner().invoke(cli.app, ["evaluate", "runs/mine"]).output
+    model = twelve.load("runs/mine")
+    assert model.question("answer", "is it red?", model.scene(images / "10.jpg")).task == "mine"  # not one of the base
+    kept = [json.loads(line) for line in (tmp_path / "runs/mine/predictions.jsonl").read_text().splitlines()]
+    assert {each["task"] for each in kept} == {"mine"}

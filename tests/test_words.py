@@ -41,6 +41,7 @@ ALLOWED: tuple[tuple[str, str, str], ...] = (
     ("src/twelve/tasks/guesswhat.py", r'"picture(_id)?"', "a field of the dataset"),
     ("tests/tasks/*", r'"picture(_id)?"', "a field of the dataset"),
     ("*", r"\brecomputed\b", "computed again"),
+    ("examples/quickstart-model/tokenizer.json", ".*", "word pieces of the microworld's texts"),
     ("src/twelve/microworld/writers/captions.py", r"\brests {", "captions as people write them"),
 )
 """(files, what in them, why)."""
@@ -93,7 +94,7 @@ SEVERAL = {
     "Run": "of a report; of a recording",
     "Sample": "of the page; of an exported model",
     "Sentence": "of result files; of annotation files",
-    "Step": "of a recording; of a program; of a study",
+    "Step": "of a recording; of a program; of a study; of what a report advises",
     "Trace": "of a forward pass; of a recording",
 }
 """Names of several classes, no two of which are used in one file -> what they are."""

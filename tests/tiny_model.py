@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from twelve.model.bert_tokenizer import wordpieces
 from twelve.model.config import TwelveConfig
-from twelve.model.processor import TwelveProcessor, wordpieces
+from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.regions.extraction.extractor import Extractor
 from twelve.regions.extractor_config import ExtractorConfig
@@ -76,3 +78,10 @@ def make(
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
+
+
+def boxes(*shape: int, **options: Any) -> torch.Tensor:
+    """(I, R, 5) boxes as a model takes them, at random but for region 0, which is the whole image."""
+    made = torch.rand(*shape, **options)
+    made[:, 0] = torch.tensor((0.0, 0.0, 1.0, 1.0, 1.0))
+    return made

@@ -8,18 +8,31 @@ if TYPE_CHECKING:
     from twelve.model.config import TwelveConfig
     from twelve.model.processor import TwelveProcessor
     from twelve.model.vilbert import Twelve
-    from twelve.predictor import load
+    from twelve.predictor import Predictor, load
     from twelve.regions.extraction.extractor import Extractor
     from twelve.regions.extractor_config import ExtractorConfig
+    from twelve.types.regions import Regions
 
 from twelve.version import __version__
 
-__all__ = ["Extractor", "ExtractorConfig", "Twelve", "TwelveConfig", "TwelveProcessor", "__version__", "load"]
+__all__ = [
+    "Extractor",
+    "ExtractorConfig",
+    "Predictor",
+    "Regions",
+    "Twelve",
+    "TwelveConfig",
+    "TwelveProcessor",
+    "__version__",
+    "load",
+]
 
 # Imported when first used: torch and transformers take seconds, which `twelve --help` must not.
 _LAZY = {
     "Extractor": "twelve.regions.extraction.extractor",
     "ExtractorConfig": "twelve.regions.extractor_config",
+    "Predictor": "twelve.predictor",
+    "Regions": "twelve.types.regions",
     "Twelve": "twelve.model.vilbert",
     "TwelveConfig": "twelve.model.config",
     "TwelveProcessor": "twelve.model.processor",

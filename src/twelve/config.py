@@ -3,6 +3,7 @@
 A file is YAML; ``--set a.b=c`` changes one value. An unknown key is an error that names the nearest known one.
 Files are looked for as given, then among those the package ships (``configs/real-sample.yaml``). Paths in them are
 relative to the current folder; those in a run's own configuration lead to the same files from anywhere (io/paths.py).
+A file with ``base: OTHER`` starts from another file; each of its values changes one there, as ``--set`` does.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from twelve.run_folder import RunFolder, of_run
 from twelve.settings import RunConfig, TaskSettings
 
 SHIPPED = Path(__file__).parent / "configs"
+BASE = "base"
+"""Key of a file: the configuration that it starts from."""
 
 
 def shipped() -> dict[str, Path]:
@@ -40,18 +43,32 @@ def find(path: str | Path) -> Path:
     if path.name in known and path.parent in (Path(), Path("configs")):
         return known[path.name]
     stems = [Path(name).stem for name in known]  # every name has the same ending, which says nothing
-    raise ConfigError(
-        "no such configuration" + nearest(path.stem, stems), file=path, remedy=f"shipped ones: {', '.join(known)}"
-    )
+    listed = f"shipped ones: {', '.join(known)}"
+    if path.is_dir():
+        raise ConfigError("expected a configuration file, found a folder", file=path, remedy=f"name a file; {listed}")
+    problem = f"no such file, and no shipped configuration of this name{nearest(path.stem, stems)}"
+    raise ConfigError(problem, file=path, remedy=f"check the path; {listed}")
 
 
 def load(path: str | Path, settings: Sequence[str] = ()) -> RunConfig:
-    """Read a configuration and apply ``a.b=c`` settings (values are YAML).
+    """Read a configuration and apply settings.
+
+    Args:
+        path: a YAML file, or the name of a shipped one (:func:`shipped`).
+        settings: ``a.b=c`` as ``--set`` takes it, with a value in YAML.
 
     Raises:
         ConfigError: not YAML, an unknown key, a value of the wrong type, an unknown task.
     """
     file = find(path)
+    tree = _read(file)
+    if BASE in tree:
+        tree = _over_base(tree, file, chosen=any(setting.startswith("tasks=") for setting in settings))
+    return made(tree, settings, file)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The tree of a file; raises ConfigError if it is not a mapping in YAML."""
     tree = read_yaml(read_text(file), file)
     if not isinstance(tree, dict):
         raise ConfigError(
@@ -59,7 +76,52 @@ def load(path: str | Path, settings: Sequence[str] = ()) -> RunConfig:
             file=file,
             remedy="start from a shipped one: twelve configs real-sample.yaml > mine.yaml",
         )
-    tree = of_run(tree, file)
+    return of_run(tree, file)
+
+
+def _over_base(tree: Mapping[str, Any], file: Path, *, chosen: bool) -> dict[str, Any]:
+    """The tree of the file's base, with the file's own values.
+
+    Args:
+        chosen: a setting chooses among all tasks of the base, whatever the file leaves out.
+
+    Raises:
+        ConfigError: there is no such base, or it has a base itself; or the file leaves out a task that the base lacks.
+    """
+    changes = dict(tree)
+    name = changes.pop(BASE)
+    if not isinstance(name, str):
+        problem = f"must be the name of a configuration, found {repr(name)[:40]}"
+        raise ConfigError(problem, file=file, record=BASE, remedy="write base: paper.yaml, for example")
+    with found_in(file):
+        base = _read(find(name))
+    if BASE in base:
+        problem = f"{name} has a base itself: a base must be a complete configuration"
+        remedy = f"write base: {base[BASE]}, and repeat what {name} changes"
+        raise ConfigError(problem, file=file, record=BASE, remedy=remedy)
+    if chosen and "tasks" in changes:
+        tasks = changes.pop("tasks")
+        kept = {name: task for name, task in tasks.items() if task is not None} if isinstance(tasks, dict) else {}
+        changes |= {"tasks": kept} if kept else {}
+    return _merged(base, changes, (), str(file))
+
+
+def _merged(tree: dict[str, Any], changes: Mapping[str, Any], place: tuple[str, ...], origin: str) -> dict[str, Any]:
+    for key, value in changes.items():
+        if isinstance(value, dict) and value and all(isinstance(each, str) for each in value):
+            tree = _merged(tree, value, (*place, key), origin)
+        else:
+            tree = _changed(tree, (*place, key), value, origin)
+    return tree
+
+
+def made(tree: Mapping[str, Any], settings: Sequence[str], file: str | Path) -> RunConfig:
+    """The configuration of a tree of plain values with ``a.b=c`` settings; ``file`` is only named in errors.
+
+    Raises:
+        ConfigError: as :func:`load`.
+    """
+    tree = dict(tree)
     for setting in settings:
         tree = _apply(tree, setting)
     with naming(file, settings):
@@ -85,7 +147,7 @@ def naming(path: str | Path, settings: Sequence[str] = ()) -> Iterator[None]:
     except TwelveError as error:
         if error.file is not None:
             raise
-        file, place = str(find(path)), f"{error.record}." if error.record else "."
+        file, place = str(path if Path(path).is_dir() else find(path)), f"{error.record}." if error.record else "."
         for setting in reversed(settings):
             key = setting.partition("=")[0] + "."
             if place.startswith(key):
@@ -97,7 +159,15 @@ def naming(path: str | Path, settings: Sequence[str] = ()) -> Iterator[None]:
 
 
 def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
-    """Validate a tree of plain values; ``file`` is only named in errors."""
+    """Validate a tree of plain values.
+
+    Args:
+        tree: what a YAML file would contain.
+        file: named in errors.
+
+    Raises:
+        ConfigError: an unknown key, a value of the wrong type, an unknown task.
+    """
     try:
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
@@ -132,11 +202,15 @@ def _apply(tree: dict[str, Any], setting: str) -> dict[str, Any]:
     key, equals, text = setting.partition("=")
     if not equals or not all(key.split(".")):
         raise ConfigError(f"cannot read setting {setting!r}", remedy="write --set a.b=value")
-    value = read_yaml(text, f"--set {setting}")
-    node, parts = tree, key.split(".")
+    return _changed(tree, key.split("."), read_yaml(text, f"--set {setting}"), f"--set {setting}")
+
+
+def _changed(tree: dict[str, Any], parts: Sequence[str], value: Any, origin: str) -> dict[str, Any]:
+    """The tree with one value at the place ``parts``; ``origin`` is named in errors."""
+    node = tree
     if parts[0] == "tasks":
         tree["tasks"] = by_name(tree.get("tasks"))  # tasks: [a, b] in the file
-        with found_in(f"--set {setting}"):
+        with found_in(origin):
             chosen = _chosen_tasks(tree["tasks"], parts[1:], value)
         if chosen is not None:
             return tree | {"tasks": chosen}

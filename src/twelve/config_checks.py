@@ -18,11 +18,14 @@ def check_names(config: RunConfig) -> None:
     from twelve.tasks.custom import own_tasks
 
     known = all_tasks(own_tasks(config.tasks))
-    outputs = sorted({known[name].output for name in config.tasks if name in known})
+    outputs = sorted({task.output for task in known.values()})
     for record, names, right in (
         ("tasks", config.tasks, sorted(known)),
         ("sources", config.sources, sorted(known)),
+        ("evaluation.protocols", config.evaluation.protocols, sorted(known)),
         ("vocabulary.label_maps", config.vocabulary.label_maps, outputs),
+        ("vocabulary.counted", config.vocabulary.counted, outputs),
+        *((f"vocabulary.counted.{key}", found, sorted(known)) for key, found in config.vocabulary.counted.items()),
     ):
         for name in names:
             if name not in right:
@@ -32,6 +35,7 @@ def check_names(config: RunConfig) -> None:
                     remedy=f"choose among {', '.join(right)}",
                 )
     _check_splits(config, known)
+    _check_choices(config, known)
     _check_heads(config, known)
     _check_replay(config)
     _check_freezing(config)
@@ -105,15 +109,37 @@ def _check_splits(config: RunConfig, known: Mapping[str, Task]) -> None:
     """No split serves two purposes."""
     for name, settings in config.tasks.items():
         trained, reported = settings.train or known[name].train_split, settings.test_split or known[name].test_split
+        allowed = reported if config.validation_images == "shared" else None  # as the original, on one dataset
         if reported == trained:
             problem, key = "the test split is the one that is trained on", "test_split"
-        elif settings.val_split in (trained, reported):
+        elif settings.val_split in (trained, reported) and settings.val_split != allowed:
             problem, key = "training may not validate on the split that it trains on, or on the test split", "val_split"
         else:
             continue
         raise ConfigError(
             problem, record=f"tasks.{name}.{key}", remedy=f"name another split: --set tasks.{name}.{key}=SPLIT"
         )
+
+
+def _check_choices(config: RunConfig, known: Mapping[str, Task]) -> None:
+    """Negatives are chosen for tasks that draw them, protocols among those of their task."""
+    from twelve.outputs import get_output
+
+    for name, settings in config.tasks.items():
+        if settings.negatives is not None and settings.negatives not in get_output(known[name].kind).negatives:
+            able = [each for each, task in known.items() if get_output(task.kind).negatives]
+            raise ConfigError(
+                "this task draws no negatives",
+                record=f"tasks.{name}.negatives",
+                remedy=f"leave it out; it is a key of {', '.join(able)}",
+            )
+    for name, protocol in config.evaluation.protocols.items():
+        if protocol not in known[name].protocols:
+            raise ConfigError(
+                f"{known[name].title} has no protocol {protocol!r}{nearest(protocol, known[name].protocols)}",
+                record=f"evaluation.protocols.{name}",
+                remedy=f"choose among {', '.join(known[name].protocols)}",
+            )
 
 
 def _check_heads(config: RunConfig, known: Mapping[str, Task]) -> None:

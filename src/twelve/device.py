@@ -17,9 +17,8 @@ def check_name(name: str) -> None:
     """Raise ConfigError for what names no device (of :data:`KINDS`, such as cuda:1), whether or not it is here."""
     kind, _, number = name.partition(":")
     if kind not in KINDS or (":" in name and not re.fullmatch(r"\d{1,3}", number)):
-        raise ConfigError(
-            f"device {name!r} cannot be used: there is none{nearest(kind, KINDS)}", remedy="choose --device cpu"
-        )
+        hint = nearest("cuda" if kind.lower() == "gpu" else kind, KINDS)
+        raise ConfigError(f"device {name!r} cannot be used: there is none{hint}", remedy="choose --device cpu")
 
 
 def usable(name: str) -> torch.device:

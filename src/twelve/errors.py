@@ -111,9 +111,9 @@ def quoted(path: str | Path) -> str:
     return shlex.quote(str(path))
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], before: str = "") -> str:
     """``' (did you mean "x"?)'`` for the known name closest to ``name``, whatever their case, or an empty string where
-    none is close."""
+    none is close; ``before`` is what stands before every name, such as a folder."""
     spelt = {each.lower(): each for each in known}
     match = difflib.get_close_matches(name.lower(), list(spelt), n=1, cutoff=0.6)
-    return f' (did you mean "{spelt[match[0]]}"?)' if match else ""
+    return f' (did you mean "{before}{spelt[match[0]]}"?)' if match else ""

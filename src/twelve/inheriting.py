@@ -11,7 +11,10 @@ from twelve.io.files import is_there
 from twelve.io.yaml_text import read_text, read_yaml
 from twelve.run_folder import RunFolder, of_run
 
-TAKEN = ("data", "regions", "sources", "hold_out", "val_fraction", "seed", "vocabulary", "optimizer", "evaluation")
+TAKEN = (
+    *("data", "regions", "sources", "hold_out", "validation_images", "val_fraction", "seed"),
+    *("vocabulary", "optimizer", "evaluation"),
+)
 """Keys that a configuration without ``data`` takes from the run that it continues from. With the same seed and
 ``val_fraction``, the same images are held back, so that scores before and after can be compared."""
 ALL = "all"

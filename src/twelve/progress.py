@@ -18,6 +18,8 @@ LINE_EVERY = 20.0
 """Seconds between lines when the output is not a terminal."""
 FIRST_AFTER = 5.0
 """Seconds until the first of them."""
+WIDTH = 80
+"""Columns to which text for a terminal is wrapped."""
 
 
 @functools.cache

@@ -63,7 +63,7 @@ def quickstart(config: str | Path = CONFIG, *, settings: Sequence[str] = (), con
     seconds = stage_seconds(run)
     for stage in _stages(asked, run, console):
         if stage.done():
-            console.print(f"[bold]{stage.name}[/bold]: already there", highlight=False)
+            console.print(f"[bold]{stage.name}[/bold]: already done", highlight=False)
             continue
         console.print(f"[bold]{stage.name}[/bold]", highlight=False)
         started = time.monotonic()
@@ -85,7 +85,7 @@ def _stages(asked: RunConfig, run: RunFolder, console: Console) -> list[Stage]:
         console.print(summary(make_microworld(data, asked.seed, _sizes(asked), console, apart=asked.microworld.apart)))
 
     def drawn() -> bool:
-        """Whether the world has been drawn; raises TwelveError where the data root holds another one."""
+        """Whether the microworld has been generated; raises TwelveError where the data root holds another one."""
         from twelve.microworld.make import make_microworld
 
         there = data.exists() and (not data.is_dir() or any(data.iterdir()))
@@ -134,7 +134,7 @@ def _check(asked: RunConfig, run: RunFolder) -> None:
     """Raise ConfigError for a configuration without a microworld, and for one that differs from the existing run's."""
     if "microworld" not in asked.model_fields_set:
         raise ConfigError(
-            "this configuration is not about a drawn world", record="microworld", remedy="train it: twelve train CONFIG"
+            "this configuration has no microworld", record="microworld", remedy="train it: twelve train CONFIG"
         )
     if not files.is_there(run.config, ConfigError):
         return
@@ -159,7 +159,7 @@ def _short(there: object, asked: object) -> str:
 def _show(run: RunFolder) -> None:
     """Print the table of results of an evaluated run."""
     from twelve.evaluation.results import read_results
-    from twelve.runs.evaluate import show
+    from twelve.runs.results_table import show
 
     show(*read_results(run.evaluation), Console())
 

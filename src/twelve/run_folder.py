@@ -32,7 +32,7 @@ class RunFolder:
         trained: a summary, written after the last iteration; ``model`` alone does not mean that training has ended.
         affinity: how the run's tasks affect each other, where that was measured (training/affinity.py).
         stages: stage of ``twelve quickstart`` -> seconds it took.
-        evaluation, full_evaluation: results of ``twelve evaluate``, without and with ``--full``.
+        evaluation: results of ``twelve evaluate``.
         predictions: some predictions of each task, for the report.
         report: the HTML report.
     """
@@ -50,15 +50,23 @@ class RunFolder:
         self.affinity = self.path / "affinity.json"
         self.stages = self.path / "stages.json"
         self.evaluation = self.path / "evaluation.json"
-        self.full_evaluation = self.path / "evaluation-full.json"
         self.predictions = self.path / "predictions.jsonl"
         self.report = self.path / "report.html"
+
+    def evaluation_by(self, label: str) -> Path:
+        """Results of ``twelve evaluate`` under other protocols than the run's, which ``label`` names."""
+        return self.path / f"evaluation-{label}.json"
 
     def check(self) -> None:
         """Raise ConfigError where the folder holds no run."""
         if not files.is_there(self.config, ConfigError):
+            remedy = "train one: twelve train CONFIG"
+            if (inside := run_in(self.path)) is not None:
+                remedy = f"name the run in it: {quoted(inside)}"
             problem = "this folder holds no run" if self.path.is_dir() else "no run here, the folder does not exist"
-            raise ConfigError(problem, file=self.path, remedy="train one: twelve train CONFIG")
+            if self.path.is_file():
+                problem, remedy = "expected the folder of a run, found a file", "name the folder of the run"
+            raise ConfigError(problem, file=self.path, remedy=remedy)
 
     def check_links(self) -> None:
         """Refuse a run, which may come from anybody, whose files are links out of its folder, before it is written to:
@@ -109,6 +117,14 @@ class RunFolder:
             partial.write_text(json.dumps(tree, indent=1), encoding="utf-8")
 
 
+def run_in(folder: Path) -> Path | None:
+    """The first run's folder directly in a folder; None if there is none or the system refuses access."""
+    try:
+        return next((one for one in sorted(folder.iterdir()) if (one / CONFIG).is_file()), None)
+    except OSError:
+        return None
+
+
 def of_run(tree: Mapping[str, Any], file: Path) -> dict[str, Any]:
     """The tree of the configuration ``file``; where that is a run's own, with its paths as they are now."""
     run = RunFolder(file.parent)
@@ -117,6 +133,18 @@ def of_run(tree: Mapping[str, Any], file: Path) -> dict[str, Any]:
     ):  # a person's own
         return dict(tree)
     return {**paths.moved(tree, str(tree.get("run", "")), run.path), "run": str(run.path)}
+
+
+def saved_in(folder: Path) -> Path:
+    """What from_pretrained reads in a folder: a run's ``model``, if it is a run's folder, else the folder itself.
+
+    Raises:
+        CheckpointError: the folder is a run's, and has no model yet.
+    """
+    run = RunFolder(folder)
+    if files.is_there(folder / "config.json", CheckpointError) or not files.is_there(run.config, CheckpointError):
+        return folder
+    return model_folder(folder)
 
 
 def model_folder(path: Path) -> Path:
@@ -134,4 +162,7 @@ def model_folder(path: Path) -> Path:
         raise CheckpointError(
             "this run has no model yet", file=path, remedy=f"train on: twelve train {quoted(run.config)} --continue"
         )
-    raise CheckpointError("no model here", file=path, remedy="name a run folder or a folder written by save_pretrained")
+    remedy = "name a run folder or a folder written by save_pretrained"
+    if (inside := run_in(path)) is not None:
+        remedy = f"name the run in it: {quoted(inside)}"
+    raise CheckpointError("no model here", file=path, remedy=remedy)

@@ -69,21 +69,16 @@ def score(task: str, truth: Files, predictions: Files, protocol: str | None = No
 
     Args:
         task: name of a task.
-        truth: the official files that hold what is right; docs/score.md names them for every task.
+        truth: the official files with the correct answers; docs/score.md names them for every task.
         predictions: the result file (and the attentions beside it, where a task measures them).
         protocol: one of the task's ``scoring_protocols``; the first when absent.
 
     Raises:
         ConfigError: no such task or protocol, or a task whose predictions have no official format.
-        DataError: a file is missing, malformed, or of something else; names file, record and remedy.
+        DataError: a file is missing, malformed, or of another dataset; the message names file, record and remedy.
     """
     found = _scorable(task)
-    names = list(found.scoring_protocols)
-    if protocol is not None and protocol not in names:
-        raise ConfigError(
-            f"{found.title} has no protocol {protocol!r}{nearest(protocol, names)}",
-            remedy=f"choose among {', '.join(names)}",
-        )
+    chosen = found.protocol_name(protocol, found.scoring_protocols)
     official, results = _paths(truth), _paths(predictions)
     for path in (*official, *results):
         if not path.is_file():
@@ -96,7 +91,6 @@ def score(task: str, truth: Files, predictions: Files, protocol: str | None = No
         if twin is not None:
             problem = f"the predictions are the official file {twin.name} itself"
             raise DataError(problem, file=path, remedy="give the file that holds what was predicted")
-    chosen = protocol or names[0]
     scored = _scored(found, official, results, chosen)
     measured = scored.measurement
     return Scores(
@@ -190,7 +184,7 @@ def as_json(scores: Scores) -> str:
 
 
 def table(scores: Scores) -> str:
-    """Every number, the headline's interval, and how it was measured; for people."""
+    """A table of every number, with the interval of the headline number and the protocol."""
     headline = scores.numbers[scores.primary].value
     choice = " (the default)" if scores.protocol_is_default else ""
     lines = [

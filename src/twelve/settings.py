@@ -46,6 +46,9 @@ class TaskSettings(Strict):
     optimizer.task_scale says otherwise)."""
     max_text: int | None = Field(None, ge=3)
     """Word pieces a text keeps, [CLS] and [SEP] included."""
+    negatives: Literal["batch", "train"] | None = None
+    """Retrieval: where the other caption and the other image of a training example come from. ``batch``, the default:
+    from its batch, so that nothing more is encoded; ``train``, as the original: from the whole training set."""
     max_train: int | None = Field(None, ge=1)
     """Train on this many examples only (whole images, chosen by the seed): for learning curves."""
     train: str | None = None
@@ -68,6 +71,9 @@ class VocabularySettings(Strict):
 
     min_count: int = Field(9, ge=1)
     """An answer is kept when at least this many training questions have it (9: the official threshold)."""
+    counted: Mapping[str, Mapping[str, tuple[str, ...]]] = Field(default_factory=dict)
+    """output key -> task -> splits whose questions are counted; the training examples of all tasks with this output
+    when absent. {answer: {vqa: [train, val]}} gives the original's 3,129 answers of VQA v2."""
     label_maps: Mapping[str, str] = Field(default_factory=dict)
     """output key -> JSON file with a given list of answers, used as it stands."""
 
@@ -201,7 +207,7 @@ class TrainingSettings(Strict):
 
 
 class MicroworldSettings(Strict):
-    """The drawn world that ``twelve quickstart`` makes when the data root is not there yet; its seed is the run's."""
+    """The microworld that ``twelve quickstart`` generates if the data root does not exist; its seed is the run's."""
 
     scale: float = Field(1.0, ge=0.05, le=100)
     """Times as many images to train on as the default world has."""
@@ -215,8 +221,13 @@ class EvaluationSettings(Strict):
     precision: Precision = "auto"
     """Of the layers, in validations too; ``auto`` is bf16 where it is faster, in models with wide layers."""
     shortlist: int | None = Field(None, ge=0)
-    """Retrieval: images of a caption, and captions of an image, that the model ranks, chosen by the contrast head; 0:
-    all. By default 128 if there are more than 2,000 pairs and the model has the head, and all with ``--full``."""
+    """Retrieval: images of a caption, and captions of an image, that the model ranks, chosen by the contrast head; 0 or
+    absent: all."""
+    protocols: Mapping[str, str] = Field(default_factory=dict)
+    """Task -> name of the protocol that it is evaluated by, as in docs/score.md; a task's first one when absent."""
+    gallery: int | None = Field(None, ge=2)
+    """Retrieval: rank the first images of the split, this many, in tasks that ``protocols`` does not name; the numbers
+    are then called after the gallery ("R@1 of 100"). When absent: the gallery of published numbers."""
     derangements: int = Field(5, ge=0)
     """Fixed shufflings of the images that the shuffled baseline averages."""
     resamples: int = Field(2000, ge=100, le=100_000)
@@ -238,8 +249,13 @@ class RunConfig(Strict):
     replay: tuple[str, ...] = ()
     """Tasks that ``model.init`` knows and that begin in stop mode, to be woken when they fall below their first score;
     in a file also ``all``: those of the run that ``model.init`` names."""
-    hold_out: Literal["test", "test+val"] = "test"
-    """Images of these splits of any task are taken out of every task's training set."""
+    hold_out: Literal["none", "test", "test+val"] = "test"
+    """Images of these splits of any task are taken out of every task's training set; ``none``: the paper's models that
+    are not "clean"."""
+    validation_images: Literal["apart", "shared"] = "apart"
+    """Whether tasks may train on images of the splits that tasks validate on (``val_split``) or report. ``shared``, as
+    the original: only ``hold_out`` removes images, and a split that was cut between questions shares images with its
+    own training set. Images held back by ``val_fraction`` are apart in any case."""
     val_fraction: float = Field(0.05, gt=0, lt=0.5)
     """Share of the training images that stop-and-go and early stopping validate on."""
     seed: int = Field(0, ge=0, lt=2**32)

@@ -125,7 +125,7 @@ class Measured:
             if n != self.number
         )
         why = "; other processes keep the cores busy" if self.held else ""
-        return f"{counted(self.number)}: {_milliseconds(self.seconds[self.number])} a step{rest}{why}"
+        return f"{counted(self.number)}: {_milliseconds(self.seconds[self.number])} per step{rest}{why}"
 
 
 def measure(
@@ -252,7 +252,7 @@ class Threads:
             self._warned = True
             self._say(
                 f"warning: other processes keep {found.busy:.1f} of this machine's {os.cpu_count()} cores busy: "
-                "this takes longer than it would alone"
+                "this takes longer than on an idle machine"
             )
 
     def run(self, work: Callable[[], T], size: int) -> T:

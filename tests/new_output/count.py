@@ -47,7 +47,7 @@ class Count(Output):
     legend = "Bars: how likely the model finds each number."
     metrics: ClassVar = {"accuracy": "Share of the images whose things were counted exactly."}
     methods = ("count",)
-    example_call = 'count("how many boats?")'
+    examples: ClassVar = {"count": 'scene.count("how many boats?")'}
 
     def name(self, value: object) -> str:
         return f"{value} things"

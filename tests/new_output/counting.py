@@ -38,7 +38,7 @@ class Counting(Task):
             for row, (image, text, target) in enumerate(found)
         ]
 
-    def protocol(self, split: str, *, full: bool = False) -> Protocol:
+    def protocol(self, split: str, name: str | None = None, *, gallery: int | None = None) -> Protocol:
         return Protocol(split=split)
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_model
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -276,7 +277,7 @@ def write_recording(folder: Path, config: TwelveConfig, *, multitask: bool, pair
         "token_type_ids": torch.randint(0, 2, (pairs, length)),
         "attention_mask": words.long(),
         "image_feat": torch.randn(pairs, regions, config.v_feature_size) * mask[..., None],
-        "image_loc": torch.rand(pairs, regions, 5) * mask[..., None],
+        "image_loc": tiny_model.boxes(pairs, regions, 5) * mask[..., None],
         "image_attention_mask": mask.long(),
     }
     if config.task_specific_tokens:

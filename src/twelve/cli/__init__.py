@@ -15,13 +15,17 @@ import typer
 
 from twelve.cli import use
 from twelve.cli.data import data_app
+from twelve.cli.order import InOrder
+from twelve.cli.published import published
 from twelve.cli.regions import regions_app
+from twelve.cli.reproduce import EXAMPLE, reproduce
 from twelve.cli.study import study_app
 from twelve.errors import TwelveError, one_line, shortened, shown
 from twelve.version import __version__
 
 app = typer.Typer(
     name="twelve",
+    cls=InOrder,
     help="One vision-and-language model for twelve datasets.",
     no_args_is_help=True,
     add_completion=False,
@@ -56,7 +60,9 @@ def quickstart(
     config: Annotated[str, typer.Argument(help="A configuration that uses the microworld.")] = "quickstart.yaml",
     settings: Setting = None,
 ) -> None:
-    """Try everything on a small drawn world: data, regions, training, evaluation, report. Finished steps are kept."""
+    """Generate data, train, evaluate and report.
+
+    Uses the default settings. Run it again after an interruption: finished steps are kept."""
     from twelve.config import naming
     from twelve.quickstart import quickstart as run
 
@@ -69,19 +75,53 @@ def quickstart(
 )
 def score(
     task: Annotated[str, typer.Argument(help="The name of a task (run twelve tasks for a list).")],
-    truth: Annotated[list[Path], typer.Option(help="An official file (repeatable).")],
-    predictions: Annotated[list[Path], typer.Option(help="A result file in the official format (repeatable).")],
+    log: Annotated[Path | None, typer.Argument(help="With --from: the log that the harness wrote.")] = None,
+    truth: Annotated[
+        list[Path] | None, typer.Option(metavar="PATH", help="An official annotation file (repeatable).")
+    ] = None,
+    predictions: Annotated[
+        list[Path] | None, typer.Option(metavar="PATH", help="A result file in the official format (repeatable).")
+    ] = None,
+    harness: Annotated[
+        str | None,
+        typer.Option("--from", metavar="HARNESS", help="Score a log of lmms-eval or vlmevalkit (docs/score.md)."),
+    ] = None,
+    boxes: Annotated[
+        str | None, typer.Option(help="With --from: the unit of boxes in answers: fractions, thousandths or pixels.")
+    ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(
             help="The protocol, for tasks with several (the output names the default). "
-            "Retrieval: 1k, 1k-5fold, 5k, all. Referring expressions: google, mattnet, original. GuessWhat: success, "
-            "all. Flickr30k Entities: union, any, original."
+            "Retrieval: 1k, 1k-5fold, 5k, all, given. Referring expressions: google, mattnet, original. "
+            "GuessWhat: success, all. Flickr30k Entities: union, any, original."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
-    """Compute the official metric of a result file, without a model. docs/score.md lists the files for each task."""
+    """Compute a result file's official metric.
+
+    Needs no model. docs/score.md lists the files for each task, and the logs of other programs (--from)."""
+    from twelve.errors import ConfigError
+
+    if harness is not None and log is not None and not predictions:
+        from twelve.harness import shown as harness_shown
+        from twelve.harness.compare import compare
+
+        found = compare(task, harness, log, truth or (), protocol, boxes)
+        typer.echo(harness_shown.as_json(found) if as_json else shown(harness_shown.table(found)))
+        return
+    if harness is not None or log is not None or boxes is not None:
+        remedy = "twelve score TASK --from HARNESS LOG, or twelve score TASK --truth FILE --predictions FILE"
+        raise ConfigError("--from and a log belong together, without --predictions", remedy=remedy)
+    from twelve.tasks.base import get
+
+    get(task)
+    if not truth or not predictions:
+        lacking = " and no ".join(
+            name for name, given in (("--truth", truth), ("--predictions", predictions)) if not given
+        )
+        raise ConfigError(f"no {lacking}", remedy="give the official files and the predictions (docs/score.md)")
     from twelve.score import as_json as to_json
     from twelve.score import score as run
     from twelve.score import table, warnings
@@ -94,7 +134,9 @@ def score(
 
 @app.command(epilog="Example: twelve report runs/real-sample")
 def report(run: Annotated[Path, typer.Argument(help="A run's folder, after twelve evaluate.")]) -> None:
-    """Write report.html: scores, curves, and correct and wrong predictions on their images."""
+    """Write a run's report.html.
+
+    The page shows scores, curves, and correct and wrong predictions on their images."""
     from twelve.report.write import write_report
 
     typer.echo(shown(str(write_report(run))))
@@ -107,10 +149,10 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Resume the run from its last checkpoint.")] = False,
     go_on: Annotated[bool, typer.Option("--continue", help="Start the run, or resume it if it exists.")] = False,
     allow_changed_data: Annotated[
-        bool, typer.Option("--allow-changed-data", help="Resume although the data changed since the run started.")
+        bool, typer.Option("--allow-changed-data", help="Resume even if the data have changed since the run started.")
     ] = False,
 ) -> None:
-    """Train one model on the tasks of a configuration."""
+    """Train one model on a configuration's tasks."""
     from twelve.config import load, naming
 
     parsed = load(config, settings or ())  # before torch is imported, so that errors appear at once
@@ -120,44 +162,65 @@ def train(
         run(parsed, resume=resume, go_on=go_on, allow_changed_data=allow_changed_data)
 
 
-@app.command(epilog="Example: twelve evaluate runs/real-sample")
+@app.command(epilog="Example: twelve evaluate runs/paper --protocol coco=1k-5fold --protocol refcoco=original")
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    task: Annotated[list[str] | None, typer.Option(help="Only this task (repeatable).")] = None,
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a model's folder with --set data=DATA.")],
+    task: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Only this task (repeatable).")] = None,
     split: Annotated[str | None, typer.Option(help="The split to evaluate, instead of the test split.")] = None,
-    full: Annotated[bool, typer.Option(help="Use the complete protocol: retrieval ranks the whole gallery.")] = False,
-    baselines: Annotated[bool, typer.Option(help="Also measure the baselines.")] = True,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[TASK=]NAME",
+            help="The protocol of a task, or of all tasks that have it (repeatable; docs/score.md).",
+        ),
+    ] = None,
+    gallery: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Retrieval: rank only the first N images of the split. The metric is then called R@1 of N."
+        ),
+    ] = None,
+    baselines: Annotated[bool, typer.Option(help="Measure the baselines.")] = True,
     submit: Annotated[
-        Path | None, typer.Option(help="Write one task's official result file here; the split may be unlabelled.")
+        Path | None, typer.Option(help="Write the official result file of one task; its split may be unlabelled.")
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Write the official result file of every task to this folder (docs/score.md)."),
     ] = None,
     allow_other_features: Annotated[
         bool,
         typer.Option(
-            "--allow-other-features", help="Accept regions of another extractor than the model was trained on."
+            "--allow-other-features", help="Accept regions from a different extractor than the training regions."
         ),
     ] = False,
     allow_changed_data: Annotated[
-        bool, typer.Option("--allow-changed-data", help="Evaluate although the regions changed since the training.")
+        bool, typer.Option("--allow-changed-data", help="Evaluate even if the regions have changed since training.")
     ] = False,
     settings: Setting = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Evaluate a trained model with the official metrics, beside the baselines it should beat."""
+    """Evaluate a run with the official metrics.
+
+    Prints each score beside its baselines, with 95 % confidence intervals."""
     from twelve.runs.asked import asked
 
-    asked(run, task, submit, settings or ())  # before torch is imported, so that errors appear at once
+    # before torch is imported, so that errors appear at once
+    asked(run, task, submit, settings or (), protocol or (), gallery, results)
     from rich.console import Console
 
     from twelve.runs.evaluate import evaluate_run
 
     console = Console(stderr=as_json)
-    results = evaluate_run(
+    measured = evaluate_run(
         run,
         tasks=task,
         split=split,
-        full=full,
+        protocols=protocol or (),
+        gallery=gallery,
         baselines=baselines,
         submit=submit,
+        results_folder=results,
         settings=settings or (),
         console=console,
         allow_other_features=allow_other_features,
@@ -166,14 +229,16 @@ def evaluate(
     if as_json:
         from dataclasses import asdict
 
-        typer.echo(json.dumps([asdict(result) for result in results], indent=1))
+        typer.echo(json.dumps([asdict(result) for result in measured], indent=1))
 
 
 @app.command(epilog="Example: twelve parity tests/goldens/model")
 def parity(
     path: Annotated[Path, typer.Argument(help="A recording: a file, its folder, or a folder of recordings.")],
 ) -> None:
-    """Compare with recordings of the original program. Exits with 1 if a difference exceeds its tolerance."""
+    """Compare with the original program's recordings.
+
+    The exit code is 1 if a difference exceeds its tolerance."""
     from twelve.parity import run
 
     raise typer.Exit(run(path))
@@ -181,7 +246,7 @@ def parity(
 
 @app.command(epilog="Example: twelve tasks")
 def tasks() -> None:
-    """List the tasks with their outputs, tokens and test splits."""
+    """List tasks, outputs, tokens and test splits."""
     from rich.console import Console
     from rich.table import Table
 
@@ -209,7 +274,9 @@ def configs(name: Annotated[str | None, typer.Argument(help="The configuration t
         typer.echo(f"{shipped_name}  {first.lstrip('# ')}")
 
 
+app.command(epilog="Example: twelve published vqa")(published)
 use.register(app)
+app.command(epilog=EXAMPLE)(reproduce)
 app.command(epilog="Example: twelve convert multi_task_model.bin released --labels answer=trainval_label2ans.pkl")(
     use.convert
 )
@@ -263,9 +330,12 @@ def _stop_talking() -> None:
 def _how_on(words: list[str]) -> str:
     """How to resume an interrupted command; empty for commands that cannot be resumed."""
     if words[:1] == ["train"]:
-        return "; run it with --continue to resume from the last checkpoint, if there is one"
-    goes_on = words[:1] == ["quickstart"] or words[:2] in (["regions", "extract"], ["regions", "import"])
-    return "; run it again to resume" if goes_on else ""
+        from twelve.cli.usage import resuming
+
+        return f"; {resuming(words)}"
+    resumable = (["regions", "extract"], ["regions", "import"], ["data", "fetch"])
+    goes_on = words[:1] == ["quickstart"] or words[:2] in resumable
+    return "; run it again to resume: what is finished is kept" if goes_on else ""
 
 
 def _fail(message: str, code: int) -> None:

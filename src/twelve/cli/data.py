@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from twelve.cli.fetch import fetch
 from twelve.errors import ConfigError, shown
 
-data_app = typer.Typer(
-    help="Data: check, clean, stats, vocabulary, make-microworld, train-detector.", no_args_is_help=True
-)
+data_app = typer.Typer(help="Fetch, check, clean and generate data.", no_args_is_help=True)
+data_app.command(epilog="Example: twelve data fetch vqa nlvr2 --root DATA")(fetch)
 
 
 @data_app.command("make-microworld", epilog="Example: twelve data make-microworld --out microworld --seed 0")
@@ -22,7 +22,9 @@ def make_microworld(
     apart: Annotated[bool, typer.Option("--apart", help="Tasks share no images, words or appearances.")] = False,
     oracle: Annotated[bool, typer.Option(help="Also measure an oracle that reads the scenes.")] = True,
 ) -> None:
-    """Draw a small world and write all twelve datasets about it in their official layouts."""
+    """Generate synthetic images and all twelve datasets.
+
+    The files have the official formats (docs/microworld.md)."""
     from rich.console import Console
 
     from twelve.microworld.make import make_microworld as make
@@ -35,7 +37,7 @@ def make_microworld(
 
 
 Root = Annotated[Path, typer.Argument(help="The data root, with one folder per dataset.")]
-Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task (repeatable).")]
+Tasks = Annotated[list[str] | None, typer.Option("--task", metavar="TEXT", help="Only this task (repeatable).")]
 Sources = Annotated[
     list[str] | None,
     typer.Option(
@@ -57,12 +59,16 @@ def check(
     source: Sources = None,
     config: Config = None,
 ) -> None:
-    """Report what is present, missing or inconsistent. Exits with 1 if a task cannot run."""
-    from twelve.data.check import check_root
+    """Report files that are missing or inconsistent.
+
+    The exit code is 1 if a task cannot run."""
+    from twelve.data.check import check_root, no_task_in
     from twelve.data.sources import opened
 
     data, tasks = opened(root, task, source, config)
     report = check_root(data, tasks, regions=regions)
+    if not report.tasks:
+        raise no_task_in(data)
     typer.echo(shown(str(report)))
     raise typer.Exit(int(not report.ok))
 
@@ -75,7 +81,9 @@ def clean(
     pixels: Annotated[bool, typer.Option(help="Compare pixels as well as ids.")] = True,
     source: Sources = None,
 ) -> None:
-    """Find training images that some task is evaluated on, and write them as lists for other programs."""
+    """Find training images that a task is evaluated on.
+
+    Writes them as lists for other programs."""
     from twelve.data.exclusions import check_out, find_exclusions
     from twelve.data.sources import opened
 
@@ -91,7 +99,7 @@ def clean(
 
 @data_app.command(epilog="Example: twelve data stats ROOT")
 def stats(root: Root, task: Tasks = None, source: Sources = None, config: Config = None) -> None:
-    """Count examples, images, words and answers of every split."""
+    """Count examples, images, words and answers of each split."""
     from twelve.data.sources import opened
     from twelve.data.stats import root_stats
 
@@ -105,9 +113,13 @@ def vocabulary(
     task: Annotated[str, typer.Argument(help="A task with answers.")],
     out: Annotated[Path, typer.Option(help="The JSON list to write.")],
     min_count: Annotated[int, typer.Option(min=1, help="Minimum number of training questions with an answer.")] = 9,
-    split: Annotated[list[str] | None, typer.Option(help="A split to count (repeatable); default: training.")] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="A split to count (repeatable); default: training.")
+    ] = None,
 ) -> None:
-    """Write the answer vocabulary of a task and report its coverage."""
+    """Write the answer vocabulary of a task.
+
+    Also prints how many questions it covers."""
     from twelve.data.stats import write_vocabulary
 
     typer.echo(shown(str(write_vocabulary(root, task, out, min_count=min_count, splits=split))))
@@ -119,7 +131,7 @@ def train_detector(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     minutes: Annotated[float, typer.Option(min=0.1, help="Approximate training time on one core.")] = 8.0,
 ) -> None:
-    """Train the microworld's detector on scenes drawn for it."""
+    """Train the microworld's detector."""
     from twelve.microworld.train_detector import train_detector as run
 
     typer.echo(shown(str(run(out, seed, minutes))))

@@ -1,11 +1,29 @@
-"""Groups of command-line options as dataclasses."""
+"""Command-line options that take more than a word: groups of them as dataclasses, and pairs."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import is_dataclass
-from typing import Any, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from twelve.errors import ConfigError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def labels_by_head(words: Iterable[str]) -> dict[str, Path]:
+    """``--labels HEAD=FILE`` as head -> file; raises ConfigError for anything else."""
+    found = {}
+    for word in words:
+        head, equals, file = word.partition("=")
+        if not equals or not head or not file:
+            raise ConfigError(f"cannot read --labels {word!r}", remedy="write --labels answer=FILE")
+        found[head] = Path(file)
+    return found
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

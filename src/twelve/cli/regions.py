@@ -15,7 +15,7 @@ from twelve.regions.sizes import MAX_PIXELS, InputSize
 if TYPE_CHECKING:
     from twelve.regions.extractor_config import ExtractorConfig
 
-regions_app = typer.Typer(help="Regions: extract, import, info, verify, merge, parity.", no_args_is_help=True)
+regions_app = typer.Typer(help="Extract, import and check region features.", no_args_is_help=True)
 
 LEVELS = "4,8,16,32"
 """Default of ``--levels``. On the real sample these worked best, with a third of the features that the head adds."""
@@ -28,8 +28,9 @@ class ExtractorOptions:
     boxes: Annotated[
         list[str],
         typer.Option(
+            metavar="TEXT",
             help="Region files with boxes; grid:SIZE, grid:SIZE/STEP or grid:ROWSxCOLUMNS; patches; detect; or "
-            "given:TASK, the candidates of a dataset."
+            "given:TASK, the candidates of a dataset.",
         ),
     ]
     backbone: Annotated[
@@ -126,7 +127,9 @@ class ExtractorOptions:
 )
 @grouped
 def extract(
-    images: Annotated[list[Path], typer.Option(help="A folder of images (repeatable; all form one source).")],
+    images: Annotated[
+        list[Path], typer.Option(metavar="PATH", help="A folder of images (repeatable; all form one source).")
+    ],
     options: ExtractorOptions,
     out: Annotated[Path, typer.Option(help="The region store to write to.")],
     source: Annotated[
@@ -139,7 +142,9 @@ def extract(
     config: Annotated[str | None, typer.Option(help="A configuration that defines TASK, for given:TASK.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if images were skipped.")] = False,
 ) -> None:
-    """Extract regions from images. If interrupted, run the same command again to resume."""
+    """Extract regions from images.
+
+    If the command is interrupted, run it again to resume."""
     from twelve.regions.asked import check_extract
 
     root = check_extract(
@@ -183,7 +188,9 @@ def info(
 
 @regions_app.command(epilog="Example: twelve regions verify DATA/regions")
 def verify(path: Annotated[Path, typer.Argument(help="A region store, a source in it, or a file.")]) -> None:
-    """Read all files and compare their checksums. Exits with 1 if a file is damaged."""
+    """Read all files and compare their checksums.
+
+    The exit code is 1 if a file is damaged."""
     from twelve.regions.asked import region_files
 
     region_files(path)  # before torch is imported
@@ -199,7 +206,9 @@ def verify(path: Annotated[Path, typer.Argument(help="A region store, a source i
 def parity(
     path: Annotated[Path, typer.Argument(help="A folder of recorded cases with a goldens.json.")],
 ) -> None:
-    """Compare x152 with recordings of the original program. Exits with 1 if a difference exceeds its tolerance."""
+    """Compare x152 with recordings of the original program.
+
+    The exit code is 1 if a difference exceeds its tolerance."""
     from twelve.parity.extractor import run
 
     raise typer.Exit(run(path))
@@ -217,13 +226,18 @@ def import_(
     format_: Annotated[str | None, typer.Option("--format", help="lmdb, tsv, npy or h5; detected by default.")] = None,
     name: Annotated[str | None, typer.Option(help="The name of the region file.")] = None,
     index: Annotated[Path | None, typer.Option(help="The file that names the images of an HDF5 file.")] = None,
+    given: Annotated[
+        bool, typer.Option("--given", help="The boxes are candidates that a dataset gives, not detected ones.")
+    ] = False,
     class_probabilities: Annotated[
         Literal["none", "keep", "foreground"],
         typer.Option(help="Class probabilities of npy records: keep them with background, or foreground only."),
     ] = "none",
     dtype: Annotated[Literal["float16", "bfloat16"], typer.Option(help="Type of stored features.")] = "float16",
 ) -> None:
-    """Import region features of other programs. If interrupted, run the same command again to resume."""
+    """Import region features of other programs.
+
+    If the command is interrupted, run it again to resume."""
     from twelve.regions.asked import check_there
 
     check_there([path])
@@ -237,6 +251,7 @@ def import_(
         format=format_,
         name=name,
         index=index,
+        given=given,
         class_probabilities=class_probabilities,
         dtype=dtype,
     )

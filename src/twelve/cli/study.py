@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 study_app = typer.Typer(
-    help="Controlled comparisons of ways to train: a study trains its arms on several seeds and compares them.",
+    help="Compare ways to train.\n\nA study trains its arms on several seeds and compares them.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -17,15 +17,17 @@ CONFIGURATIONS = {"real-photographs": "study-real-photographs.yaml"}
 """Study -> the configuration of its example, where that is not the microworld's."""
 
 Config = Annotated[str, typer.Option(help="Configuration of the joint run: a YAML file, or a shipped one.")]
-Seeds = Annotated[int, typer.Option(min=1, help="Number of seeds; with a microworld, each draws its own.")]
-Out = Annotated[Path | None, typer.Option(help="Folder of the study.")]
-Arms = Annotated[str | None, typer.Option(help="Comma-separated arms; the arms that they need run too.")]
+Seeds = Annotated[
+    int, typer.Option(min=1, help="Number of seeds; with a microworld, each seed generates its own data.")
+]
+Out = Annotated[Path | None, typer.Option(help="The folder of the study.")]
+Arms = Annotated[str | None, typer.Option(help="Comma-separated arms to run; arms that they depend on run too.")]
 Only = Annotated[
     str | None,
-    typer.Option(help="Comma-separated ARM or ARM/TASK: take only these steps; other processes can take the rest."),
+    typer.Option(help="Comma-separated ARM or ARM/TASK: run only these steps; other processes can run the rest."),
 ]
 Option = Annotated[
-    list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of the study (docs/studies.md).")
+    list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of the study (twelve study list).")
 ]
 Minutes = Annotated[
     float | None,
@@ -34,12 +36,19 @@ Minutes = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the configuration.")
 ]
-Resume = Annotated[bool, typer.Option(help="Resume the study in its folder.")]
+Resume = Annotated[bool, typer.Option(help="Resume the study in its folder; seeds and arms can be added.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print arms, seeds and the number of runs, and write nothing.")]
+WorldsOf = Annotated[
+    Path | None,
+    typer.Option(metavar="STUDY", help="Folder of another study, whose worlds are taken where they are the same."),
+]
 
 
 @study_app.command(epilog="Example: twelve study run my_study.py --config configs/study-microworld.yaml --seeds 3")
 def run(
-    study: Annotated[str, typer.Argument(help="A study's name, or a Python file with a study (docs/studies.md).")],
+    study: Annotated[
+        str, typer.Argument(help="The name of a study, or a Python file that defines one (docs/studies.md).")
+    ],
     config: Config,
     seeds: Seeds = 3,
     out: Out = None,
@@ -49,21 +58,29 @@ def run(
     settings: Settings = None,
     parts: Minutes = None,
     resume: Resume = False,
+    worlds_of: WorldsOf = None,
+    dry_run: DryRun = False,
 ) -> None:
-    """Train and evaluate every arm of a study, and compare them. Takes hours."""
+    """Run a study from a file, or by name.
+
+    Trains and evaluates every arm on several seeds, and compares them. Takes hours."""
     from twelve.config import naming
     from twelve.study.engine import run as carry_out
 
     with naming(config, settings or ()):
         carry_out(
             study, config, seeds=seeds, out=out, arms=_names(arms), only=_names(only), options=_options(option or ()),
-            settings=settings or (), minutes=parts, resume=resume,
+            settings=settings or (), minutes=parts, resume=resume, worlds_of=worlds_of, dry_run=dry_run,
         )  # fmt: skip
 
 
-def _add(name: str) -> None:
-    """``twelve study NAME`` is ``twelve study run NAME``."""
+def _add(module: Path) -> None:
+    """``twelve study NAME`` is ``twelve study run NAME``. Its summary is the first sentence of its file, which is not
+    imported for it: that would take long."""
+    name = module.stem.replace("_", "-")
     config = CONFIGURATIONS.get(name, "study-microworld.yaml")
+    with module.open(encoding="utf-8") as stream:
+        summary, stop, _ = stream.readline().strip('"\n').partition(". ")
 
     def command(
         config: Config,
@@ -75,63 +92,91 @@ def _add(name: str) -> None:
         settings: Settings = None,
         parts: Minutes = None,
         resume: Resume = False,
+        worlds_of: WorldsOf = None,
+        dry_run: DryRun = False,
     ) -> None:
-        run(name, config, seeds, out, arms, only, option, settings, parts, resume)
+        run(name, config, seeds, out, arms, only, option, settings, parts, resume, worlds_of, dry_run)
 
     study_app.command(
         name,
-        help=f"Run the study {name}; twelve study list shows its question. Takes hours.",
+        help=f"{summary}{stop}\n\nTrains and evaluates every arm on several seeds. Takes hours.",
         epilog=f"Example: twelve study {name} --config configs/{config} --seeds 3",
     )(command)
 
 
-for _name in sorted(path.stem for path in STUDIES.glob("*.py")):
-    if _name not in ("__init__", "base"):
-        _add(_name.replace("_", "-"))
+for _module in sorted(STUDIES.glob("*.py")):
+    if _module.stem not in ("__init__", "base"):
+        _add(_module)
 
 
 @study_app.command("list", epilog="Example: twelve study list")
 def list_() -> None:
-    """List the studies: what each asks, its options and their defaults."""
-    from twelve.study.studies import STUDIES
+    """List the studies, their questions and options.
 
-    for name, study in STUDIES.items():
-        options = ", ".join(f"{key}={field.default!r}" for key, field in study.model_fields.items())
-        typer.echo(f"{name}: {study.question}" + (f" Options: {options}" if options else ""))
+    Each option is shown with its default and its meaning."""
+    from shutil import get_terminal_size
+
+    from twelve.study.listing import listing
+
+    typer.echo(listing(get_terminal_size().columns))
+
+
+Code = Annotated[list[Path] | None, typer.Option(help="The Python file of a study of your own (repeatable).")]
+
+
+def _know(code: list[Path] | None) -> None:
+    """Import the files of own studies."""
+    from twelve.study.studies import get_study
+
+    for file in code or ():
+        get_study(str(file), {})
 
 
 @study_app.command(epilog="Example: twelve study show runs/microworld-joint-vs-single")
-def show(study: Annotated[Path, typer.Argument(help="Folder of a study.")]) -> None:
-    """Show the table and plots of a study, made from its results without training."""
+def show(
+    study: Annotated[Path, typer.Argument(help="The folder of a study.")],
+    code: Code = None,
+    short: Annotated[bool, typer.Option("--brief", help="Print the answer and each arm's score only.")] = False,
+) -> None:
+    """Show the tables of a study, without training.
+
+    Also writes its plots, if matplotlib is installed."""
     from twelve.study.show import show as run
 
-    run(study)
+    _know(code)
+    run(study, short=short)
 
 
 @study_app.command(epilog="Example: twelve study report runs/microworld-joint-vs-single --out study.html")
 def report(
     studies: Annotated[list[Path], typer.Argument(metavar="STUDY...", help="Folders of studies.")],
     out: Annotated[Path, typer.Option(help="The HTML page; its plots are written beside it as SVG and PDF.")],
+    code: Code = None,
 ) -> None:
-    """Write one self-contained page about several studies, beside the paper's numbers."""
+    """Write one HTML page about several studies.
+
+    The page is self-contained and shows the paper's numbers beside the measured ones."""
     from twelve.study.report.page import write_study_report
 
+    _know(code)
     for file in write_study_report(studies, out):
         typer.echo(file)
 
 
 Into = Annotated[
-    Path | None, typer.Option(help="Folder for the table and all numbers; by default, the table is only printed.")
+    Path | None, typer.Option(help="A folder for the table and all numbers; by default, the table is only printed.")
 ]
 
 
 @study_app.command(epilog="Example: twelve study grouping --lattice runs/study-groups --affinity runs/study-affinity")
 def grouping(
-    lattice: Annotated[Path, typer.Option(help="Folder of the study groups.")],
-    affinity: Annotated[Path, typer.Option(help="Folder of the study affinity.")],
+    lattice: Annotated[Path, typer.Option(help="The folder of a study groups.")],
+    affinity: Annotated[Path, typer.Option(help="The folder of a study affinity.")],
     out: Into = None,
 ) -> None:
-    """Compare the gains that affinities predict for groups with the measured gains, without training."""
+    """Compare predicted and measured gains of groups.
+
+    Needs no training: it reads the results of the studies groups and affinity, and compares affinities with gains."""
     from twelve.study.grouping import show as run
 
     run(lattice, affinity, out)
@@ -139,16 +184,18 @@ def grouping(
 
 @study_app.command(epilog="Example: twelve study errors --source runs/study-joint-vs-single --arms joint,single")
 def errors(
-    source: Annotated[Path, typer.Option(help="Folder of a study.")],
+    source: Annotated[Path, typer.Option(help="The folder of a study.")],
     arms: Annotated[
         str | None, typer.Option(help="Two comma-separated arms; by default, those of the main contrast.")
     ] = None,
     out: Into = None,
     similarity: Annotated[
-        bool, typer.Option(help="Compare the models' hidden states too; needs the models and the data.")
+        bool, typer.Option(help="Compare the hidden states of the models too; needs the models and the data.")
     ] = False,
 ) -> None:
-    """Compare two arms by kind of example, without training."""
+    """Compare the errors of two arms, by kind of example.
+
+    Needs no training."""
     from twelve.study.errors import show as run
 
     run(source, _names(arms), out, similarity=similarity)

@@ -9,8 +9,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from twelve.cli.options import labels_by_head
+
 Run = Annotated[str, typer.Argument(help="A run's folder, a model's folder, or hub:owner/model.")]
-Images = Annotated[list[Path] | None, typer.Option("--image", help="An image or a folder of images (repeatable).")]
+Images = Annotated[
+    list[Path] | None, typer.Option("--image", metavar="PATH", help="An image or a folder of images (repeatable).")
+]
 Texts = list[str] | None
 Weights = Annotated[str | None, typer.Option(help="The feature extractor's weights, if it needs a file.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
@@ -25,9 +29,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per li
 def predict(
     run: Run,
     image: Images = None,
-    ask: Annotated[Texts, typer.Option(help="A question (repeatable).")] = None,
-    locate: Annotated[Texts, typer.Option(help="A phrase to locate (repeatable).")] = None,
-    entails: Annotated[Texts, typer.Option(help="A statement to judge (repeatable).")] = None,
+    ask: Annotated[Texts, typer.Option(metavar="TEXT", help="A question (repeatable).")] = None,
+    locate: Annotated[Texts, typer.Option(metavar="TEXT", help="A phrase to locate (repeatable).")] = None,
+    entails: Annotated[Texts, typer.Option(metavar="TEXT", help="A statement to judge (repeatable).")] = None,
     task: Annotated[str | None, typer.Option(help=TASK)] = None,
     threshold: Annotated[float | None, typer.Option(help="Minimum score (0..1) for --locate to report a box.")] = None,
     jsonl: Annotated[Path | None, typer.Option(help="A file with one question per line (docs/predict.md).")] = None,
@@ -38,13 +42,17 @@ def predict(
     device: Device = "cpu",
     precision: Precision = "auto",
 ) -> None:
-    """Ask a trained model about images. Exits with 1 if a question could not be answered."""
+    """Ask a trained model about images.
+
+    The exit code is 1 if a question could not be answered."""
     from twelve.errors import ConfigError
     from twelve.predictor import asked
 
     texts = {"answer": ask or [], "locate": locate or [], "entails": entails or []}
-    if jsonl is None and not (image and any(texts.values())):
+    if jsonl is None and not any(texts.values()):
         raise ConfigError("no question to ask", remedy="give --image and --ask, --locate or --entails; or --jsonl FILE")
+    if jsonl is None and not image:
+        raise ConfigError("no image to ask about", remedy="add --image FILE, or --image FOLDER for all images in it")
     if jsonl is not None and (image or any(texts.values())):
         raise ConfigError("--jsonl already contains images and questions", remedy="omit --image and the questions")
     if threshold is not None:
@@ -77,7 +85,7 @@ def predict(
 def match(
     run: Run,
     captions: Annotated[list[str], typer.Argument(help="Captions to search the images for.")],
-    images: Annotated[list[Path], typer.Option(help="An image or a folder of images (repeatable).")],
+    images: Annotated[list[Path], typer.Option(metavar="PATH", help="An image or a folder of images (repeatable).")],
     task: Annotated[str | None, typer.Option(help=TASK)] = None,
     top: Annotated[int, typer.Option(min=1, help="Number of best matches to show.")] = 5,
     regions: Annotated[Path | None, typer.Option(help="A region store with regions of some of the images.")] = None,
@@ -98,7 +106,9 @@ def match(
     device: Device = "cpu",
     precision: Precision = "auto",
 ) -> None:
-    """Find the images that match captions. Exits with 1 if an image could not be read."""
+    """Find the images that match captions.
+
+    The exit code is 1 if an image could not be read."""
     from twelve.errors import RegionError, one_line
     from twelve.io.files import check_file
     from twelve.predictor import asked
@@ -132,7 +142,7 @@ def match(
         raise typer.Exit(int(bool(failed)))
     names = command.short_names(map(Path, found.images))
     if found.shortlist:
-        typer.echo(f"{found.shortlist} of {len(found.images)} images a caption ranked, chosen by the contrast head")
+        typer.echo(f"ranked {found.shortlist} of {len(found.images)} images per caption, selected by the contrast head")
     for row, caption in enumerate(captions):
         typer.echo(one_line(caption))
         for place, (name, share) in enumerate(found.ranked_images(row)[:top], start=1):
@@ -153,16 +163,13 @@ def convert(
     ] = None,
     detector: Annotated[Path | None, typer.Option(help="detectron_model.pth, to read images as well.")] = None,
 ) -> None:
-    """Convert a released checkpoint into a model folder that every command opens."""
-    from twelve.errors import ConfigError, one_line, shown
+    """Convert a released checkpoint to a model folder.
+
+    All commands can open the folder."""
+    from twelve.errors import one_line, shown
     from twelve.runs.convert import convert as run
 
-    named: dict[str, Path] = {}
-    for pair in labels or ():
-        key, equals, file = pair.partition("=")
-        if not equals or not key or not file:
-            raise ConfigError(f"cannot read --labels {pair!r}", remedy="write --labels answer=FILE")
-        named[key] = Path(file)
+    named = labels_by_head(labels or ())
     folder, lacking = run(weights, out, config=config, tokenizer=tokenizer, labels=named, detector=detector)
     for what in lacking:
         print(one_line(f"lacks {what}"), file=sys.stderr)
@@ -175,7 +182,9 @@ def export(
     output: Annotated[str, typer.Option(help="The head to export, e.g. answer (the model card lists them).")],
     int8: Annotated[bool, typer.Option("--int8", help="Quantize layers and measure the effect.")] = False,
 ) -> None:
-    """Export one output as an ONNX graph, checked against the model."""
+    """Export one output as a checked ONNX graph.
+
+    Checks that the graph gives the same results as the model."""
     from twelve.predictor import asked
 
     folder = asked.find(str(run))
@@ -190,11 +199,48 @@ def export(
         typer.echo(shown(line))
 
 
+def push(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a model folder.")],
+    name: Annotated[str, typer.Argument(metavar="OWNER/MODEL", help="The model's name on the hub.")],
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            help="The licence of the weights, e.g. cc-by-4.0.", show_default="other; for a microworld: apache-2.0"
+        ),
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    dry_run: Annotated[
+        Path | None, typer.Option("--dry-run", metavar="FOLDER", help="Write the files here, and push nothing.")
+    ] = None,
+) -> None:
+    """Push a model with its card to the hub.
+
+    The model, its processor, its results and its card become one commit; twelve.load("hub:owner/model") opens it.
+    Log in first: hf auth login.
+    """
+    from twelve.errors import shown
+    from twelve.predictor import asked
+
+    asked.find(run)
+    from twelve.runs import push as pushing
+
+    pushing.hub_name(name)
+    if (line := pushing.lacking(run)) is not None:
+        print(shown(line), file=sys.stderr)
+    if dry_run is None:
+        typer.echo(shown(pushing.push(run, name, licence=licence, private=private)))
+        return
+    for file in pushing.assemble(run, dry_run, name, licence=licence):
+        typer.echo(shown(f"{file} ({file.stat().st_size:,} bytes)"))
+
+
 def serve(
     run: Run,
     host: Annotated[str, typer.Option(help="The address to listen on; by default only this machine.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port; 0 chooses a free one.")] = 8012,
-    name: Annotated[list[str] | None, typer.Option(help="An additional host name to accept (repeatable).")] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="An additional host name to accept (repeatable).")
+    ] = None,
     token: Annotated[
         str | None,
         typer.Option(
@@ -207,7 +253,9 @@ def serve(
     device: Device = "cpu",
     precision: Precision = "auto",
 ) -> None:
-    """Serve a trained model: a web page and an HTTP API (docs/service.md). Uploads are not stored."""
+    """Serve a model as a web page and an HTTP API.
+
+    docs/service.md describes both. Uploads are not stored."""
     from twelve.predictor import asked
 
     folder = asked.find(run)
@@ -235,6 +283,7 @@ EXAMPLES: dict[Callable[..., None], str] = {
     match: 'twelve match runs/first "a red boat" --images photographs',
     export: "twelve export runs/first exported --output answer",
     serve: "twelve serve runs/first",
+    push: "twelve push runs/first owner/model --dry-run pushed",
     convert: "twelve convert multi_task_model.bin released --labels answer=trainval_label2ans.pkl",
 }
 

@@ -25,6 +25,7 @@ from twelve.evaluation.predict import predict, retrieve
 from twelve.evaluation.submission import unlabelled
 from twelve.export.exported import Exported
 from twelve.model.config import TwelveConfig
+from twelve.model.input_checks import WHOLE
 from twelve.model.network import MASKED
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
@@ -45,7 +46,7 @@ BATCH = 128
 """Pairs, where a whole sample is predicted."""
 ROUNDS = 5
 SHAPES = ((1, 5, 1, 1, 2), (1, 3, 4, 6, 6), (5, 2, 2, 9, 10), (3, 7, 4, 5, 6), (4, 8, 4, 3, 4))
-"""Texts, length, images, regions and pairs of drawn batches: one text, one image, one region among them."""
+"""Texts, length, images, regions and pairs of random batches: one text, one image, one region among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class Report:
     def lines(self) -> list[str]:
         """For people."""
         on = ", ".join(f"{count:,} examples of {task}" for task, count in self.examples.items())
-        on = (on or "drawn batches alone") + (f" ({self.lacking})" if self.lacking else "")
+        on = (on or "random batches only") + (f" ({self.lacking})" if self.lacking else "")
         said = [f"{self.output}: {self.bytes / 1e6:,.1f} MB; differs from torch by {self.difference:.1e} on {on}"]
         if self.small_bytes is not None:
             said.append(f"int8: {self.small_bytes / 1e6:,.1f} MB, {self.small_bytes / self.bytes:.0%} of float32")
@@ -114,7 +115,7 @@ class Report:
 def drawn_batch(
     config: TwelveConfig, *, texts: int, length: int, images: int, regions: int, pairs: int, seed: int = 0
 ) -> dict[str, Tensor]:
-    """All inputs of a graph, drawn: padded texts and images, pairs in any order."""
+    """All inputs of a graph, random: padded texts and images, pairs in any order."""
     g = torch.Generator().manual_seed(seed)
 
     def whole(high: int, *shape: int) -> Tensor:
@@ -126,7 +127,7 @@ def drawn_batch(
         "text_mask": torch.arange(length)[None] <= whole(length, texts, 1),
         "task_rows": whole(config.num_task_tokens, texts),
         "features": torch.randn(images, regions, config.v_feature_size, generator=g),
-        "boxes": torch.rand(images, regions, 5, generator=g),
+        "boxes": torch.cat([torch.tensor([[WHOLE]] * images), torch.rand(images, regions - 1, 5, generator=g)], 1),
         "region_mask": torch.arange(regions)[None] <= whole(regions, images, 1),
         "pair_text": whole(texts, pairs),
         "pair_image": whole(images, pairs),

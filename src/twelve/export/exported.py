@@ -39,7 +39,7 @@ def needed(module: str) -> Any:
     except ImportError:
         package = module.partition(".")[0]
         raise ConfigError(
-            f"exporting needs {package}, which is not installed", remedy='run: pip install "twelve[export]"'
+            f"exporting needs {package}, which is not installed", remedy='run: pip install "twelve-vl[export]"'
         ) from None
 
 

@@ -28,7 +28,7 @@ from twelve.io.files import is_there
 IMAGES = "images"
 SOURCES = "sources.json"
 DRAWN = "microworld.json"
-"""A file in the folder of a drawn world."""
+"""A file in the folder of a microworld."""
 APART = "apart"
 """Its key that says that tasks share nothing."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
@@ -71,7 +71,7 @@ class HasSource(Protocol):
 
 
 def drawing_again(out: Path) -> str:
-    """The command that draws the world in ``out`` again, with the seed and scale that are noted in it."""
+    """The command that generates the microworld in ``out`` again, with the seed and scale that are noted in it."""
     words = ["twelve", "data", "make-microworld", "--out", str(out)]
     index = json_file.read_or_none(out / DRAWN)
     there = index if isinstance(index, dict) else {}
@@ -85,8 +85,13 @@ def drawing_again(out: Path) -> str:
     return shlex.join(words)
 
 
+def is_drawn(root: Path) -> bool:
+    """Whether the data root is a microworld."""
+    return is_there(root / DRAWN, DataError)
+
+
 def is_apart(root: Path) -> bool:
-    """Whether the data root is a drawn world whose tasks share nothing."""
+    """Whether the data root is a microworld whose tasks share nothing."""
     index = json_file.read_or_none(root / DRAWN)
     return isinstance(index, dict) and index.get(APART) is True
 
@@ -113,9 +118,9 @@ class DataRoot:
         if self.path.is_file():
             raise MissingData("a data root is a folder, this is a file", file=self.path, remedy="name its folder")
         if not self.path.is_dir():
-            raise MissingData(
-                "no such data root", file=self.path, remedy="make this folder and put one folder a dataset into it"
-            )
+            where = "" if self.path.is_absolute() else f" (in {Path.cwd()})"
+            remedy = "name a folder that exists; in a configuration: data, or --set data=PATH"
+            raise MissingData(f"data root not found{where}", file=self.path, remedy=remedy)
         self.sources: dict[str, str] = {}
         if is_there(self.path / SOURCES, DataError):
             record = read_object(self.path / SOURCES)

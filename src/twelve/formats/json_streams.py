@@ -13,13 +13,15 @@ from typing import IO, Any
 
 from twelve.errors import DataError
 from twelve.formats.records import LONGEST, REMEDY, Record, describe, open_text, unreadable
-from twelve.io.json_file import DECODER, limit
+from twelve.io.json_file import DECODER, limit, reason
 
 CHUNK = 1 << 22
 """Characters that are read at a time."""
 _TOKEN = 16
 """Characters; an escape, a word (``-Infinity``) or the end of a number is shorter."""
 _SPACE = re.compile(r"[ \t\n\r]*")
+_KEY = re.compile(r'"([^"\\\x00-\x1f]*)"[ \t\n\r]*:')
+"""A key without escapes, and its colon: most are read with this alone."""
 _WATCH: ContextVar[Callable[[int], object]] = ContextVar("_WATCH", default=lambda characters: None)
 
 
@@ -156,6 +158,8 @@ class _Text:
 
     def mark(self) -> str:
         """The next character that is not a space, which is not consumed; empty at the end."""
+        if self._place < len(self._text) and (found := self._text[self._place]) > " ":
+            return found
         while True:
             match = _SPACE.match(self._text, self._place)
             assert match is not None
@@ -172,6 +176,10 @@ class _Text:
         self._place += 1
 
     def key(self) -> str:
+        self.mark()
+        if (match := _KEY.match(self._text, self._place)) is not None:
+            self._place = match.end()
+            return match[1]
         key = self.value()
         if not isinstance(key, str):
             raise self.error(f"expected a key, found {describe(key)}")
@@ -181,13 +189,14 @@ class _Text:
     def parts(self, opening: str, closing: str) -> Iterator[str]:
         """Yields the key (empty in a list) of each member of an object ("{") or list ("["), before its value."""
         self.skip(opening)
-        while self.mark() != closing:
+        mark = self.mark()
+        while mark != closing:
             yield self.key() if opening == "{" else ""
-            if self.mark() != closing:
+            if (mark := self.mark()) != closing:
                 self.skip(",")
-                if self.mark() == closing:
+                if (mark := self.mark()) == closing:
                     raise self.error(f"expected another member after the comma, found {closing!r}")
-        self.skip(closing)
+        self._place += 1
 
     def end(self) -> None:
         """Raise an error if anything but space follows."""
@@ -205,7 +214,7 @@ class _Text:
                 cut = error.pos > len(self._text) - _TOKEN or error.msg.startswith("Unterminated string")
                 if cut and self._more():
                     continue
-                raise self.error(error.msg) from None
+                raise self.error(reason(error.msg)) from None
             except (ValueError, RecursionError) as error:
                 raise self.error(limit(error)) from None
             if end == len(self._text) and self._more():  # a number may continue in what has not been read yet

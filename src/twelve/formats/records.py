@@ -32,7 +32,7 @@ FURTHEST = 1e6
 """Largest coordinate, in pixels."""
 _UNPACKED, _TIMES = 1 << 22, 100
 """A packed file unpacks to at most so many bytes, or so many times its size: text packs about ten times smaller."""
-_EMPTY = 100_000
+EMPTY = 100_000
 """Most consecutive empty lines that are skipped."""
 _ARCHIVED = 1 << 26
 """Most bytes that an archive of numbers may unpack to."""
@@ -53,7 +53,7 @@ class Record:
 
     def __init__(self, fields: object, file: Path, place: str | None) -> None:
         self.file, self.place = file, place
-        if not isinstance(fields, Mapping):
+        if type(fields) is not dict and not isinstance(fields, Mapping):  # the first is quick, and nearly always true
             raise self.error(f"expected an object with fields, found {describe(fields)}")
         self.fields: Mapping[str, Any] = fields
 
@@ -82,6 +82,9 @@ class Record:
 
     def text(self, key: str) -> str:
         """A string that can be written as UTF-8 and holds no NUL."""
+        value = self.fields.get(key)
+        if type(value) is str and _plain(value):
+            return value
         return self._writable(key, self._value(key, str, "a string"))
 
     def identifier(self, key: str) -> str:
@@ -131,7 +134,13 @@ class Record:
 
     def strings(self, key: str) -> list[str]:
         """A list of strings."""
-        return [self._writable(key, self._item(key, item, str, "strings")) for item in self.items(key)]
+        items = self.items(key)
+        try:
+            if _plain("".join(items)):  # all of them at once: files have millions of these lists
+                return items[:]
+        except TypeError:
+            pass
+        return [self._writable(key, self._item(key, item, str, "strings")) for item in items]
 
     def integers(self, key: str) -> list[int]:
         """A list of whole numbers."""
@@ -168,6 +177,11 @@ def finite(value: object) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:  # a whole number of more than 300 digits
         return False
+
+
+def _plain(text: str) -> bool:
+    """Whether it is plain that a string is :func:`writable`."""
+    return text.isascii() and "\0" not in text
 
 
 def writable(text: str) -> bool:
@@ -227,8 +241,8 @@ def read_lines(path: Path) -> Iterator[Record]:
         if line.strip():
             yield Record(parse(line, path, place), path, place)
             empty = 0
-        elif empty > _EMPTY:
-            raise DataError(f"more than {_EMPTY:,} empty lines in a row", file=path, record=place, remedy=REMEDY)
+        elif empty > EMPTY:
+            raise DataError(f"more than {EMPTY:,} empty lines in a row", file=path, record=place, remedy=REMEDY)
 
 
 def parse(text: str, path: Path, place: str) -> Any:

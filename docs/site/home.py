@@ -1,0 +1,88 @@
+"""The home page, pages of the site that stand at the top of the repository, and the files there that pages link to.
+
+docs/index.md is the home page; README.md, which says more, is that of a code host. CONTRIBUTING.md and CHANGELOG.md
+become pages, so there is one text of each, whose links work on a code host too. What any page links to outside docs/,
+such as a file of results, becomes a file of the site.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+from twelve.version import __version__
+
+HOME = Path(__file__).parents[2]
+START = "index.md"
+PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+BESIDE = "repository"
+"""Folder of the site with the files from outside docs/."""
+LINK = re.compile(r"(!?\[(?:[^\[\]]|!?\[[^\]]*\])*\])\((?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?\)")
+
+
+def targets(text: str, folder: str) -> Iterator[str]:
+    """Paths, from the top of the repository, that a page in ``folder`` links to."""
+    for found in LINK.finditer(text):
+        yield posixpath.normpath(posixpath.join(folder, found[2]))
+
+
+def in_site(path: str) -> str | None:
+    """Where the site has a file of the repository, from the site's top; None where it has not, as for folders."""
+    if path in PAGES:
+        return PAGES[path]
+    if path == "README.md":
+        return START
+    if path.startswith("docs/"):
+        return path.removeprefix("docs/")
+    return f"{BESIDE}/{path}" if not (HOME / path).is_dir() else None
+
+
+def relinked(text: str, folder: str, page: str) -> str:
+    """The text with its links as they are in the site; a link to a folder keeps its text alone.
+
+    Args:
+        folder: of the text's file in the repository.
+        page: its place in the site.
+    """
+
+    def link(found: re.Match[str]) -> str:
+        to = in_site(posixpath.normpath(posixpath.join(folder, found[2])))
+        if to is None:
+            return found[1].strip("[]")
+        return f"{found[1]}({posixpath.relpath(to, posixpath.dirname(page) or '.')}{found[3] or ''})"
+
+    return LINK.sub(link, text)
+
+
+def on_config(config: Any) -> Any:
+    """The version stands at the foot of every page."""
+    config.copyright = f"twelve {__version__}"
+    return config
+
+
+def on_files(files: Files, config: Any) -> Files:
+    texts = {name: (HOME / name).read_text(encoding="utf-8") for name in PAGES}
+    wanted = {path for text in texts.values() for path in targets(text, "")}
+    for name, text in texts.items():
+        files.append(File.generated(config, PAGES[name], content=relinked(text, "", PAGES[name])))
+    for file in files.documentation_pages():
+        if file.generated_by is None:
+            wanted |= {*targets(file.content_string, posixpath.dirname(f"docs/{file.src_uri}"))}
+    for path in sorted(wanted):
+        to = in_site(path)
+        if to is not None and to.startswith(BESIDE) and (HOME / path).is_file():
+            files.append(File.generated(config, to, abs_src_path=str(HOME / path)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    if page.file.generated_by is not None:
+        return markdown
+    if page.file.src_uri == START:  # nothing but its own name would stand beside it
+        page.meta["hide"] = ["navigation", "toc"]
+    return relinked(markdown, posixpath.dirname(f"docs/{page.file.src_uri}"), page.file.src_uri)

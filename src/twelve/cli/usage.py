@@ -1,0 +1,65 @@
+"""Mistakes in the use of a command - an unknown option, a missing argument - as one line that ends with what to do."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+from twelve.errors import TwelveError, nearest, one_line
+
+
+def mistake(root: Any, words: Iterable[str], error: Any) -> str:
+    """What is wrong with a command line, and the remedy.
+
+    Args:
+        root: the group ``twelve``.
+        words: the arguments of the command line.
+        error: typer's, which has no public type.
+    """
+    name, command = "twelve", root
+    for word in words:
+        if word not in (below := getattr(command, "commands", {})):
+            break
+        name, command = f"{name} {word}", below[word]
+    option = getattr(error, "option_name", None)
+    found = error.format_message().rstrip(".")
+    if option is not None and hasattr(error, "possibilities"):
+        options = [spelt for each in command.params for spelt in (*each.opts, *each.secondary_opts) if spelt[0] == "-"]
+        found = f"no such option {option}{nearest(option, [*options, '--help'])}"
+    elif found.startswith("No such command "):
+        unknown = found.split("'")[1]
+        found = f"no such command {unknown!r}{nearest(unknown, command.commands)}"
+    else:
+        found = found[:1].lower() + found[1:] + _meaning(command, error, option)
+    example = str(command.epilog or "").removeprefix("Example: ")
+    remedy = f"run {name} --help for all {'commands' if hasattr(command, 'commands') else 'options'}"
+    return one_line(f"{found} -> {f'e.g. {example}; ' if example else ''}{remedy}")
+
+
+def resuming(words: list[str]) -> str:
+    """How to resume an interrupted ``twelve train``, from its arguments: the last checkpoint, and the command."""
+    from twelve.config import load
+    from twelve.run_folder import RunFolder
+
+    rest = [word for word in words if word not in ("--resume", "--continue")]
+    settings = [after for before, after in pairwise(rest) if before == "--set"]
+    settings += [word.removeprefix("--set=") for word in rest if word.startswith("--set=")]
+    named = [after for before, after in pairwise(rest) if before != "--set" and not after.startswith("--")]
+    try:
+        saved = RunFolder(load(named[0], settings).run).saved()
+    except (TwelveError, IndexError):
+        return "run it with --continue to resume from the last checkpoint, if there is one"
+    if not saved:
+        return "nothing is saved yet: run it again"
+    return f"resume from {saved[-1].name}: {shlex.join(['twelve', *rest, '--continue'])}"
+
+
+def _meaning(command: Any, error: Any, option: str | None) -> str:
+    """The help of the option or argument that is missing, or that has no value."""
+    parameter = getattr(error, "param", None)
+    if parameter is None:
+        parameter = next((each for each in command.params if option in each.opts), None)
+    words = str(getattr(parameter, "help", None) or "").rstrip(".")
+    return f" ({words[:1].lower() + words[1:]})" if words else ""

@@ -1,0 +1,31 @@
+"""docs/train-from-code.md, and the notebook made from it, from their first line to their last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import notebook
+import pytest
+
+import twelve
+from twelve.model.trunk import TRUNKS
+
+
+def test_the_notebook_is_the_page() -> None:
+    wanted = notebook.notebook(notebook.PAGE.read_text(encoding="utf-8"))
+    assert notebook.NOTEBOOK.read_text(encoding="utf-8") == wanted, "run: python tests/notebook.py"
+
+
+def test_every_cell_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(TRUNKS, "gated", None)  # so that it is taken out again
+    known: dict[str, Any] = {}
+    cells = notebook.cells(notebook.NOTEBOOK.read_text(encoding="utf-8"))
+    assert len(cells) >= 8
+    for number, cell in enumerate(cells):
+        exec(compile(cell, f"cell {number}", "exec"), known)  # our own page
+    losses = known["losses"]
+    assert sum(losses[-5:]) < 0.85 * 5 * losses[0]
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"by-trainer", "focal", "gated"}
+    assert twelve.load("runs/gated").model.config.trunk == "gated"
+    assert "validation accuracy" in capsys.readouterr().out

@@ -1,0 +1,81 @@
+"""A command that is used wrongly says in one line what to do, and exits with code 2."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from twelve import cli
+from twelve.config import load
+from twelve.device import check_name
+from twelve.errors import CheckpointError, ConfigError, DataError
+from twelve.formats.records import parse
+from twelve.run_folder import model_folder
+
+
+@pytest.mark.parametrize(
+    ("line", "problem", "remedy"),
+    [
+        ("predict RUN --imag x", 'no such option --imag (did you mean "--image"?)', "run twelve predict --help"),
+        ("predict --zzz", "no such option --zzz", "e.g. twelve predict runs/first"),
+        ("predict", "missing argument 'run' (a run's folder, a model's folder, or hub:owner/model)", "e.g. twelve"),
+        ("train x.yaml --set", "option '--set' requires an argument (change one value", "run twelve train --help"),
+        ("tran", "no such command 'tran' (did you mean \"train\"?)", "run twelve --help for all commands"),
+        ("study joint-vs-singel", '(did you mean "joint-vs-single"?)', "run twelve study --help for all commands"),
+        (
+            "study groups",
+            "missing option '--config' (configuration of the joint run",
+            "e.g. twelve study groups --config",
+        ),
+        ("evaluate RUN --gallery x", "invalid value for '--gallery'", "run twelve evaluate --help for all options"),
+        ("tasks foo", "got unexpected extra argument", "e.g. twelve tasks;"),
+        ("--foo", "no such option --foo", "run twelve --help for all commands"),
+        ("published refcocoo", "no published score of 'refcocoo' (did you mean \"refcoco\"?)", "name one of"),
+        ("score vqaa", "unknown task 'vqaa' (did you mean \"vqa\"?)", ""),
+        ("score vqa --truth a.json", "no --predictions", "give the official files"),
+    ],
+)
+def test_one_line_with_a_remedy(
+    line: str, problem: str, remedy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["twelve", *line.split()])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    said = capsys.readouterr().err
+    assert caught.value.code == 2 and re.fullmatch(r"twelve: .* -> .*\n", said), said
+    found, _, advice = said.lower().partition(" -> ")
+    assert problem.lower() in found and remedy.lower() in advice
+
+
+def test_a_group_without_a_command_shows_its_help() -> None:
+    shown = CliRunner().invoke(cli.app, ["study"])
+    assert shown.exit_code == 2 and shown.output.startswith("Usage:") and "->" not in shown.output
+
+
+def test_json_flaws_have_a_column() -> None:
+    for text, problem in (('{"text": "a\tb"}', "Invalid control character at column 12"), ('{"a" 1}', "at column 6")):
+        with pytest.raises(DataError) as caught:
+            parse(text, Path("a.jsonl"), "line 3")
+        assert problem in str(caught.value) and "at at" not in str(caught.value)
+
+
+def test_a_folder_around_a_run_or_a_data_root_names_it(tmp_path: Path) -> None:
+    (tmp_path / "quickstart" / "run").mkdir(parents=True)
+    (tmp_path / "quickstart" / "run" / "config.yaml").write_text("{}")
+    (tmp_path / "quickstart" / "data" / "vqa").mkdir(parents=True)
+    folder = tmp_path / "quickstart"
+    found = CliRunner().invoke(cli.app, ["evaluate", str(folder)]).exception
+    assert str(found).endswith(f"name the run in it: {folder / 'run'}")
+    with pytest.raises(CheckpointError, match=re.escape(f"name the run in it: {folder / 'run'}")):
+        model_folder(folder)
+    found = CliRunner().invoke(cli.app, ["data", "check", str(folder)]).exception
+    assert str(found).startswith(f"{folder}: the data root has no folder of any task")
+    assert f'did you mean "{folder / "data"}"?' in str(found)
+    with pytest.raises(ConfigError, match="expected a configuration file, found a folder"):
+        load(folder)
+    with pytest.raises(ConfigError, match='did you mean "cuda"'):
+        check_name("gpu")
