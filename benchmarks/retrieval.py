@@ -18,7 +18,7 @@ timed. With ``--held-out``, the gallery is the run's own held-out images, as man
   resampled). The recall of longer and shorter lists, too.
 * ``speed``: captions x images end to end, from word pieces and regions to the ranks (benchmarks/retrieval_speed.py).
 * ``paper``: the same, extrapolated for the paper's model.
-* ``search``: a sentence against many stored vectors, and the exact ranking of the best few.
+* ``search``: a sentence against the stored vectors of many images, and the exact ranking of the best few.
 
 Written as JSON with the machine, its load and the commit named; processor time of this process beside wall time, since
 other programs may be running.
@@ -46,13 +46,15 @@ from twelve.evaluation.predict import finished, pair_tiles
 from twelve.evaluation.shortlist import Shortlists, recall_of_best, scored_pairs, shortlists
 from twelve.metrics.bootstrap import interval
 from twelve.metrics.retrieval import image_to_text_ranks, recall, text_to_image_ranks
-from twelve.model.vectors import closest, text_vectors
+from twelve.model.vectors import VectorSets, closest, similarities, text_vectors
 from twelve.predictor import Predictor
 from twelve.progress import Track
 from twelve.training.provenance import machine
 
 SEARCHED, RANKED = 100_000, 16
-"""Stored vectors that a sentence is compared with, and images that the model then ranks."""
+"""Stored images that a sentence is compared with, and those that the model then ranks."""
+REGIONS = (37, 101)
+"""Of a stored image: 36 and the whole, 100 and the whole."""
 SHARES = (0.01, 0.02, 0.03, 0.04, 0.05, 0.1)
 """Of the gallery, on a shortlist: lengths whose recall is given beside the one that is timed."""
 DIRECTIONS = {"": text_to_image_ranks, "image to text ": image_to_text_ranks}
@@ -148,22 +150,28 @@ def quality(predictor: Predictor, gallery: Gallery, share: float, kept: Path | N
 
 
 def search(predictor: Predictor, gallery: Gallery, stored: int, rounds: int) -> dict[str, Any]:
-    """Seconds of a sentence against stored vectors (drawn, as wide as the model's), and of ranking the best exactly."""
+    """Seconds of a sentence against stored vectors (drawn, as wide as the model's, float16 as an index keeps them), and
+    of ranking the best exactly."""
     collator, model = gallery.collator, predictor.model
-    generator = torch.Generator().manual_seed(0)
-    vectors = torch.randn(stored, model.config.contrast, generator=generator)
-    vectors = torch.nn.functional.normalize(vectors, dim=1)
     names, sentences = gallery.images[:RANKED], list(dict.fromkeys(gallery.texts))[: rounds + 1]
 
-    def compare(sentence: str) -> None:
-        closest(text_vectors(model, collator, [sentence]), vectors, RANKED)
+    def compared(regions: int) -> dict[str, float]:
+        generator = torch.Generator().manual_seed(0)
+        numbers = torch.randn(stored * regions, model.config.contrast, generator=generator)
+        vectors = torch.nn.functional.normalize(numbers, dim=1).half()
+        images = VectorSets(vectors, torch.full((stored,), regions))
+
+        def compare(sentence: str) -> None:
+            closest(similarities(text_vectors(model, collator, [sentence]), images), RANKED)
+
+        return medians(compare, sentences) | {"GB of vectors": round(2e-9 * vectors.numel(), 2)}
 
     def rank(sentence: str) -> None:
         finished(pair_tiles(model, collator, [sentence], names, batch_size=BATCH))
 
     return {
-        "vectors": stored,
-        "to search": medians(compare, sentences),
+        "images": stored,
+        "to search, by regions of an image": {str(regions): compared(regions) for regions in REGIONS},
         "images ranked exactly": len(names),
         "to rank them": medians(rank, sentences),
     }

@@ -138,13 +138,14 @@ def test_a_documented_command_runs(
         pytest.skip("tests/test_tutorial.py runs the page in order")
     if name in LONG:
         pytest.skip(f"{name}: {LONG[name]}")
-    if name == "evaluate" and "runs/real-sample" not in arguments:
+    if name == "evaluate" and not {"runs/real-sample", "RUN"} & {*arguments}:
         pytest.skip("another run than the small one here")
     monkeypatch.chdir(place["folder"])
     if not Path("tests").exists():
         shutil.copytree(HOME / "tests" / "goldens" / "model", Path("tests/goldens/model"))
     filled = ["is it red ?" if before == "--ask" else word for before, word in zip(["", *arguments], arguments)]  # noqa: B905
-    filled = [str(place["model"]) if word in ("RUN", "quickstart/run") else word for word in filled]
+    opened = str(place["run" if name in ("evaluate", "report") else "model"])
+    filled = [opened if word in ("RUN", "quickstart/run") else word for word in filled]
     result = CliRunner().invoke(cli.app, filled)
     assert result.exit_code == 0, (result.output, result.exception)
 

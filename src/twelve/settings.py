@@ -143,9 +143,9 @@ class FreezeSettings(Strict):
 
 
 class ContrastSettings(Strict):
-    """A head that gives each text and each image a vector, which retrieval makes its shortlists of."""
+    """A head that gives each word and each region a vector, which retrieval makes its shortlists of."""
 
-    size: int = Field(256, ge=8, le=4096)
+    size: int = Field(64, ge=8, le=4096)
     """Width of the vectors."""
     weight: float = Field(1.0, gt=0)
     """Factor of the head's loss beside that of the task."""

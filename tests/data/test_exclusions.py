@@ -71,7 +71,7 @@ def test_files(tmp_path: Path) -> None:
     assert (record["lost_per_cent"], record["held_out"]) == (66.667, "test")
     (pair,) = json.loads((tmp_path / "out" / "duplicates.json").read_text())
     assert {pair["image"], pair["of"]} == {"w/9", "x/3"}
-    assert "66.7 %" in (tmp_path / "out" / "report.txt").read_text()
+    assert "66.7%" in (tmp_path / "out" / "report.txt").read_text()
 
 
 def test_chains_have_one_name() -> None:

@@ -95,7 +95,7 @@ def test_coverage() -> None:
     found = coverage(examples, ["yes", "no"])
     assert (found.questions, found.answers, found.best_known) == (4, 2, 0.25)
     assert found.highest_score == pytest.approx(1.3 / 4)
-    assert "25.0 % of 4 questions" in str(found)
+    assert "25.0% of 4 questions" in str(found)
     assert coverage([], ["yes"]).questions == 0
 
 

@@ -255,8 +255,8 @@ def test_a_table_fits_into_80_columns(groups: int) -> None:
     lines = table([result]).splitlines()
     assert max(map(len, lines)) <= 80
     verdict = "too few to tell" if groups < FEW else "NOT beaten"
-    assert lines[0].split() == ["task,", "metric", "/", "baseline", "score", "ahead", "95", "%", "interval", "verdict"]
-    assert lines[0].index("95 % interval") == lines[1].index("[0.0, 100.0]") == lines[2].index("[-100.0")
+    assert lines[0].split() == ["task,", "metric", "/", "baseline", "score", "ahead", "95%", "interval", "verdict"]
+    assert lines[0].index("95% interval") == lines[1].index("[0.0, 100.0]") == lines[2].index("[-100.0")
     assert "beaten: all of this interval is above 0" in " ".join(lines)
     assert "majority: always the most frequent answer of the evaluated split itself." in " ".join(lines)
     assert [line.endswith(f"[-100.0, +100.0] {verdict}") for line in lines[2:5]] == [True] * 3

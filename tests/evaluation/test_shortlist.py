@@ -19,8 +19,9 @@ from twelve.evaluation import shortlist
 from twelve.evaluation.predict import finished, pair_tiles, retrieve
 from twelve.evaluation.shortlist import Shortlists, places, recall_of_best, scored_pairs, shortlists
 from twelve.metrics.retrieval import image_to_text_ranks, text_to_image_ranks
+from twelve.model import vectors
 from twelve.model.config import TwelveConfig
-from twelve.model.vectors import closest, image_vectors, text_vectors
+from twelve.model.vectors import VectorSets, closest, image_vectors, similarities, text_vectors
 from twelve.model.vilbert import Twelve
 from twelve.regions.store.in_memory import MemoryStore
 from twelve.types.examples import Example
@@ -63,17 +64,24 @@ def test_vectors_depend_on_one_side_alone_and_not_on_the_batch(
     texts = [caption.text for caption in captions]
     images = list(dict.fromkeys(caption.images[0] for caption in captions))
     of_texts, of_images = text_vectors(model, ours, texts), image_vectors(model, ours, images)
-    assert of_texts.shape == (len(texts), 16) and of_images.shape == (len(images), 16)
-    assert torch.allclose(of_texts.norm(dim=1), torch.ones(len(texts)), atol=1e-5)
-    assert torch.allclose(text_vectors(model, ours, texts[3:4])[0], of_texts[3], atol=1e-5)
-    assert torch.allclose(image_vectors(model, ours, images[2:3])[0], of_images[2], atol=1e-5)
+    assert [len(row) for row in of_images.rows()] == [
+        1 + len(ours.store.get(image).boxes)  # and the whole image
+        for image in images
+    ]
+    assert of_texts.vectors.shape == (int(of_texts.lengths.sum()), 16) and of_images.vectors.shape[1] == 16
+    assert torch.allclose(of_texts.vectors.norm(dim=1), torch.ones(len(of_texts.vectors)), atol=1e-5)
+    assert torch.allclose(text_vectors(model, ours, texts[3:4]).vectors, of_texts.rows()[3], atol=1e-5)
+    assert torch.allclose(image_vectors(model, ours, images[2:3]).vectors, of_images.rows()[2], atol=1e-5)
     with torch.inference_mode():
         regions = ours.store.gather(images[:4])
         ids, mask = ours.texts(texts[:4])
         given = {"text_mask": mask, "task_rows": ours.rows(4)}
         out = model(ids, regions.features, regions.boxes, **given, outputs=("contrast", "alignment"))
-    assert torch.allclose(out.logits["contrast"].text, of_texts[:4], atol=1e-5) and "alignment" in out.logits
-    assert torch.allclose(out.logits["contrast"].image, of_images[:4], atol=1e-5)
+    found = out.logits["contrast"]
+    of_words = found.text.flatten(0, 1) if found.text_mask is None else found.text[found.text_mask]
+    assert torch.allclose(of_words, torch.cat(of_texts.rows()[:4]), atol=1e-5) and "alignment" in out.logits
+    similar = similarities(of_texts, of_images)[:4, :4]
+    assert torch.allclose(found.similarities() / found.scale, similar, atol=1e-5)
 
 
 def test_a_shortlist_of_the_whole_gallery_ranks_like_the_model(
@@ -149,11 +157,24 @@ def test_when_a_shortlist_is_made() -> None:
     assert places(200, able=True, **large) is None
 
 
-def test_closest_rows() -> None:
-    queries, gallery = torch.randn(7, 4), torch.randn(9, 4)
-    found = closest(queries, gallery, 3)
-    assert np.array_equal(found, (queries @ gallery.T).topk(3, dim=1).indices.numpy())
-    assert closest(queries, gallery, 20).shape == (7, 9)
+def test_closest_columns() -> None:
+    found = closest(torch.tensor([[0.1, 0.3, 0.2], [0.5, 0.4, 0.6]]), 2)
+    assert found.tolist() == [[1, 2], [2, 0]]
+    assert closest(torch.randn(7, 9), 20).shape == (7, 9)
+
+
+def test_sets_of_any_length_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = VectorSets.joined([torch.randn(words, 4) for words in (3, 1, 3, 5, 1, 3, 3)])
+    images = VectorSets.joined([torch.randn(regions, 4) for regions in (2, 7, 2, 1, 2, 7)])
+    wanted = torch.stack(
+        [torch.stack([(words @ regions.T).amax(1).mean() for regions in images.rows()]) for words in texts.rows()]
+    )
+    for regions, products in ((1 << 12, 1 << 20), (4, 24), (1, 1)):
+        monkeypatch.setattr(vectors, "REGIONS", regions)
+        monkeypatch.setattr(vectors, "PRODUCTS", products)
+        assert torch.allclose(similarities(texts, images), wanted, atol=1e-6)
+    half = VectorSets(images.vectors.half(), images.lengths)
+    assert torch.allclose(similarities(texts, half), wanted, atol=1e-2)
 
 
 def test_without_the_head_a_shortlist_is_refused(root: Path, ours: Collator, captions: list[Example]) -> None:

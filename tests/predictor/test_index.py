@@ -67,7 +67,8 @@ def test_a_shortlist_of_all_images_is_the_whole_ranking(model: Predictor, images
     assert "ranked 2 of 6 images per caption" in str(short) and "ranked" not in str(whole)
     assert np.allclose(short.logits[ranked], whole.logits[ranked], atol=1e-5)
     scenes = [model.scene(image) for image in images]
-    similar = model.caption_vectors(CAPTIONS) @ model.image_vectors(scenes).T
+    texts, regions = model.caption_vectors(CAPTIONS), model.image_vectors(scenes)
+    similar = np.array([[(words @ each.T).max(1).mean() for each in regions] for words in texts])
     assert np.array_equal(np.sort(np.argsort(-similar)[:, :2]), np.nonzero(ranked)[1].reshape(2, 2))
     found = short.ranked_images(0)
     assert len(found) == 2 and sum(share for _, share in found) == pytest.approx(1)
@@ -158,8 +159,8 @@ def test_an_image_that_cannot_be_read_is_told(model: Predictor, images: list[Pat
 
 
 def test_the_closest_images_of_any_caption() -> None:
-    gallery = [np.eye(4, dtype=np.float16)[row] for row in range(4)]
-    captions = np.array([[0, 0, 1, 0], [1, 0.5, 0, 0]], np.float32)
+    gallery = [np.eye(4, dtype=np.float16)[row : row + 1] for row in range(4)]
+    captions = [np.array([[0, 0, 1, 0]], np.float32), np.array([[1, 0.5, 0, 0], [1, 0, 0, 0]], np.float32)]
     assert best_images(captions, gallery, 1) == [0, 2] and best_images(captions, gallery, 9) == [0, 1, 2, 3]
 
 
@@ -187,7 +188,15 @@ def entries(text: str) -> Change:
     return lambda tensors, about: tensors.update(entries=np.frombuffer(text.encode(), np.uint8).copy())
 
 
-ONE = '["0.png", 1, 1]'
+ONE = '["0.png", 1, 1, 4]'
+
+
+def twice(tensors: dict[str, np.ndarray]) -> str:
+    """Entries that give all vectors to one image that occurs twice."""
+    rows = len(tensors["vectors"])
+    return json.dumps([["0.png", 1, 1, rows - 1], ["0.png", 1, 1, 1]])
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut short": (lambda file: file.write_bytes(file.read_bytes()[:-9]), "cannot be read"),
     "empty": (lambda file: file.write_bytes(b""), "cannot be read"),
@@ -195,10 +204,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "another safetensors file": (lambda file: save_file({"a": np.zeros(3)}, file), "something else"),
     "a bit": (damaged(lambda tensors, about: tensors["vectors"].view(np.uint16).__ixor__(1), False), "checksum"),
     "not finite": (damaged(lambda tensors, about: tensors["vectors"].fill(np.nan)), "not finite"),
-    "fewer entries": (damaged(entries(f"[{ONE}]")), "a path, a size and a time"),
-    "no entries": (damaged(entries('{"a": 1}')), "a path, a size and a time"),
-    "a number as path": (damaged(entries(f"[{', '.join(['[1, 1, 1]'] * 6)}]")), "a path, a size and a time"),
-    "twice": (damaged(entries(f"[{', '.join([ONE] * 6)}]")), "twice"),
+    "fewer entries": (damaged(entries(f"[{ONE}]")), "its images have 4 regions, its vectors are"),
+    "no entries": (damaged(entries('{"a": 1}')), "a path, a size, a time and a number of regions"),
+    "a number as path": (damaged(entries("[[1, 1, 1, 1]]")), "a path, a size, a time and a number of regions"),
+    "no regions": (damaged(entries('[["0.png", 1, 1, 0]]')), "a path, a size, a time and a number of regions"),
+    "twice": (damaged(lambda tensors, about: entries(twice(tensors))(tensors, about)), "twice"),
     "no JSON": (damaged(entries("[[")), "entries are damaged"),
     "deep JSON": (damaged(entries("[" * 5000)), "entries are damaged"),
     "other numbers": (

@@ -208,7 +208,7 @@ def make(run: Path, root: Path, *, measured: bool = True, text: str = "what is o
             "skipped": {"vqa test": "no such file"},
         },
         "tasks": {task: {"train": 1700, "validation": 100, "test_split": split} for task, split in SPLITS.items()},
-        "coverage": {"vqa": "118 answers cover 80 % of the training questions"},
+        "coverage": {"vqa": "118 answers cover 80% of the training questions"},
         "vocabularies": {"answer": 118},
     }
     (run / "data.json").write_text(json.dumps(data))

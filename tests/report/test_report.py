@@ -99,7 +99,7 @@ def test_scores_baselines_and_verdicts_are_said_in_words(page: Page) -> None:
     assert "not beaten: the model is below it" in page.text  # 50.1 against 55.3 - 3
     assert "bag of words 27.4 -0.1 -3.1 to +2.9" in page.text
     assert "gallery 100 images" in page.text and "split dev" in page.text and "measured carefully" in page.text
-    for meaning in ("known in hindsight only", "own image is ranked first", "without any image", "95 % interval"):
+    for meaning in ("known in hindsight only", "own image is ranked first", "without any image", "95% interval"):
         assert meaning in page.text
 
 
@@ -110,7 +110,7 @@ def test_the_place_between_baseline_and_upper_bound_is_computed(page: Page) -> N
 
 def test_data_machine_times_and_commands(page: Page) -> None:
     assert "10 images removed: 7 in Flickr30k retrieval test; 3 in SNLI-VE test." in page.text
-    assert "118 answers cover 80 %" in page.text and "no such file" in page.text
+    assert "118 answers cover 80%" in page.text and "no such file" in page.text
     assert "Test CPU" in page.text and "evaluation, including baselines 1 min 2 s" in page.text
     assert "training, including validation 1 min 20 s" in page.text
     for command in ("twelve train ", "twelve evaluate ", "twelve report "):

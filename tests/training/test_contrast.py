@@ -23,9 +23,9 @@ from twelve.evaluation.results import TaskResult
 from twelve.model.checkpoints import write_released
 from twelve.model.precision import for_predicting
 from twelve.model.processor import TwelveProcessor
-from twelve.model.vectors import image_vectors, text_vectors
+from twelve.model.vectors import image_vectors, similarities, text_vectors
 from twelve.model.vilbert import Twelve
-from twelve.outputs.parts.contrast import belonging, contrastive_loss, distillation_loss
+from twelve.outputs.parts.contrast import Vectors, belonging, contrastive_loss, distillation_loss
 from twelve.outputs.parts.neighbours import HardPool, HardRows
 from twelve.predictor.abilities import check_head
 from twelve.runs.evaluate import evaluate_run
@@ -94,6 +94,22 @@ def test_distillation_learns_the_choice_of_the_joint_model() -> None:
     assert torch.allclose(
         distillation_loss(diagonal, same, None, None, 1), distillation_loss(diagonal, same, *[torch.arange(2)] * 2, 1)
     )
+
+
+def test_a_pair_is_as_similar_as_words_and_their_closest_regions() -> None:
+    text, image = (torch.randn(count, 4, 6, dtype=torch.float64, requires_grad=True) for count in (2, 3))
+    words, regions = [4, 2], [1, 4, 3]
+    masks = [torch.arange(4) < torch.tensor(lengths)[:, None] for lengths in (words, regions)]
+    found = Vectors(text, image, *masks, torch.tensor([5.0])).similarities()
+    for row, length in enumerate(words):
+        for column, count in enumerate(regions):
+            products = text[row, :length] @ image[column, :count].T
+            assert torch.allclose(found[row, column], 5 * products.max(1).values.mean())
+    whole = Vectors(text[:1], image[1:2], None, None, torch.tensor([5.0])).similarities()
+    assert torch.allclose(whole, found[:1, 1:2])
+    found.sum().backward()
+    assert text.grad is not None and text.grad[masks[0]].any(1).all() and not text.grad[~masks[0]].any()
+    assert image.grad is not None and not image.grad[~masks[1]].any()
 
 
 def test_what_belongs_together() -> None:
@@ -208,8 +224,9 @@ def test_the_head_chooses_the_most_similar_captions_of_others(root: Path, joint:
     assert rows.shape == shares.shape == (others + 1, others) and (shares > 0).all()
     assert all(row not in own and len(set(own)) == others for row, own in enumerate(rows.tolist()))
     assert shares.sum(1) == pytest.approx(1) and (shares[:, :-1] >= shares[:, 1:]).all()
-    vectors = [text_vectors(model, collator, list(captions)).mean(0) for captions in pool.captions]
-    similar = image_vectors(model, collator, pool.images[:1]) @ torch.stack(vectors).T
+    image = image_vectors(model, collator, pool.images[:1])
+    vectors = [text_vectors(model, collator, list(captions)) for captions in pool.captions]
+    similar = torch.stack([similarities(texts, image).mean(0) for texts in vectors], dim=1)
     assert float(similar[0, rows[0, 0]]) == pytest.approx(float(similar[0, 1:].max()), abs=1e-5)
     assert float(similar[0, rows[0, -1]]) == pytest.approx(float(similar[0, 1:].min()), abs=1e-5)
 
@@ -238,7 +255,7 @@ def test_vectors_in_half_precision(root: Path, joint: Path, tmp_path: Path) -> N
     images = [example.images[0] for example in data.tasks["flickr30k"].train]
     half = for_predicting(model, "bf16")
     for vectors, given in ((text_vectors, ["a red square", "blue"]), (image_vectors, images)):
-        whole, rounded = vectors(model.eval(), collator, given), vectors(half, collator, given)
+        whole, rounded = (vectors(each, collator, given).vectors for each in (model.eval(), half))
         assert not torch.equal(whole, rounded) and float((whole * rounded).sum(1).min()) > 0.99
 
 

@@ -202,7 +202,7 @@ def evaluate(
 ) -> None:
     """Evaluate a run with the official metrics.
 
-    Prints each score beside its baselines, with 95 % confidence intervals."""
+    Prints each score beside its baselines, with 95% confidence intervals."""
     from twelve.runs.asked import asked
 
     # before torch is imported, so that errors appear at once

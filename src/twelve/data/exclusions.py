@@ -89,7 +89,7 @@ class Exclusions:
         rows = [["task", "examples", "kept", "lost", *columns]]
         for task in self.tasks:
             sizes = task.sizes
-            row = [task.task, f"{sizes.examples_before:,}", f"{sizes.examples_after:,}", f"{task.lost:.1f} %"]
+            row = [task.task, f"{sizes.examples_before:,}", f"{sizes.examples_after:,}", f"{task.lost:.1f}%"]
             rows.append([*row, *("{:,}/{:,}".format(*task.overlap[name]) for name in columns)])
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

@@ -52,7 +52,7 @@ class SplitStats:
             f"{least}-{most} words (median {median:g}, mean {mean:.1f})",
         ]
         if self.answers:
-            named = ", ".join(f"{answer!r} {100 * share:.1f} %" for answer, share in self.frequent.items())
+            named = ", ".join(f"{answer!r} {100 * share:.1f}%" for answer, share in self.frequent.items())
             parts.append(f"{self.answers:,} answers ({named})")
         if self.candidates:
             parts.append(f"{self.candidates:.1f} boxes to choose from")

@@ -44,7 +44,7 @@ class Coverage:
 
     def __str__(self) -> str:
         return (
-            f"{self.answers:,} answers cover {100 * self.best_known:.1f} % of {self.questions:,} questions; "
+            f"{self.answers:,} answers cover {100 * self.best_known:.1f}% of {self.questions:,} questions; "
             f"the highest possible score is {100 * self.highest_score:.1f}"
         )
 

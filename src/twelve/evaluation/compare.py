@@ -25,7 +25,7 @@ def earlier(init: str | None) -> list[TaskResult]:
 
 def comparison(before: Sequence[TaskResult], after: Sequence[TaskResult]) -> list[str]:
     """One line for each task that both runs measured in the same way, with the change of the score; "forgot" or
-    "gained" if the 95 % intervals of the two models do not overlap."""
+    "gained" if the 95% intervals of the two models do not overlap."""
     known, lines = {result.task: result for result in before}, []
     for result in after:
         old = known.get(result.task)

@@ -24,7 +24,7 @@ class Baseline:
 
     Attributes:
         score: the baseline's headline number, in the metric's units.
-        advantage: the model's headline number minus the baseline's, with its 95 % interval, per cent.
+        advantage: the model's headline number minus the baseline's, with its 95% interval, per cent.
     """
 
     name: str

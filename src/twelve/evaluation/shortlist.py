@@ -1,7 +1,7 @@
 """Retrieval in two steps: the contrast head makes a shortlist of each gallery, the model ranks the shortlist exactly.
 
 Of C captions and I images, only the pairs on a shortlist run through the whole model ("Align before Fuse", Li et al.
-2021, with k_test 128). With K = I, that is every pair. Axes: P pairs, D width of the vectors.
+2021, with k_test 128). With K = I, that is every pair. P stands for pairs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from twelve.data.batch import Collator
 from twelve.model.model_outputs import ImageStates, TextStates
-from twelve.model.vectors import closest, image_vectors, text_vectors
+from twelve.model.vectors import closest, image_vectors, similarities, text_vectors
 from twelve.threads import Threads, unchanged
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Shortlists:
     """What the contrast head says of C captions and I images.
 
     Attributes:
-        similarities: (C, I) float32 cosine similarities.
+        similarities: (C, I) float32, at most 1.
         chosen: (C, I) the pairs on a shortlist: of each caption the closest images, and of each image the closest
             captions.
     """
@@ -74,12 +74,12 @@ def shortlists(
     Args:
         both: also of each image; else of each caption alone.
     """
-    of_texts, of_images = text_vectors(model, collator, texts), image_vectors(model, collator, images)
+    similar = similarities(text_vectors(model, collator, texts), image_vectors(model, collator, images))
     chosen = np.zeros((len(texts), len(images)), np.bool_)
-    np.put_along_axis(chosen, closest(of_texts, of_images, count), True, axis=1)
+    np.put_along_axis(chosen, closest(similar, count), True, axis=1)
     if both:
-        np.put_along_axis(chosen, closest(of_images, of_texts, count).T, True, axis=0)
-    return Shortlists((of_texts @ of_images.T).numpy(), chosen)
+        np.put_along_axis(chosen, closest(similar.T, count).T, True, axis=0)
+    return Shortlists(similar.numpy(), chosen)
 
 
 def recall_of_best(scores: NDArray[np.float32], chosen: NDArray[np.bool_], best: int = 10) -> float:

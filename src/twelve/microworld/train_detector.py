@@ -60,7 +60,7 @@ class Quality:
     detections: float
 
     def __str__(self) -> str:
-        probes = ", ".join(f"{name} {100 * share:.1f} %" for name, share in self.probes.items())
+        probes = ", ".join(f"{name} {100 * share:.1f}%" for name, share in self.probes.items())
         return (
             f"recall at IoU 0.5 {self.recall:.3f}, kind right {self.named:.3f}, "
             f"{self.detections:.1f} detections per image; linear probes of the features: {probes}"

@@ -1,9 +1,10 @@
-"""The contrast head: one unit vector for each text and each image, so that a gallery is ranked by one matrix product.
+"""The contrast head: a unit vector for each word and each region, so that a gallery is ranked by matrix products.
 
-Two towers over what the trunk knows of either side before they meet ("Align before Fuse", Li et al. 2021; "Learning
-Transferable Visual Models From Natural Language Supervision", Radford et al. 2021, for the learned temperature).
+Two towers over what the trunk knows of either side before they meet ("Align before Fuse", Li et al. 2021). A text and
+an image are as similar as, on average, the text's words and the regions closest to them ("FILIP", Yao et al. 2022,
+after "ColBERT", Khattab and Zaharia 2020); the temperature is learned, as in CLIP (Radford et al. 2021).
 
-Axes: T texts, I images, N rows of either, K their positions, W their width, D width of the vectors.
+Axes: N texts or images, K their positions, W their width, D width of the vectors.
 """
 
 from __future__ import annotations
@@ -32,12 +33,11 @@ FIRST = 1 / 0.07
 
 
 class Tower(nn.Module):
-    """States (N, K, W) -> unit vectors (N, D): layers, attention pooling with one learned query a head, projection."""
+    """States (N, K, W) -> unit vectors (N, K, D): layers, normalization, projection."""
 
-    def __init__(self, layers: list[nn.Module], width: int, heads: int, size: int) -> None:
+    def __init__(self, layers: list[nn.Module], width: int, size: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        self.shares = nn.Linear(width, heads)
         self.norm = nn.LayerNorm(width)
         self.projection = nn.Linear(width, size)
 
@@ -46,12 +46,7 @@ class Tower(nn.Module):
         for layer in self.layers:
             states, _ = layer(states, states, mask)
         states = precise(states)  # layers may run in half precision, see model/precision.py
-        scores = self.shares(states)
-        if mask is not None:
-            scores = scores.masked_fill(~mask[..., None], -math.inf)
-        parts = states.view(*scores.shape, -1)
-        pooled = (scores.softmax(1)[..., None] * parts).sum(1).flatten(1)
-        return F.normalize(precise(self.projection(self.norm(pooled))), dim=-1)
+        return F.normalize(precise(self.projection(self.norm(states))), dim=-1)
 
 
 class Contrast(nn.Module):
@@ -62,11 +57,11 @@ class Contrast(nn.Module):
         before = trunk.layers_before_fusion(config)
         texts = [trunk.layer("text", config) for _ in range(max(0, LAYERS - before["text"]))]
         images = [trunk.layer("image", config) for _ in range(LAYERS)]
-        width, heads = trunk.visual_size, config.num_attention_heads
-        self.text = Tower(texts, config.hidden_size, heads, config.contrast)
-        self.image = Tower(images, width, math.gcd(heads, width), config.contrast)
+        self.text = Tower(texts, config.hidden_size, config.contrast)
+        self.image = Tower(images, trunk.visual_size, config.contrast)
         self.log_scale = nn.Parameter(torch.full((1,), math.log(FIRST)))
 
     def forward(self, texts: TextStates, images: ImageStates) -> Vectors:
         scale = precise(self.log_scale).exp().clamp(max=MOST)
-        return Vectors(self.text(texts.states, texts.mask), self.image(images.states, images.mask), scale)
+        words, regions = self.text(texts.states, texts.mask), self.image(images.states, images.mask)
+        return Vectors(words, regions, texts.mask, images.mask, scale)

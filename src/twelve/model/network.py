@@ -271,12 +271,12 @@ class Network(nn.Module):
         return found
 
     def text_vectors(self, texts: TextStates) -> Tensor:
-        """(T, D) unit vectors of encoded texts; raises ConfigError without a contrast head."""
+        """(T, L, D) unit vectors of the words of encoded texts; raises ConfigError without a contrast head."""
         found: Tensor = self._contrast.text(texts.states, texts.mask)
         return found
 
     def image_vectors(self, images: ImageStates) -> Tensor:
-        """(I, D) unit vectors of encoded images; raises ConfigError without a contrast head."""
+        """(I, R, D) unit vectors of the regions of encoded images; raises ConfigError without a contrast head."""
         found: Tensor = self._contrast.image(images.states, images.mask)
         return found
 

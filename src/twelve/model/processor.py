@@ -67,7 +67,7 @@ class TwelveProcessor:
         kinds: output key -> kind of output; empty if no model's folder has told them; not saved.
         allow_other_features: only warn about regions of another extractor; not saved.
         temperatures: task -> divisor of its logits, to calibrate scores.
-        likely: task -> score that 95 % of its right validation predictions reach; a box below it is called unlikely.
+        likely: task -> score that 95% of its right validation predictions reach; a box below it is called unlikely.
         max_regions: number of detected regions kept per image, without the global one.
         familiar: statistics of the training images' regions, or None.
         known_words: words of the training texts, or None if they were not recorded.

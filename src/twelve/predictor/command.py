@@ -346,11 +346,11 @@ def _shortlisted(
     try:
         seen = opened(new, "indexing")
         while part := list(islice(seen, INDEXED)):
-            vectors = predictor.image_vectors([scene for _, scene in part])
-            index.add({image: vector for (image, _), vector in zip(part, vectors, strict=True)})
+            found = predictor.image_vectors([scene for _, scene in part])
+            index.add({image: vectors for (image, _), vectors in zip(part, found, strict=True)})
     finally:  # what was computed is kept when a search is interrupted
         index.save()
-    known = {image: vector for image in images if (vector := index.get(image)) is not None}
+    known = {image: vectors for image in images if (vectors := index.get(image)) is not None}
     tell(f"{file}: {len(index):,} images, {len(new):,} of them new or changed")
     count = PLACES if shortlist is None else shortlist or len(known)
     if not known:

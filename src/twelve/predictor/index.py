@@ -1,7 +1,8 @@
 """The vectors of image files, kept in one file: a search then extracts only images that are new or have changed, and
 the images on its shortlist.
 
-The file is safetensors: ``vectors`` (N, D) float16 and ``entries``, JSON in UTF-8 as uint8: N x [path, size, mtime_ns].
+The file is safetensors: ``vectors`` (S, D) float16, those of the first image's regions first, and ``entries``, JSON in
+UTF-8 as uint8: N x [path, size, mtime_ns, number of regions].
 Paths are relative to the file's folder, so that both can be moved together. A checksum and the fingerprint of the
 model (:meth:`twelve.predictor.predictor.Predictor.vectors_mark`) are among its metadata.
 """
@@ -23,10 +24,10 @@ from twelve.formats.records import writable
 from twelve.io.files import is_there, replacing
 from twelve.io.json_file import Flaw, decode
 
-MAGIC = "image vectors 1"
+MAGIC = "region vectors 1"
 Entry = tuple[int, int]
 """Size in bytes and time of the last change in nanoseconds of a file."""
-Vector = NDArray[np.float16]
+Vectors16 = NDArray[np.float16]
 
 
 class ImageIndex:
@@ -45,7 +46,7 @@ class ImageIndex:
 
     def __init__(self, file: Path, mark: str) -> None:
         self.file, self.mark, self.dropped = file, mark, 0
-        self._known: dict[str, tuple[Entry, Vector]] = {}
+        self._known: dict[str, tuple[Entry, Vectors16]] = {}
         self._changed = False
         if is_there(file, DataError):
             found, made_by = _read(file)
@@ -56,17 +57,17 @@ class ImageIndex:
     def __len__(self) -> int:
         return len(self._known)
 
-    def get(self, image: Path) -> Vector | None:
-        """(D,) the vector of an image file; None if it is not known, or the file has changed since."""
+    def get(self, image: Path) -> Vectors16 | None:
+        """(regions, D) the vectors of an image file; None if it is not known, or the file has changed since."""
         known = self._known.get(self._name(image))
         return known[1] if known is not None and known[0] == _entry(image) else None
 
     def add(self, images: Mapping[Path, NDArray[np.floating[Any]]]) -> None:
-        """Take vectors (D,) of image files; earlier ones of the same files are replaced."""
-        for image, vector in images.items():
+        """Take vectors (regions, D) of image files; earlier ones of the same files are replaced."""
+        for image, vectors in images.items():
             entry = _entry(image)
             if entry is not None:
-                self._known[self._name(image)] = entry, vector.astype(np.float16)
+                self._known[self._name(image)] = entry, vectors.astype(np.float16)
                 self._changed = True
 
     def save(self) -> None:
@@ -79,10 +80,10 @@ class ImageIndex:
             return
         from safetensors.numpy import save_file
 
-        names = sorted(self._known)
-        text = json.dumps([[name, *self._known[name][0]] for name in names], ensure_ascii=False)
+        known = sorted(self._known.items())
+        text = json.dumps([[name, *entry, len(vectors)] for name, (entry, vectors) in known], ensure_ascii=False)
         tensors: dict[str, NDArray[Any]] = {
-            "vectors": np.stack([self._known[name][1] for name in names]) if names else np.zeros((0, 0), np.float16),
+            "vectors": np.concatenate([v for _, (_, v) in known]) if known else np.zeros((0, 0), np.float16),
             "entries": np.frombuffer(text.encode(), np.uint8),
         }
         with replacing(self.file) as partial:
@@ -100,14 +101,17 @@ class ImageIndex:
         self._changed |= bool(gone)
 
 
-def best_images(captions: NDArray[np.float32], images: Sequence[Vector], count: int) -> list[int]:
-    """Rows of ``images`` (I vectors) that are among the ``count`` closest of any of ``captions`` (C, D), in order."""
+def best_images(
+    captions: Sequence[NDArray[np.float32]], images: Sequence[NDArray[np.floating[Any]]], count: int
+) -> list[int]:
+    """Rows of ``images`` (I times (regions, D)) that are among the ``count`` closest of any of ``captions`` (C times
+    (words, D)), in order."""
     import torch
 
-    from twelve.model.vectors import closest
+    from twelve.model.vectors import VectorSets, closest, similarities
 
-    gallery = torch.from_numpy(np.stack(images).astype(np.float32))
-    found: list[int] = np.unique(closest(torch.from_numpy(captions), gallery, count)).tolist()
+    texts, gallery = (VectorSets.joined([torch.from_numpy(row) for row in side]) for side in (captions, images))
+    found: list[int] = np.unique(closest(similarities(texts, gallery), count)).tolist()
     return found
 
 
@@ -127,7 +131,7 @@ def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def _read(file: Path) -> tuple[dict[str, tuple[Entry, Vector]], str]:
+def _read(file: Path) -> tuple[dict[str, tuple[Entry, Vectors16]], str]:
     """The entries of an index, and the fingerprint of its model; raises DataError for any other file."""
     from safetensors import SafetensorError, safe_open
 
@@ -154,18 +158,23 @@ def _read(file: Path) -> tuple[dict[str, tuple[Entry, Vector]], str]:
         entries = decode(raw.tobytes().decode("utf-8"))
     except (UnicodeDecodeError, Flaw) as error:
         raise wrong(f"its entries are damaged ({str(error)[:200]})") from None
-    if not isinstance(entries, list) or len(entries) != len(vectors) or not all(map(_sound, entries)):
-        raise wrong("its entries are not a path, a size and a time for each vector")
+    if not isinstance(entries, list) or not all(map(_sound, entries)):
+        raise wrong("its entries are not a path, a size, a time and a number of regions for each image")
+    ends = np.cumsum([entry[3] for entry in entries], dtype=object)
+    if (ends[-1] if len(ends) else 0) != len(vectors):
+        raise wrong(f"its images have {ends[-1] if len(ends) else 0} regions, its vectors are {len(vectors)}")
     if not np.isfinite(vectors).all():
         raise wrong("vectors that are not finite")
-    found = {name: ((size, time), vector) for (name, size, time), vector in zip(entries, vectors, strict=True)}
+    parts = np.split(vectors, ends[:-1].astype(np.int64)) if entries else []
+    found = {name: ((size, time), part) for (name, size, time, _), part in zip(entries, parts, strict=True)}
     if len(found) != len(entries):
         raise wrong("an image occurs twice")
     return found, str(about.get("model"))
 
 
 def _sound(entry: Any) -> bool:
-    """Whether a value is [path, size, time]."""
-    if not isinstance(entry, list) or len(entry) != 3 or not isinstance(entry[0], str) or "\0" in entry[0]:
+    """Whether a value is [path, size, time, number of regions]."""
+    if not isinstance(entry, list) or len(entry) != 4 or not isinstance(entry[0], str) or "\0" in entry[0]:
         return False
-    return writable(entry[0]) and all(type(number) is int and 0 <= number < 1 << 63 for number in entry[1:])
+    whole = all(type(number) is int and 0 <= number < 1 << 63 for number in entry[1:])
+    return whole and entry[3] > 0 and writable(entry[0])

@@ -361,19 +361,21 @@ class Predictor(Abilities):
         )
 
     # --- vectors ----------------------------------------------------------------------------------------------
-    def image_vectors(self, scenes: Sequence[Scene]) -> NDArray[np.float32]:
-        """(I, D) unit vectors of images: products with :meth:`caption_vectors` make shortlists.
+    def image_vectors(self, scenes: Sequence[Scene]) -> list[NDArray[np.float32]]:
+        """(regions, D) unit vectors of each of at least one image, which :func:`twelve.predictor.index.best_images`
+        compares with :meth:`caption_vectors`.
 
         Raises:
             ConfigError: the model has no contrast head.
         """
         collator = self._scenes_collator(self.task_for("match"), scenes)
-        return image_vectors(self.model, collator, [scene.id for scene in scenes]).numpy()
+        found = image_vectors(self.model, collator, [scene.id for scene in scenes])
+        return [rows.numpy() for rows in found.rows()]
 
-    def caption_vectors(self, captions: Sequence[str], *, task: str | None = None) -> NDArray[np.float32]:
-        """(C, D) unit vectors of captions; as :meth:`image_vectors`."""
+    def caption_vectors(self, captions: Sequence[str], *, task: str | None = None) -> list[NDArray[np.float32]]:
+        """(words, D) unit vectors of each caption; as :meth:`image_vectors`."""
         collator = self._scenes_collator(self.task_for("match", task), ())
-        return text_vectors(self.model, collator, list(captions)).numpy()
+        return [rows.numpy() for rows in text_vectors(self.model, collator, list(captions)).rows()]
 
     def vectors_mark(self) -> str:
         """Fingerprint of everything that the vectors of images depend on: weights, extractor, number of regions."""

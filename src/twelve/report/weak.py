@@ -16,7 +16,7 @@ SHOWN, PER_TASK = 9, 2
 LISTED = 100
 """Fewest examples of a part of a task that is listed: of many smaller ones, the lowest are low by chance."""
 Z = 1.96
-"""Quantile of the normal distribution for intervals of 95 %."""
+"""Quantile of the normal distribution for intervals of 95%."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ BASELINE = (
     "uses the image."
 )
 INTERVAL = (
-    "The range next to it is the 95 % interval: how much the score would vary with other images of the same kind "
+    "The range next to it is the 95% interval: how much the score would vary with other images of the same kind "
     "(bootstrap over whole images, not single examples)."
 )
 ADVANTAGE = "The model's score minus the baseline's on the same examples, in points."

@@ -24,7 +24,7 @@ class TableRow:
 
     Attributes:
         gallery: images that were ranked, where they are fewer than the protocol's; else None.
-        score, low, high: the measured number and its 95 % interval, per cent.
+        score, low, high: the measured number and its 95% interval, per cent.
         published: of a model, per cent, with its number of decimals; None if there is no such number.
         grade: how that is known, see :data:`twelve.published.GRADES`.
         differs, unchecked: see :class:`~twelve.reproduce.published.NumberBeside`.
@@ -78,7 +78,7 @@ class Table:
 
     def __str__(self) -> str:
         """Markdown."""
-        head = ("task", "split, metric, protocol", "here [95 %]", "published", "known", "difference", "verdict")
+        head = ("task", "split, metric, protocol", "here [95%]", "published", "known", "difference", "verdict")
         lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
         lines += ["| " + " | ".join(_cells(row)) + " |" for row in self.rows]
         for task, why in self.failures.items():

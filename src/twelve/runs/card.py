@@ -193,7 +193,7 @@ def _sizes(config: Settings, processor: TwelveProcessor, parameters: int) -> str
 
 
 def _results(origin: Origin) -> str:
-    header = "| task, metric | split | score [95 %] | best baseline | best possible |"
+    header = "| task, metric | split | score [95%] | best baseline | best possible |"
     lines = ["", "## Results", "", header, "|---|---|---|---|---|"]
     for result in origin.results:
         score = result.score
@@ -217,7 +217,7 @@ def _protocol(result: TaskResult) -> str:
     protocol = result.protocol
     parts = [
         f"split {protocol.split}, {result.examples:,} examples",
-        f"95 % interval from resampling {result.groups:,} groups",
+        f"95% interval from resampling {result.groups:,} groups",
         f"{protocol.boxes} boxes",
         f"ties: {protocol.ties}",
         f"gallery of {protocol.gallery}" if protocol.gallery else "",

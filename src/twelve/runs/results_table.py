@@ -15,7 +15,7 @@ from twelve.progress import WIDTH, clock, tell
 
 FEW = 10
 """With fewer groups to resample, an interval does not show whether a baseline is beaten."""
-_SCORE = "score: official metric, per cent. interval: 95 %, from resampling images."
+_SCORE = "score: official metric, per cent. interval: 95%, from resampling images."
 _BASELINES = (
     "over ...: the score of a baseline, which needs no understanding of the image; ahead: the model minus the "
     "baseline, points, with its interval. beaten: all of this interval is above 0."
@@ -41,7 +41,7 @@ def show(results: Sequence[TaskResult], facts: Mapping[str, Any], console: Conso
 
 def table(results: Sequence[TaskResult]) -> str:
     """Every score with its interval and, below it, each baseline with the model's advantage; 80 columns wide."""
-    lines = [f"{'task, metric / baseline':<33}{'score':>6} {'ahead':>7} {'95 % interval':<17}verdict"]
+    lines = [f"{'task, metric / baseline':<33}{'score':>6} {'ahead':>7} {'95% interval':<17}verdict"]
     for result in results:
         score = result.score
         lines.append(f"{result.title + ', ' + result.metric:<33}{score.mean:6.1f} {'':>7} {_range(score, '.1f')}")

@@ -14,7 +14,7 @@ def brief(found: Findings, page: str) -> str:
     sentences = found.sentences or ["There is nothing to compare."]
     paragraphs = [found.question, " ".join(sentences)]
     width = max(len(arm.name) for arm in found.arms)
-    rows = [f"{'arm':<{width}}  normalised score [95 %]"]
+    rows = [f"{'arm':<{width}}  normalised score [95%]"]
     for arm in found.arms:
         score = found.closed[arm.name]
         rows.append(f"{arm.name:<{width}}  {score.mean:5.1f} [{score.low:.1f}, {score.high:.1f}]")

@@ -176,7 +176,7 @@ def _page(
     told = [[task, *_strongest(own)] for task, own in measured.items()]
     parts = [
         " ".join(sentences(first, second, measured)),
-        f"The largest significant differences of {first.name} minus {second.name}, with paired 95 % intervals.",
+        f"The largest significant differences of {first.name} minus {second.name}, with paired 95% intervals.",
         table(header, rows),
         table(["task", "kind that tells most about the difference", "standard deviation over it, points"], told),
     ]

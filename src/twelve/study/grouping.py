@@ -211,7 +211,7 @@ def _page(
     ]
     parts = [
         " ".join(sentences(correlations, ranking, len(cells))),
-        "Rank correlation of prediction and measured gain, with 95 % intervals over seeds and cells. Cells share "
+        "Rank correlation of prediction and measured gain, with 95% intervals over seeds and cells. Cells share "
         "models and groups, so they are not independent, and the intervals are too narrow rather than too wide.",
         table(
             ["predictor", "", "rank correlation"],

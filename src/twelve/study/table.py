@@ -37,7 +37,7 @@ def _who(found: Findings) -> str:
         seeds
         + ("with its own microworld and models" if plan.worlds else "with its own models, on the same data")
         + ".",
-        "Differences have two-level bootstrap intervals of 95 %.",
+        "Differences have two-level bootstrap intervals of 95%.",
     ]
     if len(found.seeds) == 1:
         lines.append("With one seed, the intervals hold for these models only, not for others trained in the same way.")

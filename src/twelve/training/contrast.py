@@ -16,7 +16,7 @@ from twelve.data.loader import TaskBatches
 from twelve.data.prepare import TaskData
 from twelve.errors import ConfigError
 from twelve.model.network import Network
-from twelve.model.vectors import image_vectors, text_vectors
+from twelve.model.vectors import VectorSets, image_vectors, similarities, text_vectors
 from twelve.outputs.base import Output
 from twelve.outputs.parts.contrast import belonging, contrast_loss
 from twelve.outputs.parts.neighbours import NEIGHBOURS, HardPool, HardRows
@@ -25,8 +25,8 @@ from twelve.training.prefixes import under
 from twelve.types.batch import CONTRAST, Batch
 from twelve.types.examples import Example
 
-BLOCK = 1024
-"""Images that are compared with all others at once."""
+BLOCK = 256
+"""Images that are compared with all captions at once."""
 
 
 class ContrastTraining:
@@ -135,13 +135,15 @@ def hard_rows(model: Network, collator: Collator) -> tuple[NDArray[np.int32], ND
     count = min(NEIGHBOURS, len(pool.images) - 1)
     own = [len(pool.captions[row]) for row in range(len(pool.images))]
     texts = [text for row in range(len(pool.images)) for text in pool.captions[row]]
-    of_texts = torch.stack([part.mean(0) for part in torch.split(text_vectors(model, collator, texts), own)])
-    of_images = image_vectors(model, collator, pool.images)
+    of_texts, of_images = text_vectors(model, collator, texts), image_vectors(model, collator, pool.images).rows()
+    of = torch.repeat_interleave(torch.tensor(own))  # the image of each caption
     assert model.contrast is not None
     scale = float(model.contrast.log_scale.detach().exp())
     rows, shares = np.empty((len(own), count), np.int32), np.empty((len(own), count))
     for start in range(0, len(own), BLOCK):
-        similar = scale * of_images[start : start + BLOCK].double() @ of_texts.double().T
+        of_captions = similarities(of_texts, VectorSets.joined(of_images[start : start + BLOCK])).double()
+        totals = torch.zeros(len(own), of_captions.shape[1], dtype=torch.float64).index_add_(0, of, of_captions)
+        similar = scale * (totals / torch.tensor(own)[:, None]).T
         places = torch.arange(len(similar))
         similar[places, start + places] = -torch.inf
         best = similar.topk(count, dim=1)
@@ -155,6 +157,6 @@ def recall_at_1(model: Network, collator: Collator, examples: Sequence[Example])
     """Share, 0..1, of the examples' captions whose closest image, among those of all examples, is one of their own."""
     images = list(dict.fromkeys(example.images[0] for example in examples))
     texts = [example.text for example in examples]
-    similar = text_vectors(model, collator, texts) @ image_vectors(model, collator, images).T
+    similar = similarities(text_vectors(model, collator, texts), image_vectors(model, collator, images))
     own = belonging(texts, images, examples, None)
     return float(own[torch.arange(len(texts)), similar.argmax(1)].float().mean())

@@ -1,6 +1,7 @@
 """What trains the contrast head: which pairs belong together, the contrastive loss, and distillation.
 
-Axes: T distinct texts and I distinct images of a batch, P pairs that the joint model scores, E examples, D width.
+Axes: T distinct texts of K words and I distinct images of R regions in a batch, P pairs that the joint model scores,
+E examples, D width.
 """
 
 from __future__ import annotations
@@ -19,15 +20,25 @@ _NEVER = -1e4
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """Unit vectors of texts (T, D) and images (I, D), and the factor (1,) of their similarities in the loss."""
+    """Unit vectors of the words of texts (T, K, D) and of the regions of images (I, R, D), their masks (T, K) and
+    (I, R), bool or None, and the factor (1,) of the similarities in the loss."""
 
     text: Tensor
     image: Tensor
+    text_mask: Tensor | None
+    image_mask: Tensor | None
     scale: Tensor
 
     def similarities(self) -> Tensor:
-        """(T, I) scaled cosine similarities."""
-        return self.scale * (self.text @ self.image.T)
+        """(T, I) scaled similarities: the mean over a text's words of the cosine with the closest region."""
+        products = torch.einsum("tkd,ird->tkir", self.text, self.image)
+        if self.image_mask is not None:
+            products = products.masked_fill(~self.image_mask, _NEVER)
+        closest = products.amax(3)
+        if self.text_mask is None:
+            return self.scale * closest.mean(1)
+        valid = self.text_mask[..., None].to(closest.dtype)
+        return self.scale * (closest * valid).sum(1) / valid.sum(1)
 
 
 def belonging(

@@ -19,7 +19,7 @@ SHOWN = 3
 HIDDEN = {"hidden": True}
 """Metadata of a field that is not written as JSON."""
 APART = "each judged by itself"
-"""Said where independent scores add up to more than 100 %."""
+"""Said where independent scores add up to more than 100%."""
 NO_IMAGE = "there is no image to draw on: open the scene from an image, not from regions alone"
 
 
@@ -149,7 +149,7 @@ def named(value: Any) -> str:
 
 
 def ranked(value: str, score: float, alternatives: Sequence[tuple[str, float]]) -> str:
-    """A value and its best alternatives, in words. Scores of independent answers can add up to more than 100 %: then it
+    """A value and its best alternatives, in words. Scores of independent answers can add up to more than 100%: then it
     says so."""
     best = [(other, share) for other, share in alternatives if other != value][:SHOWN]
     others = ", ".join(f"{other} {percent(share)}" for other, share in best)
@@ -163,7 +163,7 @@ def bars_of(alternatives: Sequence[tuple[str, float]]) -> list[tuple[str, float,
 
 
 def exceed(*scores: float) -> bool:
-    """Whether scores that are shown together add up to more than 100 %."""
+    """Whether scores that are shown together add up to more than 100%."""
     return sum(scores) > 1.005
 
 

@@ -47,9 +47,9 @@ class AffinityStudy(Study):
         return [
             f"Of {others.sum()} ordered pairs of tasks, a step on the first significantly lowers the loss of the "
             f"second in {(signs > 0).sum()} and raises it in {(signs < 0).sum()}; measuring this added "
-            f"{cost:.0f} % to the run's time.",
-            f"A step on {names[best[0]]} helps {names[best[1]]} most ({_cell(own, best)} % of its loss); a step on "
-            f"{names[worst[0]]} helps {names[worst[1]]} least ({_cell(own, worst)} %).",
+            f"{cost:.0f}% to the run's time.",
+            f"A step on {names[best[0]]} helps {names[best[1]]} most ({_cell(own, best)}% of its loss); a step on "
+            f"{names[worst[0]]} helps {names[worst[1]]} least ({_cell(own, worst)}%).",
         ]
 
     def sections(self, found: Findings) -> Sequence[str]:

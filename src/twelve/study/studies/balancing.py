@@ -93,7 +93,7 @@ class BalancingStudy(Study):
         head += ["updates", "training time", "processor time", "memory", "memory of a step"]
         words = (
             f"Each way minus tuned fixed weights ({STATIC}; at equal updates, {FEWER}), in normalised points "
-            "[95 %]. A way with an update per batch makes as many updates as "
+            "[95%]. A way with an update per batch makes as many updates as "
             f"{STATIC}: there, equal compute is equal updates. Differs: the interval excludes zero; of twenty ways "
             "that are all alike, one would. Times are those of training, validations included, relative to "
             f"{STATIC}. Memory is counted, not measured: parameters, gradients, optimizer states and what it keeps "
