@@ -32,6 +32,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def of_length(found: Shortlists, exact: NDArray[np.float32], target: NDArray[np.
     chosen = np.zeros_like(found.chosen)
     np.put_along_axis(chosen, similar.topk(count, dim=1).indices.numpy(), True, axis=1)
     np.put_along_axis(chosen, similar.topk(min(count, len(similar)), dim=0).indices.numpy(), True, axis=0)
-    scores = Shortlists(found.similarities, chosen).merged(exact[chosen])
+    scores = replace(found, chosen=chosen).merged(exact[chosen])
     return {
         "places": count,
         "pairs on shortlists, %": round(100 * float(chosen.mean()), 2),
@@ -132,6 +133,7 @@ def quality(predictor: Predictor, gallery: Gallery, share: float, kept: Path | N
     places = max(1, round(share * images))
     with clocks["shortlists"]:
         scores, found = by_shortlist(predictor, gallery, places)
+    together = found.merged(exact[found.chosen] + found.logits(1)[found.chosen])
     times = {name: clock.times() if clock.wall else {} for name, clock in clocks.items()}
     return {
         "images": images,
@@ -143,6 +145,8 @@ def quality(predictor: Predictor, gallery: Gallery, share: float, kept: Path | N
         "head alone": recalls(found.similarities, target),
         "shortlists": recalls(scores, target) | times["shortlists"],
         "difference": differences(scores, exact, target),
+        "shortlists, both logits": recalls(together, target),
+        "all pairs, both logits": recalls(exact + found.logits(1), target),
         "exact top 10 on the shortlists": round(recall_of_best(exact, found.chosen), 2),
         "own image on the shortlists": round(100 * float(found.chosen[np.arange(len(target)), target].mean()), 2),
         "other lengths": [of_length(found, exact, target, max(1, round(each * images))) for each in SHARES],

@@ -223,6 +223,9 @@ class EvaluationSettings(Strict):
     shortlist: int | None = Field(None, ge=0)
     """Retrieval: images of a caption, and captions of an image, that the model ranks, chosen by the contrast head; 0 or
     absent: all."""
+    contrast_weight: float = Field(0.0, ge=0, le=1000)
+    """Retrieval: weight of the contrast head's logit in the score of a pair, beside the model's own; 0: the model's
+    alone."""
     protocols: Mapping[str, str] = Field(default_factory=dict)
     """Task -> name of the protocol that it is evaluated by, as in docs/score.md; a task's first one when absent."""
     gallery: int | None = Field(None, ge=2)

@@ -120,6 +120,19 @@ def test_a_shortlist_ranks_exactly_what_it_holds(model: Twelve, ours: Collator, 
     assert np.array_equal(np.argsort(short.scores[row][out]), np.argsort(found.similarities[row][out]))
 
 
+def test_the_head_and_the_model_rank_together(model: Twelve, ours: Collator, captions: list[Example]) -> None:
+    options = {"gallery": None, "batch_size": 32, "label": "t"}
+    whole = retrieve(model, ours, captions, **options)[1]
+    head = shortlists(model, ours, [caption.text for caption in captions], whole.image_ids, 3)
+    assert model.similarity_scale == pytest.approx(1 / 0.07, rel=1e-4)
+    wanted = whole.scores + 0.5 * model.similarity_scale * head.similarities
+    both = retrieve(model, ours, captions, **options, contrast_weight=0.5)[1]
+    assert np.allclose(both.scores, wanted, atol=1e-4) and not np.allclose(both.scores, whole.scores, atol=0.1)
+    short = retrieve(model, ours, captions, **options, contrast_weight=0.5, shortlist=3)[1]
+    assert np.allclose(short.scores[head.chosen], wanted[head.chosen], atol=1e-4)
+    assert short.scores[~head.chosen].max() < short.scores[head.chosen].min()
+
+
 def test_pairs_get_the_same_scores_in_tiles_and_sets_of_any_size(
     model: Twelve, ours: Collator, captions: list[Example], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,7 +153,7 @@ def test_pairs_get_the_same_scores_in_tiles_and_sets_of_any_size(
 def test_ranks_of_what_is_left_out_count_against_the_model() -> None:
     similar = np.array([[0.9, 0.1, -0.5], [0.2, 0.8, 0.7]], np.float32)
     chosen = np.array([[True, False, False], [False, True, True]])
-    scores = Shortlists(similar, chosen).merged(np.array([-4.0, 1.0, 3.0], np.float32))
+    scores = Shortlists(similar, 1.0, chosen).merged(np.array([-4.0, 1.0, 3.0], np.float32))
     assert scores[chosen].tolist() == [-4.0, 1.0, 3.0] and scores[~chosen].max() < -4
     assert text_to_image_ranks(scores, np.array([1, 2])).tolist() == [1, 0]
     assert image_to_text_ranks(scores, np.array([1, 2])).tolist() == [1, 0]

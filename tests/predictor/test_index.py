@@ -83,9 +83,22 @@ def test_without_the_head_it_is_refused(tmp_path: Path, images: list[Path]) -> N
     plain = tiny_model.make(tmp_path / "model")
     with pytest.raises(ConfigError, match="no contrast head -> add one"):
         twelve.load(plain).match(images, CAPTIONS, shortlist=2)
-    for option in (["--shortlist", "2"], ["--index", str(tmp_path / "index")]):
+    for option in (["--shortlist", "2"], ["--index", str(tmp_path / "index")], ["--contrast-weight", "1"]):
         result = CliRunner().invoke(app, ["match", str(plain), "red", "--images", str(images[0].parent), *option])
         assert isinstance(result.exception, ConfigError) and "no contrast head" in str(result.exception)
+
+
+def test_the_head_and_the_model_rank_together(model: Predictor, images: list[Path], folder: Path) -> None:
+    whole, both = model.match(images, CAPTIONS), model.match(images, CAPTIONS, contrast_weight=2)
+    texts, regions = model.caption_vectors(CAPTIONS), model.image_vectors([model.scene(image) for image in images])
+    similar = np.array([[(words @ each.T).max(1).mean() for each in regions] for words in texts])
+    assert np.allclose(both.logits, whole.logits + 2 * model.model.similarity_scale * similar, atol=1e-4)
+    short = model.match(images, CAPTIONS, contrast_weight=2, shortlist=2).logits
+    ranked = ~np.isnan(short)
+    assert (ranked.sum(1) == 2).all() and np.allclose(short[ranked], both.logits[ranked], atol=1e-4)
+    words = ["match", str(folder), *CAPTIONS, "--images", str(images[0].parent), "--json"]
+    printed = json.loads(CliRunner().invoke(app, [*words, "--contrast-weight", "2"]).stdout)["logits"]
+    assert np.allclose(np.sort(printed), np.sort(both.logits), atol=1e-4)
 
 
 # --- the index ----------------------------------------------------------------------------------------------------

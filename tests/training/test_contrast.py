@@ -286,6 +286,9 @@ def test_a_measurement_names_its_shortlist(joint: Path, monkeypatch: pytest.Monk
     assert exact.protocol.shortlist is None and "shortlist" not in protocol_line(exact)
     assert short.protocol.shortlist == 2 and "shortlists of 2 by the contrast head" in protocol_line(short)
     assert not any("shortlist" in name for result in (exact, short) for name in result.metrics)
+    both_logits = measured(settings=["evaluation.contrast_weight=1"])
+    assert both_logits.protocol.contrast_weight == 1 and exact.protocol.contrast_weight == 0
+    assert "with 1 times the contrast head's logit" in protocol_line(both_logits)
     monkeypatch.setattr("twelve.evaluation.galleries.PLACES", 2)  # of four images
     both = measured()
     assert both.metrics["R@1 of 4"] == exact.metrics["R@1 of 4"] and both.protocol.shortlist is None

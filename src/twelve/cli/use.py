@@ -97,6 +97,10 @@ def match(
             show_default="128 above 2,000 pairs, if the model has the head",
         ),
     ] = None,
+    contrast_weight: Annotated[
+        float,
+        typer.Option(min=0, help="Weight of the contrast head's logit beside the model's own; 1 often ranks better."),
+    ] = 0.0,
     index: Annotated[
         Path | None,
         typer.Option(help="A file that keeps the images' vectors of the contrast head, for the next shortlist."),
@@ -125,14 +129,21 @@ def match(
 
     abilities = loading.abilities_of(folder)
     command.check_captions(abilities, captions, task)
-    if shortlist or index is not None:
+    if shortlist or contrast_weight or index is not None:
         loading.check_contrast(folder)
     if index is not None:
         check_file(index)
     command.check_extractor(weights, device)
     predictor = loading.opened(folder, abilities.own, weights=weights, device=device, precision=precision)
     found, failed = command.match(
-        predictor, files, captions, regions=regions, task=task, shortlist=shortlist, index=index
+        predictor,
+        files,
+        captions,
+        regions=regions,
+        task=task,
+        shortlist=shortlist,
+        contrast_weight=contrast_weight,
+        index=index,
     )
     for file, why in failed.items():
         print(one_line(f"skipped {file}: {why}"), file=sys.stderr)

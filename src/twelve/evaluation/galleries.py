@@ -102,6 +102,7 @@ def rank(
             batch_size=settings.batch_size,
             label=task.title,
             shortlist=settings.shortlist or 0,
+            contrast_weight=settings.contrast_weight,
             threads=threads,
         )
         for rows in parts
@@ -110,7 +111,13 @@ def rank(
     there = len(scores[0].image_ids)
     short = protocol.gallery is not None and there < protocol.gallery
     note = f"{protocol.note}; the split has only {there:,} images" if short else protocol.note
-    ranked = replace(protocol, gallery=there, note=note, shortlist=scores[0].shortlist)
+    ranked = replace(
+        protocol,
+        gallery=there,
+        note=note,
+        shortlist=scores[0].shortlist,
+        contrast_weight=settings.contrast_weight,
+    )
     return RankedGalleries(task, ranked, [captions for captions, _ in found], scores)
 
 

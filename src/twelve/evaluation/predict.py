@@ -82,6 +82,7 @@ def retrieve(
     batch_size: int,
     label: str,
     shortlist: int | None = 0,
+    contrast_weight: float = 0.0,
     threads: Threads | None = None,
 ) -> tuple[list[Example], RetrievalScores]:
     """The captions of the gallery (the first ``gallery`` images, the first five captions of each) and their scores
@@ -89,6 +90,7 @@ def retrieve(
 
     Args:
         shortlist: see :func:`twelve.evaluation.shortlist.places`.
+        contrast_weight: see :class:`twelve.settings.EvaluationSettings`.
     """
     captions = [examples[row] for row in gallery_rows([example.images[0] for example in examples], gallery)]
     images = list(dict.fromkeys(caption.images[0] for caption in captions))
@@ -103,6 +105,8 @@ def retrieve(
             tiles = pair_tiles(model, collator, texts, images, part=part, **options)
             scores = finished(tiles, lambda pairs: track.advance(processes.count * pairs))
         processes.sum(scores)
+        if contrast_weight:
+            scores += shortlists(model, collator, texts, images, len(images)).logits(contrast_weight)
     else:
         found = shortlists(model, collator, texts, images, count)
         rows, columns = np.nonzero(found.chosen)
@@ -111,7 +115,7 @@ def retrieve(
             pairs = scored_pairs(model, collator, texts, images, rows[part], columns[part], **options)
             exact[part] = finished(pairs, lambda pairs: track.advance(processes.count * pairs))
         processes.sum(exact)
-        scores = found.merged(exact)
+        scores = found.merged(exact + found.logits(contrast_weight)[rows, columns])
     return captions, RetrievalScores(
         scores=scores,
         shortlist=count,

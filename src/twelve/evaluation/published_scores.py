@@ -66,6 +66,8 @@ def _compared(result: TaskResult, task: Task, number: PublishedNumber, drawn: bo
         differs.append(f"protocol {protocol.name}, published: {number.protocol or 'not stated'}")
     if protocol.shortlist is not None:
         differs.append(f"shortlists of {protocol.shortlist}")
+    if protocol.contrast_weight:
+        differs.append("the contrast head's logit added")
     official, images = task.official_counts.get(protocol.split, (None, None))
     if protocol.gallery is None:  # metrics of other galleries say so
         if official not in (None, result.examples):

@@ -51,12 +51,19 @@ class Shortlists:
 
     Attributes:
         similarities: (C, I) float32, at most 1.
+        scale: makes logits of them.
         chosen: (C, I) the pairs on a shortlist: of each caption the closest images, and of each image the closest
             captions.
     """
 
     similarities: NDArray[np.float32]
+    scale: float
     chosen: NDArray[np.bool_]
+
+    def logits(self, weight: float) -> NDArray[np.float32]:
+        """(C, I) what is added to a pair's own logit, so that the head and the model decide together. Both were trained
+        as logits of the same choice: with a weight of 1, their probabilities multiply."""
+        return np.float32(weight * self.scale) * self.similarities
 
     def merged(self, exact: NDArray[np.float32]) -> NDArray[np.float32]:
         """(C, I) scores: the ``exact`` ones of the chosen pairs, in the order of ``np.nonzero``, and below the lowest
@@ -79,7 +86,7 @@ def shortlists(
     np.put_along_axis(chosen, closest(similar, count), True, axis=1)
     if both:
         np.put_along_axis(chosen, closest(similar.T, count).T, True, axis=0)
-    return Shortlists(similar.numpy(), chosen)
+    return Shortlists(similar.numpy(), model.similarity_scale, chosen)
 
 
 def recall_of_best(scores: NDArray[np.float32], chosen: NDArray[np.bool_], best: int = 10) -> float:

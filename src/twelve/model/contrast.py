@@ -61,7 +61,11 @@ class Contrast(nn.Module):
         self.image = Tower(images, trunk.visual_size, config.contrast)
         self.log_scale = nn.Parameter(torch.full((1,), math.log(FIRST)))
 
+    @property
+    def scale(self) -> Tensor:
+        """(1,) the factor of the similarities, at most :data:`MOST`."""
+        return precise(self.log_scale).exp().clamp(max=MOST)
+
     def forward(self, texts: TextStates, images: ImageStates) -> Vectors:
-        scale = precise(self.log_scale).exp().clamp(max=MOST)
         words, regions = self.text(texts.states, texts.mask), self.image(images.states, images.mask)
-        return Vectors(words, regions, texts.mask, images.mask, scale)
+        return Vectors(words, regions, texts.mask, images.mask, self.scale)

@@ -281,6 +281,11 @@ class Network(nn.Module):
         return found
 
     @property
+    def similarity_scale(self) -> float:
+        """What makes logits of the contrast head's similarities; raises ConfigError without a contrast head."""
+        return float(self._contrast.scale.detach())
+
+    @property
     def _contrast(self) -> Contrast:
         if self.contrast is None:
             raise no_contrast()

@@ -284,13 +284,14 @@ def match(
     regions: Path | None = None,
     task: str | None = None,
     shortlist: int | None = None,
+    contrast_weight: float = 0.0,
     index: Path | None = None,
 ) -> tuple[Matched, dict[str, str]]:
     """Match captions with images, named by their paths; also return {file: error} of images that cannot be read.
 
     Args:
         regions: a region store that has some of the images, by file name. Regions of the others are extracted.
-        shortlist: see :meth:`Predictor.match`.
+        shortlist, contrast_weight: see :meth:`Predictor.match`.
         index: file of the images' vectors (:mod:`twelve.predictor.index`), which is updated. Only images on the
             shortlist of a caption are then extracted again, and part of the result.
 
@@ -323,7 +324,8 @@ def match(
     if not scenes:
         raise RegionError("none of the images can be read", remedy="pass images, or a folder of images")
     with measured(predictor, len(scenes) * len(captions)):
-        return predictor.match(scenes, captions, task=task, shortlist=shortlist), failed
+        options: dict[str, Any] = {"shortlist": shortlist, "contrast_weight": contrast_weight}
+        return predictor.match(scenes, captions, task=task, **options), failed
 
 
 def _shortlisted(

@@ -292,6 +292,7 @@ class Predictor(Abilities):
         *,
         task: str | None = None,
         shortlist: int | None = None,
+        contrast_weight: float = 0.0,
     ) -> Matched:
         """How well each caption matches each image, or the images on its shortlist.
 
@@ -301,12 +302,15 @@ class Predictor(Abilities):
             task: the retrieval task to match as, if the model has several; None for the first.
             shortlist: number of images that are ranked for a caption, chosen by the contrast head; 0 for all, None for
                 128 if there are more than 2,000 pairs and the model has the head.
+            contrast_weight: weight, at least 0, of the contrast head's logit in the score of a pair, beside the model's
+                own. With a head, 1 often ranks better (docs/search.md); shares are calibrated for 0.
 
         Raises:
             ConfigError: there is no image or no caption, a caption is empty, or the model has no contrast head.
             RegionError: an image cannot be read.
         """
-        return finished(self.matching(images, captions, task=task, shortlist=shortlist))
+        options: dict[str, Any] = {"shortlist": shortlist, "contrast_weight": contrast_weight}
+        return finished(self.matching(images, captions, task=task, **options))
 
     def matching(
         self,
@@ -316,6 +320,7 @@ class Predictor(Abilities):
         task: str | None = None,
         pairs: int = 2 * BATCH,
         shortlist: int | None = None,
+        contrast_weight: float = 0.0,
     ) -> Generator[int, None, Matched]:
         """:meth:`match` as a generator that returns its result; it yields the number of scored pairs after every
         forward pass, so that other questions can be answered in between.
@@ -338,14 +343,19 @@ class Predictor(Abilities):
         ids = [scene.id for scene in scenes]
         options: dict[str, Any] = {"batch_size": pairs, "threads": self.threads}
         count = places(shortlist, able=self.model.contrasts, captions=len(texts), images=len(ids))
-        if count is None:
+        head = None
+        if count is not None or contrast_weight:
+            head = shortlists(self.model, collator, texts, ids, count or len(ids), both=False)
+            yield 0
+        if count is None or head is None:
             logits = found = yield from pair_tiles(self.model, collator, texts, ids, **options)
         else:
-            chosen = shortlists(self.model, collator, texts, ids, count, both=False).chosen
-            yield 0
-            found = yield from scored_pairs(self.model, collator, texts, ids, *np.nonzero(chosen), **options)
-            logits = np.full(chosen.shape, np.nan, np.float32)
-            logits[chosen] = found
+            pairs_of = np.nonzero(head.chosen)
+            found = yield from scored_pairs(self.model, collator, texts, ids, *pairs_of, **options)
+            logits = np.full(head.chosen.shape, np.nan, np.float32)
+            logits[pairs_of] = found
+        if head is not None:
+            logits = logits + head.logits(contrast_weight)
         check_finite(found, self.processor.task_outputs[name])
         names = tuple(scene.name for scene in scenes)
         return Matched(

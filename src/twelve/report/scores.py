@@ -146,6 +146,8 @@ def _protocol(result: TaskResult, drawn: bool) -> list[tuple[str, str]]:
     rows += [("gallery", f"{protocol.gallery:,} images{several}")] if protocol.gallery else []
     shortlist = f"{protocol.shortlist} images by the contrast head, which alone ranks the rest"
     rows += [("shortlist", shortlist)] if protocol.shortlist else []
+    weighed = f"the model's logit and {protocol.contrast_weight:g} times the contrast head's"
+    rows += [("score of a pair", weighed)] if protocol.contrast_weight else []
     rows += [("note", protocol.note)] if protocol.note else []
     published = published_scores.in_words(result, drawn=drawn)
     rows += [("published", published)] if published is not None else []

@@ -222,6 +222,7 @@ def _protocol(result: TaskResult) -> str:
         f"ties: {protocol.ties}",
         f"gallery of {protocol.gallery}" if protocol.gallery else "",
         f"shortlists of {protocol.shortlist}" if protocol.shortlist else "",
+        f"with {protocol.contrast_weight:g} times the contrast head's logit" if protocol.contrast_weight else "",
         protocol.note,
     ]
     return f"{result.title}: {'; '.join(filter(None, parts))}"

@@ -78,6 +78,8 @@ def protocol_line(result: TaskResult) -> str:
         parts.append(f"{several} of {protocol.gallery:,} images")
     if protocol.shortlist:
         parts.append(f"shortlists of {protocol.shortlist} by the contrast head, which alone ranks the rest")
+    if protocol.contrast_weight:
+        parts.append(f"with {protocol.contrast_weight:g} times the contrast head's logit")
     if protocol.note:
         parts.append(protocol.note)
     others = [f"{name} {value:.2f}" for name, value in result.metrics.items() if "question type" not in name]

@@ -137,13 +137,11 @@ def hard_rows(model: Network, collator: Collator) -> tuple[NDArray[np.int32], ND
     texts = [text for row in range(len(pool.images)) for text in pool.captions[row]]
     of_texts, of_images = text_vectors(model, collator, texts), image_vectors(model, collator, pool.images).rows()
     of = torch.repeat_interleave(torch.tensor(own))  # the image of each caption
-    assert model.contrast is not None
-    scale = float(model.contrast.log_scale.detach().exp())
     rows, shares = np.empty((len(own), count), np.int32), np.empty((len(own), count))
     for start in range(0, len(own), BLOCK):
         of_captions = similarities(of_texts, VectorSets.joined(of_images[start : start + BLOCK])).double()
         totals = torch.zeros(len(own), of_captions.shape[1], dtype=torch.float64).index_add_(0, of, of_captions)
-        similar = scale * (totals / torch.tensor(own)[:, None]).T
+        similar = model.similarity_scale * (totals / torch.tensor(own)[:, None]).T
         places = torch.arange(len(similar))
         similar[places, start + places] = -torch.inf
         best = similar.topk(count, dim=1)

@@ -23,6 +23,7 @@ class Protocol:
         gallery: number of images that a retrieval query is ranked against (None: all of the split).
         galleries: number of such galleries, over which the numbers are averaged.
         shortlist: images of a query that the model ranks, chosen by the contrast head (None: all of the gallery).
+        contrast_weight: of the contrast head's logit in a retrieval score, beside the model's own.
         note: anything else a reader must know.
         name: of one of the task's protocols, as ``--protocol`` takes it; another gallery's says how many images it has.
     """
@@ -35,6 +36,7 @@ class Protocol:
     shortlist: int | None = None
     name: str = OFFICIAL
     galleries: int = 1
+    contrast_weight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

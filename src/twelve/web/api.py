@@ -151,7 +151,8 @@ def _several(router: APIRouter, service: Service) -> None:
     @router.post("/match", responses=_ASKED)
     async def match(asked: schemas.MatchRequest) -> schemas.MatchReply:
         """Scores of every caption with every image, or with those on its shortlist."""
-        found = await service.match(asked.images, asked.captions, asked.task, asked.shortlist)
+        chosen = asked.shortlist, asked.contrast_weight
+        found = await service.match(asked.images, asked.captions, asked.task, *chosen)
         ranked = [
             schemas.RankedCaption(
                 caption=caption,

@@ -157,6 +157,9 @@ class MatchRequest(_Asking):
     shortlist: Annotated[int, Field(ge=0, le=MAX_IMAGES)] | None = Field(
         None, description="images to rank for a caption, chosen by the contrast head; 0: all"
     )
+    contrast_weight: float = Field(
+        0.0, ge=0, le=1000, description="weight of the contrast head's logit beside the model's own"
+    )
 
 
 # --- replies --------------------------------------------------------------------------------------------------

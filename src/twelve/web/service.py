@@ -194,7 +194,12 @@ class Service:
         return found
 
     async def match(
-        self, images: Sequence[ImageOf], captions: Sequence[str], task: str | None, shortlist: int | None = None
+        self,
+        images: Sequence[ImageOf],
+        captions: Sequence[str],
+        task: str | None,
+        shortlist: int | None = None,
+        contrast_weight: float = 0.0,
     ) -> Matched:
         """Scores of every caption with every image, or with those on its shortlist. Images are named by index."""
         until = self._until()
@@ -202,7 +207,9 @@ class Service:
         scenes = await self._regions(images, until)
         for place, scene in enumerate(scenes):
             scene.name = str(place)
-        steps = self.predictor.matching(scenes, list(captions), task=task, pairs=PAIRS, shortlist=shortlist)
+        steps = self.predictor.matching(
+            scenes, list(captions), task=task, pairs=PAIRS, shortlist=shortlist, contrast_weight=contrast_weight
+        )
         return await self._result(self.worker.run(steps), until)
 
     def _until(self) -> float:
