@@ -48,12 +48,17 @@ class VectorSets:
         return list(torch.split(self.vectors, self.lengths.tolist()))
 
     def by_length(self, most: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """(n,) rows of one length L and their vectors (L, n, D), n x L at most ``most`` unless n is 1."""
+        """(n,) rows of one length L and their vectors (n, L, D), n x L at most ``most`` unless n is 1."""
         starts = self.lengths.cumsum(0) - self.lengths
         for length in sorted(set(self.lengths.tolist())):
             same = (self.lengths == length).nonzero().flatten()
             for rows in torch.split(same, max(1, most // max(1, length))):
-                yield rows, self.vectors[starts[rows] + torch.arange(length)[:, None]]
+                first, count = int(rows[0]), len(rows)
+                if int(rows[-1]) - first + 1 == count:  # one after another: copying them takes most of a search's time
+                    found = self.vectors[int(starts[first]) :][: count * length].view(count, length, -1)
+                else:
+                    found = self.vectors[starts[rows, None] + torch.arange(length)]
+                yield rows, found
 
 
 @torch.inference_mode()
@@ -102,12 +107,11 @@ def similarities(texts: VectorSets, images: VectorSets) -> Tensor:
     """(T, I) float32: the mean over a text's words of the cosine with the image's closest region."""
     found = torch.empty(len(texts), len(images))
     for columns, some in images.by_length(REGIONS):
-        regions = some.float()
-        gallery = regions.flatten(0, 1).T.contiguous()
-        for rows, words in texts.by_length(PRODUCTS // gallery.shape[1]):
-            products = words.float().flatten(0, 1) @ gallery
-            closest = products.view(*words.shape[:2], *regions.shape[:2]).amax(2)
-            found[rows[:, None], columns] = closest.mean(0)
+        regions = some.float().flatten(0, 1)
+        for rows, words in texts.by_length(PRODUCTS // len(regions)):
+            products = words.float().flatten(0, 1) @ regions.T
+            closest = products.view(*words.shape[:2], *some.shape[:2]).amax(3)
+            found[rows[:, None], columns] = closest.mean(1)
     return found
 
 
