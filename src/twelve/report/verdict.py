@@ -81,7 +81,8 @@ def _compared(scored: Sequence[ScoredTask]) -> Verdict:
     undecided = [each for each in scored if each not in few and each.score.undecided]
     judged = [each for each in scored if each not in few and each not in undecided]
     below = [each for each in judged if not each.score.beats_all]
-    said = [_above(judged, below), *_normalised(judged)] if judged else [_undecided(undecided)]
+    alone = len(scored) == 1
+    said = [_above(judged, below, alone), *_normalised(judged)] if judged else [_undecided(undecided)]
     if judged and undecided:
         said[-1] += f"; too few test examples to tell: {', '.join(map(_unbeaten, undecided))}"
     if few:
@@ -100,20 +101,27 @@ def _compared(scored: Sequence[ScoredTask]) -> Verdict:
     return Verdict("Good" if mean >= GOOD else "Learned, but weak", sentence, mean >= GOOD)
 
 
-def _above(scored: Sequence[ScoredTask], below: Sequence[ScoredTask]) -> str:
-    """Which tasks are significantly above the baselines; ``below`` are those that are not."""
+def _above(scored: Sequence[ScoredTask], below: Sequence[ScoredTask], alone: bool) -> str:
+    """Which tasks are significantly above the baselines.
+
+    Args:
+        below: those that are not.
+        alone: the model has one task only, which need not be named.
+    """
     above = len(scored) - len(below)
+    model = "The model" if alone else f"On {scored[0].title}, the model"
     if len(scored) == 1 and below:
         score, best = below[0].score, below[0].score.best_unbeaten
         assert best is not None
         on = f" on {examples(below[0])}" if score.groups < FEW_IMAGES else ""
         name = f"{best.name} ({best.bar.value:.1f}), a baseline that does not see the right image"
-        return f"The model scores {score.bar.value:.1f}{on}: not significantly more than {name}"
+        return f"{model} scores {score.bar.value:.1f}{on}: not significantly more than {name}"
     better = f"significantly better than every baseline ({BLIND})"
     if not above:
         return f"On none of {len(scored)} tasks is the model {better}"
-    among = f"{above} of {len(scored)} tasks" if below else f"all {len(scored)} tasks"
-    sentence = f"{'The' if len(scored) == 1 else f'On {among}, the'} model is {better}"
+    if len(scored) > 1:
+        model = f"On {f'{above} of' if below else 'all'} {len(scored)} tasks, the model"
+    sentence = f"{model} is {better}"
     return f"{sentence}; on {' and '.join(map(_unbeaten, below))} it is not" if below else sentence
 
 
