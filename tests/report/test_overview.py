@@ -20,16 +20,18 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve import config as configuration
+from twelve.evaluation import calibration
 from twelve.report.heading import CHANGES, heading
 from twelve.report.next_steps import next_steps
 from twelve.report.reading import read_run
-from twelve.report.rising import late_gain, rising
+from twelve.report.rising import Rising, late_gain, rising
 from twelve.report.scores import task_score
 from twelve.report.verdict import ScoredTask, Verdict, verdict
 from twelve.report.weak import PER_TASK, low_parts, weak
 from twelve.report.words import part
 from twelve.report.write import render, write_report
 from twelve.runs.train import train
+from twelve.training.convergence import EXAMPLES
 
 Tree = dict[str, Any]
 
@@ -56,10 +58,7 @@ def run(tmp_path: Path) -> Path:
 
 def scored(folder: Path) -> list[ScoredTask]:
     read = read_run(folder)
-    return [
-        ScoredTask(name, read.task(name).title, task_score(result, {}), result.groups)
-        for name, result in read.results.items()
-    ]
+    return [ScoredTask(name, read.task(name).title, task_score(result, {})) for name, result in read.results.items()]
 
 
 def said(folder: Path) -> Verdict:
@@ -85,9 +84,10 @@ def test_a_run_that_learned_in_part(run: Path) -> None:
     found = said(run)
     assert (found.word, found.good) == ("Learned in part, not converged", False)
     assert found.sentence == (
-        "3 of 5 tasks are above every baseline that lacks the correct image; VQA v2 (27.3; bag of words 27.4) and "
-        "NLVR2 (50.1; majority 55.3) are not. The normalised score of SNLI-VE, whose upper bound is known, is 27 of "
-        "100. By validation scores, 4 of 4 tasks still rise (not counted: SNLI-VE, stopped early)."
+        "On 3 of 5 tasks, the model is significantly better than every baseline (baselines do not see the right "
+        "image); on VQA v2 (27.3; bag of words 27.4) and NLVR2 (50.1; majority 55.3) it is not. The normalised score "
+        "of SNLI-VE, whose upper bound is known, is 27 of 100. Validation scores still rise on 4 of 5 tasks; training "
+        "of SNLI-VE was stopped before the end."
     )
 
 
@@ -119,7 +119,7 @@ def test_every_verdict(run: Path, score: float, upper_bound: float | None, word:
     found = said(changed(run, lambda tree: beaten(tree, score, upper_bound)))
     assert found.word == f"{word}, not converged"
     assert ("mean normalised score" in found.sentence) == (upper_bound is not None)
-    assert ("All 5 tasks" in found.sentence) == (word != "Not learned")
+    assert ("On all 5 tasks" in found.sentence) == (word != "Not learned")
 
 
 def test_few_groups_tell_nothing(run: Path) -> None:
@@ -129,7 +129,70 @@ def test_few_groups_tell_nothing(run: Path) -> None:
 
     assert said(changed(run, few)).word == "Too few examples to tell"
     assert weak(read_run(run)).parts == [] or all(each.part for each in weak(read_run(run)).parts)
-    assert "Evaluate on more images" in titles(run) and not any("not learned" in title for title in titles(run))
+    steps = next_steps(read_run(run), scored(run))  # one command checks the files for training and for evaluation
+    more = next(step for step in steps if step.title == "Get more examples")
+    assert "Evaluate on more images: Fewer than 10 images: no interval of VQA v2," in more.why
+    assert not any("not learned" in step.title or "not learned" in step.why for step in steps)
+
+
+def alone(run: Path, score: float, lowest: float, examples: int = 10) -> Path:
+    """The run with one task of its own, measured on a few examples; ``lowest``: of the advantage over bag of words."""
+    tree = yaml.safe_load((run / "config.yaml").read_text())
+    own = {"kind": "answer", "train": "questions.jsonl", "test_split": "check.jsonl"}
+    (run / "config.yaml").write_text(yaml.safe_dump(tree | {"tasks": {"mine": own}}, sort_keys=False))
+    result = fake_run.task_result("vqa", score, {"majority": 50.0, "bag of words": 50.0})
+    result |= {
+        "task": "mine",
+        "title": "mine",
+        "examples": examples,
+        "groups": examples,
+        "metrics": {"accuracy": score},
+    }
+    result["baselines"]["bag of words"]["advantage"] |= {"low": lowest}
+    result["protocol"]["split"] = "check.jsonl"
+    (run / "predictions.jsonl").unlink(missing_ok=True)
+    return changed(run, lambda tree: tree.update(tasks={"mine": result}))
+
+
+def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) -> None:
+    found = said(alone(run, 90.0, 0.0))
+    assert (found.word, found.good) == ("Undecided", None)
+    assert found.sentence == (
+        "The score of 90.0 is above every baseline, but 10 test examples are too few to tell whether it is really "
+        "better than bag of words (50.0). More test examples would tell."
+    )
+    page = render(read_run(run))
+    assert '<span class="verdict open">undecided</span>' in page and "ot learned" not in page
+    assert titles(run)[0] == "Add test examples" and "10 test examples are too few" in page
+    assert said(alone(run, 90.0, 10.0)).word == "Learned"
+    below = said(alone(run, 40.0, -70.0))
+    assert (below.word, below.good) == ("Not learned", False)
+    assert below.sentence == (
+        "The model scores 40.0 on 10 test examples: not significantly more than majority (50.0), a baseline that "
+        "does not see the right image."
+    )
+    assert said(alone(run, 51.0, 0.0, examples=1000)).word == "Not learned"  # enough to see that it is little
+
+
+def test_an_undecided_task_does_not_decide_on_the_others(run: Path) -> None:
+    def change(tree: Tree) -> None:
+        beaten(tree, 80.0, 100.0)
+        tree["tasks"]["vqa"] |= {"groups": 20, "examples": 60}
+        tree["tasks"]["vqa"]["baselines"]["majority"]["advantage"]["low"] = -1.0
+
+    flat(run)
+    found = said(changed(run, change))
+    assert found.word == "Good" and "On all 4 tasks, the model is" in found.sentence
+    assert "too few test examples to tell: VQA v2 (80.0; majority 20.0). More test" in found.sentence
+    steps = next_steps(read_run(run), scored(run))
+    why = next(step.why for step in steps if step.title == "Evaluate on more examples")
+    assert why.startswith("60 test examples on 20 images are too few to tell whether 80.0 is really better")
+    changed(run, lambda tree: [tree["tasks"][name].update(groups=4) for name in ("refcoco", "nlvr2", "flickr30k")])
+    assert said(run).sentence.startswith("On SNLI-VE, the model is significantly better than every baseline (")
+    unsure = json.loads((run / "evaluation.json").read_text())["tasks"]["vqa"]["baselines"]
+    changed(run, lambda tree: [task.update(groups=20, baselines=unsure) for task in tree["tasks"].values()])
+    assert said(run).word == "Undecided" and "The scores are above every baseline" in said(run).sentence
+    assert "SNLI-VE (80.0; majority 20.0)" in said(run).sentence
 
 
 def test_runs_without_results(run: Path) -> None:
@@ -169,6 +232,20 @@ def test_validation_scores_stand_in_for_a_run_without_results(run: Path) -> None
     data["tasks"]["vqa"]["validation"] = 12
     (run / "data.json").write_text(json.dumps(data))
     assert all(each.task != "vqa" for each in weak(read_run(run)).parts)  # of 12 examples nothing is told
+
+
+def test_why_no_part_is_listed(run: Path) -> None:
+    assert weak(read_run(run)).nothing == ""
+    alone(run, 90.0, 0.0)
+    assert weak(read_run(run)).nothing == "Too few test examples to compare parts."
+    page = render(read_run(run))
+    assert "Too few test examples to compare parts." in page and "Nothing was measured" not in page
+    assert 'class="pair single"' in page and ".pair.single { grid-template-columns: 1fr; }" in page
+    (run / "evaluation.json").unlink()
+    (run / "data.json").unlink()
+    assert weak(read_run(run)).nothing == "Too few validation examples to compare tasks."
+    (run / "metrics.jsonl").unlink()
+    assert weak(read_run(run)).nothing == "Nothing was measured yet."
 
 
 @pytest.mark.parametrize(
@@ -211,8 +288,47 @@ def test_a_run_that_has_converged_is_not_trained_longer(run: Path) -> None:
 
 def test_the_rise_at_the_end() -> None:
     assert late_gain([(200, 0.2), (400, 0.3), (600, 0.4), (800, 0.5)], 800) == pytest.approx(0.2)
-    assert late_gain([(at, at / 1000) for at in range(100, 1001, 100)], 1000) == pytest.approx(1 / 3)
+    assert late_gain([(at, at / 2000) for at in range(100, 1001, 100)], 1000) == pytest.approx(1 / 6)
     assert late_gain([(800, 0.5)], 800) is None and late_gain([(200, 0.5)], 800) is None
+    assert late_gain([(10, 0.3), (20, 0.7), (30, 1.0), (40, 1.0)], 40) == 0  # it cannot rise any more
+    assert late_gain([(at, at / 1000) for at in range(100, 1001, 100)], 1000) == 0
+
+
+def validated(run: Path, **examples: int) -> Path:
+    data = json.loads((run / "data.json").read_text())
+    for task, count in examples.items():
+        data["tasks"][task]["validation"] = count
+    (run / "data.json").write_text(json.dumps(data))
+    return run
+
+
+def test_few_validation_examples_tell_nothing_of_a_rise(run: Path) -> None:
+    assert EXAMPLES == calibration.FEWEST_EXAMPLES
+    found = rising(read_run(validated(run, vqa=EXAMPLES - 1)))
+    assert found is not None and (found.count, found.of, found.tasks) == (3, 3, 5)
+    assert "; VQA v2 has too few validation examples to tell." in found.sentence
+    assert rising(read_run(configured(run, eval_examples=3))) is None
+    assert "Train longer" not in titles(run) and "converged" not in said(run).word
+
+
+def test_every_task_of_a_sentence_on_rising_is_accounted_for() -> None:
+    said = (
+        "Validation scores still rise on 10 of 12 tasks and no longer on 1; training of A was stopped before the end."
+    )
+    assert Rising(10, 11, 0.1, ["A"]).sentence == said
+    assert Rising(9, 12, 0.1).sentence == "Validation scores still rise on 9 of 12 tasks."
+    assert Rising(1, 1, 0.1).sentence == "The validation score still rises."
+    assert Rising(2, 2, 0.1, (), ["A", "B"], ["C"]).sentence == (
+        "Validation scores still rise on 2 of 5 tasks; A and B have too few validation examples to tell; C was "
+        "validated too seldom to tell."
+    )
+    assert "; training of 3 others was stopped" in Rising(2, 2, 0.1, ["A", "B", "C"]).sentence
+
+
+def one(run: Path) -> None:
+    """The run's configuration with one task only: its other results are of tasks that it does not train."""
+    tree = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump(tree | {"tasks": {"vqa": tree["tasks"]["vqa"]}}, sort_keys=False))
 
 
 STATES: dict[str, Callable[[Path], object]] = {
@@ -223,6 +339,9 @@ STATES: dict[str, Callable[[Path], object]] = {
     ),
     "drawn": lambda run: changed(run, lambda tree: tree["facts"].update(drawn=True)),
     "good": lambda run: [changed(run, lambda tree: beaten(tree, 55.0, 100.0)), (run / "model").mkdir()],
+    "own task": lambda run: alone(run, 90.0, 0.0),
+    "own task, not learned": lambda run: alone(run, 40.0, -70.0),
+    "little data": lambda run: [changed(run, lambda tree: beaten(tree, 21.0, None)), one(run)],
     "not evaluated": lambda run: (run / "evaluation.json").unlink(),
     "unfinished": lambda run: [configured(run, iterations=400), (run / "evaluation.json").unlink()],
     "not begun": lambda run: [(run / name).unlink() for name in ("metrics.jsonl", "evaluation.json")],
@@ -233,8 +352,11 @@ STATES: dict[str, Callable[[Path], object]] = {
 def test_every_command_is_understood(state: str, tmp_path: Path) -> None:
     folder = fake_run.make(tmp_path / "my runs" / "a run", fake_run.make_root(tmp_path / "root", with_images=False))
     STATES[state](folder)
-    found = commands(write_report(folder).read_text(encoding="utf-8"))
+    page = write_report(folder).read_text(encoding="utf-8")
+    found = commands(page)
     assert len(found) >= 3
+    overview = commands(page.partition('id="overview"')[2].partition("</section>")[0])
+    assert overview and len(set(overview)) == len(overview)  # nothing is recommended twice
     for command in found:
         words = shlex.split(command)[1:]
         name = parsed(words)
@@ -247,6 +369,26 @@ def test_a_command_that_does_not_exist_is_seen(run: Path) -> None:
     page = render(read_run(run)).replace(">evaluate<", ">measure<")
     with pytest.raises(AssertionError, match="no command measure"):
         [parsed(shlex.split(command)[1:]) for command in commands(page)]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_data_of_own_tasks_are_checked_with_their_configuration(
+    run: Path, apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = run.parent / "root"
+    fake_run.draw_image(root / "images" / "mine" / "0.jpg", 1)
+    for name in ("questions.jsonl", "check.jsonl"):
+        (root / name).write_text('{"text": "what is it?", "image": "0.jpg", "target": "a ball"}\n')
+    alone(run, 40.0, -70.0)
+    if apart:
+        tree = yaml.safe_load((run / "config.yaml").read_text())
+        (run / "config.yaml").write_text(yaml.safe_dump(tree | {"regions": str(run.parent / "regions")}))
+    monkeypatch.chdir(run.parent)
+    step = next(step for step in next_steps(read_run(Path("run")), scored(run)) if step.title == "mine is not learned")
+    regions = f" --regions {run.parent / 'regions'}" if apart else ""
+    assert step.commands == [f"twelve data check {root} --config run/config.yaml{regions}"]
+    done = CliRunner().invoke(cli.app, shlex.split(step.commands[0])[1:])
+    assert "check.jsonl: 1 examples on 1 images" in done.output and "no folder of any task" not in str(done.exception)
 
 
 @pytest.mark.slow

@@ -92,7 +92,7 @@ def test_what_is_no_file_is_not_taken_for_nothing(root: Path, tmp_path: Path, na
 
 
 def test_scores_baselines_and_verdicts_are_said_in_words(page: Page) -> None:
-    assert "3 of 5 tasks are above every baseline that lacks the correct image" in page.text
+    assert "On 3 of 5 tasks, the model is significantly better than every baseline (baselines do not see" in page.text
     assert "27.3 24.3 to 30.3" in page.text
     assert "not above bag of words" in page.text and "not beaten: not significant" in page.text
     assert "not above 3 of 3" in page.text and "beats every baseline" not in page.text
@@ -297,6 +297,11 @@ def test_no_text_of_the_first_screen_is_cut(html: str) -> None:
     style = html.partition("</style>")[0]
     assert "line-clamp" not in style and "ellipsis" not in style
     assert not re.search(r"\.glimpses[^{]*\{[^}]*(display: none|overflow:|height: 0)", style)
+
+
+def test_images_are_shown_whole(html: str) -> None:
+    style = html.partition("</style>")[0]
+    assert "object-fit: cover" not in style and style.count("object-fit: contain") == 2
 
 
 def test_a_short_example_comes_first(root: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import join
 
@@ -14,8 +14,9 @@ from twelve.report import words
 from twelve.report.heading import is_synthetic
 from twelve.report.reading import Run
 from twelve.report.rising import rising
-from twelve.report.verdict import ScoredTask
+from twelve.report.verdict import ScoredTask, examples
 from twelve.run_folder import RunFolder
+from twelve.tasks.custom import FileTask
 from twelve.training.convergence import GAIN
 
 UNLEARNED = 2
@@ -47,13 +48,24 @@ class Step:
 
 
 def next_steps(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
-    """The steps to take, the most important one first; never none."""
+    """The steps to take, the most important one first; never none, and none with the commands of another."""
     if not run.finished:
         return list(_unfinished(run))
     if not scored:
         return [Step("Evaluate it", "There is no official score and no baseline yet.", _evaluated(run))]
+    found = dict[tuple[str, ...], Step]()
+    for step in _all(run, scored):
+        same = found.setdefault(tuple(step.commands), step)
+        if step.title != same.title:
+            found[tuple(step.commands)] = replace(same, why=f"{same.why} {step.title}: {step.why}")
+    return list(found.values())
+
+
+def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
+    """The steps of an evaluated run; several may have the same commands."""
     return [
         *_evaluation(run, scored),
+        *_undecided(run, scored),
         *_unlearned(run, scored),
         *_rising(run),
         *_tuned(run, scored),
@@ -69,6 +81,12 @@ def _twelve(*parts: str | Path) -> str:
 
 def _evaluated(run: Run) -> list[str]:
     return [_twelve("evaluate", run.folder), _twelve("report", run.folder)]
+
+
+def _checked(run: Run) -> list[str]:
+    """Checks the files of the run's tasks: only its configuration knows its own ones, and where its images are."""
+    regions = ("--regions", run.config.regions_folder) if run.config.regions else ()
+    return [_twelve("data", "check", run.config.data, "--config", _config(run), *regions)]
 
 
 def _train(config: str | Path, *settings: str) -> str | None:
@@ -115,11 +133,36 @@ def _evaluation(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
         yield Step("Evaluate it again", why, _evaluated(run))
 
 
+def _undecided(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
+    """Scores above every baseline, of too few examples to be significantly so."""
+    found = [each for each in scored if each.score.undecided and each.score.groups >= FEWEST_GROUPS]
+    if found:
+        each, best = found[0], found[0].score.best_unbeaten
+        assert best is not None
+        others = f" The same is true of {', '.join(other.title for other in found[1:])}." if len(found) > 1 else ""
+        why = (
+            f"{examples(each)} are too few to tell whether {each.score.bar.value:.1f} is really better than "
+            f"{best.name} ({best.bar.value:.1f}).{others}"
+        )
+        yield _on_more(run, found, "Evaluate on more examples", why)
+
+
+def _on_more(run: Run, scored: Sequence[ScoredTask], title: str, why: str) -> Step:
+    """Evaluate on more test examples: one's own can be added to, those of a dataset may be incomplete."""
+    tasks = [run.task(each.name) for each in scored]
+    files = [str(Path(run.config.data, task.test_split)) for task in tasks if isinstance(task, FileTask)]
+    if files:
+        how = f"Add lines to {' and '.join(files)}; new images also need regions (twelve regions extract)."
+        return Step("Add test examples", f"{why} Four times as many halve the interval. {how}", _evaluated(run))
+    return Step(title, why, _checked(run))
+
+
 def _unlearned(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     """Tasks that are not above a baseline: train them alone, or check their data."""
-    below = [each for each in scored if each.score.unbeaten and each.groups >= FEWEST_GROUPS]
+    tried = [each for each in scored if each.score.groups >= FEWEST_GROUPS]
+    below = [each for each in tried if each.score.unbeaten and not each.score.undecided]
     for each in below[:UNLEARNED]:
-        best = each.score.best_baseline
+        best = each.score.best_unbeaten
         assert best is not None
         why = f"{each.score.bar.value:.1f} is not significantly above {best.name} ({best.bar.value:.1f}). "
         alone = None
@@ -127,7 +170,7 @@ def _unlearned(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
             alone = _train(_config(run), f"tasks=[{each.name}]", beside(run, each.name))
         if alone is None:
             why += "Check its files, its regions, and whether its loss falls."
-            yield Step(f"{each.title} is not learned", why, [_twelve("data", "check", run.config.data)])
+            yield Step(f"{each.title} is not learned", why, _checked(run))
         else:
             why += "Train it alone: if it learns, it needs more iterations here; if not, check its regions and labels."
             yield Step(f"{each.title} is not learned", why, [alone])
@@ -145,7 +188,7 @@ def _rising(run: Run) -> Iterator[Step]:
         command += " --continue" if run.checkpoints else ""
         spent = words.about(history.seconds * (1 if run.checkpoints else 2))
         why = (
-            f"Validation scores rose by {100 * found.mean:.1f} points over the last third ({found.words}). Twice the "
+            f"{found.sentence} Over the last third, the mean rise was {100 * found.mean:.1f} points. Twice the "
             f"iterations take about {spent}{' more' if run.checkpoints else ''}."
         )
         yield Step("Train longer", why, [command])
@@ -193,7 +236,7 @@ def _small(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
             f"{run.task(name).title} {sizes[name]:,} ({share:.1%} of the official ones)" for name, share in few.items()
         ]
         why = f"Training examples: {', '.join(told)}. This lists the official files that are missing or incomplete."
-        yield Step("Get more examples", why, [_twelve("data", "check", run.config.data)])
+        yield Step("Get more examples", why, _checked(run))
 
 
 def _share(run: Run, name: str, size: int) -> float | None:
@@ -207,10 +250,11 @@ def _share(run: Run, name: str, size: int) -> float | None:
 
 def _wide(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     """Scores of too few examples to compare."""
-    few = [each.title for each in scored if each.groups < FEWEST_GROUPS]
+    few = [each for each in scored if each.score.groups < FEWEST_GROUPS]
     if few:
-        why = f"Fewer than {FEWEST_GROUPS} images: no interval of {', '.join(few)} can be trusted."
-        yield Step("Evaluate on more images", why, [_twelve("data", "check", run.config.data)])
+        titles = ", ".join(each.title for each in few)
+        why = f"Fewer than {FEWEST_GROUPS} images: no interval of {titles} can be trusted."
+        yield _on_more(run, few, "Evaluate on more images", why)
         return
     wide = [each for each in scored if _half(each) > WIDE]
     if wide and not is_synthetic(run):
@@ -219,7 +263,9 @@ def _wide(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
             f"Intervals reach {WIDE} points or more to either side on {len(wide)} of {len(scored)} tasks (most on "
             f"{worst.title}: {_half(worst):.1f}): smaller differences mean nothing."
         )
-        yield Step("Evaluate on more examples", why, [_twelve("data", "check", run.config.data)])
+        if len(scored) == 1:
+            why = f"The interval reaches {_half(worst):.1f} points to either side: smaller differences mean nothing."
+        yield _on_more(run, [worst], "Evaluate on more examples", why)
 
 
 def _half(each: ScoredTask) -> float:

@@ -110,6 +110,11 @@ class Run:
         """Whether training has ended: after all iterations, or early because nothing improved."""
         return self.trained or self.history.iterations >= (self.config.training.iterations or float("inf"))
 
+    def validation_examples(self, name: str) -> int | None:
+        """How many examples a validation score of a task is of; None where data.json does not say."""
+        sizes, most = self.data.tasks.get(name), self.config.training.eval_examples
+        return None if sizes is None else min(sizes.validation, most or sizes.validation)
+
     def task(self, name: str) -> Task:
         """A task by its name, among them the run's own; raises ConfigError when there is none."""
         return get(name, own_tasks(self.config.tasks))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from twelve.report.reading import Run
-from twelve.training.convergence import GAIN, gain
+from twelve.training.convergence import EXAMPLES, GAIN, gain
 
 NAMED = 2
 """Most tasks that are left out by name."""
@@ -19,13 +19,21 @@ class Rising:
     Attributes:
         count, of: how many of them rise, of how many.
         mean: gain over the last third of the run, 0..1, mean over them.
-        without: why other tasks of the run are not among them, in words; "" if there are none.
+        stopped, few, seldom: titles of the run's other tasks: stopped before the end, validated on too few examples to
+            tell, validated too seldom to tell.
     """
 
     count: int
     of: int
     mean: float
-    without: str
+    stopped: Sequence[str] = ()
+    few: Sequence[str] = ()
+    seldom: Sequence[str] = ()
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks the run has."""
+        return self.of + len(self.stopped) + len(self.few) + len(self.seldom)
 
     @property
     def mostly(self) -> bool:
@@ -33,47 +41,60 @@ class Rising:
 
     @property
     def sentence(self) -> str:
-        """:attr:`words`, and which tasks are left out, and why."""
-        return f"By validation scores, {self.words}{f' ({self.without})' if self.without else ''}."
+        """On how many tasks scores rise, and what is known of each of the others."""
+        if self.tasks == 1:
+            return f"The validation score {'still rises' if self.count else 'no longer rises'}."
+        level = self.of - self.count
+        levelled = f" and no longer on {level}" if level and self.of < self.tasks else ""
+        said = [f"Validation scores still rise on {self.count} of {self.tasks} tasks{levelled}", *self._others()]
+        return f"{'; '.join(said)}."
 
-    @property
-    def words(self) -> str:
-        """How many rise, e.g. "10 of 11 tasks still rise"."""
-        tasks, rise = "task" if self.of == 1 else "tasks", "rises" if self.count == 1 else "rise"
-        return f"{self.count} of {self.of} {tasks} still {rise}"
+    def _others(self) -> Iterator[str]:
+        if self.stopped:
+            yield f"training of {_named(self.stopped)} was stopped before the end"
+        if self.few:
+            yield f"{_named(self.few)} {_have(self.few)} too few validation examples to tell"
+        if self.seldom:
+            yield f"{_named(self.seldom)} {_were(self.seldom)} validated too seldom to tell"
 
 
 def rising(run: Run) -> Rising | None:
     """Which tasks still rise; None if too little is known, or the run ended early because nothing improved."""
     history, length = run.history, run.history.iterations
-    gains, stopped, unknown = dict[str, float](), list[str](), list[str]()
+    gains, stopped, few, seldom = list[float](), list[str](), list[str](), list[str]()
     for name in run.config.tasks:
-        found = late_gain(history.scores.get(name, ()), length)
+        examples, found = run.validation_examples(name), late_gain(history.scores.get(name, ()), length)
         if any(end >= length for _, end in history.stopped(name)):
             stopped.append(run.task(name).title)
+        elif examples is not None and examples < EXAMPLES:
+            few.append(run.task(name).title)
         elif found is None:
-            unknown.append(run.task(name).title)
+            seldom.append(run.task(name).title)
         else:
-            gains[name] = found
+            gains.append(found)
     if not gains or (run.config.training.iterations or 0) > length:
         return None
-    count = sum(found >= GAIN for found in gains.values())
-    left = [_left(stopped, "stopped early"), _left(unknown, "validated too seldom")]
-    return Rising(count, len(gains), sum(gains.values()) / len(gains), "; ".join(filter(None, left)))
+    count = sum(found >= GAIN for found in gains)
+    return Rising(count, len(gains), sum(gains) / len(gains), stopped, few, seldom)
 
 
-def _left(titles: Sequence[str], why: str) -> str:
-    if not titles:
-        return ""
-    names = " and ".join(titles) if len(titles) <= NAMED else f"{len(titles)} other tasks"
-    return f"not counted: {names}, {why}"
+def _named(titles: Sequence[str]) -> str:
+    return " and ".join(titles) if len(titles) <= NAMED else f"{len(titles)} others"
+
+
+def _have(titles: Sequence[str]) -> str:
+    return "has" if len(titles) == 1 else "have"
+
+
+def _were(titles: Sequence[str]) -> str:
+    return "was" if len(titles) == 1 else "were"
 
 
 def late_gain(points: Sequence[tuple[int, float]], length: int) -> float | None:
     """The rise of a validation score over the last third of a run, 0..1: of the fitted line, or with few validations
-    from the last one before that third to the last one; None with fewer than two."""
+    from the last one before that third to the last one; None with fewer than two. A score of 100% no longer rises."""
     found = gain(points, length)
-    if found is not None:
-        return found
-    before = [score for at, score in points if at <= 2 * length / 3]
-    return points[-1][1] - before[-1] if before and points[-1][0] > 2 * length / 3 else None
+    if found is None:
+        before = [score for at, score in points if at <= 2 * length / 3]
+        found = points[-1][1] - before[-1] if before and points[-1][0] > 2 * length / 3 else None
+    return min(found, 0.0) if found is not None and points[-1][1] >= 1 else found

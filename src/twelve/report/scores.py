@@ -10,6 +10,10 @@ from twelve.evaluation.results import TaskResult
 from twelve.metrics.bootstrap import Interval
 from twelve.report import words
 
+FEW = 100
+"""Test images below which a score above every baseline may still decide nothing: with as many, the 95% interval of a
+share reaches up to 10 points to either side."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -66,6 +70,7 @@ class TaskScore:
         upper_bound: the best possible score, if known.
         normalised: where it lies between the best baseline (0) and the upper bound (100), if known.
         protocol: (name, value) pairs that must agree for scores to be comparable.
+        examples, groups: how many it was measured on, and how many groups of them (images) its interval resamples.
         others: (name, value, meaning) of the further official numbers; no meaning where it is that of the row above, or
             of the same metric on fewer examples.
     """
@@ -77,6 +82,8 @@ class TaskScore:
     upper_bound: Bar | None
     normalised: float | None
     protocol: tuple[tuple[str, str], ...]
+    examples: int
+    groups: int
     others: tuple[tuple[str, float, str], ...]
     seconds: float
 
@@ -92,6 +99,20 @@ class TaskScore:
     @property
     def beats_all(self) -> bool:
         return bool(self.baselines) and all(baseline.beaten for baseline in self.baselines)
+
+    @property
+    def best_unbeaten(self) -> BaselineRow | None:
+        """The highest of the baselines that the score is not significantly above."""
+        rows = (baseline for baseline in self.baselines if not baseline.beaten)
+        return max(rows, key=lambda baseline: baseline.bar.value, default=None)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it is above every baseline, but measured on too few images to be significantly above each."""
+        highest = self.best_baseline
+        if highest is None or self.beats_all:
+            return False
+        return self.groups < FEW and self.bar.value > highest.bar.value
 
     @property
     def unbeaten(self) -> tuple[str, ...]:
@@ -117,6 +138,8 @@ def task_score(result: TaskResult, meanings: Mapping[str, str], *, drawn: bool =
         upper_bound=None if result.upper_bound is None else Bar(result.upper_bound),
         normalised=result.normalised,
         protocol=tuple(_protocol(result, drawn)),
+        examples=result.examples,
+        groups=result.groups,
         others=tuple(_others(result, meanings)),
         seconds=result.seconds,
     )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.report import words
 from twelve.report.reading import Run
 from twelve.report.rising import rising
+from twelve.report.scores import FEW as FEW_IMAGES
 from twelve.report.scores import TaskScore
 
 GOOD = 50
 """Mean normalised score from which a run whose tasks are all learned is called good."""
+BLIND = "baselines do not see the right image"
 FEW = 2
 """Most tasks that are named where nothing can be told of them."""
 
@@ -34,12 +36,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ScoredTask:
-    """An evaluated task: its title, its score, and the groups that its interval resamples."""
+    """An evaluated task: its title and its score."""
 
     name: str
     title: str
     score: TaskScore
-    groups: int
 
 
 def verdict(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
@@ -73,44 +74,97 @@ def _untold(run: Run) -> Verdict:
 
 
 def _compared(scored: Sequence[ScoredTask]) -> Verdict:
-    few = [each for each in scored if each.groups < FEWEST_GROUPS]
+    few = [each for each in scored if each.score.groups < FEWEST_GROUPS]
     if len(few) == len(scored):
         sentence = f"Every task was evaluated on fewer than {FEWEST_GROUPS} images: no interval can be trusted."
         return Verdict("Too few examples to tell", sentence, None)
-    scored = [each for each in scored if each not in few]
-    below = [each for each in scored if not each.score.beats_all]
-    known = [(each.score.normalised, each) for each in scored if each.score.normalised is not None]
-    mean = sum(value for value, _ in known) / len(known) if known else None
-    above = len(scored) - len(below)
-    if len(scored) == 1:
-        subject = "The task is not" if below else "The task is"
-    else:
-        among = f"{above or 'None'} of {len(scored)} tasks {_are(above or 1)}"
-        subject = among if below else f"All {len(scored)} tasks are"
-    sentence = f"{subject} above every baseline that lacks the correct image"
-    if below and above:
-        sentence += f"; {' and '.join(map(_unbeaten, below))} {_are(len(below))} not"
-    if mean is not None:
-        if len(known) == 1:
-            of = "" if len(scored) == 1 else f" of {known[0][1].title}, whose upper bound is known,"
-            sentence += f". The normalised score{of} is {mean:.0f} of 100"
-        else:
-            among = f" over the {len(known)} with a known upper bound" if len(known) < len(scored) else ""
-            sentence += f". The mean normalised score is {mean:.0f} of 100{among}"
-            low, high = min(known, key=lambda each: each[0]), max(known, key=lambda each: each[0])
-            sentence += f", from {low[0]:.0f} ({low[1].title}) to {high[0]:.0f} ({high[1].title})"
+    undecided = [each for each in scored if each not in few and each.score.undecided]
+    judged = [each for each in scored if each not in few and each not in undecided]
+    below = [each for each in judged if not each.score.beats_all]
+    alone = len(scored) == 1
+    said = [_above(judged, below, alone), *_normalised(judged)] if judged else [_undecided(undecided)]
+    if judged and undecided:
+        said[-1] += f"; too few test examples to tell: {', '.join(map(_unbeaten, undecided))}"
     if few:
         names = ", ".join(each.title for each in few) if len(few) <= FEW else f"{len(few)} other tasks"
-        sentence += f"; {names}: too few images to tell"
+        said[-1] += f"; {names}: too few images to tell"
+    if undecided:
+        said.append("More test examples would tell")
+    sentence = f"{'. '.join(said)}."
+    if not judged:
+        return Verdict("Undecided", sentence, None)
     if below:
-        return Verdict("Learned in part" if above else "Not learned", f"{sentence}.", False)
+        return Verdict("Learned in part" if len(below) < len(judged) else "Not learned", sentence, False)
+    mean = _mean(judged)
     if mean is None:  # how much better a score could be is not known
-        return Verdict("Learned", f"{sentence}.", True)
-    return Verdict("Good" if mean >= GOOD else "Learned, but weak", f"{sentence}.", mean >= GOOD)
+        return Verdict("Learned", sentence, True)
+    return Verdict("Good" if mean >= GOOD else "Learned, but weak", sentence, mean >= GOOD)
 
 
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
+def _above(scored: Sequence[ScoredTask], below: Sequence[ScoredTask], alone: bool) -> str:
+    """Which tasks are significantly above the baselines.
+
+    Args:
+        below: those that are not.
+        alone: the model has one task only, which need not be named.
+    """
+    above = len(scored) - len(below)
+    model = "The model" if alone else f"On {scored[0].title}, the model"
+    if len(scored) == 1 and below:
+        score, best = below[0].score, below[0].score.best_unbeaten
+        assert best is not None
+        on = f" on {examples(below[0])}" if score.groups < FEW_IMAGES else ""
+        name = f"{best.name} ({best.bar.value:.1f}), a baseline that does not see the right image"
+        return f"{model} scores {score.bar.value:.1f}{on}: not significantly more than {name}"
+    better = f"significantly better than every baseline ({BLIND})"
+    if not above:
+        return f"On none of {len(scored)} tasks is the model {better}"
+    if len(scored) > 1:
+        model = f"On {f'{above} of' if below else 'all'} {len(scored)} tasks, the model"
+    sentence = f"{model} is {better}"
+    return f"{sentence}; on {' and '.join(map(_unbeaten, below))} it is not" if below else sentence
+
+
+def _undecided(undecided: Sequence[ScoredTask]) -> str:
+    """Scores above every baseline that may be so by luck."""
+    if len(undecided) == 1:
+        each, best = undecided[0], undecided[0].score.best_unbeaten
+        assert best is not None
+        return (
+            f"The score of {each.score.bar.value:.1f} is above every baseline, but {examples(each)} are too few to "
+            f"tell whether it is really better than {best.name} ({best.bar.value:.1f})"
+        )
+    return (
+        "The scores are above every baseline, but there are too few test examples to tell whether they are really "
+        f"better: {', '.join(map(_unbeaten, undecided))}"
+    )
+
+
+def _normalised(scored: Sequence[ScoredTask]) -> Iterator[str]:
+    """The normalised scores, if any is known."""
+    known = [(each.score.normalised, each) for each in scored if each.score.normalised is not None]
+    if len(known) == 1:
+        of = "" if len(scored) == 1 else f" of {known[0][1].title}, whose upper bound is known,"
+        yield f"The normalised score{of} is {known[0][0]:.0f} of 100"
+    elif known:
+        among = f" over the {len(known)} with a known upper bound" if len(known) < len(scored) else ""
+        low, high = min(known, key=lambda each: each[0]), max(known, key=lambda each: each[0])
+        yield (
+            f"The mean normalised score is {_mean(scored):.0f} of 100{among}, from {low[0]:.0f} ({low[1].title}) to "
+            f"{high[0]:.0f} ({high[1].title})"
+        )
+
+
+def _mean(scored: Sequence[ScoredTask]) -> float | None:
+    known = [each.score.normalised for each in scored if each.score.normalised is not None]
+    return sum(known) / len(known) if known else None
+
+
+def examples(each: ScoredTask) -> str:
+    """How many examples a score is of, in words."""
+    score = each.score
+    on = f" on {score.groups:,} images" if score.groups < score.examples else ""
+    return f"{score.examples:,} test examples{on}"
 
 
 def _scored(each: ScoredTask) -> str:
@@ -118,6 +172,6 @@ def _scored(each: ScoredTask) -> str:
 
 
 def _unbeaten(each: ScoredTask) -> str:
-    best = each.score.best_baseline
+    best = each.score.best_unbeaten
     assert best is not None
     return f"{each.title} ({each.score.bar.value:.1f}; {best.name} {best.bar.value:.1f})"

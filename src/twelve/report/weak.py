@@ -49,11 +49,13 @@ class Weak:
     Attributes:
         compared: number of parts that were compared.
         measured: whether they are official scores; else validation scores of a run that has not been evaluated.
+        nothing: why no part is listed, in words; "" if there are some.
     """
 
     parts: Sequence[WeakPart]
     compared: int
     measured: bool
+    nothing: str = ""
 
 
 def weak(run: Run) -> Weak:
@@ -61,7 +63,8 @@ def weak(run: Run) -> Weak:
     results = list(run.results.values())
     if not results:
         found = sorted(_validated(run), key=lambda each: each.score.mean)
-        return Weak(found[:SHOWN], len(found), measured=False)
+        nothing = "Too few validation examples to compare tasks." if run.history.scores else "Nothing was measured yet."
+        return Weak(found[:SHOWN], len(found), measured=False, nothing="" if found else nothing)
     results = [replace(result, title=run.task(result.task).title) for result in results]
     candidates = [each for result in results for each in (*_whole(result), *low_parts(result))]
     kept, counts = list[WeakPart](), dict[str, int]()
@@ -69,7 +72,9 @@ def weak(run: Run) -> Weak:
         counts[each.task] = counts.get(each.task, 0) + 1
         if counts[each.task] <= PER_TASK:
             kept.append(each)
-    return Weak(kept[:SHOWN], sum(len([*_whole(result)]) + len(_judged(result)) for result in results), measured=True)
+    compared = sum(len([*_whole(result)]) + len(_judged(result)) for result in results)
+    nothing = "No part is significantly below its task." if compared else "Too few test examples to compare parts."
+    return Weak(kept[:SHOWN], compared, measured=True, nothing="" if kept else nothing)
 
 
 def _order(each: WeakPart) -> tuple[float, float]:
@@ -109,10 +114,8 @@ def _bound(result: TaskResult) -> float:
 
 def _validated(run: Run) -> Iterator[WeakPart]:
     """The last validation score of each task, with Wilson's interval (1927), which is wide enough for graded marks."""
-    most = run.config.training.eval_examples
     for name, points in run.history.scores.items():
-        sizes = run.data.tasks.get(name)
-        count = 0 if sizes is None else min(sizes.validation, most or sizes.validation)
+        count = run.validation_examples(name) or 0
         if name not in run.config.tasks or count < FEWEST_EXAMPLES:
             continue
         mean = min(1.0, max(0.0, points[-1][1]))

@@ -98,11 +98,7 @@ def render(run: Run) -> str:
     parts, low = sections(run), weak(run)
     shown = {part.name: part.gallery for part in parts if part.gallery is not None}
     results = list(run.results.values())
-    scored = [
-        ScoredTask(part.name, part.title, part.score, run.results[part.name].groups)
-        for part in parts
-        if part.score is not None
-    ]
+    scored = [ScoredTask(part.name, part.title, part.score) for part in parts if part.score is not None]
     return environment.get_template("report.html").render(
         run=run,
         folder=quoted(run.folder),

@@ -10,6 +10,9 @@ GAIN = 0.005
 """A task has converged if its validation score gains less than this over the last third of the run."""
 POINTS = 3
 """Fewest validations in the last third that say anything."""
+EXAMPLES = 50
+"""Fewest validation examples on which a score is said to rise: with fewer, one example is more than two points.
+Calibration needs as many."""
 SHARE = 0.99
 """A task took as long to converge as it took to reach this share of its best validation score."""
 
