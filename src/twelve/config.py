@@ -19,6 +19,7 @@ from twelve.config_checks import check_names
 from twelve.errors import ConfigError, TwelveError, found_in, nearest
 from twelve.inheriting import by_name, inherited
 from twelve.io.files import is_there
+from twelve.io.invalid import beginning, problem_of
 from twelve.io.yaml_text import read_text, read_yaml
 from twelve.renamed import renamed
 from twelve.run_folder import RunFolder, of_run
@@ -173,7 +174,7 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
     except ValidationError as error:
         first = error.errors()[0]
         where = [str(part) for part in first["loc"]]
-        message, remedy = first["msg"], "see docs/configuration.md"
+        message, remedy = problem_of(first), "see docs/configuration.md"
         if first["type"] == "extra_forbidden":
             known = _keys_at(RunConfig, where[:-1])
             message = f"unknown key{nearest(where[-1], known)}"
@@ -183,14 +184,12 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
         elif first["type"] in ("missing", "tuple_type") and where[0] == "optimizer":
             message, remedy = "two numbers are needed", "write [0.9, 0.999]"
         elif first["type"] in ("dict_type", "model_type"):
-            message = f"must be a mapping of keys to values, found {repr(first['input'])[:40]}"
+            message = f"must be a mapping of keys to values, found {beginning(first['input'])}"
         elif first["type"] == "missing":
             message, remedy = (
                 "this key is required",
                 f"add {'.'.join(where)} to the file, or --set {'.'.join(where)}=VALUE",
             )
-        else:
-            message += f", found {repr(first['input'])[:40]}"
         raise ConfigError(message, file=file, record=".".join(where), remedy=remedy) from None
     with nullcontext() if file is None else found_in(file):
         check_names(config)

@@ -16,6 +16,7 @@ from twelve.errors import ConfigError, DataError
 from twelve.formats.records import Record, describe, read_object
 from twelve.io import files
 from twelve.io import paths as places
+from twelve.io.invalid import problem_of
 from twelve.settings import RunConfig, Strict
 from twelve.study.arms import Arm, Contrast
 
@@ -218,10 +219,7 @@ def checked(model: type[M], record: Record, remedy: str) -> M:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, [*([record.place] if record.place else []), *first["loc"]]))
-        problem = first["msg"].removeprefix("Value error, ")
-        if first["type"] not in ("missing", "value_error", "json_invalid"):
-            problem += f", found {describe(first['input'])}"
-        raise DataError(problem, file=record.file, record=place or None, remedy=remedy) from None
+        raise DataError(problem_of(first, describe), file=record.file, record=place or None, remedy=remedy) from None
 
 
 def agree(plan: Plan, begun: Plan, out: Path) -> Plan:
