@@ -48,6 +48,7 @@ def predict(
     from twelve.errors import ConfigError
     from twelve.predictor import asked
 
+    asked.check_order(run, image or [], "twelve predict MODEL --image IMAGE --ask TEXT")
     texts = {"answer": ask or [], "locate": locate or [], "entails": entails or []}
     if jsonl is None and not any(texts.values()):
         raise ConfigError("no question to ask", remedy="give --image and --ask, --locate or --entails; or --jsonl FILE")
@@ -117,6 +118,7 @@ def match(
     from twelve.io.files import check_file
     from twelve.predictor import asked
 
+    asked.check_order(run, images, "twelve match MODEL CAPTION --images IMAGE")
     files = asked.images_in(images)
     asked.check_images(files)
     if regions is not None and not regions.exists():

@@ -78,7 +78,7 @@ class Plan(Strict):
                 if name not in self.names or not set(contrast.tasks) <= set(self.arm(name).tasks):
                     raise ValueError(f"contrasts: no arm {name} trains all tasks of {contrast.name}")
         if unknown := {task for arm in self.arms for task in arm.tasks} - set(self.config.get("tasks") or ()):
-            raise ValueError(f"arms: {min(unknown)} is no task of the configuration")
+            raise ValueError(f"arms: {min(unknown)} is not a task of the configuration")
         return self
 
     def parsed(self) -> RunConfig:
