@@ -8,8 +8,10 @@ A file with ``base: OTHER`` starts from another file; each of its values changes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +30,24 @@ from twelve.settings import RunConfig, TaskSettings
 SHIPPED = Path(__file__).parent / "configs"
 BASE = "base"
 """Key of a file: the configuration that it starts from."""
+_LONG = 110
 
 
 def shipped() -> dict[str, Path]:
     """Configurations that come with the package, by name."""
     return {path.name: path for path in sorted(SHIPPED.glob("*.yaml"))}
+
+
+def described(path: Path) -> tuple[str, str]:
+    """The command of a shipped configuration and a short sentence on its purpose, from the comment at its top: the
+    command, an empty line, the purpose."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comment = [line.removeprefix("#").strip() for line in takewhile(lambda line: line.startswith("#"), lines)]
+    start = comment.index("")
+    sentence = re.split(r"(?<=\.)\s+(?=[A-Z0-9])", " ".join(comment[start:]).strip(), maxsplit=1)[0]
+    if len(sentence) > _LONG:  # without its asides
+        sentence = re.sub(r" \([^)]*\)", "", sentence).partition(";")[0].rstrip(".") + "."
+    return " ".join(comment[:start]), sentence
 
 
 def find(path: str | Path) -> Path:

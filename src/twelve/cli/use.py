@@ -80,6 +80,7 @@ def predict(
     outcomes = command.predict(predictor, requests)
     names = command.short_names(image for request in requests for image in request.images)
     missing = command.write(outcomes, out=out, as_json=as_json, draw=draw, stream=sys.stdout, names=names)
+    command.note_uncalibrated(predictor, requests)
     raise typer.Exit(int(missing > 0))
 
 
@@ -292,10 +293,10 @@ def serve(
 
 
 EXAMPLES: dict[Callable[..., None], str] = {
-    predict: 'twelve predict runs/first --image boat.jpg --ask "what colour is the boat?"',
-    match: 'twelve match runs/first "a red boat" --images photographs',
+    predict: 'twelve predict examples/quickstart-model --image examples/scene.jpg --ask "what colour is the boat?"',
+    match: 'twelve match examples/quickstart-model "a red boat" --images examples',
     export: "twelve export runs/first exported --output answer",
-    serve: "twelve serve runs/first",
+    serve: "twelve serve examples/quickstart-model",
     push: "twelve push runs/first owner/model --dry-run pushed",
     convert: "twelve convert multi_task_model.bin released --labels answer=trainval_label2ans.pkl",
 }
