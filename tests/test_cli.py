@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.abc
 import os
+import re
 import runpy
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,9 @@ import yaml
 from typer.testing import CliRunner
 
 from twelve import cli
+from twelve.cli import use
 from twelve.cli.order import ORDER
+from twelve.config import shipped
 from twelve.errors import TwelveError
 
 COMMANDS = [[], ["train"], ["evaluate"], ["parity"], ["tasks"], ["configs"], ["regions"]]
@@ -47,6 +52,20 @@ def test_every_command_has_help_with_an_example(command: list[str]) -> None:
     assert result.exit_code == 0
     if command and command != ["regions"]:
         assert "Example: twelve" in result.output
+
+
+@pytest.mark.parametrize("command", [use.predict, use.match, use.serve], ids=lambda command: command.__name__)
+def test_examples_of_using_a_model_name_what_a_checkout_has(command: Callable[..., None]) -> None:
+    places = [word for word in shlex.split(use.EXAMPLES[command]) if word.startswith("examples")]
+    assert places and all((Path(__file__).parents[1] / place).exists() for place in places)
+
+
+def test_every_configuration_is_listed_with_its_purpose() -> None:
+    lines = CliRunner().invoke(cli.app, ["configs"]).output.splitlines()
+    assert len(lines) == 2 * len(shipped())
+    for name, command, purpose in zip(shipped(), lines[::2], lines[1::2], strict=True):
+        assert command.startswith(f"{name}  twelve ")
+        assert re.fullmatch(r"    [A-Z].{10,169}\.", purpose) and "#" not in purpose, purpose
 
 
 def test_the_commands_are_listed_in_the_order_of_use_with_short_summaries() -> None:

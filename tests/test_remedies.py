@@ -349,6 +349,8 @@ def wrong_words(text: Text) -> Iterator[str]:
         yield "tells nobody what to do"
     if text.remedy and text.text and not text.text.strip():
         yield "an empty remedy"
+    if re.search(r"(?<![Tt]here )\b(is|are) no (?!such\b|longer\b)\w", text.text):
+        yield 'say "is not a", as in "is not an image"'
 
 
 CHECKS = (
@@ -398,6 +400,8 @@ SEEDED = (
     ("web/app.py", "remedy='pip install \"twelve-vl[www]\"'", wrong_packages, "no extra"),
     ("web/app.py", "remedy='pip install twelve-vl[web]'", wrong_packages, "quote it"),
     ("config.py", "remedy='check it'", wrong_words, "tells nobody"),
+    ("io/files.py", "problem=f'{name} is no folder'", wrong_words, "is not a"),
+    ("io/files.py", "problem=f'there is no folder {name}'", wrong_words, None),
 )
 """(file, source, check, what it says): what must be noticed, and beside it what is right."""
 

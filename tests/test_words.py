@@ -37,6 +37,8 @@ ALLOWED: tuple[tuple[str, str, str], ...] = (
     ("CHANGELOG.md", ".*", "tells what was renamed"),
     ("*", r"\b(math|np|numpy|torch|Math|position)\.floor\b", "the function"),
     ("src/twelve/microworld/writers/*", r'"[^"]*picture[^"]*\?"', "questions as people ask them"),
+    ("src/twelve/cli/usage.py", '"--pictures?"', "options that people try"),
+    ("tests/test_usage.py", "--picture", "options that people try"),
     ("tests/microworld/*", r'"[^"]*picture[^"]*"', "questions as people ask them"),
     ("src/twelve/tasks/guesswhat.py", r'"picture(_id)?"', "a field of the dataset"),
     ("tests/tasks/*", r'"picture(_id)?"', "a field of the dataset"),

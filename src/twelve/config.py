@@ -8,8 +8,10 @@ A file with ``base: OTHER`` starts from another file; each of its values changes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from twelve.config_checks import check_names
 from twelve.errors import ConfigError, TwelveError, found_in, nearest
 from twelve.inheriting import by_name, inherited
 from twelve.io.files import is_there
+from twelve.io.invalid import beginning, problem_of
 from twelve.io.yaml_text import read_text, read_yaml
 from twelve.renamed import renamed
 from twelve.run_folder import RunFolder, of_run
@@ -27,11 +30,24 @@ from twelve.settings import RunConfig, TaskSettings
 SHIPPED = Path(__file__).parent / "configs"
 BASE = "base"
 """Key of a file: the configuration that it starts from."""
+_LONG = 110
 
 
 def shipped() -> dict[str, Path]:
     """Configurations that come with the package, by name."""
     return {path.name: path for path in sorted(SHIPPED.glob("*.yaml"))}
+
+
+def described(path: Path) -> tuple[str, str]:
+    """The command of a shipped configuration and a short sentence on its purpose, from the comment at its top: the
+    command, an empty line, the purpose."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comment = [line.removeprefix("#").strip() for line in takewhile(lambda line: line.startswith("#"), lines)]
+    start = comment.index("")
+    sentence = re.split(r"(?<=\.)\s+(?=[A-Z0-9])", " ".join(comment[start:]).strip(), maxsplit=1)[0]
+    if len(sentence) > _LONG:  # without its asides
+        sentence = re.sub(r" \([^)]*\)", "", sentence).partition(";")[0].rstrip(".") + "."
+    return " ".join(comment[:start]), sentence
 
 
 def find(path: str | Path) -> Path:
@@ -173,7 +189,7 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
     except ValidationError as error:
         first = error.errors()[0]
         where = [str(part) for part in first["loc"]]
-        message, remedy = first["msg"], "see docs/configuration.md"
+        message, remedy = problem_of(first), "see docs/configuration.md"
         if first["type"] == "extra_forbidden":
             known = _keys_at(RunConfig, where[:-1])
             message = f"unknown key{nearest(where[-1], known)}"
@@ -183,14 +199,12 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
         elif first["type"] in ("missing", "tuple_type") and where[0] == "optimizer":
             message, remedy = "two numbers are needed", "write [0.9, 0.999]"
         elif first["type"] in ("dict_type", "model_type"):
-            message = f"must be a mapping of keys to values, found {repr(first['input'])[:40]}"
+            message = f"must be a mapping of keys to values, found {beginning(first['input'])}"
         elif first["type"] == "missing":
             message, remedy = (
                 "this key is required",
                 f"add {'.'.join(where)} to the file, or --set {'.'.join(where)}=VALUE",
             )
-        else:
-            message += f", found {repr(first['input'])[:40]}"
         raise ConfigError(message, file=file, record=".".join(where), remedy=remedy) from None
     with nullcontext() if file is None else found_in(file):
         check_names(config)

@@ -64,8 +64,8 @@ def an_empty_file(root: Path) -> None:
         (a_folder, "mugs/mugs.json is a folder, and the file belongs there"),
         (an_empty_folder, "mugs/mugs.json is a folder, and the file belongs there"),
         (a_pipe, "mugs/mugs.json is a pipe or a device, and the file belongs there"),
-        (a_file_for_its_folder, "mugs is no folder, and mugs/mugs.json belongs into it"),
-        (a_broken_link_for_its_folder, "mugs is no folder, and mugs/mugs.json belongs into it"),
+        (a_file_for_its_folder, "mugs is not a folder, and mugs/mugs.json belongs into it"),
+        (a_broken_link_for_its_folder, "mugs is not a folder, and mugs/mugs.json belongs into it"),
         (an_empty_file, "mugs/mugs.json is there, and is empty"),
     ],
 )

@@ -115,10 +115,10 @@ def _command(path: Path) -> int:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (lambda t: t.update(task_lr=[0.0] * len(t["task_lr"])), r"trace\.json \[task_lr\.0\]: .*greater than 0"),
+        (lambda t: t.update(task_lr=[0.0] * len(t["task_lr"])), r"trace\.json \[task_lr\.0\]: .*more than 0"),
         (lambda t: t["steps"][0].update(iteration=10**30), r"trace\.json \[steps\.0\.iteration\]"),
-        (lambda t: t["steps"][0].update(loss="3.5"), r"trace\.json \[steps\.0\.loss\]: .*valid number"),
-        (lambda t: t["steps"][0].update(score=True), r"trace\.json \[steps\.0\.score\]: .*valid number"),
+        (lambda t: t["steps"][0].update(loss="3.5"), r"trace\.json \[steps\.0\.loss\]: .*expected a number"),
+        (lambda t: t["steps"][0].update(score=True), r"trace\.json \[steps\.0\.score\]: .*expected a number"),
         (lambda t: t["optimizer"].update(betas=[-1, 0.9]), r"trace\.json: .* do not fit together: .*beta"),
     ],
 )

@@ -21,7 +21,10 @@ from twelve.predictor import loading
 from twelve.tasks import base
 
 HEAVY = ("torch", "transformers", "torchvision", "pyarrow", "accelerate", "timm", "scipy", "onnx", "rich", "filelock")
-EASY = ("image", "no image", "run", "empty run", "hub", "match", "match's run", "match's regions", "serve", "export")
+EASY = (
+    *("image", "image as model", "image as match's model", "no image", "run", "empty run", "hub"),
+    *("match", "match's run", "match's regions", "serve", "export"),
+)
 """Mistakes of :data:`MISTAKES` that show without the tasks and the outputs."""
 NOT_FOR_EASY = ("numpy", "yaml", "tokenizers", "twelve.settings", "twelve.outputs.base", "twelve.tasks.base")
 RUN = """
@@ -56,7 +59,14 @@ def run(words: list[str], folder: Path) -> tuple[int, str, set[str]]:
 
 MISTAKES = {
     "image": ("predict {model} --image {folder}/no.png --ask what", "no such"),
-    "no image": ("predict {model} --image {folder}/notes.txt --ask what", "no image, by its first bytes"),
+    "image as model": (
+        "predict {image} --image {model} --ask what",
+        "this is an image, not a model -> name the model first, and images by their option: twelve predict {model} "
+        "--image {image} --ask TEXT",
+    ),
+    "image as match's model": ("match {image} what --images {images}", "twelve match MODEL CAPTION --images {image}"),
+    "image to serve": ("serve {image}", "this is an image, not a model -> name a run's folder"),
+    "no image": ("predict {model} --image {folder}/notes.txt --ask what", "not an image, judging by its first bytes"),
     "run": ("predict {folder}/none --image {image} --ask what", "no such folder"),
     "empty run": ("predict {folder}/empty --image {image} --ask what", "no model here"),
     "hub": ("predict owner/model --image {image} --ask what", "no such folder"),
@@ -142,7 +152,7 @@ def test_a_mistake_is_told_before_anything_heavy(name: str, model: Path, image: 
     places = {"model": model, "image": image, "images": image.parent, "folder": tmp_path}
     filled = [word.format(**places) for word in words.split(" ")]
     code, said, imported = run(filled, tmp_path)
-    assert code == 2 and message in said and len(said.splitlines()) == 1, said
+    assert code == 2 and message.format(**places) in said and len(said.splitlines()) == 1, said
     assert not imported & {*HEAVY, *(NOT_FOR_EASY if name in EASY else ())}
 
 
@@ -267,6 +277,6 @@ def test_files_are_known_by_their_first_bytes(tmp_path: Path) -> None:
         assert flaw(tmp_path / kind) == "", kind
     (tmp_path / "text").write_text("Be careful")
     (tmp_path / "empty").write_bytes(b"")
-    assert flaw(tmp_path / "text") == "is no image, by its first bytes"
+    assert flaw(tmp_path / "text") == "is not an image, judging by its first bytes"
     assert flaw(tmp_path / "empty") == "is empty" and flaw(tmp_path) == "is a folder"
-    assert flaw(tmp_path / "none") == "no such image" and flaw(Path("/dev/null")) == "is no regular file"
+    assert flaw(tmp_path / "none") == "no such image" and flaw(Path("/dev/null")) == "is not a regular file"

@@ -60,6 +60,14 @@ def test_questions_of_an_image(model: Path, images: Path) -> None:
     assert len(lines(shown)[1]["box"]) == 4
 
 
+def test_uncalibrated_scores_are_noted_once(model: Path, images: Path) -> None:
+    asked = ["--ask", "is it red ?", "--entails", "it is red", "--entails", "it is blue", "--locate", "it", "--json"]
+    result = CliRunner().invoke(cli.app, ["predict", str(model), "--image", str(images / "0.png"), *asked])
+    notes = [line for line in result.stderr.splitlines() if "calibrated" in line]
+    assert notes == ["scores of refcoco are not calibrated", "scores of snli_ve are not calibrated"]  # vqa's are
+    assert len(lines(result.stdout)) == 4
+
+
 def test_a_folder_with_a_damaged_image(model: Path, images: Path, tmp_path: Path) -> None:
     out, drawn = tmp_path / "out.jsonl", tmp_path / "drawn"
     code, shown = twelve("predict", model, "--image", images, "--ask", "is it red ?", "--out", out, "--draw", drawn)

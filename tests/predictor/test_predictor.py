@@ -236,13 +236,15 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
         scene.choose("x", [[1, 2]])
     with pytest.raises(RegionError, match=r"x\.jpg: No such file.*check its path"):
         model.scene(tmp_path / "x.jpg")
+    with pytest.raises(RegionError, match="a folder -> pass the path of one image file"):
+        model.scene(tmp_path)
     with pytest.raises(RegionError, match="pass a complete image"):
         model.scene(b"no image")
     with pytest.raises(ConfigError, match="nothing to match"):
         model.match([], ["x"])
     with pytest.raises(RegionError, match="expected boxes as numbers"):
         model.scene(Image.new("RGB", (64, 64)), boxes=[["a", 0, 5, 5]])  # type: ignore[arg-type]
-    with pytest.raises(RegionError, match="a tensor that is no array"):
+    with pytest.raises(RegionError, match="a tensor that is not an array"):
         model.scene(torch.zeros(3, 8, 8, device="meta"))
     with pytest.raises(RegionError, match="name too long"):
         model.scene("x" * 5000)

@@ -81,6 +81,14 @@ def test_one_unknown_word_is_enough(scene: Scene) -> None:
     assert warning == f"{RARE}giraffe"
 
 
+def test_the_other_spelling_is_offered_where_it_is_known(folder: Path) -> None:
+    processor = twelve.load(folder).processor
+    processor.known_words = words_in(processor.tokenizer, [["what colour is the gray ball ?"] * FEW])
+    assert of_text(processor, ["what Color is the ball ?"]) == (f"{RARE}Color (try colour)",)
+    assert of_text(processor, ["what colour is the grey ball ?"]) == (f"{RARE}grey (try gray)",)
+    assert of_text(processor, ["what is the center ?"]) == (f"{RARE}center",)
+
+
 def test_words_of_the_training_texts_are_known_and_no_others(folder: Path, tmp_path: Path) -> None:
     processor = twelve.load(folder).processor
     seldom = ["the giraffe is red"] + ["The Ball is red, or blue?"] * FEW

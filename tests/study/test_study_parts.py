@@ -222,7 +222,7 @@ def arm(name: str, **more: Any) -> Arm:
         ),
         ([arm("a"), arm("b", start="model of a", overrides={"model.max_regions": 3})], [], "made in another way"),
         ([arm("a")], [Contrast(arm="a", minus="b", tasks=("vqa",))], "no arm b trains all tasks of a minus b"),
-        ([arm("a", models=(("nlvr2",),))], [], "nlvr2 is no task"),
+        ([arm("a", models=(("nlvr2",),))], [], "nlvr2 is not a task"),
     ],
 )
 def test_plans_that_cannot_be(config: Path, arms: list[Arm], contrasts: list[Contrast], message: str) -> None:

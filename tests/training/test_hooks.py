@@ -118,10 +118,10 @@ def test_the_state_comes_back(root: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"iteration": -1}, r"\[trainer.iteration\]: Input should be greater than or equal to 0, found int -1"),
-        ({"iteration": "3"}, r"\[trainer.iteration\]: Input should be a valid integer, found str '3'"),
+        ({"iteration": -1}, r"\[trainer.iteration\]: expected at least 0, found int -1"),
+        ({"iteration": "3"}, r"\[trainer.iteration\]: expected an integer, found str '3'"),
         ({"best": float("nan")}, r"\[trainer.best\]"),
-        ({"scores": {"vqa": float("inf")}}, r"\[trainer.scores.vqa\]: Input should be a finite number"),
+        ({"scores": {"vqa": float("inf")}}, r"\[trainer.scores.vqa\]: expected a finite number"),
         ({"extra": 1}, r"\[trainer\]: extra is unknown"),
         ({"kept": ...}, r"\[trainer\]: kept is missing"),
     ],

@@ -333,7 +333,7 @@ def test_hidden_regions_stay_of_one_kind(root: Path, pretrained: Path, tmp_path:
     ("mine", "said"),
     [
         ({"captions": "vqa"}, r"tasks\.mine\.captions.*'vqa' has no captions.*choose among coco, flickr30k"),
-        ({"captions": "flicker30k"}, r"'flicker30k' is no task.*flickr30k"),
+        ({"captions": "flicker30k"}, r"'flicker30k' is not a task.*flickr30k"),
         ({"kind": "retrieval"}, r"tasks\.mine\.captions.*only pretraining tasks can borrow captions"),
         ({"images": "flickr30k"}, r"tasks\.mine\.images.*borrowed captions bring their images"),
     ],

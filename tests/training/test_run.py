@@ -209,7 +209,7 @@ def _iteration(tree: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (_iteration, r" \[trainer.iteration\]: Input should be a valid integer, found str 'many'"),
+        (_iteration, r" \[trainer.iteration\]: expected an integer, found str 'many'"),
         (lambda tree: tree.pop("random"), ": does not fit this run"),
         (lambda tree: tree.pop("stream vqa"), ": does not fit this run"),
         (lambda tree: tree["schedule"].pop("vqa"), ": the checkpoint schedules snli_ve, the run snli_ve, vqa"),

@@ -113,7 +113,9 @@ def test_uploads_asks_and_shows_the_box(visit: Visit) -> None:
         ask(page, "entails", "it is green").inner_text(),
     )
     page.get_by_role("tab", name="Point").click()
-    assert "Found" in ask(page, "locate", "the red one").inner_text()
+    assert page.get_by_role("tab", name="Point").get_attribute("title") == "API: locate"
+    found = ask(page, "locate", "the red one").inner_text()
+    assert re.fullmatch(r"(Found|.* Closest): ([a-z]+ \(box \d+\)|the whole image), \d+(\.\d)?%", found)
     box = page.locator("#panel-locate .frame.best rect").bounding_box()
     stage = page.locator("#panel-locate .stage").bounding_box()
     assert box and stage and box["width"] > 5
@@ -141,7 +143,7 @@ def test_boxes_and_their_rows_have_one_name(visit: Visit) -> None:
     assert page.locator("#panel-locate .frame.pointed").count() == 1
     page.locator("#panel-locate").get_by_text("Advanced").click()
     page.locator("#panel-locate input[type=range]").fill("0.3")
-    assert page.locator("#panel-locate output").inner_text() == "30\u00a0%"
+    assert page.locator("#panel-locate output").inner_text() == "30%"
 
 
 def test_words_show_regions_and_regions_words(visit: Visit) -> None:
@@ -197,7 +199,9 @@ def test_chooses_among_boxes_that_were_drawn(visit: Visit) -> None:
     page.mouse.up()
     assert page.locator("#panel-choose .candidates input").count() == offered + 1
     page.locator("#panel-choose .candidates input").first.uncheck()
-    assert ask(page, "choose", "the big one").inner_text().startswith("Box ")
+    assert re.match(
+        r"Found: ([a-z]+ \(box \d+\)|box \d+ \(yours\)), \d+%", ask(page, "choose", "the big one").inner_text()
+    )
     assert page.locator("#panel-choose .frame.best").count() == 1
     assert page.locator("#panel-choose .ranking li").count() == min(8, offered)
     page.get_by_role("button", name="Remove box").click()
@@ -241,7 +245,7 @@ def test_guesses_from_a_dialogue(visit: Visit) -> None:
     page.get_by_role("button", name="Add a question").click()
     page.get_by_role("button", name="Remove question 1").click()
     assert questions.count() == 1 and questions.first.input_value() == ""
-    assert ask(page, "guess", "is it red ?").inner_text().startswith("Box ")
+    assert ask(page, "guess", "is it red ?").inner_text().startswith("Found: ")
     page.get_by_role("button", name="Show the attention").click()
     words = page.locator("#panel-guess .word")
     words.first.wait_for()
@@ -395,6 +399,16 @@ def test_mistakes_are_said(visit: Visit) -> None:
     page.get_by_text("The service does not respond – is it still running?", exact=True).wait_for()
     assert "regions" in page.locator("#panel-answer .status").inner_text()
     visit.complaints.clear()  # the browser reports both in its console
+
+
+def test_a_damaged_image_is_told_without_curl(visit: Visit) -> None:
+    page = visit.page
+    choose_file(page, "answer", "half.png", png(1)[:200])
+    status = page.locator("#panel-answer .status.wrong")
+    status.wait_for()
+    said = "half.png: the image is damaged or incomplete – send a complete JPEG, PNG, WebP, GIF or BMP file."
+    assert status.inner_text().startswith(said) and "curl" not in status.inner_text()
+    visit.complaints.clear()  # the browser reports the refused upload in its console
 
 
 def test_warnings_stand_beside_the_answer(visit: Visit) -> None:

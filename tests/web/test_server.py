@@ -190,5 +190,9 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(ConfigError, match="cannot listen at"):
+        with pytest.raises(ConfigError, match="cannot listen at") as caught:
             serve(tmp_path, port=taken.getsockname()[1])
+        command, _, port = str(caught.value.remedy).rpartition(" --port ")
+        assert command == f"choose another port: twelve serve {tmp_path}"
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", int(port)))

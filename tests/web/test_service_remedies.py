@@ -119,6 +119,23 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "\u200b"}),
         lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "what ?"}),
     ),
+    "an id in place of an image": (
+        'replace scene by "image": {"scene": "ID"}',
+        lambda client: client.post("/api/answer", json=kept(client, png(1)) | {"question": "what ?"}),
+        lambda client: client.post("/api/answer", json={"image": kept(client, png(1)), "question": "what ?"}),
+    ),
+    "an image in place of several": (
+        'replace image by "images": [{"scene": "ID"}]',
+        lambda client: client.post("/api/match", json={"image": kept(client, png(1)), "captions": ["it"]}),
+        lambda client: client.post("/api/match", json={"images": [kept(client, png(1))], "captions": ["it"]}),
+    ),
+    "a box in place of several": (
+        'replace box by "boxes": [[x1, y1, x2, y2]]',
+        lambda client: client.post(
+            "/api/choose", json={"image": inline(png(1)), "question": "which ?", "box": [10, 10, 60, 60]}
+        ),
+        lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
+    ),
 }
 
 
@@ -151,3 +168,4 @@ def test_remedies_fit_the_mistake(predictor: Predictor) -> None:
         assert told("answer", text="what ?")[1] == "rename text to question"
         assert told("answer", question="what ?", txt="")[1].startswith("remove txt; ")
         assert told("answer")[1].startswith("add question; ")
+        assert told("choose", question="which ?")[1].startswith('add "boxes": [[x1, y1, x2, y2]]; ')

@@ -263,15 +263,15 @@ def tasks() -> None:
 @app.command(epilog="Example: twelve configs real-sample.yaml > mine.yaml")
 def configs(name: Annotated[str | None, typer.Argument(help="The configuration to print.")] = None) -> None:
     """List the shipped configurations, or print one."""
-    from twelve.config import find, shipped
+    from twelve.config import described, find, shipped
     from twelve.io.yaml_text import read_text
 
     if name is not None:
         typer.echo(read_text(find(name)), nl=False)
         return
     for shipped_name, path in shipped().items():
-        first = path.read_text(encoding="utf-8").splitlines()[0]
-        typer.echo(f"{shipped_name}  {first.lstrip('# ')}")
+        command, purpose = described(path)
+        typer.echo(f"{shipped_name}  {command}\n    {purpose}")
 
 
 app.command(epilog="Example: twelve published vqa")(published)

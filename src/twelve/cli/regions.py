@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,6 +15,7 @@ from twelve.regions.sizes import MAX_PIXELS, InputSize
 
 if TYPE_CHECKING:
     from twelve.regions.extractor_config import ExtractorConfig
+    from twelve.regions.store.inspect import FileReport
 
 regions_app = typer.Typer(help="Extract, import and check region features.", no_args_is_help=True)
 
@@ -168,17 +170,22 @@ def extract(
 
 @regions_app.command(epilog="Example: twelve regions info DATA/regions")
 def info(
-    path: Annotated[Path, typer.Argument(help="A region store, a source in it, or a file.")],
+    path: Annotated[Path, typer.Argument(help="A region store, a source in it, or a file; or a run or a model.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print all metadata as JSON.")] = False,
 ) -> None:
-    """Show what a region store contains and how it was made."""
+    """Show what a region store contains and how it was made.
+
+    Of a model, show how the regions of its training images were made."""
     from twelve.io.json_file import readable
+    from twelve.model.trained_regions import TrainedRegions, trained_regions
     from twelve.regions.asked import region_files
 
-    region_files(path)  # before torch is imported
-    from twelve.regions.store.inspect import inspect
+    reports: Iterable[TrainedRegions | FileReport] = trained_regions(path)
+    if not reports:
+        region_files(path)  # before torch is imported
+        from twelve.regions.store.inspect import inspect
 
-    reports = inspect(path)
+        reports = inspect(path)
     if as_json:
         typer.echo(readable([report.to_dict() for report in reports], indent=1))
         return

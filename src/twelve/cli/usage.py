@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import pairwise
 from typing import Any
 
 from twelve.errors import TwelveError, nearest, one_line
+
+_MEANT = {
+    **dict.fromkeys(("--question", "--questions", "--query", "--prompt"), ("--ask",)),
+    **dict.fromkeys(("--img", "--imgs", "--picture", "--pictures", "--photo", "--file"), ("--image", "--images")),
+    **dict.fromkeys(("--phrase", "--find", "--point", "--where", "--box"), ("--locate",)),
+    **dict.fromkeys(("--statement", "--hypothesis", "--check", "--entail"), ("--entails",)),
+    **dict.fromkeys(("--gpu", "--cuda"), ("--device",)),
+}
+"""Option that other programs have -> what means the same here, whatever it is called: the nearest spelling may not."""
 
 
 def mistake(root: Any, words: Iterable[str], error: Any) -> str:
@@ -27,7 +36,7 @@ def mistake(root: Any, words: Iterable[str], error: Any) -> str:
     found = error.format_message().rstrip(".")
     if option is not None and hasattr(error, "possibilities"):
         options = [spelt for each in command.params for spelt in (*each.opts, *each.secondary_opts) if spelt[0] == "-"]
-        found = f"no such option {option}{nearest(option, [*options, '--help'])}"
+        found = f"no such option {option}{_meant(option, options) or nearest(option, [*options, '--help'])}"
     elif found.startswith("No such command "):
         unknown = found.split("'")[1]
         found = f"no such command {unknown!r}{nearest(unknown, command.commands)}"
@@ -36,6 +45,12 @@ def mistake(root: Any, words: Iterable[str], error: Any) -> str:
     example = str(command.epilog or "").removeprefix("Example: ")
     remedy = f"run {name} --help for all {'commands' if hasattr(command, 'commands') else 'options'}"
     return one_line(f"{found} -> {f'e.g. {example}; ' if example else ''}{remedy}")
+
+
+def _meant(option: str, options: Collection[str]) -> str:
+    """A hint at the option that means the same; empty if the command has none."""
+    known = next((name for name in _MEANT.get(option, ()) if name in options), None)
+    return "" if known is None else f' (did you mean "{known}"?)'
 
 
 def resuming(words: list[str]) -> str:

@@ -48,6 +48,7 @@ def predict(
     from twelve.errors import ConfigError
     from twelve.predictor import asked
 
+    asked.check_order(run, image or [], "twelve predict MODEL --image IMAGE --ask TEXT")
     texts = {"answer": ask or [], "locate": locate or [], "entails": entails or []}
     if jsonl is None and not any(texts.values()):
         raise ConfigError("no question to ask", remedy="give --image and --ask, --locate or --entails; or --jsonl FILE")
@@ -79,6 +80,7 @@ def predict(
     outcomes = command.predict(predictor, requests)
     names = command.short_names(image for request in requests for image in request.images)
     missing = command.write(outcomes, out=out, as_json=as_json, draw=draw, stream=sys.stdout, names=names)
+    command.note_uncalibrated(predictor, requests)
     raise typer.Exit(int(missing > 0))
 
 
@@ -117,6 +119,7 @@ def match(
     from twelve.io.files import check_file
     from twelve.predictor import asked
 
+    asked.check_order(run, images, "twelve match MODEL CAPTION --images IMAGE")
     files = asked.images_in(images)
     asked.check_images(files)
     if regions is not None and not regions.exists():
@@ -290,10 +293,10 @@ def serve(
 
 
 EXAMPLES: dict[Callable[..., None], str] = {
-    predict: 'twelve predict runs/first --image boat.jpg --ask "what colour is the boat?"',
-    match: 'twelve match runs/first "a red boat" --images photographs',
+    predict: 'twelve predict examples/quickstart-model --image examples/scene.jpg --ask "what colour is the boat?"',
+    match: 'twelve match examples/quickstart-model "a red boat" --images examples',
     export: "twelve export runs/first exported --output answer",
-    serve: "twelve serve runs/first",
+    serve: "twelve serve examples/quickstart-model",
     push: "twelve push runs/first owner/model --dry-run pushed",
     convert: "twelve convert multi_task_model.bin released --labels answer=trainval_label2ans.pkl",
 }

@@ -88,7 +88,7 @@ def _misplaced(one: Download, root: Path) -> Fetched | None:
         folders = ["/".join(above[:count]) for count in range(1, len(above) + 1)]
         wrong = [folder for folder in folders if os.path.lexists(root / folder) and not os.path.isdir(root / folder)]
         if wrong:
-            return Fetched(one, "failed", f"{wrong[0]} is no folder, and {place} belongs into it -> {_AGAIN}")
+            return Fetched(one, "failed", f"{wrong[0]} is not a folder, and {place} belongs into it -> {_AGAIN}")
         if last and os.path.exists(root / place) and not os.path.isfile(root / place):
             kind = "a folder" if os.path.isdir(root / place) else "a pipe or a device"
             return Fetched(one, "failed", f"{place} is {kind}, and the file belongs there -> {_AGAIN}")

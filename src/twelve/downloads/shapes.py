@@ -10,6 +10,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from twelve.io.invalid import problem_of
+
 _PART = r"[A-Za-z0-9_+()][A-Za-z0-9_.+()-]{0,199}"
 _UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _ABOUT = re.compile(rf"(?:over )?(\d{{1,4}}(?:\.\d{{1,3}})?) ({'|'.join(_UNITS)})")
@@ -73,6 +75,6 @@ def flaw(error: ValidationError, names: dict[str, str] | None = None) -> tuple[s
     Args:
         names: field -> what it is called in the file.
     """
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    first = error.errors(include_url=False)[0]
     place = ".".join((names or {}).get(str(part), str(part)) for part in first["loc"])
-    return place, first["msg"].removeprefix("Value error, ")
+    return place, problem_of(first)

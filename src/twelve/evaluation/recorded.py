@@ -155,7 +155,7 @@ def _prediction(row: Record) -> RecordedPrediction:
 def _value(row: Record, output: Output, value: Any) -> Any:
     """A value of an output, checked against what it declares."""
     if type(value) not in output.values or (isinstance(value, str) and not writable(value)):
-        raise row.error(f"found {describe(value)}, which is no value of kind {output.kind}")
+        raise row.error(f"found {describe(value)}, which is not a value of kind {output.kind}")
     if output.index_of is not None and isinstance(value, int) and not isinstance(value, bool):
         count = len(row.items(output.index_of))
         if not 0 <= value < count:

@@ -129,7 +129,7 @@ class DataRoot:
         for task, source in self.sources.items():
             if not FOLDER.fullmatch(source):
                 raise DataError(
-                    f"{source!r} is no folder of {IMAGES}/",
+                    f"{source!r} is not a folder of {IMAGES}/",
                     file=self.path / SOURCES,
                     record=task,
                     remedy="put the images into a folder there and give its name alone",

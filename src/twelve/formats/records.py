@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import reprlib
 import stat
 import zipfile
 import zlib
@@ -22,6 +21,7 @@ from typing import IO, Any
 from twelve.errors import Again, DataError
 from twelve.io import json_file
 from twelve.io.files import reading_remedy
+from twelve.io.invalid import beginning
 from twelve.io.json_file import DECODER, limit
 
 AGAIN = Again("download the file again")
@@ -194,21 +194,9 @@ def writable(text: str) -> bool:
     return "\0" not in text
 
 
-class _Short(reprlib.Repr):
-    """The beginning of any value, also of long, deep or circular ones."""
-
-    def repr_int(self, x: int, level: int) -> str:
-        return repr(x) if abs(x) < 10**40 else f"of {x.bit_length()} bits"
-
-
-_SHORT = _Short()
-_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60
-
-
 def describe(value: object) -> str:
     """The type and the beginning of a value, for an error."""
-    text = _SHORT.repr(value)
-    return f"{type(value).__name__} {text[:40]}{'...' if len(text) > 40 else ''}"
+    return f"{type(value).__name__} {beginning(value)}"
 
 
 def read_object(path: Path) -> Record:

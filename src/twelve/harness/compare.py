@@ -114,7 +114,7 @@ def compare(
             _in_pixels(examples, rows, log, chosen)
     else:
         if boxes is not None:
-            raise ConfigError(f"answers of {found.title} are no boxes", remedy="leave --boxes out")
+            raise ConfigError(f"answers of {found.title} are not boxes", remedy="leave --boxes out")
         examples = matched(log, rows, found.truth_examples(truth)) if truth else _all(told, rows, log)
         predicted = [row.prediction for row in rows]
     scores = _official(found, examples, predicted, truth, chosen, log) if truth else None

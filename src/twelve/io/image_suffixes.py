@@ -18,7 +18,7 @@ def flaw(path: Path) -> str:
     if not path.exists():
         return "no such image"
     if not path.is_file():  # opening a pipe would wait for its writer
-        return "is a folder" if path.is_dir() else "is no regular file"
+        return "is a folder" if path.is_dir() else "is not a regular file"
     try:
         with path.open("rb") as file:
             head = file.read(16)
@@ -27,4 +27,4 @@ def flaw(path: Path) -> str:
     if not head:
         return "is empty"
     contained = (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:8] == b"ftyp"
-    return "" if contained or head.startswith(_BEGINNINGS) else "is no image, by its first bytes"
+    return "" if contained or head.startswith(_BEGINNINGS) else "is not an image, judging by its first bytes"

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from twelve.errors import DataError, found_in
+from twelve.io.invalid import problem_of
 from twelve.io.json_file import LARGE, read_object
 
 REMEDY = "record it again, or fetch the complete recording"
@@ -60,7 +61,7 @@ def parse(tree: Any, shape: type[R], file: Path, record: str = "") -> R:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join([*([record] if record else []), *(str(part) for part in first["loc"])])
-        raise DataError(first["msg"], file=file, record=where, remedy=REMEDY) from None
+        raise DataError(problem_of(first), file=file, record=where, remedy=REMEDY) from None
 
 
 class Tensors:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from twelve.errors import CheckpointError, ConfigError, RegionError, nearest
+from twelve.errors import CheckpointError, ConfigError, RegionError, nearest, quoted
 from twelve.formats.records import describe
 from twelve.io.hub import HUB_NAME, PACKAGE, resolve
 from twelve.io.image_suffixes import SUFFIXES, flaw
@@ -27,6 +27,9 @@ def find(path: str | Path) -> Path:
     if not isinstance(path, str | os.PathLike) or not str(path):
         raise ConfigError(f"expected the path of a model, found {describe(path)}", remedy="name a run folder")
     folder = Path(path).expanduser()
+    if is_image(folder):
+        remedy = "name a run's folder or a model's folder in its place"
+        raise CheckpointError("this is an image, not a model", file=str(path), remedy=remedy)
     if not folder.exists():
         if not str(path).startswith((HUB_NAME, PACKAGE)):
             raise CheckpointError(
@@ -36,6 +39,38 @@ def find(path: str | Path) -> Path:
             )
         folder = resolve(path, *_FILES)
     return model_folder(folder)
+
+
+def is_image(path: Path) -> bool:
+    """Whether a path leads to an image file, by its name and its first bytes."""
+    return path.suffix.lower() in SUFFIXES and not flaw(path)
+
+
+def check_order(run: str, images: Sequence[Path], command: str) -> None:
+    """Refuse an image in the place of the model.
+
+    Args:
+        run: what is in the model's place.
+        images: what was named as images, perhaps the model.
+        command: the right one, with MODEL and IMAGE.
+
+    Raises:
+        CheckpointError: gives the order.
+    """
+    if not is_image(Path(run).expanduser()):
+        return
+    model = next((quoted(path) for path in images if path.is_dir() and _is_model(path)), "MODEL")
+    told = command.replace("MODEL", model).replace("IMAGE", quoted(run))
+    remedy = f"name the model first, and images by their option: {told}"
+    raise CheckpointError("this is an image, not a model", file=run, remedy=remedy)
+
+
+def _is_model(folder: Path) -> bool:
+    try:
+        model_folder(folder)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _beside(folder: Path) -> str:

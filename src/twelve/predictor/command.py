@@ -271,6 +271,14 @@ def warn(warnings: Iterable[str], printed: set[str]) -> None:
             print(one_line(f"warning: {warning}"), file=sys.stderr, flush=True)
 
 
+def note_uncalibrated(predictor: Predictor, requests: Iterable[Request]) -> None:
+    """Print to stderr which of the asked tasks have scores that are not calibrated, each once."""
+    tasks = dict.fromkeys(predictor.task_for(request.method, request.task) for request in requests)
+    for task in tasks:
+        if task not in predictor.processor.temperatures:
+            print(one_line(f"scores of {task} are not calibrated"), file=sys.stderr, flush=True)
+
+
 def _drawing(folder: Path, number: int, request: Request) -> Path:
     """The file name of a drawing."""
     return folder / f"{number:05}-{request.images[0].stem}.png"

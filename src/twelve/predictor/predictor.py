@@ -162,6 +162,8 @@ class Predictor(Abilities):
             file = image if isinstance(image, str | Path) else None
             missing = file is not None and not os.path.exists(file)
             remedy = "scale it down" if isinstance(error, TooLarge) else "pass a complete image"
+            if file is not None and os.path.isdir(file):
+                remedy = "pass the path of one image file"
             remedy = "check its path" if missing else remedy
             raise RegionError(str(error) or type(error).__name__, file=file, remedy=remedy) from None
         regions = self.extractor.extract(opened, boxes, image_id=name)

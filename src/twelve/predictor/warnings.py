@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from unicodedata import category
 
 from twelve.model.known_words import normalised
+from twelve.predictor.spellings import OTHER_SPELLINGS
 
 if TYPE_CHECKING:
     from twelve.model.processor import TwelveProcessor
@@ -43,7 +44,14 @@ def of_regions(processor: TwelveProcessor, regions: Regions) -> tuple[str, ...]:
 def of_text(processor: TwelveProcessor, texts: Iterable[str]) -> tuple[str, ...]:
     """A warning that names the unknown words of a text, or of its parts together."""
     unknown = dict.fromkeys(word for text in texts for word, known in words_of(processor, text) if not known)
-    return (f"{UNKNOWN_WORDS}: {_some(unknown)}",) if unknown else ()
+    return (f"{UNKNOWN_WORDS}: {_some(_hinted(processor, word) for word in unknown)}",) if unknown else ()
+
+
+def _hinted(processor: TwelveProcessor, word: str) -> str:
+    """An unknown word, with its other spelling if that is known."""
+    other = OTHER_SPELLINGS.get(word.lower())
+    known = other is not None and all(each for _, each in words_of(processor, other))
+    return f"{word} (try {other})" if known else word
 
 
 def of_length(processor: TwelveProcessor, task: str, text: str) -> tuple[str, ...]:

@@ -125,7 +125,7 @@ def open_image(image: ImageLike | io.BytesIO, max_pixels: int = MAX_PIXELS, *, r
     if isinstance(image, np.ndarray):
         _check_pixels(image.shape[:2], max_pixels)
         return Image.fromarray(_levels(image)).convert("RGB")
-    raise TypeError(f"{type(image).__name__} is no image: give a path, bytes, a Pillow image, an array or a tensor")
+    raise TypeError(f"{type(image).__name__} is not an image: give a path, bytes, a Pillow image, an array or a tensor")
 
 
 def decode(path: Path, max_pixels: int = MAX_PIXELS, *, raw: bool = False) -> Image.Image:
@@ -241,7 +241,7 @@ def _array(tensor: torch.Tensor, max_pixels: int) -> NDArray[np.generic]:
         values = tensor.detach().cpu()
         array: NDArray[np.generic] = (values.permute(1, 2, 0) if values.dim() == 3 else values).float().numpy()
     except (RuntimeError, TypeError) as error:  # a meta, sparse, nested or quantised tensor
-        raise ValueError(f"a tensor that is no array: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"a tensor that is not an array: {str(error).splitlines()[0]}") from error
     if values.is_floating_point():
         return array
     return array.astype(np.uint8 if values.dtype == torch.uint8 else np.int64)
@@ -252,7 +252,7 @@ def _levels(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
     if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] != 3):
-        raise ValueError(f"an array of shape {values.shape} is no image: arrays are H x W x 3, tensors 3 x H x W")
+        raise ValueError(f"an array of shape {values.shape} is not an image: arrays are H x W x 3, tensors 3 x H x W")
     if values.dtype == np.uint8:
         return np.ascontiguousarray(values, dtype=np.uint8)
     if not np.issubdtype(values.dtype, np.floating):

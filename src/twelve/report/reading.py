@@ -16,6 +16,7 @@ from twelve.evaluation import recorded
 from twelve.evaluation.results import TaskResult, read_results
 from twelve.formats.records import finite
 from twelve.io.files import is_there
+from twelve.io.invalid import problem_of
 from twelve.io.json_file import read_object
 from twelve.io.yaml_text import read_text
 from twelve.run_folder import RunFolder
@@ -197,9 +198,8 @@ def _data(path: Path, remedy: str) -> Data:
         return TypeAdapter(Data).validate_python(_tree(path, remedy))
     except ValidationError as error:
         first = error.errors()[0]
-        problem = f"{first['msg']}, found {repr(first['input'])[:40]}"
         record = ".".join(map(str, first["loc"]))
-        raise DataError(problem, file=path, record=record, remedy=remedy) from None
+        raise DataError(problem_of(first), file=path, record=record, remedy=remedy) from None
 
 
 def _tree(path: Path, remedy: str) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from twelve.config import find, load
 from twelve.errors import ConfigError, DataError, nearest
 from twelve.formats.data_root import DataRoot
 from twelve.io import files
+from twelve.io.invalid import problem_of
 from twelve.progress import clock, tell
 from twelve.progress import console as progress_console
 from twelve.settings import RunConfig
@@ -163,7 +164,7 @@ def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] 
             config=config.absolute() | config.model_dump(mode="json", include=own),
         )
     except ValidationError as error:
-        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+        problem = problem_of(error.errors()[0])
         problem = f"the study {study.name} has a plan that cannot be: {problem}"
         raise ConfigError(problem, record="study", remedy="mend its arms and contrasts (docs/studies.md)") from None
     for arm in plan.arms:

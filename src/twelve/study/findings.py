@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from twelve.errors import DataError
+from twelve.io.invalid import problem_of
 from twelve.metrics.bootstrap import Interval
 from twelve.study import costs
 from twelve.study import plan as plans
@@ -83,7 +84,7 @@ def _told(found: Findings) -> Findings:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, ("plan", "options", *first["loc"])))
-        raise DataError(first["msg"], file=found.folder / plans.FILE, record=place, remedy=plans.REMEDY) from None
+        raise DataError(problem_of(first), file=found.folder / plans.FILE, record=place, remedy=plans.REMEDY) from None
     sentences, sections = tuple(own.sentences(found)), tuple(own.sections(found))
     return replace(found, sentences=sentences, sections=sections, plots=own.plots(found))
 

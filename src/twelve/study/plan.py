@@ -16,6 +16,7 @@ from twelve.errors import ConfigError, DataError
 from twelve.formats.records import Record, describe, read_object
 from twelve.io import files
 from twelve.io import paths as places
+from twelve.io.invalid import problem_of
 from twelve.settings import RunConfig, Strict
 from twelve.study.arms import Arm, Contrast
 
@@ -77,7 +78,7 @@ class Plan(Strict):
                 if name not in self.names or not set(contrast.tasks) <= set(self.arm(name).tasks):
                     raise ValueError(f"contrasts: no arm {name} trains all tasks of {contrast.name}")
         if unknown := {task for arm in self.arms for task in arm.tasks} - set(self.config.get("tasks") or ()):
-            raise ValueError(f"arms: {min(unknown)} is no task of the configuration")
+            raise ValueError(f"arms: {min(unknown)} is not a task of the configuration")
         return self
 
     def parsed(self) -> RunConfig:
@@ -218,10 +219,7 @@ def checked(model: type[M], record: Record, remedy: str) -> M:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, [*([record.place] if record.place else []), *first["loc"]]))
-        problem = first["msg"].removeprefix("Value error, ")
-        if first["type"] not in ("missing", "value_error", "json_invalid"):
-            problem += f", found {describe(first['input'])}"
-        raise DataError(problem, file=record.file, record=place or None, remedy=remedy) from None
+        raise DataError(problem_of(first, describe), file=record.file, record=place or None, remedy=remedy) from None
 
 
 def agree(plan: Plan, begun: Plan, out: Path) -> Plan:

@@ -73,7 +73,7 @@ def borrowed(name: str, settings: TaskSettings, known: Mapping[str, Task], token
         raise ConfigError(problem, record=f"tasks.{name}.{key}", remedy="leave it out")
     captions = sorted(key for key, task in known.items() if task.kind == "alignment")
     if settings.captions not in captions:
-        found = "has no captions" if settings.captions in known else "is no task"
+        found = "has no captions" if settings.captions in known else "is not a task"
         raise ConfigError(
             f"{settings.captions!r} {found}{nearest(settings.captions or '', captions)}",
             record=f"tasks.{name}.captions",

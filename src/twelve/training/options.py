@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from twelve.errors import ConfigError, nearest
+from twelve.io.invalid import problem_of
 
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -40,5 +41,4 @@ def check_options(section: str, known: Mapping[str, type], name: str, options: M
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, (section, "options", option, *first["loc"])))
-            problem = f"{first['msg']}, found {repr(first['input'])[:40]}"
-            raise ConfigError(problem, record=place, remedy="see docs/configuration.md") from None
+            raise ConfigError(problem_of(first), record=place, remedy="see docs/configuration.md") from None

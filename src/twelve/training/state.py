@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from twelve.errors import CheckpointError
 from twelve.formats.records import describe
+from twelve.io.invalid import problem_of
 
 Count: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 Scores: TypeAlias = dict[str, Annotated[float, Field(allow_inf_nan=False)]]
@@ -60,8 +61,7 @@ class TrainerState:
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, ("trainer", *first["loc"])))
-            problem = f"{first['msg']}, found {describe(first['input'])}"
-            raise CheckpointError(problem, record=place, remedy=_REMEDY) from None
+            raise CheckpointError(problem_of(first, describe), record=place, remedy=_REMEDY) from None
         for name in TrainerState.__slots__:
             setattr(self, name, getattr(found, name))
 

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from twelve.errors import TwelveError
+from twelve.io.invalid import bound, problem_of
 from twelve.io.json_file import reason
 from twelve.web.schemas import Problem
 
@@ -34,8 +35,14 @@ _IMAGE = (
     'an image is {"scene": "ID"}, the id that POST /api/scenes replied with, or {"image": "..."}, the bytes of a file '
     "in base64"
 )
-_BOUNDS = {"less_than_equal": ("le", "at most"), "greater_than_equal": ("ge", "at least")}
-"""Type of an error about the size of a number -> key of the bound, in words."""
+_FORMS = {
+    **dict.fromkeys(("image", "left", "right"), '{"scene": "ID"}'),
+    "images": '[{"scene": "ID"}]',
+    "boxes": "[[x1, y1, x2, y2]]",
+    "captions": '["..."]',
+    "dialogue": '[{"question": "...", "answer": "yes"}]',
+}
+"""Fields that are not plain texts, with their form: the value of another field may not fit them."""
 _DESCRIBED = "see /openapi.json for the form of requests"
 
 
@@ -138,28 +145,29 @@ def _remedy(errors: Sequence[Mapping[str, Any]]) -> str | None:
         for kind in ("missing", "extra_forbidden")
     )
     remedy = None
-    if first["type"] in _BOUNDS:
-        key, words = _BOUNDS[first["type"]]
-        remedy = f"give a number of {words} {first['ctx'][key]:g}"
+    if (most := bound(first)) is not None:
+        remedy = f"give a number of {most}"
     elif len(missing) == len(extra) == 1 and name in (*missing, *extra):  # one field under another name
-        remedy = f"rename {extra[0]} to {missing[0]}"
+        known = missing[0]
+        remedy = f"replace {extra[0]} by {_formed(known)}" if known in _FORMS else f"rename {extra[0]} to {known}"
     elif name in missing:
-        remedy = f"add {name}; {_DESCRIBED}"
+        remedy = f"add {_formed(name)}; {_DESCRIBED}"
     elif name in extra:
         remedy = f"remove {name}; {_DESCRIBED}"
     return remedy and remedy.encode("utf-8", "replace").decode("utf-8")
 
 
+def _formed(name: str) -> str:
+    """A field, with its form where that is not a plain text."""
+    return f'"{name}": {_FORMS[name]}' if name in _FORMS else name
+
+
 def _said(error: Mapping[str, Any]) -> str:
-    """One error of a request, without the input, which may be long or not be text."""
+    """One error of a request, with the beginning of the input, which may be long or not be text."""
     invalid = error["type"] == "json_invalid"
     # In invalid JSON, the location is a number of characters.
     places = [] if invalid else [str(part)[:40] for part in error["loc"] if part != "body"]
-    flaw = f"is not valid JSON ({reason(error['ctx']['error'])})" if invalid else error["msg"]
-    flaw = flaw.removeprefix("Value error, ")
-    if error["type"] in _BOUNDS:
-        key, words = _BOUNDS[error["type"]]
-        flaw = f"expected {words} {error['ctx'][key]:g}, found {str(error['input'])[:20]}"
+    flaw = f"is not valid JSON ({reason(error['ctx']['error'])})" if invalid else problem_of(error)
     if not invalid and error["loc"] == ("body",):
         flaw = "expected a JSON object; send it with the header Content-Type: application/json"
     if error["type"] in ("model_type", "model_attributes_type") and len(error["loc"]) > 1 and "dialogue" not in places:

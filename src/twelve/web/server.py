@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import math
+import shlex
 import socket
 from collections.abc import Collection
 from pathlib import Path
@@ -17,14 +19,16 @@ from twelve.settings import Precision
 from twelve.web.app import LOCAL, check_token, create_app
 from twelve.web.limits import Limits
 
-PORT = 8012
+HOST, PORT = "127.0.0.1", 8012
 _CONNECTIONS = 512
+_TRIED = 20
+"""Ports after one in use that may be advised."""
 
 
 def serve(
     run: str | Path,
     *,
-    host: str = "127.0.0.1",
+    host: str = HOST,
     port: int = PORT,
     names: Collection[str] = (),
     weights: str | None = None,
@@ -56,7 +60,7 @@ def serve(
         raise ConfigError(
             "expected a token or --no-token, found both", remedy="omit one (TWELVE_TOKEN sets a token too)"
         )
-    bound = _bound(host, port)
+    bound = _bound(run, host, port)
     if token is None and not no_token and not _is_loopback(bound.getsockname()[0]):
         bound.close()
         raise ConfigError(
@@ -103,14 +107,33 @@ def _is_loopback(address: str) -> bool:
         return False
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bound(run: str | Path, host: str, port: int) -> socket.socket:
     """A bound socket. It is bound before the model is loaded, so that a port in use is reported at once."""
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        bound = socket.socket(family)
+        return _listener(host, port)
+    except (OSError, OverflowError) as error:
+        reason, remedy = getattr(error, "strerror", None) or str(error), "choose another port or host"
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            words = ["twelve", "serve", str(run), *(() if host == HOST else ("--host", host))]
+            remedy = f"choose another port: {shlex.join([*words, '--port', str(_free_port(host, port))])}"
+        raise ConfigError(f"cannot listen at {host}:{port} ({reason})", remedy=remedy) from None
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    bound = socket.socket(family)
+    try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"cannot listen at {host}:{port} ({reason})", remedy="choose another port or host") from None
+    except BaseException:
+        bound.close()
+        raise
     return bound
+
+
+def _free_port(host: str, port: int) -> int:
+    """One of the next ports that is free; 0, which chooses one, where there is none."""
+    for other in range(port + 1, min(port + 1 + _TRIED, 1 << 16)):
+        with contextlib.suppress(OSError), _listener(host, other):
+            return other
+    return 0

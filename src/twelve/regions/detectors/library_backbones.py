@@ -179,7 +179,7 @@ def _library(name: str, more: Sequence[str]) -> tuple[str, str]:
     shipped = shipped_detector.shipped()
     if not others:
         raise ConfigError(
-            f"{name!r} is no backbone of torchvision, and timm, which has many more, is not installed",
+            f"{name!r} is not a backbone of torchvision, and timm, which has many more, is not installed",
             remedy=f"pip install 'twelve-vl[timm]', or choose one of torchvision, or {' or '.join(shipped)}",
         )
     known = [*more, *torchvision.models.list_models(module=torchvision.models.detection), *own, *others]

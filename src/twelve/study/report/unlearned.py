@@ -36,7 +36,7 @@ def _warnings(found: Findings) -> Iterator[str]:
         some = f" On {', '.join(worse)}, every model is significantly below it." if worse else ""
         yield (
             f"On {len(unlearned)} of {len(found.rows)} tasks, no model is significantly above the best baseline: "
-            f"{', '.join(names)}.{some} A difference there is no gain and no loss."
+            f"{', '.join(names)}.{some} A difference there is neither a gain nor a loss."
         )
 
 

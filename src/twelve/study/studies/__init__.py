@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from twelve.errors import ConfigError, nearest
 from twelve.io import files
+from twelve.io.invalid import problem_of
 from twelve.study.studies.base import STUDIES, Study
 
 __all__ = ["FROM_FILES", "STUDIES", "Study", "get_study"]
@@ -42,7 +43,7 @@ def get_study(name: str, options: Mapping[str, Any]) -> Study:
     except ValidationError as error:
         first = error.errors()[0]
         place, known = ".".join(map(str, first["loc"])), ", ".join(study.model_fields) or "none"
-        problem = first["msg"].removeprefix("Value error, ")
+        problem = problem_of(first)
         if first["type"] == "extra_forbidden":
             problem = f"the study {study.name} has no such option{nearest(place, study.model_fields)}"
         raise ConfigError(problem, record=place, remedy=f"its options: {known}") from None

@@ -92,6 +92,6 @@ class RealPhotographs(Study):
         for option, names in (("searched", self.searched), ("apart", self.apart)):
             for name in names:
                 if name not in subjects.tasks:
-                    problem = f"{name!r} is no task of the configuration{nearest(name, subjects.tasks)}"
+                    problem = f"{name!r} is not a task of the configuration{nearest(name, subjects.tasks)}"
                     remedy = f"choose among {', '.join(subjects.tasks)}"
                     raise ConfigError(problem, record=option, remedy=remedy)

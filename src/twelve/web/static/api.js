@@ -1,8 +1,12 @@
 // Calls of the service's API, the only address that this page contacts.
 
+/** What to do in a browser: without the parts of a remedy that are about curl. */
+const here = (remedy) => (remedy ?? "").split("; ").filter((part) => !/\bcurl\b/.test(part)).join("; ");
+
 /** A failed request; the message is for users. */
 export class Refused extends Error {
-  constructor(status, problem, remedy) {
+  constructor(status, problem, told) {
+    const remedy = here(told);
     const text = remedy ? `${problem} – ${remedy}` : problem;
     super(/[.?!]$/.test(text) ? text : `${text}.`);
     this.status = status;

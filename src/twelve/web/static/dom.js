@@ -33,8 +33,11 @@ export function field(label, input, hint = null) {
   return el("p", { class: "field" }, el("label", { for: input.id }, ...[label].flat()), input, said);
 }
 
-/** A share in percent. */
-export const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
+/** A share in per cent, written as on the command line; below one per cent with a decimal. */
+export function percent(share) {
+  if (share > 0 && share < 0.0005) return "<0.1%";
+  return `${(100 * share).toFixed(share > 0 && share < 0.0095 ? 1 : 0)}%`;
+}
 
 /**
  * A ranked list of [name, share, box] with bars; screen readers ignore the bars and read the numbers.

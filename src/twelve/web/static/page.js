@@ -91,7 +91,7 @@ function build(model) {
   for (const method of methods) {
     const [name, purpose] = TABS[method];
     const shown = panelOf(method, model, image);
-    const tab = el("button", { type: "button", role: "tab", id: `tab-${method}`, "aria-controls": `panel-${method}`, click: () => select(method) }, name);
+    const tab = el("button", { type: "button", role: "tab", id: `tab-${method}`, "aria-controls": `panel-${method}`, title: `API: ${method}`, click: () => select(method) }, name);
     const columns = el("div", { class: "columns" }, shown.images ?? null, shown.element);
     const panel = el("div", { role: "tabpanel", id: `panel-${method}`, "aria-labelledby": `tab-${method}`, hidden: true }, el("p", { class: "purpose" }, purpose), columns);
     parts[method] = { ...shown, tab, panel };

@@ -11,7 +11,7 @@ const judged = (label) => (label in FOLLOWS ? [`${FOLLOWS[label]} `, el("small",
 export function answered(told) {
   const list = ranking(told.alternatives, "Answers, best first");
   const sum = told.alternatives.reduce((sum, [, score]) => sum + score, 0);
-  const apart = "Each answer is judged by itself, so the scores may add to more than 100\u00a0%.";
+  const apart = "Each answer is judged by itself, so the scores may add to more than 100%.";
   return [told.answer, sum > 1.005 ? el("div", {}, list, el("p", { class: "tip" }, apart)) : list];
 }
 
@@ -25,13 +25,20 @@ export function verified({ true: so, score }) {
   return [so ? "True" : "False", ranking(rows, "Ranked")];
 }
 
+/** A box of image.called or of the candidates in words. */
+function placed({ number, name }) {
+  if (!number) return name;
+  const label = name.slice(number.length).trim();
+  return !label || label.startsWith("(") ? `box ${number} ${label}`.trim() : `${label} (box ${number})`;
+}
+
 /** Also draws the boxes, with the same numbers as the rows. */
 export function located(told, image) {
   const best = told.alternatives.slice(0, RANKED).map(([box, share]) => ({ box, share, ...image.called(box) }));
   image.show(best.map(({ box, number }, k) => ({ box, kind: told.box && k === 0 ? "best" : "other", text: number })));
   const score = percent(told.score);
   return [
-    told.box ? `${told.unlikely ? "Probably not in the image. Closest" : "Found"}: ${best[0].name} (${score})` : `Not in the image (at most ${score})`,
+    told.box ? `${told.unlikely ? "Probably not in the image. Closest" : "Found"}: ${placed(best[0])}, ${score}` : `Not in the image (at most ${score})`,
     ranking(best.map(({ name, share, box }) => [name, share, box]), "Boxes, best first", (box) => image.point(box)),
   ];
 }
@@ -40,7 +47,7 @@ export function located(told, image) {
 export function chosen(told, sent, image) {
   const rows = told.shares.slice(0, 8).map(([place, share]) => [sent[place].name, share, sent[place].box]);
   return [
-    [`Box ${sent[told.index].name} `, el("small", {}, `${percent(told.shares[0][1])} among these boxes; ${percent(told.score)} sure that it is right`)],
+    [`Found: ${placed(sent[told.index])}, `, el("small", {}, `${percent(told.shares[0][1])} among these boxes; ${percent(told.score)} sure that it is right`)],
     ranking(rows, "Shares of the choice", (box) => image.point(box)),
   ];
 }

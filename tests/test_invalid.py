@@ -1,0 +1,81 @@
+"""What pydantic refuses is told in the words of the other messages."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from twelve.config import load
+from twelve.errors import ConfigError
+from twelve.io.invalid import problem_of
+
+
+class _Shade(Enum):
+    LIGHT = "light"
+    DARK = "dark"
+
+
+class _Described(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    needed: int
+    count: Annotated[int, Field(gt=2, lt=5000)] = 3
+    share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
+    on: bool = False
+    text: Annotated[str, Field(min_length=1, max_length=3)] = "a"
+    word: Literal["a", "b", "c"] = "a"
+    shade: _Shade = _Shade.DARK
+    several: Annotated[list[int], Field(min_length=1, max_length=2)] = Field(default=[1])
+    named: dict[str, int] = Field(default={})
+
+    @field_validator("named")
+    @classmethod
+    def _allowed(cls, value: dict[str, int]) -> dict[str, int]:
+        if "x" in value:
+            raise ValueError("x is taken")
+        return value
+
+
+@pytest.mark.parametrize(
+    ("tree", "said"),
+    [
+        ({}, "is missing"),
+        ({"extra": 1}, "no such key"),
+        ({"count": "abc"}, "expected an integer, found 'abc'"),
+        ({"count": 3.5}, "expected an integer, found 3.5"),
+        ({"count": None}, "expected an integer, found None"),
+        ({"count": "9" * 5000}, "expected an integer, found '999999999999999999999999999...999999999..."),
+        ({"count": 2}, "expected more than 2, found 2"),
+        ({"count": 5000}, "expected less than 5,000, found 5000"),
+        ({"share": "half"}, "expected a number, found 'half'"),
+        ({"share": 3}, "expected at most 1, found 3"),
+        ({"share": -0.5}, "expected at least 0, found -0.5"),
+        ({"share": float("nan")}, "expected a finite number, found nan"),
+        ({"on": "maybe"}, "expected true or false, found 'maybe'"),
+        ({"text": 3}, "expected a text, found 3"),
+        ({"text": ""}, "expected a text of at least 1 character, found an empty one"),
+        ({"text": "abcd"}, "expected a text of at most 3 characters, found one of 4"),
+        ({"word": "d"}, "expected one of 'a', 'b' or 'c', found 'd'"),
+        ({"shade": "grey"}, "expected one of 'light' or 'dark', found 'grey'"),
+        ({"several": 3}, "expected a list, found 3"),
+        ({"several": []}, "expected at least 1 item, found none"),
+        ({"several": [1, 2, 3]}, "expected at most 2 items, found 3"),
+        ({"named": [3]}, "expected a mapping of keys to values, found [3]"),
+        ({"named": {"x": 1}}, "x is taken"),
+    ],
+)
+def test_in_words(tree: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        _Described.model_validate({"needed": 1, **tree} if tree else {})
+    (error,) = caught.value.errors()
+    assert problem_of(error) == said
+
+
+def test_a_setting_of_the_wrong_type(tmp_path: Path) -> None:
+    said = r"--set training.iterations=abc \[training.iterations\]: expected an integer, found 'abc' -> "
+    with pytest.raises(ConfigError, match=said):
+        load("real-sample.yaml", ["training.iterations=abc"])
