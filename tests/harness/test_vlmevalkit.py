@@ -168,7 +168,7 @@ def test_mixed_units_must_be_said(tmp_path: Path) -> None:
         compare("refcoco", "vlmevalkit", log)
     with pytest.raises(ConfigError, match="unknown way to write boxes: 'metres'"):
         compare("refcoco", "vlmevalkit", log, boxes="metres")
-    with pytest.raises(ConfigError, match="are no boxes -> leave --boxes out"):
+    with pytest.raises(ConfigError, match="are not boxes -> leave --boxes out"):
         compare("gqa", "vlmevalkit", write(tmp_path / "x.json", GQA), boxes="pixels")
 
 
