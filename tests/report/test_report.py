@@ -115,6 +115,10 @@ def test_data_machine_times_and_commands(page: Page) -> None:
     assert "training, including validation 1 min 20 s" in page.text
     for command in ("twelve train ", "twelve evaluate ", "twelve report "):
         assert command in page.text
+    train, evaluate, report = page.text[page.text.index("Commands that repeat this run") :].split("twelve ")[1:4]
+    assert train.startswith("train ") and "-again" in train
+    assert evaluate.startswith("evaluate ") and report.startswith("report ")
+    assert "-again" in evaluate and "-again" in report  # not the run of this page
 
 
 def test_which_tasks_were_stopped_when(page: Page) -> None:

@@ -234,9 +234,11 @@ def _named(tree: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def commands(run: Run) -> list[str]:
-    """The commands that reproduce this run and this page."""
+    """The commands that repeat this run and this page, in a folder beside it."""
+    chosen = beside(run, "again")
+    folder = quoted(chosen.removeprefix("run="))
     return [
-        f"twelve train {quoted(RunFolder(run.folder).config)} --set {quoted(beside(run, 'again'))}",
-        f"twelve evaluate {quoted(run.folder)}",
-        f"twelve report {quoted(run.folder)}",
+        f"twelve train {quoted(RunFolder(run.folder).config)} --set {quoted(chosen)}",
+        f"twelve evaluate {folder}",
+        f"twelve report {folder}",
     ]
