@@ -83,6 +83,7 @@ def test_a_folder_around_a_run_or_a_data_root_names_it(tmp_path: Path) -> None:
     found = CliRunner().invoke(cli.app, ["data", "check", str(folder)]).exception
     assert str(found).startswith(f"{folder}: the data root has no folder of any task")
     assert f'did you mean "{folder / "data"}"?' in str(found)
+    assert str(found).endswith("for a task of your own, add its configuration: --config FILE")
     with pytest.raises(ConfigError, match="expected a configuration file, found a folder"):
         load(folder)
     with pytest.raises(ConfigError, match='did you mean "cuda"'):

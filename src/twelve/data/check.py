@@ -177,7 +177,10 @@ def no_task_in(root: DataRoot) -> MissingData:
     except OSError:
         inside = []
     hint = f' (did you mean "{inside[0]}"?)' if inside else ""
-    remedy = "name the folder with one folder per dataset, or put the files there: twelve data fetch --help"
+    remedy = (
+        "name the folder with one folder per dataset, or put the files there: twelve data fetch --help; "
+        "for a task of your own, add its configuration: --config FILE"
+    )
     return MissingData(f"the data root has no folder of any task{hint}", file=root.path, remedy=remedy)
 
 

@@ -236,9 +236,9 @@ def _named(tree: Mapping[str, Any]) -> list[tuple[str, str]]:
 def commands(run: Run) -> list[str]:
     """The commands that repeat this run and this page, in a folder beside it."""
     chosen = beside(run, "again")
-    folder = quoted(chosen.removeprefix("run="))
+    folder = chosen.removeprefix("run=")
     return [
         f"twelve train {quoted(RunFolder(run.folder).config)} --set {quoted(chosen)}",
-        f"twelve evaluate {folder}",
-        f"twelve report {folder}",
+        f"twelve evaluate {quoted(folder)}",
+        f"twelve report {quoted(folder)}",
     ]
