@@ -133,7 +133,7 @@ def quality(predictor: Predictor, gallery: Gallery, share: float, kept: Path | N
     places = max(1, round(share * images))
     with clocks["shortlists"]:
         scores, found = by_shortlist(predictor, gallery, places)
-    together = found.merged(exact[found.chosen] + found.logits(1)[found.chosen])
+    together = found.merged(exact[found.chosen] + found.added(1))
     times = {name: clock.times() if clock.wall else {} for name, clock in clocks.items()}
     return {
         "images": images,
@@ -146,7 +146,7 @@ def quality(predictor: Predictor, gallery: Gallery, share: float, kept: Path | N
         "shortlists": recalls(scores, target) | times["shortlists"],
         "difference": differences(scores, exact, target),
         "shortlists, both logits": recalls(together, target),
-        "all pairs, both logits": recalls(exact + found.logits(1), target),
+        "all pairs, both logits": recalls(exact + np.float32(found.scale) * found.similarities, target),
         "exact top 10 on the shortlists": round(recall_of_best(exact, found.chosen), 2),
         "own image on the shortlists": round(100 * float(found.chosen[np.arange(len(target)), target].mean()), 2),
         "other lengths": [of_length(found, exact, target, max(1, round(each * images))) for each in SHARES],

@@ -21,7 +21,7 @@ from twelve.config_checks import check_names
 from twelve.errors import ConfigError, TwelveError, found_in, nearest
 from twelve.inheriting import by_name, inherited
 from twelve.io.files import is_there
-from twelve.io.invalid import beginning, problem_of
+from twelve.io.invalid import problem_of
 from twelve.io.yaml_text import read_text, read_yaml
 from twelve.renamed import renamed
 from twelve.run_folder import RunFolder, of_run
@@ -198,8 +198,6 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
                 message, remedy = "a key of an earlier version", f"it is called {name} now: rename it"
         elif first["type"] in ("missing", "tuple_type") and where[0] == "optimizer":
             message, remedy = "two numbers are needed", "write [0.9, 0.999]"
-        elif first["type"] in ("dict_type", "model_type"):
-            message = f"must be a mapping of keys to values, found {beginning(first['input'])}"
         elif first["type"] == "missing":
             message, remedy = (
                 "this key is required",

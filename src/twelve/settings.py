@@ -15,6 +15,8 @@ from twelve.io import files, paths
 Share: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
 """Of predictions, see twelve/model/precision.py."""
+MOST_WEIGHT = 1000
+"""Largest weight of the contrast head's logit in a retrieval score."""
 
 
 def _threads(value: Any) -> Any:
@@ -223,7 +225,7 @@ class EvaluationSettings(Strict):
     shortlist: int | None = Field(None, ge=0)
     """Retrieval: images of a caption, and captions of an image, that the model ranks, chosen by the contrast head; 0 or
     absent: all."""
-    contrast_weight: float = Field(0.0, ge=0, le=1000)
+    contrast_weight: float = Field(0.0, ge=0, le=MOST_WEIGHT)
     """Retrieval: weight of the contrast head's logit in the score of a pair, beside the model's own; 0: the model's
     alone."""
     protocols: Mapping[str, str] = Field(default_factory=dict)

@@ -28,7 +28,7 @@ _NUMBERS = (
     "accuracy*",
     "examples",
 )
-_NUMBERS += ("groups", "closed")
+_NUMBERS += ("groups", "closed", "shortlist", "contrast_weight")
 
 
 def test_damaged_predictions(tmp_path: Path) -> None:
@@ -72,8 +72,6 @@ def test_damaged_results(tmp_path: Path) -> None:
         "*.metrics.*: absent": "any number may be measured",
         "*.baselines.majority: absent": "any baseline may be measured",
         "*.protocol.gallery: *": "there is a gallery or there is none",
-        "*.protocol.shortlist: *": "there is a shortlist or there is none",
-        "*.protocol.contrast_weight: *": "any weight will do",
         "*.upper_bound: null": "not everything has an upper bound",
         "*.seconds: absent": "older files do not say it",
         "*.upper_bound: absent": "not everything has an upper bound",

@@ -97,6 +97,11 @@ def test_the_head_and_the_model_rank_together(model: Predictor, images: list[Pat
     ranked = ~np.isnan(short)
     assert (ranked.sum(1) == 2).all() and np.allclose(short[ranked], both.logits[ranked], atol=1e-4)
     words = ["match", str(folder), *CAPTIONS, "--images", str(images[0].parent), "--json"]
+    for weight in (-1, 1001, float("nan")):
+        with pytest.raises(ConfigError, match="expected a contrast_weight between 0 and 1000, found"):
+            model.match(images, CAPTIONS, contrast_weight=weight)
+        refused = CliRunner().invoke(app, [*words, "--contrast-weight", str(weight)]).exception
+        assert isinstance(refused, ConfigError) and "between 0 and 1000" in str(refused)
     printed = json.loads(CliRunner().invoke(app, [*words, "--contrast-weight", "2"]).stdout)["logits"]
     assert np.allclose(np.sort(printed), np.sort(both.logits), atol=1e-4)
 

@@ -101,7 +101,7 @@ def match(
     ] = None,
     contrast_weight: Annotated[
         float,
-        typer.Option(min=0, help="Weight of the contrast head's logit beside the model's own; 1 often ranks better."),
+        typer.Option(help="Weight of the contrast head's logit beside the model's own; 1 often ranks better."),
     ] = 0.0,
     index: Annotated[
         Path | None,
@@ -120,6 +120,10 @@ def match(
     from twelve.predictor import asked
 
     asked.check_order(run, images, "twelve match MODEL CAPTION --images IMAGE")
+    if contrast_weight:
+        from twelve.predictor.checks import check_weight
+
+        check_weight(contrast_weight)
     files = asked.images_in(images)
     asked.check_images(files)
     if regions is not None and not regions.exists():

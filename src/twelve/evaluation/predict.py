@@ -106,7 +106,8 @@ def retrieve(
             scores = finished(tiles, lambda pairs: track.advance(processes.count * pairs))
         processes.sum(scores)
         if contrast_weight:
-            scores += shortlists(model, collator, texts, images, len(images)).logits(contrast_weight)
+            head = shortlists(model, collator, texts, images, None)
+            scores += head.added(contrast_weight).reshape(scores.shape)
     else:
         found = shortlists(model, collator, texts, images, count)
         rows, columns = np.nonzero(found.chosen)
@@ -115,7 +116,7 @@ def retrieve(
             pairs = scored_pairs(model, collator, texts, images, rows[part], columns[part], **options)
             exact[part] = finished(pairs, lambda pairs: track.advance(processes.count * pairs))
         processes.sum(exact)
-        scores = found.merged(exact + found.logits(contrast_weight)[rows, columns])
+        scores = found.merged(exact + found.added(contrast_weight))
     return captions, RetrievalScores(
         scores=scores,
         shortlist=count,

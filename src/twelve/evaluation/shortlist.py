@@ -60,10 +60,11 @@ class Shortlists:
     scale: float
     chosen: NDArray[np.bool_]
 
-    def logits(self, weight: float) -> NDArray[np.float32]:
-        """(C, I) what is added to a pair's own logit, so that the head and the model decide together. Both were trained
-        as logits of the same choice: with a weight of 1, their probabilities multiply."""
-        return np.float32(weight * self.scale) * self.similarities
+    def added(self, weight: float) -> NDArray[np.float32]:
+        """(P,) what is added to the chosen pairs' own logits, in the order of ``np.nonzero``, so that the head and the
+        model decide together. Both were trained as logits of the same choice: with a weight of 1, their probabilities
+        multiply."""
+        return np.float32(weight * self.scale) * self.similarities[self.chosen]
 
     def merged(self, exact: NDArray[np.float32]) -> NDArray[np.float32]:
         """(C, I) scores: the ``exact`` ones of the chosen pairs, in the order of ``np.nonzero``, and below the lowest
@@ -74,17 +75,25 @@ class Shortlists:
 
 
 def shortlists(
-    model: Network, collator: Collator, texts: Sequence[str], images: Sequence[str], count: int, *, both: bool = True
+    model: Network,
+    collator: Collator,
+    texts: Sequence[str],
+    images: Sequence[str],
+    count: int | None,
+    *,
+    both: bool = True,
 ) -> Shortlists:
-    """The shortlists of ``count`` places each; raises ConfigError without a contrast head.
+    """The shortlists of a caption and of an image; raises ConfigError without a contrast head.
 
     Args:
+        count: places of each; None for every pair.
         both: also of each image; else of each caption alone.
     """
     similar = similarities(text_vectors(model, collator, texts), image_vectors(model, collator, images))
-    chosen = np.zeros((len(texts), len(images)), np.bool_)
-    np.put_along_axis(chosen, closest(similar, count), True, axis=1)
-    if both:
+    chosen = np.full((len(texts), len(images)), count is None)
+    if count is not None:
+        np.put_along_axis(chosen, closest(similar, count), True, axis=1)
+    if count is not None and both:
         np.put_along_axis(chosen, closest(similar.T, count).T, True, axis=0)
     return Shortlists(similar.numpy(), model.similarity_scale, chosen)
 

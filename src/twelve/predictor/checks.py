@@ -12,6 +12,7 @@ import numpy as np
 from twelve.errors import ConfigError
 from twelve.formats.records import describe, writable
 from twelve.outputs import OUTPUTS
+from twelve.settings import MOST_WEIGHT
 from twelve.types.examples import Box
 
 if TYPE_CHECKING:
@@ -93,15 +94,24 @@ def check_text(text: object) -> None:
 
 def check_threshold(threshold: object) -> None:
     """Raise ConfigError unless the threshold is None or a number in 0..1."""
-    if threshold is None:
-        return
-    shown = describe(threshold)
-    if isinstance(threshold, Real):
+    if threshold is not None:
+        _check_number("threshold", threshold, 1)
+
+
+def check_weight(weight: object) -> None:
+    """Raise ConfigError unless the weight of the contrast head's logit is a number in 0..MOST_WEIGHT."""
+    _check_number("contrast_weight", weight, MOST_WEIGHT)
+
+
+def _check_number(name: str, value: object, most: int) -> None:
+    """Raise ConfigError unless a value is a number from 0 to ``most``."""
+    shown = describe(value)
+    if isinstance(value, Real):
         with suppress(OverflowError):  # an int that no float holds
-            if 0 <= float(threshold) <= 1 and not isinstance(threshold, bool):
+            if 0 <= float(value) <= most and not isinstance(value, bool):
                 return
-            shown = str(threshold)
-    raise ConfigError(f"expected a threshold between 0 and 1, found {shown}", remedy="change the threshold")
+            shown = str(value)
+    raise ConfigError(f"expected a {name} between 0 and {most}, found {shown}", remedy=f"change the {name}")
 
 
 def check_shape(method: str, boxes: bool, threshold: object, images: int | None = None) -> None:

@@ -32,7 +32,16 @@ from twelve.outputs.parts.result import Context, Result
 from twelve.predictor import warnings
 from twelve.predictor.abilities import Abilities
 from twelve.predictor.attention import Attention
-from twelve.predictor.checks import Turn, check_threshold, corners, readable, share_inside, texts_of, turns_of
+from twelve.predictor.checks import (
+    Turn,
+    check_threshold,
+    check_weight,
+    corners,
+    readable,
+    share_inside,
+    texts_of,
+    turns_of,
+)
 from twelve.predictor.matched import Matched, best_of
 from twelve.predictor.questions import Question
 from twelve.predictor.scene import Scene
@@ -304,11 +313,12 @@ class Predictor(Abilities):
             task: the retrieval task to match as, if the model has several; None for the first.
             shortlist: number of images that are ranked for a caption, chosen by the contrast head; 0 for all, None for
                 128 if there are more than 2,000 pairs and the model has the head.
-            contrast_weight: weight, at least 0, of the contrast head's logit in the score of a pair, beside the model's
+            contrast_weight: weight, 0 to 1,000, of the contrast head's logit in the score of a pair, beside the model's
                 own. With a head, 1 often ranks better (docs/search.md); shares are calibrated for 0.
 
         Raises:
-            ConfigError: there is no image or no caption, a caption is empty, or the model has no contrast head.
+            ConfigError: there is no image or no caption, a caption is empty, the weight is out of range, or the model
+                has no contrast head.
             RegionError: an image cannot be read.
         """
         options: dict[str, Any] = {"shortlist": shortlist, "contrast_weight": contrast_weight}
@@ -338,6 +348,7 @@ class Predictor(Abilities):
         name = self.task_for("match", task)
         if not several or not texts:
             raise ConfigError("nothing to match", remedy="give at least one image and one caption")
+        check_weight(contrast_weight)
         for text in texts:
             self.check_words(text)
         scenes = [image if isinstance(image, Scene) else self.scene(image) for image in several]
@@ -345,19 +356,14 @@ class Predictor(Abilities):
         ids = [scene.id for scene in scenes]
         options: dict[str, Any] = {"batch_size": pairs, "threads": self.threads}
         count = places(shortlist, able=self.model.contrasts, captions=len(texts), images=len(ids))
-        head = None
-        if count is not None or contrast_weight:
-            head = shortlists(self.model, collator, texts, ids, count or len(ids), both=False)
-            yield 0
-        if count is None or head is None:
+        if count is None and not contrast_weight:
             logits = found = yield from pair_tiles(self.model, collator, texts, ids, **options)
         else:
-            pairs_of = np.nonzero(head.chosen)
-            found = yield from scored_pairs(self.model, collator, texts, ids, *pairs_of, **options)
+            head = shortlists(self.model, collator, texts, ids, count, both=False)
+            yield 0
+            found = yield from scored_pairs(self.model, collator, texts, ids, *np.nonzero(head.chosen), **options)
             logits = np.full(head.chosen.shape, np.nan, np.float32)
-            logits[pairs_of] = found
-        if head is not None:
-            logits = logits + head.logits(contrast_weight)
+            logits[head.chosen] = found + head.added(contrast_weight)
         check_finite(found, self.processor.task_outputs[name])
         names = tuple(scene.name for scene in scenes)
         return Matched(

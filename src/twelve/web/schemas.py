@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from twelve.settings import MOST_WEIGHT
+
 MAX_TEXT = 2000
 MAX_TURNS = 20
 MAX_BOXES = 100
@@ -158,7 +160,7 @@ class MatchRequest(_Asking):
         None, description="images to rank for a caption, chosen by the contrast head; 0: all"
     )
     contrast_weight: float = Field(
-        0.0, ge=0, le=1000, description="weight of the contrast head's logit beside the model's own"
+        0.0, ge=0, le=MOST_WEIGHT, description="weight of the contrast head's logit beside the model's own"
     )
 
 
