@@ -127,6 +127,9 @@ class OptimizerSettings(Strict):
     """Whether tasks share the moments of AdamW, or each has its own."""
     update: Literal["task", "iteration"] = "task"
     """A step after each task's batch, or one with the sum of the gradients of all batches of an iteration."""
+    together: int = Field(1, ge=1, le=255)
+    """Tasks whose gradients are computed at the same weights, before the steps of these tasks. On Linux, processes then
+    compute them at the same time, one on each of ``training.threads`` cores (training/side_by_side.py)."""
 
 
 class FreezeSettings(Strict):

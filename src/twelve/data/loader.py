@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -29,6 +26,7 @@ from torch import multiprocessing as tensors  # noqa: F401  (teaches processes t
 from twelve.data.batch import Collator
 from twelve.data.examples.store import Examples
 from twelve.errors import TwelveError
+from twelve.processes import end_with_parent
 from twelve.regions.store.memory import Memory
 from twelve.types.batch import Batch
 from twelve.types.examples import Example
@@ -180,15 +178,7 @@ def _begin(sources: Sequence[BatchBuilder]) -> None:
     _sources = sources
     Memory.shared = True
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks is interrupted, and ends its workers
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    end_with_parent()
 
 
 def _build(number: int, selection: Selection) -> Built:
@@ -267,10 +257,21 @@ class TaskBatches:
         while len(self._asked) <= self._pool.ahead:
             self._asked.append(self._ask(next(self._draws)))
         batch = built(self._asked.popleft())
+        self._advance()
+        return batch
+
+    def skip(self) -> None:
+        """Leave out the next batch; it is not built, unless a worker has built it already."""
+        if self._asked:
+            self._asked.popleft().cancel()
+        elif self._draws is not None:
+            next(self._draws)
+        self._advance()
+
+    def _advance(self) -> None:
         self.number += 1
         if self.number == self.batches_per_epoch:
             self.epoch, self.number = self.epoch + 1, 0
-        return batch
 
     def use(self, collator: Collator) -> None:
         """Make the next batches with another collator; the stream stays where it is."""

@@ -41,6 +41,7 @@ from twelve.training.memory import advice, need_of
 from twelve.training.provenance import fingerprints, machine
 from twelve.training.sameness import check_same, record_of
 from twelve.training.schedules import SCHEDULES, check_options, check_stops
+from twelve.training.side_by_side import check_together
 from twelve.types.half_precision import as_tensor
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def train(
     check_trackers(config.training.trackers)
     check_options(config.schedule.name, config.schedule.options)
     check_balancing(config, weighs=SCHEDULES[config.schedule.name].weighs)
+    check_together(config)
     if config.replay:
         check_stops(config.schedule.name)
     if config.training.threads != "auto":
@@ -286,6 +288,8 @@ def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer
     parameters = sum(parameter.numel() for parameter in model.parameters())
     frozen = f" ({trainer.frozen / 1e6:.1f} M frozen)" if trainer.frozen else ""
     threads = "" if trainer.threads.auto else f", {counted(torch.get_num_threads())}"
+    if trainer.helpers:
+        threads = f", {1 + trainer.helpers} processes side by side, each with one thread"
     say(
         f"one model, {parameters / 1e6:.1f} M parameters{frozen}, {trainer.total} iterations, "
         f"{config.training.precision}{threads} on {trainer.device}"

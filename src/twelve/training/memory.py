@@ -88,10 +88,11 @@ def need_of(trainer: Trainer) -> Need:
     chosen = recomputed if settings.gradient_checkpointing else kept
     return Need(
         parameters=everything,
-        gradients=trained + FLOAT * trainer.weighing.waiting(len(trainer.data.tasks), adds) // share,
+        gradients=trained * optimizer.together
+        + FLOAT * trainer.weighing.waiting(len(trainer.data.tasks), adds) // share,
         optimizer=2 * FLOAT * _moments(trainer) // share,
-        activations=int(half * chosen),
-        recomputed=int(half * recomputed),
+        activations=int(half * chosen) * (1 + trainer.helpers),
+        recomputed=int(half * recomputed) * (1 + trainer.helpers),
         task=task,
         examples=trainer.streams[task].batch_size,
         free=free_bytes(trainer.device) // (1 if trainer.device.type == "cuda" else trainer.devices.neighbours),

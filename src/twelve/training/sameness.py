@@ -33,7 +33,7 @@ FREE = ("run", "data", "regions", "training", "evaluation")
 """Keys that may change when a run is resumed: places, lengths, intervals, numbers of threads."""
 FIXED = ("precision", "packed", "tf32", "compile")
 """Keys of ``training`` that may not change."""
-ADDED = {"task_scale": "lr", "states": "shared", "update": "task"}
+ADDED = {"task_scale": "lr", "states": "shared", "update": "task", "together": 1}
 """Keys of ``optimizer`` that runs of earlier versions lack, and what these did."""
 TRAINED_ON = ("images", "target", "candidates", "options")
 """Fields of an example, other than its text, that training reads."""

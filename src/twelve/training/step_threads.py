@@ -21,6 +21,7 @@ class StepThreads:
         trial: task -> a function that does the work of one of its steps and changes nothing, to be timed.
         log: writes an event into the run's log.
         say: tells a person.
+        measured: whether the number may be measured; not if processes compute side by side, with one thread each.
     """
 
     def __init__(
@@ -31,9 +32,11 @@ class StepThreads:
         trial: Callable[[str], Callable[[], object]],
         log: Callable[..., None],
         say: Callable[[str], None],
+        *,
+        measured: bool = True,
     ) -> None:
         self._threads = Threads(
-            settings.threads,
+            settings.threads if measured else 1,
             say,
             processes=devices.neighbours,
             agree=devices.largest,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack, closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from twelve.training.losses import Losses
 from twelve.training.optimizer import AdamW, LearningRate, parameter_groups
 from twelve.training.run_checkpoints import RunCheckpoints
 from twelve.training.schedules import make_schedule
+from twelve.training.side_by_side import Computed, SideBySide, computed, helpers
 from twelve.training.state import TrainerState
 from twelve.training.step_threads import StepThreads
 from twelve.training.unused import unused
@@ -62,6 +63,7 @@ class Trainer:
         total: iterations of the whole run.
         state: how far the run has come.
         record: everything that determines the model (sameness.py); kept in every checkpoint.
+        helpers: number of processes that compute gradients beside this one, while :meth:`fit` runs.
     """
 
     def __init__(
@@ -107,7 +109,12 @@ class Trainer:
             groups={name: task.output.skill for name, task in data.tasks.items()},
         )
         self.weighing = Weighing(config, rates, self.schedule, model, devices)
-        self.threads = StepThreads(config.training, devices, list(self.streams), self._trial, self._log, say)
+        self.helpers = helpers(config, devices, self.weighing, hook)
+        self._beside: SideBySide | None = None
+        names = list(self.streams)
+        self.threads = StepThreads(
+            config.training, devices, names, self._trial, self._log, say, measured=not self.helpers
+        )
         self.state = TrainerState()
         self.record: Mapping[str, Any] = {}
         self.losses = Losses(self.run.path)
@@ -203,7 +210,13 @@ class Trainer:
 
     def fit(self) -> None:
         """Train from the current state to the end, with validations, logs and checkpoints on the way."""
-        with closing(self.pool):
+        with ExitStack() as ends:
+            ends.enter_context(closing(self.pool))
+            if self.helpers:
+                parameters, together = self.weighing.gradients.parameters, self.config.optimizer.together
+                self.model.train()  # in helpers too, and they never validate
+                helped = SideBySide(self.helpers, parameters, together, self._apart, self._skip)
+                self._beside = ends.enter_context(closing(helped))
             if not self.threads.measured:
                 self.threads.choose(self.state.iteration)
             self._fit()
@@ -237,23 +250,65 @@ class Trainer:
         begun = time.perf_counter()
         self.rate.start_iteration(self.state.iteration)
         self.model.train()
+        names, size = self.schedule.tasks_at(self.state.iteration), self.config.optimizer.together
         took: dict[str, float] = {}
-        names, due = self.schedule.tasks_at(self.state.iteration), self.rate.due(self.state.iteration)
-        each = self.config.optimizer.update == "task"
-        for place, name in enumerate(names, start=1):
-            before = time.perf_counter()
-            self._updates = due and (each or place == len(names))
-            self._step(name)
-            if pace.measuring:
-                self.devices.wait()
-            now = time.perf_counter()
-            took[name] = now - max(before, self._ready)
-            pace.step(name, now - before, self.streams[name].batch_size)
+        if size == 1:
+            took = self._one_by_one(names, pace)
+        else:
+            for start in range(0, len(names), size):
+                took |= self._together(names[start : start + size], pace)
         self.weighing.end_iteration()
         self.state.iteration += 1
         if said := pace.iteration(time.perf_counter() - begun):
             self.say(said)
         return took
+
+    def _one_by_one(self, names: Sequence[str], pace: Pace) -> dict[str, float]:
+        """Steps that each begin with the weights that the one before has left; see :meth:`_iterate`."""
+        due, each, took = self.rate.due(self.state.iteration), self.config.optimizer.update == "task", {}
+        for place, name in enumerate(names, start=1):
+            before = time.perf_counter()
+            self._updates = due and (each or place == len(names))
+            self.state.pairs += self._gradients(name, self.losses)[1]
+            if self._updates:
+                self._update(name)
+            if pace.measuring:
+                self.devices.wait()
+            now = time.perf_counter()
+            took[name] = now - max(before, self._ready)
+            pace.step(name, now - before, self.streams[name].batch_size)
+        return took
+
+    def _together(self, names: Sequence[str], pace: Pace) -> dict[str, float]:
+        """Steps whose gradients are computed at the same weights; see :meth:`_iterate`."""
+        state, parameters = self.state, self.weighing.gradients.parameters
+        self._updates = True
+        found: Mapping[str, Computed]
+        if self._beside is None:
+            found = {name: computed(partial(self._apart, name, state), parameters) for name in names}
+        else:
+            found = self._beside.compute(names, state)
+        for name in names:
+            step = found[name]
+            for parameter, gradient in zip(parameters, step.gradients, strict=True):
+                parameter.grad = gradient
+            self.losses.add(name, state.iteration, state.steps, step.loss)
+            state.pairs += step.pairs
+            self._update(name)
+            pace.step(name, step.seconds, self.streams[name].batch_size)
+        return {name: step.seconds for name, step in found.items()}
+
+    def _apart(self, name: str, state: TrainerState) -> tuple[Tensor, int]:
+        """See :meth:`_gradients`. Dropout depends on the iteration and the task alone, so it is the same in whichever
+        process this is called."""
+        self.state = state
+        drawn = np.random.SeedSequence((self.config.seed, self.devices.rank, state.iteration, self.streams[name].seed))
+        torch.manual_seed(int(drawn.generate_state(1, np.uint64)[0]))
+        return self._gradients(name, Losses(self.run.path))
+
+    def _skip(self, name: str) -> None:
+        """Leave out the next batch of a task."""
+        self.streams[name].skip()
 
     def _log_losses(self) -> None:
         state = self.state
@@ -286,8 +341,11 @@ class Trainer:
 
     # --- one step ---------------------------------------------------------------------------------------------
 
-    def _step(self, name: str) -> None:
-        """One batch of one task: forward pass, loss, backward pass and, where it is due, an update.
+    def _gradients(self, name: str, losses: Losses) -> tuple[Tensor, int]:
+        """One batch of one task: forward pass, loss and backward pass; returns the loss, and pairs in all processes.
+
+        Args:
+            losses: takes the loss.
 
         Raises:
             NonFiniteLoss: before anything is changed.
@@ -299,17 +357,14 @@ class Trainer:
         with nullcontext() if exchanges else self.devices.apart(self.wrapped):
             loss = self._loss(self.wrapped, name, batch)
             value = self.devices.summed(loss.detach(), here) / batch.everywhere
-            self.losses.add(name, state.iteration, state.steps, value)
+            losses.add(name, state.iteration, state.steps, value)
             if self.weighing.waits or not self.devices.late:
-                self.losses.read()
+                losses.read()
             else:
                 self.optimizer.leave_out(~value.isfinite())
             observe = partial(self._tell, name) if self._watched else None
             self.weighing.backward(name, loss, value, here, batch.everywhere, observe)
-        state.pairs += batch.pairs * batch.everywhere // here
-        if self._updates:
-            self.optimizer.use(name)
-            self._update()
+        return value, batch.pairs * batch.everywhere // here
 
     def _tell(self, name: str) -> None:
         """Tell the hook the gradients of a batch."""
@@ -329,8 +384,9 @@ class Trainer:
         loss = output.loss(logits[batch.output], batch.targets_on(self.device))
         return loss if contrast is None else loss + contrast
 
-    def _update(self) -> None:
-        """One step of the optimizer."""
+    def _update(self, name: str) -> None:
+        """One step of the optimizer, after the batch of a task."""
+        self.optimizer.use(name)
         self.weighing.before_update()
         if self.hook is not None:
             self.hook.before_step(self.state.iteration, self.optimizer)
