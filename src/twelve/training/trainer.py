@@ -213,13 +213,16 @@ class Trainer:
         with ExitStack() as ends:
             ends.enter_context(closing(self.pool))
             if self.helpers:
-                parameters, together = self.weighing.gradients.parameters, self.config.optimizer.together
-                self.model.train()  # in helpers too, and they never validate
-                helped = SideBySide(self.helpers, parameters, together, self._apart, self._skip)
-                self._beside = ends.enter_context(closing(helped))
+                self._beside = ends.enter_context(closing(self._helped()))
             if not self.threads.measured:
                 self.threads.choose(self.state.iteration)
             self._fit()
+
+    def _helped(self) -> SideBySide:
+        """This process and its helpers."""
+        self.model.train()  # in helpers too, and they never validate
+        parameters, together = self.weighing.gradients.parameters, self.config.optimizer.together
+        return SideBySide(self.helpers, parameters, together, self._apart, self._skip)
 
     def _fit(self) -> None:
         state, started = self.state, time.monotonic() - self.state.seconds
