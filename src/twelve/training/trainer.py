@@ -272,9 +272,7 @@ class Trainer:
         for place, name in enumerate(names, start=1):
             before = time.perf_counter()
             self._updates = due and (each or place == len(names))
-            self.state.pairs += self._gradients(name, self.losses)[1]
-            if self._updates:
-                self._update(name)
+            self._step(name)
             if pace.measuring:
                 self.devices.wait()
             now = time.perf_counter()
@@ -343,6 +341,12 @@ class Trainer:
             self.save()
 
     # --- one step ---------------------------------------------------------------------------------------------
+
+    def _step(self, name: str) -> None:
+        """One batch of one task and, where it is due, an update."""
+        self.state.pairs += self._gradients(name, self.losses)[1]
+        if self._updates:
+            self._update(name)
 
     def _gradients(self, name: str, losses: Losses) -> tuple[Tensor, int]:
         """One batch of one task: forward pass, loss and backward pass; returns the loss, and pairs in all processes.
