@@ -155,15 +155,18 @@ def test_arms_and_seeds_may_be_added_and_seeds_that_lack_arms_do_not_count(confi
     out = run(STUDY, config, out=tmp_path / "study", **one)
     assert "There is nothing to compare" in (out / "results.md").read_text()
     begun = results(out)
-    run(STUDY, config, out=out, resume=True, **one | {"seeds": 2, "arms": ["always-go-equal"]})
-    assert read(out).names == ("stop-and-go", "always-go-equal") and len(read(out).contrasts) == 1
+    run(STUDY, config, out=out, resume=True, **one | {"seeds": 2, "arms": ["always-go-equal", "single-trunk"]})
+    assert read(out).names == ("stop-and-go", "single-trunk", "always-go-equal") and len(read(out).contrasts) == 2
     assert read(out).seeds == findings(out).seeds == (3, 4)
     found = results(out)
-    assert begun.items() <= found.items() and len(found) == 4 * len(begun)
+    assert begun.items() <= found.items() and len(found) == 6 * len(begun)
     run(STUDY, config, out=out, resume=True, only=["stop-and-go"], **one)  # as it was begun: nothing is taken away
     assert read(out).seeds == (3, 4) and results(out) == found
     ours, base = (found[f"seed-3/results/{arm}/vqa.json"]["batches"] for arm in ("always-go-equal", "stop-and-go"))
     assert abs(sum(ours.values()) - sum(base.values())) < len(TASKS)
+    for task in TASKS:  # each model of its own has all updates
+        alone = found[f"seed-3/results/single-trunk/{task}.json"]["batches"]
+        assert list(alone) == [task] and abs(alone[task] - sum(base.values())) < len(TASKS)
     for seed in (3, 4):
         for arm in read(out).names:
             (out / f"seed-{seed}" / "results" / arm / "vqa.json").unlink()

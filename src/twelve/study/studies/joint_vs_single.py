@@ -67,6 +67,14 @@ class JointVsSingle(Study):
                 }
             ),
             Arm(
+                name="single-trunk",
+                meaning="a model for each task, as many updates as all tasks have in stop-and-go, which is what its "
+                "trunk has; the best validation is kept",
+                models=each,
+                length=total.model_copy(update={"factor": float(len(subjects.tasks))}),  # of each, not of all
+                extra=True,
+            ),
+            Arm(
                 name="always-go-equal",
                 meaning="always-go with as many updates as stop-and-go",
                 models=one,
