@@ -18,6 +18,8 @@ NAME = "twelve-vl"
 PACKAGE = "src/twelve/"
 BESIDE = {"CHANGELOG.md", "CITATION.cff", "LICENSE", "MANIFEST.in", "README.md", "constraints.txt", "pyproject.toml"}
 """What a source distribution holds beside the package."""
+CLONE = "git clone REPOSITORY twelve && cd twelve   # REPOSITORY: the address of this page\n"
+"""A command of the README; a release fills in the address."""
 WRITTEN = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"}
 """What the build writes into a wheel's dist-info."""
 
@@ -52,7 +54,8 @@ def tracked(root: Path = ROOT) -> list[str]:
 
 
 def absolute(text: str, repository: str, revision: str) -> str:
-    """A page whose relative links lead into a repository, since the index shows the README without its folder.
+    """A page whose relative links lead into a repository, since the index shows the README without its folder; the
+    command that clones the repository names it.
 
     Args:
         repository: address of a repository on GitHub, or on a host with its layout.
@@ -63,7 +66,8 @@ def absolute(text: str, repository: str, revision: str) -> str:
         kind = "raw" if found[1] else "blob"
         return f"{found[1]}[{found[2]}]({repository}/{kind}/{revision}/{found[3]})"
 
-    return re.sub(r"(!?)\[([^\]]*)\]\((?!\w+:|#)([^)]+)\)", link, text)
+    named = text.replace(CLONE, f"git clone {repository} twelve && cd twelve\n")
+    return re.sub(r"(!?)\[([^\]]*)\]\((?!\w+:|#)([^)]+)\)", link, named)
 
 
 def copied(to: Path, repository: str | None, revision: str) -> Path:

@@ -160,6 +160,21 @@ def test_documented_python_runs(page: str, place: dict[str, Path], monkeypatch: 
         exec(body.replace("quickstart/run", str(place["model"])), {})  # our own pages
 
 
+def test_documented_configurations_are_valid(tmp_path: Path) -> None:
+    bodies = blocks((HOME / "docs" / "configuration.md").read_text(encoding="utf-8"), "yaml")
+    assert len(bodies) == 2
+    for body in bodies:
+        (tmp_path / "run.yaml").write_text(body)
+        configuration.load(tmp_path / "run.yaml")
+
+
+@pytest.mark.parametrize("page", [*PAGES, HOME / "CONTRIBUTING.md", HOME / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_a_relative_link_names_a_file_of_the_repository(page: Path) -> None:
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.S)
+    links = re.findall(r"\]\((?!\w+:|#)([^)\s#]+)[^)]*\)", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
 OTHERS = ("joint-vs-single.md", "relations.md", "results.md", "tutorial.md")
 """Pages that still have some."""
 

@@ -68,7 +68,9 @@ def test_links_of_the_readme_lead_into_the_repository() -> None:
     found = distributions.absolute(page, "https://host/o/n", "v1")
     assert found.startswith("![a](https://host/o/n/raw/v1/docs/a.jpg) [b](https://host/o/n/blob/v1/docs/b.md#c)")
     assert "[LICENSE](https://host/o/n/blob/v1/LICENSE) [d](https://example.org) [e](#f)" in found
-    assert not re.search(r"\]\((?!https://)", distributions.absolute(text("README.md"), "https://host/o/n", "v1"))
+    readme = distributions.absolute(text("README.md"), "https://host/o/n", "v1")
+    assert not re.search(r"\]\((?!https://)", readme)
+    assert "git clone https://host/o/n twelve && cd twelve\n" in readme and "REPOSITORY" not in readme
 
 
 def test_stray_and_missing_files_are_told() -> None:

@@ -1,8 +1,9 @@
 """The home page, pages of the site that stand at the top of the repository, and the files there that pages link to.
 
 docs/index.md is the home page; README.md, which says more, is that of a code host. CONTRIBUTING.md and CHANGELOG.md
-become pages, so there is one text of each, whose links work on a code host too. What any page links to outside docs/,
-such as a file of results, becomes a file of the site.
+become pages, so there is one text of each, whose links work on a code host too. So do links to pages that only the site
+has, made from code: they name the code. What any page links to outside docs/, such as a file of results, becomes a file
+of the site.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from twelve.version import __version__
 HOME = Path(__file__).parents[2]
 START = "index.md"
 PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+MADE = {"src/twelve/settings.py": "reference/settings.md", "src/twelve/cli/__init__.py": "reference/cli/index.md"}
+"""Code -> the page that is made from it."""
 BESIDE = "repository"
 """Folder of the site with the files from outside docs/."""
 LINK = re.compile(r"(!?\[(?:[^\[\]]|!?\[[^\]]*\])*\])\((?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?\)")
@@ -33,8 +36,8 @@ def targets(text: str, folder: str) -> Iterator[str]:
 
 def in_site(path: str) -> str | None:
     """Where the site has a file of the repository, from the site's top; None where it has not, as for folders."""
-    if path in PAGES:
-        return PAGES[path]
+    if path in PAGES or path in MADE:
+        return (PAGES | MADE)[path]
     if path == "README.md":
         return START
     if path.startswith("docs/"):
