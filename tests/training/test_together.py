@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -215,3 +218,32 @@ def test_an_error_in_a_helper_is_raised_here() -> None:
 
     with beside(fail) as both, pytest.raises(NonFiniteLoss, match="the loss of b is nan"):
         both.compute(["a", "b"], TrainerState())
+
+
+TRAINER = """
+import sys
+from rich.console import Console
+from twelve import config, runs
+from twelve.runs.train import train
+train(config.load(sys.argv[1]), console=Console(quiet=True))
+"""
+
+
+@forks
+def test_a_killed_run_takes_its_helpers_along(root: Path, tmp_path: Path) -> None:
+    tree = settings(root, tmp_path / "run", 3, threads=2, iterations=400, save_every=2, eval_every=400)
+    file = tmp_path / "run.yaml"
+    file.write_text(json.dumps(tree))  # JSON is YAML
+    run = RunFolder(tmp_path / "run")
+    with subprocess.Popen([sys.executable, "-c", TRAINER, str(file)]) as trainer:
+        while not run.saved():
+            assert trainer.poll() is None
+            time.sleep(0.05)
+        helpers = psutil.Process(trainer.pid).children()
+        trainer.kill()
+    assert len(helpers) == 1
+    assert not psutil.wait_procs(helpers, timeout=60)[1]
+    done = int(run.saved()[-1].name.removeprefix("step-"))
+    tree["training"]["iterations"] = max(8, done + 2)
+    train(configuration.parse(tree), resume=True, console=QUIET)
+    assert run.trained.is_file()
