@@ -312,6 +312,23 @@ def test_which_model_was_kept_is_said(run: Path) -> None:
     assert sentence() == ""
 
 
+def test_a_run_is_evaluated_again_if_another_model_is_kept(run: Path) -> None:
+    changed(run, lambda tree: tree["facts"].update(iterations=20))
+    rescored(run, 0.4, 0.5, 0.6, 0.5)
+    step = next_steps(read_run(run), scored(run))[0]
+    assert (step.title, step.why) == (
+        "Evaluate it again",
+        "These results were measured after 20 iterations. 40 are done now, and the model of iteration 30, which is "
+        "better on the validation images, has replaced the measured one.",
+    )
+    (run / "trained.json").write_text(json.dumps({"iterations": 40, "kept": dict.fromkeys(fake_run.KINDS, 0.7)}))
+    step = next_steps(read_run(run), scored(run))[0]
+    assert step.why == "These results were measured after 20 iterations; 40 are done now."
+    (run / "trained.json").unlink()
+    rescored(run, 0.4, 0.5, 0.5, 0.5)
+    assert "Evaluate it again" not in titles(run)  # they are of the model that is still kept
+
+
 def test_a_run_that_has_converged_is_not_trained_longer(run: Path) -> None:
     lines = [line | ({"score": 0.5} if line["kind"] == "validation" else {}) for line in fake_run.history()]
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
