@@ -42,12 +42,17 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """The parts of data.json that the report uses."""
+    """The parts of data.json that the report uses.
+
+    Attributes:
+        region_samples: image id -> digest of its regions, of some images of every source.
+    """
 
     cleaned: Cleaned = field(default_factory=Cleaned)
     tasks: Mapping[str, Sizes] = field(default_factory=dict)
     coverage: Mapping[str, str] = field(default_factory=dict)
     files: Any = None
+    region_samples: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
