@@ -104,6 +104,7 @@ def test_a_damaged_checkpoint_is_passed_over(root: Path, tmp_path: Path) -> None
     run = train(parsed, console=QUIET)
     newest = sorted((run / "checkpoints").iterdir())[-1]
     (newest / "tensors.safetensors").write_bytes(b"cut")
+    (run / "trained.json").unlink()  # it was killed after its last iteration
     train(parsed, resume=True, console=QUIET)
     assert "skipped" in (run / "metrics.jsonl").read_text()
 

@@ -646,6 +646,7 @@ def test_a_run_that_is_not_there(place: Path, tmp_path: Path) -> None:
 
 def test_damaged_checkpoints(place: Path, tmp_path: Path) -> None:
     shutil.copytree(place / "the run", tmp_path / "damaged")
+    (tmp_path / "damaged" / "trained.json").unlink()  # a complete run needs its checkpoints no more
     for folder in (tmp_path / "damaged" / "checkpoints").iterdir():
         (folder / "tensors.safetensors").write_bytes(b"")
     words = ["train", str(place / "mine.yaml"), "--set", f"run={tmp_path / 'damaged'}", "--resume"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from typer.testing import CliRunner
 
 import twelve
 from twelve.cli import app
-from twelve.errors import ConfigError, DataError
+from twelve.errors import CheckpointError, ConfigError, DataError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
+from twelve.model.vilbert import Twelve
 from twelve.predictor import Predictor, command, index
 from twelve.predictor.index import ImageIndex, best_images
 
@@ -55,6 +57,29 @@ def extracted(monkeypatch: pytest.MonkeyPatch, model: Predictor) -> list[str]:
 
     monkeypatch.setattr(Predictor, "scene", counting)
     return names
+
+
+def test_a_head_of_an_earlier_version_is_told_with_what_helps(folder: Path, tmp_path: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    pooled = {f"contrast.{side}.shares.{part}": np.zeros(4, np.float32) for side in ("text", "image")
+              for part in ("weight", "bias")}  # fmt: skip
+    place = Path(shutil.copytree(folder, tmp_path / "model"))
+
+    def refused(found: dict[str, np.ndarray]) -> str:
+        save_file(found, place / "model.safetensors", {"format": "pt"})
+        with pytest.raises(CheckpointError) as opened:
+            Twelve.from_pretrained(place)
+        with pytest.raises(CheckpointError) as loaded:
+            twelve.load(place)
+        assert str(opened.value) == str(loaded.value)
+        return str(opened.value)
+
+    said = refused(weights | pooled)
+    assert "its contrast head is of an earlier version -> add the head again to the run without it: " in said
+    command_told = said.partition("without it: ")[2].partition(";")[0]
+    assert command_told == "twelve train configs/contrast.yaml --set init=RUN"
+    assert "1 unknown weights: contrast.x -> use the conf" in refused(weights | {"contrast.x": pooled.popitem()[1]})
+    assert "use the configuration saved with it" in refused(weights | pooled | {"x": np.zeros(4, np.float32)})
 
 
 # --- shortlists ---------------------------------------------------------------------------------------------------

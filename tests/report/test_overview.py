@@ -22,6 +22,7 @@ from twelve import cli
 from twelve import config as configuration
 from twelve.evaluation import calibration
 from twelve.report.heading import CHANGES, heading
+from twelve.report.kept import kept_model
 from twelve.report.next_steps import next_steps
 from twelve.report.reading import read_run
 from twelve.report.rising import Rising, late_gain, rising
@@ -278,6 +279,54 @@ def test_steps_follow_from_the_numbers(run: Path) -> None:
     assert titles(run) == ["Resume the training", "Evaluate what is there"]
     (run / "evaluation.json").unlink()
     assert titles(configured(run, iterations=40)) == ["Evaluate it"]
+
+
+def rescored(run: Path, *scores: float) -> None:
+    """A log in which every task has these validation scores, in iterations 10, 20, ..."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    lines = [
+        line | {"score": scores[line["iteration"] // 10 - 1]} if line["kind"] == "validation" else line
+        for line in lines
+    ]
+    before = {"kind": "validation", "iteration": 0, "task": "vqa", "score": 0.99, "seconds": 0.0}
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [before, *lines]))
+
+
+def test_which_model_was_kept_is_said(run: Path) -> None:
+    def sentence() -> str:
+        found = kept_model(read_run(run))
+        assert found is None or found.sentence in render(read_run(run)).partition("</section>")[0]
+        return "" if found is None else found.sentence
+
+    assert sentence() == "Kept: the model of iteration 40, with the best mean validation score of the 5 tasks, 60.0."
+    rescored(run, 0.4, 0.5, 0.5, 0.45)
+    assert sentence() == "Kept: the model of iteration 20, with the best mean validation score of the 5 tasks, 50.0."
+    (run / "trained.json").write_text(json.dumps({"iterations": 40, "kept": dict.fromkeys(fake_run.KINDS, 0.500001)}))
+    assert "iteration 20," in sentence()
+    (run / "trained.json").write_text(json.dumps({"iterations": 40, "kept": dict.fromkeys(fake_run.KINDS, 0.7)}))
+    assert sentence() == ""  # a part of the log is lost
+    (run / "trained.json").unlink()
+    one(run)
+    assert sentence() == "Kept: the model of iteration 20, with the best validation score, 50.0."
+    (run / "metrics.jsonl").unlink()
+    assert sentence() == ""
+
+
+def test_a_run_is_evaluated_again_if_another_model_is_kept(run: Path) -> None:
+    changed(run, lambda tree: tree["facts"].update(iterations=20))
+    rescored(run, 0.4, 0.5, 0.6, 0.5)
+    step = next_steps(read_run(run), scored(run))[0]
+    assert (step.title, step.why) == (
+        "Evaluate it again",
+        "These results were measured after 20 iterations. 40 are done now, and the model of iteration 30, which is "
+        "better on the validation images, has replaced the measured one.",
+    )
+    (run / "trained.json").write_text(json.dumps({"iterations": 40, "kept": dict.fromkeys(fake_run.KINDS, 0.7)}))
+    step = next_steps(read_run(run), scored(run))[0]
+    assert step.why == "These results were measured after 20 iterations; 40 are done now."
+    (run / "trained.json").unlink()
+    rescored(run, 0.4, 0.5, 0.5, 0.5)
+    assert "Evaluate it again" not in titles(run)  # they are of the model that is still kept
 
 
 def test_a_run_that_has_converged_is_not_trained_longer(run: Path) -> None:

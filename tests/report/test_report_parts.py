@@ -17,6 +17,7 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from twelve import report
+from twelve.data.clean import NO_FOLDER
 from twelve.errors import CheckpointError
 from twelve.evaluation.results import TaskResult
 from twelve.formats.data_root import DataRoot
@@ -27,7 +28,7 @@ from twelve.report.image_files import SIDE, ImageFiles
 from twelve.report.reading import read_history, read_run
 from twelve.report.scores import task_score
 from twelve.report.words import metric
-from twelve.report.write import file_rows, kept_rows, render
+from twelve.report.write import file_rows, kept_rows, render, unread
 from twelve.run_folder import RunFolder
 from twelve.types.predictions import CardImage, Frame
 
@@ -213,3 +214,22 @@ def test_every_kind_of_bar_has_a_style() -> None:
     assert not [
         kind for kind in kinds - {"baseline"} if f"\n.{kind} .fill" not in style
     ]  # a baseline's is the plain one
+
+
+def test_splits_that_could_not_be_held_out_are_told_if_they_may_matter(tmp_path: Path) -> None:
+    folder = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
+    file = folder / "data.json"
+    tree = json.loads(file.read_text())
+    tree["cleaned"]["skipped"] = {"vqa test": "no such file", "nlvr2 test": NO_FOLDER, "nlvr2 dev": NO_FOLDER}
+
+    def told(**samples: str) -> set[str]:
+        file.write_text(json.dumps(tree | {"region_samples": {f"{source}/1": "x" for source in samples}}))
+        run = read_run(folder)
+        words = f"{len(unread(run))} evaluation split" if unread(run) else "evaluation split"
+        assert (words in render(run)) == bool(unread(run))
+        return set(unread(run))
+
+    assert told() == told(coco="", mine="") == {"vqa test", "nlvr2 test", "nlvr2 dev"}
+    assert told(mine="") == {"vqa test"}  # no dataset shows one's own images
+    del tree["cleaned"]["skipped"]["vqa test"]
+    assert told(mine="") == set()

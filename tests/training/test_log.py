@@ -139,4 +139,5 @@ def test_a_checkpoint_that_miscounts_its_log_is_resumed(root: Path, tmp_path: Pa
     train(parsed(root, tmp_path / "run"), console=QUIET)
     folder = RunFolder(tmp_path / "run").saved()[-1]
     checkpoint.save(folder, checkpoint.load(folder) | {"logged": "x"})
+    RunFolder(tmp_path / "run").trained.unlink()  # it was killed before its end
     train(parsed(root, tmp_path / "run"), console=QUIET, resume=True)

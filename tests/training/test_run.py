@@ -199,7 +199,7 @@ def test_without_an_intact_checkpoint_nothing_is_resumed(root: Path, run: Path) 
     for folder in (run / "checkpoints").iterdir():
         (folder / "state.json").write_text("[]")
     with pytest.raises(CheckpointError, match="none of the 2 checkpoints is intact"):
-        train(parsed(root, run), resume=True, console=QUIET)
+        train(parsed(root, run, iterations=9), resume=True, console=QUIET)
 
 
 def _iteration(tree: Any) -> None:
@@ -223,7 +223,7 @@ def test_a_checkpoint_of_something_else_is_refused(
     change(tree)
     checkpoint.save(folder, tree)
     with pytest.raises(CheckpointError, match=f"step-0000004{words}"):
-        train(parsed(root, run), resume=True, console=QUIET)
+        train(parsed(root, run, iterations=9), resume=True, console=QUIET)
 
 
 def test_two_processes_do_not_train_into_one_folder(root: Path, tmp_path: Path) -> None:

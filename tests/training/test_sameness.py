@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -97,6 +98,8 @@ def test_flipped_labels_are_refused_and_may_be_insisted_on(place: Path) -> None:
 
 
 def resumed_again(place: Path) -> str:
+    """Resume from the last checkpoint, as if the run had been killed then."""
+    RunFolder(place / "run").trained.unlink()
     said = io.StringIO()
     train(parsed(place), resume=True, console=Console(file=said, width=10_000))
     return said.getvalue()
@@ -265,6 +268,83 @@ def test_one_command_begins_and_goes_on(made: Path, tmp_path: Path) -> None:
     for _ in range(2):  # and once more when it is done
         train(config, go_on=True, console=Console(quiet=True))
         assert lines(tmp_path / "run") == lines(made / "run")
+
+
+def told(config: RunConfig | str, *settings: str) -> str:
+    """Resume a run, or the configuration in a file with settings; returns what was said."""
+    said = io.StringIO()
+    parsed_config = configuration.load(config, settings) if isinstance(config, str) else config
+    train(parsed_config, resume=True, console=Console(file=said, width=10_000))
+    return said.getvalue()
+
+
+def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+def followed(said: str) -> str:
+    """Follow the advice to train longer; returns what was said."""
+    words = shlex.split(said.partition("to train it longer: ")[2])
+    assert words[:2] == ["twelve", "train"] and words[3] == "--resume"
+    return told(words[2], *(setting for option, setting in zip(words[4::2], words[5::2], strict=True)))
+
+
+def test_a_complete_run_is_left_as_it_is(place: Path) -> None:
+    before = contents(place / "run")
+    for options in ({"resume": True}, {"go_on": True}):
+        said = io.StringIO()
+        train(parsed(place), console=Console(file=said, width=10_000), **options)
+        assert said.getvalue() == (
+            "this run is complete, with 4 iterations: nothing was trained, and its folder is unchanged\n"
+            f"to train it longer: twelve train {place / 'run' / 'config.yaml'} --resume --set training.iterations=8\n"
+        )
+    assert contents(place / "run") == before
+    assert "resumed at iteration 4 of 8" in followed(told(parsed(place)))
+    assert json.loads(RunFolder(place / "run").trained.read_text())["iterations"] == 8
+
+
+@pytest.mark.parametrize("name", ["data.json", "machine.json", "validation_images.json", "trained.json"])
+def test_what_a_complete_run_lacks_is_written_again(place: Path, name: str) -> None:
+    (place / "run" / name).unlink()
+    assert "is complete" not in told(parsed(place)) and (place / "run" / name).is_file()
+    assert "this run is complete" in told(parsed(place))
+
+
+def test_other_settings_of_a_complete_run_are_written(place: Path) -> None:
+    config = configuration.load(place / "run" / "config.yaml", ["evaluation.gallery=50"])
+    assert "is complete" not in told(config)
+    assert configuration.load(place / "run" / "config.yaml").evaluation.gallery == 50
+    assert "this run is complete" in told(config)
+
+
+def test_a_run_of_so_many_epochs_is_complete(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "data", tmp_path / "data")
+    config = parsed(tmp_path, iterations=None, epochs=1)
+    done = json.loads(RunFolder(train(config, console=Console(quiet=True))).trained.read_text())["iterations"]
+    assert f"this run is complete, with {done} iterations: nothing" in told(config)
+    assert "is complete" not in told(parsed(tmp_path, iterations=None, epochs=2))
+
+
+def test_a_run_that_was_stopped_early_is_complete(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Validation, "scores", lambda self, names: [(name, 0.5) for name in names])
+    shutil.copytree(made / "data", tmp_path / "data")
+    config = parsed(tmp_path, iterations=30, patience=1, eval_every=2)
+    run = train(config, console=Console(quiet=True))
+    assert json.loads((run / "trained.json").read_text())["iterations"] == 4
+    before = contents(run)
+    said = told(config)
+    assert "is complete, with 4 iterations; it was stopped because its validation score no longer rose: " in said
+    assert said.endswith(" --resume --set training.patience=null\n") and contents(run) == before
+    longer = told(parsed(tmp_path, iterations=6, patience=1, eval_every=2))  # its patience would stop it at once
+    assert longer.endswith(" --resume --set training.iterations=6 --set training.patience=null\n")
+    (run / "trained.json").unlink()
+    assert "is complete" not in told(config)
+    assert json.loads((run / "trained.json").read_text())["iterations"] == 4  # not one iteration more
+    events = [line for line in lines(run) if line.get("event") == "early stop"]
+    assert len(events) == 1
+    assert "resumed at iteration 4 of 6" in followed(longer)
+    assert json.loads((run / "trained.json").read_text())["iterations"] == 6
 
 
 def test_strictly_resumed_a_run_must_be_there(made: Path, tmp_path: Path) -> None:

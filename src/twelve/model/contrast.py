@@ -10,6 +10,7 @@ Axes: N texts or images, K their positions, W their width, D width of the vector
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import torch
@@ -30,6 +31,9 @@ MOST = 100.0
 """Largest factor of the similarities, as in CLIP."""
 FIRST = 1 / 0.07
 """The factor of an untrained head, as in CLIP."""
+_PREFIX = "contrast."
+_POOLED = ".shares.weight"
+"""Ends the names of weights that only earlier heads have, which gave one vector for a text and one for an image."""
 
 
 class Tower(nn.Module):
@@ -69,3 +73,9 @@ class Contrast(nn.Module):
     def forward(self, texts: TextStates, images: ImageStates) -> Vectors:
         words, regions = self.text(texts.states, texts.mask), self.image(images.states, images.mask)
         return Vectors(words, regions, texts.mask, images.mask, self.scale)
+
+
+def is_earlier(differing: Collection[str]) -> bool:
+    """Whether weights that do not match a model's configuration, by name, are those of an earlier contrast head."""
+    names = [name for name in differing if name.endswith(_POOLED)]
+    return bool(names) and all(name.startswith(_PREFIX) for name in differing)

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from twelve.errors import CheckpointError, ConfigError, found_in
 from twelve.io import json_file
 from twelve.io.hub import inside
-from twelve.model.contrast import Contrast
+from twelve.model.contrast import Contrast, is_earlier
 from twelve.model.heads import FINAL, PRETRAINING, Head, needs
 from twelve.model.input_checks import check_images, check_texts
 from twelve.model.model_outputs import ImageStates, TextStates, TwelveOutput
@@ -415,7 +415,19 @@ def check_fit(folder: Path, built: Network, there: Mapping[str, Weight]) -> None
 
 def refuse_differences(file: Path, missing: Iterable[str], unknown: Iterable[str], other: Iterable[object]) -> None:
     """Raise CheckpointError if a checkpoint's weights do not match its configuration."""
-    for what, found in (("lacks {}", missing), ("has {} unknown", unknown), ("has another size for {}", other)):
+    differing: dict[str, list[object]] = {
+        "lacks {}": [*missing],
+        "has {} unknown": [*unknown],
+        "has another size for {}": [*other],
+    }
+    if is_earlier([str(name) for found in differing.values() for name in found]):
+        raise CheckpointError(
+            "its contrast head is of an earlier version",
+            file=file,
+            remedy="add the head again to the run without it: twelve train configs/contrast.yaml --set init=RUN; or "
+            "train this run again",
+        )
+    for what, found in differing.items():
         names = sorted(found, key=str)
         if names:
             some = ", ".join(map(str, names[:5]))

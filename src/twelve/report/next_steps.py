@@ -12,6 +12,7 @@ from twelve.errors import TwelveError
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.report import words
 from twelve.report.heading import is_synthetic
+from twelve.report.kept import kept_model
 from twelve.report.reading import Run
 from twelve.report.rising import rising
 from twelve.report.verdict import ScoredTask, examples
@@ -122,15 +123,28 @@ def _evaluation(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     """An evaluation that lacks something, or is of an earlier model."""
     since = run.facts.get("iterations")
     without = [each.title for each in scored if not each.score.baselines]
-    if isinstance(since, int) and since < run.history.iterations:
-        why = f"It was trained for {run.history.iterations - since:,} iterations more since."
-        yield Step("Evaluate it again", why, _evaluated(run))
+    if isinstance(since, int) and (newer := _newer(run, since)):
+        yield Step("Evaluate it again", newer, _evaluated(run))
     elif without:
         why = f"Without baselines ({', '.join(without)}), nothing shows that it uses the images."
         yield Step("Measure the baselines", why, _evaluated(run))
     elif since is None:
         why = "These results are of an earlier version, which did not measure the parts of a task."
         yield Step("Evaluate it again", why, _evaluated(run))
+
+
+def _newer(run: Run, since: int) -> str:
+    """Why results that were measured after ``since`` iterations are not those of the model that is kept now; "" if they
+    are: a run that was trained on since has kept the same model if none was better."""
+    done, now = run.history.iterations, kept_model(run)
+    if done <= since or (now is not None and now.iteration <= since):
+        return ""
+    if now is None:
+        return f"These results were measured after {since:,} iterations; {done:,} are done now."
+    return (
+        f"These results were measured after {since:,} iterations. {done:,} are done now, and the model of iteration "
+        f"{now.iteration:,}, which is better on the validation images, has replaced the measured one."
+    )
 
 
 def _undecided(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:

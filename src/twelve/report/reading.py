@@ -42,12 +42,17 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """The parts of data.json that the report uses."""
+    """The parts of data.json that the report uses.
+
+    Attributes:
+        region_samples: image id -> digest of its regions, of some images of every source.
+    """
 
     cleaned: Cleaned = field(default_factory=Cleaned)
     tasks: Mapping[str, Sizes] = field(default_factory=dict)
     coverage: Mapping[str, str] = field(default_factory=dict)
     files: Any = None
+    region_samples: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -90,6 +95,7 @@ class Run:
 
     Attributes:
         trained: whether training has ended.
+        saved_scores: task -> validation score of the saved model, 0..1; empty until training has ended.
         model, checkpoints: whether the folder holds a model, and checkpoints to resume from.
     """
 
@@ -103,6 +109,7 @@ class Run:
     history: History
     predictions: Mapping[str, Sequence[RecordedPrediction]]
     trained: bool = False
+    saved_scores: Mapping[str, float] = field(default_factory=dict)
     model: bool = False
     checkpoints: bool = False
 
@@ -143,9 +150,15 @@ def read_run(folder: Path) -> Run:
         history=read_history(files),
         predictions=recorded.read(files.predictions) if is_there(files.predictions, DataError) else {},
         trained=is_there(files.trained, DataError),
+        saved_scores=_scores(files.read(files.trained).get("kept")),
         model=files.model.is_dir(),
         checkpoints=bool(files.saved()),
     )
+
+
+def _scores(tree: object) -> dict[str, float]:
+    """The numbers of a mapping."""
+    return {str(key): float(value) for key, value in tree.items() if finite(value)} if isinstance(tree, dict) else {}
 
 
 def read_history(run: RunFolder) -> History:

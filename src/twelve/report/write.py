@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from twelve.data.clean import NO_FOLDER
 from twelve.errors import ConfigError, quoted
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.evaluation.published_scores import DRAWN
@@ -20,6 +21,7 @@ from twelve.report import words
 from twelve.report.curves import Chart, Sketch, chart, sketch
 from twelve.report.gallery import Gallery, galleries, glimpses
 from twelve.report.heading import heading
+from twelve.report.kept import kept_model
 from twelve.report.mixed_up import mixed_up
 from twelve.report.next_steps import beside, next_steps
 from twelve.report.reading import Run, read_run
@@ -28,6 +30,7 @@ from twelve.report.scores import TaskScore, task_score
 from twelve.report.verdict import ScoredTask, verdict
 from twelve.report.weak import LISTED, weak
 from twelve.run_folder import RunFolder
+from twelve.tasks.base import all_tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ def render(run: Run) -> str:
         titles={part.name: part.title for part in parts},
         fewest=(LISTED, FEWEST_GROUPS),
         steps=next_steps(run, scored),
+        chosen=kept_model(run),
         sketches=[part for part in parts if part.sketch is not None],
         place="" if run.folder.is_absolute() else str(Path.cwd()),
         sections=parts,
@@ -121,6 +125,7 @@ def render(run: Run) -> str:
         data=data_rows(run),
         files=file_rows(run),
         cleaned=run.data.cleaned,
+        unread=unread(run),
         stages=stages(run),
         evaluations=[(part.title, words.minutes(part.score.seconds)) for part in parts if part.score is not None],
         machine=machine(run),
@@ -204,6 +209,15 @@ def _readable(run: Run, split: str) -> str:
         return f"{run.task(name).title} {part}"
     except ConfigError:  # a task that no longer exists
         return split
+
+
+def unread(run: Run) -> dict[str, str]:
+    """Split -> why its images could not be held out. Datasets that the data root does not have are left out if the run
+    trains on images of one's own, which no dataset shows."""
+    skipped, shown = run.data.cleaned.skipped, {image.partition("/")[0] for image in run.data.region_samples}
+    if not shown or shown & {task.source for task in all_tasks().values()}:
+        return dict(skipped)
+    return {split: reason for split, reason in skipped.items() if reason != NO_FOLDER}
 
 
 def stages(run: Run) -> list[tuple[str, str]]:

@@ -27,6 +27,7 @@ from twelve.model.vilbert import Twelve
 from twelve.progress import clock, tell
 from twelve.regions.store.samples import sampled
 from twelve.run_folder import RunFolder, model_folder
+from twelve.runs.complete import completion
 from twelve.runs.new_model import Start, new_model
 from twelve.runs.next_command import next_command
 from twelve.runs.run_card import write_run_card
@@ -60,7 +61,7 @@ def train(
     start: Start | None = None,
     hook: TrainingHook | None = None,
 ) -> Path:
-    """Train as configured, and return the run's folder.
+    """Train as configured, and return the run's folder. A complete run that is to be resumed is left as it is.
 
     Args:
         config: of the run; ``config.run`` is its folder.
@@ -102,6 +103,9 @@ def train(
         console = Console(quiet=True)
     created = [folder for folder in (run.path, *run.path.parents) if not folder.exists()]
     try:
+        if resume and (told := completion(config, run)) is not None:
+            tell(told, console)
+            return run.path
         with files.alone(run.path) if devices.main else nullcontext(), devices.together():
             _train(config, run, devices, console, resume, allow_changed_data, start, hook)
     except BaseException:

@@ -228,7 +228,7 @@ class Trainer:
         state, started = self.state, time.monotonic() - self.state.seconds
         with Track("training", self.total, "iterations", done=state.iteration, shown=self.devices.main) as track:
             pace = Pace(self.total - state.iteration, {name: self._eval_examples(name) for name in self.streams})
-            while state.iteration < self.total:
+            while state.iteration < self.total and not self._out_of_patience:
                 self.negatives.refresh(state.iteration)
                 took = self._iterate(pace)
                 state.seconds = time.monotonic() - started
@@ -239,14 +239,18 @@ class Trainer:
                 self._forget()
                 track.advance(1, note=" ".join(f"{name} {score:.3f}" for name, score in state.scores.items()))
                 self._checkpoint(took)
-                patience = self.config.training.patience
-                if patience and state.bad_validations >= patience:
+                if self._out_of_patience:
                     self._log("event", event="early stop", best=state.best)
-                    break
         state.seconds = time.monotonic() - started
         self.save()
         for name in (name for name in state.before if name in state.kept):
             self._log("kept", task=name, before=round(state.before[name], 5), after=round(state.kept[name], 5))
+
+    @property
+    def _out_of_patience(self) -> bool:
+        """Whether too many validations in a row were no better than the best one."""
+        patience = self.config.training.patience
+        return patience is not None and self.state.bad_validations >= patience
 
     def _iterate(self, pace: Pace) -> dict[str, float]:
         """One step of each task that the schedule names; returns their seconds, without waiting for batches."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
@@ -21,7 +21,7 @@ from twelve.web import problems
 from twelve.web.api import routes
 from twelve.web.gate import Gate
 from twelve.web.limits import Limits
-from twelve.web.samples import samples_for
+from twelve.web.samples import Sample, samples_for
 from twelve.web.schemas import Health
 from twelve.web.service import Service
 
@@ -40,6 +40,7 @@ def create_app(
     *,
     hosts: Collection[str] = LOCAL,
     token: str | None = None,
+    samples: Sequence[Sample] = (),
 ) -> FastAPI:
     """The ASGI application that serves a predictor. ``app.state.service`` is its :class:`Service`.
 
@@ -47,6 +48,7 @@ def create_app(
         hosts: host names that requests may use; empty to allow any.
         token: requests must send it as ``Authorization: Bearer TOKEN``, except for the page's own files, its samples,
             ``/openapi.json`` and ``/health``. None to require no token.
+        samples: images to try, which need no token; by default those that suit the model.
 
     Raises:
         ConfigError: the token is too short, or a header cannot contain it.
@@ -74,7 +76,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.service = service
-    samples = samples_for(predictor)
+    samples = list(samples) or samples_for(predictor)
     free = {*_FREE, *(f"/{file.name}" for file in _STATIC.iterdir()), *(f"/api/samples/{one.name}" for one in samples)}
     app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free)
     problems.install(app)

@@ -1,29 +1,40 @@
-"""Sample images and questions for a model of the microworld, generated when the service starts."""
+"""Sample images and questions: for a model of the microworld, generated when the service starts; for a model with tasks
+of one's own, those that an evaluation has recorded in its run's folder."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from twelve.errors import RegionError
+from twelve.config import load_run
+from twelve.errors import RegionError, TwelveError
+from twelve.evaluation import recorded
+from twelve.formats.data_root import DataRoot
 from twelve.microworld.draw import draw
 from twelve.microworld.language import NOUNS, article
 from twelve.microworld.scene import Thing, WorldScene, sample_scene
 from twelve.predictor import Predictor
+from twelve.regions.images import open_image
 from twelve.regions.recipe import Recipe
+from twelve.run_folder import RunFolder
 from twelve.tasks.base import all_tasks
+from twelve.types.predictions import RecordedPrediction
 
 COUNT = 6
 BACKBONE = "microworld"
+SIDE = 1024
+"""Pixels to which the longer side of one's own images is reduced."""
 _SEED = 1207
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A drawn image.
+    """An image to try.
 
     Attributes:
         name: the last part of its path.
@@ -39,8 +50,46 @@ class Sample:
 
 
 def samples_for(predictor: Predictor, count: int = COUNT) -> list[Sample]:
-    """Sample images, if the model was trained on the microworld; otherwise none."""
-    return list(_samples(count)) if any(_drawn(predictor)) else []
+    """Sample images, if the model was trained on the microworld; otherwise none. A model with tasks of one's own has
+    none: it answers as these first, so questions about the microworld would show it at its worst."""
+    return list(_samples(count)) if any(_drawn(predictor)) and not own_tasks(predictor) else []
+
+
+def recorded_samples(predictor: Predictor, run: Path, count: int = COUNT) -> list[Sample]:
+    """Images of one's own tasks with what was asked about them, as recorded by the evaluation of a run; none if nothing
+    was recorded, or the images are gone. They are data of the user: for a service that only this machine can reach."""
+    own, found, asked = own_tasks(predictor), list[Sample](), dict[str, RecordedPrediction]()
+    if not own or not RunFolder(run).config.is_file():
+        return []
+    try:
+        config = load_run(run)
+        known = recorded.read(RunFolder(run).predictions) if RunFolder(run).predictions.is_file() else {}
+        root = DataRoot(config.data, config.sources)
+        for each in (each for task in own for each in known.get(task, ()) if len(each.images) == 1):
+            asked.setdefault(each.images[0], each)
+        for image, each in asked.items():
+            methods = [method for method, tasks in predictor.methods.items() if each.task in tasks]
+            file = root.image_file(image)
+            if file is not None and (png := _encoded(file)) is not None:
+                alt = f"An image of {predictor.titles[each.task]}: {file.name}"
+                found.append(Sample(f"sample-{len(found) + 1}.png", png, alt, dict.fromkeys(methods, each.text)))
+            if len(found) == count:
+                break
+    except TwelveError:  # a service needs no samples
+        return []
+    return found
+
+
+def _encoded(file: Path) -> bytes | None:
+    """An image file as PNG; None if it is not an image."""
+    try:
+        image = open_image(file)
+    except (OSError, ValueError, SyntaxError):
+        return None
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    written = io.BytesIO()
+    image.save(written, "PNG")
+    return written.getvalue()
 
 
 def note_for(predictor: Predictor) -> str | None:
@@ -59,6 +108,12 @@ def synthetic_tasks(predictor: Predictor) -> set[str]:
     its author knows what its images are, whichever network extracted their regions."""
     drawn, known = _drawn(predictor), all_tasks()
     return {name for name in predictor.processor.task_outputs if name in known} if drawn and all(drawn) else set()
+
+
+def own_tasks(predictor: Predictor) -> list[str]:
+    """The tasks that the program does not know: those of the runs that trained the model, the last one's first."""
+    known = all_tasks()
+    return [name for name in predictor.processor.task_outputs if name not in known]
 
 
 def _drawn(predictor: Predictor) -> list[bool]:

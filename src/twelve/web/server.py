@@ -18,6 +18,7 @@ from twelve.progress import tell
 from twelve.settings import Precision
 from twelve.web.app import LOCAL, check_token, create_app
 from twelve.web.limits import Limits
+from twelve.web.samples import recorded_samples
 
 HOST, PORT = "127.0.0.1", 8012
 _CONNECTIONS = 512
@@ -61,14 +62,16 @@ def serve(
             "expected a token or --no-token, found both", remedy="omit one (TWELVE_TOKEN sets a token too)"
         )
     bound = _bound(run, host, port)
-    if token is None and not no_token and not _is_loopback(bound.getsockname()[0]):
+    alone = token is None and _is_loopback(bound.getsockname()[0])
+    if token is None and not no_token and not alone:
         bound.close()
         raise ConfigError(
             f"other machines can reach {host}, and no token is set",
             remedy="set TWELVE_TOKEN to a secret of at least 16 characters, or add --no-token to serve everyone",
         )
     predictor = load(run, weights=weights, device=device, precision=precision)
-    app = create_app(predictor, limits, hosts=allowed(host, names), token=token)
+    samples = recorded_samples(predictor, Path(run)) if alone else ()  # one's own images are shown to nobody else
+    app = create_app(predictor, limits, hosts=allowed(host, names), token=token, samples=samples)
     predictor.measure_threads(tell)
     app.state.service.warm_up()
     config = uvicorn.Config(

@@ -1,0 +1,107 @@
+"""The images with which the page of a model with a task of one's own opens: its own, or none."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_model
+import yaml
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from PIL import Image
+
+import twelve
+from twelve.evaluation import recorded
+from twelve.microworld.draw import draw
+from twelve.microworld.scene import sample_scene
+from twelve.predictor import Predictor
+from twelve.run_folder import RunFolder
+from twelve.types.predictions import RecordedPrediction
+from twelve.web import server
+from twelve.web.app import create_app
+from twelve.web.samples import COUNT, SIDE, recorded_samples, samples_for
+
+TASKS = {"mine": ("answer", "answer"), "vqa": ("answer", "answer"), "refcoco": ("region", "region")}
+TOKEN = "a-token-of-16-characters"
+
+
+def predicted(task: str, number: int, *images: str) -> RecordedPrediction:
+    text, best = f"is it {number}?", (("yes", 0.9),)
+    return RecordedPrediction(
+        task, "answer", "check.jsonl", f"{task} {number}", text, images, "yes", "yes", 0.9, best, 1.0
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """An evaluated run on a task of one's own, which continued from a model of the microworld."""
+    folder, root = tmp_path / "run", tmp_path / "root"
+    tiny_model.make(folder / "model", TASKS, ["yes", "no"])
+    (root / "images" / "mine").mkdir(parents=True)
+    for number in range(8):
+        draw(sample_scene(np.random.default_rng(number)), seed=number).save(root / "images" / "mine" / f"{number}.png")
+    Image.new("RGB", (3000, 30)).save(root / "images" / "mine" / "wide.jpg")
+    (root / "images" / "mine" / "no.png").write_text("no image")
+    own = {"kind": "answer", "train": "questions.jsonl", "test_split": "check.jsonl", "images": "mine"}
+    tree = {"run": str(folder), "data": str(root), "tasks": {"mine": own}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(tree))
+    asked = [predicted("mine", 20, "mine/gone"), predicted("mine", 21, "mine/no"), predicted("mine", 22, "mine/wide")]
+    asked += [predicted("mine", 23, "mine/wide"), predicted("mine", 24, "mine/0", "mine/1")]
+    asked += [predicted("mine", number, f"mine/{number}") for number in range(8)]
+    recorded.write(RunFolder(folder).predictions, [predicted("vqa", 30, "mine/7"), *asked])
+    return folder
+
+
+def test_samples_are_those_that_the_evaluation_recorded(run: Path) -> None:
+    predictor = twelve.load(run)
+    found = recorded_samples(predictor, run)
+    assert (
+        len(found) == COUNT and found[0].texts == {"answer": "is it 22?"} and found[1].texts == {"answer": "is it 0?"}
+    )
+    assert found[1].alt == "An image of mine: 0.png"
+    wide, first = (Image.open(io.BytesIO(sample.png)) for sample in found[:2])
+    assert wide.width == SIDE and first.size == (160, 128)
+    client = TestClient(create_app(predictor, hosts=(), samples=found))
+    assert client.get("/api/model").json()["samples"][1]["texts"] == {"answer": "is it 0?"}
+    assert client.get("/api/samples/sample-2.png").content == found[1].png
+
+
+@pytest.mark.parametrize("lost", ["predictions.jsonl", "config.yaml", "../root/images", "../root", None])
+def test_without_recorded_images_the_page_opens_empty(run: Path, lost: str | None) -> None:
+    predictor = twelve.load(run)
+    if lost is None:
+        RunFolder(run).predictions.write_text("damaged")
+    else:
+        (run / lost).rename(run.parent / "elsewhere")
+    assert recorded_samples(predictor, run) == [] == samples_for(predictor)
+    assert TestClient(create_app(predictor, hosts=())).get("/api/model").json()["samples"] == []
+
+
+def test_a_model_without_a_task_of_its_own_keeps_the_drawn_ones(run: Path, predictor: Predictor) -> None:
+    assert recorded_samples(predictor, run) == [] and len(samples_for(predictor)) == COUNT
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"), [({}, True), ({"token": TOKEN}, False), ({"host": "0.0.0.0", "no_token": True}, False)]
+)
+def test_ones_own_images_are_shown_to_nobody_else(
+    run: Path, options: dict[str, str | bool], shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[FastAPI] = []
+
+    class Stopped(Exception):
+        pass
+
+    def noted(app: FastAPI, **_: object) -> None:
+        made.append(app)
+        raise Stopped
+
+    monkeypatch.setattr(server.uvicorn, "Config", noted)
+    with pytest.raises(Stopped):
+        server.serve(run, port=0, **options)  # type: ignore[arg-type]
+    made[0].state.service.close()
+    headers = {"Authorization": f"Bearer {TOKEN}", "Host": "localhost"}
+    assert bool(TestClient(made[0]).get("/api/model", headers=headers).json()["samples"]) == shown
