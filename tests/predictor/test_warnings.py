@@ -22,7 +22,7 @@ from twelve.model.bert_tokenizer import SPECIAL, wordpieces
 from twelve.model.familiarity import LEAST, familiarity_of
 from twelve.model.known_words import FEW, words_in
 from twelve.predictor import Predictor, Scene
-from twelve.predictor.warnings import FOREIGN, NO_REGION, UNKNOWN_WORDS, of_text, words_of
+from twelve.predictor.warnings import FOREIGN, LEFT_OUT, NO_REGION, UNKNOWN_WORDS, of_text, words_of
 from twelve.types.half_precision import as_tensor
 
 KNOWN = "what colour is the ball ?"
@@ -126,6 +126,15 @@ def test_a_text_that_is_cut_says_so(model: Predictor, scene: Scene) -> None:
     assert model.match([scene], [whole, longer]).warnings == (f"{longer}: {cut[0]}",)
     turns = scene.guess([("ball ball ball", "no")] * 5, [(5, 5, 40, 40)]).warnings
     assert len(turns) == 1 and "the model reads 14 of them" in turns[0]
+
+
+def test_a_task_that_the_last_run_left_out_says_so(
+    model: Predictor, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model.processor, "left_out", ("vqa", "coco"))
+    assert scene.answer(KNOWN).warnings == (f"vqa: {LEFT_OUT}",)
+    assert f"coco: {LEFT_OUT}" in model.match([scene], KNOWN).warnings
+    assert not scene.locate("the ball").warnings
 
 
 def test_a_text_of_megabytes_is_refused(model: Predictor, scene: Scene) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 
 from twelve import config as configuration
 from twelve.errors import ConfigError
+from twelve.model.processor import TwelveProcessor
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import train
 from twelve.training.continued import continued
@@ -91,6 +93,12 @@ def test_what_is_forgotten_is_told(trained: Path, tmp_path: Path, capsys: pytest
     assert [(e["iteration"], e["task"]) for e in told["events"][:2]] == [(0, name) for name in OLD]
     shown = capsys.readouterr().out
     assert "VQA v2:" in shown and " before, " in shown and ", replayed)" in shown
+    said = re.search(
+        r"kept: the model of iteration (\d+) \(mean validation score .* reliably\)", " ".join(shown.split())
+    )
+    assert said
+    at = {line["task"]: line["score"] for line in lines(run, "validation") if line["iteration"] == int(said[1])}
+    assert at == {task: round(score, 5) for task, score in told["kept"].items()}
     evaluate_run(run, console=Console(width=200))
     shown = capsys.readouterr().out
     assert "before, " in shown.split("VQA v2, accuracy")[-1].splitlines()[0]
@@ -166,3 +174,15 @@ def test_a_known_task_reads_as_much_as_is_asked_for(trained: Path, tmp_path: Pat
                 continued(asked, trained / "model")
         else:
             assert continued(asked, trained / "model")[1].max_text["vqa"] == length
+
+
+def test_tasks_that_a_run_leaves_out_are_recorded(trained: Path, tmp_path: Path) -> None:
+    old = set(TwelveProcessor.from_pretrained(trained).task_outputs)
+    short = ("training.iterations=2", "training.eval_every=2")
+    assert TwelveProcessor.from_pretrained(grow(trained, tmp_path / "kept", *short)).left_out == ()
+    alone = grow(trained, tmp_path / "alone", "replay=[]", *short)
+    assert set(TwelveProcessor.from_pretrained(alone).left_out) == old
+    frozen = grow(trained, tmp_path / "frozen", "replay=[]", "freeze.all_but_heads=true", *short)
+    assert TwelveProcessor.from_pretrained(frozen).left_out == ()
+    again = grow(alone, tmp_path / "again", *short, "replay=[]", "freeze.all_but_heads=true")
+    assert set(TwelveProcessor.from_pretrained(again).left_out) == old

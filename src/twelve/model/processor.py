@@ -71,6 +71,7 @@ class TwelveProcessor:
         max_regions: number of detected regions kept per image, without the global one.
         familiar: statistics of the training images' regions, or None.
         known_words: words of the training texts, or None if they were not recorded.
+        left_out: tasks that a later run did not train while it changed the trunk: their answers may no longer be right.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class TwelveProcessor:
         familiar: Familiarity | None = None,
         known_words: KnownWords | None = None,
         task_tokens: str = "dataset",
+        left_out: Sequence[str] = (),
     ) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
@@ -108,6 +110,7 @@ class TwelveProcessor:
         self.max_regions = max_regions
         self.familiar = familiar
         self.known_words = known_words
+        self.left_out = tuple(left_out)
         self.special = special_rows(tokenizer)
 
     @classmethod
@@ -322,6 +325,8 @@ class TwelveProcessor:
             tree["familiar"] = self.familiar.to_tree()
         if self.known_words is not None:
             tree["known_words"] = self.known_words.to_tree()
+        if self.left_out:
+            tree["left_out"] = list(self.left_out)
         if self.likely:  # earlier folders have none
             tree["likely"] = self.likely
         if self.task_tokens != "dataset":  # earlier releases have no other

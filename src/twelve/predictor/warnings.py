@@ -25,6 +25,7 @@ NO_REGION = "no region was found in the image, so the model only has the feature
 SIDES = ("left image: ", "right image: ")
 """What a warning of one of two images begins with."""
 UNKNOWN_WORDS = "the training texts hardly contain these words, so the result may be meaningless"
+LEFT_OUT = "the last training changed the model without this task, so its answers may no longer be right"
 NAMED = 5
 """Words or images that a warning names at most."""
 
@@ -88,13 +89,18 @@ def words_of(processor: TwelveProcessor, text: str) -> list[tuple[str, bool]]:
     return found
 
 
+def of_task(processor: TwelveProcessor, task: str) -> tuple[str, ...]:
+    """The warning of a task that a later run has not trained."""
+    return (f"{task}: {LEFT_OUT}",) if task in processor.left_out else ()
+
+
 def of_question(processor: TwelveProcessor, question: Question) -> tuple[str, ...]:
-    """The warnings of a question: those of its images (of two, with the side), then those of its text."""
+    """The warnings of a question: those of its images (of two, with the side), of its text, and of its task."""
     texts = [asked for asked, _ in question.turns] if question.turns else [question.text]
     sides = SIDES if len(question.scenes) == 2 else ("",)
     found = [side + warning for side, scene in zip(sides, question.scenes, strict=True) for warning in scene.warnings]
     length = of_length(processor, question.task, question.model_text)
-    return (*found, *of_text(processor, texts), *length)
+    return (*found, *of_text(processor, texts), *length, *of_task(processor, question.task))
 
 
 def of_an_image(warning: str) -> bool:
@@ -114,7 +120,7 @@ def of_match(
     for caption in captions:
         own = (*of_text(processor, [caption]), *of_length(processor, task, caption))
         found += [f"{caption}: {warning}" for warning in own]
-    return tuple(found)
+    return (*found, *of_task(processor, task))
 
 
 def _some(names: Iterable[str]) -> str:

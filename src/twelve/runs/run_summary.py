@@ -9,6 +9,9 @@ from twelve.training.memory import need_of
 if TYPE_CHECKING:
     from twelve.training.trainer import Trainer
 
+RELIABLE = 50
+"""Validation examples below which the choice of a model is doubtful, as is the calibration of its scores."""
+
 
 def history(trainer: Trainer) -> dict[str, Any]:
     """Length, batches and examples of each task, updates, memory, validation scores of the saved model, and events of a
@@ -26,6 +29,26 @@ def history(trainer: Trainer) -> dict[str, Any]:
         "kept": trainer.state.kept,
         "events": trainer.log.events(),
     }
+
+
+def kept(trainer: Trainer) -> list[str]:
+    """A line that says which iteration's model the run has kept; none if the log does not tell."""
+    state, latest = trainer.state, dict[str, float]()
+    chosen = {name: round(score, 5) for name, score in state.kept.items()}  # as the log has them
+    for line in trainer.run.logged():
+        if line.get("kind") != "validation" or not line.get("iteration"):
+            continue
+        latest[str(line.get("task"))] = line.get("score", 0.0)
+        if latest == chosen:
+            break
+    else:
+        return []
+    mean = "validation score" if len(chosen) == 1 else "mean validation score"
+    last = f", {100 * sum(state.scores.values()) / len(state.scores):.1f} at the end" if state.scores else ""
+    fewest = min(trainer.data.tasks.values(), key=lambda task: len(task.validation))
+    few = len(fewest.validation)
+    doubt = f"; {few} validation examples are too few to choose reliably" if few < RELIABLE else ""
+    return [f"kept: the model of iteration {line['iteration']:,} ({mean} {100 * state.best:.1f}{last}{doubt})"]
 
 
 def remembered(trainer: Trainer) -> list[str]:

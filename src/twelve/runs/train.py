@@ -31,7 +31,7 @@ from twelve.runs.complete import completion
 from twelve.runs.new_model import Start, new_model
 from twelve.runs.next_command import next_command
 from twelve.runs.run_card import write_run_card
-from twelve.runs.run_summary import history, remembered
+from twelve.runs.run_summary import history, kept, remembered
 from twelve.settings import RunConfig
 from twelve.threads import counted, given_back
 from twelve.training.balancing import check_balancing
@@ -171,7 +171,7 @@ def _train(
         for noted in calibrate(trainer):
             say(noted)
         run.write(run.trained, history(trainer))
-    for line in remembered(trainer):
+    for line in (*kept(trainer), *remembered(trainer)):
         say(line)
     tasks = {name: (task.task, task.output) for name, task in data.tasks.items()}
     say(

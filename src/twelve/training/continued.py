@@ -76,9 +76,10 @@ def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor,
         model = grown(model, changed, data, tasks, processor, config.seed)
     # The first task of a kind answers where none is named: one that this run trains, not one that it only keeps.
     trained = {name: processor.task_outputs[name] for name in config.tasks if name in processor.task_outputs}
-    processor.task_outputs = trained | {
-        name: key for name, key in processor.task_outputs.items() if name not in trained
-    }
+    kept = {name: key for name, key in processor.task_outputs.items() if name not in trained}
+    if not config.freeze.all_but_heads:  # else the trunk stays as the tasks know it
+        processor.left_out = tuple(kept)
+    processor.task_outputs = trained | kept
     return model, processor, data, known
 
 
