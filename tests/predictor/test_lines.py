@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from twelve import cli
 from twelve.errors import ConfigError, TwelveError
 from twelve.predictor.checks import corners
+from twelve.predictor.lines import requests_in
 
 model, images = test_predict_command.model, test_predict_command.images
 BOX = [1, 2, 30, 40]
@@ -130,9 +131,19 @@ def test_a_last_line_counts_the_failures_and_names_the_first(model: Path, images
     assert "failed" not in CliRunner().invoke(cli.app, ["predict", str(model), "--jsonl", str(file)]).stderr
 
 
-def test_boxes_in_fractions_are_told_their_unit() -> None:
-    with pytest.raises(ConfigError, match=r"in pixels, found numbers from 0 to 1.* -> multiply x1 and x2 by the image"):
-        corners([[0.1, 0.1, 0.5, 0.5], [0, 0, 1, 1]])
+def test_boxes_in_fractions_are_told_their_unit(tmp_path: Path) -> None:
+    said = r"box {} of 2: expected pixels, found numbers from 0 to 1.* -> multiply x1 and x2 by the image"
+    for boxes, number in (
+        ([[0.1, 0.1, 0.5, 0.5], [0, 0, 1, 1]], 1),
+        ([[0.1, 0.2, 0.5, 0.6], [70, 20, 99, 80]], 1),
+        ([[70, 20, 99, 80], [0.1, 0.2, 0.5, 0.6]], 2),
+    ):
+        with pytest.raises(ConfigError, match=said.format(number)):
+            corners(boxes)
+        file = tmp_path / "boxes.jsonl"
+        file.write_text(json.dumps({"image": "0.png", "choose": "what is red ?", "boxes": boxes}))
+        with pytest.raises(TwelveError, match=r"boxes\.jsonl \[line 1\]: " + said.format(number)):
+            requests_in(file)
     assert corners([[0, 0, 1, 2]]) == ((0, 0, 1, 2),)
 
 
