@@ -50,8 +50,8 @@ def test_lines_ask_anything(model: Path, images: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ({"image": "0.png"}, "line 1.*expected one of answer"),
-        ({"image": "0.png", "answer": "x", "locate": "y"}, "line 1.*expected one of answer"),
+        ({"image": "0.png"}, "line 1.*expected one of answer.*, found none -> correct this line"),
+        ({"image": "0.png", "answer": "x", "locate": "y"}, "line 1.*expected one of answer.*, found answer and locate"),
         ({"image": "0.png", "answer": 3}, "field 'answer' must be a string"),
         ({"answer": "x"}, "field 'image' is missing"),
         ({"images": ["0.png"], "verify": "x"}, "expected 2 images, found 1"),

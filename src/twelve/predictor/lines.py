@@ -143,7 +143,7 @@ def _method(record: Record) -> str:
     if len(methods) == 1:
         return methods[0]
     hint = "" if methods else _hint(record, METHODS)
-    raise record.error(f"expected one of {', '.join(METHODS)}, found {len(methods)}{hint}")
+    raise record.error(f"expected one of {', '.join(METHODS)}, found {' and '.join(methods) or 'none'}{hint}")
 
 
 def _hint(record: Record, wanted: Collection[str]) -> str:
