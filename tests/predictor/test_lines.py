@@ -44,7 +44,8 @@ def test_lines_ask_anything(model: Path, images: Path) -> None:
     ]
     assert found[0]["id"] == 7 and found[1]["index"] in (0, 1) and found[4]["true"] in (True, False)
     assert found[2]["text"] == found[3]["text"] == "is it red ? yes" and found[2]["index"] == found[3]["index"]
-    assert found[5]["error"].startswith("No such file")
+    gone = f"{images / 'gone.png'}: no such image -> correct line 6 of {file}; paths are relative to its folder"
+    assert found[5]["error"] == gone
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,8 @@ def test_a_last_line_counts_the_failures_and_names_the_first(model: Path, images
     file.write_text("".join(json.dumps(line) + "\n" for line in asked))
     said = CliRunner().invoke(cli.app, ["predict", str(model), "--jsonl", str(file)])
     assert said.exit_code == 1
-    last = f"2 of 4 questions failed; first: {file} [line 2]: No such file or directory"
+    gone = f"{images / 'gone.png'}: no such image -> correct line 2 of {file}; paths are relative to its folder"
+    last = f"2 of 4 questions failed; first: {file} [line 2]: {gone}"
     assert said.stderr.strip().splitlines()[-1] == last
     file.write_text(json.dumps(asked[0]))
     assert "failed" not in CliRunner().invoke(cli.app, ["predict", str(model), "--jsonl", str(file)]).stderr
@@ -151,7 +153,14 @@ def test_which_of_two_images_is_missing(model: Path, images: Path) -> None:
     file = images / "two.jsonl"
     file.write_text(json.dumps({"images": ["0.png", "gone.png"], "verify": "both show a ball"}))
     code, shown = twelve("predict", model, "--jsonl", file, "--json")
-    assert code == 1 and lines(shown)[0]["error"] == f"{images / 'gone.png'}: No such file or directory"
+    assert code == 1 and lines(shown)[0]["error"].startswith(f"{images / 'gone.png'}: no such image -> ")
+
+
+def test_a_file_whose_images_are_all_missing_is_told_its_first_line(model: Path, images: Path) -> None:
+    file = images / "none.jsonl"
+    file.write_text("\n".join(json.dumps({"image": "lost.png", "answer": text}) for text in ("is it ?", "what ?")))
+    with pytest.raises(TwelveError, match=r"lost\.png: no such image -> correct line 1 of .*none\.jsonl; paths are rel"):
+        twelve("predict", model, "--jsonl", file)
 
 
 def test_a_file_without_lines(model: Path, images: Path) -> None:

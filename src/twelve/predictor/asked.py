@@ -4,7 +4,7 @@ before anything else is imported."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from twelve.errors import CheckpointError, ConfigError, RegionError, nearest, quoted
@@ -102,8 +102,11 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def check_images(paths: Iterable[Path]) -> None:
+def check_images(paths: Iterable[Path], corrections: Mapping[Path, str] | None = None) -> None:
     """Check that at least one file is an image. The others only fail their own questions.
+
+    Args:
+        corrections: what to do about a file that is not there, where it is another than to check its path.
 
     Raises:
         RegionError: according to its first bytes, none of the files is an image; names the first.
@@ -111,4 +114,5 @@ def check_images(paths: Iterable[Path]) -> None:
     flaws = {path: flaw(path) for path in dict.fromkeys(paths)}
     if flaws and all(flaws.values()):
         file, why = next(iter(flaws.items()))
-        raise RegionError(why, file=file, remedy="check its path" if not file.exists() else "give an image file")
+        remedy = "give an image file" if file.exists() else (corrections or {}).get(file, "check its path")
+        raise RegionError(why, file=file, remedy=remedy)

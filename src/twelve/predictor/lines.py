@@ -74,6 +74,13 @@ class Request:
         """The question as readable text."""
         return self.content if isinstance(self.content, str) else readable(self.content)
 
+    @property
+    def correction(self) -> str:
+        """What to do where an image of the question is not there."""
+        if self.place is None:
+            return "check its path"
+        return f"correct {self.place.place} of {self.place.file}; paths are relative to its folder"
+
 
 def requests_of(
     images: Sequence[Path],
