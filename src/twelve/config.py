@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, get_args
@@ -18,7 +18,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from twelve.config_checks import check_names
-from twelve.errors import ConfigError, TwelveError, found_in, nearest
+from twelve.errors import ConfigError, TwelveError, closest, found_in, nearest
 from twelve.inheriting import by_name, inherited
 from twelve.io.files import is_there
 from twelve.io.invalid import instead, problem_of
@@ -58,12 +58,22 @@ def find(path: str | Path) -> Path:
     known = shipped()
     if path.name in known and path.parent in (Path(), Path("configs")):
         return known[path.name]
-    stems = [Path(name).stem for name in known]  # every name has the same ending, which says nothing
     listed = f"shipped ones: {', '.join(known)}"
     if path.is_dir():
         raise ConfigError("expected a configuration file, found a folder", file=path, remedy=f"name a file; {listed}")
-    problem = f"no such file, and no shipped configuration of this name{nearest(path.stem, stems)}"
+    problem = f"no such file, and no shipped configuration of this name{_alike(path)}"
     raise ConfigError(problem, file=path, remedy=f"check the path; {listed}")
+
+
+def _alike(path: Path) -> str:
+    """A hint at the configuration with the nearest name, shipped or beside ``path``."""
+    above = str(path).removesuffix(path.name)  # so that the hint can be pasted
+    names = {Path(name).stem: name for name in shipped()}  # the endings say nothing
+    with suppress(OSError):
+        there = sorted(one for one in path.parent.iterdir() if one.suffix in (".yaml", ".yml") and one.is_file())
+        names |= {one.stem: above + one.name for one in there}
+    meant = closest(path.stem, names)
+    return f' (did you mean "{names[meant]}"?)' if meant else ""
 
 
 def load(path: str | Path, settings: Sequence[str] = ()) -> RunConfig:

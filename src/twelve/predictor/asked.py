@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from twelve.errors import CheckpointError, ConfigError, RegionError, nearest, quoted
+from twelve.errors import CheckpointError, ConfigError, RegionError, quoted
 from twelve.formats.records import describe
 from twelve.io.hub import HUB_NAME, PACKAGE, resolve
 from twelve.io.image_suffixes import SUFFIXES, flaw
-from twelve.run_folder import model_folder
+from twelve.run_folder import folder_beside, model_folder
 
 _FILES = ("*.json", "*.safetensors")
 """The files of a model in a hub repository."""
@@ -33,7 +33,7 @@ def find(path: str | Path) -> Path:
     if not folder.exists():
         if not str(path).startswith((HUB_NAME, PACKAGE)):
             raise CheckpointError(
-                f"no such folder{_beside(folder)}",
+                f"no such folder{folder_beside(folder)}",
                 file=str(path),
                 remedy="name a run's folder, a model's folder, or hub:owner/model for one on the hub",
             )
@@ -71,15 +71,6 @@ def _is_model(folder: Path) -> bool:
     except CheckpointError:
         return False
     return True
-
-
-def _beside(folder: Path) -> str:
-    """A hint at the folder whose name is most similar."""
-    try:
-        above = str(folder).removesuffix(folder.name)  # so that the hint can be pasted
-        return nearest(folder.name, [one.name for one in folder.parent.iterdir() if one.is_dir()], above)
-    except OSError:
-        return ""
 
 
 def images_in(paths: Sequence[Path]) -> list[Path]:
