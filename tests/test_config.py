@@ -12,6 +12,7 @@ import yaml
 from twelve import config
 from twelve.errors import ConfigError
 from twelve.renamed import KEYS, TASK
+from twelve.settings import TaskSettings
 
 MINIMAL = {"run": "r", "data": "d", "tasks": ["vqa", "snli_ve"]}
 
@@ -81,7 +82,18 @@ def test_only_a_close_name_is_suggested(name: str, meant: str | None) -> None:
     with pytest.raises(ConfigError, match="no shipped configuration of this name") as caught:
         config.load(name)
     assert ("did you mean" in str(caught.value)) == (meant is not None)
-    assert meant is None or f'"{meant}"' in str(caught.value)
+    assert meant is None or f'"{meant}.yaml"' in str(caught.value)
+
+
+def test_a_file_beside_the_missing_one_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    written(tmp_path / "mine", yaml.safe_dump(MINIMAL)).rename("mine/tutorial.yaml")
+    for name in ("mine/tutorial.yml", "mine/tutoral.yaml"):
+        with pytest.raises(ConfigError, match=r'\(did you mean "mine/tutorial\.yaml"\?\)'):
+            config.load(name)
+    with pytest.raises(ConfigError, match=r'\(did you mean "quickstart\.yaml"\?\)'):
+        config.load("mine/quickstrat.yaml")
 
 
 @pytest.mark.parametrize("old,new", KEYS.items())
@@ -174,7 +186,7 @@ def test_chosen_tasks_keep_the_files_settings(tmp_path: Path, settings: list[str
     found = config.load(file, settings).tasks
     assert list(found) == left
     for name in left:
-        then = everything.get(name, config.TaskSettings())
+        then = everything.get(name, TaskSettings())
         assert found[name] == then.model_copy(update={"test_split": "test"} if "vqa.test_split" in settings[-1] else {})
 
 
@@ -182,7 +194,7 @@ def test_a_mapping_of_tasks_replaces_the_files(tmp_path: Path) -> None:
     found = config.load(
         written(tmp_path, yaml.safe_dump(FULL, sort_keys=False)), ["tasks={vqa: {test_split: dev}}"]
     ).tasks
-    assert found == {"vqa": config.TaskSettings(test_split="dev")}
+    assert found == {"vqa": TaskSettings(test_split="dev")}
 
 
 def test_a_task_that_is_not_there_is_not_left_out(tmp_path: Path) -> None:
@@ -190,7 +202,7 @@ def test_a_task_that_is_not_there_is_not_left_out(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^--set tasks.gqa=null \[tasks.gqa\]: there is no .*--set (.*)$") as caught:
         config.load(file, ["tasks.gqa=null"])
     remedy = str(caught.value).rpartition("--set ")[2]
-    assert config.load(file, [remedy]).tasks["gqa"] == config.TaskSettings()
+    assert config.load(file, [remedy]).tasks["gqa"] == TaskSettings()
     with pytest.raises(ConfigError, match=r"tasks\.vqa=null .*at least 1 item"):
         config.load(file, ["tasks.snli_ve=null", "tasks.vqa=null"])
 
@@ -247,7 +259,7 @@ def test_a_setting_chooses_among_all_tasks_of_the_base(
     assert config.load(file, ["tasks=[vqa]"]).tasks["vqa"].batch_size == 5
     changed = over(tmp_path, "base: base.yaml\ntasks: {vqa: {max_text: 9}, gqa: null}\n")
     assert config.load(changed, ["tasks=[vqa]"]).tasks == {
-        "vqa": config.TaskSettings(batch_size=5, test_split="val", max_text=9)
+        "vqa": TaskSettings(batch_size=5, test_split="val", max_text=9)
     }
 
 
@@ -255,7 +267,7 @@ def test_a_setting_chooses_among_all_tasks_of_the_base(
     ("text", "words"),
     [
         ("base: 3", r"over\.yaml \[base\]: must be the name of a configuration, found 3"),
-        ("base: papr.yaml", r'no shipped configuration of this name \(did you mean "paper"\?\)'),
+        ("base: papr.yaml", r'no shipped configuration of this name \(did you mean "paper\.yaml"\?\)'),
         ("base: over.yaml", r"over\.yaml \[base\]: over\.yaml has a base itself"),
         ("base: base.yaml\ntasks: {nlvr2: null}", r"over\.yaml \[tasks\.nlvr2\]: there is no task"),
         ("base: base.yaml\ntrainig: {epochs: 1}", r"over\.yaml \[trainig\]: unknown key"),

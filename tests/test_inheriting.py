@@ -8,6 +8,7 @@ import pytest
 
 from twelve import config
 from twelve.errors import ConfigError
+from twelve.runs.train import beginning
 
 FINETUNE = "configs/finetune.yaml"
 
@@ -80,6 +81,7 @@ def test_what_was_inherited_is_written_and_needs_the_run_no_more(run: Path, tmp_
     ("settings", "words"),
     [
         (["init=nowhere"], r"nowhere \[model\.init\]: no such folder"),
+        (["init={run}n"], r'no such folder \(did you mean ".*/run"\?\)'),
         (["init={run}", "replay=[vqa]"], r"\[replay\]: every task is replayed"),
         (["init={run}", "replay=[vqaa]"], r"\[tasks\.vqaa\]: unknown name"),
         (["init={run}", "tasks=3"], r"\[tasks\]"),
@@ -91,3 +93,9 @@ def test_what_was_inherited_is_written_and_needs_the_run_no_more(run: Path, tmp_
 def test_mistakes(run: Path, settings: list[str], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         config.load(FINETUNE, [setting.format(run=run) for setting in settings])
+
+
+def test_a_missing_start_is_told_the_folder_beside_it(run: Path) -> None:
+    begun = config.load(FINETUNE, [f"init={run}s", "data=d", "tasks=[vqa]"])
+    with pytest.raises(ConfigError, match=rf'no such folder \(did you mean "{run}"\?\)'):
+        beginning(begun)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -79,3 +80,40 @@ def test_a_setting_of_the_wrong_type(tmp_path: Path) -> None:
     said = r"--set training.iterations=abc \[training.iterations\]: expected an integer, found 'abc' -> "
     with pytest.raises(ConfigError, match=said):
         load("real-sample.yaml", ["training.iterations=abc"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("training.iterations=many", "found 'many' -> change it, for example: --set training.iterations=1000"),
+        ("tasks.vqa.batch_size=five", "-> change it, for example: --set tasks.vqa.batch_size=128"),
+        ("tasks.vqa.max_train=0", "-> change it, for example: --set tasks.vqa.max_train=1000"),
+        (
+            "optimizer.task_scale=nrom",
+            '(did you mean "norm"?) -> change it, for example: --set optimizer.task_scale=norm',
+        ),
+        ("hold_out=all", "found 'all' -> change it, for example: --set hold_out=test"),
+        ("training.packed=maybe", "-> change it, for example: --set training.packed=false"),
+        ("training.threads=0", "-> change it, for example: --set training.threads=auto"),
+        ("training.trackers=[wandbb]", "-> change it, for example: --set 'training.trackers=[\"wandb\"]'"),
+        ("training.trackers=trackio", "-> change it, for example: --set 'training.trackers=[\"trackio\"]'"),
+        ("optimizer.betas=[0.9, b]", "-> change it, for example: --set 'optimizer.betas=[0.9, 0.999]'"),
+        ("contrast.weight=-1", "-> change it, for example: --set contrast.weight=1.0"),
+        ("model.init=3", "-> write it in quotes: --set 'model.init=\"3\"'"),
+        ("run=", "-> change it, for example: --set run=runs/mine"),
+        ("optimizer.factors.text=slow", "-> see docs/configuration.md"),
+    ],
+)
+def test_a_value_is_told_for_a_wrong_one(setting: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load("real-sample.yaml", [setting])
+    assert str(caught.value).endswith(told)
+    if "--set" in told:
+        load("real-sample.yaml", [setting, shlex.split(told.rpartition("--set")[2])[0]])
+
+
+def test_keys_are_told_where_a_section_is_a_value() -> None:
+    with pytest.raises(ConfigError, match="put keys and values below it; known there: size, weight, distill, "):
+        load("real-sample.yaml", ["contrast=5"])
+    with pytest.raises(ConfigError, match=r'unknown key \(did you mean "weight"\?\) -> known here: size, weight, '):
+        load("real-sample.yaml", ["contrast.wieght=5"])

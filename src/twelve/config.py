@@ -10,22 +10,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from twelve.config_checks import check_names
-from twelve.errors import ConfigError, TwelveError, found_in, nearest
+from twelve.errors import ConfigError, TwelveError, closest, found_in, nearest
 from twelve.inheriting import by_name, inherited
 from twelve.io.files import is_there
-from twelve.io.invalid import problem_of
+from twelve.io.invalid import instead, problem_of
 from twelve.io.yaml_text import read_text, read_yaml
 from twelve.renamed import renamed
 from twelve.run_folder import RunFolder, of_run
-from twelve.settings import RunConfig, TaskSettings
+from twelve.settings import RunConfig
 
 SHIPPED = Path(__file__).parent / "configs"
 BASE = "base"
@@ -58,12 +58,22 @@ def find(path: str | Path) -> Path:
     known = shipped()
     if path.name in known and path.parent in (Path(), Path("configs")):
         return known[path.name]
-    stems = [Path(name).stem for name in known]  # every name has the same ending, which says nothing
     listed = f"shipped ones: {', '.join(known)}"
     if path.is_dir():
         raise ConfigError("expected a configuration file, found a folder", file=path, remedy=f"name a file; {listed}")
-    problem = f"no such file, and no shipped configuration of this name{nearest(path.stem, stems)}"
+    problem = f"no such file, and no shipped configuration of this name{_alike(path)}"
     raise ConfigError(problem, file=path, remedy=f"check the path; {listed}")
+
+
+def _alike(path: Path) -> str:
+    """A hint at the configuration with the nearest name, shipped or beside ``path``."""
+    above = str(path).removesuffix(path.name)  # so that the hint can be pasted
+    names = {Path(name).stem: name for name in shipped()}  # the endings say nothing
+    with suppress(OSError):
+        there = sorted(one for one in path.parent.iterdir() if one.suffix in (".yaml", ".yml") and one.is_file())
+        names |= {one.stem: above + one.name for one in there}
+    meant = closest(path.stem, names)
+    return f' (did you mean "{names[meant]}"?)' if meant else ""
 
 
 def load(path: str | Path, settings: Sequence[str] = ()) -> RunConfig:
@@ -189,9 +199,9 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
     except ValidationError as error:
         first = error.errors()[0]
         where = [str(part) for part in first["loc"]]
-        message, remedy = problem_of(first), "see docs/configuration.md"
+        message, remedy = problem_of(first), _instead(first) or "see docs/configuration.md"
         if first["type"] == "extra_forbidden":
-            known = _keys_at(RunConfig, where[:-1])
+            known = _keys_at(where[:-1])
             message = f"unknown key{nearest(where[-1], known)}"
             remedy = f"known here: {', '.join(known)}"
             if (name := renamed(where)) is not None:
@@ -258,12 +268,33 @@ def _chosen_tasks(tasks: Any, below: Sequence[str], value: Any) -> dict[str, Any
     return {name: settings for name, settings in there.items() if name != below[0]}
 
 
-def _keys_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """Known keys of the section that ``path`` leads to."""
+def _instead(error: Mapping[str, Any]) -> str | None:
+    """What to write in place of a refused value; None where nobody knows."""
+    where = [str(part) for part in takewhile(lambda part: isinstance(part, str), error["loc"])]
+    if error["type"] in ("model_type", "model_attributes_type"):
+        return f"put keys and values below it; known there: {', '.join(_section(where).model_fields)}"
+    field = _section(where[:-1]).model_fields.get(where[-1]) if where else None  # a key that is a number is no text
+    if field is None:
+        return None
+    default = None if field.is_required() else field.default
+    if len(where) == 3 and where[0] == "tasks":
+        from twelve.tasks.base import all_tasks
+
+        default = getattr(getattr(all_tasks().get(where[1]), "defaults", None), where[2], default)
+    return instead(error, where, field.annotation, (default, *(field.examples or ())))
+
+
+def _section(path: Sequence[str]) -> type[BaseModel]:
+    """The section that ``path`` leads to, or the last one on the way."""
+    model: type[BaseModel] = RunConfig
     for part in path:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
-        elif part == "tasks":
-            model = TaskSettings
-    return list(model.model_fields)
+        for inner in (annotation, *get_args(annotation)):  # contrast: ContrastSettings | None
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                model = inner  # tasks: Mapping[str, TaskSettings]
+    return model
+
+
+def _keys_at(path: Sequence[str]) -> list[str]:
+    """Known keys of the section that ``path`` leads to."""
+    return list(_section(path).model_fields)

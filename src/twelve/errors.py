@@ -111,9 +111,15 @@ def quoted(path: str | Path) -> str:
     return shlex.quote(str(path))
 
 
-def nearest(name: str, known: Iterable[str], before: str = "") -> str:
-    """``' (did you mean "x"?)'`` for the known name closest to ``name``, whatever their case, or an empty string where
-    none is close; ``before`` is what stands before every name, such as a folder."""
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest to ``name``, whatever their case; None where none is close."""
     spelt = {each.lower(): each for each in known}
     match = difflib.get_close_matches(name.lower(), list(spelt), n=1, cutoff=0.6)
-    return f' (did you mean "{before}{spelt[match[0]]}"?)' if match else ""
+    return spelt[match[0]] if match else None
+
+
+def nearest(name: str, known: Iterable[str], before: str = "") -> str:
+    """``' (did you mean "x"?)'`` for the known name closest to ``name``, or an empty string where none is close;
+    ``before`` is what stands before every name, such as a folder."""
+    match = closest(name, known)
+    return f' (did you mean "{before}{match}"?)' if match else ""

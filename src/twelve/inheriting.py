@@ -9,7 +9,7 @@ from typing import Any
 from twelve.errors import ConfigError
 from twelve.io.files import is_there
 from twelve.io.yaml_text import read_text, read_yaml
-from twelve.run_folder import RunFolder, of_run
+from twelve.run_folder import RunFolder, folder_beside, of_run
 
 TAKEN = (
     *("data", "regions", "sources", "hold_out", "validation_images", "val_fraction", "seed"),
@@ -84,7 +84,7 @@ def _configuration(init: Path) -> dict[str, Any]:
     raise ConfigError(
         "no run to go on from: no configuration here says what the model was trained on"
         if init.exists()
-        else "no such folder",
+        else f"no such folder{folder_beside(init)}",
         file=init,
         record="model.init",
         remedy="name a run's folder (--set init=RUN), or give data and the names of the tasks to replay",

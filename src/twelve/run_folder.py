@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from twelve.errors import CheckpointError, ConfigError, quoted
+from twelve.errors import CheckpointError, ConfigError, nearest, quoted
 from twelve.io import files, json_file, paths
 
 CONFIG = "config.yaml"
@@ -123,6 +123,15 @@ def run_in(folder: Path) -> Path | None:
         return next((one for one in sorted(folder.iterdir()) if (one / CONFIG).is_file()), None)
     except OSError:
         return None
+
+
+def folder_beside(folder: Path) -> str:
+    """A hint at the folder beside a missing one whose name is most similar; empty if there is none."""
+    try:
+        above = str(folder).removesuffix(folder.name)  # so that the hint can be pasted
+        return nearest(folder.name, [one.name for one in folder.parent.iterdir() if one.is_dir()], above)
+    except OSError:
+        return ""
 
 
 def of_run(tree: Mapping[str, Any], file: Path) -> dict[str, Any]:

@@ -41,17 +41,17 @@ class TaskSettings(Strict):
     """Split that is reported, once, at the end."""
     val_split: str | None = None
     """Split that training validates on; a share of the training images (``val_fraction``) when absent."""
-    batch_size: int | None = Field(None, ge=1)
+    batch_size: int | None = Field(None, ge=1, examples=[64])
     """Examples a batch (an example may be several pairs)."""
-    learning_rate: float | None = Field(None, gt=0)
+    learning_rate: float | None = Field(None, gt=0, examples=[4e-5])
     """The task's loss is multiplied by learning_rate / the smallest one among the run's tasks (unless
     optimizer.task_scale says otherwise)."""
-    max_text: int | None = Field(None, ge=3)
+    max_text: int | None = Field(None, ge=3, examples=[30])
     """Word pieces a text keeps, [CLS] and [SEP] included."""
     negatives: Literal["batch", "train"] | None = None
     """Retrieval: where the other caption and the other image of a training example come from. ``batch``, the default:
     from its batch, so that nothing more is encoded; ``train``, as the original: from the whole training set."""
-    max_train: int | None = Field(None, ge=1)
+    max_train: int | None = Field(None, ge=1, examples=[1000])
     """Train on this many examples only (whole images, chosen by the seed): for learning curves."""
     train: str | None = None
     """Split to train on; the task's own training split when absent. Of a task of your own: the file, which it needs."""
@@ -135,9 +135,9 @@ class OptimizerSettings(Strict):
 class FreezeSettings(Strict):
     """Parts of the model that do not train: no gradients are computed for them, no optimizer states kept."""
 
-    text_layers: int | None = Field(None, ge=0)
+    text_layers: int | None = Field(None, ge=0, examples=[4])
     """Embedding and first layers of the text stream (0: the embedding alone); the task tokens train all the same."""
-    image_layers: int | None = Field(None, ge=0)
+    image_layers: int | None = Field(None, ge=0, examples=[2])
     """The same of the visual stream."""
     names: tuple[str, ...] = ()
     """Prefixes of parameter names, e.g. [connections.0, text.embedding.tasks]."""
@@ -180,7 +180,7 @@ class BalancingSettings(Strict):
 class TrainingSettings(Strict):
     """Length, precision and rhythm of a run."""
 
-    iterations: int | None = Field(None, ge=1)
+    iterations: int | None = Field(None, ge=1, examples=[1000])
     """Length of the run; ``epochs`` of the longest task when absent."""
     epochs: float = Field(20, gt=0)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -195,15 +195,15 @@ class TrainingSettings(Strict):
     """Several processes share the parameters, gradients and optimizer states (FSDP) instead of each holding all."""
     gradient_checkpointing: bool = False
     """Activations of the layers are computed again in the backward pass instead of kept: less memory, more time."""
-    eval_every: int | None = Field(None, ge=1)
+    eval_every: int | None = Field(None, ge=1, examples=[200])
     """Iterations between validations; each task's own epoch when absent (as the original)."""
-    eval_examples: int | None = Field(None, ge=1)
+    eval_examples: int | None = Field(None, ge=1, examples=[1000])
     """Examples that a validation reads at most."""
     log_every: int = Field(10, ge=1)
     save_every: int = Field(200, ge=1)
     keep: int = Field(2, ge=1)
     """Checkpoints kept."""
-    patience: int | None = Field(None, ge=1)
+    patience: int | None = Field(None, ge=1, examples=[5])
     """Stop when the mean validation score has not risen for this many validations (never when absent)."""
     workers: int = Field(0, ge=0)
     threads: Annotated[int | Literal["auto"], PlainValidator(_threads)] = "auto"
@@ -225,7 +225,7 @@ class EvaluationSettings(Strict):
     """Pairs a forward pass."""
     precision: Precision = "auto"
     """Of the layers, in validations too; ``auto`` is bf16 where it is faster, in models with wide layers."""
-    shortlist: int | None = Field(None, ge=0)
+    shortlist: int | None = Field(None, ge=0, examples=[128])
     """Retrieval: images of a caption, and captions of an image, that the model ranks, chosen by the contrast head; 0 or
     absent: all."""
     contrast_weight: float = Field(0.0, ge=0, le=MOST_WEIGHT)
@@ -233,7 +233,7 @@ class EvaluationSettings(Strict):
     alone."""
     protocols: Mapping[str, str] = Field(default_factory=dict)
     """Task -> name of the protocol that it is evaluated by, as in docs/score.md; a task's first one when absent."""
-    gallery: int | None = Field(None, ge=2)
+    gallery: int | None = Field(None, ge=2, examples=[100])
     """Retrieval: rank the first images of the split, this many, in tasks that ``protocols`` does not name; the numbers
     are then called after the gallery ("R@1 of 100"). When absent: the gallery of published numbers."""
     derangements: int = Field(5, ge=0)
@@ -245,7 +245,7 @@ class EvaluationSettings(Strict):
 class RunConfig(Strict):
     """A whole run."""
 
-    run: str = Field(min_length=1)
+    run: str = Field(min_length=1, examples=["runs/mine"])
     """Folder that the run writes."""
     data: str
     """Data root with the official files."""

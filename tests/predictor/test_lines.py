@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from twelve import cli
 from twelve.errors import ConfigError, TwelveError
 from twelve.predictor.checks import corners
+from twelve.predictor.lines import requests_in
 
 model, images = test_predict_command.model, test_predict_command.images
 BOX = [1, 2, 30, 40]
@@ -43,14 +44,15 @@ def test_lines_ask_anything(model: Path, images: Path) -> None:
     ]
     assert found[0]["id"] == 7 and found[1]["index"] in (0, 1) and found[4]["true"] in (True, False)
     assert found[2]["text"] == found[3]["text"] == "is it red ? yes" and found[2]["index"] == found[3]["index"]
-    assert found[5]["error"].startswith("No such file")
+    gone = f"{images / 'gone.png'}: no such image -> correct line 6 of {file}; paths are relative to its folder"
+    assert found[5]["error"] == gone
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ({"image": "0.png"}, "line 1.*expected one of answer"),
-        ({"image": "0.png", "answer": "x", "locate": "y"}, "line 1.*expected one of answer"),
+        ({"image": "0.png"}, "line 1.*expected one of answer.*, found none -> correct this line"),
+        ({"image": "0.png", "answer": "x", "locate": "y"}, "line 1.*expected one of answer.*, found answer and locate"),
         ({"image": "0.png", "answer": 3}, "field 'answer' must be a string"),
         ({"answer": "x"}, "field 'image' is missing"),
         ({"images": ["0.png"], "verify": "x"}, "expected 2 images, found 1"),
@@ -124,15 +126,26 @@ def test_a_last_line_counts_the_failures_and_names_the_first(model: Path, images
     file.write_text("".join(json.dumps(line) + "\n" for line in asked))
     said = CliRunner().invoke(cli.app, ["predict", str(model), "--jsonl", str(file)])
     assert said.exit_code == 1
-    last = f"2 of 4 questions failed; first: {file} [line 2]: No such file or directory"
+    gone = f"{images / 'gone.png'}: no such image -> correct line 2 of {file}; paths are relative to its folder"
+    last = f"2 of 4 questions failed; first: {file} [line 2]: {gone}"
     assert said.stderr.strip().splitlines()[-1] == last
     file.write_text(json.dumps(asked[0]))
     assert "failed" not in CliRunner().invoke(cli.app, ["predict", str(model), "--jsonl", str(file)]).stderr
 
 
-def test_boxes_in_fractions_are_told_their_unit() -> None:
-    with pytest.raises(ConfigError, match=r"in pixels, found numbers from 0 to 1.* -> multiply x1 and x2 by the image"):
-        corners([[0.1, 0.1, 0.5, 0.5], [0, 0, 1, 1]])
+def test_boxes_in_fractions_are_told_their_unit(tmp_path: Path) -> None:
+    said = r"box {} of 2: expected pixels, found numbers from 0 to 1.* -> multiply x1 and x2 by the image"
+    for boxes, number in (
+        ([[0.1, 0.1, 0.5, 0.5], [0, 0, 1, 1]], 1),
+        ([[0.1, 0.2, 0.5, 0.6], [70, 20, 99, 80]], 1),
+        ([[70, 20, 99, 80], [0.1, 0.2, 0.5, 0.6]], 2),
+    ):
+        with pytest.raises(ConfigError, match=said.format(number)):
+            corners(boxes)
+        file = tmp_path / "boxes.jsonl"
+        file.write_text(json.dumps({"image": "0.png", "choose": "what is red ?", "boxes": boxes}))
+        with pytest.raises(TwelveError, match=r"boxes\.jsonl \[line 1\]: " + said.format(number)):
+            requests_in(file)
     assert corners([[0, 0, 1, 2]]) == ((0, 0, 1, 2),)
 
 
@@ -140,7 +153,14 @@ def test_which_of_two_images_is_missing(model: Path, images: Path) -> None:
     file = images / "two.jsonl"
     file.write_text(json.dumps({"images": ["0.png", "gone.png"], "verify": "both show a ball"}))
     code, shown = twelve("predict", model, "--jsonl", file, "--json")
-    assert code == 1 and lines(shown)[0]["error"] == f"{images / 'gone.png'}: No such file or directory"
+    assert code == 1 and lines(shown)[0]["error"].startswith(f"{images / 'gone.png'}: no such image -> ")
+
+
+def test_a_file_whose_images_are_all_missing_is_told_its_first_line(model: Path, images: Path) -> None:
+    file = images / "none.jsonl"
+    file.write_text("\n".join(json.dumps({"image": "lost.png", "answer": text}) for text in ("is it ?", "what ?")))
+    with pytest.raises(TwelveError, match=r"lost\.png: no such image -> correct line 1 of .*none\.jsonl; paths "):
+        twelve("predict", model, "--jsonl", file)
 
 
 def test_a_file_without_lines(model: Path, images: Path) -> None:

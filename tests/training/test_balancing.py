@@ -256,7 +256,7 @@ def test_two_processes_are_one(root: Path, tmp_path: Path, sharding: bool) -> No
         ),
         (
             {"balancing": {"name": "cagrad", "options": {"c": 2.0}}},
-            r"balancing.options.c\]: expected less than 1",
+            r"balancing.options.c\]: expected less than 1, .* -> .*--set balancing\.options\.c=0\.4$",
         ),
         ({"balancing": {"name": "static", "options": {"weights": {"vqq": 1.0}}}}, r"weights.vqq\]: no task 'vqq'"),
         (

@@ -69,7 +69,8 @@ def predict(
 
     if jsonl is not None:
         requests = lines.requests_in(jsonl, task, threshold)
-        asked.check_images(image for request in requests for image in request.images)
+        corrections = {image: request.correction for request in reversed(requests) for image in request.images}
+        asked.check_images((image for request in requests for image in request.images), corrections)
     else:
         requests = lines.requests_of(images, texts, task, threshold)
     command.check_outputs(requests, out=out, draw=draw, jsonl=jsonl)

@@ -1,10 +1,15 @@
-"""What is wrong with a value that pydantic refused, in the words of the other messages: expected what, found what."""
+"""What is wrong with a value that pydantic refused, in the words of the other messages: expected what, found what; and
+what to write in its place."""
 
 from __future__ import annotations
 
+import json
+import re
 import reprlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, get_args, get_origin
+
+from twelve.errors import closest, nearest, quoted
 
 _KINDS = {
     "int": "an integer",
@@ -21,6 +26,8 @@ _KINDS = {
     "dataclass": "a mapping of keys to values",
 }
 """Beginning of an error's type, before ``_type`` or ``_parsing``, to what was expected."""
+_CHOICES = ("literal_error", "enum")
+"""Types of errors about a value that is none of several."""
 _BOUNDS = {
     "greater_than": ("gt", "more than"),
     "greater_than_equal": ("ge", "at least"),
@@ -70,7 +77,44 @@ def problem_of(error: Mapping[str, Any], found: Callable[[object], str] = beginn
         words, most = _size(kind, context)
         return f"expected {words} {_several(most, 'item')}, found {context.get('actual_length') or 'none'}"
     expected = _wanted(kind, context)
-    return f"{expected or error['msg']}, found {found(value)}"
+    choices = re.findall(r"'([^']*)'", str(context["expected"])) if kind in _CHOICES else []
+    meant = nearest(value, choices) if isinstance(value, str) else ""
+    return f"{expected or error['msg']}, found {found(value)}{meant}"
+
+
+def instead(error: Mapping[str, Any], place: Sequence[str], annotation: object, known: Iterable[object]) -> str | None:
+    """What to write in place of a refused value of a configuration, as ``--set a.b=value``; None where nobody knows.
+
+    Args:
+        error: one of ``ValidationError.errors()``.
+        place: the keys that lead to the value.
+        annotation: type of the value.
+        known: values that suit it, such as its default; those that are None or empty are passed over.
+    """
+    value, choices = error.get("input"), _choices(annotation)
+    meant = closest(value, choices) if isinstance(value, str) else None
+    if error["type"] == "string_type" and isinstance(value, int | float) and not isinstance(value, bool):
+        return f"write it in quotes: {_setting(place, json.dumps(str(value)))}"
+    several = get_origin(annotation) is tuple
+    fitting = [*([meant] if meant else []), *([] if several else known), *choices, *(known if several else [])]
+    chosen = next((each for each in fitting if isinstance(each, str | int | float | list | tuple) and each != ()), None)
+    if chosen is None:
+        return None
+    listed = several and not isinstance(chosen, list | tuple)
+    text = chosen if isinstance(chosen, str) and not listed else json.dumps([chosen] if listed else chosen)
+    return f"change it, for example: {_setting(place, text)}"
+
+
+def _setting(place: Sequence[str], text: str) -> str:
+    return f"--set {quoted('.'.join(place) + '=' + text)}"
+
+
+def _choices(annotation: object) -> list[str]:
+    """The words among which a type lets one choose."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return [part for part in parts if isinstance(part, str)]
+    return [word for part in parts for word in _choices(part)]
 
 
 def bound(error: Mapping[str, Any]) -> str | None:
@@ -84,7 +128,7 @@ def bound(error: Mapping[str, Any]) -> str | None:
 
 def _wanted(kind: str, context: Mapping[str, Any]) -> str | None:
     """What a kind of error expected, as "expected ..."; None for kinds that have words of their own."""
-    if kind in ("literal_error", "enum"):
+    if kind in _CHOICES:
         several = " or " in str(context["expected"])
         return f"expected {'one of ' if several else ''}{context['expected']}"
     if kind in _BOUNDS:

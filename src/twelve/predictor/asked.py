@@ -4,14 +4,14 @@ before anything else is imported."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from twelve.errors import CheckpointError, ConfigError, RegionError, nearest, quoted
+from twelve.errors import CheckpointError, ConfigError, RegionError, quoted
 from twelve.formats.records import describe
 from twelve.io.hub import HUB_NAME, PACKAGE, resolve
 from twelve.io.image_suffixes import SUFFIXES, flaw
-from twelve.run_folder import model_folder
+from twelve.run_folder import folder_beside, model_folder
 
 _FILES = ("*.json", "*.safetensors")
 """The files of a model in a hub repository."""
@@ -33,7 +33,7 @@ def find(path: str | Path) -> Path:
     if not folder.exists():
         if not str(path).startswith((HUB_NAME, PACKAGE)):
             raise CheckpointError(
-                f"no such folder{_beside(folder)}",
+                f"no such folder{folder_beside(folder)}",
                 file=str(path),
                 remedy="name a run's folder, a model's folder, or hub:owner/model for one on the hub",
             )
@@ -73,15 +73,6 @@ def _is_model(folder: Path) -> bool:
     return True
 
 
-def _beside(folder: Path) -> str:
-    """A hint at the folder whose name is most similar."""
-    try:
-        above = str(folder).removesuffix(folder.name)  # so that the hint can be pasted
-        return nearest(folder.name, [one.name for one in folder.parent.iterdir() if one.is_dir()], above)
-    except OSError:
-        return ""
-
-
 def images_in(paths: Sequence[Path]) -> list[Path]:
     """The given image files, and those in the given folders, in order.
 
@@ -102,8 +93,11 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def check_images(paths: Iterable[Path]) -> None:
+def check_images(paths: Iterable[Path], corrections: Mapping[Path, str] | None = None) -> None:
     """Check that at least one file is an image. The others only fail their own questions.
+
+    Args:
+        corrections: what to do about a file that is not there, where it is another than to check its path.
 
     Raises:
         RegionError: according to its first bytes, none of the files is an image; names the first.
@@ -111,4 +105,5 @@ def check_images(paths: Iterable[Path]) -> None:
     flaws = {path: flaw(path) for path in dict.fromkeys(paths)}
     if flaws and all(flaws.values()):
         file, why = next(iter(flaws.items()))
-        raise RegionError(why, file=file, remedy="check its path" if not file.exists() else "give an image file")
+        remedy = "give an image file" if file.exists() else (corrections or {}).get(file, "check its path")
+        raise RegionError(why, file=file, remedy=remedy)

@@ -36,7 +36,7 @@ MOST_TEXT, MOST_BOXES = 100_000, 1_000
 """Maximum characters of a text and number of candidate boxes. Larger inputs would take minutes."""
 
 _BOXES = "give four numbers per box: x1, y1, x2, y2 in pixels of the upright image"
-FRACTIONS = "expected boxes in pixels, found numbers from 0 to 1, as if they were fractions of the image"
+_FRACTIONS = "expected pixels, found numbers from 0 to 1, as if they were fractions of the image"
 _PIXELS = "multiply x1 and x2 by the image's width, y1 and y2 by its height"
 _TURNS = 'give (question, answer) or {"question": ..., "answer": ...} for every turn'
 
@@ -139,7 +139,7 @@ def corners(boxes: ArrayLike) -> tuple[Box, ...]:
     """Boxes as tuples: x1, y1, x2, y2 in pixels of the upright image.
 
     Raises:
-        ConfigError: they are not boxes, or fractions of the image.
+        ConfigError: they are not boxes, or one is in fractions of the image; names the box, counted from 1.
     """
     try:
         found = np.asarray(boxes, dtype=np.float64)
@@ -152,8 +152,10 @@ def corners(boxes: ArrayLike) -> tuple[Box, ...]:
     if not np.isfinite(found).all():
         number = 1 + int(np.flatnonzero(~np.isfinite(found).all(1))[0])
         raise ConfigError(f"box {number} of {len(found)} contains a number that is not finite", remedy=_BOXES)
-    if found.min() >= 0 and found.max() <= 1:  # at most the pixel in the corner, which nobody means
-        raise ConfigError(FRACTIONS, remedy=_PIXELS)
+    tiny = (found.min(1) >= 0) & (found.max(1) <= 1)  # at most the pixel in the corner, which nobody means
+    if tiny.any():  # one among boxes in pixels is as wrong: it would be asked about the corner
+        number = 1 + int(np.flatnonzero(tiny)[0])
+        raise ConfigError(f"box {number} of {len(found)}: {_FRACTIONS}", remedy=_PIXELS)
     return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in found)
 
 

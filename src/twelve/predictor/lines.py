@@ -74,6 +74,13 @@ class Request:
         """The question as readable text."""
         return self.content if isinstance(self.content, str) else readable(self.content)
 
+    @property
+    def correction(self) -> str:
+        """What to do where an image of the question is not there."""
+        if self.place is None:
+            return "check its path"
+        return f"correct {self.place.place} of {self.place.file}; paths are relative to its folder"
+
 
 def requests_of(
     images: Sequence[Path],
@@ -143,7 +150,7 @@ def _method(record: Record) -> str:
     if len(methods) == 1:
         return methods[0]
     hint = "" if methods else _hint(record, METHODS)
-    raise record.error(f"expected one of {', '.join(METHODS)}, found {len(methods)}{hint}")
+    raise record.error(f"expected one of {', '.join(METHODS)}, found {' and '.join(methods) or 'none'}{hint}")
 
 
 def _hint(record: Record, wanted: Collection[str]) -> str:

@@ -26,7 +26,7 @@ from twelve.model.known_words import MOST_TEXTS, KnownWords, words_in
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock, tell
 from twelve.regions.store.samples import sampled
-from twelve.run_folder import RunFolder, model_folder
+from twelve.run_folder import RunFolder, folder_beside, model_folder
 from twelve.runs.complete import completion
 from twelve.runs.new_model import Start, new_model
 from twelve.runs.next_command import next_command
@@ -123,7 +123,7 @@ def beginning(config: RunConfig) -> Start:
     if config.model.init:
         if not Path(config.model.init).exists():
             raise ConfigError(
-                "no such folder",
+                f"no such folder{folder_beside(Path(config.model.init))}",
                 file=config.model.init,
                 record="model.init",
                 remedy="train that model first, name another (--set init=RUN), or begin a new one: --set init=null",

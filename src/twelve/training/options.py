@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from twelve.errors import ConfigError, nearest
-from twelve.io.invalid import problem_of
+from twelve.io.invalid import instead, problem_of
 
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -28,7 +28,8 @@ def check_options(section: str, known: Mapping[str, type], name: str, options: M
         )
     hints = get_type_hints(known[name].__init__, include_extras=True)  # type: ignore[misc]
     parameters = inspect.signature(known[name]).parameters.values()
-    types = {each.name: hints[each.name] for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
+    given = {each.name: each.default for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
+    types = {option: hints[option] for option in given}
     for option, value in options.items():
         if option not in types:
             raise ConfigError(
@@ -40,5 +41,8 @@ def check_options(section: str, known: Mapping[str, type], name: str, options: M
             TypeAdapter(types[option], config=_STRICT).validate_python(value)
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(map(str, (section, "options", option, *first["loc"])))
-            raise ConfigError(problem_of(first), record=place, remedy="see docs/configuration.md") from None
+            place = (section, "options", option)
+            defaults = () if given[option] is inspect.Parameter.empty else (given[option],)
+            remedy = instead(first, place, types[option], defaults) or "see docs/configuration.md"
+            record = ".".join(map(str, (*place, *first["loc"])))
+            raise ConfigError(problem_of(first), record=record, remedy=remedy) from None
