@@ -182,6 +182,29 @@ def test_the_share_of_the_way_to_the_upper_bound() -> None:
     assert task_score(result_of(tree | {"upper_bound": 60.0}), {}).normalised == pytest.approx(25.0)
 
 
+def test_few_predictions_do_not_judge_the_scores(tmp_path: Path) -> None:
+    folder = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
+    tree = json.loads((folder / "evaluation.json").read_text())
+    own, other = tree["tasks"]["vqa"], tree["tasks"]["snli_ve"]
+
+    def page(*examples: int) -> str:
+        own["calibration"] = [{"examples": count, "score": 0.5, "right": 0.9} for count in examples]
+        (folder / "evaluation.json").write_text(json.dumps(tree))
+        return render(read_run(folder))
+
+    own["uncalibrated"] = "not calibrated: 6 validation examples, 50 are needed"
+    few = page(1, 19)
+    assert "VQA: too few predictions (20) to judge the scores; 50 are needed." in few
+    assert "<b>On average" not in few and 'class="chart reliability"' not in few and "Calibration error" not in few
+    assert "not calibrated: 6" not in few  # the scores are not judged at all
+    enough = page(1, 49)
+    assert "<b>On average too careful: " in enough and 'class="chart reliability"' in enough and "too few" not in enough
+    assert "not calibrated: 6" in enough
+    other["calibration"] = [{"examples": 60, "score": 0.5, "right": 0.5}]
+    both = page(1, 19)
+    assert "VQA: too few predictions (20)" in both and "<b>On average about right: the mean score is 50%" in both
+
+
 @pytest.mark.parametrize(
     "low, high, verdict",
     [
