@@ -123,6 +123,17 @@ class Run:
         sizes, most = self.data.tasks.get(name), self.config.training.eval_examples
         return None if sizes is None else min(sizes.validation, most or sizes.validation)
 
+    def is_own(self, name: str) -> bool:
+        """Whether a task reads files of one's own (tasks/custom.py), which no dataset publishes and scores."""
+        settings = self.config.tasks.get(name)
+        return settings is not None and settings.kind is not None and settings.captions is None
+
+    @property
+    def own(self) -> str:
+        """How many of the trained and measured tasks read files of one's own: "all", "some" or ""."""
+        own = [self.is_own(name) for name in {*self.config.tasks, *self.results}]
+        return "all" if own and all(own) else "some" if any(own) else ""
+
     def task(self, name: str) -> Task:
         """A task by its name, among them the run's own; raises ConfigError when there is none."""
         return get(name, own_tasks(self.config.tasks))

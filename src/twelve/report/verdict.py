@@ -64,7 +64,9 @@ def _untold(run: Run) -> Verdict:
     scores = [100 * points[-1][1] for points in history.scores.values()]
     mean = f"the mean validation score is {sum(scores) / len(scores):.1f}" if scores else "no task was validated yet"
     if run.finished:
-        sentence = f"{history.iterations:,} iterations are done; {mean}. There is no official score and no baseline."
+        sentence = (
+            f"{history.iterations:,} iterations are done; {mean}. There is no {words.score(run.own)} and no baseline."
+        )
         return Verdict("Not evaluated", sentence, None)
     if length is None:
         return Verdict("Not finished", f"{history.iterations:,} iterations are done; {mean}.", None)

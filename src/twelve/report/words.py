@@ -71,6 +71,9 @@ LOSS = (
     "comparable."
 )
 VALIDATION = "The score of the task on training images that are held out for validation; not the official number."
+OWN_VALIDATION = "The score of the task on training images that are held out for validation; not on your test file."
+OWN_MARKS = "Mean mark of the answers, as your test file gives them; 100 means every answer is right."
+"""The accuracy of a task of one's own whose answers have marks."""
 STOPPED = (
     "Stop-and-go: a task whose validation score no longer rises is stopped. It is then trained only occasionally, "
     "until its score drops."
@@ -81,18 +84,19 @@ DRAWN = (
 )
 
 
-def metric(name: str, own: Mapping[str, str]) -> str:
+def metric(name: str, own: Mapping[str, str], *, dataset: bool = True) -> str:
     """The meaning of a metric. A part after a comma ("accuracy, number") is the subset that it was computed on.
 
     Args:
         own: meanings of the task's output, which take precedence.
+        dataset: it is the metric of a dataset, not of a task with files of one's own.
     """
     head, _, part = name.partition(", ")
     whole, _, gallery = head.removeprefix("image to text ").partition(" of ")
     base = whole if gallery else head.removeprefix("image to text ")
     meaning = own.get(base) or METRICS.get(base)
     if not meaning:
-        return "A number of the official scorer of the dataset."
+        return "A number of the official scorer of the dataset." if dataset else "A number computed on your test file."
     if head.startswith("image to text "):
         meaning += " Here in the other direction: captions are ranked for each image."
     if gallery:
@@ -125,6 +129,11 @@ def part(kind: str, value: str) -> str:
         return f"texts that name “{value}”"
     span = value.replace("-", " to ").replace("+", " or more") if kind in ("words", "candidates") else value
     return _PARTS.get(kind, shortened(kind.replace("_", " "), 40) + " “{}”").replace("{}", span)
+
+
+def score(own: str) -> str:
+    """What an evaluation finds, in words; ``own``: "" if every task is a dataset's."""
+    return "test score" if own else "official score"
 
 
 def baseline(name: str) -> str:
