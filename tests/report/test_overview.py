@@ -165,7 +165,11 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     page = render(read_run(run))
     assert '<span class="verdict open">undecided</span>' in page and "ot learned" not in page
     assert titles(run)[0] == "Add test examples" and "10 test examples are too few" in page
-    assert said(alone(run, 90.0, 10.0)).word == "Learned"
+    few = said(alone(run, 90.0, 10.0))
+    assert (few.word, few.good) == ("Learned (10 images)", None)  # neutral in colour
+    assert '<p class="answer open"><b>Learned (10 images).</b>' in render(read_run(run))
+    many = said(alone(run, 90.0, 10.0, examples=100))
+    assert (many.word, many.good) == ("Learned", True)
     below = said(alone(run, 40.0, -70.0))
     assert (below.word, below.good) == ("Not learned", False)
     assert below.sentence == (
@@ -190,6 +194,12 @@ def test_an_undecided_task_does_not_decide_on_the_others(run: Path) -> None:
     assert why.startswith("60 test examples on 20 images are too few to tell whether 80.0 is really better")
     changed(run, lambda tree: [tree["tasks"][name].update(groups=4) for name in ("refcoco", "nlvr2", "flickr30k")])
     assert said(run).sentence.startswith("On SNLI-VE, the model is significantly better than every baseline (")
+    changed(run, lambda tree: tree["tasks"]["snli_ve"].update(groups=60))
+    assert (said(run).word, said(run).good) == ("Good (60 images)", None)
+    changed(run, lambda tree: tree["tasks"]["refcoco"].update(groups=70))
+    assert (said(run).word, said(run).good) == ("Good (at most 70 images each)", None)
+    changed(run, lambda tree: tree["tasks"]["refcoco"].update(groups=100))
+    assert (said(run).word, said(run).good) == ("Good", True)
     unsure = json.loads((run / "evaluation.json").read_text())["tasks"]["vqa"]["baselines"]
     changed(run, lambda tree: [task.update(groups=20, baselines=unsure) for task in tree["tasks"].values()])
     assert said(run).word == "Undecided" and "The scores are above every baseline" in said(run).sentence
