@@ -79,8 +79,8 @@ STOPPED = (
     "until its score drops."
 )
 DRAWN = (
-    f"Not hand-picked: the first correct and the first wrong predictions among {KEPT} random examples of the split (or "
-    "all, if there are fewer)."
+    f"The examples are not hand-picked: they are the first correct and the first wrong ones among {KEPT} random "
+    "examples of the split, or among all, if there are fewer."
 )
 
 
