@@ -242,6 +242,20 @@ def test_a_task_of_ones_own_is_not_told_in_the_words_of_a_dataset(tmp_path: Path
     assert "There is no test score and no baseline" in unmeasured
 
 
+def test_chance_says_among_how_many_answers(tmp_path: Path) -> None:
+    folder = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
+    tree = json.loads((folder / "evaluation.json").read_text())
+    chance = {"name": "chance", "score": 1.0, "advantage": fake_run.interval(20.0)}
+    for result in tree["tasks"].values():
+        result["baselines"]["chance"] = chance
+    (folder / "evaluation.json").write_text(json.dumps(tree))
+    page = render(read_run(folder))
+    assert page.count("An answer drawn at random: 1 of the model&#39;s 118 answers.") == 1  # VQA's alone
+    assert page.count("A choice, or an order, drawn at random.") == len(fake_run.KINDS) - 1
+    (folder / "data.json").unlink()
+    assert render(read_run(folder)).count("A choice, or an order, drawn at random.") == len(fake_run.KINDS)
+
+
 @pytest.mark.parametrize(
     "low, high, verdict",
     [

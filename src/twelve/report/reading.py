@@ -46,6 +46,7 @@ class Data:
 
     Attributes:
         region_samples: image id -> digest of its regions, of some images of every source.
+        vocabularies: output -> number of its answers.
     """
 
     cleaned: Cleaned = field(default_factory=Cleaned)
@@ -53,6 +54,7 @@ class Data:
     coverage: Mapping[str, str] = field(default_factory=dict)
     files: Any = None
     region_samples: Mapping[str, str] = field(default_factory=dict)
+    vocabularies: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

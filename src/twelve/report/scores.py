@@ -121,20 +121,28 @@ class TaskScore:
         return tuple(baseline.name for baseline in self.baselines if not baseline.beaten)
 
 
-def task_score(result: TaskResult, meanings: Mapping[str, str], *, drawn: bool = False, own: bool = False) -> TaskScore:
+def task_score(
+    result: TaskResult,
+    meanings: Mapping[str, str],
+    *,
+    drawn: bool = False,
+    own: bool = False,
+    answers: int | None = None,
+) -> TaskScore:
     """The score of a measured task.
 
     Args:
         meanings: those of its output's metrics.
         drawn: the data are the microworld's.
         own: the task reads files of one's own.
+        answers: number of the answers that the model chooses among, if it chooses among a list of them.
     """
     return TaskScore(
         metric=result.metric,
         meaning=words.metric(result.metric, meanings, dataset=not own),
         bar=Bar.of(result.score),
         baselines=tuple(
-            BaselineRow(name, words.baseline(name), Bar(found.score), Bar.of(found.advantage), found.beaten)
+            BaselineRow(name, words.baseline(name, answers), Bar(found.score), Bar.of(found.advantage), found.beaten)
             for name, found in result.baselines.items()
         ),
         upper_bound=None if result.upper_bound is None else Bar(result.upper_bound),

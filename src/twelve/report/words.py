@@ -136,8 +136,14 @@ def score(own: str) -> str:
     return "test score" if own else "official score"
 
 
-def baseline(name: str) -> str:
-    """The meaning of a baseline."""
+def baseline(name: str, answers: int | None = None) -> str:
+    """The meaning of a baseline.
+
+    Args:
+        answers: number of the answers that the model chooses among, if it chooses among a list of them.
+    """
+    if name == "chance" and answers:
+        return f"An answer drawn at random: 1 of the model's {answers:,} answers."
     return BASELINES.get(name, "A score without the correct image.")
 
 

@@ -171,9 +171,10 @@ def sections(run: Run) -> list[Section]:
 
 def _score(run: Run, name: str, output: Output) -> TaskScore:
     own, meanings = run.is_own(name), output.metrics
+    answers = run.data.vocabularies.get(run.task(name).output) if output.needs_vocabulary else None
     if own and output.kind == "answer":
         meanings = {**meanings, "accuracy": words.OWN_MARKS}
-    return task_score(run.results[name], meanings, drawn=run.facts.get(DRAWN) is True, own=own)
+    return task_score(run.results[name], meanings, drawn=run.facts.get(DRAWN) is True, own=own, answers=answers)
 
 
 def kept_rows(run: Run) -> list[tuple[str, float, float]]:
