@@ -322,6 +322,23 @@ def test_which_model_was_kept_is_said(run: Path) -> None:
     assert sentence() == ""
 
 
+def test_few_validation_examples_do_not_select_a_model(run: Path) -> None:
+    def sentence(**examples: int) -> str:
+        found = kept_model(read_run(validated(run, **examples)))
+        assert found is not None and found.sentence in render(read_run(run))
+        return found.sentence
+
+    start = "Kept: the model of iteration 40, with the best mean validation score of the 5 tasks, 60.0"
+    assert sentence() == sentence(vqa=EXAMPLES) == f"{start}."
+    assert sentence(vqa=6) == f"{start} (on as few as 6 validation examples)."
+    few = f"{start} (on as few as 6 validation examples). So few examples cannot tell which model is best."
+    assert sentence(**dict.fromkeys(fake_run.KINDS, 9) | {"vqa": 6}) == few
+    one(run)
+    one_task = "Kept: the model of iteration 40, with the best validation score, 40.0 (on 6 validation examples). "
+    assert sentence() == f"{one_task}So few examples cannot tell which model is best."
+    assert sentence(vqa=1).startswith(one_task.replace("6 validation examples). ", "1 validation example). "))
+
+
 def test_a_run_is_evaluated_again_if_another_model_is_kept(run: Path) -> None:
     changed(run, lambda tree: tree["facts"].update(iterations=20))
     rescored(run, 0.4, 0.5, 0.6, 0.5)
