@@ -79,8 +79,8 @@ STOPPED = (
     "until its score drops."
 )
 DRAWN = (
-    f"The examples are not hand-picked: they are the first correct and the first wrong ones among {KEPT} random "
-    "examples of the split, or among all, if there are fewer."
+    "The examples are not hand-picked. They are the first correct and the first wrong ones among "
+    f"{KEPT} random examples of the split, or among all if there are fewer."
 )
 
 
