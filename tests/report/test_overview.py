@@ -165,7 +165,11 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     page = render(read_run(run))
     assert '<span class="verdict open">undecided</span>' in page and "ot learned" not in page
     assert titles(run)[0] == "Add test examples" and "10 test examples are too few" in page
-    assert said(alone(run, 90.0, 10.0)).word == "Learned"
+    few = said(alone(run, 90.0, 10.0))
+    assert (few.word, few.good) == ("Learned (10 images)", None)  # neutral in colour
+    assert '<p class="answer open"><b>Learned (10 images).</b>' in render(read_run(run))
+    many = said(alone(run, 90.0, 10.0, examples=100))
+    assert (many.word, many.good) == ("Learned", True)
     below = said(alone(run, 40.0, -70.0))
     assert (below.word, below.good) == ("Not learned", False)
     assert below.sentence == (
@@ -190,6 +194,12 @@ def test_an_undecided_task_does_not_decide_on_the_others(run: Path) -> None:
     assert why.startswith("60 test examples on 20 images are too few to tell whether 80.0 is really better")
     changed(run, lambda tree: [tree["tasks"][name].update(groups=4) for name in ("refcoco", "nlvr2", "flickr30k")])
     assert said(run).sentence.startswith("On SNLI-VE, the model is significantly better than every baseline (")
+    changed(run, lambda tree: tree["tasks"]["snli_ve"].update(groups=60))
+    assert (said(run).word, said(run).good) == ("Good (60 images)", None)
+    changed(run, lambda tree: tree["tasks"]["refcoco"].update(groups=70))
+    assert (said(run).word, said(run).good) == ("Good (at most 70 images each)", None)
+    changed(run, lambda tree: tree["tasks"]["refcoco"].update(groups=100))
+    assert (said(run).word, said(run).good) == ("Good", True)
     unsure = json.loads((run / "evaluation.json").read_text())["tasks"]["vqa"]["baselines"]
     changed(run, lambda tree: [task.update(groups=20, baselines=unsure) for task in tree["tasks"].values()])
     assert said(run).word == "Undecided" and "The scores are above every baseline" in said(run).sentence
@@ -310,6 +320,23 @@ def test_which_model_was_kept_is_said(run: Path) -> None:
     assert sentence() == "Kept: the model of iteration 20, with the best validation score, 50.0."
     (run / "metrics.jsonl").unlink()
     assert sentence() == ""
+
+
+def test_few_validation_examples_do_not_select_a_model(run: Path) -> None:
+    def sentence(**examples: int) -> str:
+        found = kept_model(read_run(validated(run, **examples)))
+        assert found is not None and found.sentence in render(read_run(run))
+        return found.sentence
+
+    start = "Kept: the model of iteration 40, with the best mean validation score of the 5 tasks, 60.0"
+    assert sentence() == sentence(vqa=EXAMPLES) == f"{start}."
+    assert sentence(vqa=6) == f"{start} (on as few as 6 validation examples)."
+    few = f"{start} (on as few as 6 validation examples). So few examples cannot tell which model is best."
+    assert sentence(**dict.fromkeys(fake_run.KINDS, 9) | {"vqa": 6}) == few
+    one(run)
+    one_task = "Kept: the model of iteration 40, with the best validation score, 40.0 (on 6 validation examples). "
+    assert sentence() == f"{one_task}So few examples cannot tell which model is best."
+    assert sentence(vqa=1).startswith(one_task.replace("6 validation examples). ", "1 validation example). "))
 
 
 def test_a_run_is_evaluated_again_if_another_model_is_kept(run: Path) -> None:

@@ -290,6 +290,14 @@ def test_a_dialogue_is_shown_as_questions_and_answers(root: Path, tmp_path: Path
     assert "answer No stop" not in html
 
 
+def test_how_examples_were_chosen_is_said_once(html: str, page: Page, root: Path, tmp_path: Path) -> None:
+    assert page.text.count("hand-picked") == page.text.count("random examples of the split") == 1
+    assert "hand-picked" in html.partition("<h2>Tasks</h2>")[2].partition("<details")[0]  # seen without a click
+    run = fake_run.make(tmp_path / "run", root)
+    (run / "predictions.jsonl").unlink()
+    assert "hand-picked" not in write_report(run).read_text(encoding="utf-8")
+
+
 def test_every_curve_is_visible_at_once(html: str) -> None:
     screen = html.partition('aria-label="Overview"')[2].partition('<nav aria-label="Contents"')[0]
     curves = screen.partition('class="sketches"')[2]

@@ -13,6 +13,7 @@ from typing import Any
 
 import fake_run
 import pytest
+import yaml
 from PIL import Image
 from pydantic import TypeAdapter
 
@@ -180,6 +181,79 @@ def test_the_share_of_the_way_to_the_upper_bound() -> None:
     tree = fake_run.task_result("vqa", 30.0, {"majority": 10.0, "chance": 20.0})
     assert task_score(result_of(tree), {}).normalised is None
     assert task_score(result_of(tree | {"upper_bound": 60.0}), {}).normalised == pytest.approx(25.0)
+
+
+def test_few_predictions_do_not_judge_the_scores(tmp_path: Path) -> None:
+    folder = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
+    tree = json.loads((folder / "evaluation.json").read_text())
+    own, other = tree["tasks"]["vqa"], tree["tasks"]["snli_ve"]
+
+    def page(*examples: int) -> str:
+        own["calibration"] = [{"examples": count, "score": 0.5, "right": 0.9} for count in examples]
+        (folder / "evaluation.json").write_text(json.dumps(tree))
+        return render(read_run(folder))
+
+    own["uncalibrated"] = "not calibrated: 6 validation examples, 50 are needed"
+    few = page(1, 19)
+    assert "VQA: too few predictions (20) to judge the scores; 50 are needed." in few
+    assert "<b>On average" not in few and 'class="chart reliability"' not in few and "Calibration error" not in few
+    assert "not calibrated: 6" not in few  # the scores are not judged at all
+    enough = page(1, 49)
+    assert "<b>On average too careful: " in enough and 'class="chart reliability"' in enough and "too few" not in enough
+    assert "not calibrated: 6" in enough
+    other["calibration"] = [{"examples": 60, "score": 0.5, "right": 0.5}]
+    both = page(1, 19)
+    assert "VQA: too few predictions (20)" in both and "<b>On average about right: the mean score is 50%" in both
+
+
+def test_a_task_of_ones_own_is_not_told_in_the_words_of_a_dataset(tmp_path: Path) -> None:
+    folder = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
+    evaluation, data = (
+        json.loads((folder / "evaluation.json").read_text()),
+        json.loads((folder / "data.json").read_text()),
+    )
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    mine = {"kind": "answer", "train": "mine.jsonl", "test_split": "check.jsonl"}
+    result = evaluation["tasks"]["vqa"] | {"task": "mine", "title": "mine"}
+    result["protocol"] |= {"split": "check.jsonl", "boxes": "given"}
+
+    def page(*others: str) -> str:
+        tasks = {name: config["tasks"][name] for name in others} | {"mine": mine}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config | {"tasks": tasks}, sort_keys=False))
+        results = {name: evaluation["tasks"][name] for name in others} | {"mine": result}
+        (folder / "evaluation.json").write_text(json.dumps(evaluation | {"tasks": results}))
+        data["files"] = {f"{name}.jsonl": {"bytes": 9, "sha256": "7" * 64} for name in ("mine", "check", *others)}
+        (folder / "data.json").write_text(json.dumps(data))
+        return render(read_run(folder)).partition("The complete configuration")[0]
+
+    (folder / "predictions.jsonl").unlink()
+    alone = page()
+    assert "fficial" not in alone and "dataset" not in alone and "<dt>protocol</dt>" not in alone
+    assert ">Metric</th>" in alone and "The metric on your test file; higher" in alone
+    assert "<dt>your test file</dt><dd>check.jsonl</dd>" in alone and "as your test file gives them" in alone
+    assert "2 of your files read" in alone and "given by your files" in alone
+    beside = page("vqa")
+    assert "<dt>your test file</dt><dd>check.jsonl</dd>" in beside and "<dt>protocol</dt><dd>official</dd>" in beside
+    assert "as the dataset&#39;s own scorer gives them" in beside and "as your test file gives them" in beside
+    assert "3 files, 2 of them yours, read" in beside and ">Metric</th>" in beside
+    for name in ("evaluation.json", "data.json"):
+        (folder / name).unlink()
+    unmeasured = render(read_run(folder))
+    assert "There is no test score and no baseline" in unmeasured
+
+
+def test_chance_says_among_how_many_answers(tmp_path: Path) -> None:
+    folder = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
+    tree = json.loads((folder / "evaluation.json").read_text())
+    chance = {"name": "chance", "score": 1.0, "advantage": fake_run.interval(20.0)}
+    for result in tree["tasks"].values():
+        result["baselines"]["chance"] = chance
+    (folder / "evaluation.json").write_text(json.dumps(tree))
+    page = render(read_run(folder))
+    assert page.count("An answer drawn at random: 1 of the model&#39;s 118 answers.") == 1  # VQA's alone
+    assert page.count("A choice, or an order, drawn at random.") == len(fake_run.KINDS) - 1
+    (folder / "data.json").unlink()
+    assert render(read_run(folder)).count("A choice, or an order, drawn at random.") == len(fake_run.KINDS)
 
 
 @pytest.mark.parametrize(

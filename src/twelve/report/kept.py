@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from twelve.report.reading import Run
+from twelve.training.convergence import EXAMPLES
 
 PLACES = 5
 """Decimal places of a score in the log."""
@@ -12,21 +14,38 @@ PLACES = 5
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The iteration of the kept model, its mean validation score (0..1), and over how many tasks."""
+    """The iteration of the kept model, its mean validation score (0..1), and over how many tasks.
+
+    Attributes:
+        examples: numbers of validation examples of the tasks, where they are known.
+    """
 
     iteration: int
     score: float
     tasks: int
+    examples: Sequence[int] = ()
 
     @property
     def sentence(self) -> str:
         mean = "validation score" if self.tasks == 1 else f"mean validation score of the {self.tasks} tasks"
-        return f"Kept: the model of iteration {self.iteration:,}, with the best {mean}, {100 * self.score:.1f}."
+        best = f"the model of iteration {self.iteration:,}, with the best {mean}, {100 * self.score:.1f}"
+        return f"Kept: {best}{self._few}"
+
+    @property
+    def _few(self) -> str:
+        """The end of the sentence, with a warning where the scores are of few examples."""
+        fewest, most = min(self.examples, default=EXAMPLES), max(self.examples, default=EXAMPLES)
+        if fewest >= EXAMPLES:
+            return "."
+        told = "on" if self.tasks == 1 else "on as few as"
+        warning = " So few examples cannot tell which model is best." if most < EXAMPLES else ""
+        return f" ({told} {fewest} validation example{'' if fewest == 1 else 's'}).{warning}"
 
 
 def kept_model(run: Run) -> Kept | None:
     """The kept model of a run; None if its log does not tell, or tells of another one than the run's summary."""
     tasks, found = set(run.config.tasks), None
+    examples = [count for task in tasks if (count := run.validation_examples(task)) is not None]
     by_iteration: dict[int, dict[str, float]] = {}
     for task in run.config.tasks:
         for iteration, score in run.history.scores.get(task, ()):
@@ -38,6 +57,6 @@ def kept_model(run: Run) -> Kept | None:
         latest |= by_iteration[iteration]
         mean = sum(latest.values()) / len(latest)
         if latest.keys() == tasks and (found is None or mean > found.score):
-            found, scores = Kept(iteration, mean, len(tasks)), dict(latest)
+            found, scores = Kept(iteration, mean, len(tasks), examples), dict(latest)
     said = {task: round(score, PLACES) for task, score in run.saved_scores.items()}
     return None if said and said != scores else found

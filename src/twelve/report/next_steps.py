@@ -53,7 +53,7 @@ def next_steps(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
     if not run.finished:
         return list(_unfinished(run))
     if not scored:
-        return [Step("Evaluate it", "There is no official score and no baseline yet.", _evaluated(run))]
+        return [Step("Evaluate it", f"There is no {words.score(run.own)} and no baseline yet.", _evaluated(run))]
     found = dict[tuple[str, ...], Step]()
     for step in _all(run, scored):
         same = found.setdefault(tuple(step.commands), step)

@@ -46,6 +46,7 @@ class Data:
 
     Attributes:
         region_samples: image id -> digest of its regions, of some images of every source.
+        vocabularies: output -> number of its answers.
     """
 
     cleaned: Cleaned = field(default_factory=Cleaned)
@@ -53,6 +54,7 @@ class Data:
     coverage: Mapping[str, str] = field(default_factory=dict)
     files: Any = None
     region_samples: Mapping[str, str] = field(default_factory=dict)
+    vocabularies: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -122,6 +124,17 @@ class Run:
         """How many examples a validation score of a task is of; None where data.json does not say."""
         sizes, most = self.data.tasks.get(name), self.config.training.eval_examples
         return None if sizes is None else min(sizes.validation, most or sizes.validation)
+
+    def is_own(self, name: str) -> bool:
+        """Whether a task reads files of one's own (tasks/custom.py), which no dataset publishes and scores."""
+        settings = self.config.tasks.get(name)
+        return settings is not None and settings.kind is not None and settings.captions is None
+
+    @property
+    def own(self) -> str:
+        """How many of the trained and measured tasks read files of one's own: "all", "some" or ""."""
+        own = [self.is_own(name) for name in {*self.config.tasks, *self.results}]
+        return "all" if own and all(own) else "some" if any(own) else ""
 
     def task(self, name: str) -> Task:
         """A task by its name, among them the run's own; raises ConfigError when there is none."""

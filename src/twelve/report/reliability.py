@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from twelve.evaluation.parts import FEWEST_EXAMPLES
 from twelve.evaluation.results import ScoreBin, TaskResult
+from twelve.training.convergence import EXAMPLES
 
 SIDE, MARGIN = 220, 34
 """Length of the plotted square, and the space for its labels."""
@@ -29,11 +30,12 @@ class Reliability:
     """The calibration of a run.
 
     Attributes:
-        dots: of all tasks together, by rising score.
+        dots: of all tasks together, by rising score; none if every task has too few predictions.
         paths: (title, SVG path) of each task by itself, without bins of few predictions.
         errors: (title, expected calibration error in points, predictions, why its scores are not calibrated or ""),
             the largest error first.
         mean_score, mean_right: of all predictions, per cent.
+        few: (title, predictions) of the tasks with too few, which are in none of the above.
     """
 
     dots: Sequence[BinDot]
@@ -41,6 +43,7 @@ class Reliability:
     errors: Sequence[tuple[str, float, int, str]]
     mean_score: float
     mean_right: float
+    few: Sequence[tuple[str, int]] = ()
     size: int = SIDE + 2 * MARGIN
     margin: int = MARGIN
     side: int = SIDE
@@ -55,6 +58,14 @@ class Reliability:
         return [(title, why) for title, _, _, why in self.errors if why]
 
     @property
+    def untold(self) -> Sequence[str]:
+        """Sentences on the tasks with too few predictions, without the full stop."""
+        return [
+            f"{title}: too few predictions ({count}) to judge the scores; {EXAMPLES} are needed"
+            for title, count in self.few
+        ]
+
+    @property
     def verdict(self) -> str:
         gap = self.mean_score - self.mean_right
         how = "about right" if abs(gap) < 3 else "too sure" if gap > 0 else "too careful"
@@ -64,20 +75,14 @@ class Reliability:
 def reliability(results: Sequence[TaskResult]) -> Reliability | None:
     """The plot of all tasks whose predictions have scores; None if there are none."""
     known = [result for result in results if result.calibration]
+    few = [(result.title, _count(result)) for result in known if _count(result) < EXAMPLES]
+    known = [result for result in known if _count(result) >= EXAMPLES]
     if not known:
-        return None
+        return Reliability((), (), (), 0.0, 0.0, few) if few else None
     pooled = _pooled([each for result in known for each in result.calibration])
     most, mean = max(each.examples for each in pooled), _together(pooled)
     dots = [BinDot(*_place(each), max(2.0, LARGEST * (each.examples / most) ** 0.5), _told(each)) for each in pooled]
-    errors = [
-        (
-            result.title,
-            result.calibration_error or 0.0,
-            sum(each.examples for each in result.calibration),
-            result.uncalibrated,
-        )
-        for result in known
-    ]
+    errors = [(result.title, result.calibration_error or 0.0, _count(result), result.uncalibrated) for result in known]
     return Reliability(
         dots=dots,
         paths=[
@@ -87,7 +92,12 @@ def reliability(results: Sequence[TaskResult]) -> Reliability | None:
         errors=sorted(errors, key=lambda each: -each[1]),
         mean_score=100 * mean.score,
         mean_right=100 * mean.right,
+        few=few,
     )
+
+
+def _count(result: TaskResult) -> int:
+    return sum(each.examples for each in result.calibration)
 
 
 def _pooled(bins: Sequence[ScoreBin], count: int = 10) -> list[ScoreBin]:

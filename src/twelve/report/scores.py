@@ -9,6 +9,7 @@ from twelve.evaluation import published_scores
 from twelve.evaluation.results import TaskResult
 from twelve.metrics.bootstrap import Interval
 from twelve.report import words
+from twelve.types.measurement import OFFICIAL
 
 FEW = 100
 """Test images below which a score above every baseline may still decide nothing: with as many, the 95% interval of a
@@ -64,7 +65,7 @@ class BaselineRow:
 
 @dataclass(frozen=True, slots=True)
 class TaskScore:
-    """The official score of a task.
+    """The score of a task: the official one of a dataset, or one on a test file of one's own.
 
     Attributes:
         upper_bound: the best possible score, if known.
@@ -120,46 +121,55 @@ class TaskScore:
         return tuple(baseline.name for baseline in self.baselines if not baseline.beaten)
 
 
-def task_score(result: TaskResult, meanings: Mapping[str, str], *, drawn: bool = False) -> TaskScore:
+def task_score(
+    result: TaskResult,
+    meanings: Mapping[str, str],
+    *,
+    drawn: bool = False,
+    own: bool = False,
+    answers: int | None = None,
+) -> TaskScore:
     """The score of a measured task.
 
     Args:
         meanings: those of its output's metrics.
         drawn: the data are the microworld's.
+        own: the task reads files of one's own.
+        answers: number of the answers that the model chooses among, if it chooses among a list of them.
     """
     return TaskScore(
         metric=result.metric,
-        meaning=words.metric(result.metric, meanings),
+        meaning=words.metric(result.metric, meanings, dataset=not own),
         bar=Bar.of(result.score),
         baselines=tuple(
-            BaselineRow(name, words.baseline(name), Bar(found.score), Bar.of(found.advantage), found.beaten)
+            BaselineRow(name, words.baseline(name, answers), Bar(found.score), Bar.of(found.advantage), found.beaten)
             for name, found in result.baselines.items()
         ),
         upper_bound=None if result.upper_bound is None else Bar(result.upper_bound),
         normalised=result.normalised,
-        protocol=tuple(_protocol(result, drawn)),
+        protocol=tuple(_protocol(result, drawn, own)),
         examples=result.examples,
         groups=result.groups,
-        others=tuple(_others(result, meanings)),
+        others=tuple(_others(result, meanings, own)),
         seconds=result.seconds,
     )
 
 
-def _others(result: TaskResult, meanings: Mapping[str, str]) -> Iterator[tuple[str, float, str]]:
+def _others(result: TaskResult, meanings: Mapping[str, str], own: bool) -> Iterator[tuple[str, float, str]]:
     above = ""
     for name, value in result.metrics.items():
         if name != result.metric:
-            meaning = "" if ", " in name else words.metric(name, meanings)
+            meaning = "" if ", " in name else words.metric(name, meanings, dataset=not own)
             yield name, value, "" if meaning == above else meaning
             above = meaning or above
 
 
-def _protocol(result: TaskResult, drawn: bool) -> list[tuple[str, str]]:
+def _protocol(result: TaskResult, drawn: bool, own: bool) -> list[tuple[str, str]]:
     protocol = result.protocol
-    boxes = {"detected": "found by a detector", "given": "given by the dataset"}
-    rows = [
-        ("protocol", protocol.name),
-        ("split", protocol.split),
+    boxes = {"detected": "found by a detector", "given": "given by your files" if own else "given by the dataset"}
+    rows = [] if own and protocol.name == OFFICIAL else [("protocol", protocol.name)]
+    rows += [
+        ("your test file" if own else "split", protocol.split),
         ("examples", f"{result.examples:,}"),
         ("resampled by", f"{result.groups:,} groups (images, or sentences said of several)"),
         ("boxes", boxes.get(protocol.boxes, protocol.boxes)),

@@ -26,12 +26,14 @@ class Verdict:
     Attributes:
         word: the answer in a word or three.
         sentence: the numbers behind it.
-        good: True, False, or None where nothing is known yet.
+        good: True, False, or None where nothing is known yet, or only of few images.
+        decided: whether any score could be compared with its baselines.
     """
 
     word: str
     sentence: str
     good: bool | None
+    decided: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def verdict(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
         sentence = f"Scores reach from {_scored(low)} to {_scored(high)}. Without baselines, nobody knows whether the "
         return Verdict("Not known", sentence + "model uses the images.", None)
     found, still = _compared([each for each in scored if each.score.baselines]), rising(run)
-    if still is None or not still.mostly or found.good is None:
+    if still is None or not still.mostly or not found.decided:
         return found
     return replace(found, word=f"{found.word}, not converged", sentence=f"{found.sentence} {still.sentence}")
 
@@ -64,7 +66,9 @@ def _untold(run: Run) -> Verdict:
     scores = [100 * points[-1][1] for points in history.scores.values()]
     mean = f"the mean validation score is {sum(scores) / len(scores):.1f}" if scores else "no task was validated yet"
     if run.finished:
-        sentence = f"{history.iterations:,} iterations are done; {mean}. There is no official score and no baseline."
+        sentence = (
+            f"{history.iterations:,} iterations are done; {mean}. There is no {words.score(run.own)} and no baseline."
+        )
         return Verdict("Not evaluated", sentence, None)
     if length is None:
         return Verdict("Not finished", f"{history.iterations:,} iterations are done; {mean}.", None)
@@ -94,11 +98,15 @@ def _compared(scored: Sequence[ScoredTask]) -> Verdict:
     if not judged:
         return Verdict("Undecided", sentence, None)
     if below:
-        return Verdict("Learned in part" if len(below) < len(judged) else "Not learned", sentence, False)
-    mean = _mean(judged)
-    if mean is None:  # how much better a score could be is not known
-        return Verdict("Learned", sentence, True)
-    return Verdict("Good" if mean >= GOOD else "Learned, but weak", sentence, mean >= GOOD)
+        return Verdict("Learned in part" if len(below) < len(judged) else "Not learned", sentence, False, decided=True)
+    mean = _mean(judged)  # None: how much better a score could be is not known
+    good = mean is None or mean >= GOOD
+    word = "Learned" if mean is None else "Good" if good else "Learned, but weak"
+    most = max(each.score.groups for each in judged)
+    if most < FEW_IMAGES:
+        word += f" ({most} images)" if len(judged) == 1 else f" (at most {most} images each)"
+        return Verdict(word, sentence, None if good else False, decided=True)
+    return Verdict(word, sentence, good, decided=True)
 
 
 def _above(scored: Sequence[ScoredTask], below: Sequence[ScoredTask], alone: bool) -> str:

@@ -71,28 +71,32 @@ LOSS = (
     "comparable."
 )
 VALIDATION = "The score of the task on training images that are held out for validation; not the official number."
+OWN_VALIDATION = "The score of the task on training images that are held out for validation; not on your test file."
+OWN_MARKS = "Mean mark of the answers, as your test file gives them; 100 means every answer is right."
+"""The accuracy of a task of one's own whose answers have marks."""
 STOPPED = (
     "Stop-and-go: a task whose validation score no longer rises is stopped. It is then trained only occasionally, "
     "until its score drops."
 )
 DRAWN = (
-    f"Not hand-picked: the first correct and the first wrong predictions among {KEPT} random examples of the split (or "
-    "all, if there are fewer)."
+    "The examples are not hand-picked. They are the first correct and the first wrong ones among "
+    f"{KEPT} random examples of the split, or among all if there are fewer."
 )
 
 
-def metric(name: str, own: Mapping[str, str]) -> str:
+def metric(name: str, own: Mapping[str, str], *, dataset: bool = True) -> str:
     """The meaning of a metric. A part after a comma ("accuracy, number") is the subset that it was computed on.
 
     Args:
         own: meanings of the task's output, which take precedence.
+        dataset: it is the metric of a dataset, not of a task with files of one's own.
     """
     head, _, part = name.partition(", ")
     whole, _, gallery = head.removeprefix("image to text ").partition(" of ")
     base = whole if gallery else head.removeprefix("image to text ")
     meaning = own.get(base) or METRICS.get(base)
     if not meaning:
-        return "A number of the official scorer of the dataset."
+        return "A number of the official scorer of the dataset." if dataset else "A number computed on your test file."
     if head.startswith("image to text "):
         meaning += " Here in the other direction: captions are ranked for each image."
     if gallery:
@@ -127,8 +131,19 @@ def part(kind: str, value: str) -> str:
     return _PARTS.get(kind, shortened(kind.replace("_", " "), 40) + " “{}”").replace("{}", span)
 
 
-def baseline(name: str) -> str:
-    """The meaning of a baseline."""
+def score(own: str) -> str:
+    """What an evaluation finds, in words; ``own``: "" if every task is a dataset's."""
+    return "test score" if own else "official score"
+
+
+def baseline(name: str, answers: int | None = None) -> str:
+    """The meaning of a baseline.
+
+    Args:
+        answers: number of the answers that the model chooses among, if it chooses among a list of them.
+    """
+    if name == "chance" and answers:
+        return f"An answer drawn at random: 1 of the model's {answers:,} answers."
     return BASELINES.get(name, "A score without the correct image.")
 
 

@@ -17,6 +17,7 @@ from twelve.evaluation.published_scores import DRAWN
 from twelve.evaluation.results import ScoredPart
 from twelve.io import files
 from twelve.outputs import get_output
+from twelve.outputs.base import Output
 from twelve.report import words
 from twelve.report.curves import Chart, Sketch, chart, sketch
 from twelve.report.gallery import Gallery, galleries, glimpses
@@ -35,12 +36,17 @@ from twelve.tasks.base import all_tasks
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The section about a task; missing parts are None."""
+    """The section about a task; missing parts are None.
+
+    Attributes:
+        own: whether the task reads files of one's own.
+    """
 
     name: str
     title: str
     asks: str
     legend: str
+    own: bool
     score: TaskScore | None
     loss: Chart | None
     validation: Chart | None
@@ -124,6 +130,7 @@ def render(run: Run) -> str:
         kept=kept_rows(run),
         data=data_rows(run),
         files=file_rows(run),
+        files_read=files_read(run),
         cleaned=run.data.cleaned,
         unread=unread(run),
         stages=stages(run),
@@ -149,9 +156,8 @@ def sections(run: Run) -> list[Section]:
                 title=task.title,
                 asks=output.asks,
                 legend=output.legend,
-                score=task_score(run.results[name], output.metrics, drawn=run.facts.get(DRAWN) is True)
-                if name in run.results
-                else None,
+                own=run.is_own(name),
+                score=_score(run, name, output) if name in run.results else None,
                 loss=chart("Loss", "", history.losses.get(name, ()), history.iterations, spans),
                 sketch=sketch(validations, history.iterations, spans),
                 validation=chart("Validation score", "per cent", validations, history.iterations, spans, form=".1f"),
@@ -161,6 +167,14 @@ def sections(run: Run) -> list[Section]:
             )
         )
     return found
+
+
+def _score(run: Run, name: str, output: Output) -> TaskScore:
+    own, meanings = run.is_own(name), output.metrics
+    answers = run.data.vocabularies.get(run.task(name).output) if output.needs_vocabulary else None
+    if own and output.kind == "answer":
+        meanings = {**meanings, "accuracy": words.OWN_MARKS}
+    return task_score(run.results[name], meanings, drawn=run.facts.get(DRAWN) is True, own=own, answers=answers)
 
 
 def kept_rows(run: Run) -> list[tuple[str, float, float]]:
@@ -177,6 +191,17 @@ def file_rows(run: Run) -> list[tuple[str, str]]:
         for name, entry in found
         if isinstance(entry, Mapping) and type(entry.get("bytes")) is int and isinstance(entry.get("sha256"), str)
     ]
+
+
+def files_read(run: Run) -> str:
+    """How many files were read, in words: official ones, or one's own."""
+    names = {name for name, _ in file_rows(run)}
+    tasks = [settings for name, settings in run.config.tasks.items() if run.is_own(name)]
+    own = names & {each for settings in tasks for each in (settings.train, settings.test_split)}
+    plural = "" if len(names) == 1 else "s"
+    if names == own:
+        return f"{len(names)} of your files"
+    return f"{len(names)} file{plural}, {len(own)} of them yours," if own else f"{len(names)} official file{plural}"
 
 
 def data_rows(run: Run) -> list[DataRow]:
