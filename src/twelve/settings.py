@@ -47,7 +47,7 @@ class TaskSettings(Strict):
     """The task's loss is multiplied by learning_rate / the smallest one among the run's tasks (unless
     optimizer.task_scale says otherwise)."""
     max_text: int | None = Field(None, ge=3, examples=[30])
-    """Word pieces a text keeps, [CLS] and [SEP] included."""
+    """Maximum number of word pieces of a text, including [CLS] and [SEP]; longer texts are cut."""
     negatives: Literal["batch", "train"] | None = None
     """Retrieval: where the other caption and the other image of a training example come from. ``batch``, the default:
     from its batch, so that nothing more is encoded; ``train``, as the original: from the whole training set."""
@@ -255,15 +255,15 @@ class RunConfig(Strict):
     """task -> image source, where it differs from the task's own."""
     tasks: Mapping[str, TaskSettings] = Field(min_length=1)
     replay: tuple[str, ...] = ()
-    """Tasks that ``model.init`` knows and that begin in stop mode, to be woken when they fall below their first score;
-    in a file also ``all``: those of the run that ``model.init`` names."""
+    """Tasks of the model in ``model.init`` that start in stop mode. Such a task resumes full training when its score
+    falls below the one it started with. In a file also ``all``: all tasks of the run that ``model.init`` names."""
     hold_out: Literal["none", "test", "test+val"] = "test"
     """Images of these splits of any task are taken out of every task's training set; ``none``: the paper's models that
     are not "clean"."""
     validation_images: Literal["apart", "shared"] = "apart"
-    """Whether tasks may train on images of the splits that tasks validate on (``val_split``) or report. ``shared``, as
-    the original: only ``hold_out`` removes images, and a split that was cut between questions shares images with its
-    own training set. Images held back by ``val_fraction`` are apart in any case."""
+    """``apart``: no task trains on an image of a split that any task validates on (``val_split``) or reports.
+    ``shared``, as in the original: only ``hold_out`` removes images, and a split that was cut between questions shares
+    images with its own training set. Images held back by ``val_fraction`` are apart in any case."""
     val_fraction: float = Field(0.05, gt=0, lt=0.5)
     """Share of the training images that stop-and-go and early stopping validate on."""
     seed: int = Field(0, ge=0, lt=2**32)
