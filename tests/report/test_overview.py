@@ -168,6 +168,8 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     few = said(alone(run, 90.0, 10.0))
     assert (few.word, few.good) == ("Learned (10 images)", None)  # neutral in colour
     assert '<p class="answer open"><b>Learned (10 images).</b>' in render(read_run(run))
+    assert few.sentence.startswith("The model scores 90.0 (95% interval ") and " on 10 test examples: " in few.sentence
+    assert "The best one, majority, scores 50.0" in few.sentence
     many = said(alone(run, 90.0, 10.0, examples=100))
     assert (many.word, many.good) == ("Learned", True)
     below = said(alone(run, 40.0, -70.0))
@@ -248,7 +250,8 @@ def test_validation_scores_stand_in_for_a_run_without_results(run: Path) -> None
 def test_why_no_part_is_listed(run: Path) -> None:
     assert weak(read_run(run)).nothing == ""
     alone(run, 90.0, 0.0)
-    assert weak(read_run(run)).nothing == "Too few test examples to compare parts."
+    few = "Too few test examples to compare parts."
+    assert weak(read_run(run)).nothing == f"{few} About 1 of 10 is wrong: see the wrong examples below."
     page = render(read_run(run))
     assert "Too few test examples to compare parts." in page and "Nothing was measured" not in page
     assert 'class="pair single"' in page and ".pair.single { grid-template-columns: 1fr; }" in page

@@ -125,6 +125,13 @@ def _above(scored: Sequence[ScoredTask], below: Sequence[ScoredTask], alone: boo
         name = f"{best.name} ({best.bar.value:.1f}), a baseline that does not see the right image"
         return f"{model} scores {score.bar.value:.1f}{on}: not significantly more than {name}"
     better = f"significantly better than every baseline ({BLIND})"
+    if alone and above:
+        score, best = scored[0].score, scored[0].score.best_baseline
+        assert best is not None
+        bar = score.bar
+        interval = "" if bar.low is None else f" (95% interval {bar.low:.0f} to {bar.high:.0f})"
+        of = f"{bar.value:.1f}{interval} on {examples(scored[0])}"
+        return f"The model scores {of}: {better}. The best one, {best.name}, scores {best.bar.value:.1f}"
     if not above:
         return f"On none of {len(scored)} tasks is the model {better}"
     if len(scored) > 1:

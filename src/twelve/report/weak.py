@@ -74,6 +74,9 @@ def weak(run: Run) -> Weak:
             kept.append(each)
     compared = sum(len([*_whole(result)]) + len(_judged(result)) for result in results)
     nothing = "No part is significantly below its task." if compared else "Too few test examples to compare parts."
+    if not kept and len(results) == 1 and (wrong := round(results[0].examples * (1 - results[0].score.mean / 100))):
+        are = "is" if wrong == 1 else "are"
+        nothing += f" About {wrong:,} of {results[0].examples:,} {are} wrong: see the wrong examples below."
     return Weak(kept[:SHOWN], compared, measured=True, nothing="" if kept else nothing)
 
 
