@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve import config as configuration
-from twelve.errors import CheckpointError, ConfigError, RegionError, TwelveError
+from twelve.errors import CheckpointError, ConfigError, MissingData, RegionError, TwelveError
 from twelve.io import files
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
@@ -249,6 +249,14 @@ def test_full_disk_while_training_keeps_what_there_was(root: Path, run: Path, mo
         train(longer, resume=True, console=QUIET)
     assert {path.name: path.read_bytes() for path in (run / "model").iterdir()} == model
     assert not (run / ".model.partial").exists()
+
+
+def test_missing_annotations_are_told_before_missing_regions(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    tree = {"run": str(tmp_path / "run"), "data": str(tmp_path / "data"), "tasks": ["vqa"]}
+    fetched = rf"put .* into it, or run twelve data fetch vqa --root {tmp_path / 'data'} --yes$"
+    with pytest.raises(MissingData, match=rf"the data root has no folder for vqa -> make it and {fetched}"):
+        train(configuration.parse(tree), console=QUIET)
 
 
 def test_a_store_that_does_not_exist_is_said_to(root: Path, tmp_path: Path) -> None:

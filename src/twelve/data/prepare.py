@@ -30,8 +30,9 @@ from twelve.data.vocabulary import (
     read_label_map,
     vocabulary_of,
 )
-from twelve.errors import DataError, MissingData, RegionError
-from twelve.formats.data_root import IMAGES, DataRoot
+from twelve.downloads.registry import shipped
+from twelve.errors import DataError, MissingData, RegionError, quoted
+from twelve.formats.data_root import IMAGES, DataRoot, is_drawn
 from twelve.formats.records import read_object
 from twelve.io import files
 from twelve.outputs import Output, get_output
@@ -161,7 +162,11 @@ def prepare(
         DataError: a file is missing or malformed.
         RegionError: an image has no regions.
     """
-    root, store = open_root(config, config.tasks, recipes)
+    try:
+        root, store = open_root(config, config.tasks, recipes)
+    except RegionError:
+        _check_annotations(config)  # hours of extraction are no use without them
+        raise
     chosen = {name: get(name, root.own_tasks) for name in config.tasks}
     apart = config.validation_images == "apart"
     tested = {name: settings.test_split or chosen[name].test_split for name, settings in config.tasks.items()}
@@ -335,8 +340,30 @@ def open_root(
         for task in (get(name, root.own_tasks) for name in names):
             givers.setdefault(root.image_source(task), []).extend([task] if task.has_candidates else [])
         commands = [_command(store, source, given) for source, given in givers.items()]
-        raise RegionError("no such region store", file=folder, remedy=f"make it: {' && '.join(commands)}")
+        lacking = [str(root.path / IMAGES / source) for source in givers if not (root.path / IMAGES / source).is_dir()]
+        first = f"put the images into {' and '.join(lacking)}, then " if lacking else ""
+        raise RegionError("no such region store", file=folder, remedy=f"{first}make it: {' && '.join(commands)}")
     return root, store
+
+
+def _check_annotations(config: RunConfig) -> None:
+    """Raise MissingData where a training split lacks an official file; says how to fetch it, if it can be fetched."""
+    root = DataRoot(config.data, config.sources, own_tasks(config.tasks))
+    for name, settings in config.tasks.items():
+        task = get(name, root.own_tasks)
+        split = settings.train or task.train_split
+        if all(path.is_file() for path in task.reader.input_files(root, split)):
+            continue
+        try:
+            read_examples(task, root, split)
+        except MissingData as error:
+            known = {one for each in shipped() if each.kind == "annotation" for one in each.tasks}
+            if name not in known or is_drawn(root.path):
+                raise
+            command = f"twelve data fetch {name} --root {quoted(root.path)} --yes"
+            raise MissingData(
+                error.problem, file=error.file, record=error.record, remedy=f"{error.remedy}, or run {command}"
+            ) from None
 
 
 def _command(store: RegionStore, source: str, given: Sequence[Task], *, detected: bool = True) -> str:
