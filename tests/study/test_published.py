@@ -23,6 +23,7 @@ def test_there_are_some() -> None:
         "four-tasks-affinity",
         "four-tasks-fine-tuning",
         "four-tasks-groups",
+        "four-tasks-joint-vs-single",
         "microworld",
         "real-sample",
         "six-tasks",
