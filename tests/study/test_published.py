@@ -20,6 +20,7 @@ STUDIES = sorted(path.parent for path in RESULTS.glob("study-*/study.json"))
 def test_there_are_some() -> None:
     names = [
         "apart-groups",
+        "four-tasks-ablations",
         "four-tasks-affinity",
         "four-tasks-fine-tuning",
         "four-tasks-groups",
