@@ -349,6 +349,8 @@ def open_root(
 def _check_annotations(config: RunConfig) -> None:
     """Raise MissingData where a training split lacks an official file; says how to fetch it, if it can be fetched."""
     root = DataRoot(config.data, config.sources, own_tasks(config.tasks))
+    if is_drawn(root.path):
+        return
     for name, settings in config.tasks.items():
         task = get(name, root.own_tasks)
         split = settings.train or task.train_split
@@ -358,9 +360,9 @@ def _check_annotations(config: RunConfig) -> None:
             read_examples(task, root, split)
         except MissingData as error:
             known = {one for each in shipped() if each.kind == "annotation" for one in each.tasks}
-            if name not in known or is_drawn(root.path):
+            if name not in known:
                 raise
-            command = f"twelve data fetch {name} --root {quoted(root.path)} --yes"
+            command = f"twelve data fetch {quoted(name)} --root {quoted(root.path)} --yes"
             raise MissingData(
                 error.problem, file=error.file, record=error.record, remedy=f"{error.remedy}, or run {command}"
             ) from None

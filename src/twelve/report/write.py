@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twelve.data.clean import NO_FOLDER
 from twelve.errors import ConfigError, quoted
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.evaluation.published_scores import DRAWN
@@ -239,6 +238,8 @@ def _readable(run: Run, split: str) -> str:
 def unread(run: Run) -> dict[str, str]:
     """Split -> why its images could not be held out. Datasets that the data root does not have are left out if the run
     trains on images of one's own, which no dataset shows."""
+    from twelve.data.clean import NO_FOLDER  # imports pyarrow, which an early error does not need
+
     skipped, shown = run.data.cleaned.skipped, {image.partition("/")[0] for image in run.data.region_samples}
     if not shown or shown & {task.source for task in all_tasks().values()}:
         return dict(skipped)
