@@ -15,7 +15,7 @@ import tiny
 from rich.console import Console
 
 from twelve import config as configuration
-from twelve.data.prepare import open_root
+from twelve.data.opening import open_root
 from twelve.export.check import samples_of
 from twelve.export.export import open_model
 from twelve.io import paths as places

@@ -19,7 +19,8 @@ from twelve.data.clean import HeldOut, HeldOutImages, clean_splits, split_valida
 from twelve.data.examples import columns, store
 from twelve.data.examples.codec import Codec
 from twelve.data.examples.store import Examples, open_examples, write_examples
-from twelve.data.prepare import ValidationImages, check_regions, subset, text_lengths
+from twelve.data.opening import check_regions
+from twelve.data.prepare import ValidationImages, subset, text_lengths
 from twelve.data.vocabulary import build_vocabulary, coverage, labels_of
 from twelve.errors import DataError
 from twelve.tasks.base import get

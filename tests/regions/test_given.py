@@ -13,7 +13,7 @@ import pytest
 import torch
 from making import draw_image, extract, pooled, regions, same, write
 
-from twelve.data.prepare import check_regions
+from twelve.data.opening import check_regions
 from twelve.errors import ConfigError, MissingData, RegionError
 from twelve.formats.data_root import DataRoot
 from twelve.regions.detectors import shipped_detector as detector

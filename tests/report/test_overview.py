@@ -22,7 +22,6 @@ from twelve import cli
 from twelve import config as configuration
 from twelve.evaluation import calibration
 from twelve.report.heading import CHANGES, heading
-from twelve.report.kept import kept_model
 from twelve.report.next_steps import next_steps
 from twelve.report.reading import read_run
 from twelve.report.rising import Rising, late_gain, rising
@@ -307,7 +306,7 @@ def rescored(run: Path, *scores: float) -> None:
 
 def test_which_model_was_kept_is_said(run: Path) -> None:
     def sentence() -> str:
-        found = kept_model(read_run(run))
+        found = read_run(run).kept
         assert found is None or found.sentence in render(read_run(run)).partition("</section>")[0]
         return "" if found is None else found.sentence
 
@@ -327,7 +326,7 @@ def test_which_model_was_kept_is_said(run: Path) -> None:
 
 def test_few_validation_examples_do_not_select_a_model(run: Path) -> None:
     def sentence(**examples: int) -> str:
-        found = kept_model(read_run(validated(run, **examples)))
+        found = read_run(validated(run, **examples)).kept
         assert found is not None and found.sentence in render(read_run(run))
         return found.sentence
 

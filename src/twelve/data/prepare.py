@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twelve.data.clean import CleanReport, HeldOutImages, clean_splits, held_out_images, split_validation
-from twelve.data.examples.columns import distinct_images, groups_of, have_candidates, images_of, take, texts_of
+from twelve.data.examples.columns import distinct_images, groups_of, images_of, take, texts_of
 from twelve.data.examples.reading import read_examples
 from twelve.data.examples.store import Examples
 from twelve.data.kept import kept
+from twelve.data.opening import check_annotations, check_regions, open_root
 from twelve.data.partial import with_regions
 from twelve.data.vocabulary import (
     Coverage,
@@ -30,18 +31,15 @@ from twelve.data.vocabulary import (
     read_label_map,
     vocabulary_of,
 )
-from twelve.downloads.registry import shipped
-from twelve.errors import DataError, MissingData, RegionError, quoted
-from twelve.formats.data_root import IMAGES, DataRoot, is_drawn
+from twelve.errors import DataError, MissingData, RegionError
+from twelve.formats.data_root import DataRoot
 from twelve.formats.records import read_object
 from twelve.io import files
 from twelve.outputs import Output, get_output
 from twelve.progress import Track
-from twelve.regions.store.region_file import GIVEN
 from twelve.regions.store.region_store import RegionStore
 from twelve.settings import RunConfig, TaskSettings
 from twelve.tasks.base import Task, get
-from twelve.tasks.custom import FileTask, own_tasks
 from twelve.types.examples import Example
 from twelve.types.processor import TextProcessor
 
@@ -165,7 +163,7 @@ def prepare(
     try:
         root, store = open_root(config, config.tasks, recipes)
     except RegionError:
-        _check_annotations(config)  # hours of extraction are no use without them
+        check_annotations(config)  # hours of extraction are no use without them
         raise
     chosen = {name: get(name, root.own_tasks) for name in config.tasks}
     apart = config.validation_images == "apart"
@@ -317,109 +315,10 @@ def _divide(
     return parts, validated
 
 
-def open_root(
-    config: RunConfig, names: Iterable[str], recipes: Mapping[str, str] | None = None
-) -> tuple[DataRoot, RegionStore]:
-    """The run's data root and region store.
-
-    Args:
-        names: tasks that need regions.
-        recipes: image source -> how the model's regions were made.
-
-    Raises:
-        DataError: there is no data root.
-        RegionError: there is no region store; gives the commands that make it.
-    """
-    root, folder = DataRoot(config.data, config.sources, own_tasks(config.tasks)), config.regions_folder
-    store = RegionStore(folder, data=root.path, recipes=recipes)
-    if folder.exists() and not folder.is_dir():
-        remedy = "name the folder of regions, or remove the file"
-        raise RegionError("a region store is a folder, this is a file", file=folder, remedy=remedy)
-    if not folder.is_dir():
-        givers: dict[str, list[Task]] = {}
-        for task in (get(name, root.own_tasks) for name in names):
-            givers.setdefault(root.image_source(task), []).extend([task] if task.has_candidates else [])
-        commands = [_command(store, source, given) for source, given in givers.items()]
-        lacking = [str(root.path / IMAGES / source) for source in givers if not (root.path / IMAGES / source).is_dir()]
-        first = f"put the images into {' and '.join(lacking)}, then " if lacking else ""
-        raise RegionError("no such region store", file=folder, remedy=f"{first}make it: {' && '.join(commands)}")
-    return root, store
-
-
-def _check_annotations(config: RunConfig) -> None:
-    """Raise MissingData where a training split lacks an official file; says how to fetch it, if it can be fetched."""
-    root = DataRoot(config.data, config.sources, own_tasks(config.tasks))
-    if is_drawn(root.path):
-        return
-    for name, settings in config.tasks.items():
-        task = get(name, root.own_tasks)
-        split = settings.train or task.train_split
-        if all(path.is_file() for path in task.reader.input_files(root, split)):
-            continue
-        try:
-            read_examples(task, root, split)
-        except MissingData as error:
-            known = {one for each in shipped() if each.kind == "annotation" for one in each.tasks}
-            if name not in known:
-                raise
-            command = f"twelve data fetch {quoted(name)} --root {quoted(root.path)} --yes"
-            raise MissingData(
-                error.problem, file=error.file, record=error.record, remedy=f"{error.remedy}, or run {command}"
-            ) from None
-
-
-def _command(store: RegionStore, source: str, given: Sequence[Task], *, detected: bool = True) -> str:
-    """The command that extracts the regions of a source, and those of the boxes that tasks give."""
-    own = any(isinstance(task, FileTask) for task in given)
-    return store.command(source, given=[task.name for task in given], detected=detected, own=own)
-
-
 def sources_of(data: Prepared) -> list[str]:
     """Sources of the training and validation images."""
     parts = (part for task in data.tasks.values() for part in (task.train, task.validation))
     return sorted({image.split("/")[0] for image in distinct_images(*parts)})
-
-
-def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example], root: DataRoot | None = None) -> None:
-    """Check that every image of a task's examples has regions, also of its candidates.
-
-    Args:
-        root: the data root, to find the line of a task's own file that names the image.
-
-    Raises:
-        RegionError: some have none; names the first one, and says how many.
-    """
-    images = distinct_images(*parts)
-    missing = [image for image in images if image not in store]
-    if missing:
-        if isinstance(task, FileTask) and root is not None and (line := task.line_of(missing[0], root)) is not None:
-            record, name = line
-            source = missing[0].split("/")[0]
-            problem = f"{name} has no regions ({len(missing)} of {len(images)} images of {task.name} have none)"
-            remedy = f"run: {store.command(source)}"
-            if root.image_file(missing[0]) is None:
-                folder = root.path / IMAGES / source
-                problem += f", and {folder} has no such image"
-                remedy = f"correct the name in this line, or put the image into {folder} and {remedy}"
-            raise RegionError(problem, file=record.file, record=record.place, remedy=remedy)
-        raise RegionError(
-            f"{len(missing)} of {len(images)} images of {task.name} have no regions, the first is {missing[0]} "
-            "(check that this image exists)",
-            file=Path(store.root) / missing[0].split("/")[0],
-            remedy=f"run: {store.command(missing[0].split('/')[0])}",
-        )
-    asked: dict[str, None] = {}
-    for part in parts:
-        asked |= dict.fromkeys(images[0] for images in images_of(take(part, have_candidates(part))).values)
-    missing = [image for image in asked if not store.has_given(image)]
-    if missing:
-        source = missing[0].split("/")[0]
-        raise RegionError(
-            f"{len(missing)} of {len(asked)} images of {task.name} have no regions of the boxes that it gives, "
-            f"the first is {missing[0]}",
-            file=Path(store.root) / source / GIVEN,
-            remedy=f"run: {_command(store, source, [task], detected=False)}",
-        )
 
 
 def subset(examples: Sequence[Example], count: int, seed: int) -> Sequence[Example]:

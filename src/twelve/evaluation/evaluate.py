@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from twelve.data.batch import Collator, SeenRegions
 from twelve.data.examples.columns import distinct_images
 from twelve.data.examples.reading import read_examples
+from twelve.data.opening import check_regions
 from twelve.data.partial import having_regions
-from twelve.data.prepare import Prepared, TaskData, check_regions, prepare, subset
+from twelve.data.prepare import Prepared, TaskData, prepare, subset
 from twelve.errors import ConfigError
 from twelve.evaluation import recorded
 from twelve.evaluation.baselines import bag_of_words, derangement, majority

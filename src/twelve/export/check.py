@@ -18,8 +18,9 @@ from torch import Tensor
 from twelve.data.batch import Collator
 from twelve.data.examples.columns import distinct_images
 from twelve.data.examples.reading import read_examples
+from twelve.data.opening import check_regions
 from twelve.data.partial import having_regions
-from twelve.data.prepare import TaskData, ValidationImages, check_regions, prepare_measuring, subset
+from twelve.data.prepare import TaskData, ValidationImages, prepare_measuring, subset
 from twelve.errors import CheckpointError, TwelveError
 from twelve.evaluation.predict import predict, retrieve
 from twelve.evaluation.submission import unlabelled

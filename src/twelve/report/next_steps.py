@@ -12,7 +12,6 @@ from twelve.errors import TwelveError
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.report import words
 from twelve.report.heading import is_synthetic
-from twelve.report.kept import kept_model
 from twelve.report.reading import Run
 from twelve.report.rising import rising
 from twelve.report.verdict import ScoredTask, examples
@@ -136,7 +135,7 @@ def _evaluation(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
 def _newer(run: Run, since: int) -> str:
     """Why results that were measured after ``since`` iterations are not those of the model that is kept now; "" if they
     are: a run that was trained on since has kept the same model if none was better."""
-    done, now = run.history.iterations, kept_model(run)
+    done, now = run.history.iterations, run.kept
     if done <= since or (now is not None and now.iteration <= since):
         return ""
     if now is None:

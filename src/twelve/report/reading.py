@@ -23,6 +23,7 @@ from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task, get
 from twelve.tasks.custom import own_tasks
+from twelve.training.kept import Kept, kept_model
 from twelve.types.predictions import RecordedPrediction
 
 
@@ -124,6 +125,13 @@ class Run:
         """How many examples a validation score of a task is of; None where data.json does not say."""
         sizes, most = self.data.tasks.get(name), self.config.training.eval_examples
         return None if sizes is None else min(sizes.validation, most or sizes.validation)
+
+    @property
+    def kept(self) -> Kept | None:
+        """The model that is kept; None if the log does not tell."""
+        tasks = self.config.tasks
+        examples = [count for task in tasks if (count := self.validation_examples(task)) is not None]
+        return kept_model(tasks, self.history.scores, self.saved_scores, examples)
 
     def is_own(self, name: str) -> bool:
         """Whether a task reads files of one's own (tasks/custom.py), which no dataset publishes and scores."""

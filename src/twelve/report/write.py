@@ -21,7 +21,6 @@ from twelve.report import words
 from twelve.report.curves import Chart, Sketch, chart, sketch
 from twelve.report.gallery import Gallery, galleries, glimpses
 from twelve.report.heading import heading
-from twelve.report.kept import kept_model
 from twelve.report.mixed_up import mixed_up
 from twelve.report.next_steps import beside, next_steps
 from twelve.report.reading import Run, read_run
@@ -117,7 +116,7 @@ def render(run: Run) -> str:
         titles={part.name: part.title for part in parts},
         fewest=(LISTED, FEWEST_GROUPS),
         steps=next_steps(run, scored),
-        chosen=kept_model(run),
+        chosen=run.kept,
         sketches=[part for part in parts if part.sketch is not None],
         place="" if run.folder.is_absolute() else str(Path.cwd()),
         sections=parts,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twelve.formats.records import finite
+from twelve.training.kept import kept_model
 from twelve.training.memory import need_of
 
 if TYPE_CHECKING:
     from twelve.training.trainer import Trainer
-
-RELIABLE = 50
-"""Validation examples below which the choice of a model is doubtful, as is the calibration of its scores."""
 
 
 def history(trainer: Trainer) -> dict[str, Any]:
@@ -33,22 +32,16 @@ def history(trainer: Trainer) -> dict[str, Any]:
 
 def kept(trainer: Trainer) -> list[str]:
     """A line that says which iteration's model the run has kept; none if the log does not tell."""
-    state, latest = trainer.state, dict[str, float]()
-    chosen = {name: round(score, 5) for name, score in state.kept.items()}  # as the log has them
+    state, scores = trainer.state, dict[str, list[tuple[int, float]]]()
     for line in trainer.run.logged():
-        if line.get("kind") != "validation" or not line.get("iteration"):
-            continue
-        latest[str(line.get("task"))] = line.get("score", 0.0)
-        if latest == chosen:
-            break
-    else:
+        if line.get("kind") == "validation" and finite(score := line.get("score", "")):
+            scores.setdefault(str(line.get("task")), []).append((line["iteration"], float(score)))
+    examples = [len(trainer.validation.examples(name)) for name in trainer.data.tasks]
+    found = kept_model(trainer.data.tasks, scores, state.kept, examples)
+    if found is None:
         return []
-    mean = "validation score" if len(chosen) == 1 else "mean validation score"
-    last = f", {100 * sum(state.scores.values()) / len(state.scores):.1f} at the end" if state.scores else ""
-    fewest = min(trainer.data.tasks.values(), key=lambda task: len(task.validation))
-    few = len(fewest.validation)
-    doubt = f"; {few} validation examples are too few to choose reliably" if few < RELIABLE else ""
-    return [f"kept: the model of iteration {line['iteration']:,} ({mean} {100 * state.best:.1f}{last}{doubt})"]
+    last = 100 * sum(state.scores.values()) / len(state.scores)
+    return [found.sentence + (f" The last one has {last:.1f}." if found.iteration < state.iteration else "")]
 
 
 def remembered(trainer: Trainer) -> list[str]:

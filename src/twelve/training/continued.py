@@ -77,8 +77,10 @@ def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor,
     # The first task of a kind answers where none is named: one that this run trains, not one that it only keeps.
     trained = {name: processor.task_outputs[name] for name in config.tasks if name in processor.task_outputs}
     kept = {name: key for name, key in processor.task_outputs.items() if name not in trained}
-    if not config.freeze.all_but_heads:  # else the trunk stays as the tasks know it
+    if not config.freeze.all_but_heads:
         processor.left_out = tuple(kept)
+    elif config.contrast is None:  # the trunk stays as the tasks know it, and these have trained their heads
+        processor.left_out = tuple(name for name in processor.left_out if name in kept)
     processor.task_outputs = trained | kept
     return model, processor, data, known
 

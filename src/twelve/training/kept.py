@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from twelve.report.reading import Run
-from twelve.training.convergence import EXAMPLES
+from twelve.training.convergence import EXAMPLES, Points
 
 PLACES = 5
 """Decimal places of a score in the log."""
@@ -42,21 +41,29 @@ class Kept:
         return f" ({told} {fewest} validation example{'' if fewest == 1 else 's'}).{warning}"
 
 
-def kept_model(run: Run) -> Kept | None:
-    """The kept model of a run; None if its log does not tell, or tells of another one than the run's summary."""
-    tasks, found = set(run.config.tasks), None
-    examples = [count for task in tasks if (count := run.validation_examples(task)) is not None]
+def kept_model(
+    tasks: Collection[str], scores: Mapping[str, Points], saved: Mapping[str, float], examples: Sequence[int]
+) -> Kept | None:
+    """The kept model of a run; None if its log does not tell, or tells of another one than ``saved``.
+
+    Args:
+        tasks: of the run.
+        scores: task -> its validation scores in the log; of an iteration that is there twice, the later one counts.
+        saved: task -> validation score of the saved model, 0..1; empty until training has ended.
+        examples: see :class:`Kept`.
+    """
     by_iteration: dict[int, dict[str, float]] = {}
-    for task in run.config.tasks:
-        for iteration, score in run.history.scores.get(task, ()):
+    for task in tasks:
+        for iteration, score in scores.get(task, ()):
             if iteration:  # before the first step, training scores what an earlier run has learnt
                 by_iteration.setdefault(iteration, {})[task] = score
+    found: Kept | None = None
     latest: dict[str, float] = {}
-    scores: dict[str, float] = {}
+    best: dict[str, float] = {}
     for iteration in sorted(by_iteration):
         latest |= by_iteration[iteration]
         mean = sum(latest.values()) / len(latest)
-        if latest.keys() == tasks and (found is None or mean > found.score):
-            found, scores = Kept(iteration, mean, len(tasks), examples), dict(latest)
-    said = {task: round(score, PLACES) for task, score in run.saved_scores.items()}
-    return None if said and said != scores else found
+        if latest.keys() == set(tasks) and (found is None or mean > found.score):
+            found, best = Kept(iteration, mean, len(tasks), examples), dict(latest)
+    said = {task: round(score, PLACES) for task, score in saved.items()}
+    return None if said and said != best else found
