@@ -187,3 +187,9 @@ def test_tasks_that_a_run_leaves_out_are_recorded(trained: Path, tmp_path: Path)
     assert TwelveProcessor.from_pretrained(frozen).left_out == ()
     again = grow(alone, tmp_path / "again", *short, "replay=[]", "freeze.all_but_heads=true")
     assert set(TwelveProcessor.from_pretrained(again).left_out) == old
+    taught = configuration.load("configs/grow.yaml", [
+        *(f"init={alone}", f"run={tmp_path / 'taught'}", "tasks=[vqa]", "replay=[]", "freeze.all_but_heads=true"),
+        *SHORT,
+        *short,
+    ])  # fmt: skip
+    assert set(TwelveProcessor.from_pretrained(train(taught, console=QUIET)).left_out) == old - {"vqa"}
