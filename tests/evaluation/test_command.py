@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from twelve.evaluation.results import Baseline, TaskResult
 from twelve.metrics.bootstrap import Interval
 from twelve.regions.store.region_store import RegionStore
 from twelve.runs.evaluate import evaluate_run
-from twelve.runs.results_table import FEW, table
+from twelve.runs.results_table import FEW, protocol_line, table
 from twelve.runs.train import train
 from twelve.tasks.base import get
 from twelve.types.measurement import Protocol
@@ -260,6 +261,12 @@ def test_a_table_fits_into_80_columns(groups: int) -> None:
     assert "beaten: all of this interval is above 0" in " ".join(lines)
     assert "majority: always the most frequent answer of the evaluated split itself." in " ".join(lines)
     assert [line.endswith(f"[-100.0, +100.0] {verdict}") for line in lines[2:5]] == [True] * 3
+    assert "score: official metric, per cent." in " ".join(lines)
+    own = replace(result, task="mine", title="mine")
+    assert "score: the metric on your test file, per cent." in table([own])
+    both = " ".join(table([own, result]).split())
+    assert "score: the official metric; of your own tasks, the metric on your test file, per cent." in both
+    assert "protocol official" in protocol_line(result) and "official" not in protocol_line(own)
 
 
 def test_regions_that_have_changed_under_the_same_extractor(root: Path, run: Path, tmp_path: Path) -> None:

@@ -164,6 +164,13 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     page = render(read_run(run))
     assert '<span class="verdict open">undecided</span>' in page and "ot learned" not in page
     assert titles(run)[0] == "Add test examples" and "10 test examples are too few" in page
+    line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}'
+    root = Path(read_run(run).config.data)
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "check.jsonl").write_text(f"{line}\n{line}\n")
+    step = next_steps(read_run(run), scored(run))[0]
+    assert f"check.jsonl, such as {line}. The first command" in step.why
+    assert step.commands[0].startswith("twelve regions extract ") and step.commands[1].startswith("twelve evaluate ")
     few = said(alone(run, 90.0, 10.0))
     assert (few.word, few.good) == ("Learned (10 images)", None)  # neutral in colour
     assert '<p class="answer open"><b>Learned (10 images).</b>' in render(read_run(run))

@@ -103,7 +103,7 @@ class CleanReport:
             cells = [row[0].ljust(widths[0])]
             cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
             lines.append("  ".join(cells))
-        lines += ["", "columns named after a split: its images that this task would have trained on"]
+        lines += ["", "columns named after a test set: how many of its images the task's training set had before"]
         lines += [f"not held out: {', '.join(names)} ({why})" for why, names in by_reason(self.skipped).items()]
         return "\n".join(lines)
 

@@ -44,8 +44,9 @@ class Coverage:
 
     def __str__(self) -> str:
         return (
-            f"{self.answers:,} answers cover {100 * self.best_known:.1f}% of {self.questions:,} questions; "
-            f"the highest possible score is {100 * self.highest_score:.1f}"
+            f"{self.answers:,} answers to choose among; they include the best answer to "
+            f"{100 * self.best_known:.1f}% of {self.questions:,} questions; the highest possible score is "
+            f"{100 * self.highest_score:.1f}"
         )
 
 

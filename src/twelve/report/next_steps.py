@@ -10,6 +10,7 @@ from shlex import join
 from twelve.config import load
 from twelve.errors import TwelveError
 from twelve.evaluation.parts import FEWEST_GROUPS
+from twelve.formats.data_root import DataRoot
 from twelve.report import words
 from twelve.report.heading import is_synthetic
 from twelve.report.reading import Run
@@ -29,6 +30,8 @@ SMALL = 0.1
 """Share of the official training examples below which a training set is called small."""
 LARGER = 4
 """Times as many images that a larger drawn world has."""
+LONGEST = 200
+"""Characters of a line that is shown as an example."""
 FINE_TUNING = "finetune.yaml"
 
 
@@ -162,12 +165,28 @@ def _undecided(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
 
 def _on_more(run: Run, scored: Sequence[ScoredTask], title: str, why: str) -> Step:
     """Evaluate on more test examples: one's own can be added to, those of a dataset may be incomplete."""
-    tasks = [run.task(each.name) for each in scored]
-    files = [str(Path(run.config.data, task.test_split)) for task in tasks if isinstance(task, FileTask)]
-    if files:
-        how = f"Add lines to {' and '.join(files)}; new images also need regions (twelve regions extract)."
-        return Step("Add test examples", f"{why} Four times as many halve the interval. {how}", _evaluated(run))
-    return Step(title, why, _checked(run))
+    from twelve.regions.store.region_store import RegionStore  # loads pyarrow, which an early error must not wait for
+
+    own = [task for task in (run.task(each.name) for each in scored) if isinstance(task, FileTask)]
+    if not own:
+        return Step(title, why, _checked(run))
+    root = DataRoot(run.config.data, run.config.sources)
+    store = RegionStore(run.config.regions_folder, data=root.path)
+    files = list(dict.fromkeys(root.path / task.test_split for task in own))
+    how = f"Add lines to {' and '.join(map(str, files))}{_like(files[0])}. The first command is for new images."
+    extract = [store.command(source) for source in dict.fromkeys(root.image_source(task) for task in own)]
+    why = f"{why} Four times as many halve the interval. {how}"
+    return Step("Add test examples", why, [*extract, *_evaluated(run)])
+
+
+def _like(path: Path) -> str:
+    """The first line of a file, as an example, unless it is long or cannot be read."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            line = file.readline(LONGEST + 1).strip()
+    except (OSError, ValueError):
+        return ""
+    return f", such as {line}" if 0 < len(line) <= LONGEST else ""
 
 
 def _unlearned(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:

@@ -12,10 +12,12 @@ from twelve.evaluation import published_scores
 from twelve.evaluation.results import TaskResult
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import WIDTH, clock, tell
+from twelve.tasks.base import all_tasks
+from twelve.types.measurement import OFFICIAL
 
 FEW = 10
 """With fewer groups to resample, an interval does not show whether a baseline is beaten."""
-_SCORE = "score: official metric, per cent. interval: 95%, from resampling images."
+_INTERVAL = "interval: 95%, from resampling images."
 _BASELINES = (
     "over ...: the score of a baseline, which needs no understanding of the image; ahead: the model minus the "
     "baseline, points, with its interval. beaten: all of this interval is above 0."
@@ -52,11 +54,24 @@ def table(results: Sequence[TaskResult]) -> str:
         if result.upper_bound is not None:
             share = f"{result.normalised:7.1f} normalised score" if result.normalised is not None else ""
             lines.append(f"  {'upper bound':<31}{result.upper_bound:6.1f} {share}".rstrip())
-    legend = [_SCORE]
+    legend = [f"score: {_metric(results)}, per cent. {_INTERVAL}"]
     legend += [_BASELINES] if any(result.baselines for result in results) else []
     legend += [_MAJORITY] if any("majority" in result.baselines for result in results) else []
     legend += [_BOUND] if any(result.upper_bound is not None for result in results) else []
     return "\n".join([*lines, "", *textwrap.wrap(" ".join(legend), WIDTH)])
+
+
+def _metric(results: Sequence[TaskResult]) -> str:
+    """What a score is: the official metric of a dataset, or the metric on a test file of one's own."""
+    own = [_own(result) for result in results]
+    if all(own):
+        return "the metric on your test file"
+    return "the official metric; of your own tasks, the metric on your test file" if any(own) else "official metric"
+
+
+def _own(result: TaskResult) -> bool:
+    """Whether a configuration defines the task, not a dataset."""
+    return result.task not in all_tasks()
 
 
 def _range(found: Interval, form: str) -> str:
@@ -67,7 +82,7 @@ def protocol_line(result: TaskResult) -> str:
     """Everything that is needed to compare a score with that of another model."""
     protocol = result.protocol
     parts = [
-        f"protocol {protocol.name}",
+        *(() if _own(result) and protocol.name == OFFICIAL else (f"protocol {protocol.name}",)),
         f"split {protocol.split}",
         f"{result.examples:,} examples, resampled by {result.groups:,} groups",
         f"{protocol.boxes} boxes",
