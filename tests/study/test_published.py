@@ -25,6 +25,7 @@ def test_there_are_some() -> None:
         "four-tasks-fine-tuning",
         "four-tasks-groups",
         "four-tasks-joint-vs-single",
+        "four-tasks-static-weights",
         "microworld",
         "real-sample",
         "six-tasks",
