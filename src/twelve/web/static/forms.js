@@ -147,7 +147,7 @@ export function pairForm({ button, left, right, tasks, notes }) {
 }
 
 /** match: a caption and several images. */
-export function searchForm({ button, gallery, tasks, notes }) {
+export function matchForm({ button, gallery, tasks, notes }) {
   const input = line("what the image shows");
   const task = taskChoice(tasks);
   let sent = [];
@@ -165,7 +165,7 @@ export function searchForm({ button, gallery, tasks, notes }) {
       const ranked = told.captions[0].images;
       gallery.rank(sent, ranked);
       const best = sent[ranked[0].image].element.querySelector("img").alt;
-      return [`Best of ${ranked.length} (${percent(ranked[0].share)})`, el("p", {}, best)];
+      return [`Best match of ${ranked.length} (${percent(ranked[0].share)})`, el("p", {}, best)];
     },
     notes,
   });

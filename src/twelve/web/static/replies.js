@@ -47,7 +47,7 @@ export function located(told, image) {
 export function chosen(told, sent, image) {
   const rows = told.shares.slice(0, 8).map(([place, share]) => [sent[place].name, share, sent[place].box]);
   return [
-    [`Found: ${placed(sent[told.index])}, `, el("small", {}, `${percent(told.shares[0][1])} among these boxes; ${percent(told.score)} sure that it is right`)],
+    [`Found: ${placed(sent[told.index])} `, el("small", { class: "below" }, `${percent(told.shares[0][1])} among these boxes; ${percent(told.score)} sure that it is right`)],
     ranking(rows, "Shares of the choice", (box) => image.point(box)),
   ];
 }
