@@ -433,6 +433,50 @@ def test_warnings_stand_beside_the_answer(visit: Visit) -> None:
     assert warning.count() == 0
 
 
+def test_a_left_out_task_and_scores_that_are_not_calibrated_are_said(visit: Visit) -> None:
+    page = visit.page
+    uncalibrated = page.locator("#panel-answer .uncalibrated")
+    assert uncalibrated.count() == 0  # VQA's scores are calibrated
+    page.route("**/api/answer", _left_out)
+    ask(page, "answer", "what colour is it ?")
+    warning = page.locator("#panel-answer .result .warning:not(.note)")
+    assert warning.inner_text() == "VQA v2: the last training changed the model without this task."
+    assert uncalibrated.count() == 0
+    page.locator("#panel-answer").get_by_text("Advanced").click()
+    page.get_by_label("Answer in the style of").first.select_option("gqa")
+    ask(page, "answer", "what colour is it ?")
+    told = "Not calibrated: compare these percentages with each other, do not read them as probabilities."
+    assert uncalibrated.inner_text() == told
+    for method in TABS.keys() - {"answer"}:
+        page.locator(f"#tab-{method}").click()
+        assert page.locator(f"#panel-{method} .uncalibrated").inner_text() == told
+    assert axe.findings(page) == []
+
+
+def _left_out(route: sync_api.Route) -> None:
+    reply = route.fetch()
+    told = {**reply.json(), "warnings": ["vqa: the last training changed the model without this task"]}
+    route.fulfill(response=reply, json=told)
+
+
+def test_warnings_of_a_search_name_images_by_their_place(visit: Visit) -> None:
+    page = visit.page
+    page.route("**/api/match", _two_unlike)
+    page.locator("#tab-match").click()
+    page.locator("#panel-match .headline").wait_for()
+    warnings = page.locator("#panel-match .result .warning").all_inner_texts()
+    assert warnings == ["Images 1, 6 and 2 more: they are unlike.", "Image 2: no region."]
+
+
+def _two_unlike(route: sync_api.Route) -> None:
+    """Warnings about the best and the worst image, and about the second."""
+    reply = route.fetch()
+    told = reply.json()
+    best, second, *_, worst = (ranked["image"] for ranked in told["captions"][0]["images"])
+    warnings = [f"{worst}, {best} and 2 more: they are unlike", f"{second}: no region"]
+    route.fulfill(response=reply, json={**told, "warnings": warnings})
+
+
 _TOKEN = "a-secret-of-16-letters"
 _GUARDED = "import sys; from twelve.web.server import serve; serve(sys.argv[1], port=0, token=sys.argv[2])"
 
