@@ -10,7 +10,7 @@ import { ImageView } from "./image.js";
 const TABS = {
   answer: ["Ask", "A question about the image.", { label: "Question", key: "question", placeholder: "What colour is …?" }],
   locate: ["Locate", "Where in the image is what a phrase refers to?", { label: "Phrase", key: "phrase", placeholder: "the red …" }],
-  entails: ["Entails", "Does the image entail a statement, contradict it, or neither?", { label: "Statement", key: "statement", placeholder: "There is …" }],
+  entails: ["Entails", "Does the image entail a statement?", { label: "Statement", key: "statement", placeholder: "There is …" }],
   choose: ["Choose", "Which of the boxes answers the question?", { label: "Question", placeholder: "Which …?" }],
   guess: ["Guess", "Which of the boxes is a dialogue about?", {}],
   verify: ["Verify", "Is a statement about two images true?", {}],

@@ -38,7 +38,9 @@ export function located(told, image) {
   image.show(best.map(({ box, number }, k) => ({ box, kind: told.box && k === 0 ? "best" : "other", text: number })));
   const score = percent(told.score);
   return [
-    told.box ? `${told.unlikely ? "Probably not in the image. Closest" : "Found"}: ${placed(best[0])}, ${score}` : `Not in the image (at most ${score})`,
+    told.box
+      ? [`${told.unlikely ? "Probably not in the image. Closest" : "Found"}: ${placed(best[0])} `, el("small", {}, score)]
+      : `Not in the image (at most ${score})`,
     ranking(best.map(({ name, share, box }) => [name, share, box]), "Boxes, best first", (box) => image.point(box)),
   ];
 }
