@@ -167,6 +167,16 @@ def test_an_image_comes_as_anything(model: Predictor, image: Image.Image, tmp_pa
     assert model.scene(tmp_path / "x.png").name == "x.png"
 
 
+def test_results_say_whether_their_scores_are_calibrated(model: Predictor, scene: Scene, tmp_path: Path) -> None:
+    assert scene.answer("is it red ?").calibrated and scene.answer("is it red ?").to_dict()["calibrated"] is True
+    assert not scene.locate("the ball").calibrated and not model.match([scene], "a ball").calibrated
+    other = twelve.load(tiny_model.make(tmp_path / "model", contrast=16))
+    other.processor.temperatures["coco"] = 2.0
+    assert other.match([scene], "a ball").calibrated
+    weighted = other.match([scene], "a ball", contrast_weight=1.0)
+    assert not weighted.calibrated and json.loads(weighted.to_json())["calibrated"] is False
+
+
 def test_temperature_changes_scores_alone(model: Predictor, scene: Scene) -> None:
     cool = scene.answer("is it red ?")
     model.processor.temperatures["vqa"] = 20.0

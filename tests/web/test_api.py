@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.predictor import Predictor
+from twelve.predictor.warnings import LEFT_OUT
 from twelve.regions.recipe import Recipe
 from twelve.web.api import describe
 from twelve.web.limits import Limits
@@ -94,6 +95,37 @@ def test_verify_and_match_say_what_python_says(client: TestClient, scenes: list[
     assert sorted(each["image"] for each in ranked) == [0, 1, 2]
     assert sum(each["share"] for each in ranked) == pytest.approx(1)
     assert [each["share"] for each in ranked] == sorted((each["share"] for each in ranked), reverse=True)
+
+
+def test_replies_say_whether_their_scores_are_calibrated(
+    client: TestClient, scenes: list[str], predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked() -> list[bool]:
+        image = {"scene": scenes[0]}
+        questions = {task: {"image": image, "question": "what is it ?", "task": task} for task in ("vqa", "gqa")}
+        replies = [client.post("/api/answer", json=question) for question in questions.values()]
+        replies.append(client.post("/api/ask", json={"method": "locate", "text": "the ball", "images": [image]}))
+        replies.append(client.post("/api/match", json={"images": [image], "captions": ["a ball"]}))
+        return [reply.json()["calibrated"] for reply in replies]
+
+    assert asked() == [True, False, False, False]
+    monkeypatch.setitem(predictor.processor.temperatures, "coco", 1.5)
+    assert asked() == [True, False, False, True]
+    described = client.get("/openapi.json").json()["components"]["schemas"]
+    for reply in ("AnswerReply", "LocateReply", "EntailsReply", "ChosenReply", "VerifyReply", "MatchReply"):
+        assert "probabilities" in described[reply]["properties"]["calibrated"]["description"]
+
+
+def test_replies_warn_of_a_task_that_the_last_training_left_out(
+    client: TestClient, scenes: list[str], predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = {"scene": scenes[0]}
+    monkeypatch.setattr(predictor.processor, "left_out", ("gqa", "coco"))
+    for task, warnings in (("vqa", []), ("gqa", [f"gqa: {LEFT_OUT}"])):
+        question = {"image": image, "question": "what colour is the ball ?", "task": task}
+        assert client.post("/api/answer", json=question).json()["warnings"] == warnings
+    matched = client.post("/api/match", json={"images": [image], "captions": ["a red ball"]}).json()
+    assert f"coco: {LEFT_OUT}" in matched["warnings"]
 
 
 def test_any_method_is_asked_by_its_name(client: TestClient, scenes: list[str]) -> None:

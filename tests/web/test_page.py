@@ -20,13 +20,14 @@ pytestmark = pytest.mark.slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 TABS = {
     "answer": "Ask",
-    "locate": "Point",
-    "entails": "Check",
+    "locate": "Locate",
+    "entails": "Entails",
     "choose": "Choose",
     "guess": "Guess",
-    "verify": "Compare",
-    "match": "Search",
+    "verify": "Verify",
+    "match": "Match",
 }
+BUTTONS = TABS | {"entails": "Entails?"}
 
 
 @dataclass
@@ -96,7 +97,7 @@ def ask(page: sync_api.Page, panel: str, text: str) -> sync_api.Locator:
         """headline => { const head = document.querySelector(headline);
         if (!head) return false;
         const {left, top, bottom} = head.getBoundingClientRect();
-        return bottom <= innerHeight && document.elementFromPoint(left + 2, (top + bottom) / 2) === head; }""",
+        return bottom <= innerHeight && head.contains(document.elementFromPoint(left + 2, (top + bottom) / 2)); }""",
         arg=headline,
     )
     return page.locator(headline)
@@ -107,15 +108,15 @@ def test_uploads_asks_and_shows_the_box(visit: Visit) -> None:
     upload(page, "answer")
     assert ask(page, "answer", "what colour is it ?").inner_text() in ("red", "green", "blue")
     assert page.locator("#panel-answer .ranking li").count() == 3
-    page.get_by_role("tab", name="Check").click()
+    page.get_by_role("tab", name="Entails").click()
     assert re.fullmatch(
         r"Yes, it follows entailment|The image does not tell neutral|No, it contradicts contradiction",
         ask(page, "entails", "it is green").inner_text(),
     )
-    page.get_by_role("tab", name="Point").click()
-    assert page.get_by_role("tab", name="Point").get_attribute("title") == "API: locate"
+    page.get_by_role("tab", name="Locate").click()
+    assert page.get_by_role("tab", name="Locate").get_attribute("title") == "API: locate"
     found = ask(page, "locate", "the red one").inner_text()
-    assert re.fullmatch(r"(Found|.* Closest): ([a-z]+ \(box \d+\)|the whole image), \d+(\.\d)?%", found)
+    assert re.fullmatch(r"(Found|.* Closest): ([a-z]+ \(box \d+\)|the whole image) <?\d+(\.\d)?%", found)
     box = page.locator("#panel-locate .frame.best rect").bounding_box()
     stage = page.locator("#panel-locate .stage").bounding_box()
     assert box and stage and box["width"] > 5
@@ -130,7 +131,7 @@ def test_uploads_asks_and_shows_the_box(visit: Visit) -> None:
 def test_boxes_and_their_rows_have_one_name(visit: Visit) -> None:
     page = visit.page
     upload(page, "answer")
-    page.get_by_role("tab", name="Point").click()
+    page.get_by_role("tab", name="Locate").click()
     ask(page, "locate", "the red one")
     rows = page.locator("#panel-locate .ranking .name")
     names = rows.all_inner_texts()
@@ -200,7 +201,7 @@ def test_chooses_among_boxes_that_were_drawn(visit: Visit) -> None:
     assert page.locator("#panel-choose .candidates input").count() == offered + 1
     page.locator("#panel-choose .candidates input").first.uncheck()
     assert re.match(
-        r"Found: ([a-z]+ \(box \d+\)|box \d+ \(yours\)), \d+%", ask(page, "choose", "the big one").inner_text()
+        r"Found: ([a-z]+ \(box \d+\)|box \d+ \(yours\)) *\n\d+%", ask(page, "choose", "the big one").inner_text()
     )
     assert page.locator("#panel-choose .frame.best").count() == 1
     assert page.locator("#panel-choose .ranking li").count() == min(8, offered)
@@ -254,13 +255,13 @@ def test_guesses_from_a_dialogue(visit: Visit) -> None:
 
 def test_two_images_and_a_gallery(visit: Visit) -> None:
     page = visit.page
-    page.get_by_role("tab", name="Compare").click()
+    page.get_by_role("tab", name="Verify").click()
     page.locator("#panel-verify .headline").wait_for()
     assert page.locator("#panel-verify form input").input_value().startswith("Both images contain")
     assert ask(page, "verify", "both are red").inner_text() in ("True", "False")
     page.get_by_role("button", name="Show the attention").click()
     page.get_by_text("that of the left image").wait_for()
-    page.get_by_role("tab", name="Search").click()
+    page.get_by_role("tab", name="Match").click()
     page.locator("#panel-match .headline").wait_for()
     assert page.locator("#panel-match .status").inner_text() == "6 images"
     page.get_by_role("button", name="Add all samples").click()
@@ -268,7 +269,7 @@ def test_two_images_and_a_gallery(visit: Visit) -> None:
     choose_file(page, "match", "a.png", b"no image")
     page.get_by_text("unsupported image format").wait_for()
     visit.complaints.clear()  # the browser reports the refused upload in its console
-    assert "Best of 6" in ask(page, "match", "a big thing").inner_text()
+    assert "Best match of 6" in ask(page, "match", "a big thing").inner_text()
     assert page.locator("#panel-match .status").inner_text() == "6 images"
     shares = page.locator("#panel-match figcaption").all_inner_texts()
     assert [text.split(".")[0] for text in shares] == list("123456")
@@ -279,11 +280,12 @@ def test_by_keyboard_and_named_for_screen_readers(visit: Visit) -> None:
     page.get_by_role("tab").first.focus()
     for _ in range(2):
         page.keyboard.press("ArrowRight")
-    assert page.locator("[role=tab][aria-selected=true]").inner_text() == "Check"
+    assert page.locator("[role=tab][aria-selected=true]").inner_text() == "Entails"
+    assert page.get_by_role("tab").all_inner_texts() == list(TABS.values())
     page.keyboard.press("Home")
     tab = page.locator("[role=tab][aria-selected=true]")
     assert tab.inner_text() == "Ask" and page.locator("[role=tab][tabindex='0']").count() == 1
-    for method, name in TABS.items():
+    for method, name in BUTTONS.items():
         page.locator(f"#tab-{method}").click()
         assert page.locator(f"#panel-{method} form button[type=submit]").inner_text() == name
         unnamed = (
@@ -314,7 +316,7 @@ def test_it_opens_with_an_image_a_question_and_its_answer(visit: Visit) -> None:
     for method in TABS:
         page.locator(f"#tab-{method}").click()
         page.locator(f"#panel-{method} .headline").wait_for()
-        assert page.evaluate("scrollY") == 0 and primary(page) == [TABS[method]]
+        assert page.evaluate("scrollY") == 0 and primary(page) == [BUTTONS[method]]
         assert page.locator(f"#panel-{method} .result .note").count() == 0  # it is about a drawn image
         assert axe.findings(page) == []
     page.locator("#tab-answer").click()
@@ -429,6 +431,50 @@ def test_warnings_stand_beside_the_answer(visit: Visit) -> None:
     ask(page, "answer", "what colour is it ?")
     page.locator("#panel-answer .ranking").wait_for()
     assert warning.count() == 0
+
+
+def test_a_left_out_task_and_scores_that_are_not_calibrated_are_said(visit: Visit) -> None:
+    page = visit.page
+    uncalibrated = page.locator("#panel-answer .uncalibrated")
+    assert uncalibrated.count() == 0  # VQA's scores are calibrated
+    page.route("**/api/answer", _left_out)
+    ask(page, "answer", "what colour is it ?")
+    warning = page.locator("#panel-answer .result .warning:not(.note)")
+    assert warning.inner_text() == "VQA v2: the last training changed the model without this task."
+    assert uncalibrated.count() == 0
+    page.locator("#panel-answer").get_by_text("Advanced").click()
+    page.get_by_label("Answer in the style of").first.select_option("gqa")
+    ask(page, "answer", "what colour is it ?")
+    told = "Not calibrated: compare these percentages with each other, do not read them as probabilities."
+    assert uncalibrated.inner_text() == told
+    for method in TABS.keys() - {"answer"}:
+        page.locator(f"#tab-{method}").click()
+        assert page.locator(f"#panel-{method} .uncalibrated").inner_text() == told
+    assert axe.findings(page) == []
+
+
+def _left_out(route: sync_api.Route) -> None:
+    reply = route.fetch()
+    told = {**reply.json(), "warnings": ["vqa: the last training changed the model without this task"]}
+    route.fulfill(response=reply, json=told)
+
+
+def test_warnings_of_a_search_name_images_by_their_place(visit: Visit) -> None:
+    page = visit.page
+    page.route("**/api/match", _two_unlike)
+    page.locator("#tab-match").click()
+    page.locator("#panel-match .headline").wait_for()
+    warnings = page.locator("#panel-match .result .warning").all_inner_texts()
+    assert warnings == ["Images 1, 6 and 2 more: they are unlike.", "Image 2: no region."]
+
+
+def _two_unlike(route: sync_api.Route) -> None:
+    """Warnings about the best and the worst image, and about the second."""
+    reply = route.fetch()
+    told = reply.json()
+    best, second, *_, worst = (ranked["image"] for ranked in told["captions"][0]["images"])
+    warnings = [f"{worst}, {best} and 2 more: they are unlike", f"{second}: no region"]
+    route.fulfill(response=reply, json={**told, "warnings": warnings})
 
 
 _TOKEN = "a-secret-of-16-letters"

@@ -63,6 +63,10 @@ class Abilities:
             for method in (chosen,) if chosen else output.methods[:1] if output is not None else ():
                 self.methods.setdefault(method, []).append(name)
 
+    def calibrated(self, task: str) -> bool:
+        """Whether training has calibrated the scores of a task."""
+        return task in self.processor.temperatures
+
     def task_for(self, method: str, task: str | None = None) -> str:
         """The task of a method; ``task`` selects one of several.
 

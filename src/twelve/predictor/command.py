@@ -277,7 +277,7 @@ def note_uncalibrated(predictor: Predictor, requests: Iterable[Request]) -> None
     """Print to stderr which of the asked tasks have scores that are not calibrated, each once."""
     tasks = dict.fromkeys(predictor.task_for(request.method, request.task) for request in requests)
     for task in tasks:
-        if task not in predictor.processor.temperatures:
+        if not predictor.calibrated(task):
             print(one_line(f"scores of {task} are not calibrated"), file=sys.stderr, flush=True)
 
 

@@ -40,6 +40,8 @@ class Matched:
             image is not on a caption's shortlist.
         temperature: divisor of the logits before the softmax that gives shares.
         task: name of the task that matched them.
+        calibrated: whether training has calibrated the shares of the task, and they are those of the model alone
+            (``contrast_weight`` 0).
         warnings: why shares may be meaningless, with the names of the images concerned.
         shortlist: number of images that were ranked for each caption; None if all were.
         photographs: the images that :meth:`draw` may show, by index: the best of each caption.
@@ -50,6 +52,7 @@ class Matched:
     logits: NDArray[np.float32]
     task: str
     temperature: float = 1.0
+    calibrated: bool = False
     warnings: tuple[str, ...] = ()
     shortlist: int | None = None
     scenes: tuple[str, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
@@ -132,6 +135,7 @@ class Matched:
         """Captions with their ranked images, and the logits."""
         return {
             "task": self.task,
+            "calibrated": self.calibrated,
             "captions": [
                 {"caption": caption, "images": [{"image": i, "share": s} for i, s in self.ranked_images(row)]}
                 for row, caption in enumerate(self.captions)

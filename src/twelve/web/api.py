@@ -164,6 +164,7 @@ def _several(router: APIRouter, service: Service) -> None:
         ]
         return schemas.MatchReply(
             task=found.task,
+            calibrated=found.calibrated,
             captions=ranked,
             shortlist=found.shortlist,
             logits=found.plain_logits,

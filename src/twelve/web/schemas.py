@@ -165,6 +165,9 @@ class MatchRequest(_Asking):
 
 
 # --- replies --------------------------------------------------------------------------------------------------
+_CALIBRATED = "whether training has calibrated the scores; otherwise compare them, do not read them as probabilities"
+
+
 class SceneReply(BaseModel):
     """A stored image."""
 
@@ -189,6 +192,7 @@ class _Reply(BaseModel):
     text: str
     task: str
     score: float
+    calibrated: bool = Field(description=_CALIBRATED)
     warnings: list[str] = Field(default=[], description="why the answer may be meaningless")
     attention: AttentionReply | None = None
 
@@ -232,6 +236,7 @@ class RankedCaption(BaseModel):
 
 class MatchReply(BaseModel):
     task: str
+    calibrated: bool = Field(description=_CALIBRATED)
     captions: list[RankedCaption]
     shortlist: int | None = Field(description="number of images that were ranked for each caption; null: all")
     logits: list[list[float | None]] = Field(description="captions x images; null where an image was not ranked")

@@ -30,7 +30,9 @@ class Result:
     Attributes:
         text: the question, phrase, statement or dialogue, for people.
         task: the task that it was asked as.
-        score: how sure the model is, 0..1; calibrated if the model is.
+        score: how sure the model is, 0..1.
+        calibrated: whether training has calibrated the scores of the task; otherwise they can be compared with each
+            other, but are no probabilities.
         warnings: reasons why the result may be meaningless (:mod:`twelve.predictor.warnings`); most have none.
         image: the photograph, upright.
         attention: a :class:`twelve.predictor.Attention` to ``image``, with ``explain=True``.
@@ -39,6 +41,7 @@ class Result:
     text: str
     task: str
     score: float
+    calibrated: bool = False
     warnings: tuple[str, ...] = ()
     image: Image.Image | None = field(default=None, repr=False, compare=False, metadata=HIDDEN)
     attention: Any = field(default=None, repr=False, compare=False, metadata=HIDDEN)

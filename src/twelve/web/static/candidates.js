@@ -20,7 +20,7 @@ export class Candidates extends EventTarget {
     this.element = el(
       "fieldset",
       {},
-      el("legend", {}, "Choose among these boxes"),
+      el("legend", {}, "Candidate boxes"),
       this.list,
       this.status,
       el("p", { class: "tip" }, "Draw more boxes on the image with a mouse or finger."),

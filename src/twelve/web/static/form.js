@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { attentionView } from "./attention.js";
 import { el } from "./dom.js";
 
+const NOT_CALIBRATED = "Not calibrated: compare these percentages with each other, do not read them as probabilities.";
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
@@ -13,9 +14,11 @@ const CALM = matchMedia("(prefers-reduced-motion: reduce)");
  * @param asked () => {images, body, problem}: the request, or why it is incomplete
  * @param said (reply) => [headline, element]
  * @param redraw draws the image as it is without a reply
+ * @param tasks those of the method
+ * @param named (warning, reply) => the warning with names that the page uses
  * @param explained arguments of attentionView; null if there is no attention to show
  */
-export function form({ method, button, fields, more = null, asked, said, redraw = () => {}, explained = null, notes = () => [] }) {
+export function form({ method, button, fields, more = null, asked, said, redraw = () => {}, explained = null, notes = () => [], tasks = [], named = (text) => text }) {
   const result = el("section", { class: "result", "aria-live": "polite", "aria-label": "Reply" });
   const problem = el("p", { role: "alert", class: "problem" });
   // Not disabled while busy, because it would lose the focus.
@@ -62,10 +65,17 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     result.setAttribute("aria-busy", String(on));
   }
 
+  /** A warning as a sentence; one about the task begins with its name, which becomes the title. */
+  function sentence(text, told) {
+    const title = tasks.find(({ name }) => text.startsWith(`${name}: `) && name === told.task)?.title;
+    const said = title ? `${title}${text.slice(told.task.length)}` : named(text, told);
+    return `${said[0].toUpperCase()}${said.slice(1)}.`;
+  }
+
   function shown(told, images, quiet = false) {
     const [headline, details] = said(told, images);
     const head = el("h3", { class: "headline" }, ...[headline].flat());
-    const warnings = [...new Set(told.warnings)].map((text) => el("p", { class: "warning" }, `${text[0].toUpperCase()}${text.slice(1)}.`));
+    const warnings = [...new Set(told.warnings)].map((text) => el("p", { class: "warning" }, sentence(text, told)));
     // That the model knows no photographs is said once.
     const unlike = told.warnings.some((text) => text.includes("unlike the training images"));
     if (!unlike) warnings.unshift(...notes(images).map((text) => el("p", { class: "warning note" }, text)));
@@ -78,7 +88,8 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
       result.querySelector(".word")?.focus({ preventScroll: true });
     } else {
       const why = explained && el("button", { type: "button", class: "plain why", click: () => send({ explain: true }) }, "Show the attention");
-      result.replaceChildren(...[head, ...warnings, details, why].filter(Boolean));
+      const uncalibrated = !told.calibrated && el("p", { class: "tip uncalibrated" }, NOT_CALIBRATED);
+      result.replaceChildren(...[head, ...warnings, details, uncalibrated, why].filter(Boolean));
     }
     if (!quiet) result.scrollIntoView({ block: "nearest", behavior: CALM.matches ? "auto" : "smooth" });
   }

@@ -78,6 +78,7 @@ export function textForm(method, { label, key, placeholder, button, image, tasks
     redraw,
     explained: { image, called: (box) => image.called(box) },
     notes,
+    tasks,
   });
   return { ...shown, ...suggestions(shown, () => input), open: redraw };
 }
@@ -109,6 +110,7 @@ export function boxesForm(method, { label, placeholder, button, image, tasks, no
     redraw: () => candidates.show(),
     explained: { image, called: (box) => candidates.called(box), isMark: dialogue ? isMark : undefined },
     notes,
+    tasks,
   });
   candidates.addEventListener("changed", shown.clear); // the reply is about the boxes that were sent
   return {
@@ -142,15 +144,26 @@ export function pairForm({ button, left, right, tasks, notes }) {
     redraw,
     explained: { image: left, called: (box) => left.called(box), note: "The attention is that of the left image." },
     notes,
+    tasks,
   });
   return { ...shown, ...suggestions(shown, () => input) };
 }
 
 /** match: a caption and several images. */
-export function searchForm({ button, gallery, tasks, notes }) {
+export function matchForm({ button, gallery, tasks, notes }) {
   const input = line("what the image shows");
   const task = taskChoice(tasks);
   let sent = [];
+  let caption = "";
+  /** Warnings name images by index in the request; below the images stand their places. */
+  function placed(text, told) {
+    if (text.startsWith(`${caption}: `)) return text;
+    const place = (index) => told.captions[0].images.findIndex(({ image }) => image === Number(index)) + 1;
+    return text.replace(/^\d+(, \d+)*(?=:| and \d+ more:)/, (indices) => {
+      const places = indices.split(", ").map(place).sort((one, other) => one - other);
+      return `${places.length > 1 ? "images" : "image"} ${places.join(", ")}`;
+    });
+  }
   const shown = form({
     method: "match",
     button,
@@ -159,15 +172,17 @@ export function searchForm({ button, gallery, tasks, notes }) {
     asked: () => ({
       problem: (gallery.items.length ? null : "Add images first.") || typed(input, "a caption"),
       images: (sent = [...gallery.items]),
-      body: () => task.within({ captions: [input.value], images: sent.map((item) => ({ scene: item.scene.id })) }),
+      body: () => task.within({ captions: [(caption = input.value)], images: sent.map((item) => ({ scene: item.scene.id })) }),
     }),
     said: (told) => {
       const ranked = told.captions[0].images;
       gallery.rank(sent, ranked);
       const best = sent[ranked[0].image].element.querySelector("img").alt;
-      return [`Best of ${ranked.length} (${percent(ranked[0].share)})`, el("p", {}, best)];
+      return [`Best match of ${ranked.length} (${percent(ranked[0].share)})`, el("p", {}, best)];
     },
     notes,
+    tasks,
+    named: placed,
   });
   return { ...shown, ...suggestions(shown, () => input) };
 }

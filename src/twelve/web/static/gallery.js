@@ -1,4 +1,4 @@
-// The images of a search.
+// The images that a caption is matched with.
 
 import * as api from "./api.js";
 import { dropped, fileInput, sampleButtons } from "./choosing.js";
@@ -18,8 +18,8 @@ export class Gallery {
       : null;
     this.element = el(
       "div",
-      { class: "image wide", role: "group", "aria-label": "Images to search" },
-      el("h2", {}, "Images to search"),
+      { class: "image wide", role: "group", "aria-label": "Images to match" },
+      el("h2", {}, "Images to match"),
       this.list,
       this.status,
       el("p", { class: "row" }, el("label", { class: "file" }, fileInput(files, { multiple: true }), "Add images"), all),

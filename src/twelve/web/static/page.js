@@ -1,19 +1,20 @@
 // The page: one tab per kind of question that the model can answer.
 
 import * as api from "./api.js";
-import { boxesForm, pairForm, searchForm, textForm } from "./forms.js";
+import { boxesForm, pairForm, matchForm, textForm } from "./forms.js";
 import { el, field } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { ImageView } from "./image.js";
 
+/** Method -> the name of its tab, which is the word of Python and the shell; what it is for; its field. */
 const TABS = {
   answer: ["Ask", "A question about the image.", { label: "Question", key: "question", placeholder: "What colour is …?" }],
-  locate: ["Point", "Where in the image is the thing that a phrase refers to?", { label: "Phrase", key: "phrase", placeholder: "the red …" }],
-  entails: ["Check", "Does the image prove a statement?", { label: "Statement", key: "statement", placeholder: "There is …" }],
+  locate: ["Locate", "Where in the image is what a phrase refers to?", { label: "Phrase", key: "phrase", placeholder: "the red …" }],
+  entails: ["Entails", "Does the image entail a statement?", { label: "Statement", key: "statement", placeholder: "There is …" }],
   choose: ["Choose", "Which of the boxes answers the question?", { label: "Question", placeholder: "Which …?" }],
   guess: ["Guess", "Which of the boxes is a dialogue about?", {}],
-  verify: ["Compare", "Is a statement true of both images together?", {}],
-  match: ["Search", "Which of the images does a caption describe?", {}],
+  verify: ["Verify", "Is a statement about two images true?", {}],
+  match: ["Match", "Which image matches a caption best?", {}],
 };
 
 /** Methods whose tabs share one image. */
@@ -24,7 +25,8 @@ const notesOf = (model) => (images) => (model.note && images.some(({ sample }) =
 
 function panelOf(method, model, image) {
   const tasks = model.methods[method];
-  const [button, , words] = TABS[method];
+  const [name, , words] = TABS[method];
+  const button = method === "entails" ? `${name}?` : name; // the only name that is no request
   const notes = notesOf(model);
   if (method === "verify") {
     const left = new ImageView("Left image", model.samples);
@@ -40,7 +42,7 @@ function panelOf(method, model, image) {
   }
   if (method === "match") {
     const gallery = new Gallery(model.samples, model.limits.images);
-    const shown = searchForm({ button, gallery, tasks, notes });
+    const shown = matchForm({ button, gallery, tasks, notes });
     const begin = async () => {
       if (!model.samples.length || !gallery.untouched) return;
       await gallery.addSamples(model.samples);

@@ -38,7 +38,9 @@ export function located(told, image) {
   image.show(best.map(({ box, number }, k) => ({ box, kind: told.box && k === 0 ? "best" : "other", text: number })));
   const score = percent(told.score);
   return [
-    told.box ? `${told.unlikely ? "Probably not in the image. Closest" : "Found"}: ${placed(best[0])}, ${score}` : `Not in the image (at most ${score})`,
+    told.box
+      ? [`${told.unlikely ? "Probably not in the image. Closest" : "Found"}: ${placed(best[0])} `, el("small", {}, score)]
+      : `Not in the image (at most ${score})`,
     ranking(best.map(({ name, share, box }) => [name, share, box]), "Boxes, best first", (box) => image.point(box)),
   ];
 }
@@ -47,7 +49,7 @@ export function located(told, image) {
 export function chosen(told, sent, image) {
   const rows = told.shares.slice(0, 8).map(([place, share]) => [sent[place].name, share, sent[place].box]);
   return [
-    [`Found: ${placed(sent[told.index])}, `, el("small", {}, `${percent(told.shares[0][1])} among these boxes; ${percent(told.score)} sure that it is right`)],
+    [`Found: ${placed(sent[told.index])} `, el("small", { class: "below" }, `${percent(told.shares[0][1])} among these boxes; ${percent(told.score)} sure that it is right`)],
     ranking(rows, "Shares of the choice", (box) => image.point(box)),
   ];
 }
