@@ -28,7 +28,7 @@ import twelve
 HOME = Path(__file__).parents[1]
 DOCS = HOME / "docs"
 MODULES = Path(twelve.__file__).parent
-MADE = {"contributing.md", "changelog.md", "reference/cli/index.md", "reference/settings.md"}
+MADE = {"contributing.md", "changelog.md", "reference/cli/index.md"}
 """Pages made by docs/site/, from files at the top of the repository and from code."""
 WRITTEN = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 VOID = ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr")

@@ -23,14 +23,17 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(EXAMPLES, tmp_path / "examples")
     commands = [command for body in test_docs.blocks(text, "bash") for command in body.splitlines()]
-    assert len(commands) == 7 and commands[1] == "cp -r examples/tutorial mine"
+    assert len(commands) == 8 and commands[1] == "cp -r examples/tutorial mine"
+    printed = {}
     for command in commands:
-        name, *words = shlex.split(command)
+        name, *words = shlex.split(command, comments=True)
         if name == "cp":
             shutil.copytree(words[1], words[2])
             continue
         result = CliRunner().invoke(cli.app, words)
         assert result.exit_code == 0, (command, result.output, result.exception)
+        printed[" ".join(words)] = result.output
+    assert "split questions.jsonl; 20 examples" in printed["evaluate runs/mine --split questions.jsonl"]
     score = json.loads((tmp_path / "runs/mine/evaluation.json").read_text())["tasks"]["mine"]["score"]["mean"]
     assert score > 60  # always giving the same answer scores 50
     model = twelve.load("runs/mine")

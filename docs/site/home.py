@@ -21,7 +21,7 @@ from twelve.version import __version__
 HOME = Path(__file__).parents[2]
 START = "index.md"
 PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
-MADE = {"src/twelve/settings.py": "reference/settings.md", "src/twelve/cli/__init__.py": "reference/cli/index.md"}
+MADE = {"src/twelve/cli/__init__.py": "reference/cli/index.md"}
 """Code -> the page that is made from it."""
 BESIDE = "repository"
 """Folder of the site with the files from outside docs/."""
