@@ -25,6 +25,14 @@ MADE = {"src/twelve/cli/__init__.py": "reference/cli/index.md"}
 """Code -> the page that is made from it."""
 BESIDE = "repository"
 """Folder of the site with the files from outside docs/."""
+SEARCHED = {
+    "tutorial.md": {"boost": 3},
+    "configuration.md": {"boost": 3},
+    "predict.md": {"boost": 3},
+    "changelog.md": {"exclude": True},
+    "renamed.md": {"exclude": True},
+}
+"""How the search ranks pages. Lists of changes have every word, and answer no question."""
 LINK = re.compile(r"(!?\[(?:[^\[\]]|!?\[[^\]]*\])*\])\((?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?\)")
 
 
@@ -84,6 +92,8 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    if page.file.src_uri in SEARCHED:
+        page.meta["search"] = SEARCHED[page.file.src_uri]
     if page.file.generated_by is not None:
         return markdown
     if page.file.src_uri == START:  # nothing but its own name would stand beside it
