@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import json
 import os
 import re
 import shutil
@@ -244,6 +245,12 @@ def test_a_page_can_be_read_by_everybody(name: str, width: int, scheme: Any, add
         assert [url for url in asked if not url.startswith((address, "data:"))] == []
     finally:
         page.close()
+
+
+def test_the_search_leaves_out_lists_of_changes_and_ranks_guides_first(site: Path) -> None:
+    entries = json.loads((site / "search" / "search_index.json").read_text())["docs"]
+    assert not [entry for entry in entries if entry["location"].startswith(("changelog", "renamed"))]
+    assert {entry["boost"] for entry in entries if entry["location"].startswith("tutorial.html")} == {3}
 
 
 @pytest.mark.slow
