@@ -64,7 +64,8 @@ def opened(
     given = {**named, **parse_sources(sources, own)}
     if not path.exists():
         remedy = f"name a folder that exists, or fetch the official files: {fetching(path, chosen)}"
-        raise MissingData("data root not found", file=path, remedy=remedy)
+        where = "" if path.is_absolute() else f" (in {Path.cwd()})"
+        raise MissingData(f"data root not found{where}", file=path, remedy=remedy)
     return DataRoot(path, given, own), chosen or None
 
 
