@@ -11,6 +11,8 @@ import yaml
 
 from twelve import config
 from twelve.errors import ConfigError
+from twelve.io.yaml_text import read_yaml
+from twelve.meant import MEANT
 from twelve.renamed import KEYS, TASK
 from twelve.settings import TaskSettings
 
@@ -76,13 +78,15 @@ def test_unknown_file_suggests_a_shipped_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"), [("quickstrat.yaml", "quickstart"), ("Paper", "paper"), ("mine.yaml", None), ("run1.yaml", None)]
+    ("name", "meant"),
+    [("quickstrat.yaml", "quickstart"), ("Paper", "paper"), ("two-tasks.yaml", None)],
 )
 def test_only_a_close_name_is_suggested(name: str, meant: str | None) -> None:
     with pytest.raises(ConfigError, match="no shipped configuration of this name") as caught:
         config.load(name)
     assert ("did you mean" in str(caught.value)) == (meant is not None)
     assert meant is None or f'"{meant}.yaml"' in str(caught.value)
+    assert str(caught.value).endswith("-> check the path; for the shipped ones: twelve configs")
 
 
 def test_a_file_beside_the_missing_one_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +98,33 @@ def test_a_file_beside_the_missing_one_is_suggested(tmp_path: Path, monkeypatch:
             config.load(name)
     with pytest.raises(ConfigError, match=r'\(did you mean "quickstart\.yaml"\?\)'):
         config.load("mine/quickstrat.yaml")
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ("tasks.vqa.lr", "tasks.vqa.learning_rate"),
+        ("tasks.vqa.bs", "tasks.vqa.batch_size"),
+        ("tasks.vqa.epochs", "training.epochs"),
+        ("training.lr", "tasks.TASK.learning_rate"),
+        ("training.steps", "training.iterations"),
+        ("evaluation.bs", "evaluation.batch_size"),
+        ("wd", "optimizer.weight_decay"),
+    ],
+)
+def test_a_key_by_another_programs_name_is_told_its_own(tmp_path: Path, given: str, key: str) -> None:
+    file = written(tmp_path, yaml.safe_dump(MINIMAL))
+    with pytest.raises(ConfigError) as caught:
+        config.load(file, [f"{given}=1"])
+    where = ", where TASK is the name of a task" if TASK in key else ""
+    said = f'--set {given}=1 [{given}]: unknown key (did you mean "{key}"?) -> write {key}{where}'
+    assert str(caught.value) == said
+    config.load(file, [f"{key.replace(TASK, 'vqa')}=1"])
+
+
+def test_every_key_that_is_meant_exists(tmp_path: Path) -> None:
+    file = written(tmp_path, yaml.safe_dump(MINIMAL))
+    assert all(config.load(file, [f"{key.replace(TASK, 'vqa')}=1"]) for key in MEANT.values())
 
 
 @pytest.mark.parametrize("old,new", KEYS.items())
@@ -141,6 +172,39 @@ def test_a_key_given_twice_is_named_with_its_line(tmp_path: Path, text: str, lin
         config.load(written(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    ("text", "where", "said", "mended"),
+    [
+        (
+            "training:\n    epochs: 1\n  seed: 2\n",
+            "3, column 3",
+            "indented diff.*align this key",
+            ("  s", "    s"),
+        ),
+        ("run: a\n  seed: 2\n", "2, column 3", "indented deeper.*align this key", ("  seed", "seed")),
+        ("a:\n  b: 1\n # c: d\n\n   e: 2\n", "5, column 4", "indented diff.*align this key", ("   e", "  e")),
+        ("run: b: c\n", "1, column 7", "second colon.*quotes", ("b: c", "'b: c'")),
+        ("run:a\nseed: 3\n", "1, column 1", "without a colon and a space.*key: value", (":a", ": a")),
+        ("run: a\ndata\nseed: 3\n", "2, column 1", "without a colon.*key: value", ("data", "data: x")),
+        ("training:\n\tepochs: 1\n", "2, column 1", "a tab.*spaces", ("\t", "  ")),
+        ("run: @a\n", "1, column 6", "cannot begin with @.*quotes", ("@a", "'@a'")),
+        ("tasks: [a, b\nseed: 3\n", "1, column 8", "bracket.*close it with ]", ("b\n", "b]\n")),
+        ("tasks: {a: {}\nseed: 3\n", "1, column 8", "bracket.*close it with ] or }", ("{}\n", "{}}\n")),
+        ("run: 'a\nseed: 3\n", "1, column 6", "quotation mark is not closed.*close it", ("a\n", "a'\n")),
+        ("tasks: b\n- a\n", "2, column 1", "side by side.*indent", ("tasks: b\n- a", "tasks:\n  - a")),
+        ('run: "a" b\n', "1, column 10", "quoted value.*whole value in quotes", ('"a" b', "'a b'")),
+    ],
+)
+def test_a_flaw_of_yaml_is_said_in_plain_words(
+    tmp_path: Path, text: str, where: str, said: str, mended: tuple[str, str]
+) -> None:
+    file = tmp_path / "c.yaml"
+    with pytest.raises(ConfigError, match=rf"c\.yaml \[line {where}\]: not valid YAML: .*{said}") as caught:
+        read_yaml(text, file)
+    assert "<" not in str(caught.value), "no word of the parser"
+    assert isinstance(read_yaml(text.replace(*mended), file), dict)  # the remedy works
+
+
 @pytest.mark.parametrize("text", ["run: 2020-99-99", "[" * 3000, "run: \x00", "{[a]: b}", "a: b: c"])
 def test_what_yaml_refuses_is_one_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match=r"c\.yaml.*not valid YAML"):
@@ -151,7 +215,7 @@ def test_what_yaml_refuses_is_one_line(tmp_path: Path, text: str) -> None:
     ("setting", "words"),
     [
         ("training.epoch=3", '--set training.epoch=3 [training.epoch]: unknown key (did you mean "epochs"?)'),
-        ("seed=[", "--set seed=[ [line 1]: not valid YAML"),
+        ("seed=[", "--set seed=[ [line 1, column 2]: not valid YAML: a bracket"),
         ("seed=2020-99-99", "--set seed=2020-99-99: not valid YAML"),
         ("seed={a: 1, a: 2}", "--set seed={a: 1, a: 2} [line 1]: the key 'a'"),
         ("tasks={vqq: {}}", "--set tasks={vqq: {}} [tasks.vqq]"),
@@ -297,5 +361,5 @@ def test_a_file_larger_than_any_configuration_is_not_read(tmp_path: Path) -> Non
 def test_values_that_nothing_can_write_are_refused(value: str, words: str, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(f"run: r\nseed: {value}\n")
-    with pytest.raises(ConfigError, match=rf"config\.yaml \[line 2\]: .*{words}"):
+    with pytest.raises(ConfigError, match=rf"config\.yaml \[line 2, column 7\]: .*{words}"):
         config.load(file)

@@ -33,7 +33,7 @@ LAYERS = (
     ("io", "device", "freed_memory", "processes", "threads"),
     ("progress",),
     ("published",),
-    ("errors", "renamed", "version"),
+    ("errors", "meant", "renamed", "version"),
 )
 """From the top; packages and modules of one layer do not import each other."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from twelve import cli
 from twelve.config import load
 from twelve.device import check_name
+from twelve.downloads.registry import choose, shipped
 from twelve.errors import CheckpointError, ConfigError, DataError
 from twelve.formats.records import parse
 from twelve.run_folder import model_folder
@@ -69,6 +71,17 @@ def test_json_flaws_have_a_column() -> None:
         with pytest.raises(DataError) as caught:
             parse(text, Path("a.jsonl"), "line 3")
         assert problem in str(caught.value) and "at at" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("made", "options"), [(True, []), (False, []), (False, ["--task", "nlvr2"])])
+def test_a_data_root_without_files_is_told_how_to_fetch_them(tmp_path: Path, made: bool, options: list[str]) -> None:
+    root = tmp_path / "my data"
+    if made:
+        root.mkdir()
+    said = str(CliRunner().invoke(cli.app, ["data", "check", str(root), *options]).exception)
+    found = re.search(rf"twelve data fetch (\w+) --root {re.escape(shlex.quote(str(root)))}", said)
+    assert found and found[1] == (options[1] if options else found[1]), said
+    assert choose(shipped(), [found[1]], ["annotation"]), "the registry has the files"
 
 
 def test_a_folder_around_a_run_or_a_data_root_names_it(tmp_path: Path) -> None:

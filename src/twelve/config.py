@@ -23,6 +23,7 @@ from twelve.inheriting import by_name, inherited
 from twelve.io.files import is_there
 from twelve.io.invalid import instead, problem_of
 from twelve.io.yaml_text import read_text, read_yaml
+from twelve.meant import TASK, meant
 from twelve.renamed import renamed
 from twelve.run_folder import RunFolder, of_run
 from twelve.settings import RunConfig
@@ -31,6 +32,8 @@ SHIPPED = Path(__file__).parent / "configs"
 BASE = "base"
 """Key of a file: the configuration that it starts from."""
 _LONG = 110
+_NEAR = 0.72
+"""Least similarity of a name that is suggested: two-tasks and study-four-tasks, which share their ending, have 0.64."""
 
 
 def shipped() -> dict[str, Path]:
@@ -58,7 +61,7 @@ def find(path: str | Path) -> Path:
     known = shipped()
     if path.name in known and path.parent in (Path(), Path("configs")):
         return known[path.name]
-    listed = f"shipped ones: {', '.join(known)}"
+    listed = "for the shipped ones: twelve configs"
     if path.is_dir():
         raise ConfigError("expected a configuration file, found a folder", file=path, remedy=f"name a file; {listed}")
     problem = f"no such file, and no shipped configuration of this name{_alike(path)}"
@@ -72,8 +75,8 @@ def _alike(path: Path) -> str:
     with suppress(OSError):
         there = sorted(one for one in path.parent.iterdir() if one.suffix in (".yaml", ".yml") and one.is_file())
         names |= {one.stem: above + one.name for one in there}
-    meant = closest(path.stem, names)
-    return f' (did you mean "{names[meant]}"?)' if meant else ""
+    near = closest(path.stem, names, cutoff=_NEAR)
+    return f' (did you mean "{names[near]}"?)' if near else ""
 
 
 def load(path: str | Path, settings: Sequence[str] = ()) -> RunConfig:
@@ -204,6 +207,9 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
             known = _keys_at(where[:-1])
             message = f"unknown key{nearest(where[-1], known)}"
             remedy = f"known here: {', '.join(known)}"
+            if (key := meant(where, known)) is not None:
+                message, remedy = f'unknown key (did you mean "{key}"?)', f"write {key}"
+                remedy += f", where {TASK} is the name of a task" if TASK in key.split(".") else ""
             if (name := renamed(where)) is not None:
                 message, remedy = "a key of an earlier version", f"it is called {name} now: rename it"
         elif first["type"] in ("missing", "tuple_type") and where[0] == "optimizer":

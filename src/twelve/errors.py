@@ -111,10 +111,11 @@ def quoted(path: str | Path) -> str:
     return shlex.quote(str(path))
 
 
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name closest to ``name``, whatever their case; None where none is close."""
+def closest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The known name closest to ``name``, whatever their case; None where the similarity of none, 0..1, reaches
+    ``cutoff``."""
     spelt = {each.lower(): each for each in known}
-    match = difflib.get_close_matches(name.lower(), list(spelt), n=1, cutoff=0.6)
+    match = difflib.get_close_matches(name.lower(), list(spelt), n=1, cutoff=cutoff)
     return spelt[match[0]] if match else None
 
 

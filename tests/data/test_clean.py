@@ -94,6 +94,32 @@ def test_test_images_of_any_task_leave_every_training_set(tmp_path: Path, tasks:
     assert "b test" not in str(report)  # nothing of b's test set is here, and nobody asked for it
 
 
+def test_the_table_has_columns_for_the_splits_that_share_images(tmp_path: Path, tasks: dict[str, Task]) -> None:
+    train = {name: task.read(DataRoot(tmp_path), "train") for name, task in tasks.items()}
+    _, report = clean_splits(train, held_out_images(DataRoot(tmp_path), required={"b": "val"}, tasks=tasks))
+    expected = ["task", "images", "kept", "out", "examples", "kept", "out", "a", "test", "b", "val"]
+    assert str(report).splitlines()[2].split() == expected
+    assert str(report).endswith("split: its images that were in the task's training set, now removed")
+    alone = {"a": train["a"]}
+    _, report = clean_splits(alone, held_out_images(DataRoot(tmp_path), required={"b": "val"}, tasks=tasks))
+    assert str(report).splitlines()[2].split()[7:] == ["b", "val"]  # a's own test set shares nothing
+    _, report = clean_splits(alone, held_out_images(DataRoot(tmp_path), tasks=tasks))
+    assert "a test" not in str(report)
+    assert str(report).endswith("no image of these sets was in a training set")
+
+
+def test_the_table_of_uncleaned_splits_says_what_is_kept(tmp_path: Path, tasks: dict[str, Task]) -> None:
+    train = {name: task.read(DataRoot(tmp_path), "train") for name, task in tasks.items()}
+    _, report = clean_splits(train, held_out_images(DataRoot(tmp_path), mode="none", tasks=tasks))
+    said = str(report).splitlines()
+    assert said[0] == "not clean: training sets keep the images of other tasks' test sets"
+    assert not any("columns" in line or "no image" in line for line in said)
+    held = held_out_images(DataRoot(tmp_path), mode="none", required={"b": "val"}, tasks=tasks)
+    _, report = clean_splits(train, held)
+    assert str(report).splitlines()[0].endswith("test sets, except those of the splits that this run reports")
+    assert str(report).splitlines()[2].split()[7:] == ["b", "val"]
+
+
 def test_validation_images_too_when_asked(tmp_path: Path, tasks: dict[str, Task]) -> None:
     root = DataRoot(tmp_path)
     held = held_out_images(root, mode="test+val", tasks=tasks)

@@ -95,7 +95,16 @@ def test_coverage() -> None:
     found = coverage(examples, ["yes", "no"])
     assert (found.questions, found.answers, found.best_known) == (4, 2, 0.25)
     assert found.highest_score == pytest.approx(1.3 / 4)
-    assert "25.0% of 4 questions" in str(found)
+    assert str(found) == (
+        "2 answers to choose among; for 3 of 4 questions (75.0%), the best answer is not one of them, "
+        "and no score can be higher than 32.5"
+    )
+    everything = coverage([examples[0], examples[2]], ["yes", "no", "mug"])
+    assert str(everything) == "3 answers to choose among; the right answer to every question is one of them"
+    assert str(coverage(examples[:2], ["yes", "cup"])).endswith(
+        "the best answer to every question is one of them, and no score can be higher than 95.0"
+    )
+    assert str(coverage([], ["yes", "no"])) == "2 answers to choose among"
     assert coverage([], ["yes"]).questions == 0
 
 

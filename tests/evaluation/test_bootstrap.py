@@ -6,8 +6,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from twelve.metrics.bootstrap import interval, part_intervals
+from twelve.metrics.bootstrap import bounds_of_lead, interval, part_intervals
 
 
 def test_matches_the_normal_approximation() -> None:
@@ -49,6 +51,34 @@ def test_differences_that_all_agree_have_a_width_to_both_sides() -> None:
     same = interval(np.zeros(10), groups, bounds=(-1.0, 1.0))
     assert same.high == -same.low == pytest.approx(3.8415 / 13.8415, abs=1e-4)
     assert interval(np.full(10, 0.3), groups, bounds=(-1.0, 1.0)).low == pytest.approx(0.3 - 1.3 * same.high)
+
+
+@given(score=st.floats(0, 1), chance=st.floats(0, 1), count=st.integers(1, 60))
+def test_a_lead_over_a_known_baseline_has_the_interval_of_the_score(score: float, chance: float, count: int) -> None:
+    """A score of at most 1 cannot lead a chance of 0.02 by more than 0.98."""
+    groups, ours, theirs = [str(k) for k in range(count)], np.full(count, score), np.full(count, chance)
+    alone = interval(ours, groups, resamples=20)
+    known = bounds_of_lead(theirs, known=True)
+    lead = interval(ours - theirs, groups, resamples=20, bounds=known)
+    assert (lead.low, lead.high) == pytest.approx((alone.low - chance, alone.high - chance), abs=1e-9)
+    (part,) = part_intervals(ours - theirs, groups, np.ones((1, count), bool), resamples=20, bounds=[known])
+    assert (part.low, part.high) == pytest.approx((lead.low, lead.high), abs=1e-9)
+
+
+@given(score=st.floats(0, 1), baseline=st.floats(0, 1), count=st.integers(1, 60))
+def test_a_lead_over_a_measured_baseline_is_as_uncertain_as_both(score: float, baseline: float, count: int) -> None:
+    groups, ours, theirs = [str(k) for k in range(count)], np.full(count, score), np.full(count, baseline)
+    ends = [interval(values, groups, resamples=20) for values in (ours, theirs)]
+    lead = interval(ours - theirs, groups, resamples=20, bounds=bounds_of_lead(theirs, known=False))
+    expected = ends[0].low - ends[1].high, ends[0].high - ends[1].low
+    assert (lead.low, lead.high) == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.lists(st.sampled_from([0.0, 1.0]), min_size=12, max_size=40).filter(lambda values: 3 < sum(values) < 9))
+def test_bounds_do_not_matter_where_resamples_differ(values: list[float]) -> None:
+    lead, groups = np.array(values) - 0.25, [str(k) for k in range(len(values))]
+    bounds = bounds_of_lead(np.full(len(values), 0.25), known=True)
+    assert interval(lead, groups, bounds=bounds) == interval(lead, groups, bounds=(-1.0, 1.0))
 
 
 def test_one_long_name_does_not_cost_as_much_for_each() -> None:

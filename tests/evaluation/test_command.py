@@ -8,8 +8,10 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
 from rich.console import Console
@@ -27,8 +29,9 @@ from twelve.regions.store.region_store import RegionStore
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.results_table import FEW, protocol_line, table
 from twelve.runs.train import train
+from twelve.settings import EvaluationSettings
 from twelve.tasks.base import get
-from twelve.types.measurement import Protocol
+from twelve.types.measurement import Measurement, Protocol
 
 QUIET = Console(quiet=True)
 TASKS = ("vqa", "snli_ve")
@@ -258,15 +261,26 @@ def test_a_table_fits_into_80_columns(groups: int) -> None:
     verdict = "too few to tell" if groups < FEW else "NOT beaten"
     assert lines[0].split() == ["task,", "metric", "/", "baseline", "score", "ahead", "95%", "interval", "verdict"]
     assert lines[0].index("95% interval") == lines[1].index("[0.0, 100.0]") == lines[2].index("[-100.0")
+    assert "resampling images; where all of them give the same value, Wilson's interval." in " ".join(lines)
     assert "beaten: all of this interval is above 0" in " ".join(lines)
     assert "majority: always the most frequent answer of the evaluated split itself." in " ".join(lines)
     assert [line.endswith(f"[-100.0, +100.0] {verdict}") for line in lines[2:5]] == [True] * 3
     assert "score: official metric, per cent." in " ".join(lines)
     own = replace(result, task="mine", title="mine")
-    assert "score: the metric on your test file, per cent." in table([own])
+    assert "score: the metric on your file, per cent." in table([own])
     both = " ".join(table([own, result]).split())
-    assert "score: the official metric; of your own tasks, the metric on your test file, per cent." in both
+    assert "score: the official metric; of your own tasks, the metric on your file, per cent." in both
     assert "protocol official" in protocol_line(result) and "official" not in protocol_line(own)
+
+
+def test_all_right_leads_chance_by_no_more_than_chance_leaves() -> None:
+    evaluator = Evaluator.__new__(Evaluator)
+    evaluator.settings, evaluator.without_images, evaluator.shuffled = EvaluationSettings(), {}, {}
+    ours = Measurement("accuracy", {"accuracy": 100.0}, np.ones(20), [str(number) for number in range(20)])
+    task: Any = SimpleNamespace(task=SimpleNamespace(name="mine"))
+    lead = evaluator._baselines(task, ours, np.full(20, 0.019), {})["chance"].advantage
+    score = evaluator._interval(ours.per_example, ours.groups)
+    assert (lead.low, lead.high) == (pytest.approx(score.low - 1.9), pytest.approx(98.1))
 
 
 def test_regions_that_have_changed_under_the_same_extractor(root: Path, run: Path, tmp_path: Path) -> None:

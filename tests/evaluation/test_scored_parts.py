@@ -65,6 +65,15 @@ def parts_of(examples: list[Example], right: np.ndarray, baselines: dict[str, np
     return {(part.kind, part.value): part for part in found}
 
 
+def test_a_part_that_is_all_right_leads_chance_by_what_chance_leaves() -> None:
+    found = parts_of(questions(), np.ones(COUNT), {"chance": np.full(COUNT, 0.25)})
+    assert found
+    for part in found.values():
+        assert part.baseline is not None
+        lead = part.baseline.advantage
+        assert (lead.low, lead.high) == (pytest.approx(part.score.low - 25), pytest.approx(75.0))
+
+
 def test_a_part_has_its_own_score_and_its_own_best_baseline() -> None:
     examples = questions()
     counting = np.array([example.facts["answer_type"] == "number" for example in examples])

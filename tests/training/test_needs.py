@@ -23,6 +23,7 @@ from twelve.training.devices import Devices
 from twelve.training.eta import ENOUGH, Pace
 from twelve.training.memory import Need, advice, need_of
 from twelve.training.trainer import Trainer
+from twelve.training.validation import in_words
 
 QUIET = Console(quiet=True)
 
@@ -101,6 +102,7 @@ def test_what_does_not_fit_is_told_with_what_would_help(
     monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
     train(parsed(root, tmp_path / "run", training={"iterations": 1}), console=Console(width=200))
     shown = capsys.readouterr().out
+    assert shown.count("from fewer than 20, a model seldom learns more") == 1
     assert "memory: about" in shown and "will probably not fit" in shown
 
 
@@ -116,6 +118,18 @@ def test_saying_so_changes_nothing(root: Path, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(run, "need_of", lambda trainer: Need(0, 0, 0, 0, 0, "", 1, 1))
     train(parsed(root, tmp_path / "silent", training=short), console=QUIET)
     assert losses(tmp_path / "told") == losses(tmp_path / "silent")
+
+
+def test_free_memory_and_scores_are_told_in_few_words() -> None:
+    need = Need(0, 0, 0, 0, 0, "a", 1, 22_100_000_000)
+    assert str(need).endswith("; 22.1 GB are free")
+    assert in_words({"drink": 2 / 3, "b": 1.0}) == "drink 66.7% b 100.0%"
+
+
+def test_few_training_examples_are_told_once() -> None:
+    (line,) = run.few({"Drink": 12, "Food": 1, "Cars": run.FEW})
+    assert line.startswith("warning: Drink has 12 training examples, Food has 1 training example: from fewer than 20")
+    assert run.few({"Cars": run.FEW}) == []
 
 
 def test_the_pace_is_told_once_without_the_first_iteration() -> None:

@@ -20,7 +20,7 @@ from twelve.data.examples.columns import (
     texts_of,
 )
 from twelve.data.examples.reading import read_examples
-from twelve.data.sources import MOST, elsewhere
+from twelve.data.sources import MOST, elsewhere, fetching
 from twelve.downloads.lock import FetchLock
 from twelve.errors import DataError, MissingData, TwelveError, one_line
 from twelve.formats.data_root import NO_FILE, DataRoot
@@ -178,7 +178,7 @@ def no_task_in(root: DataRoot) -> MissingData:
         inside = []
     hint = f' (did you mean "{inside[0]}"?)' if inside else ""
     remedy = (
-        "name the folder with one folder per dataset, or put the files there: twelve data fetch --help; "
+        f"name the folder with one folder per dataset, or fetch official files: {fetching(root.path)}; "
         "for a task of your own, add its configuration: --config FILE"
     )
     return MissingData(f"the data root has no folder of any task{hint}", file=root.path, remedy=remedy)

@@ -72,7 +72,7 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class CleanReport:
-    """What cleaning found and removed; ``str()`` gives a table.
+    """What cleaning found and removed; ``str()`` gives a table, which names the splits that share a training image.
 
     Attributes:
         removed: task -> sizes of its training set.
@@ -87,9 +87,13 @@ class CleanReport:
 
     def __str__(self) -> str:
         held = {"test": "test sets", "test+val": "test and validation sets"}.get(self.mode)
+        every = list(dict.fromkeys(name for row in self.overlap.values() for name in row))
+        names = [name for name in every if any(row[name] for row in self.overlap.values())]
         first = f"clean splits: images of all {held} are removed from every training set"
-        lines = [first if held else "not clean: training sets keep the images of other tasks' test sets", ""]
-        names = list(dict.fromkeys(name for row in self.overlap.values() for name in row))
+        if not held:  # the splits that the run reports can be held out nevertheless
+            first = "not clean: training sets keep the images of other tasks' test sets"
+            first += ", except those of the splits that this run reports" if every else ""
+        lines = [first, ""]
         header = ["task", "images", "kept", "out", "examples", "kept", "out", *names]
         rows = []
         for task, sizes in self.removed.items():
@@ -103,7 +107,10 @@ class CleanReport:
             cells = [row[0].ljust(widths[0])]
             cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
             lines.append("  ".join(cells))
-        lines += ["", "columns named after a test set: how many of its images the task's training set had before"]
+        if names:
+            lines += ["", "columns named after a split: its images that were in the task's training set, now removed"]
+        elif every:
+            lines += ["", "no image of these sets was in a training set"]
         lines += [f"not held out: {', '.join(names)} ({why})" for why, names in by_reason(self.skipped).items()]
         return "\n".join(lines)
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from twelve.config import load
-from twelve.errors import ConfigError, RegionError
+from twelve.errors import ConfigError, MissingData, RegionError, quoted
 from twelve.formats.data_root import COCO, IMAGES, SOURCES, DataRoot, image_key
 from twelve.regions.store.region_store import RegionStore
-from twelve.tasks.base import Task, get
+from twelve.tasks.base import Task, all_tasks, get
 from twelve.tasks.custom import own_tasks
 
 MOST = 0.9
@@ -61,7 +61,19 @@ def opened(
             raise
         remedy = f"{error.remedy}; a task of your own is found with --config FILE, the configuration that defines it"
         raise ConfigError(error.problem, remedy=remedy) from None
-    return DataRoot(path, {**named, **parse_sources(sources, own)}, own), chosen or None
+    given = {**named, **parse_sources(sources, own)}
+    if not path.exists():
+        remedy = f"name a folder that exists, or fetch the official files: {fetching(path, chosen)}"
+        where = "" if path.is_absolute() else f" (in {Path.cwd()})"
+        raise MissingData(f"data root not found{where}", file=path, remedy=remedy)
+    return DataRoot(path, given, own), chosen or None
+
+
+def fetching(path: Path, names: Sequence[str] = ()) -> str:
+    """The command that fetches the files of the named tasks into a data root, or those of one task as an example."""
+    known = [name for name, task in all_tasks().items() if not task.extra]
+    named = [name for name in names if name in known] or known[:1]
+    return f"twelve data fetch {' '.join(named)} --root {quoted(path)}"
 
 
 def elsewhere(root: DataRoot, task: Task, missing: Sequence[str], store: RegionStore | None = None) -> str | None:

@@ -43,11 +43,17 @@ class Coverage:
     answers: int
 
     def __str__(self) -> str:
-        return (
-            f"{self.answers:,} answers to choose among; they include the best answer to "
-            f"{100 * self.best_known:.1f}% of {self.questions:,} questions; the highest possible score is "
-            f"{100 * self.highest_score:.1f}"
-        )
+        said = f"{self.answers:,} answers to choose among"
+        if not self.questions:
+            return said
+        lacking = self.questions - round(self.best_known * self.questions)
+        if not lacking and self.highest_score == 1:
+            return f"{said}; the right answer to every question is one of them"
+        known = "the best answer to every question is one of them"
+        if lacking:
+            share = f"{100 * lacking / self.questions:.1f}%"
+            known = f"for {lacking:,} of {self.questions:,} questions ({share}), the best answer is not one of them"
+        return f"{said}; {known}, and no score can be higher than {100 * self.highest_score:.1f}"
 
 
 def build_vocabulary(

@@ -25,10 +25,10 @@ from twelve.evaluation.galleries import rank, with_shortlist
 from twelve.evaluation.option_baseline import bag_of_options
 from twelve.evaluation.parts import scored_parts
 from twelve.evaluation.predict import ShuffledStore, predict
-from twelve.evaluation.results import Baseline, Confusion, ScoreBin, TaskResult
+from twelve.evaluation.results import CHANCE, Baseline, Confusion, ScoreBin, TaskResult
 from twelve.evaluation.submission import check_labelled
 from twelve.evaluation.upper_bound import points, upper_bound
-from twelve.metrics.bootstrap import Interval, interval
+from twelve.metrics.bootstrap import Interval, bounds_of_lead, interval
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
@@ -297,7 +297,7 @@ class Evaluator:
         measured: Mapping[str, Sequence[Measurement]],
     ) -> dict[str, Baseline]:
         """Baselines by name: chance, (N,) each example's in 0..1 if known, and the mean of each measured one."""
-        found = {} if chance is None else {"chance": (100 * float(chance.mean()), chance)}
+        found = {} if chance is None else {CHANCE: (100 * float(chance.mean()), chance)}
         for name, each in measured.items():
             if each:
                 headline = float(np.mean([measurement.headline for measurement in each]))
@@ -306,13 +306,21 @@ class Evaluator:
         if SHUFFLED in found:
             self.shuffled[task.task.name] = found[SHUFFLED][1]
         return {
-            name: Baseline(name, score, self._interval(ours.per_example - per_example, ours.groups, least=-1.0))
+            name: Baseline(
+                name,
+                score,
+                self._interval(
+                    ours.per_example - per_example, ours.groups, bounds_of_lead(per_example, known=name == CHANCE)
+                ),
+            )
             for name, (score, per_example) in found.items()
         }
 
-    def _interval(self, values: NDArray[np.float64], groups: Sequence[str], least: float = 0.0) -> Interval:
-        """In per cent; ``least`` is the lowest possible value, 0 for scores and -1 for differences."""
-        found = interval(values, groups, resamples=self.settings.resamples, bounds=(least, 1.0))
+    def _interval(
+        self, values: NDArray[np.float64], groups: Sequence[str], bounds: tuple[float, float] = (0.0, 1.0)
+    ) -> Interval:
+        """In per cent; ``bounds`` are those of possible values, in 0..1."""
+        found = interval(values, groups, resamples=self.settings.resamples, bounds=bounds)
         return Interval(100 * found.mean, 100 * found.low, 100 * found.high)
 
 

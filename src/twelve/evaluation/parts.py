@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twelve.evaluation.kinds import kinds_of
-from twelve.evaluation.results import Baseline, ScoredPart
-from twelve.metrics.bootstrap import Interval, part_intervals
+from twelve.evaluation.results import CHANCE, Baseline, ScoredPart
+from twelve.metrics.bootstrap import Interval, bounds_of_lead, part_intervals
 from twelve.outputs import Output
 from twelve.types.examples import Example
 
@@ -51,7 +51,11 @@ def scored_parts(
     else:
         names, theirs = best
         means = np.where(parts, theirs, 0.0).sum(axis=1) / parts.sum(axis=1)
-        ahead = part_intervals(right - theirs, groups, parts, resamples=resamples, bounds=(-1.0, 1.0))
+        bounds = [
+            bounds_of_lead(row[mask], known=name == CHANCE)
+            for name, row, mask in zip(names, theirs, parts, strict=True)
+        ]
+        ahead = part_intervals(right - theirs, groups, parts, resamples=resamples, bounds=bounds)
         found = [
             Baseline(name, 100 * float(mean), _per_cent(gain))
             for name, mean, gain in zip(names, means, ahead, strict=True)

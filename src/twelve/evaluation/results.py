@@ -17,6 +17,9 @@ from twelve.io import files
 from twelve.metrics.bootstrap import Interval
 from twelve.types.measurement import Protocol
 
+CHANCE = "chance"
+"""The baseline whose values follow from the examples: no model predicts it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Baseline:

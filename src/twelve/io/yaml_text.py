@@ -11,6 +11,7 @@ import yaml
 from twelve.errors import ConfigError, found_in
 from twelve.io import json_file
 from twelve.io.files import reading_remedy
+from twelve.io.yaml_flaws import flaw
 
 _LARGEST = 1 << 20
 """Most bytes of a configuration; usual ones have a few thousand."""
@@ -77,14 +78,9 @@ def read_yaml(text: str, origin: str | Path) -> Any:
         with found_in(origin):
             return yaml.load(text, _StrictLoader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = None if mark is None else f"line {mark.line + 1}"
-        problem = f"not valid YAML: {error.problem or error.context}"
+        found = flaw(text, error)
         raise ConfigError(
-            problem,
-            file=origin,
-            record=line,
-            remedy="correct this line: docs/configuration.md shows how one is written",
+            f"not valid YAML: {found.problem}", file=origin, record=found.where, remedy=found.remedy
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
         raise ConfigError(

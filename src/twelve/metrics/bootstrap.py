@@ -47,7 +47,7 @@ def interval(
         groups: (N,) what each belongs to, such as its image.
         resamples: how many; the same ``seed`` draws the same ones.
         level: share of the resamples' means inside the interval.
-        bounds: of possible values: -1 and 1 for differences of two scores.
+        bounds: of possible values: those of :func:`bounds_of_lead` for differences of two scores.
 
     Raises:
         ValueError: there are no values, or not one group for each.
@@ -94,6 +94,18 @@ def widened(found: Interval, groups: int, *, level: float, bounds: tuple[float, 
     return Interval(found.mean, found.low - others * down, found.high + others * up)
 
 
+def bounds_of_lead(baseline: NDArray[np.float64], *, known: bool) -> tuple[float, float]:
+    """Bounds of a score in 0..1 minus a baseline's.
+
+    Args:
+        baseline: (N,) its values.
+        known: they follow from the examples, as those of chance do, and are about the same in examples not seen: a
+            score of at most 1 can lead a chance of 0.02 by 0.98. Otherwise a model gave them, and in examples not seen
+            they may be anything in 0..1.
+    """
+    return (-float(baseline.max()), 1 - float(baseline.min())) if known else (-1.0, 1.0)
+
+
 def part_intervals(
     values: NDArray[np.float64],
     groups: Sequence[str],
@@ -102,13 +114,14 @@ def part_intervals(
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
-    bounds: tuple[float, float] = (0.0, 1.0),
+    bounds: Sequence[tuple[float, float]] | None = None,
 ) -> list[Interval]:
     """:func:`interval` of the means of P parts of the values, all from the same resamples of whole groups.
 
     Args:
         values: (N,) values, or (P, N) where each part has values of its own.
         parts: (P, N) which values each part consists of; no part may be empty.
+        bounds: of possible values, for each part; by default 0 and 1.
 
     Raises:
         ValueError: a part is empty.
@@ -132,7 +145,11 @@ def part_intervals(
     found = inside.sum(axis=1) / parts.sum(axis=1)
     intervals = [Interval(*map(float, each)) for each in zip(found, low, high, strict=True)]
     several = np.count_nonzero(sizes, axis=0)
-    return [widened(each, int(own), level=level, bounds=bounds) for each, own in zip(intervals, several, strict=True)]
+    each_bounds = [(0.0, 1.0)] * len(parts) if bounds is None else bounds
+    return [
+        widened(each, int(own), level=level, bounds=limits)
+        for each, own, limits in zip(intervals, several, each_bounds, strict=True)
+    ]
 
 
 def _numbered(groups: Sequence[str]) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from twelve.types.measurement import OFFICIAL
 
 FEW = 10
 """With fewer groups to resample, an interval does not show whether a baseline is beaten."""
-_INTERVAL = "interval: 95%, from resampling images."
+_INTERVAL = "interval: 95%, from resampling images; where all of them give the same value, Wilson's interval."
 _BASELINES = (
     "over ...: the score of a baseline, which needs no understanding of the image; ahead: the model minus the "
     "baseline, points, with its interval. beaten: all of this interval is above 0."
@@ -62,11 +62,11 @@ def table(results: Sequence[TaskResult]) -> str:
 
 
 def _metric(results: Sequence[TaskResult]) -> str:
-    """What a score is: the official metric of a dataset, or the metric on a test file of one's own."""
+    """What a score is: the official metric of a dataset, or the metric on a file of one's own, of any split."""
     own = [_own(result) for result in results]
     if all(own):
-        return "the metric on your test file"
-    return "the official metric; of your own tasks, the metric on your test file" if any(own) else "official metric"
+        return "the metric on your file"
+    return "the official metric; of your own tasks, the metric on your file" if any(own) else "official metric"
 
 
 def _own(result: TaskResult) -> bool:

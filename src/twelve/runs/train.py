@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from functools import partial
@@ -48,6 +48,10 @@ from twelve.types.half_precision import as_tensor
 if TYPE_CHECKING:
     from twelve.training.devices import Devices
     from twelve.training.trainer import Trainer
+
+
+FEW = 20
+"""With fewer training examples of a task, a warning says that there may be too few to learn it."""
 
 
 @given_back()
@@ -289,6 +293,8 @@ def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer
         for noted in (data.coverage, data.found):
             line += f"; {noted[name]}" if name in noted else ""
         say(line + _defaults(task))
+    for line in few({task.task.title: len(task.train) for task in data.tasks.values()}):
+        say(line)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     frozen = f" ({trainer.frozen / 1e6:.1f} M frozen)" if trainer.frozen else ""
     threads = "" if trainer.threads.auto else f", {counted(torch.get_num_threads())}"
@@ -301,6 +307,14 @@ def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer
     need = need_of(trainer)
     for line in (str(need), *advice(need, trainer)):
         say(line)
+
+
+def few(sizes: Mapping[str, int]) -> list[str]:
+    """A warning about tasks with few training examples, if any has; ``sizes``: title -> how many."""
+    small = [f"{title} has {size:,} training example{'s' * (size != 1)}" for title, size in sizes.items() if size < FEW]
+    if not small:
+        return []
+    return [f"warning: {', '.join(small)}: from fewer than {FEW}, a model seldom learns more than its baselines know"]
 
 
 def _defaults(task: TaskData) -> str:

@@ -70,7 +70,7 @@ class Need:
         return (
             f"memory: about {_size(total)} (parameters {_size(self.parameters)}, gradients {_size(self.gradients)}, "
             f"optimizer {_size(self.optimizer)}, activations {_size(WORKING * self.activations)} for {self.examples} "
-            f"examples of {self.task}); {_size(self.free)} are free besides the parameters"
+            f"examples of {self.task}); {_size(self.free)} are free"
         )
 
 

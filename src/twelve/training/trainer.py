@@ -43,7 +43,7 @@ from twelve.training.side_by_side import Computed, SideBySide, computed, helpers
 from twelve.training.state import TrainerState
 from twelve.training.step_threads import StepThreads
 from twelve.training.unused import unused
-from twelve.training.validation import Validation
+from twelve.training.validation import Validation, in_words
 from twelve.training.weighing import Weighing
 from twelve.types.batch import Batch
 
@@ -237,7 +237,7 @@ class Trainer:
                 self._log_losses()
                 self._validate()
                 self._forget()
-                track.advance(1, note=" ".join(f"{name} {score:.3f}" for name, score in state.scores.items()))
+                track.advance(1, note=in_words(state.scores))
                 self._checkpoint(took)
                 if self._out_of_patience:
                     self._log("event", event="early stop", best=state.best)

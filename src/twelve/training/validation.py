@@ -24,6 +24,11 @@ BATCH = 64
 """Examples in one forward pass."""
 
 
+def in_words(scores: Mapping[str, float]) -> str:
+    """Scores in 0..1 as training shows them: per cent, as everywhere else that is printed."""
+    return " ".join(f"{name} {100 * score:.1f}%" for name, score in scores.items())
+
+
 class Validation:
     """Scores tasks, in one process or in all processes of the run together.
 
