@@ -147,21 +147,22 @@ def sections(run: Run) -> list[Section]:
         task = run.task(name)
         output = get_output(task.kind)
         spans = history.stopped(name)
+        result = run.results.get(name)
         validations = [(at, 100 * score) for at, score in history.scores.get(name, ())]
         found.append(
             Section(
                 name=name,
                 title=task.title,
                 asks=output.asks,
-                legend=output.legend,
+                legend=words.legend(output.legend, "" if result is None else result.uncalibrated),
                 own=run.is_own(name),
-                score=_score(run, name, output) if name in run.results else None,
+                score=None if result is None else _score(run, name, output),
                 loss=chart("Loss", "", history.losses.get(name, ()), history.iterations, spans),
                 sketch=sketch(validations, history.iterations, spans),
                 validation=chart("Validation score", "per cent", validations, history.iterations, spans, form=".1f"),
                 stopped=spans,
                 gallery=shown.get(name),
-                parts=sorted(run.results[name].parts, key=lambda each: each.score.mean) if name in run.results else (),
+                parts=() if result is None else sorted(result.parts, key=lambda each: each.score.mean),
             )
         )
     return found
