@@ -22,7 +22,7 @@ from twelve import cli
 from twelve import config as configuration
 from twelve.evaluation import calibration
 from twelve.report.heading import CHANGES, heading
-from twelve.report.next_steps import next_steps
+from twelve.report.next_steps import FEW_LINES, next_steps
 from twelve.report.reading import read_run
 from twelve.report.rising import Rising, late_gain, rising
 from twelve.report.scores import task_score
@@ -416,6 +416,12 @@ def one(run: Path) -> None:
     (run / "config.yaml").write_text(yaml.safe_dump(tree | {"tasks": {"vqa": tree["tasks"]["vqa"]}}, sort_keys=False))
 
 
+def lines_of(run: Path) -> None:
+    """A training file of two lines."""
+    line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n'
+    Path(read_run(run).config.data, "questions.jsonl").write_text(2 * line)
+
+
 STATES: dict[str, Callable[[Path], object]] = {
     "evaluated": lambda run: (run / "model").mkdir(),
     "resumable": lambda run: (run / "checkpoints" / "step-0000040").mkdir(parents=True),
@@ -426,6 +432,7 @@ STATES: dict[str, Callable[[Path], object]] = {
     "good": lambda run: [changed(run, lambda tree: beaten(tree, 55.0, 100.0)), (run / "model").mkdir()],
     "own task": lambda run: alone(run, 90.0, 0.0),
     "own task, not learned": lambda run: alone(run, 40.0, -70.0),
+    "own task, few examples": lambda run: lines_of(alone(run, 40.0, -70.0)),
     "little data": lambda run: [changed(run, lambda tree: beaten(tree, 21.0, None)), one(run)],
     "not evaluated": lambda run: (run / "evaluation.json").unlink(),
     "unfinished": lambda run: [configured(run, iterations=400), (run / "evaluation.json").unlink()],
@@ -456,14 +463,58 @@ def test_a_command_that_does_not_exist_is_seen(run: Path) -> None:
         [parsed(shlex.split(command)[1:]) for command in commands(page)]
 
 
+def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Path) -> None:
+    root = Path(read_run(run).config.data)
+    line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}'
+    (root / "questions.jsonl").write_text(f"{line}\n" * 16)
+    (root / "check.jsonl").write_text(f"{line}\n")
+    changed(alone(run, 40.0, -70.0), lambda tree: tree["tasks"]["mine"].update(score=fake_run.interval(40.0, 20.0)))
+    first, second = next_steps(read_run(run), scored(run))[:2]
+    assert (first.title, second.title) == ("Add training examples", "Add test examples")
+    assert first.why.startswith("mine is not learned: 40.0 is not significantly above majority (50.0). Add 50 to 100 ")
+    assert f"each answer to {root / 'questions.jsonl'}, which has 16 lines, such as {line}. The first" in first.why
+    assert "smaller differences may be chance" in second.why
+    assert f"to {root / 'check.jsonl'}, such as {line}. For new images, extract regions first, as above" in second.why
+    extract, train, evaluate, report, compare = first.commands
+    assert extract.startswith("twelve regions extract ") and extract not in second.commands
+    assert train == f"twelve train {run / 'config.yaml'} --set run={run}-more"
+    assert (evaluate, report) == (f"twelve evaluate {run}-more", f"twelve report {run}-more")
+    assert compare == f"twelve evaluate {run} --split questions.jsonl"
+    (root / "questions.jsonl").unlink()
+    data = json.loads((run / "data.json").read_text())
+    data["tasks"]["mine"] = {"train": 9, "validation": 3}
+    (run / "data.json").write_text(json.dumps(data))
+    assert "which has 12 lines. The first" in next_steps(read_run(run), scored(run))[0].why
+    (root / "questions.jsonl").write_text(f"{line}\n" * FEW_LINES)
+    assert titles(run)[:2] == ["mine is not learned", "Add test examples"]
+    del data["tasks"]["mine"]
+    (run / "data.json").write_text(json.dumps(data))
+    (root / "questions.jsonl").unlink()
+    assert titles(run)[0] == "mine is not learned"  # of how many examples is not known
+
+
+def test_of_several_tasks_the_one_that_needs_examples_is_trained_alone(run: Path) -> None:
+    tree = yaml.safe_load((run / "config.yaml").read_text())["tasks"]
+    root = Path(read_run(run).config.data)
+    (root / "questions.jsonl").write_text('{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n')
+    config = yaml.safe_load((alone(run, 40.0, -70.0) / "config.yaml").read_text())
+    config["tasks"] |= {"vqa": tree["vqa"]}
+    (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    step = next_steps(read_run(run), scored(run))[0]
+    assert step.title == "Add training examples" and "which has 1 line, such as" in step.why
+    assert step.commands[1].endswith(f"--set 'tasks=[mine]' --set run={run}-mine-more")
+    assert step.commands[-1] == f"twelve evaluate {run} --split questions.jsonl --task mine"
+
+
 @pytest.mark.parametrize("apart", [False, True])
 def test_the_data_of_own_tasks_are_checked_with_their_configuration(
     run: Path, apart: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = run.parent / "root"
     fake_run.draw_image(root / "images" / "mine" / "0.jpg", 1)
-    for name in ("questions.jsonl", "check.jsonl"):
-        (root / name).write_text('{"text": "what is it?", "image": "0.jpg", "target": "a ball"}\n')
+    line = '{"text": "what is it?", "image": "0.jpg", "target": "a ball"}\n'
+    (root / "questions.jsonl").write_text(FEW_LINES * line)
+    (root / "check.jsonl").write_text(line)
     alone(run, 40.0, -70.0)
     if apart:
         tree = yaml.safe_load((run / "config.yaml").read_text())
