@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve import config as configuration
-from twelve.evaluation import calibration
+from twelve.evaluation import calibration, recorded
 from twelve.report.heading import CHANGES, heading
 from twelve.report.next_steps import FEW_LINES, next_steps
 from twelve.report.reading import read_run
@@ -30,8 +30,10 @@ from twelve.report.verdict import ScoredTask, Verdict, verdict
 from twelve.report.weak import PER_TASK, low_parts, weak
 from twelve.report.words import part
 from twelve.report.write import render, write_report
+from twelve.run_folder import RunFolder
 from twelve.runs.train import train
 from twelve.training.convergence import EXAMPLES
+from twelve.types.predictions import RecordedPrediction
 
 Tree = dict[str, Any]
 
@@ -181,10 +183,41 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     below = said(alone(run, 40.0, -70.0))
     assert (below.word, below.good) == ("Not learned", False)
     assert below.sentence == (
-        "The model scores 40.0 on 10 test examples: not significantly more than majority (50.0), a baseline that "
-        "does not see the right image."
+        "The model scores 40.0 on 10 test examples: not significantly better than always giving the most frequent "
+        "answer (50.0)."
     )
     assert said(alone(run, 51.0, 0.0, examples=1000)).word == "Not learned"  # enough to see that it is little
+
+
+def answered(run: Path, *answers: str) -> list[RecordedPrediction]:
+    """Predictions of a task of one's own; every other right answer is yes, the others are no."""
+    return [
+        RecordedPrediction("mine", "answer", "check.jsonl", str(row), "is it wet?", (f"mine/{row}",), {wanted: 1.0},
+                           answer, 0.9, ((answer, 0.9),), float(answer == wanted))
+        for row, answer in enumerate(answers) for wanted in [("yes", "no")[row % 2]]
+    ]  # fmt: skip
+
+
+def test_the_same_answer_to_everything_is_said_first(run: Path) -> None:
+    alone(run, 40.0, -70.0, examples=10)
+    assert "It answers" not in said(run).sentence  # nothing shows it
+    recorded.write(RunFolder(run).predictions, answered(run, *["yes"] * 9, "no"))
+    assert said(run).sentence.endswith("the most frequent answer (50.0). It answers yes to 9 of 10 questions.")
+    recorded.write(RunFolder(run).predictions, answered(run, *["yes"] * 8, "no", "no"))
+    assert "It answers" not in said(run).sentence
+    recorded.write(RunFolder(run).predictions, answered(run, *["yes"] * 8))
+    assert "It answers yes to 8 of 8 random questions." in said(run).sentence
+    (run / "predictions.jsonl").unlink()
+    pairs = [{"wanted": wanted, "said": "no", "examples": count, "of": count} for wanted, count in
+             (("no", 9), ("yes", 1))]  # fmt: skip
+    changed(run, lambda tree: tree["tasks"]["mine"].update(confusions=pairs))
+    assert "It answers no to 10 of 10 questions." in said(run).sentence
+    pairs[1]["said"] = "yes"
+    changed(run, lambda tree: tree["tasks"]["mine"].update(confusions=pairs))
+    assert "It answers" not in said(run).sentence  # nine times no is right
+    pairs[1]["said"] = "no"
+    changed(run, lambda tree: tree["tasks"]["mine"].update(confusions=pairs, baselines={}))
+    assert said(run).sentence.endswith("uses the images. It answers no to 10 of 10 questions.")
 
 
 def test_an_undecided_task_does_not_decide_on_the_others(run: Path) -> None:
@@ -258,6 +291,8 @@ def test_why_no_part_is_listed(run: Path) -> None:
     alone(run, 90.0, 0.0)
     few = "Too few test examples to compare parts."
     assert weak(read_run(run)).nothing == f"{few} About 1 of 10 is wrong: see the wrong examples below."
+    recorded.write(RunFolder(run).predictions, answered(run, *["yes", "no"] * 3, *["no", "yes"] * 2))
+    assert weak(read_run(run)).nothing == f"{few} 4 of 10 are wrong: see the wrong examples below."
     page = render(read_run(run))
     assert "Too few test examples to compare parts." in page and "Nothing was measured" not in page
     assert 'class="pair single"' in page and ".pair.single { grid-template-columns: 1fr; }" in page
