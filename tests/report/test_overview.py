@@ -33,6 +33,7 @@ from twelve.report.write import render, write_report
 from twelve.run_folder import RunFolder
 from twelve.runs.train import train
 from twelve.training.convergence import EXAMPLES
+from twelve.training.kept import LAST
 from twelve.types.predictions import RecordedPrediction
 
 Tree = dict[str, Any]
@@ -375,12 +376,30 @@ def test_few_validation_examples_do_not_select_a_model(run: Path) -> None:
     start = "Kept: the model of iteration 40, with the best mean validation score of the 5 tasks, 60.0"
     assert sentence() == sentence(vqa=EXAMPLES) == f"{start}."
     assert sentence(vqa=6) == f"{start} (on as few as 6 validation examples)."
-    few = f"{start} (on as few as 6 validation examples). So few examples cannot tell which model is best."
+    few = f"{start} (on as few as 6 validation examples). So few examples cannot tell which model is best{LAST}."
     assert sentence(**dict.fromkeys(fake_run.KINDS, 9) | {"vqa": 6}) == few
     one(run)
     one_task = "Kept: the model of iteration 40, with the best validation score, 40.0 (on 6 validation examples). "
-    assert sentence() == f"{one_task}So few examples cannot tell which model is best."
+    assert sentence() == f"{one_task}So few examples cannot tell which model is best{LAST}."
     assert sentence(vqa=1).startswith(one_task.replace("6 validation examples). ", "1 validation example). "))
+
+
+def test_the_last_model_is_kept_where_this_was_asked_for(run: Path) -> None:
+    rescored(configured(run, keep_model="last"), 0.4, 0.6, 0.5, 0.45)
+    last = "Kept: the model of iteration 40, the last one (training.keep_model=last), with a "
+    found = read_run(run).kept
+    assert found is not None and found.sentence == f"{last}mean validation score of the 5 tasks of 45.0."
+    (run / "trained.json").write_text(json.dumps({"iterations": 40, "kept": dict.fromkeys(fake_run.KINDS, 0.6)}))
+    assert read_run(run).kept is None  # another model than the log tells of
+    (run / "trained.json").unlink()
+    one(validated(run, vqa=6))
+    found = read_run(run).kept
+    assert found is not None and found.sentence == f"{last}validation score of 45.0 (on 6 validation examples)."
+    changed(run, lambda tree: tree["facts"].update(iterations=20))
+    step = next_steps(read_run(run), scored(run))[0]
+    assert step.why.endswith("40 are done now, and the model of iteration 40 has replaced the measured one.")
+    (run / "model").mkdir()
+    assert next_steps(read_run(configured(run, iterations=90)), [])[1].why == "The last validated model is saved."
 
 
 def test_a_run_is_evaluated_again_if_another_model_is_kept(run: Path) -> None:

@@ -121,7 +121,8 @@ def _unfinished(run: Run) -> Iterator[Step]:
         return
     yield Step("Resume the training", why, [_twelve("train", _config(run), "--continue")])
     if run.model:
-        yield Step("Evaluate what is there", "The best model so far is saved.", _evaluated(run))
+        which = "last validated model" if run.config.training.keep_model == "last" else "best model so far"
+        yield Step("Evaluate what is there", f"The {which} is saved.", _evaluated(run))
 
 
 def _evaluation(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
@@ -146,9 +147,10 @@ def _newer(run: Run, since: int) -> str:
         return ""
     if now is None:
         return f"These results were measured after {since:,} iterations; {done:,} are done now."
+    better = "" if now.last else ", which is better on the validation images,"
     return (
         f"These results were measured after {since:,} iterations. {done:,} are done now, and the model of iteration "
-        f"{now.iteration:,}, which is better on the validation images, has replaced the measured one."
+        f"{now.iteration:,}{better} has replaced the measured one."
     )
 
 
