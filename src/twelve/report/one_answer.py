@@ -16,7 +16,13 @@ FEWEST = 5
 """Examples below which the same answer to all may be chance."""
 RIGHT = 0.75
 """Share of the examples of which an answer is right, from which giving it to most of them is no fault."""
-ASKED = {"answer": "questions", "reply": "questions", "pair": "statements", "truth": "statements", "entailment": "texts"}
+ASKED = {
+    "answer": "questions",
+    "reply": "questions",
+    "pair": "statements",
+    "truth": "statements",
+    "entailment": "texts",
+}
 """Outputs that choose among named values, and what their examples are called."""
 
 

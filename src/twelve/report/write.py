@@ -143,6 +143,7 @@ def sections(run: Run) -> list[Section]:
     """One section per task, in the configuration's order, then further measured tasks."""
     shown = galleries(run)
     history, found = run.history, []
+    alone = sum(len(points) > 1 for points in history.scores.values()) == 1
     for name in dict.fromkeys([*run.config.tasks, *run.results]):
         task = run.task(name)
         output = get_output(task.kind)
@@ -158,7 +159,7 @@ def sections(run: Run) -> list[Section]:
                 own=run.is_own(name),
                 score=None if result is None else _score(run, name, output),
                 loss=chart("Loss", "", history.losses.get(name, ()), history.iterations, spans),
-                sketch=sketch(validations, history.iterations, spans),
+                sketch=sketch(validations, spans, alone=alone),
                 validation=chart("Validation score", "per cent", validations, history.iterations, spans, form=".1f"),
                 stopped=spans,
                 gallery=shown.get(name),
