@@ -526,14 +526,14 @@ def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Pa
     first, second = next_steps(read_run(run), scored(run))[:2]
     assert (first.title, second.title) == ("Add training examples", "Add test examples")
     assert first.why.startswith("mine is not learned: 40.0 is not significantly above majority (50.0). Add 50 to 100 ")
-    assert f"each answer to {root / 'questions.jsonl'}, which has 16 lines, such as {line}. The first" in first.why
+    assert f"each answer) to {root / 'questions.jsonl'}, which has 16 lines, such as {line}. The first" in first.why
     assert "smaller differences may be chance" in second.why
     assert f"to {root / 'check.jsonl'}, such as {line}. For new images, extract regions first, as above" in second.why
     extract, train, evaluate, report, compare = first.commands
     assert extract.startswith("twelve regions extract ") and extract not in second.commands
     assert train == f"twelve train {run / 'config.yaml'} --set run={run}-more"
     assert (evaluate, report) == (f"twelve evaluate {run}-more", f"twelve report {run}-more")
-    assert compare == f"twelve evaluate {run} --split questions.jsonl"
+    assert compare == f"twelve evaluate {run}-more --split questions.jsonl"
     (root / "questions.jsonl").unlink()
     data = json.loads((run / "data.json").read_text())
     data["tasks"]["mine"] = {"train": 9, "validation": 3}
@@ -557,7 +557,7 @@ def test_of_several_tasks_the_one_that_needs_examples_is_trained_alone(run: Path
     step = next_steps(read_run(run), scored(run))[0]
     assert step.title == "Add training examples" and "which has 1 line, such as" in step.why
     assert step.commands[1].endswith(f"--set 'tasks=[mine]' --set run={run}-mine-more")
-    assert step.commands[-1] == f"twelve evaluate {run} --split questions.jsonl --task mine"
+    assert step.commands[-1] == f"twelve evaluate {run}-mine-more --split questions.jsonl"
 
 
 @pytest.mark.parametrize("apart", [False, True])

@@ -253,23 +253,18 @@ def _few_lines(run: Run, each: ScoredTask, why: str, told: set[str]) -> Step | N
     if not 0 < count < FEW_LINES or again is None:
         return None
     extract, which = _new_images(run, [task], told)
-    even = ", about as many of each answer" if task.kind in ("answer", "pair", "entailment") else ""
+    even = " (about as many of each answer)" if task.kind in ("answer", "pair", "entailment") else ""
     lines = "1 line" if count == 1 else f"{count} lines"
     how = f"Add 50 to 100 lines{even} to {file}, which has {lines}{_like(file)}"
     compare = (
-        "The last command gives the score of this run on the training file: if that is low, too, train for more "
-        "iterations, at a higher learning rate, or from another base model."
+        "The last command gives the new score on the training file: if that is low, too, train for more iterations, "
+        "at a higher learning rate, or from another base model."
     )
     folder = Path(chosen.removeprefix("run="))
     commands = [again, _twelve("evaluate", folder), _twelve("report", folder)]
-    compared = _twelve("evaluate", run.folder, "--split", task.train_split, *_alone(run, each))
+    compared = _twelve("evaluate", folder, "--split", task.train_split)
     why = f"{each.title} is not learned: {why}{how}. {which} {compare}"
     return Step("Add training examples", why, [*extract, *commands, compared])
-
-
-def _alone(run: Run, each: ScoredTask) -> Sequence[str]:
-    """The option that evaluates one task of several."""
-    return () if len(run.config.tasks) == 1 else ("--task", each.name)
 
 
 def _lines(path: Path) -> int:
