@@ -74,6 +74,6 @@ def _recorded(run: Run, name: str) -> Counts:
         known = get_output(record.kind).name
         said[known(record.value)] += 1
         target = record.target
-        best = max(target, key=target.get, default="") if isinstance(target, Mapping) else target
+        best = max(target, key=target.__getitem__, default="") if isinstance(target, Mapping) else target
         wanted[known(best)] += 1
     return said, wanted
