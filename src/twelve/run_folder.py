@@ -28,7 +28,8 @@ class RunFolder:
         validation_images: training images that the run did not train on.
         metrics: losses, scores and events, one JSON object a line (training/log.py).
         checkpoints: one folder for each checkpoint that was kept.
-        model: the model with the best validation score and its processor, as from_pretrained opens them.
+        model: the model with the best validation score, or the last one (``training.keep_model``), and its processor,
+            as from_pretrained opens them.
         trained: a summary, written after the last iteration; ``model`` alone does not mean that training has ended.
         affinity: how the run's tasks affect each other, where that was measured (training/affinity.py).
         stages: stage of ``twelve quickstart`` -> seconds it took.

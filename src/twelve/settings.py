@@ -203,6 +203,9 @@ class TrainingSettings(Strict):
     save_every: int = Field(200, ge=1)
     keep: int = Field(2, ge=1)
     """Checkpoints kept."""
+    keep_model: Literal["best", "last"] = "best"
+    """Which model stays in the run's folder: that of the best mean validation score, or of the last validation. The
+    last is safer where so few validation examples are held out that the best score is chance."""
     patience: int | None = Field(None, ge=1, examples=[5])
     """Stop when the mean validation score has not risen for this many validations (never when absent)."""
     workers: int = Field(0, ge=0)

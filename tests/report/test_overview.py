@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve import config as configuration
-from twelve.evaluation import calibration
+from twelve.evaluation import calibration, recorded
 from twelve.report.heading import CHANGES, heading
-from twelve.report.next_steps import next_steps
+from twelve.report.next_steps import FEW_LINES, next_steps
 from twelve.report.reading import read_run
 from twelve.report.rising import Rising, late_gain, rising
 from twelve.report.scores import task_score
@@ -30,8 +30,11 @@ from twelve.report.verdict import ScoredTask, Verdict, verdict
 from twelve.report.weak import PER_TASK, low_parts, weak
 from twelve.report.words import part
 from twelve.report.write import render, write_report
+from twelve.run_folder import RunFolder
 from twelve.runs.train import train
 from twelve.training.convergence import EXAMPLES
+from twelve.training.kept import LAST
+from twelve.types.predictions import RecordedPrediction
 
 Tree = dict[str, Any]
 
@@ -181,10 +184,41 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     below = said(alone(run, 40.0, -70.0))
     assert (below.word, below.good) == ("Not learned", False)
     assert below.sentence == (
-        "The model scores 40.0 on 10 test examples: not significantly more than majority (50.0), a baseline that "
-        "does not see the right image."
+        "The model scores 40.0 on 10 test examples: not significantly better than always giving the most frequent "
+        "answer (50.0)."
     )
     assert said(alone(run, 51.0, 0.0, examples=1000)).word == "Not learned"  # enough to see that it is little
+
+
+def answered(run: Path, *answers: str) -> list[RecordedPrediction]:
+    """Predictions of a task of one's own; every other right answer is yes, the others are no."""
+    return [
+        RecordedPrediction("mine", "answer", "check.jsonl", str(row), "is it wet?", (f"mine/{row}",), {wanted: 1.0},
+                           answer, 0.9, ((answer, 0.9),), float(answer == wanted))
+        for row, answer in enumerate(answers) for wanted in [("yes", "no")[row % 2]]
+    ]  # fmt: skip
+
+
+def test_the_same_answer_to_everything_is_said_first(run: Path) -> None:
+    alone(run, 40.0, -70.0, examples=10)
+    assert "It answers" not in said(run).sentence  # nothing shows it
+    recorded.write(RunFolder(run).predictions, answered(run, *["yes"] * 9, "no"))
+    assert said(run).sentence.endswith("the most frequent answer (50.0). It answers yes to 9 of 10 questions.")
+    recorded.write(RunFolder(run).predictions, answered(run, *["yes"] * 8, "no", "no"))
+    assert "It answers" not in said(run).sentence
+    recorded.write(RunFolder(run).predictions, answered(run, *["yes"] * 8))
+    assert "It answers yes to 8 of 8 random questions." in said(run).sentence
+    (run / "predictions.jsonl").unlink()
+    pairs = [{"wanted": wanted, "said": "no", "examples": count, "of": count} for wanted, count in
+             (("no", 9), ("yes", 1))]  # fmt: skip
+    changed(run, lambda tree: tree["tasks"]["mine"].update(confusions=pairs))
+    assert "It answers no to 10 of 10 questions." in said(run).sentence
+    pairs[1]["said"] = "yes"
+    changed(run, lambda tree: tree["tasks"]["mine"].update(confusions=pairs))
+    assert "It answers" not in said(run).sentence  # nine times no is right
+    pairs[1]["said"] = "no"
+    changed(run, lambda tree: tree["tasks"]["mine"].update(confusions=pairs, baselines={}))
+    assert said(run).sentence.endswith("uses the images. It answers no to 10 of 10 questions.")
 
 
 def test_an_undecided_task_does_not_decide_on_the_others(run: Path) -> None:
@@ -258,6 +292,8 @@ def test_why_no_part_is_listed(run: Path) -> None:
     alone(run, 90.0, 0.0)
     few = "Too few test examples to compare parts."
     assert weak(read_run(run)).nothing == f"{few} About 1 of 10 is wrong: see the wrong examples below."
+    recorded.write(RunFolder(run).predictions, answered(run, *["yes", "no"] * 3, *["no", "yes"] * 2))
+    assert weak(read_run(run)).nothing == f"{few} 4 of 10 are wrong: see the wrong examples below."
     page = render(read_run(run))
     assert "Too few test examples to compare parts." in page and "Nothing was measured" not in page
     assert 'class="pair single"' in page and ".pair.single { grid-template-columns: 1fr; }" in page
@@ -340,12 +376,30 @@ def test_few_validation_examples_do_not_select_a_model(run: Path) -> None:
     start = "Kept: the model of iteration 40, with the best mean validation score of the 5 tasks, 60.0"
     assert sentence() == sentence(vqa=EXAMPLES) == f"{start}."
     assert sentence(vqa=6) == f"{start} (on as few as 6 validation examples)."
-    few = f"{start} (on as few as 6 validation examples). So few examples cannot tell which model is best."
+    few = f"{start} (on as few as 6 validation examples). So few examples cannot tell which model is best{LAST}."
     assert sentence(**dict.fromkeys(fake_run.KINDS, 9) | {"vqa": 6}) == few
     one(run)
     one_task = "Kept: the model of iteration 40, with the best validation score, 40.0 (on 6 validation examples). "
-    assert sentence() == f"{one_task}So few examples cannot tell which model is best."
+    assert sentence() == f"{one_task}So few examples cannot tell which model is best{LAST}."
     assert sentence(vqa=1).startswith(one_task.replace("6 validation examples). ", "1 validation example). "))
+
+
+def test_the_last_model_is_kept_where_this_was_asked_for(run: Path) -> None:
+    rescored(configured(run, keep_model="last"), 0.4, 0.6, 0.5, 0.45)
+    last = "Kept: the model of iteration 40, the last one (training.keep_model=last), with a "
+    found = read_run(run).kept
+    assert found is not None and found.sentence == f"{last}mean validation score of the 5 tasks of 45.0."
+    (run / "trained.json").write_text(json.dumps({"iterations": 40, "kept": dict.fromkeys(fake_run.KINDS, 0.6)}))
+    assert read_run(run).kept is None  # another model than the log tells of
+    (run / "trained.json").unlink()
+    one(validated(run, vqa=6))
+    found = read_run(run).kept
+    assert found is not None and found.sentence == f"{last}validation score of 45.0 (on 6 validation examples)."
+    changed(run, lambda tree: tree["facts"].update(iterations=20))
+    step = next_steps(read_run(run), scored(run))[0]
+    assert step.why.endswith("40 are done now, and the model of iteration 40 has replaced the measured one.")
+    (run / "model").mkdir()
+    assert next_steps(read_run(configured(run, iterations=90)), [])[1].why == "The last validated model is saved."
 
 
 def test_a_run_is_evaluated_again_if_another_model_is_kept(run: Path) -> None:
@@ -416,6 +470,12 @@ def one(run: Path) -> None:
     (run / "config.yaml").write_text(yaml.safe_dump(tree | {"tasks": {"vqa": tree["tasks"]["vqa"]}}, sort_keys=False))
 
 
+def lines_of(run: Path) -> None:
+    """A training file of two lines."""
+    line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n'
+    Path(read_run(run).config.data, "questions.jsonl").write_text(2 * line)
+
+
 STATES: dict[str, Callable[[Path], object]] = {
     "evaluated": lambda run: (run / "model").mkdir(),
     "resumable": lambda run: (run / "checkpoints" / "step-0000040").mkdir(parents=True),
@@ -426,6 +486,7 @@ STATES: dict[str, Callable[[Path], object]] = {
     "good": lambda run: [changed(run, lambda tree: beaten(tree, 55.0, 100.0)), (run / "model").mkdir()],
     "own task": lambda run: alone(run, 90.0, 0.0),
     "own task, not learned": lambda run: alone(run, 40.0, -70.0),
+    "own task, few examples": lambda run: lines_of(alone(run, 40.0, -70.0)),
     "little data": lambda run: [changed(run, lambda tree: beaten(tree, 21.0, None)), one(run)],
     "not evaluated": lambda run: (run / "evaluation.json").unlink(),
     "unfinished": lambda run: [configured(run, iterations=400), (run / "evaluation.json").unlink()],
@@ -456,14 +517,58 @@ def test_a_command_that_does_not_exist_is_seen(run: Path) -> None:
         [parsed(shlex.split(command)[1:]) for command in commands(page)]
 
 
+def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Path) -> None:
+    root = Path(read_run(run).config.data)
+    line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}'
+    (root / "questions.jsonl").write_text(f"{line}\n" * 16)
+    (root / "check.jsonl").write_text(f"{line}\n")
+    changed(alone(run, 40.0, -70.0), lambda tree: tree["tasks"]["mine"].update(score=fake_run.interval(40.0, 20.0)))
+    first, second = next_steps(read_run(run), scored(run))[:2]
+    assert (first.title, second.title) == ("Add training examples", "Add test examples")
+    assert first.why.startswith("mine is not learned: 40.0 is not significantly above majority (50.0). Add 50 to 100 ")
+    assert f"each answer) to {root / 'questions.jsonl'}, which has 16 lines, such as {line}. The first" in first.why
+    assert "smaller differences may be chance" in second.why
+    assert f"to {root / 'check.jsonl'}, such as {line}. For new images, extract regions first, as above" in second.why
+    extract, train, evaluate, report, compare = first.commands
+    assert extract.startswith("twelve regions extract ") and extract not in second.commands
+    assert train == f"twelve train {run / 'config.yaml'} --set run={run}-more"
+    assert (evaluate, report) == (f"twelve evaluate {run}-more", f"twelve report {run}-more")
+    assert compare == f"twelve evaluate {run}-more --split questions.jsonl"
+    (root / "questions.jsonl").unlink()
+    data = json.loads((run / "data.json").read_text())
+    data["tasks"]["mine"] = {"train": 9, "validation": 3}
+    (run / "data.json").write_text(json.dumps(data))
+    assert "which has 12 lines. The first" in next_steps(read_run(run), scored(run))[0].why
+    (root / "questions.jsonl").write_text(f"{line}\n" * FEW_LINES)
+    assert titles(run)[:2] == ["mine is not learned", "Add test examples"]
+    del data["tasks"]["mine"]
+    (run / "data.json").write_text(json.dumps(data))
+    (root / "questions.jsonl").unlink()
+    assert titles(run)[0] == "mine is not learned"  # of how many examples is not known
+
+
+def test_of_several_tasks_the_one_that_needs_examples_is_trained_alone(run: Path) -> None:
+    tree = yaml.safe_load((run / "config.yaml").read_text())["tasks"]
+    root = Path(read_run(run).config.data)
+    (root / "questions.jsonl").write_text('{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n')
+    config = yaml.safe_load((alone(run, 40.0, -70.0) / "config.yaml").read_text())
+    config["tasks"] |= {"vqa": tree["vqa"]}
+    (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    step = next_steps(read_run(run), scored(run))[0]
+    assert step.title == "Add training examples" and "which has 1 line, such as" in step.why
+    assert step.commands[1].endswith(f"--set 'tasks=[mine]' --set run={run}-mine-more")
+    assert step.commands[-1] == f"twelve evaluate {run}-mine-more --split questions.jsonl"
+
+
 @pytest.mark.parametrize("apart", [False, True])
 def test_the_data_of_own_tasks_are_checked_with_their_configuration(
     run: Path, apart: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = run.parent / "root"
     fake_run.draw_image(root / "images" / "mine" / "0.jpg", 1)
-    for name in ("questions.jsonl", "check.jsonl"):
-        (root / name).write_text('{"text": "what is it?", "image": "0.jpg", "target": "a ball"}\n')
+    line = '{"text": "what is it?", "image": "0.jpg", "target": "a ball"}\n'
+    (root / "questions.jsonl").write_text(FEW_LINES * line)
+    (root / "check.jsonl").write_text(line)
     alone(run, 40.0, -70.0)
     if apart:
         tree = yaml.safe_load((run / "config.yaml").read_text())

@@ -23,8 +23,8 @@ from twelve.errors import CheckpointError
 from twelve.evaluation.results import TaskResult
 from twelve.formats.data_root import DataRoot
 from twelve.outputs import OUTPUTS
-from twelve.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, chart, thinned, ticks
-from twelve.report.gallery import draw, gallery, varied
+from twelve.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, chart, sketch, thinned, ticks
+from twelve.report.gallery import draw, gallery, glimpses, varied
 from twelve.report.image_files import SIDE, ImageFiles
 from twelve.report.reading import read_history, read_run
 from twelve.report.scores import task_score
@@ -102,6 +102,43 @@ def test_a_curve_is_where_its_numbers_are() -> None:
     assert chart("Loss", "loss", [(1, float("nan"))], 10) is None
     raised = chart("Score", "per cent", [(0, 60.0), (10, 80.0)], 10)
     assert raised is not None and [dot.y for dot in raised.dots] == [HEIGHT - BOTTOM, TOP]
+
+
+def test_a_sketch_begins_with_the_first_validation_and_has_numbers(tmp_path: Path) -> None:
+    points = [(10, 40.0), (20, 50.0), (30, 45.0)]
+    found = sketch(points, [(0, 5), (5, 20), (25, 40)])
+    assert found is not None and (found.begin, found.until) == (10, 30)
+    assert found.path.startswith(f"M{found.left:.1f} ") and found.end.x == found.width - 4
+    middle = (found.left + found.width - 4) / 2
+    assert found.bands[0] == (found.left, middle - found.left) and len(found.bands) == 2
+    assert sum(found.bands[1]) == found.end.x
+    large = sketch(points, alone=True)
+    assert large is not None and large.width > 2 * found.width and sketch(points[:1]) is None
+    folder = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root"))
+    page = render(read_run(folder))
+    assert re.findall(r'y="67"[^>]*>(\d+)</text>', page) == ["10", "40"] * 5 and '<div class="curves">' in page
+    tree = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump(tree | {"tasks": {"vqa": tree["tasks"]["vqa"]}}))
+    lines = [line for line in fake_run.history() if line.get("task", "vqa") == "vqa"]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    page = render(read_run(folder))
+    assert '<div class="curves one">' in page and 'viewBox="0 0 340 96"' in page
+
+
+def test_the_only_task_has_more_examples_on_the_first_screen(tmp_path: Path) -> None:
+    records = [each for each in fake_run.predictions() if each.task == "vqa"]
+    shown = {"vqa": gallery(records, ImageFiles(DataRoot(fake_run.make_root(tmp_path))))}
+    assert [card.mark for _, card in glimpses(["vqa"], shown)] == ["right", "right", "wrong", "wrong"]
+    assert [card.mark for _, card in glimpses(["vqa", "other"], shown)] == ["right", "wrong"]
+
+
+def test_a_narrow_screen_keeps_the_best_baseline_and_the_interval(tmp_path: Path) -> None:
+    page = render(read_run(fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))))
+    cell = page.partition('<table class="overall">')[2].partition("</table>")[0]
+    assert '-3.1&nbsp;to&nbsp;+2.9</span> <span class="narrow">over bag of words 27.4</span>' in cell
+    assert "range roomy" not in page
+    wide, _, narrow = page.rpartition("@media (max-width: 760px)")
+    assert ".overall .narrow { display: none; }" in wide and ".overall .narrow { display: block;" in narrow
 
 
 @pytest.mark.parametrize(
@@ -204,6 +241,22 @@ def test_few_predictions_do_not_judge_the_scores(tmp_path: Path) -> None:
     other["calibration"] = [{"examples": 60, "score": 0.5, "right": 0.5}]
     both = page(1, 19)
     assert "VQA: too few predictions (20)" in both and "<b>On average about right: the mean score is 50%" in both
+
+
+def test_scores_that_are_not_calibrated_are_not_called_probabilities(tmp_path: Path) -> None:
+    folder = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
+    told = "compare these percentages with each other, do not read them as probabilities."
+    page = render(read_run(folder))
+    assert page.count("each with its own probability") == 2 and told not in page  # beside right and wrong examples
+    tree = json.loads((folder / "evaluation.json").read_text())
+    tree["tasks"]["vqa"]["uncalibrated"] = "not calibrated: 6 validation examples, 50 are needed"
+    tree["tasks"]["nlvr2"]["uncalibrated"] = "not calibrated"
+    tree["tasks"]["refcoco"]["uncalibrated"] = "not calibrated"  # its examples have frames, no bars
+    (folder / "evaluation.json").write_text(json.dumps(tree))
+    page = render(read_run(folder))
+    assert page.count("each with its own score; ✓ marks what is right. Not calibrated (6 validation examples") == 2
+    assert page.count(f"marks what is right. Not calibrated: {told}") == 2 and page.count(told) == 4
+    assert "each with its own probability" not in page and "model&#39;s probability of each class" in page
 
 
 def test_a_task_of_ones_own_is_not_told_in_the_words_of_a_dataset(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from twelve.io import files
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import Track
+from twelve.report.reading import read_run
 from twelve.report.write import write_report
 from twelve.run_folder import RunFolder
 from twelve.runs.evaluate import evaluate_run
@@ -30,6 +31,7 @@ from twelve.settings import RunConfig
 from twelve.training import checkpoint
 from twelve.training.eta import Pace
 from twelve.training.trainer import Trainer
+from twelve.training.validation import Validation
 
 QUIET = Console(quiet=True)
 TASKS = ("vqa", "snli_ve")
@@ -62,6 +64,24 @@ def test_the_card_says_what_was_scored_when_the_model_was_saved(finished: Path) 
 def run(finished: Path, tmp_path: Path) -> Path:
     """A copy of a finished run."""
     return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_which_model_is_kept(keep: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores, kept = iter([0.5, 0.5, 0.6, 0.6, 0.4, 0.4]), list[int]()
+    save = Trainer.save_model
+
+    def noted(self: Trainer) -> None:
+        kept.append(self.state.iteration)
+        save(self)
+
+    monkeypatch.setattr(Trainer, "save_model", noted)
+    monkeypatch.setattr(Validation, "score", lambda self, network, name: next(scores))
+    run = train(parsed(root, tmp_path / "run", iterations=3, eval_every=1, keep_model=keep), console=QUIET)
+    assert kept == ([1, 2] if keep == "best" else [1, 2, 3])
+    assert kept_scores(run) == dict.fromkeys(TASKS, 0.6 if keep == "best" else 0.4)
+    found = read_run(run).kept
+    assert found is not None and (found.iteration, found.last) == (kept[-1], keep == "last")
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, at: int) -> None:

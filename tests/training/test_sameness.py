@@ -182,6 +182,14 @@ def test_more_iterations_are_said(place: Path) -> None:
     assert any(line.get("event", "").startswith("changed: the length") for line in lines(place / "run"))
 
 
+def test_which_model_is_kept_may_change_and_is_said(place: Path) -> None:
+    record = (place / "run" / "checkpoints" / "step-0000002" / "state.json").read_text()
+    assert "eval_every" in record and "keep_model" not in record  # of the best model, as in earlier versions
+    said = resumed(place, parsed(place, keep_model="last"))
+    assert "changed: when and how training validates (keep_model): none before, last now" in said
+    assert "Kept: the model of iteration 4, the last one (training.keep_model=last)" in said
+
+
 def test_lost_history_is_said(place: Path) -> None:
     file = place / "run" / "metrics.jsonl"
     rows = file.read_text().splitlines(keepends=True)

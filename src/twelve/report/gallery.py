@@ -17,6 +17,8 @@ RIGHT_SHOWN, WRONG_SHOWN = 4, 8
 """Number of correct, and of wrong, predictions per task that are shown with their images."""
 GLIMPSES = 3
 """Number of tasks that have examples on the first screen."""
+ALONE = 2
+"""Correct, and wrong, examples of the only task on the first screen; of several tasks, one each."""
 LONG = 160
 """Characters of an example's texts above which a shorter one is shown on the first screen, if there is one."""
 HALF = 0.5
@@ -103,15 +105,17 @@ def gallery(records: Sequence[RecordedPrediction], images: ImageFiles, problem: 
 
 def glimpses(tasks: Iterable[str], shown: Mapping[str, Gallery]) -> list[tuple[str, ShownCard]]:
     """(task, card) of one correct and one wrong example with an image, of each of the first :data:`GLIMPSES` tasks that
-    have any."""
+    have any; of the only task, of :data:`ALONE` each, the correct ones first."""
     found = list[list[tuple[str, ShownCard]]]()
+    tasks = list(tasks)
+    most = ALONE if len(tasks) == 1 else 1
     for task in tasks:
         if task in shown:
             with_image = (
                 [card for card in cards if card.images and card.images[0].uri]
                 for cards in (shown[task].right, shown[task].wrong)
             )
-            found.append([(task, min(cards, key=_is_long)) for cards in with_image if cards])
+            found.append([(task, card) for cards in with_image for card in sorted(cards, key=_is_long)[:most]])
     return [each for cards in list(filter(None, found))[:GLIMPSES] for each in cards]
 
 

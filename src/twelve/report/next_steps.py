@@ -28,6 +28,8 @@ WIDE = 5
 """Points on either side of a score from which its interval is called wide."""
 SMALL = 0.1
 """Share of the official training examples below which a training set is called small."""
+FEW_LINES = 100
+"""Examples in the training file of a task of one's own below which more are the first thing that it needs."""
 LARGER = 4
 """Times as many images that a larger drawn world has."""
 LONGEST = 200
@@ -66,14 +68,15 @@ def next_steps(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
 
 def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
     """The steps of an evaluated run; several may have the same commands."""
+    told = set[str]()
     return [
         *_evaluation(run, scored),
-        *_undecided(run, scored),
-        *_unlearned(run, scored),
+        *_undecided(run, scored, told),
+        *_unlearned(run, scored, told),
         *_rising(run),
         *_tuned(run, scored),
         *_small(run, scored),
-        *_wide(run, scored),
+        *_wide(run, scored, told),
         Step("Ask it", "A page on this machine answers questions about your images.", [_twelve("serve", run.folder)]),
     ]
 
@@ -118,7 +121,8 @@ def _unfinished(run: Run) -> Iterator[Step]:
         return
     yield Step("Resume the training", why, [_twelve("train", _config(run), "--continue")])
     if run.model:
-        yield Step("Evaluate what is there", "The best model so far is saved.", _evaluated(run))
+        which = "last validated model" if run.config.training.keep_model == "last" else "best model so far"
+        yield Step("Evaluate what is there", f"The {which} is saved.", _evaluated(run))
 
 
 def _evaluation(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
@@ -143,14 +147,15 @@ def _newer(run: Run, since: int) -> str:
         return ""
     if now is None:
         return f"These results were measured after {since:,} iterations; {done:,} are done now."
+    better = "" if now.last else ", which is better on the validation images,"
     return (
         f"These results were measured after {since:,} iterations. {done:,} are done now, and the model of iteration "
-        f"{now.iteration:,}, which is better on the validation images, has replaced the measured one."
+        f"{now.iteration:,}{better} has replaced the measured one."
     )
 
 
-def _undecided(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
-    """Scores above every baseline, of too few examples to be significantly so."""
+def _undecided(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
+    """Scores above every baseline, of too few examples to be significantly so; ``told``: see :func:`_new_images`."""
     found = [each for each in scored if each.score.undecided and each.score.groups >= FEWEST_GROUPS]
     if found:
         each, best = found[0], found[0].score.best_unbeaten
@@ -160,23 +165,38 @@ def _undecided(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
             f"{examples(each)} are too few to tell whether {each.score.bar.value:.1f} is really better than "
             f"{best.name} ({best.bar.value:.1f}).{others}"
         )
-        yield _on_more(run, found, "Evaluate on more examples", why)
+        yield _on_more(run, found, "Evaluate on more examples", why, told)
 
 
-def _on_more(run: Run, scored: Sequence[ScoredTask], title: str, why: str) -> Step:
+def _on_more(run: Run, scored: Sequence[ScoredTask], title: str, why: str, told: set[str]) -> Step:
     """Evaluate on more test examples: one's own can be added to, those of a dataset may be incomplete."""
-    from twelve.regions.store.region_store import RegionStore  # loads pyarrow, which an early error must not wait for
-
     own = [task for task in (run.task(each.name) for each in scored) if isinstance(task, FileTask)]
     if not own:
         return Step(title, why, _checked(run))
     root = DataRoot(run.config.data, run.config.sources)
-    store = RegionStore(run.config.regions_folder, data=root.path)
     files = list(dict.fromkeys(root.path / task.test_split for task in own))
-    how = f"Add lines to {' and '.join(map(str, files))}{_like(files[0])}. The first command is for new images."
-    extract = [store.command(source) for source in dict.fromkeys(root.image_source(task) for task in own)]
+    extract, which = _new_images(run, own, told)
+    how = f"Add lines to {' and '.join(map(str, files))}{_like(files[0])}. {which}"
     why = f"{why} Four times as many halve the interval. {how}"
     return Step("Add test examples", why, [*extract, *_evaluated(run)])
+
+
+def _new_images(run: Run, tasks: Sequence[FileTask], told: set[str]) -> tuple[list[str], str]:
+    """The commands that extract the regions of new images, and a sentence that says so.
+
+    Args:
+        told: commands that an earlier step recommends, which are not repeated; these are added.
+    """
+    from twelve.regions.store.region_store import RegionStore  # loads pyarrow, which an early error must not wait for
+
+    root = DataRoot(run.config.data, run.config.sources)
+    store = RegionStore(run.config.regions_folder, data=root.path)
+    found = [store.command(source) for source in dict.fromkeys(root.image_source(task) for task in tasks)]
+    new = [command for command in found if command not in told]
+    told.update(new)
+    if not new:
+        return [], "For new images, extract regions first, as above."
+    return new, f"The first {'command is' if len(new) == 1 else f'{len(new)} commands are'} for new images."
 
 
 def _like(path: Path) -> str:
@@ -189,8 +209,12 @@ def _like(path: Path) -> str:
     return f", such as {line}" if 0 < len(line) <= LONGEST else ""
 
 
-def _unlearned(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
-    """Tasks that are not above a baseline: train them alone, or check their data."""
+def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
+    """Tasks that are not above a baseline: add training examples to few, train them alone, or check their data.
+
+    Args:
+        told: see :func:`_new_images`.
+    """
     tried = [each for each in scored if each.score.groups >= FEWEST_GROUPS]
     below = [each for each in tried if each.score.unbeaten and not each.score.undecided]
     for each in below[:UNLEARNED]:
@@ -200,12 +224,56 @@ def _unlearned(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
         alone = None
         if len(run.config.tasks) > 1:
             alone = _train(_config(run), f"tasks=[{each.name}]", beside(run, each.name))
-        if alone is None:
+        few = _few_lines(run, each, why, told)
+        if few is not None:
+            yield few
+        elif alone is None:
             why += "Check its files, its regions, and whether its loss falls."
             yield Step(f"{each.title} is not learned", why, _checked(run))
         else:
             why += "Train it alone: if it learns, it needs more iterations here; if not, check its regions and labels."
             yield Step(f"{each.title} is not learned", why, [alone])
+
+
+def _few_lines(run: Run, each: ScoredTask, why: str, told: set[str]) -> Step | None:
+    """Add examples to the small training file of a task of one's own that is not learned, and train again.
+
+    Args:
+        why: the numbers that tell that it is not learned.
+        told: see :func:`_new_images`.
+    """
+    task = run.task(each.name)
+    if not isinstance(task, FileTask) or not run.is_own(each.name):
+        return None
+    file = DataRoot(run.config.data, run.config.sources).path / task.train_split
+    sizes = run.data.tasks.get(each.name)
+    count = _lines(file) or (sizes.train + sizes.validation if sizes else 0)
+    chosen = beside(run, "more" if len(run.config.tasks) == 1 else f"{each.name}-more")
+    again = _train(_config(run), *(() if len(run.config.tasks) == 1 else (f"tasks=[{each.name}]",)), chosen)
+    if not 0 < count < FEW_LINES or again is None:
+        return None
+    extract, which = _new_images(run, [task], told)
+    even = " (about as many of each answer)" if task.kind in ("answer", "pair", "entailment") else ""
+    lines = "1 line" if count == 1 else f"{count} lines"
+    how = f"Add 50 to 100 lines{even} to {file}, which has {lines}{_like(file)}"
+    compare = (
+        "The last command gives the new score on the training file: if that is low, too, train for more iterations, "
+        "at a higher learning rate, or from another base model."
+    )
+    folder = Path(chosen.removeprefix("run="))
+    commands = [again, _twelve("evaluate", folder), _twelve("report", folder)]
+    compared = _twelve("evaluate", folder, "--split", task.train_split)
+    why = f"{each.title} is not learned: {why}{how}. {which} {compare}"
+    return Step("Add training examples", why, [*extract, *commands, compared])
+
+
+def _lines(path: Path) -> int:
+    """The number of lines of a file that are not empty; 0 if it cannot be read."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return sum(1 for line in file if line.strip())
+    except (OSError, ValueError):
+        return 0
 
 
 def _rising(run: Run) -> Iterator[Step]:
@@ -280,24 +348,24 @@ def _share(run: Run, name: str, size: int) -> float | None:
     return size / official if official else None
 
 
-def _wide(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
-    """Scores of too few examples to compare."""
+def _wide(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
+    """Scores of too few examples to compare; ``told``: see :func:`_new_images`."""
     few = [each for each in scored if each.score.groups < FEWEST_GROUPS]
     if few:
         titles = ", ".join(each.title for each in few)
         why = f"Fewer than {FEWEST_GROUPS} images: no interval of {titles} can be trusted."
-        yield _on_more(run, few, "Evaluate on more images", why)
+        yield _on_more(run, few, "Evaluate on more images", why, told)
         return
     wide = [each for each in scored if _half(each) > WIDE]
     if wide and not is_synthetic(run):
         worst = max(wide, key=_half)
         why = (
             f"Intervals reach {WIDE} points or more to either side on {len(wide)} of {len(scored)} tasks (most on "
-            f"{worst.title}: {_half(worst):.1f}): smaller differences mean nothing."
+            f"{worst.title}: {_half(worst):.1f}): smaller differences may be chance."
         )
         if len(scored) == 1:
-            why = f"The interval reaches {_half(worst):.1f} points to either side: smaller differences mean nothing."
-        yield _on_more(run, [worst], "Evaluate on more examples", why)
+            why = f"The interval reaches {_half(worst):.1f} points to either side: smaller differences may be chance."
+        yield _on_more(run, [worst], "Evaluate on more examples", why, told)
 
 
 def _half(each: ScoredTask) -> float:

@@ -131,7 +131,8 @@ class Run:
         """The model that is kept; None if the log does not tell."""
         tasks = self.config.tasks
         examples = [count for task in tasks if (count := self.validation_examples(task)) is not None]
-        return kept_model(tasks, self.history.scores, self.saved_scores, examples)
+        last = self.config.training.keep_model == "last"
+        return kept_model(tasks, self.history.scores, self.saved_scores, examples, last=last)
 
     def is_own(self, name: str) -> bool:
         """Whether a task reads files of one's own (tasks/custom.py), which no dataset publishes and scores."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.report import words
+from twelve.report.one_answer import one_answer
 from twelve.report.reading import Run
 from twelve.report.rising import rising
 from twelve.report.scores import FEW as FEW_IMAGES
@@ -52,8 +53,10 @@ def verdict(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
     if not any(each.score.baselines for each in scored):
         low, high = (choose(scored, key=lambda each: each.score.bar.value) for choose in (min, max))
         sentence = f"Scores reach from {_scored(low)} to {_scored(high)}. Without baselines, nobody knows whether the "
-        return Verdict("Not known", sentence + "model uses the images.", None)
+        return Verdict("Not known", f"{sentence}model uses the images. {one_answer(run)}".rstrip(), None)
     found, still = _compared([each for each in scored if each.score.baselines]), rising(run)
+    if told := one_answer(run):
+        found = replace(found, sentence=f"{found.sentence} {told}")
     if still is None or not still.mostly or not found.decided:
         return found
     return replace(found, word=f"{found.word}, not converged", sentence=f"{found.sentence} {still.sentence}")
@@ -123,7 +126,10 @@ def _above(scored: Sequence[ScoredTask], below: Sequence[ScoredTask], alone: boo
         assert best is not None
         on = f" on {examples(below[0])}" if score.groups < FEW_IMAGES else ""
         name = f"{best.name} ({best.bar.value:.1f}), a baseline that does not see the right image"
-        return f"{model} scores {score.bar.value:.1f}{on}: not significantly more than {name}"
+        than = f"more than {name}"
+        if best.name == "majority":
+            than = f"better than always giving the most frequent answer ({best.bar.value:.1f})"
+        return f"{model} scores {score.bar.value:.1f}{on}: not significantly {than}"
     better = f"significantly better than every baseline ({BLIND})"
     if alone and above:
         score, best = scored[0].score, scored[0].score.best_baseline

@@ -9,6 +9,7 @@ from twelve.evaluation.parts import FEWEST_EXAMPLES, FEWEST_GROUPS
 from twelve.evaluation.results import ScoredPart, TaskResult, normalised
 from twelve.metrics.bootstrap import Interval
 from twelve.report import words
+from twelve.report.gallery import HALF
 from twelve.report.reading import Run
 
 SHOWN, PER_TASK = 9, 2
@@ -74,10 +75,19 @@ def weak(run: Run) -> Weak:
             kept.append(each)
     compared = sum(len([*_whole(result)]) + len(_judged(result)) for result in results)
     nothing = "No part is significantly below its task." if compared else "Too few test examples to compare parts."
-    if not kept and len(results) == 1 and (wrong := round(results[0].examples * (1 - results[0].score.mean / 100))):
-        are = "is" if wrong == 1 else "are"
-        nothing += f" About {wrong:,} of {results[0].examples:,} {are} wrong: see the wrong examples below."
+    if not kept and len(results) == 1 and (told := _wrong(run, results[0])):
+        nothing += f" {told}: see the wrong examples below."
     return Weak(kept[:SHOWN], compared, measured=True, nothing="" if kept else nothing)
+
+
+def _wrong(run: Run, result: TaskResult) -> str:
+    """How many examples are wrong, in words; "" if none is. Exactly where every prediction is recorded; a score alone
+    does not tell, because an answer can be right in part."""
+    records = run.predictions.get(result.task, ())
+    about, wrong = "About ", round(result.examples * (1 - result.score.mean / 100))
+    if len(records) == result.examples:
+        about, wrong = "", sum(record.right < HALF for record in records)
+    return f"{about}{wrong:,} of {result.examples:,} {'is' if wrong == 1 else 'are'} wrong" if wrong else ""
 
 
 def _order(each: WeakPart) -> tuple[float, float]:

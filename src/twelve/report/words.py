@@ -147,6 +147,22 @@ def baseline(name: str, answers: int | None = None) -> str:
     return BASELINES.get(name, "A score without the correct image.")
 
 
+def legend(text: str, uncalibrated: str) -> str:
+    """What the bars of a task's examples are: no probabilities where its scores are not calibrated.
+
+    Args:
+        text: that of the task's output.
+        uncalibrated: why they are not (``TaskResult.uncalibrated``), or "".
+    """
+    if not uncalibrated or "Bars:" not in text:
+        return text
+    why = uncalibrated.removeprefix("not calibrated").removeprefix(": ")
+    return (
+        f"{text.replace('probability', 'score')} Not calibrated{f' ({why})' if why else ''}: compare these percentages "
+        "with each other, do not read them as probabilities."
+    )
+
+
 def about(seconds: float) -> str:
     """:func:`minutes`, without seconds from ten minutes on."""
     return minutes(seconds) if seconds < 600 else minutes(60 * round(seconds / 60)).removesuffix(" 0 s")

@@ -143,25 +143,27 @@ def sections(run: Run) -> list[Section]:
     """One section per task, in the configuration's order, then further measured tasks."""
     shown = galleries(run)
     history, found = run.history, []
+    alone = sum(len(points) > 1 for points in history.scores.values()) == 1
     for name in dict.fromkeys([*run.config.tasks, *run.results]):
         task = run.task(name)
         output = get_output(task.kind)
         spans = history.stopped(name)
+        result = run.results.get(name)
         validations = [(at, 100 * score) for at, score in history.scores.get(name, ())]
         found.append(
             Section(
                 name=name,
                 title=task.title,
                 asks=output.asks,
-                legend=output.legend,
+                legend=words.legend(output.legend, "" if result is None else result.uncalibrated),
                 own=run.is_own(name),
-                score=_score(run, name, output) if name in run.results else None,
+                score=None if result is None else _score(run, name, output),
                 loss=chart("Loss", "", history.losses.get(name, ()), history.iterations, spans),
-                sketch=sketch(validations, history.iterations, spans),
+                sketch=sketch(validations, spans, alone=alone),
                 validation=chart("Validation score", "per cent", validations, history.iterations, spans, form=".1f"),
                 stopped=spans,
                 gallery=shown.get(name),
-                parts=sorted(run.results[name].parts, key=lambda each: each.score.mean) if name in run.results else (),
+                parts=() if result is None else sorted(result.parts, key=lambda each: each.score.mean),
             )
         )
     return found

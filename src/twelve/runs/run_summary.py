@@ -37,7 +37,8 @@ def kept(trainer: Trainer) -> list[str]:
         if line.get("kind") == "validation" and finite(score := line.get("score", "")):
             scores.setdefault(str(line.get("task")), []).append((line["iteration"], float(score)))
     examples = [len(trainer.validation.examples(name)) for name in trainer.data.tasks]
-    found = kept_model(trainer.data.tasks, scores, state.kept, examples)
+    asked = trainer.config.training.keep_model == "last"
+    found = kept_model(trainer.data.tasks, scores, state.kept, examples, last=asked)
     if found is None:
         return []
     last = 100 * sum(state.scores.values()) / len(state.scores)

@@ -1,4 +1,5 @@
-"""Which iteration's model a run has kept: the one with the best mean validation score, as training chooses it."""
+"""Which iteration's model a run has kept: the one with the best mean validation score, or the last one, as training
+chooses it."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 
 from twelve.training.convergence import EXAMPLES, Points
 
+LAST = "; to keep the last one, train anew with --set training.keep_model=last"
 PLACES = 5
 """Decimal places of a score in the log."""
 
@@ -17,18 +19,22 @@ class Kept:
 
     Attributes:
         examples: numbers of validation examples of the tasks, where they are known.
+        last: it was kept because it is the last one (``training.keep_model``), not because it is the best.
     """
 
     iteration: int
     score: float
     tasks: int
     examples: Sequence[int] = ()
+    last: bool = False
 
     @property
     def sentence(self) -> str:
         mean = "validation score" if self.tasks == 1 else f"mean validation score of the {self.tasks} tasks"
-        best = f"the model of iteration {self.iteration:,}, with the best {mean}, {100 * self.score:.1f}"
-        return f"Kept: {best}{self._few}"
+        model = f"Kept: the model of iteration {self.iteration:,}, "
+        if self.last:
+            return f"{model}the last one (training.keep_model=last), with a {mean} of {100 * self.score:.1f}{self._few}"
+        return f"{model}with the best {mean}, {100 * self.score:.1f}{self._few}"
 
     @property
     def _few(self) -> str:
@@ -37,12 +43,19 @@ class Kept:
         if fewest >= EXAMPLES:
             return "."
         told = "on" if self.tasks == 1 else "on as few as"
-        warning = " So few examples cannot tell which model is best." if most < EXAMPLES else ""
+        warning = ""
+        if most < EXAMPLES and not self.last:
+            warning = f" So few examples cannot tell which model is best{LAST}."
         return f" ({told} {fewest} validation example{'' if fewest == 1 else 's'}).{warning}"
 
 
 def kept_model(
-    tasks: Collection[str], scores: Mapping[str, Points], saved: Mapping[str, float], examples: Sequence[int]
+    tasks: Collection[str],
+    scores: Mapping[str, Points],
+    saved: Mapping[str, float],
+    examples: Sequence[int],
+    *,
+    last: bool = False,
 ) -> Kept | None:
     """The kept model of a run; None if its log does not tell, or tells of another one than ``saved``.
 
@@ -50,7 +63,7 @@ def kept_model(
         tasks: of the run.
         scores: task -> its validation scores in the log; of an iteration that is there twice, the later one counts.
         saved: task -> validation score of the saved model, 0..1; empty until training has ended.
-        examples: see :class:`Kept`.
+        examples, last: see :class:`Kept`.
     """
     by_iteration: dict[int, dict[str, float]] = {}
     for task in tasks:
@@ -63,7 +76,7 @@ def kept_model(
     for iteration in sorted(by_iteration):
         latest |= by_iteration[iteration]
         mean = sum(latest.values()) / len(latest)
-        if latest.keys() == set(tasks) and (found is None or mean > found.score):
-            found, best = Kept(iteration, mean, len(tasks), examples), dict(latest)
+        if latest.keys() == set(tasks) and (found is None or last or mean > found.score):
+            found, best = Kept(iteration, mean, len(tasks), examples, last), dict(latest)
     said = {task: round(score, PLACES) for task, score in saved.items()}
     return None if said and said != best else found

@@ -124,7 +124,8 @@ def record_of(
         "answers": {key: _digest(answers) for key, answers in sorted(data.vocabularies.items())},
         "words": _digest(words),
         "iterations": iterations,
-        "validations": {key: getattr(training, key) for key in ("eval_every", "eval_examples", "patience")},
+        "validations": {key: getattr(training, key) for key in ("eval_every", "eval_examples", "patience")}
+        | ({} if training.keep_model == "best" else {"keep_model": training.keep_model}),  # as in earlier versions
         "processes": {"count": processes, "sharding": training.sharding and processes > 1},
         "machine": machine(),
     }

@@ -52,7 +52,7 @@ class Trainer:
     """Trains one model on several tasks.
 
     Args:
-        folder: the run's folder; the log, checkpoints and the best model are written into it.
+        folder: the run's folder; the log, checkpoints and the model to keep are written into it.
         known: tasks of the run that an earlier run has trained the model on.
         say: called with each line of progress.
         hook: is told about every step; None costs nothing. A measuring one is kept in checkpoints.
@@ -432,7 +432,7 @@ class Trainer:
     # --- validation -------------------------------------------------------------------------------------------
 
     def _validate(self) -> None:
-        """Validate the tasks that are due, tell the schedule their scores, and keep the best model."""
+        """Validate the tasks that are due, tell the schedule their scores, and keep the best model, or the last."""
         state, due = self.state, [name for name in self.data.tasks if self._due(name)]
         if due:
             self.losses.read()
@@ -444,11 +444,14 @@ class Trainer:
                     self._log("event", task=name, event=event.change, best=event.best)
         if due and len(state.scores) == len(self.data.tasks):
             mean = float(np.mean(list(state.scores.values())))
-            if mean > state.best:
-                state.best, state.bad_validations, state.kept = mean, 0, dict(state.scores)
-                self.save_model()
+            better = mean > state.best
+            if better:
+                state.best, state.bad_validations = mean, 0
             else:
                 state.bad_validations += 1
+            if better or self.config.training.keep_model == "last":
+                state.kept = dict(state.scores)
+                self.save_model()
 
     def _every(self, name: str) -> int:
         """Iterations between two validations of a task."""
