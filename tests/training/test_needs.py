@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_told_with_what_would_help(
     monkeypatch.setattr(memory, "free_bytes", lambda device: 1000)
     train(parsed(root, tmp_path / "run", training={"iterations": 1}), console=Console(width=200))
     shown = capsys.readouterr().out
-    assert shown.count("from fewer than 20, a model seldom learns more") == 1
+    assert shown.count("fewer than 20 often teach nothing; compare the test score") == 1
     assert "memory: about" in shown and "will probably not fit" in shown
 
 
