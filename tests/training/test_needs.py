@@ -128,7 +128,7 @@ def test_free_memory_and_scores_are_told_in_few_words() -> None:
 
 def test_few_training_examples_are_told_once() -> None:
     (line,) = run.few({"Drink": 12, "Food": 1, "Cars": run.FEW})
-    assert line.startswith("warning: Drink has 12 training examples, Food has 1 training example: from fewer than 20")
+    assert line.startswith("warning: Drink has 12 training examples, Food has 1 training example: fewer than 20")
     assert run.few({"Cars": run.FEW}) == []
 
 
