@@ -68,7 +68,7 @@ def test_unknown_words_are_named_in_every_answer(model: Predictor, scene: Scene)
         model.verify(scene, scene, "zebras graze"),
     ):
         assert len(found.warnings) == 1 and RARE in found.warnings[0]
-        assert str(found) == f"{found.words}\nwarning: {found.warnings[0]}"
+        assert str(found) == f"{found.line}\nwarning: {found.warnings[0]}"
         assert json.loads(found.to_json())["warnings"] == list(found.warnings)
     matched = model.match([scene], [KNOWN, "zebras graze"])
     assert [warning.partition(":")[0] for warning in matched.warnings] == ["zebras graze"]
