@@ -211,9 +211,7 @@ class LocateReply(_Reply):
 class ChosenReply(_Reply):
     index: int | None = Field(description="index of the box in the request; null: below the threshold")
     box: Box | None
-    alternatives: list[tuple[int, float]] = Field(
-        description="the score of each box, independent of the others, best first"
-    )
+    alternatives: list[tuple[int, float]] = Field(description="independent scores of the boxes, best first")
     shares: list[tuple[int, float]] = Field(description="the same as shares of the choice, which add up to 1")
 
 
