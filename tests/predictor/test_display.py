@@ -148,11 +148,11 @@ def test_scores_that_are_not_calibrated_say_so_wherever_they_are_shown(model: Pr
         assert str(first) == first.line == f"{first.words}; not calibrated" and str(then) == then.words
         assert Parsed(first._repr_html_()).texts[1] == first.line and Parsed(then._repr_html_()).texts[1] == then.words
     matched = model.match(scene, ["a red ball", "a blue ball"])
-    first = dataclasses.replace(matched, calibrated=False)
-    then = dataclasses.replace(matched, calibrated=True)
-    assert all(line.endswith("%); not calibrated") for line in str(first).splitlines())
-    assert "calibrated" not in str(then)
-    drawn = first.draw(), then.draw()
+    plain = dataclasses.replace(matched, calibrated=False)
+    sure = dataclasses.replace(matched, calibrated=True)
+    assert all(line.endswith("%); not calibrated") for line in str(plain).splitlines())
+    assert "calibrated" not in str(sure)
+    drawn = plain.draw(), sure.draw()
     assert drawn[0].tobytes() != drawn[1].tobytes()  # the words are in the image
 
 
