@@ -160,4 +160,4 @@ def test_little_is_not_shown_as_nothing() -> None:
     }
     assert {share: percent(share) for share in shares} == shares
     answer = Answered(text="?", task="vqa", score=0.004, answer="white", alternatives=(("white", 0.004), ("red", 0.0)))
-    assert str(answer) == "white (0.4%); red 0%"
+    assert answer.words == "white (0.4%); red 0%"

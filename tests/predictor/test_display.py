@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -13,7 +14,7 @@ from PIL import Image
 from twelve.outputs import get_output
 from twelve.outputs.answer import Answered
 from twelve.outputs.parts.drawing import enlarged, framed, heated
-from twelve.outputs.parts.result import Context
+from twelve.outputs.parts.result import Context, Judged
 from twelve.outputs.region import Chosen, Located, shares_of
 from twelve.predictor import Predictor, Scene
 from twelve.types.predictions import Prediction
@@ -58,7 +59,7 @@ def test_results_show_themselves_in_notebooks(model: Predictor, scene: Scene) ->
     ):
         found = Parsed(result._repr_html_())
         assert len(found.images) == 1 and found.images[0].startswith("data:image/jpeg;base64,")
-        assert found.texts[:2] == [result.text, result.words]
+        assert found.texts[:2] == [result.text, result.line]
     blind = model.scene(scene.regions)
     found = Parsed(blind.answer("is it red ?")._repr_html_())
     assert not found.images and found.texts[0] == "is it red ?"
@@ -118,8 +119,41 @@ def test_scores_that_add_up_to_more_than_all_are_explained() -> None:
         ranked = tuple(zip(("yes", "no", "2"), scores, strict=False))
         return Answered(text="x", task="vqa", score=scores[0], answer="yes", alternatives=ranked).words
 
-    assert words(0.998, 0.1) == "yes (100%); no 10% (each judged by itself)"
+    assert words(0.998, 0.1) == "yes (100%); no 10% (independent scores)"
     assert words(0.9, 0.06) == "yes (90%); no 6%"
+
+
+def test_alternatives_of_less_than_1_percent_are_not_shown() -> None:
+    def answered(*scores: float) -> Answered:
+        ranked = tuple(zip(("yes", "no", "middle", "large"), scores, strict=False))
+        return Answered(text="x", task="t", score=scores[0], calibrated=True, answer="yes", alternatives=ranked)
+
+    found = answered(0.85, 0.14, 0.001, 0.001)
+    assert str(found) == "yes (85%); no 14%" and [name for name, *_ in found.bars] == ["yes", "no"]
+    assert len(found.to_dict()["alternatives"]) == 4  # JSON has all of them
+    alone = answered(0.999, 0.002, 0.001, 0.001)
+    assert str(alone) == "yes (100%); no 0.2%" and [name for name, *_ in alone.bars] == ["yes", "no"]
+    assert str(answered(0.9, 0.0096)) == "yes (90%); no 1%"
+    judged = Judged(text="x", task="t", score=0.9, label="a", alternatives=(("a", 0.9), ("b", 0.1), ("c", 0.001)))
+    assert judged.words == "a (90%); b 10%" and [name for name, *_ in judged.bars] == ["a", "b"]
+
+
+def test_scores_that_are_not_calibrated_say_so_wherever_they_are_shown(model: Predictor, scene: Scene) -> None:
+    """In Python, in notebooks and below drawings; the shell's lines have the same words."""
+    boxes = [[0, 0, 30, 30], [20, 20, 90, 80]]
+    results = [scene.locate("the ball"), scene.choose("red ?", boxes), model.verify(scene, scene, "both red")]
+    for result in (scene.answer("is it red ?"), *results):
+        first = dataclasses.replace(result, calibrated=False)
+        then = dataclasses.replace(result, calibrated=True)
+        assert str(first) == first.line == f"{first.words}; not calibrated" and str(then) == then.words
+        assert Parsed(first._repr_html_()).texts[1] == first.line and Parsed(then._repr_html_()).texts[1] == then.words
+    matched = model.match(scene, ["a red ball", "a blue ball"])
+    plain = dataclasses.replace(matched, calibrated=False)
+    sure = dataclasses.replace(matched, calibrated=True)
+    assert all(line.endswith("%); not calibrated") for line in str(plain).splitlines())
+    assert "calibrated" not in str(sure)
+    drawn = plain.draw(), sure.draw()
+    assert drawn[0].tobytes() != drawn[1].tobytes()  # the words are in the image
 
 
 def _chosen(*scores: float) -> Chosen:

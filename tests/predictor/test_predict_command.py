@@ -66,6 +66,18 @@ def test_uncalibrated_scores_are_noted_once(model: Path, images: Path) -> None:
     notes = [line for line in result.stderr.splitlines() if "calibrated" in line]
     assert notes == ["scores of refcoco are not calibrated", "scores of snli_ve are not calibrated"]  # vqa's are
     assert len(lines(result.stdout)) == 4
+    result = CliRunner().invoke(cli.app, ["predict", str(model), "--image", str(images / "0.png"), *asked[:-1]])
+    said = [line.endswith("; not calibrated") for line in result.stdout.splitlines()]
+    assert said == [False, True, True, True] and "calibrated" not in result.stderr  # lines of text say it themselves
+
+
+def test_a_search_says_that_its_shares_are_not_calibrated(model: Path, images: Path, tmp_path: Path) -> None:
+    searched = ["a red ball", "--images", images / "0.png"]
+    assert twelve("match", model, *searched)[1].splitlines() == ["a red ball", "  1. 0.png (100%); not calibrated"]
+    other = shutil.copytree(model, tmp_path / "model")
+    tree = json.loads((other / "processor_config.json").read_text())
+    (other / "processor_config.json").write_text(json.dumps({**tree, "temperatures": {"coco": 2.0}}))
+    assert twelve("match", other, *searched)[1].splitlines() == ["a red ball", "  1. 0.png (100%)"]
 
 
 def test_a_folder_with_a_damaged_image(model: Path, images: Path, tmp_path: Path) -> None:

@@ -459,6 +459,39 @@ def _left_out(route: sync_api.Route) -> None:
     route.fulfill(response=reply, json=told)
 
 
+def test_doubts_right_answers_and_small_shares(visit: Visit) -> None:
+    """What the service knows of a task and of its samples stands beside the answer; little shares do not."""
+    page = visit.page
+    page.route("**/api/model", _doubted)
+    page.route("**/api/answer", _nearly_sure)
+    page.reload()
+    page.locator("#panel-answer .doubt").wait_for()
+    panel = page.locator("#panel-answer")
+    assert panel.locator(".doubt").inner_text() == "On its 16 test examples, this task scored 50.0."
+    assert panel.locator(".right").inner_text() == "right answer: no"
+    assert [name.split()[0] for name in panel.locator(".ranking li").all_inner_texts()] == ["yes", "no"]
+    assert "trained on “VQA v2” and" in page.locator("#about").inner_text()
+    assert axe.findings(page) == []
+    ask(page, "answer", "what is it ?")  # another question: its right answer is unknown
+    assert panel.locator(".right").count() == 0 and panel.locator(".doubt").count() == 1
+
+
+def _doubted(route: sync_api.Route) -> None:
+    """The first task is a user's, and the first sample's right answer is known."""
+    reply = route.fetch()
+    told = reply.json()
+    doubt = "On its 16 test examples, this task scored 50.0."
+    told["methods"]["answer"][0] |= {"doubt": doubt, "own": True, "synthetic": False}
+    told["samples"][0]["right"] = "no"
+    route.fulfill(response=reply, json=told)
+
+
+def _nearly_sure(route: sync_api.Route) -> None:
+    reply = route.fetch()
+    shares = [["yes", 0.85], ["no", 0.14], ["middle", 0.001], ["large", 0.001]]
+    route.fulfill(response=reply, json={**reply.json(), "answer": "yes", "score": 0.85, "alternatives": shares})
+
+
 def test_warnings_of_a_search_name_images_by_their_place(visit: Visit) -> None:
     page = visit.page
     page.route("**/api/match", _two_unlike)

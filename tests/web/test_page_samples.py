@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +17,17 @@ from PIL import Image
 
 import twelve
 from twelve.evaluation import recorded
+from twelve.evaluation.results import Baseline, TaskResult, write_results
+from twelve.metrics.bootstrap import Interval
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.predictor import Predictor
 from twelve.run_folder import RunFolder
+from twelve.types.measurement import Protocol
 from twelve.types.predictions import RecordedPrediction
 from twelve.web import server
 from twelve.web.app import create_app
+from twelve.web.measured import doubts_of
 from twelve.web.samples import COUNT, SIDE, recorded_samples, samples_for
 
 TASKS = {"mine": ("answer", "answer"), "vqa": ("answer", "answer"), "refcoco": ("region", "region")}
@@ -31,7 +37,7 @@ TOKEN = "a-token-of-16-characters"
 def predicted(task: str, number: int, *images: str) -> RecordedPrediction:
     text, best = f"is it {number}?", (("yes", 0.9),)
     return RecordedPrediction(
-        task, "answer", "check.jsonl", f"{task} {number}", text, images, "yes", "yes", 0.9, best, 1.0
+        task, "answer", "check.jsonl", f"{task} {number}", text, images, {"yes": 1.0}, "yes", 0.9, best, 1.0
     )
 
 
@@ -61,12 +67,70 @@ def test_samples_are_those_that_the_evaluation_recorded(run: Path) -> None:
     assert (
         len(found) == COUNT and found[0].texts == {"answer": "is it 22?"} and found[1].texts == {"answer": "is it 0?"}
     )
-    assert found[1].alt == "An image of mine: 0.png"
+    assert found[1].alt == "An image of “mine”: 0.png"
     wide, first = (Image.open(io.BytesIO(sample.png)) for sample in found[:2])
     assert wide.width == SIDE and first.size == (160, 128)
     client = TestClient(create_app(predictor, hosts=(), samples=found))
     assert client.get("/api/model").json()["samples"][1]["texts"] == {"answer": "is it 0?"}
     assert client.get("/api/samples/sample-2.png").content == found[1].png
+    assert client.get("/api/model").json()["samples"][1]["right"] == "yes" and samples_for(predictor) == []
+
+
+def test_the_right_reply_is_told_in_words_where_there_is_one(run: Path) -> None:
+    one, frame = predicted("mine", 1, "mine/1"), [0.0, 0.0, 5.0, 5.0]
+    graded = replace(one, target={"two": 0.3, "2": 1.0})
+    unknown, box = (
+        replace(one, target=None),
+        replace(one, kind="region", target=frame, value=frame, alternatives=((frame, 0.9),)),
+    )
+    ranked = replace(one, kind="alignment", target="mine/2", rank=3)
+    recorded.write(
+        RunFolder(run).predictions,
+        [replace(each, images=(f"mine/{n}",)) for n, each in enumerate((graded, unknown, box, ranked))],
+    )
+    found = recorded_samples(twelve.load(run), run)
+    assert [sample.right for sample in found] == ["2, two (30%)", None, None, None]
+
+
+def evaluated(run: Path, *baselines: Baseline, examples: int = 16, score: float = 50.0) -> None:
+    own = TaskResult(
+        "mine",
+        "mine",
+        Protocol("check.jsonl"),
+        examples,
+        examples,
+        "accuracy",
+        Interval(score, 25.0, 75.0),
+        {},
+        {baseline.name: baseline for baseline in baselines},
+    )
+    facts = dict.fromkeys(("parameters", "training_seconds", "evaluation_seconds"), 1.0)
+    write_results(RunFolder(run).evaluation, [own], facts)
+
+
+def test_a_task_that_is_not_above_a_baseline_says_so(run: Path) -> None:
+    assert doubts_of(run) == doubts_of(run / "model") == doubts_of(run / "nowhere") == {}
+    none, some = Interval(0.0, -25.0, 25.0), Interval(30.0, 10.0, 50.0)
+    evaluated(
+        run, Baseline("majority", 50.0, none), Baseline("chance", 40.0, none), Baseline("bag of words", 60.0, some)
+    )
+    told = "On its 16 test examples, this task scored 50.0; always giving the most frequent answer scores 50.0."
+    assert doubts_of(run) == doubts_of(run / "model") == {"mine": told}
+    evaluated(run, Baseline("majority", 50.0, none), examples=1600, score=56.25)
+    assert doubts_of(run)["mine"].startswith("On its 1,600 test examples, this task scored 56.2; ")
+    assert doubts_of(run)["mine"].endswith(" scores 50.0. The difference may be due to chance.")
+    evaluated(run, Baseline("majority", 50.0, some))
+    assert doubts_of(run) == {}
+    RunFolder(run).evaluation.write_text("damaged")
+    assert doubts_of(run) == {}
+    evaluated(run / "model", Baseline("majority", 50.0, none))  # a pushed model has its evaluation beside it
+    assert doubts_of(run / "model") == {"mine": told}
+    client = TestClient(create_app(twelve.load(run), hosts=(), doubts={"mine": told}))
+    tasks = client.get("/api/model").json()["methods"]["answer"]
+    assert {task["name"]: (task["own"], task["doubt"]) for task in tasks} == {
+        "mine": (True, told),
+        "vqa": (False, None),
+    }
 
 
 @pytest.mark.parametrize("lost", ["predictions.jsonl", "config.yaml", "../root/images", "../root", None])
@@ -99,9 +163,13 @@ def test_ones_own_images_are_shown_to_nobody_else(
         made.append(app)
         raise Stopped
 
+    evaluated(run, Baseline("majority", 50.0, Interval(0.0, -25.0, 25.0)))
     monkeypatch.setattr(server.uvicorn, "Config", noted)
     with pytest.raises(Stopped):
         server.serve(run, port=0, **options)  # type: ignore[arg-type]
     made[0].state.service.close()
     headers = {"Authorization": f"Bearer {TOKEN}", "Host": "localhost"}
-    assert bool(TestClient(made[0]).get("/api/model", headers=headers).json()["samples"]) == shown
+    told = TestClient(made[0]).get("/api/model", headers=headers).json()
+    assert bool(told["samples"]) == shown
+    assert ("right" in json.dumps(told)) == shown  # nor are the right answers
+    assert told["methods"]["answer"][0]["doubt"].startswith("On its 16 test examples")

@@ -81,7 +81,8 @@ def predict(
     outcomes = command.predict(predictor, requests)
     names = command.short_names(image for request in requests for image in request.images)
     missing = command.write(outcomes, out=out, as_json=as_json, draw=draw, stream=sys.stdout, names=names)
-    command.note_uncalibrated(predictor, requests)
+    if as_json or out is not None:  # lines of text say it themselves
+        command.note_uncalibrated(predictor, requests)
     raise typer.Exit(int(missing > 0))
 
 
@@ -132,7 +133,7 @@ def match(
             "no such region store", file=regions, remedy="pass a folder written by twelve regions extract"
         )
     folder = asked.find(run)
-    from twelve.outputs.parts.result import percent
+    from twelve.outputs.parts.result import percent, suffix
     from twelve.predictor import command, loading
 
     abilities = loading.abilities_of(folder)
@@ -165,7 +166,7 @@ def match(
     for row, caption in enumerate(captions):
         typer.echo(one_line(caption))
         for place, (name, share) in enumerate(found.ranked_images(row)[:top], start=1):
-            typer.echo(f"  {place}. {one_line(names[Path(name)])} ({percent(share)})")
+            typer.echo(f"  {place}. {one_line(names[Path(name)])} ({percent(share)}){suffix(found.calibrated)}")
     raise typer.Exit(int(bool(failed)))
 
 

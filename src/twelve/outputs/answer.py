@@ -17,7 +17,7 @@ from twelve.errors import CheckpointError
 from twelve.outputs.base import Examples, Labels, Output, Prospects, RegionSets, register
 from twelve.outputs.parts.later import Tensor, nn, torch
 from twelve.outputs.parts.losses import label_at_best, log_odds, precise, sum_over_labels
-from twelve.outputs.parts.result import Context, Result, bars_of, ranked
+from twelve.outputs.parts.result import Context, Result, bars_of, ranked, worth_showing
 from twelve.types.examples import Example
 from twelve.types.predictions import Card, Prediction, RecordedPrediction
 
@@ -48,7 +48,7 @@ class Answered(Result):
 
     @property
     def bars(self) -> Sequence[tuple[str, float, str]]:
-        return bars_of(self.alternatives)
+        return bars_of([*self.alternatives[:1], *worth_showing(self.alternatives[1:])])
 
 
 @register

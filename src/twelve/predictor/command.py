@@ -66,7 +66,7 @@ class Outcome:
     def line(self, names: Mapping[Path, str]) -> str:
         """The outcome as one line of text; ``names`` are those of :func:`short_names`."""
         shown = " + ".join(names[image] for image in self.request.images)
-        words = f"error: {self.error}" if self.result is None else self.result.words
+        words = f"error: {self.error}" if self.result is None else self.result.line
         return one_line(f"{shown}: {self.asked} -> {words}")
 
     def failure(self) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from twelve.errors import ConfigError, nearest
 from twelve.formats.records import describe
 from twelve.io.json_file import readable
-from twelve.outputs.parts.result import HIDDEN, SHOWN, percent
+from twelve.outputs.parts.result import HIDDEN, SHOWN, percent, suffix
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -106,7 +106,7 @@ class Matched:
         return in_rows(
             [
                 (
-                    self.captions[row],
+                    self.captions[row] + suffix(self.calibrated),
                     [
                         (self.photographs.get(column), f"{place}. {percent(share)}  {self.images[column]}")
                         for place, (column, share) in enumerate(self._columns(row)[:top], start=1)
@@ -153,7 +153,7 @@ class Matched:
         lines = []
         for row, caption in enumerate(self.captions):
             best = ", ".join(f"{image} ({percent(share)})" for image, share in self.ranked_images(row)[:SHOWN])
-            lines.append(f"{caption}: {best}")
+            lines.append(f"{caption}: {best}{suffix(self.calibrated)}")
         if self.shortlist:
             lines.append(
                 f"ranked {self.shortlist} of {len(self.images)} images per caption, selected by the contrast head"

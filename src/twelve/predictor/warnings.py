@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from twelve.predictor.scene import Scene
     from twelve.types.regions import Regions
 
-FOREIGN = "the image is unlike the training images, so the result may be meaningless"
+FOREIGN = "the image may be unlike the training images, so the result may be meaningless"
+"""It says "may", because the limits are such that up to 1 in 100 images like the training images exceed one of them
+(:data:`twelve.model.familiarity.BEYOND`)."""
 NO_REGION = "no region was found in the image, so the model only has the feature of the whole image"
 SIDES = ("left image: ", "right image: ")
 """What a warning of one of two images begins with."""

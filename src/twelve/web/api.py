@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
@@ -12,7 +13,7 @@ from twelve.version import __version__
 from twelve.web import schemas
 from twelve.web.limits import Limits
 from twelve.web.problems import CURL, ServiceError, documented
-from twelve.web.samples import Sample, note_for, synthetic_tasks
+from twelve.web.samples import Sample, note_for, own_tasks, synthetic_tasks
 from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_IMAGES, MAX_TEXT, MAX_TURNS
 from twelve.web.service import Service
 from twelve.web.uploads import IMAGES
@@ -24,10 +25,10 @@ _STORED = documented(400, 401, 404, 422, 429, 503)
 SceneId = Annotated[str, Path(max_length=64)]
 
 
-def routes(service: Service, samples: list[Sample]) -> APIRouter:
+def routes(service: Service, samples: list[Sample], doubts: Mapping[str, str]) -> APIRouter:
     """Everything under ``/api``."""
     router = APIRouter(prefix="/api")
-    _describe(router, service, samples)
+    _describe(router, service, samples, doubts)
     _keep(router, service)
     _single(router, service)
     _boxes(router, service)
@@ -35,8 +36,8 @@ def routes(service: Service, samples: list[Sample]) -> APIRouter:
     return router
 
 
-def _describe(router: APIRouter, service: Service, samples: list[Sample]) -> None:
-    described = describe(service.predictor, service.limits, samples)
+def _describe(router: APIRouter, service: Service, samples: list[Sample], doubts: Mapping[str, str]) -> None:
+    described = describe(service.predictor, service.limits, samples, doubts)
     by_name = {sample.name: sample for sample in samples}
 
     @router.get("/model", responses=documented(400, 401, 503))
@@ -195,21 +196,33 @@ def described_scene(service: Service, name: str, scene: Scene) -> schemas.SceneR
     )
 
 
-def describe(predictor: Predictor, limits: Limits, samples: list[Sample]) -> schemas.ModelReply:
+def describe(
+    predictor: Predictor, limits: Limits, samples: list[Sample], doubts: Mapping[str, str]
+) -> schemas.ModelReply:
     """What a model can do."""
-    drawn = synthetic_tasks(predictor)
+    drawn, own = synthetic_tasks(predictor), own_tasks(predictor)
     return schemas.ModelReply(
         version=__version__,
         parameters=sum(weights.numel() for weights in predictor.model.parameters()),
         methods={
             method: [
-                schemas.TaskChoice(name=name, title=predictor.titles[name], synthetic=name in drawn) for name in names
+                schemas.TaskChoice(
+                    name=name,
+                    title=predictor.titles[name],
+                    own=name in own,
+                    synthetic=name in drawn,
+                    doubt=doubts.get(name),
+                )
+                for name in names
             ]
             for method, names in predictor.methods.items()
         },
         note=note_for(predictor),
         synthetic=drawn >= predictor.processor.task_outputs.keys() > set(),
-        samples=[schemas.SampleReply(name=sample.name, alt=sample.alt, texts=sample.texts) for sample in samples],
+        samples=[
+            schemas.SampleReply(name=sample.name, alt=sample.alt, texts=sample.texts, right=sample.right)
+            for sample in samples
+        ],
         limits={
             "bytes": limits.max_bytes,
             "pixels": limits.max_pixels,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
@@ -41,6 +41,7 @@ def create_app(
     hosts: Collection[str] = LOCAL,
     token: str | None = None,
     samples: Sequence[Sample] = (),
+    doubts: Mapping[str, str] | None = None,
 ) -> FastAPI:
     """The ASGI application that serves a predictor. ``app.state.service`` is its :class:`Service`.
 
@@ -49,6 +50,7 @@ def create_app(
         token: requests must send it as ``Authorization: Bearer TOKEN``, except for the page's own files, its samples,
             ``/openapi.json`` and ``/health``. None to require no token.
         samples: images to try, which need no token; by default those that suit the model.
+        doubts: task -> what its evaluation says against it (:func:`twelve.web.measured.doubts_of`).
 
     Raises:
         ConfigError: the token is too short, or a header cannot contain it.
@@ -80,7 +82,7 @@ def create_app(
     free = {*_FREE, *(f"/{file.name}" for file in _STATIC.iterdir()), *(f"/api/samples/{one.name}" for one in samples)}
     app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free)
     problems.install(app)
-    app.include_router(routes(service, samples))
+    app.include_router(routes(service, samples, doubts or {}))
     _add_monitoring(app, service)
     # A mount would match before the endpoints and hide their 405 replies.
     app.router.default = _Page(directory=_STATIC, html=True)

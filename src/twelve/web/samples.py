@@ -18,6 +18,7 @@ from twelve.formats.data_root import DataRoot
 from twelve.microworld.draw import draw
 from twelve.microworld.language import NOUNS, article
 from twelve.microworld.scene import Thing, WorldScene, sample_scene
+from twelve.outputs import OUTPUTS
 from twelve.predictor import Predictor
 from twelve.regions.images import open_image
 from twelve.regions.recipe import Recipe
@@ -41,12 +42,14 @@ class Sample:
         png: the encoded image.
         alt: alternative text.
         texts: method -> a text to ask.
+        right: the right reply to these texts in words, if it is known.
     """
 
     name: str
     png: bytes
     alt: str
     texts: dict[str, str]
+    right: str | None = None
 
 
 def samples_for(predictor: Predictor, count: int = COUNT) -> list[Sample]:
@@ -71,13 +74,29 @@ def recorded_samples(predictor: Predictor, run: Path, count: int = COUNT) -> lis
             methods = [method for method, tasks in predictor.methods.items() if each.task in tasks]
             file = root.image_file(image)
             if file is not None and (png := _encoded(file)) is not None:
-                alt = f"An image of {predictor.titles[each.task]}: {file.name}"
-                found.append(Sample(f"sample-{len(found) + 1}.png", png, alt, dict.fromkeys(methods, each.text)))
+                alt = f"An image of {named(predictor, each.task)}: {file.name}"
+                texts = dict.fromkeys(methods, each.text)
+                found.append(Sample(f"sample-{len(found) + 1}.png", png, alt, texts, _right(each)))
             if len(found) == count:
                 break
     except TwelveError:  # a service needs no samples
         return []
     return found
+
+
+def _right(each: RecordedPrediction) -> str | None:
+    """The right reply to a recorded question in words; None if it is unknown, or a box or an image instead."""
+    if not each.target and not isinstance(each.target, bool | int):
+        return None
+    if each.rank is not None or each.candidates or isinstance(each.target, list | tuple):
+        return None
+    return OUTPUTS[each.kind].card(each).wanted
+
+
+def named(predictor: Predictor, task: str) -> str:
+    """The title of a task; in quotation marks if it is a user's, which may be any word."""
+    title = predictor.titles[task]
+    return title if task in all_tasks() else f"“{title}”"
 
 
 def _encoded(file: Path) -> bytes | None:
@@ -97,7 +116,7 @@ def note_for(predictor: Predictor) -> str | None:
     None."""
     if not (synthetic := synthetic_tasks(predictor)):
         return None
-    own = [predictor.titles[name] for name in predictor.processor.task_outputs if name not in synthetic]
+    own = [named(predictor, name) for name in predictor.processor.task_outputs if name not in synthetic]
     if own:
         return f"Apart from {', '.join(own)}, this model was trained on synthetic images only, not on photographs."
     return "This model was trained on synthetic images only, not on photographs."

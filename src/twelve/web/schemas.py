@@ -211,7 +211,7 @@ class LocateReply(_Reply):
 class ChosenReply(_Reply):
     index: int | None = Field(description="index of the box in the request; null: below the threshold")
     box: Box | None
-    alternatives: list[tuple[int, float]] = Field(description="the score of each box, judged by itself, best first")
+    alternatives: list[tuple[int, float]] = Field(description="independent scores of the boxes, best first")
     shares: list[tuple[int, float]] = Field(description="the same as shares of the choice, which add up to 1")
 
 
@@ -248,7 +248,12 @@ class TaskChoice(BaseModel):
 
     name: str
     title: str
+    own: bool = Field(description="whether a run defined it itself, so that its title is the name that a user gave it")
     synthetic: bool = Field(description="whether its data were synthetic stand-ins of the dataset")
+    doubt: str | None = Field(
+        None,
+        description="its score and a baseline's in a sentence, if the stored evaluation is not significantly above",
+    )
 
 
 class SampleReply(BaseModel):
@@ -257,6 +262,9 @@ class SampleReply(BaseModel):
     name: str
     alt: str
     texts: dict[str, str] = Field(description="method -> a text to ask")
+    right: str | None = Field(
+        None, description="the right reply to these texts; of test images only, which only this machine is shown"
+    )
 
 
 class ModelReply(BaseModel):

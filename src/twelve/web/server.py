@@ -18,6 +18,7 @@ from twelve.progress import tell
 from twelve.settings import Precision
 from twelve.web.app import LOCAL, check_token, create_app
 from twelve.web.limits import Limits
+from twelve.web.measured import doubts_of
 from twelve.web.samples import recorded_samples
 
 HOST, PORT = "127.0.0.1", 8012
@@ -71,7 +72,7 @@ def serve(
         )
     predictor = load(run, weights=weights, device=device, precision=precision)
     samples = recorded_samples(predictor, Path(run)) if alone else ()  # one's own images are shown to nobody else
-    app = create_app(predictor, limits, hosts=allowed(host, names), token=token, samples=samples)
+    app = create_app(predictor, limits, hosts=allowed(host, names), token=token, samples=samples, doubts=doubts_of(run))
     predictor.measure_threads(tell)
     app.state.service.warm_up()
     config = uvicorn.Config(

@@ -18,8 +18,12 @@ SHOWN = 3
 """Alternatives that are printed."""
 HIDDEN = {"hidden": True}
 """Metadata of a field that is not written as JSON."""
-APART = "each judged by itself"
+LITTLE = 0.0095
+"""Alternatives with a lower score, less than 1%, are not shown, except for the best of them where all are lower."""
+APART = "independent scores"
 """Said where independent scores add up to more than 100%."""
+UNCALIBRATED = "; not calibrated"
+"""Ends printed results whose scores are not calibrated."""
 NO_IMAGE = "there is no image to draw on: open the scene from an image, not from regions alone"
 
 
@@ -47,12 +51,17 @@ class Result:
     attention: Any = field(default=None, repr=False, compare=False, metadata=HIDDEN)
 
     def __str__(self) -> str:
-        return "\n".join((self.words, *(f"warning: {warning}" for warning in self.warnings)))
+        return "\n".join((self.line, *(f"warning: {warning}" for warning in self.warnings)))
 
     @property
     def words(self) -> str:
         """The result in words, without the warnings."""
         raise NotImplementedError
+
+    @property
+    def line(self) -> str:
+        """:attr:`words`, and that the scores are not calibrated where they are not."""
+        return self.words + suffix(self.calibrated)
 
     @property
     def frames(self) -> Sequence[tuple[Box, float]]:
@@ -92,7 +101,7 @@ class Result:
             drawn = self.drawn()
         except ValueError:  # made from regions
             drawn = None
-        return figure(drawn, (self.text, self.words), self.bars, self.warnings)
+        return figure(drawn, (self.text, self.line), self.bars, self.warnings)
 
     @property
     def bars(self) -> Sequence[tuple[str, float, str]]:
@@ -137,7 +146,7 @@ class Judged(Result):
 
     @property
     def bars(self) -> Sequence[tuple[str, float, str]]:
-        return bars_of(self.alternatives)
+        return bars_of([*self.alternatives[:1], *worth_showing(self.alternatives[1:])])
 
 
 def field_names(cls: type[Result] = Result) -> set[str]:
@@ -154,15 +163,25 @@ def named(value: Any) -> str:
 def ranked(value: str, score: float, alternatives: Sequence[tuple[str, float]]) -> str:
     """A value and its best alternatives, in words. Scores of independent answers can add up to more than 100%: then it
     says so."""
-    best = [(other, share) for other, share in alternatives if other != value][:SHOWN]
+    best = worth_showing([(other, share) for other, share in alternatives if other != value])[:SHOWN]
     others = ", ".join(f"{other} {percent(share)}" for other, share in best)
     apart = f" ({APART})" if exceed(score, *(share for _, share in best)) else ""
     return f"{value} ({percent(score)})" + (f"; {others}{apart}" if others else "")
 
 
 def bars_of(alternatives: Sequence[tuple[str, float]]) -> list[tuple[str, float, str]]:
-    """Values with their scores as :attr:`Result.bars`."""
+    """Values with their scores, best first, as :attr:`Result.bars`."""
     return [(str(value), share, percent(share)) for value, share in alternatives]
+
+
+def worth_showing(alternatives: Sequence[tuple[Any, float]]) -> Sequence[tuple[Any, float]]:
+    """The alternatives to a value, best first, without those of less than 1%; at least the best one."""
+    return [alternative for place, alternative in enumerate(alternatives) if not place or alternative[1] >= LITTLE]
+
+
+def suffix(calibrated: bool) -> str:
+    """What ends a printed result: nothing, or that its scores are not calibrated."""
+    return "" if calibrated else UNCALIBRATED
 
 
 def exceed(*scores: float) -> bool:

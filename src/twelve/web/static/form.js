@@ -74,7 +74,11 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
 
   function shown(told, images, quiet = false) {
     const [headline, details] = said(told, images);
-    const head = el("h3", { class: "headline" }, ...[headline].flat());
+    const head = [el("h3", { class: "headline" }, ...[headline].flat())];
+    const [{ sample } = {}] = images;
+    const known = images.length === 1 && sample?.right && told.text && sample.texts[method] === told.text;
+    if (known) head.push(el("p", { class: "tip right" }, `right answer: ${sample.right}`));
+    const doubt = tasks.find(({ name }) => name === told.task)?.doubt;
     const warnings = [...new Set(told.warnings)].map((text) => el("p", { class: "warning" }, sentence(text, told)));
     // That the model knows no photographs is said once.
     const unlike = told.warnings.some((text) => text.includes("unlike the training images"));
@@ -84,12 +88,12 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
         shown({ ...told, attention: null }, images);
         result.querySelector(".why").focus();
       };
-      result.replaceChildren(head, ...warnings, attentionView(explained, told.attention, restore));
+      result.replaceChildren(...head, ...warnings, attentionView(explained, told.attention, restore));
       result.querySelector(".word")?.focus({ preventScroll: true });
     } else {
       const why = explained && el("button", { type: "button", class: "plain why", click: () => send({ explain: true }) }, "Show the attention");
       const uncalibrated = !told.calibrated && el("p", { class: "tip uncalibrated" }, NOT_CALIBRATED);
-      result.replaceChildren(...[head, ...warnings, details, uncalibrated, why].filter(Boolean));
+      result.replaceChildren(...[...head, ...warnings, details, doubt && el("p", { class: "tip doubt" }, doubt), uncalibrated, why].filter(Boolean));
     }
     if (!quiet) result.scrollIntoView({ block: "nearest", behavior: CALM.matches ? "auto" : "smooth" });
   }

@@ -3,21 +3,25 @@
 import { el, percent, ranking } from "./dom.js";
 
 const RANKED = 5;
+const LITTLE = 0.0095; // less is not shown as 1%
 const FOLLOWS = { entailment: "Yes, it follows", neutral: "The image does not tell", contradiction: "No, it contradicts" };
 
 /** A label in plain words, followed by the label itself in small print. */
 const judged = (label) => (label in FOLLOWS ? [`${FOLLOWS[label]} `, el("small", {}, label)] : [label]);
 
+/** The best value and its alternatives, without those of less than 1%; at least the best alternative. */
+const worthShowing = (rows) => rows.filter(([, share], place) => place < 2 || share >= LITTLE);
+
 export function answered(told) {
-  const list = ranking(told.alternatives, "Answers, best first");
+  const list = ranking(worthShowing(told.alternatives), "Answers, best first");
   const sum = told.alternatives.reduce((sum, [, score]) => sum + score, 0);
-  const apart = "Each answer is judged by itself, so the scores may add to more than 100%.";
+  const apart = "Independent scores: they may add to more than 100%.";
   return [told.answer, sum > 1.005 ? el("div", {}, list, el("p", { class: "tip" }, apart)) : list];
 }
 
 export const entailed = (told) => [
   judged(told.label),
-  ranking(told.alternatives.map(([label, share]) => [judged(label), share]), "Ranked"),
+  ranking(worthShowing(told.alternatives).map(([label, share]) => [judged(label), share]), "Ranked"),
 ];
 
 export function verified({ true: so, score }) {
