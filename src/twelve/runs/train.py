@@ -314,7 +314,9 @@ def few(sizes: Mapping[str, int]) -> list[str]:
     small = [f"{title} has {size:,} training example{'s' * (size != 1)}" for title, size in sizes.items() if size < FEW]
     if not small:
         return []
-    return [f"warning: {', '.join(small)}: fewer than {FEW} often teach nothing; compare the test score with the baselines"]
+    return [
+        f"warning: {', '.join(small)}: fewer than {FEW} often teach nothing; compare the test score with the baselines"
+    ]
 
 
 def _defaults(task: TaskData) -> str:
