@@ -22,6 +22,7 @@ def test_there_are_some() -> None:
         "apart-groups",
         "four-tasks-ablations",
         "four-tasks-affinity",
+        "four-tasks-balancing",
         "four-tasks-fine-tuning",
         "four-tasks-groups",
         "four-tasks-joint-vs-single",
