@@ -247,7 +247,7 @@ def test_scores_that_are_not_calibrated_are_not_called_probabilities(tmp_path: P
     folder = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
     told = "compare these percentages with each other, do not read them as probabilities."
     page = render(read_run(folder))
-    assert page.count("each with its own probability") == 2 and told not in page  # beside right and wrong examples
+    assert page.count("each with its own score") == 2 and told not in page  # beside right and wrong examples
     tree = json.loads((folder / "evaluation.json").read_text())
     tree["tasks"]["vqa"]["uncalibrated"] = "not calibrated: 6 validation examples, 50 are needed"
     tree["tasks"]["nlvr2"]["uncalibrated"] = "not calibrated"
@@ -256,7 +256,7 @@ def test_scores_that_are_not_calibrated_are_not_called_probabilities(tmp_path: P
     page = render(read_run(folder))
     assert page.count("each with its own score; ✓ marks what is right. Not calibrated (6 validation examples") == 2
     assert page.count(f"marks what is right. Not calibrated: {told}") == 2 and page.count(told) == 4
-    assert "each with its own probability" not in page and "model&#39;s probability of each class" in page
+    assert "probability of each class" not in page and "the score of each class" in page
 
 
 def test_a_task_of_ones_own_is_not_told_in_the_words_of_a_dataset(tmp_path: Path) -> None:

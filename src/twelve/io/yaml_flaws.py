@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import yaml
 
-_REMEDY = "correct this line: docs/configuration.md shows how one is written"
+_REMEDY = "correct this line: docs/configuration.md shows how a configuration is written"
 _ALIGN = "align this key with the ones above"
 
 

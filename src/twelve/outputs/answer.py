@@ -17,7 +17,7 @@ from twelve.errors import CheckpointError
 from twelve.outputs.base import Examples, Labels, Output, Prospects, RegionSets, register
 from twelve.outputs.parts.later import Tensor, nn, torch
 from twelve.outputs.parts.losses import label_at_best, log_odds, precise, sum_over_labels
-from twelve.outputs.parts.result import Context, Result, bars_of, ranked, worth_showing
+from twelve.outputs.parts.result import Context, Result, best_bars, ranked
 from twelve.types.examples import Example
 from twelve.types.predictions import Card, Prediction, RecordedPrediction
 
@@ -48,7 +48,7 @@ class Answered(Result):
 
     @property
     def bars(self) -> Sequence[tuple[str, float, str]]:
-        return bars_of([*self.alternatives[:1], *worth_showing(self.alternatives[1:])])
+        return best_bars(self.alternatives)
 
 
 @register
@@ -60,7 +60,7 @@ class Answer(Output):
     needs_vocabulary = True
     graded = True
     asks = "Answer a question about an image, with one answer out of a fixed list."
-    legend = "Bars: the answers the model finds likeliest, each with its own probability; ✓ marks what is right."
+    legend = "Bars: the answers the model finds likeliest, each with its own score; ✓ marks what is right."
     metrics: ClassVar = {
         "accuracy": "Mean mark of the answers, as the dataset's own scorer gives them; 100 means every answer is right."
     }

@@ -148,7 +148,7 @@ def baseline(name: str, answers: int | None = None) -> str:
 
 
 def legend(text: str, uncalibrated: str) -> str:
-    """What the bars of a task's examples are: no probabilities where its scores are not calibrated.
+    """What the bars of a task's examples are, and that they are no probabilities where its scores are not calibrated.
 
     Args:
         text: that of the task's output.
@@ -158,8 +158,8 @@ def legend(text: str, uncalibrated: str) -> str:
         return text
     why = uncalibrated.removeprefix("not calibrated").removeprefix(": ")
     return (
-        f"{text.replace('probability', 'score')} Not calibrated{f' ({why})' if why else ''}: compare these percentages "
-        "with each other, do not read them as probabilities."
+        f"{text} Not calibrated{f' ({why})' if why else ''}: compare these percentages with each other, do not read "
+        "them as probabilities."
     )
 
 

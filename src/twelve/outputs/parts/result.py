@@ -146,7 +146,7 @@ class Judged(Result):
 
     @property
     def bars(self) -> Sequence[tuple[str, float, str]]:
-        return bars_of([*self.alternatives[:1], *worth_showing(self.alternatives[1:])])
+        return best_bars(self.alternatives)
 
 
 def field_names(cls: type[Result] = Result) -> set[str]:
@@ -172,6 +172,11 @@ def ranked(value: str, score: float, alternatives: Sequence[tuple[str, float]]) 
 def bars_of(alternatives: Sequence[tuple[str, float]]) -> list[tuple[str, float, str]]:
     """Values with their scores, best first, as :attr:`Result.bars`."""
     return [(str(value), share, percent(share)) for value, share in alternatives]
+
+
+def best_bars(alternatives: Sequence[tuple[str, float]]) -> list[tuple[str, float, str]]:
+    """:func:`bars_of` the best value and of the alternatives to it that are worth showing."""
+    return bars_of([*alternatives[:1], *worth_showing(alternatives[1:])])
 
 
 def worth_showing(alternatives: Sequence[tuple[Any, float]]) -> Sequence[tuple[Any, float]]:
