@@ -30,6 +30,7 @@ LAYERS = (
     ("downloads", "metrics"),
     ("formats",),
     ("run_folder", "types"),
+    ("forked",),
     ("io", "device", "freed_memory", "processes", "threads"),
     ("progress",),
     ("published",),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar
 
@@ -102,6 +104,16 @@ class Track:
             left = (self.total - self.done) / max(self.rate, 1e-9)
             parts = [f"{self.label} {self.done}/{self.total}", rate, f"{clock(left)} left", note]
             print(shown(", ".join(part for part in parts if part)), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Show no progress within the block."""
+    Track._bars += 1
+    try:
+        yield
+    finally:
+        Track._bars -= 1
 
 
 def clock(seconds: float) -> str:

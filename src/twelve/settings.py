@@ -243,6 +243,9 @@ class EvaluationSettings(Strict):
     """Fixed shufflings of the images that the shuffled baseline averages."""
     resamples: int = Field(2000, ge=100, le=100_000)
     """Bootstrap resamples; more of them change no digit that is shown, and a study keeps all their means in memory."""
+    together: int = Field(1, ge=1, le=255)
+    """Tasks that are measured at the same time on Linux, each on one of ``training.threads`` cores; more than one pays
+    for small models, and takes memory for each."""
 
 
 class RunConfig(Strict):

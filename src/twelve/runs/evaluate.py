@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ import torch
 from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
+from twelve import forked
 from twelve.data.prepare import Prepared, ValidationImages, prepare_measuring
 from twelve.errors import DataError
 from twelve.evaluation import published_scores, recorded
@@ -23,6 +25,7 @@ from twelve.evaluation.result_files import ResultFolder, told
 from twelve.evaluation.results import TaskResult, write_results
 from twelve.evaluation.submission import Unlabelled, unlabelled, write_submission
 from twelve.evaluation.zero_shot import lend_pretraining
+from twelve.forked import HelperLost
 from twelve.formats.data_root import is_drawn
 from twelve.formats.records import finite
 from twelve.io import files
@@ -41,9 +44,9 @@ from twelve.runs.same_regions import SameRegions
 from twelve.settings import RunConfig
 from twelve.tasks.base import get
 from twelve.tasks.custom import own_tasks
-from twelve.threads import given_back
+from twelve.threads import Threads, given_back
 from twelve.training.provenance import machine
-from twelve.types.predictions import Prediction
+from twelve.types.predictions import Prediction, RecordedPrediction
 
 
 @given_back()
@@ -128,11 +131,12 @@ def evaluate_run(
             predictions,
             written=written if processes.main else None,
             skip=not tasks and split is None,
-            began=began,
+            together=1 if allow_changed_data or processes.count > 1 else config.evaluation.together,
             console=console,
         )
+        spent = round(time.monotonic() - began, 1)
         results = [_calibrated(result, run, processor) for result in results]
-        facts = _facts(run, model, evaluator, results) | regions.facts
+        facts = _facts(run, model, evaluator, spent) | regions.facts
         show(results, facts, console)
         for line in (*comparison(earlier(config.model.init), results), *told_files):
             tell(line, console)
@@ -184,7 +188,7 @@ def _measured(
     *,
     written: ResultFolder | None,
     skip: bool,
-    began: float,
+    together: int,
     console: Console,
 ) -> tuple[list[TaskResult], list[str]]:
     """The results of the tasks, and what to tell of the result files.
@@ -193,29 +197,42 @@ def _measured(
         predictions: of the only task, if they are there already.
         written: where result files go.
         skip: pass over tasks whose split has no public answers, as long as one is measured.
-        began: when the first task's time begins, as :func:`time.monotonic`.
+        together: most tasks that are measured at the same time.
 
     Raises:
         Unlabelled: no split has public answers; or one has none, without ``skip``.
+        HelperLost: a process that measured a task has ended.
     """
-    results, unmeasured, told_files = list[TaskResult](), list[Unlabelled](), list[str]()
-    for name in names:
+    count = 1
+    if sys.platform == "linux" and evaluator.model.device.type == "cpu":
+        count = min(evaluator.threads.most, together, len(names))
+
+    def measured(name: str) -> tuple[TaskResult, str, list[RecordedPrediction]] | Unlabelled:
+        if count > 1:
+            evaluator.threads = Threads(1)
+        began, evaluator.recorded = time.monotonic(), []
         try:
             result = evaluator.measure(name, split, predictions)
         except Unlabelled as error:
             if not skip:
                 raise
-            unmeasured.append(error)
-            tell(f"not measured: {error}", console)
-        else:
-            results.append(replace(result, seconds=round(time.monotonic() - began, 1)))
-            if written is not None:
-                own, root = evaluator.data.tasks[name].task, evaluator.data.root
-                told_files.append(told(written.write(own, root, result, *evaluator.predicted), written.path))
-        began = time.monotonic()
-    if unmeasured and not results:
-        raise unmeasured[0]
-    return results, told_files
+            return error
+        line = ""
+        if written is not None:
+            own, root = evaluator.data.tasks[name].task, evaluator.data.root
+            line = told(written.write(own, root, result, *evaluator.predicted), written.path)
+        return replace(result, seconds=round(time.monotonic() - began, 1)), line, evaluator.recorded
+
+    remedy = "free memory, then run the same command again; with OMP_NUM_THREADS=1, it measures one task at a time"
+    lost = HelperLost("a process that measured a task has ended", record="evaluation.together", remedy=remedy)
+    found = forked.each(measured, names, count, lost, "measuring tasks")
+    for error in (each for each in found.values() if isinstance(each, Unlabelled)):
+        if all(isinstance(each, Unlabelled) for each in found.values()):
+            raise error
+        tell(f"not measured: {error}", console)
+    done = [each for each in found.values() if not isinstance(each, Unlabelled)]
+    evaluator.recorded = [each for _, _, recorded in done for each in recorded]
+    return [result for result, _, _ in done], [line for _, line, _ in done if line]
 
 
 def _calibrated(result: TaskResult, run: RunFolder, processor: TwelveProcessor) -> TaskResult:
@@ -247,7 +264,7 @@ def _prepared(
     return replace(data, lacking=dict.fromkeys(names, ""))
 
 
-def _facts(run: RunFolder, model: Twelve, evaluator: Evaluator, results: Sequence[TaskResult]) -> dict[str, Any]:
+def _facts(run: RunFolder, model: Twelve, evaluator: Evaluator, seconds: float) -> dict[str, Any]:
     """The date, how far training has come, size, precision, training time and evaluation time of the model, whether its
     data are synthetic, and the machine."""
     stages = stage_seconds(run)
@@ -259,7 +276,7 @@ def _facts(run: RunFolder, model: Twelve, evaluator: Evaluator, results: Sequenc
         "precision": evaluator.model.precision,
         published_scores.DRAWN: is_drawn(evaluator.data.root.path),
         "training_seconds": max((float(line["seconds"]) for line in lines), default=0.0),
-        "evaluation_seconds": sum(result.seconds for result in results),
+        "evaluation_seconds": seconds,
         "machine": machine(),
     } | {f"{name}_seconds": spent for name, spent in stages.items() if name not in ("training", "measuring")}
 

@@ -23,7 +23,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from twelve.errors import ConfigError, TwelveError
+from twelve.errors import ConfigError
+from twelve.forked import HelperLost
 from twelve.processes import end_with_parent
 from twelve.settings import RunConfig
 from twelve.threads import most
@@ -42,10 +43,13 @@ Compute: TypeAlias = Callable[[str, TrainerState], tuple[Tensor, int]]
 parameters."""
 
 
-class HelperLost(TwelveError):
-    """A process beside this one has ended. Exit code 1: it is no mistake of the user."""
-
-    exit_code = 1
+def lost() -> HelperLost:
+    """What is raised if a process of this run ends early."""
+    return HelperLost(
+        "a process that computes beside this one has ended",
+        record="optimizer.together",
+        remedy="run the same command with --continue; if memory ran out, with --set training.threads=1 as well",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +176,7 @@ class SideBySide:
                     value = torch.tensor(loss, dtype=torch.float64)
                     found[tasks[place]] = Computed(value, pairs, seconds, gradients)
         except (EOFError, ConnectionError) as error:
-            raise HelperLost(
-                "a process that computes gradients beside this one has ended",
-                record="optimizer.together",
-                remedy="run the same command with --continue; if memory ran out, with --set training.threads=1 as well",
-            ) from error
+            raise lost() from error
         for task, step in found.items():
             before = self._seconds.get(task, step.seconds)
             self._seconds[task] = before + RECENT * (step.seconds - before)

@@ -201,7 +201,7 @@ class Trainer:
         self.log.clear()
         self.threads.choose(0)
         # Of a contrast head that is added to a trained model there is no score before: it is new.
-        for name, score in self.validation.scores(() if self.contrast.alone else self.known):
+        for name, score in self.validation.scores([] if self.contrast.alone else [*self.known]):
             self.state.before[name] = score
             self._log("validation", task=name, score=round(score, 5), seconds=0.0)
         for name in self.config.replay:
@@ -436,7 +436,7 @@ class Trainer:
         state, due = self.state, [name for name in self.data.tasks if self._due(name)]
         if due:
             self.losses.read()
-            for name, score in self.validation.scores(due):
+            for name, score in self.validation.scores(due, 1 + self.helpers):
                 state.scores[name] = score
                 event = self.schedule.observe(name, score)
                 self._log("validation", task=name, score=round(score, 5), seconds=round(state.seconds, 1))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from twelve import forked
 from twelve.data.batch import Collator
 from twelve.data.loader import ahead
 from twelve.data.prepare import TaskData
@@ -17,6 +18,7 @@ from twelve.settings import RunConfig
 from twelve.threads import Threads
 from twelve.training.contrast import recall_at_1
 from twelve.training.devices import Devices
+from twelve.training.side_by_side import lost
 from twelve.types.batch import Batch
 from twelve.types.examples import Example
 
@@ -57,14 +59,23 @@ class Validation:
         """The examples of a task that are scored."""
         return self.tasks[name].validation[: self.config.training.eval_examples]
 
-    def scores(self, names: Iterable[str]) -> Iterator[tuple[str, float]]:
+    def scores(self, names: Sequence[str], processes: int = 1) -> Iterable[tuple[str, float]]:
         """(task, its mean score 0..1) of each task. The model, which this leaves in evaluation mode, is converted to
-        the precision of predictions once; parameters that processes share stay as they are."""
+        the precision of predictions once; parameters that processes share stay as they are.
+
+        Args:
+            processes: to fork on this machine, which then score a task each.
+        """
         network = self.model.train(False)
         if not self.devices.sharded:
             network = for_predicting(network, self.config.evaluation.precision)
-        for name in names:
-            yield name, self.score(network, name)
+
+        def score(name: str) -> float:
+            if processes > 1:
+                self.threads = Threads(1)
+            return self.score(network, name)
+
+        return forked.each(score, names, min(processes, len(names)), lost()).items()
 
     def score(self, network: Twelve, name: str) -> float:
         """Mean score, 0..1, of a task; batches are scored as in the original program."""
