@@ -10,17 +10,14 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection, wait
 from typing import TypeVar, cast
 
-import torch
-
 from twelve import progress
 from twelve.errors import TwelveError
-from twelve.processes import end_with_parent
-from twelve.threads import given_back
 
 T = TypeVar("T")
 
@@ -48,10 +45,10 @@ def each(work: Callable[[str], T], names: Sequence[str], count: int, lost: Helpe
     context, found = multiprocessing.get_context("fork"), dict[str, T]()
     tokens, give = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     os.write(give, bytes(range(len(names))))
-    with ExitStack() as ends, given_back():
+    with ExitStack() as ends:
         ends.callback(os.close, tokens)
         ends.callback(os.close, give)
-        torch.set_num_threads(1)  # a fork has lost the others, and an operator would wait for them forever
+        ends.enter_context(_one_thread())
         gc.freeze()  # else a collection, here or in a fork, would write to all that they share, and so copy it
         ends.callback(gc.unfreeze)
         working = list[Connection]()
@@ -76,6 +73,34 @@ def each(work: Callable[[str], T], names: Sequence[str], count: int, lost: Helpe
                     found[name] = result
                     track.advance()
     return {name: found[name] for name in names}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Where torch is loaded, let it use one thread: a fork has no other, and an operator would wait for it forever."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def end_with_parent() -> None:
+    """Let this process, which another one has started to help it, end with that one, and leave interruptions to it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _help(work: Callable[[str], T], names: Sequence[str], tokens: int, connection: Connection) -> None:

@@ -7,10 +7,7 @@ predictions of all, and computes the same scores from them; the first one writes
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import os
-import signal
-import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,19 +74,6 @@ def joined() -> Iterator[Processes]:
     finally:
         dist.destroy_process_group()
         gc.collect()  # gloo's threads end with the last reference to their group
-
-
-def end_with_parent() -> None:
-    """Let this process, which another one has started to help it, end with that one, and leave interruptions to it."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def own_device() -> torch.device:

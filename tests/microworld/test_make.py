@@ -61,8 +61,13 @@ def test_every_oracle_reaches_its_official_metrics_upper_bound(root: Path) -> No
     assert all(25 < scores[name] <= 100 for name in captions), scores
 
 
-def test_the_same_seed_gives_the_same_bytes(root: Path, tmp_path: Path) -> None:
-    make.write_datasets(make_world(1, SIZES), tmp_path)
+@pytest.mark.parametrize("parallel", [0, 10**6], ids=["processes", "one process"])
+def test_the_same_seed_gives_the_same_bytes(
+    root: Path, tmp_path: Path, parallel: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(make, "PARALLEL", parallel)
+    tallies = make.write_datasets(make_world(1, SIZES), tmp_path)
+    assert [tally.task for tally in tallies] == list(WRITERS)
     for name in WRITERS:
         assert contents(tmp_path / name) == contents(root / name)
 

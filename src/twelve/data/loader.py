@@ -26,7 +26,7 @@ from torch import multiprocessing as tensors  # noqa: F401  (teaches processes t
 from twelve.data.batch import Collator
 from twelve.data.examples.store import Examples
 from twelve.errors import TwelveError
-from twelve.processes import end_with_parent
+from twelve.forked import end_with_parent
 from twelve.regions.store.memory import Memory
 from twelve.types.batch import Batch
 from twelve.types.examples import Example

@@ -22,15 +22,13 @@ from PIL import Image, ImageDraw, ImageFilter
 from twelve.io.files import write_error
 from twelve.microworld.scene import COLOURS, Thing, WorldScene
 from twelve.microworld.shapes import SHAPES, Part
-from twelve.microworld.world import World, WorldImage
+from twelve.microworld.world import PARALLEL, World, WorldImage
 from twelve.progress import Track
 from twelve.regions.camera_marks import mark
 
 Style: TypeAlias = Literal["photo", "painted"]
 RGB: TypeAlias = tuple[int, int, int]
 
-PARALLEL = 400
-"""Number of images from which starting processes pays off."""
 FINER = 3
 """Oversampling factor for smooth edges."""
 

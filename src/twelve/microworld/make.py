@@ -8,6 +8,8 @@ images/<source>/... the images
 from __future__ import annotations
 
 import json
+import os
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -17,13 +19,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from twelve import forked
 from twelve.errors import DataError
+from twelve.forked import HelperLost
 from twelve.formats.data_root import APART, DRAWN
 from twelve.io import json_file
 from twelve.io.files import check_folder, replacing
 from twelve.microworld.apart import own_words, own_world, rename, together
 from twelve.microworld.tally import Tally
-from twelve.microworld.world import World, WorldSizes, make_world
+from twelve.microworld.world import PARALLEL, World, WorldSizes, make_world
 from twelve.microworld.writers import captions, gqa, guesswhat, nlvr2, refer, snli_ve, visual7w, visual_genome, vqa
 from twelve.progress import tell
 
@@ -32,9 +36,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 VERSION = 1
+"""Increased whenever the same seed and sizes give other files than before."""
 GALLERY = 100
 """Images that the oracle ranks for a caption, as shipped configurations of the microworld do."""
-"""Increased whenever the same seed and sizes give other files than before."""
 INDEX = DRAWN
 
 Writer: TypeAlias = Callable[[World, Path, np.random.Generator], Tally]
@@ -111,13 +115,18 @@ def _scale(sizes: WorldSizes) -> float | None:
 
 
 def write_datasets(world: World, root: Path, writers: Mapping[str, Writer] = WRITERS) -> list[Tally]:
-    """Write every dataset into its folder below ``root``, each with its own random generator."""
-    tallies = []
-    for task, write in writers.items():
+    """Write every dataset into its folder below ``root``, each with its own random generator; those of a large world at
+    the same time, on all cores."""
+
+    def written(task: str) -> Tally:
         folder = root / task
         folder.mkdir(parents=True, exist_ok=True)
-        tallies.append(write(world, folder, np.random.default_rng([world.seed, zlib.crc32(task.encode())])))
-    return tallies
+        return writers[task](world, folder, np.random.default_rng([world.seed, zlib.crc32(task.encode())]))
+
+    large = sys.platform == "linux" and len([*world.images()]) >= PARALLEL
+    count = min(os.cpu_count() or 1, len(writers)) if large else 1
+    lost = HelperLost("a process that wrote a dataset has ended", remedy="free memory, then run the same command again")
+    return [*forked.each(written, list(writers), count, lost, "writing datasets").values()]
 
 
 def _write_apart(seed: int, sizes: WorldSizes, root: Path) -> tuple[World, list[Tally]]:

@@ -81,6 +81,8 @@ class World:
             yield from collection
 
 
+PARALLEL = 400
+"""Number of images from which starting processes pays off."""
 MOST_IMAGES = 100_000
 """Above the number of images of one collection at the largest scale, 100."""
 UNSEEN = 8

@@ -24,8 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from twelve.errors import ConfigError
-from twelve.forked import HelperLost
-from twelve.processes import end_with_parent
+from twelve.forked import HelperLost, end_with_parent
 from twelve.settings import RunConfig
 from twelve.threads import most
 from twelve.training.devices import Devices
