@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -61,6 +62,32 @@ def test_images_that_are_not_there(tmp_path: Path, task: Boxed) -> None:
     report = check_root(tmp_path, ["boxed"])
     assert report.tasks[0].train.errors == ("1 of 2 images have neither a file nor regions; the first is x/2",)
     assert not report.ok
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_images_that_only_a_submission_needs(
+    labelled: bool, tmp_path: Path, task: Boxed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a held-out split that is not evaluated by default, and has no labels."""
+    task.splits = {"train": ["x/1", "x/2"], "val": ["x/3"], "hidden": ["x/4"], "test": ["x/3"]}
+    held_out = {"test": ("test", "hidden"), "val": ("val",)}
+    monkeypatch.setattr(Boxed, "held_out_splits", held_out)
+    read = Boxed.read
+    targets = {"hidden": "mug" if labelled else None}
+    monkeypatch.setattr(
+        Boxed,
+        "read",
+        lambda self, root, split: [replace(e, target=targets.get(split)) for e in read(self, root, split)],
+    )
+    said = "1 of 1 images have neither a file nor regions; the first is x/4"
+    (found,) = check_root(tmp_path, ["boxed"]).tasks
+    hidden = next(split for split in found.measured if split.split == "hidden")
+    assert found.ok and not hidden.usable
+    assert said in (hidden.errors if labelled else hidden.notes)
+    assert f"hidden: {'error' if labelled else 'note'}: {said}" in str(found)
+    task.splits |= {"val": ["x/5"], "test": ["x/5"]}  # these two are needed, without labels too
+    (found,) = check_root(tmp_path, ["boxed"]).tasks
+    assert not found.runs and [bool(split.errors) for split in found.measured] == [True, True, labelled]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from twelve import cli
 from twelve.cli import fetch as command
 from twelve.downloads import plan, writing
-from twelve.downloads.registry import read
+from twelve.downloads.registry import choose, leave_out, read, shipped
 from twelve.errors import ConfigError, TwelveError
 
 
@@ -42,12 +42,12 @@ def test_sizes_terms_and_pages_come_before_the_first_byte(registry: Path, server
     assert lines[:5] == [
         "mugs: https://example.org/mugs",
         "  terms: see page",
-        "  mugs.json: annotation, 300.0 kB, hash known",
-        "  cups.json: annotation, 2 bytes (says the server), no public hash",
+        "  mugs/mugs.json: annotation, 300.0 kB, hash known",
+        "  mugs/cups.json: annotation, 2 bytes (says the server), no public hash",
         "  not available without registration or asking: mugs/jars.json: see https://example.org/mugs (a test)",
     ]
     assert lines[5].startswith("to fetch: 2 files, 300.0 kB; free: ")
-    assert "x.zip: image, unknown" in run("mugs", "--registry", registry, "--list", "--images").output
+    assert "  mugs/x.zip: image, unknown" in run("mugs", "--registry", registry, "--list", "--images").output
     assert {method for method, _, _ in server.requests} == {"HEAD"} and not Path("data").exists()
 
 
@@ -112,6 +112,52 @@ def test_the_remedy_works_to_the_letter(registry: Path, server: DownloadServer, 
     assert placed(root)["images/mugs/1.jpg"] == b"image"
 
 
+def test_a_file_is_left_out_by_the_name_that_the_list_shows(
+    registry: Path, server: DownloadServer, tmp_path: Path
+) -> None:
+    words = ["mugs", "--registry", registry, "--root", tmp_path / "root", "--images"]
+    listed = [line.strip().partition(": ")[0] for line in run(*words, "--list").output.splitlines()]
+    for name in ("mugs/x.zip", "mugs/cups.json"):
+        assert name in listed
+        words += ["--without", name]
+    shown = run(*words, "--list").output
+    assert "x.zip" not in shown and "cups.json" not in shown and "to fetch: 1 files, 300.0 kB;" in shown
+    result = run(*words, "--yes")
+    assert result.exit_code == 0 and [*placed(tmp_path / "root")] == [NAME]
+    assert {path for method, path, _ in server.requests if method == "GET"} == {"mugs.json"}
+
+
+@pytest.mark.parametrize("name", ["x.zip", "mugs/jars.json", "mugs/x.zip"])
+def test_a_name_that_the_list_does_not_show_cannot_be_left_out(name: str, registry: Path) -> None:
+    """The short name of a file, one that must be asked for, and an image without --images."""
+    error = run("mugs", "--registry", registry, "--without", name, "--list").exception
+    assert isinstance(error, ConfigError)
+    assert str(error).startswith(f"no file {name!r} to leave out")
+    assert str(error).endswith(" -> name some of mugs/mugs.json, mugs/cups.json")
+    if name == "x.zip":
+        error = run("mugs", "--registry", registry, "--without", name, "--list", "--images").exception
+        assert 'did you mean "mugs/x.zip"?' in str(error)
+
+
+def test_no_other_file_comes_instead_of_one_that_is_left_out() -> None:
+    files = choose(shipped(), ["guesswhat"])
+    (replaced,) = {one.instead_of for one in files if "train" in one.file and one.instead_of}
+    left = leave_out(files, [f"guesswhat/{replaced}"])
+    assert left and not [one.key for one in left if "train" in one.file]
+
+
+def test_a_shared_archive_is_left_out_for_one_task_only() -> None:
+    files = choose(shipped(), ["coco", "flickr30k"])
+    assert [one.key for one in leave_out(files, ["coco/caption_datasets.zip"])] == ["flickr30k/caption_datasets.zip"]
+
+
+def test_the_remedy_leaves_out_the_same_files(registry: Path, server: DownloadServer, tmp_path: Path) -> None:
+    server.files["mugs.json"].status = [404]
+    words = ["--images", "--root", tmp_path / "root", "--without", "mugs/x.zip", "--registry", registry]
+    failed = run("mugs", *words, "--yes").output
+    assert f"and run twelve data fetch mugs {shlex.join(map(str, words))} --mirror FOLDER --yes" in failed
+
+
 def test_files_of_other_kinds_are_said_to_be_there(registry: Path, tmp_path: Path) -> None:
     images = written(tmp_path / "images.toml", *(one for one in read(registry) if one.kind == "image"))
     result = run("mugs", "--registry", images, "--list")
@@ -133,7 +179,7 @@ def test_all_means_the_twelve_and_the_projects_registry_is_complete(monkeypatch:
     result = run("all", "--list")
     assert result.exit_code == 0 and "caption_datasets.zip" in result.output
     assert "released" not in result.output and "visdial" not in result.output
-    assert "multi_task_model.bin: weight, about 1.07 GB" in run("released", "--list").output
+    assert "released/multi_task_model.bin: weight, about 1.07 GB" in run("released", "--list").output
     assert "coco-images" in run("vqa", "--images", "--list").output
 
 

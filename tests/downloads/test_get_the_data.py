@@ -95,6 +95,34 @@ def test_every_task_can_run_when_its_images_are_there(world: Path, server: Downl
     assert checked.exit_code == 0 and checked.output.count("): can run\n") == 13, checked.output
 
 
+def test_two_tasks_get_only_what_they_need(world: Path, server: DownloadServer, tmp_path: Path) -> None:
+    """docs/two-tasks.md: without the images of a test split, ``check`` finds no error and says how to get them."""
+    page = (Path(__file__).parents[2] / "docs" / "two-tasks.md").read_text(encoding="utf-8")
+    registry = written(tmp_path / "stand-in.toml", *stand_in(world, server))
+    root = tmp_path / "DATA"
+    commands = [line for body in blocks(page, "bash") for line in body.splitlines() if line.startswith("twelve data ")]
+    fetching = [words(line) for line in commands if line.startswith("twelve data fetch ")]
+    (checking,) = [words(line) for line in commands if line.startswith("twelve data check ")]
+    for arguments in fetching:
+        filled = [str(root) if word == "DATA" else word for word in arguments]
+        result = CliRunner().invoke(cli.app, [*filled, "--registry", str(registry)])
+        assert result.exit_code == 0 and "test2015" not in result.output, result.output
+    images = root / "images" / "coco"
+    assert {path.name for path in images.iterdir()} == {"train2014", "val2014"}
+    check = [str(root) if word == "DATA" else word for word in checking]
+    checked = CliRunner().invoke(cli.app, check)
+    assert checked.exit_code == 0 and "error" not in checked.output, checked.output
+    (note,) = [line for line in checked.output.splitlines() if line.startswith("  test: note: ") and "neither" in line]
+    (cleaning,) = [words(line) for line in commands if line.startswith("twelve data clean ")]
+    clean = [{"DATA": str(root), "exclusions": str(tmp_path / "exclusions")}.get(word, word) for word in cleaning]
+    cleaned = CliRunner().invoke(cli.app, clean)
+    assert cleaned.exit_code == 0, (cleaned.output, cleaned.exception)
+    remedy = note.partition(" -> fetch them: twelve ")[2]
+    result = CliRunner().invoke(cli.app, [*shlex.split(remedy), "--yes", "--registry", str(registry)])
+    assert result.exit_code == 0 and (images / "test2015").is_dir(), (note, result.output)
+    assert "neither" not in CliRunner().invoke(cli.app, check).output
+
+
 def row(task: str) -> str:
     """The line of the page's table about a task."""
     cells = []

@@ -11,7 +11,7 @@ from twelve.cli.fetch import fetch
 from twelve.errors import ConfigError, shown
 
 data_app = typer.Typer(help="Fetch, check, clean and generate data.", no_args_is_help=True)
-data_app.command(epilog="Example: twelve data fetch vqa nlvr2 --root DATA")(fetch)
+data_app.command(epilog="Example: twelve data fetch vqa --images --without coco-images/test2015.zip")(fetch)
 
 
 @data_app.command("make-microworld", epilog="Example: twelve data make-microworld --out microworld --seed 0")

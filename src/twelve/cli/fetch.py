@@ -22,6 +22,10 @@ def fetch(
     root: Annotated[Path, typer.Option(help="The data root.")] = Path("data"),
     images: Annotated[bool, typer.Option("--images", help="Fetch the images too (gigabytes).")] = False,
     features: Annotated[bool, typer.Option("--features", help="Fetch region features too (gigabytes).")] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="A file to leave out, as --list names it (repeatable)."),
+    ] = None,
     mirror: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,7 +50,7 @@ def fetch(
     from twelve.downloads.fetch import FLAGS
     from twelve.downloads.fetch import fetch as run
     from twelve.downloads.plan import make_plan
-    from twelve.downloads.registry import choose, read, shipped
+    from twelve.downloads.registry import choose, leave_out, read, shipped
 
     kinds: list[Kind] = ["annotation", "weight"]
     if images:
@@ -59,6 +63,7 @@ def fetch(
         flags = {flag for one in choose(known, _named(names), ("image", "feature")) for flag in FLAGS[one.kind]}
         problem = f"no annotation or model of {', '.join(names)} is known, only images or features"
         raise ConfigError(problem, remedy=f"add {' or '.join(sorted(flags, reverse=True))}")
+    wanted = leave_out(wanted, without or ())
     plan = make_plan(wanted, root)
     typer.echo(shown(str(plan)))
     if list_:
@@ -69,8 +74,10 @@ def fetch(
             raise ConfigError("this shell cannot ask whether to fetch this", remedy="add --yes")
         if not typer.confirm("Fetch these files, under these terms?"):
             raise typer.Exit(1)
-    options = () if registry is None else ("--registry", str(registry))
-    report = run(wanted, root, mirrors=mirror or (), verify=verify, options=options)
+    asked = [*names, *(flag for kind in kinds for flag in FLAGS.get(kind, ())), "--root", str(root)]
+    asked += [word for key in without or () for word in ("--without", key)]
+    asked += [] if registry is None else ["--registry", str(registry)]
+    report = run(wanted, root, mirrors=mirror or (), verify=verify, asked=asked)
     typer.echo(shown(str(report)))
     raise typer.Exit(int(not report.ok))
 

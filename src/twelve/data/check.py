@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from twelve.data.examples.columns import (
+    counted,
     distinct_images,
     have_boxes,
     have_candidates,
@@ -20,7 +21,7 @@ from twelve.data.examples.columns import (
     texts_of,
 )
 from twelve.data.examples.reading import read_examples
-from twelve.data.sources import MOST, elsewhere, fetching
+from twelve.data.sources import MOST, elsewhere, fetching, fetching_images
 from twelve.downloads.lock import FetchLock
 from twelve.errors import DataError, MissingData, TwelveError, one_line
 from twelve.formats.data_root import NO_FILE, DataRoot
@@ -54,6 +55,7 @@ class SplitCheck:
         errors: what makes the split unusable.
         notes: what is unusual, but no error.
         damaged: whether anything that is there is wrong, as opposed to missing.
+        unseen: whether images are missing or damaged, which is a note where neither training nor evaluation reads them.
     """
 
     split: str
@@ -64,10 +66,11 @@ class SplitCheck:
     errors: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     damaged: bool = False
+    unseen: bool = False
 
     @property
     def usable(self) -> bool:
-        return self.examples is not None and not self.errors
+        return self.examples is not None and not self.errors and not self.unseen
 
     def __str__(self) -> str:
         lines, split = [], one_line(self.split)
@@ -233,6 +236,13 @@ def _check_task(root: DataRoot, task: Task, seen: _Images, lock: FetchLock) -> T
     )
 
 
+def _only_submitted(task: Task, split: str, examples: Sequence[Example]) -> bool:
+    """Whether the images of a split serve only a file to submit: neither training nor evaluation reads them."""
+    if split in (task.train_split, task.test_split, *task.held_out_splits.get("val", ())):
+        return False
+    return all(target is None for target, _ in counted(examples, "target"))
+
+
 def _repeated(task: Task, read: Mapping[str, Sequence[Example]]) -> list[str]:
     """Errors on splits that repeat the training examples word for word: one file has the names of both."""
     measured = [split for split in read if split != task.train_split]
@@ -267,7 +277,7 @@ def _check_split(
     *,
     needed: bool = True,
 ) -> SplitCheck:
-    """Check a split and put its examples into ``read``; missing images are errors only where they are ``needed``."""
+    """Check a split and put its examples into ``read``; missing images are notes where they are not ``needed``."""
     official = task.official_counts.get(split)
     try:
         examples = read_examples(task, root, split)
@@ -284,7 +294,8 @@ def _check_split(
     read[split] = examples
     images = distinct_images(examples)
     errors, notes = seen.check(task, images, distinct_images(take(examples, have_candidates(examples))))
-    if not needed:
+    unseen = bool(errors) and (not needed or _only_submitted(task, split, examples))
+    if unseen:
         errors, notes = [], [*errors, *notes]
     lacking = len(errors)
     if twice := repeated_ids(examples):
@@ -305,7 +316,7 @@ def _check_split(
             errors.append(f"has exactly as many examples and images as {twin}: is it that file?")
         notes += odd
     damaged = len(errors) > lacking
-    return SplitCheck(split, (), len(examples), len(images), official, tuple(errors), tuple(notes), damaged)
+    return SplitCheck(split, (), len(examples), len(images), official, tuple(errors), tuple(notes), damaged, unseen)
 
 
 class _Images:
@@ -333,7 +344,8 @@ class _Images:
         if neither:
             share = f"{len(neither):,} of {len(images):,} images"
             where = elsewhere(root, task, neither, store) if len(neither) >= MOST * len(images) else None
-            more = f"; {where}" if where else ""
+            command = fetching_images(root, task) if len(neither) == len(images) else None
+            more = f"; {where}" if where else f" -> fetch them: {command}" if command else ""
             return [f"{share} have neither a file nor regions; the first is {neither[0]}{more}"], []
         damaged = [(image, found) for image in bare if isinstance(found := self._file(image), str)]
         if damaged:

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from twelve.config import load
+from twelve.downloads.registry import shipped
 from twelve.errors import ConfigError, MissingData, RegionError, quoted
-from twelve.formats.data_root import COCO, IMAGES, SOURCES, DataRoot, image_key
+from twelve.formats.data_root import COCO, IMAGES, SOURCES, DataRoot, image_key, is_drawn
 from twelve.regions.store.region_store import RegionStore
 from twelve.tasks.base import Task, all_tasks, get
 from twelve.tasks.custom import own_tasks
@@ -74,6 +75,15 @@ def fetching(path: Path, names: Sequence[str] = ()) -> str:
     known = [name for name, task in all_tasks().items() if not task.extra]
     named = [name for name in names if name in known] or known[:1]
     return f"twelve data fetch {' '.join(named)} --root {quoted(path)}"
+
+
+def fetching_images(root: DataRoot, task: Task) -> str | None:
+    """The command that fetches the images of a task; None where they have no public address, or are not the official
+    ones."""
+    if is_drawn(root.path) or root.image_source(task) != task.source:
+        return None
+    public = any(one.kind == "image" and one.urls and task.name in one.tasks for one in shipped())
+    return f"twelve data fetch {task.name} --images --root {quoted(root.path)}" if public else None
 
 
 def elsewhere(root: DataRoot, task: Task, missing: Sequence[str], store: RegionStore | None = None) -> str | None:

@@ -39,7 +39,7 @@ def fetch(
     progress: Callable[[str], None] | None = tell,
     patience: Patience | None = None,
     verify: bool = False,
-    options: Sequence[str] = (),
+    asked: Sequence[str] = (),
 ) -> FetchReport:
     """Fetch files into a data root. Verified files are kept, and interrupted downloads resume.
 
@@ -52,7 +52,8 @@ def fetch(
         progress: called with a line when something begins or fails; None also hides the bars.
         patience: how long to go on with an address.
         verify: read again what is there, even if its size and time of change are the same.
-        options: words of the command line that a remedy repeats, such as ``--registry FILE``.
+        asked: words of the command line that asked for these files, which a remedy repeats; by default, those for the
+            files of one task.
 
     Returns:
         What became of each file. A file that cannot be had is no error here, see :meth:`FetchReport.check`.
@@ -68,7 +69,7 @@ def fetch(
             raise ConfigError("no such folder", file=mirror, remedy="name a folder, or an address with http(s)://")
     groups = _groups(tuple(downloads))
     with _alone(root / WORK, progress):
-        fetcher = _Fetcher(root, mirrors, progress, patience or Patience(), verify, options)
+        fetcher = _Fetcher(root, mirrors, progress, patience or Patience(), verify, asked)
         return FetchReport(root, tuple(one for group, others in groups for one in fetcher.group(group, others)))
 
 
@@ -112,10 +113,10 @@ class _Fetcher:
         progress: Callable[[str], None] | None,
         patience: Patience,
         verify: bool,
-        options: Sequence[str],
+        asked: Sequence[str],
     ) -> None:
         self.root, self.mirrors, self.progress, self.patience, self.verify = root, mirrors, progress, patience, verify
-        self.options = options
+        self.asked = asked
         self.lock, self.hosts = FetchLock(root), Hosts()
         self._named: set[str] = set()
         """Datasets whose page and terms were named."""
@@ -179,7 +180,7 @@ class _Fetcher:
 
     def _remedy(self, one: Download) -> str:
         by_hand = Path("FOLDER", one.dataset, one.file)
-        words = [one.tasks[0], *FLAGS.get(one.kind, ()), "--root", str(self.root), *self.options]
+        words = self.asked or [one.tasks[0], *FLAGS.get(one.kind, ()), "--root", str(self.root)]
         command = " ".join(["twelve data fetch", *map(quoted, words), "--mirror FOLDER --yes"])
         return f"run it again later; or save the file from {one.page} as {by_hand}, and run {command}"
 

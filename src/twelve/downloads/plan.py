@@ -90,7 +90,7 @@ class FetchPlan:
         answer = self.answered.get(one.key)
         size = f"{decimal(answer)} (says the server)" if answer is not None else one.size
         mark = ", sources disagree" if any(each.disagrees for each in one.hashes) else ""
-        return f"  {one_line(f'{one.file}: {one.kind}, {size}, {self._state(one)}{mark}')}"
+        return f"  {one_line(f'{one.key}: {one.kind}, {size}, {self._state(one)}{mark}')}"
 
     def _state(self, one: Download) -> str:
         there = self.present.get(one.key)

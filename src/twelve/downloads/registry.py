@@ -33,6 +33,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from twelve.downloads.download import Download, Kind, merged
+from twelve.downloads.present import first_choices, others_of
 from twelve.downloads.shapes import flaw
 from twelve.errors import ConfigError, nearest
 from twelve.io.json_file import read_text
@@ -173,3 +174,22 @@ def choose(
                 f"no files of {name!r} are known{nearest(name, known)}", remedy=f"name some of {', '.join(known)}"
             )
     return tuple(one for one in downloads if one.kind in kinds and not {*one.tasks}.isdisjoint(names))
+
+
+def leave_out(downloads: Sequence[Download], keys: Iterable[str]) -> tuple[Download, ...]:
+    """Files without the named ones, and without those that would be tried instead of them.
+
+    Args:
+        keys: :attr:`Download.key` of each, ``DATASET/FILE``.
+
+    Raises:
+        ConfigError: none of the files has this name.
+    """
+    known = {one.key: one for one in first_choices(downloads) if one.urls}
+    gone: set[str] = set()
+    for key in keys:
+        if key not in known:
+            remedy = f"name some of {', '.join(known)}" if known else "leave --without away"
+            raise ConfigError(f"no file {key!r} to leave out{nearest(key, known)}", remedy=remedy)
+        gone |= {one.key for one in (known[key], *others_of(known[key], downloads))}
+    return tuple(one for one in downloads if one.key not in gone)
