@@ -135,10 +135,20 @@ def test_the_only_task_has_more_examples_on_the_first_screen(tmp_path: Path) -> 
 def test_a_narrow_screen_keeps_the_best_baseline_and_the_interval(tmp_path: Path) -> None:
     page = render(read_run(fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))))
     cell = page.partition('<table class="overall">')[2].partition("</table>")[0]
-    assert '-3.1&nbsp;to&nbsp;+2.9</span> <span class="narrow">over bag of words 27.4</span>' in cell
-    assert "range roomy" not in page
-    wide, _, narrow = page.rpartition("@media (max-width: 760px)")
-    assert ".overall .narrow { display: none; }" in wide and ".overall .narrow { display: block;" in narrow
+    narrow = page.rpartition("@media (max-width: 760px)")[2].partition("</style>")[0]
+    hidden = re.findall(r"\.overall ([^,{}]+) {[^}]*(?:display: none|position: absolute)", narrow)
+    assert hidden == [
+        "thead",
+        "td[data-label]::before",
+        ".none",
+    ]  # each task is a block, with a label before each value
+    for label, value in (
+        ("Best baseline", "bag of words 27.4"),
+        ("Advantage", "-0.1 <span"),
+        ("Normalised", "27<span"),
+    ):
+        assert re.search(rf'data-label="{label}">{re.escape(value)}', cell)
+    assert cell.count('<td class="num none" data-label="Normalised">–</td>') == 4
 
 
 @pytest.mark.parametrize(
@@ -312,16 +322,16 @@ def test_chance_says_among_how_many_answers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "low, high, verdict",
     [
-        (0.1, 5.0, "beaten"),
-        (-0.1, 5.0, "not beaten: not significant"),
-        (-5.0, -0.1, "not beaten: the model is below it"),
+        (0.1, 5.0, "better"),
+        (-0.1, 5.0, "no better (within chance)"),
+        (-5.0, -0.1, "worse"),
     ],
 )
 def test_a_baseline_is_beaten_when_the_whole_interval_is_above_zero(low: float, high: float, verdict: str) -> None:
     tree = fake_run.task_result("vqa", 30.0, {"majority": 10.0})
     tree["baselines"]["majority"]["advantage"] = {"mean": (low + high) / 2, "low": low, "high": high}
     score = task_score(result_of(tree), {})
-    assert score.baselines[0].verdict == verdict and score.beats_all == (verdict == "beaten")
+    assert score.baselines[0].verdict == verdict and score.beats_all == (verdict == "better")
 
 
 def test_a_metric_is_explained_with_its_part() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from twelve.errors import shortened
+from twelve.evaluation.compared import GUESS, NO_BETTER, guess
 from twelve.evaluation.recorded import KEPT
 
 METRICS = {
@@ -37,16 +38,16 @@ BASELINES = {
     "chance": "A choice, or an order, drawn at random.",
 }
 
-BASELINE = (
-    "A score that can be reached without the correct image. Only a significantly higher score shows that the model "
-    "uses the image."
-)
+BASELINE = "The score of a guess without the right image. Only a better score shows that the model uses the image."
 INTERVAL = (
     "The range next to it is the 95% interval: how much the score would vary with other images of the same kind "
     "(bootstrap over whole images, not single examples)."
 )
 ADVANTAGE = "The model's score minus the baseline's on the same examples, in points."
-BEATEN = "A baseline is beaten if the whole interval of the advantage is above zero: the advantage is significant."
+BEATEN = (
+    "The model is better than a baseline if the whole interval of the advantage is above zero, and worse if all of it "
+    "is below; otherwise, the difference may be chance."
+)
 UPPER_BOUND = (
     "The best possible score on this split, from full knowledge of the scene, the best detected box, or the best "
     "answer in the vocabulary."
@@ -117,6 +118,16 @@ _NAMED = {
     ("count", "none"): "texts without a number",
     ("count", "a number"): "texts with a number",
     ("count", "how many"): "questions “how many”",
+    ("semantic", "rel"): "questions about relations",
+    ("semantic", "attr"): "questions about attributes",
+    ("semantic", "obj"): "questions whether an object is there",
+    ("semantic", "cat"): "questions about kinds of objects",
+    ("semantic", "global"): "questions about the whole scene",
+    ("structural", "query"): "open questions",
+    ("structural", "verify"): "yes-or-no questions",
+    ("structural", "choose"): "questions with two choices",
+    ("structural", "logical"): "questions with “and” or “or”",
+    ("structural", "compare"): "questions that compare objects",
 }
 
 
@@ -145,6 +156,17 @@ def baseline(name: str, answers: int | None = None) -> str:
     if name == "chance" and answers:
         return f"An answer drawn at random: 1 of the model's {answers:,} answers."
     return BASELINES.get(name, "A score without the correct image.")
+
+
+def standing(stands: str) -> str:
+    """How a model stands to a baseline (evaluation/compared.py), for a table."""
+    return f"{stands} (within chance)" if stands == NO_BETTER else stands
+
+
+def guesses(names: Iterable[str]) -> str:
+    """What baselines are, and these do, each once."""
+    told = "; ".join(f"{name}: {guess(name)}" for name in dict.fromkeys(names))
+    return f"A baseline is {GUESS}. {told[:1].upper()}{told[1:]}."
 
 
 def legend(text: str, uncalibrated: str) -> str:
