@@ -287,7 +287,7 @@ def test_the_lowest_parts_are_listed_with_their_numbers(run: Path) -> None:
     assert max(sum(each.task == name for each in found.parts) for name in fake_run.KINDS) <= PER_TASK
     page = render(read_run(run))
     assert (
-        "(120 examples)" in page
+        " on 120 examples" in page
         and '<span class="under poor">no better than' in page
         and "7 tasks and parts were compared" in page
         and "fewer than 100 examples" in page

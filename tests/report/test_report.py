@@ -96,7 +96,7 @@ def test_scores_baselines_and_verdicts_are_said_in_words(page: Page) -> None:
     assert "27.3 24.3 to 30.3" in page.text
     assert "+2.9 no better (within chance)" in page.text and "-2.2 worse" in page.text  # 50.1 against 55.3 - 3
     assert "significant" not in page.text and "beats every baseline" not in page.text
-    told = "A baseline is a guess without the right image. Bag of words: a text-only model; "
+    told = "only a better score shows that the model uses it. Bag of words: a text-only model; "
     assert page.text.count(told) == 1 and "; majority: always giving the most frequent answer; " in page.text
     assert "bag of words 27.4 -0.1 -3.1 to +2.9" in page.text
     assert "gallery 100 images" in page.text and "split dev" in page.text and "measured carefully" in page.text

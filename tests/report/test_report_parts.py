@@ -29,7 +29,7 @@ from twelve.report.image_files import SIDE, ImageFiles
 from twelve.report.reading import read_history, read_run
 from twelve.report.scores import task_score
 from twelve.report.words import metric
-from twelve.report.write import file_rows, kept_rows, render, unread
+from twelve.report.write import file_rows, kept_rows, machine, render, unread
 from twelve.run_folder import RunFolder
 from twelve.types.predictions import CardImage, Frame
 
@@ -351,6 +351,25 @@ def test_every_kind_of_bar_has_a_style() -> None:
     assert not [
         kind for kind in kinds - {"baseline"} if f"\n.{kind} .fill" not in style
     ]  # a baseline's is the plain one
+
+
+def test_what_differs_between_the_machines_is_told(tmp_path: Path) -> None:
+    folder = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
+    rows = [("processor", "Test CPU"), ("cores", "2"), ("torch", "2.9")]
+    assert machine(read_run(folder)) == rows
+    tree = json.loads((folder / "evaluation.json").read_text())
+    tree["facts"]["machine"]["cores"] = 8
+    (folder / "evaluation.json").write_text(json.dumps(tree))
+    assert machine(read_run(folder)) == [*rows, ("evaluation: cores", "8")]
+
+
+def test_the_tables_of_a_task_fit_a_narrow_screen(tmp_path: Path) -> None:
+    page = render(read_run(fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))))
+    parts = page.partition('<table class="stack" aria-label="Parts of VQA v2">')[2].partition("</table>")[0]
+    for label in ("Examples", "Score", "Best baseline", "Advantage"):
+        assert f'data-label="{label}"' in parts
+    assert ".columns > * { min-width: 0; }" in page and ".facts > * { overflow-wrap: anywhere; }" in page
+    assert '<td class="gloss"></td>' not in page  # which would keep its width
 
 
 def test_splits_that_could_not_be_held_out_are_told_if_they_may_matter(tmp_path: Path) -> None:

@@ -38,7 +38,6 @@ BASELINES = {
     "chance": "A choice, or an order, drawn at random.",
 }
 
-BASELINE = "The score of a guess without the right image. Only a better score shows that the model uses the image."
 INTERVAL = (
     "The range next to it is the 95% interval: how much the score would vary with other images of the same kind "
     "(bootstrap over whole images, not single examples)."
@@ -52,20 +51,18 @@ UPPER_BOUND = (
     "The best possible score on this split, from full knowledge of the scene, the best detected box, or the best "
     "answer in the vocabulary."
 )
-NORMALISED = (
-    "Where the score lies between the best baseline (0), which needs no correct image, and the upper bound (100)."
-)
+NORMALISED = "Where the score lies between the best baseline (0) and the upper bound (100)."
 WEAK = (
     "Ordered by the normalised score, which on a part reaches from the best baseline there (0) to the task's upper "
     "bound (100). A part is listed only if its whole interval lies below the score of its task"
 )
 CALIBRATION = (
-    "Predictions with about the same score, by how many of them are right. On the diagonal, a score of 70 % means that "
-    "70 % are right; below it, the model is too sure."
+    "Predictions with about the same score, by how many of them are right. On the diagonal, a score of 70% means that "
+    "70% are right; below it, the model is too sure."
 )
 CONFUSIONS = (
-    "Rows are right, columns are predicted; bold are the correct ones. Of answers, the most frequent wrong ones are "
-    "listed, with the number of examples that have the right answer."
+    "Rows: the right answer; columns: the model's. Of tasks with many answers, the most frequent mistakes are listed, "
+    "out of all examples with that right answer."
 )
 LOSS = (
     "The quantity that training minimises: the distance to the correct outputs. Losses of different tasks are not "
@@ -101,7 +98,7 @@ def metric(name: str, own: Mapping[str, str], *, dataset: bool = True) -> str:
     if head.startswith("image to text "):
         meaning += " Here in the other direction: captions are ranked for each image."
     if gallery:
-        meaning += f" The gallery has {gallery} images, which published numbers do not."
+        meaning += f" The gallery has {gallery} images, unlike that of published numbers."
     return f"{meaning} Computed on the subset “{part}”." if part else meaning
 
 
@@ -166,7 +163,7 @@ def standing(stands: str) -> str:
 def guesses(names: Iterable[str]) -> str:
     """What baselines are, and these do, each once."""
     told = "; ".join(f"{name}: {guess(name)}" for name in dict.fromkeys(names))
-    return f"A baseline is {GUESS}. {told[:1].upper()}{told[1:]}."
+    return f"A baseline is {GUESS}: only a better score shows that the model uses it. {told[:1].upper()}{told[1:]}."
 
 
 def legend(text: str, uncalibrated: str) -> str:
