@@ -59,7 +59,7 @@ def table(results: Sequence[TaskResult]) -> str:
     legend += [_BASELINES] if any(result.baselines for result in results) else []
     legend += [f"{name}: {guess(name)}." for name in dict.fromkeys(name for each in results for name in each.baselines)]
     legend += [_BOUND] if any(result.upper_bound is not None for result in results) else []
-    return "\n".join([*lines, "", *textwrap.wrap(" ".join(legend), WIDTH)])
+    return "\n".join([*lines, "", *(line for told in legend for line in textwrap.wrap(told, WIDTH))])
 
 
 def _metric(results: Sequence[TaskResult]) -> str:
