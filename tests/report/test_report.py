@@ -92,11 +92,12 @@ def test_what_is_no_file_is_not_taken_for_nothing(root: Path, tmp_path: Path, na
 
 
 def test_scores_baselines_and_verdicts_are_said_in_words(page: Page) -> None:
-    assert "On 3 of 5 tasks, the model is significantly better than every baseline (baselines do not see" in page.text
+    assert "On 3 of 5 tasks, the model is clearly better than every baseline (a guess without the right" in page.text
     assert "27.3 24.3 to 30.3" in page.text
-    assert "not above bag of words" in page.text and "not beaten: not significant" in page.text
-    assert "not above 3 of 3" in page.text and "beats every baseline" not in page.text
-    assert "not beaten: the model is below it" in page.text  # 50.1 against 55.3 - 3
+    assert "+2.9 no better (within chance)" in page.text and "-2.2 worse" in page.text  # 50.1 against 55.3 - 3
+    assert "significant" not in page.text and "beats every baseline" not in page.text
+    told = "only a better score shows that the model uses it. Bag of words: a text-only model; "
+    assert page.text.count(told) == 1 and "; majority: always giving the most frequent answer; " in page.text
     assert "bag of words 27.4 -0.1 -3.1 to +2.9" in page.text
     assert "gallery 100 images" in page.text and "split dev" in page.text and "measured carefully" in page.text
     for meaning in ("known in hindsight only", "own image is ranked first", "without any image", "95% interval"):
@@ -309,6 +310,12 @@ def test_no_text_of_the_first_screen_is_cut(html: str) -> None:
     style = html.partition("</style>")[0]
     assert "line-clamp" not in style and "ellipsis" not in style
     assert not re.search(r"\.glimpses[^{]*\{[^}]*(display: none|overflow:|height: 0)", style)
+
+
+def test_on_a_phone_the_examples_follow_the_answers(html: str) -> None:
+    style = html.partition("</style>")[0].rpartition("@media (max-width: 760px)")[2]
+    assert "#overview { display: flex; flex-direction: column; } .glimpses { order: 1; }" in style
+    assert "#curves, .curves { order: 2; }" in style
 
 
 def test_images_are_shown_whole(html: str) -> None:

@@ -29,7 +29,7 @@ from twelve.report.image_files import SIDE, ImageFiles
 from twelve.report.reading import read_history, read_run
 from twelve.report.scores import task_score
 from twelve.report.words import metric
-from twelve.report.write import file_rows, kept_rows, render, unread
+from twelve.report.write import file_rows, kept_rows, machine, render, unread
 from twelve.run_folder import RunFolder
 from twelve.types.predictions import CardImage, Frame
 
@@ -135,10 +135,20 @@ def test_the_only_task_has_more_examples_on_the_first_screen(tmp_path: Path) -> 
 def test_a_narrow_screen_keeps_the_best_baseline_and_the_interval(tmp_path: Path) -> None:
     page = render(read_run(fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))))
     cell = page.partition('<table class="overall">')[2].partition("</table>")[0]
-    assert '-3.1&nbsp;to&nbsp;+2.9</span> <span class="narrow">over bag of words 27.4</span>' in cell
-    assert "range roomy" not in page
-    wide, _, narrow = page.rpartition("@media (max-width: 760px)")
-    assert ".overall .narrow { display: none; }" in wide and ".overall .narrow { display: block;" in narrow
+    narrow = page.rpartition("@media (max-width: 760px)")[2].partition("</style>")[0]
+    hidden = re.findall(r"\.overall ([^,{}]+) {[^}]*(?:display: none|position: absolute)", narrow)
+    assert hidden == [
+        "thead",
+        "td[data-label]::before",
+        ".none",
+    ]  # each task is a block, with a label before each value
+    for label, value in (
+        ("Best baseline", "bag of words 27.4"),
+        ("Advantage", "-0.1 <span"),
+        ("Normalised", "27<span"),
+    ):
+        assert re.search(rf'data-label="{label}">{re.escape(value)}', cell)
+    assert cell.count('<td class="num none" data-label="Normalised">–</td>') == 4
 
 
 @pytest.mark.parametrize(
@@ -312,16 +322,16 @@ def test_chance_says_among_how_many_answers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "low, high, verdict",
     [
-        (0.1, 5.0, "beaten"),
-        (-0.1, 5.0, "not beaten: not significant"),
-        (-5.0, -0.1, "not beaten: the model is below it"),
+        (0.1, 5.0, "better"),
+        (-0.1, 5.0, "no better (within chance)"),
+        (-5.0, -0.1, "worse"),
     ],
 )
 def test_a_baseline_is_beaten_when_the_whole_interval_is_above_zero(low: float, high: float, verdict: str) -> None:
     tree = fake_run.task_result("vqa", 30.0, {"majority": 10.0})
     tree["baselines"]["majority"]["advantage"] = {"mean": (low + high) / 2, "low": low, "high": high}
     score = task_score(result_of(tree), {})
-    assert score.baselines[0].verdict == verdict and score.beats_all == (verdict == "beaten")
+    assert score.baselines[0].verdict == verdict and score.beats_all == (verdict == "better")
 
 
 def test_a_metric_is_explained_with_its_part() -> None:
@@ -341,6 +351,25 @@ def test_every_kind_of_bar_has_a_style() -> None:
     assert not [
         kind for kind in kinds - {"baseline"} if f"\n.{kind} .fill" not in style
     ]  # a baseline's is the plain one
+
+
+def test_what_differs_between_the_machines_is_told(tmp_path: Path) -> None:
+    folder = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
+    rows = [("processor", "Test CPU"), ("cores", "2"), ("torch", "2.9")]
+    assert machine(read_run(folder)) == rows
+    tree = json.loads((folder / "evaluation.json").read_text())
+    tree["facts"]["machine"]["cores"] = 8
+    (folder / "evaluation.json").write_text(json.dumps(tree))
+    assert machine(read_run(folder)) == [*rows, ("evaluation: cores", "8")]
+
+
+def test_the_tables_of_a_task_fit_a_narrow_screen(tmp_path: Path) -> None:
+    page = render(read_run(fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))))
+    parts = page.partition('<table class="stack" aria-label="Parts of VQA v2">')[2].partition("</table>")[0]
+    for label in ("Examples", "Score", "Best baseline", "Advantage"):
+        assert f'data-label="{label}"' in parts
+    assert ".columns > * { min-width: 0; }" in page and ".facts > * { overflow-wrap: anywhere; }" in page
+    assert '<td class="gloss"></td>' not in page  # which would keep its width
 
 
 def test_splits_that_could_not_be_held_out_are_told_if_they_may_matter(tmp_path: Path) -> None:

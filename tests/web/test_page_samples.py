@@ -114,11 +114,15 @@ def test_a_task_that_is_not_above_a_baseline_says_so(run: Path) -> None:
     evaluated(
         run, Baseline("majority", 50.0, none), Baseline("chance", 40.0, none), Baseline("bag of words", 60.0, some)
     )
-    told = "On its 16 test examples, this task scored 50.0; always giving the most frequent answer scores 50.0."
+    told = (
+        "On its 16 test examples, this task scored 50.0: no better than always giving the most frequent answer (50.0, "
+        "within chance)."
+    )
     assert doubts_of(run) == doubts_of(run / "model") == {"mine": told}
     evaluated(run, Baseline("majority", 50.0, none), examples=1600, score=56.25)
-    assert doubts_of(run)["mine"].startswith("On its 1,600 test examples, this task scored 56.2; ")
-    assert doubts_of(run)["mine"].endswith(" scores 50.0. The difference may be due to chance.")
+    assert doubts_of(run)["mine"].startswith("On its 1,600 test examples, this task scored 56.2: no better than ")
+    evaluated(run, Baseline("bag of words", 90.0, Interval(-40.0, -50.0, -30.0)))
+    assert doubts_of(run)["mine"].endswith("this task scored 50.0: worse than a text-only model (90.0).")
     evaluated(run, Baseline("majority", 50.0, some))
     assert doubts_of(run) == {}
     RunFolder(run).evaluation.write_text("damaged")

@@ -78,7 +78,7 @@ class Ranking(Output):
         if record.target not in best:
             shown.append(CardImage(str(record.target), scale=0.5, label=f"{rank or '?'}.", own=True))
         says = "puts its own image first" if record.value == record.target else "puts another image first"
-        wanted = f"the image marked as its own, in place {rank or 'unknown'} of the gallery"
+        wanted = f"its own image, in place {rank or 'unknown'} of the gallery"
         return Card(record.text, shown, says, wanted, strip=True)
 
 

@@ -31,12 +31,14 @@ class Heading:
         name: the shipped configuration that the run follows, with what it changes; else the run's folder.
         day: of the evaluation, or of the last training step, in words.
         data: what the model was trained and measured on, in words.
+        place: the folder of the data.
         size: tasks, parameters, iterations and time, in words.
     """
 
     name: str
     day: str
     data: str
+    place: str
     synthetic: bool
     size: str
 
@@ -48,11 +50,13 @@ class Heading:
 def heading(run: Run) -> Heading:
     """The title of a run's report."""
     synthetic = is_synthetic(run)
-    kind = "synthetic images" if synthetic else "data"
+    kind, data = "synthetic images" if synthetic else "data", Path(run.config.data)
+    place = str(data.resolve() if ".." in data.parts else data)
     return Heading(
         name=configuration(run.config) or f"run {'/'.join(run.folder.resolve().parts[-2:])}",
         day=f"{_day(run):%d %B %Y}".lstrip("0"),
-        data=f"{kind} in {run.config.data}",
+        data=f"{kind} in {place}",
+        place=place,
         synthetic=synthetic,
         size=_size(run),
     )
@@ -112,6 +116,6 @@ def _size(run: Run) -> str:
     parts += [f"{facts['parameters'] / 1e6:.1f} million parameters"] if "parameters" in facts else []
     trained = f"{history.iterations:,} iterations"
     if history.seconds:
-        trained += f" in {words.minutes(history.seconds)}"
+        trained += f" in {words.about(history.seconds)}"
     parts += [trained] if history.iterations else []
     return ", ".join(parts)

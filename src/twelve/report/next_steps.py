@@ -9,13 +9,14 @@ from shlex import join
 
 from twelve.config import load
 from twelve.errors import TwelveError
+from twelve.evaluation.compared import guess
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.formats.data_root import DataRoot
 from twelve.report import words
 from twelve.report.heading import is_synthetic
 from twelve.report.reading import Run
 from twelve.report.rising import rising
-from twelve.report.verdict import ScoredTask, examples
+from twelve.report.verdict import ScoredTask, examples, verdict
 from twelve.run_folder import RunFolder
 from twelve.tasks.custom import FileTask
 from twelve.training.convergence import GAIN
@@ -73,7 +74,7 @@ def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
         *_evaluation(run, scored),
         *_undecided(run, scored, told),
         *_unlearned(run, scored, told),
-        *_rising(run),
+        *_rising(run, scored),
         *_tuned(run, scored),
         *_small(run, scored),
         *_wide(run, scored, told),
@@ -155,7 +156,7 @@ def _newer(run: Run, since: int) -> str:
 
 
 def _undecided(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
-    """Scores above every baseline, of too few examples to be significantly so; ``told``: see :func:`_new_images`."""
+    """Scores above every baseline, of too few examples to tell whether by chance; ``told``: see :func:`_new_images`."""
     found = [each for each in scored if each.score.undecided and each.score.groups >= FEWEST_GROUPS]
     if found:
         each, best = found[0], found[0].score.best_unbeaten
@@ -163,7 +164,7 @@ def _undecided(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
         others = f" The same is true of {', '.join(other.title for other in found[1:])}." if len(found) > 1 else ""
         why = (
             f"{examples(each)} are too few to tell whether {each.score.bar.value:.1f} is really better than "
-            f"{best.name} ({best.bar.value:.1f}).{others}"
+            f"{guess(best.name)} ({best.bar.value:.1f}).{others}"
         )
         yield _on_more(run, found, "Evaluate on more examples", why, told)
 
@@ -217,10 +218,11 @@ def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
     """
     tried = [each for each in scored if each.score.groups >= FEWEST_GROUPS]
     below = [each for each in tried if each.score.unbeaten and not each.score.undecided]
+    said = verdict(run, scored).sentence
     for each in below[:UNLEARNED]:
         best = each.score.best_unbeaten
         assert best is not None
-        why = f"{each.score.bar.value:.1f} is not significantly above {best.name} ({best.bar.value:.1f}). "
+        why = "" if best.compared in said else f"Its score of {each.score.bar.value:.1f} is {best.compared}. "
         alone = None
         if len(run.config.tasks) > 1:
             alone = _train(_config(run), f"tasks=[{each.name}]", beside(run, each.name))
@@ -229,10 +231,10 @@ def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
             yield few
         elif alone is None:
             why += "Check its files, its regions, and whether its loss falls."
-            yield Step(f"{each.title} is not learned", why, _checked(run))
+            yield Step(f"Check the data of {each.title}", why, _checked(run))
         else:
-            why += "Train it alone: if it learns, it needs more iterations here; if not, check its regions and labels."
-            yield Step(f"{each.title} is not learned", why, [alone])
+            why += "If it learns alone, it needs more iterations here; if not, check its regions and labels."
+            yield Step(f"Train {each.title} alone", why, [alone])
 
 
 def _few_lines(run: Run, each: ScoredTask, why: str, told: set[str]) -> Step | None:
@@ -263,7 +265,8 @@ def _few_lines(run: Run, each: ScoredTask, why: str, told: set[str]) -> Step | N
     folder = Path(chosen.removeprefix("run="))
     commands = [again, _twelve("evaluate", folder), _twelve("report", folder)]
     compared = _twelve("evaluate", folder, "--split", task.train_split)
-    why = f"{each.title} is not learned: {why}{how}. {which} {compare}"
+    alike = "" if len(run.config.tasks) == 1 else f"{each.title}: "
+    why = f"{alike}{why}{how}. {which} {compare}"
     return Step("Add training examples", why, [*extract, *commands, compared])
 
 
@@ -276,7 +279,7 @@ def _lines(path: Path) -> int:
         return 0
 
 
-def _rising(run: Run) -> Iterator[Step]:
+def _rising(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     """Validation scores that still rise at the end: train longer."""
     history, found = run.history, rising(run)
     if found is None or found.mean < GAIN:
@@ -287,9 +290,11 @@ def _rising(run: Run) -> Iterator[Step]:
     if command is not None:
         command += " --continue" if run.checkpoints else ""
         spent = words.about(history.seconds * (1 if run.checkpoints else 2))
+        said = "" if found.sentence in verdict(run, scored).sentence else f"{found.sentence} "
+        rise = "the validation score rose" if found.tasks == 1 else "validation scores rose, on average,"
         why = (
-            f"{found.sentence} Over the last third, the mean rise was {100 * found.mean:.1f} points. Twice the "
-            f"iterations take about {spent}{' more' if run.checkpoints else ''}."
+            f"{said}Over the last third of the training, {rise} by {100 * found.mean:.1f} points. Twice the iterations "
+            f"take about {spent}{' more' if run.checkpoints else ''}."
         )
         yield Step("Train longer", why, [command])
 

@@ -69,7 +69,8 @@ class Reliability:
     def verdict(self) -> str:
         gap = self.mean_score - self.mean_right
         how = "about right" if abs(gap) < 3 else "too sure" if gap > 0 else "too careful"
-        return f"On average {how}: the mean score is {self.mean_score:.0f}%, and {self.mean_right:.0f}% are right."
+        right = f"{self.mean_right:.0f}% of the predictions are right"
+        return f"On average {how}: the mean score is {self.mean_score:.0f}%, and {right}."
 
 
 def reliability(results: Sequence[TaskResult]) -> Reliability | None:

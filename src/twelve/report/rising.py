@@ -46,7 +46,8 @@ class Rising:
             return f"The validation score {'still rises' if self.count else 'no longer rises'}."
         level = self.of - self.count
         levelled = f" and no longer on {level}" if level and self.of < self.tasks else ""
-        said = [f"Validation scores still rise on {self.count} of {self.tasks} tasks{levelled}", *self._others()]
+        share = "all" if self.count == self.tasks else f"{self.count} of"
+        said = [f"Validation scores still rise on {share} {self.tasks} tasks{levelled}", *self._others()]
         return f"{'; '.join(said)}."
 
     def _others(self) -> Iterator[str]:

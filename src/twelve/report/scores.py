@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from twelve.evaluation import published_scores
+from twelve.evaluation.compared import BETTER, compared, standing
 from twelve.evaluation.results import TaskResult
 from twelve.metrics.bootstrap import Interval
 from twelve.report import words
@@ -56,11 +57,19 @@ class BaselineRow:
     beaten: bool
 
     @property
+    def standing(self) -> str:
+        """How the model stands to it, in a word or two."""
+        return BETTER if self.beaten else standing(self.advantage.low, self.advantage.high)
+
+    @property
     def verdict(self) -> str:
-        if self.beaten:
-            return "beaten"
-        below = self.advantage.high is not None and self.advantage.high < 0
-        return "not beaten: the model is below it" if below else "not beaten: not significant"
+        """:attr:`standing`, for a table."""
+        return words.standing(self.standing)
+
+    @property
+    def compared(self) -> str:
+        """:attr:`standing`, for a sentence that names the baseline."""
+        return compared(self.name, self.bar.value, self.standing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +112,13 @@ class TaskScore:
 
     @property
     def best_unbeaten(self) -> BaselineRow | None:
-        """The highest of the baselines that the score is not significantly above."""
+        """The highest of the baselines that the score is no better than."""
         rows = (baseline for baseline in self.baselines if not baseline.beaten)
         return max(rows, key=lambda baseline: baseline.bar.value, default=None)
 
     @property
     def undecided(self) -> bool:
-        """Whether it is above every baseline, but measured on too few images to be significantly above each."""
+        """Whether it is above every baseline, but measured on too few images to tell whether it is better than each."""
         highest = self.best_baseline
         if highest is None or self.beats_all:
             return False
@@ -117,7 +126,7 @@ class TaskScore:
 
     @property
     def unbeaten(self) -> tuple[str, ...]:
-        """Names of the baselines that the score is not significantly above."""
+        """Names of the baselines that the score is no better than."""
         return tuple(baseline.name for baseline in self.baselines if not baseline.beaten)
 
 

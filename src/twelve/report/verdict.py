@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from twelve.evaluation.compared import GUESS, guess
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.report import words
 from twelve.report.one_answer import one_answer
@@ -15,9 +16,10 @@ from twelve.report.scores import TaskScore
 
 GOOD = 50
 """Mean normalised score from which a run whose tasks are all learned is called good."""
-BLIND = "baselines do not see the right image"
+SCALE = "0: best baseline, 100: best possible"
+"""The scale of the normalised score."""
 FEW = 2
-"""Most tasks that are named where nothing can be told of them."""
+"""Most tasks that are named where nothing can be told of them, or compared with their baselines one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def verdict(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
         found = replace(found, sentence=f"{found.sentence} {told}")
     if still is None or not still.mostly or not found.decided:
         return found
-    return replace(found, word=f"{found.word}, not converged", sentence=f"{found.sentence} {still.sentence}")
+    return replace(found, word=f"{found.word}, still improving", sentence=f"{found.sentence} {still.sentence}")
 
 
 def _untold(run: Run) -> Verdict:
@@ -113,7 +115,7 @@ def _compared(scored: Sequence[ScoredTask]) -> Verdict:
 
 
 def _above(scored: Sequence[ScoredTask], below: Sequence[ScoredTask], alone: bool) -> str:
-    """Which tasks are significantly above the baselines.
+    """Which tasks are better than the baselines.
 
     Args:
         below: those that are not.
@@ -125,25 +127,30 @@ def _above(scored: Sequence[ScoredTask], below: Sequence[ScoredTask], alone: boo
         score, best = below[0].score, below[0].score.best_unbeaten
         assert best is not None
         on = f" on {examples(below[0])}" if score.groups < FEW_IMAGES else ""
-        name = f"{best.name} ({best.bar.value:.1f}), a baseline that does not see the right image"
-        than = f"more than {name}"
-        if best.name == "majority":
-            than = f"better than always giving the most frequent answer ({best.bar.value:.1f})"
-        return f"{model} scores {score.bar.value:.1f}{on}: not significantly {than}"
-    better = f"significantly better than every baseline ({BLIND})"
+        return f"{model} scores {score.bar.value:.1f}{on}: {best.compared}"
+    better = f"clearly better than every baseline ({GUESS})"
     if alone and above:
         score, best = scored[0].score, scored[0].score.best_baseline
         assert best is not None
         bar = score.bar
         interval = "" if bar.low is None else f" (95% interval {bar.low:.0f} to {bar.high:.0f})"
         of = f"{bar.value:.1f}{interval} on {examples(scored[0])}"
-        return f"The model scores {of}: {better}. The best one, {best.name}, scores {best.bar.value:.1f}"
+        return f"The model scores {of}: {better}. The best one, {guess(best.name)}, scores {best.bar.value:.1f}"
     if not above:
         return f"On none of {len(scored)} tasks is the model {better}"
     if len(scored) > 1:
         model = f"On {f'{above} of' if below else 'all'} {len(scored)} tasks, the model"
     sentence = f"{model} is {better}"
-    return f"{sentence}; on {' and '.join(map(_unbeaten, below))} it is not" if below else sentence
+    if len(below) > FEW:
+        *names, last = (each.title for each in below)
+        return f"{sentence}; not on {', '.join(names)} and {last}"
+    return f"{sentence}. {'; '.join(map(_below, below))}" if below else sentence
+
+
+def _below(each: ScoredTask) -> str:
+    best = each.score.best_unbeaten
+    assert best is not None
+    return f"{each.title} ({each.score.bar.value:.1f}) is {best.compared}"
 
 
 def _undecided(undecided: Sequence[ScoredTask]) -> str:
@@ -153,7 +160,7 @@ def _undecided(undecided: Sequence[ScoredTask]) -> str:
         assert best is not None
         return (
             f"The score of {each.score.bar.value:.1f} is above every baseline, but {examples(each)} are too few to "
-            f"tell whether it is really better than {best.name} ({best.bar.value:.1f})"
+            f"tell whether it is really better than {guess(best.name)} ({best.bar.value:.1f})"
         )
     return (
         "The scores are above every baseline, but there are too few test examples to tell whether they are really "
@@ -165,14 +172,14 @@ def _normalised(scored: Sequence[ScoredTask]) -> Iterator[str]:
     """The normalised scores, if any is known."""
     known = [(each.score.normalised, each) for each in scored if each.score.normalised is not None]
     if len(known) == 1:
-        of = "" if len(scored) == 1 else f" of {known[0][1].title}, whose upper bound is known,"
-        yield f"The normalised score{of} is {known[0][0]:.0f} of 100"
+        of = "" if len(scored) == 1 else f" of {known[0][1].title}, the only one that is known,"
+        yield f"The normalised score{of} is {known[0][0]:.0f} ({SCALE})"
     elif known:
-        among = f" over the {len(known)} with a known upper bound" if len(known) < len(scored) else ""
+        among = f" of the {len(known)} tasks where it is known" if len(known) < len(scored) else ""
         low, high = min(known, key=lambda each: each[0]), max(known, key=lambda each: each[0])
         yield (
-            f"The mean normalised score is {_mean(scored):.0f} of 100{among}, from {low[0]:.0f} ({low[1].title}) to "
-            f"{high[0]:.0f} ({high[1].title})"
+            f"The mean normalised score{among} is {_mean(scored):.0f} ({SCALE}), from {low[0]:.0f} ({low[1].title}) "
+            f"to {high[0]:.0f} ({high[1].title})"
         )
 
 
@@ -195,4 +202,4 @@ def _scored(each: ScoredTask) -> str:
 def _unbeaten(each: ScoredTask) -> str:
     best = each.score.best_unbeaten
     assert best is not None
-    return f"{each.title} ({each.score.bar.value:.1f}; {best.name} {best.bar.value:.1f})"
+    return f"{each.title} ({each.score.bar.value:.1f}; {guess(best.name)}: {best.bar.value:.1f})"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from twelve.evaluation.compared import compared, standing, unbeaten
 from twelve.evaluation.parts import FEWEST_EXAMPLES, FEWEST_GROUPS
-from twelve.evaluation.results import ScoredPart, TaskResult, normalised
+from twelve.evaluation.results import Baseline, ScoredPart, TaskResult, normalised
 from twelve.metrics.bootstrap import Interval
 from twelve.report import words
 from twelve.report.gallery import HALF
@@ -29,8 +30,9 @@ class WeakPart:
         part: in words; "" for the whole task.
         score: per cent.
         normalised: place between the best baseline on these examples (0) and the task's upper bound (100).
-        baseline: that baseline and its score, in words; "" if none was measured.
-        beaten: whether the score is significantly above that baseline.
+        baseline: how it compares with that baseline, or with the best one that is not beaten, in words; "" if none was
+            measured.
+        beaten: whether it is better than that.
     """
 
     task: str
@@ -40,7 +42,7 @@ class WeakPart:
     examples: int
     normalised: float | None
     baseline: str
-    beaten: bool
+    beaten: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,9 @@ def weak(run: Run) -> Weak:
         if counts[each.task] <= PER_TASK:
             kept.append(each)
     compared = sum(len([*_whole(result)]) + len(_judged(result)) for result in results)
-    nothing = "No part is significantly below its task." if compared else "Too few test examples to compare parts."
+    nothing = (
+        "No part is clearly weaker than its task as a whole." if compared else "Too few test examples to compare parts."
+    )
     if not kept and len(results) == 1 and (told := _wrong(run, results[0])):
         nothing += f" {told}: see the wrong examples below."
     return Weak(kept[:SHOWN], compared, measured=True, nothing="" if kept else nothing)
@@ -98,23 +102,26 @@ def _whole(result: TaskResult) -> Iterator[WeakPart]:
     """The task itself, unless its score says little."""
     if result.examples < FEWEST_EXAMPLES or result.groups < FEWEST_GROUPS:
         return
-    best = max(result.baselines.values(), key=lambda each: each.score, default=None)
+    best = unbeaten(result.baselines) or max(result.baselines.values(), key=lambda each: each.score, default=None)
     place = normalised(result.score.mean, [each.score for each in result.baselines.values()], _bound(result))
-    told = "" if best is None else f"{best.name} {best.score:.1f}"
-    beaten = all(each.beaten for each in result.baselines.values())
-    yield WeakPart(result.task, result.title, "", result.score, result.examples, place, told, beaten)
+    yield WeakPart(result.task, result.title, "", result.score, result.examples, place, *_beside(best))
 
 
 def low_parts(result: TaskResult) -> Iterator[WeakPart]:
-    """The parts that are significantly below their task."""
+    """The parts whose whole interval is below the score of their task."""
     for part in _judged(result):
         if part.score.high < result.score.mean:
             best = part.baseline
             place = None if best is None else normalised(part.score.mean, [best.score], _bound(result))
-            told = "" if best is None else f"{best.name} {best.score:.1f}"
-            beaten = best is None or best.beaten
             name = words.part(part.kind, part.value)
-            yield WeakPart(result.task, result.title, name, part.score, part.examples, place, told, beaten)
+            yield WeakPart(result.task, result.title, name, part.score, part.examples, place, *_beside(best))
+
+
+def _beside(best: Baseline | None) -> tuple[str, bool]:
+    """How a score compares with a baseline, in words, and whether it is better."""
+    if best is None:
+        return "", True
+    return compared(best.name, best.score, standing(best.advantage.low, best.advantage.high)), best.beaten
 
 
 def _judged(result: TaskResult) -> list[ScoredPart]:
@@ -135,4 +142,4 @@ def _validated(run: Run) -> Iterator[WeakPart]:
         middle = (mean + Z * Z / (2 * count)) / (1 + Z * Z / count)
         half = Z / (1 + Z * Z / count) * (mean * (1 - mean) / count + Z * Z / (4 * count * count)) ** 0.5
         score = Interval(100 * mean, 100 * (middle - half), 100 * (middle + half))
-        yield WeakPart(name, run.task(name).title, "", score, count, None, "", True)
+        yield WeakPart(name, run.task(name).title, "", score, count, None, "")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from twelve.errors import shortened
+from twelve.evaluation.compared import GUESS, NO_BETTER, guess
 from twelve.evaluation.recorded import KEPT
 
 METRICS = {
@@ -37,34 +38,31 @@ BASELINES = {
     "chance": "A choice, or an order, drawn at random.",
 }
 
-BASELINE = (
-    "A score that can be reached without the correct image. Only a significantly higher score shows that the model "
-    "uses the image."
-)
 INTERVAL = (
     "The range next to it is the 95% interval: how much the score would vary with other images of the same kind "
     "(bootstrap over whole images, not single examples)."
 )
 ADVANTAGE = "The model's score minus the baseline's on the same examples, in points."
-BEATEN = "A baseline is beaten if the whole interval of the advantage is above zero: the advantage is significant."
+BEATEN = (
+    "The model is better than a baseline if the whole interval of the advantage is above zero, and worse if all of it "
+    "is below; otherwise, the difference may be chance."
+)
 UPPER_BOUND = (
     "The best possible score on this split, from full knowledge of the scene, the best detected box, or the best "
     "answer in the vocabulary."
 )
-NORMALISED = (
-    "Where the score lies between the best baseline (0), which needs no correct image, and the upper bound (100)."
-)
+NORMALISED = "Where the score lies between the best baseline (0) and the upper bound (100)."
 WEAK = (
     "Ordered by the normalised score, which on a part reaches from the best baseline there (0) to the task's upper "
     "bound (100). A part is listed only if its whole interval lies below the score of its task"
 )
 CALIBRATION = (
-    "Predictions with about the same score, by how many of them are right. On the diagonal, a score of 70 % means that "
-    "70 % are right; below it, the model is too sure."
+    "Predictions with about the same score, by how many of them are right. On the diagonal, a score of 70% means that "
+    "70% are right; below it, the model is too sure."
 )
 CONFUSIONS = (
-    "Rows are right, columns are predicted; bold are the correct ones. Of answers, the most frequent wrong ones are "
-    "listed, with the number of examples that have the right answer."
+    "Rows: the right answer; columns: the model's. Of tasks with many answers, the most frequent mistakes are listed, "
+    "out of all examples with that right answer."
 )
 LOSS = (
     "The quantity that training minimises: the distance to the correct outputs. Losses of different tasks are not "
@@ -100,7 +98,7 @@ def metric(name: str, own: Mapping[str, str], *, dataset: bool = True) -> str:
     if head.startswith("image to text "):
         meaning += " Here in the other direction: captions are ranked for each image."
     if gallery:
-        meaning += f" The gallery has {gallery} images, which published numbers do not."
+        meaning += f" The gallery has {gallery} images, unlike that of published numbers."
     return f"{meaning} Computed on the subset “{part}”." if part else meaning
 
 
@@ -117,6 +115,16 @@ _NAMED = {
     ("count", "none"): "texts without a number",
     ("count", "a number"): "texts with a number",
     ("count", "how many"): "questions “how many”",
+    ("semantic", "rel"): "questions about relations",
+    ("semantic", "attr"): "questions about attributes",
+    ("semantic", "obj"): "questions whether an object is there",
+    ("semantic", "cat"): "questions about kinds of objects",
+    ("semantic", "global"): "questions about the whole scene",
+    ("structural", "query"): "open questions",
+    ("structural", "verify"): "yes-or-no questions",
+    ("structural", "choose"): "questions with two choices",
+    ("structural", "logical"): "questions with “and” or “or”",
+    ("structural", "compare"): "questions that compare objects",
 }
 
 
@@ -145,6 +153,17 @@ def baseline(name: str, answers: int | None = None) -> str:
     if name == "chance" and answers:
         return f"An answer drawn at random: 1 of the model's {answers:,} answers."
     return BASELINES.get(name, "A score without the correct image.")
+
+
+def standing(stands: str) -> str:
+    """How a model stands to a baseline (evaluation/compared.py), for a table."""
+    return f"{stands} (within chance)" if stands == NO_BETTER else stands
+
+
+def guesses(names: Iterable[str]) -> str:
+    """What baselines are, and these do, each once."""
+    told = "; ".join(f"{name}: {guess(name)}" for name in dict.fromkeys(names))
+    return f"A baseline is {GUESS}: only a better score shows that the model uses it. {told[:1].upper()}{told[1:]}."
 
 
 def legend(text: str, uncalibrated: str) -> str:

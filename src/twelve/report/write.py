@@ -262,11 +262,11 @@ def stages(run: Run) -> list[tuple[str, str]]:
 
 
 def machine(run: Run) -> list[tuple[str, str]]:
-    """(property, value) of the machine used for training and, if it was another, of that used for evaluation."""
+    """(property, value) of the machine used for training and what differs on that used for evaluation."""
     rows = _named(run.machine)
     other = run.facts.get("machine", {})
-    if other and {key: other.get(key) for key in run.machine} != dict(run.machine):
-        rows += [(f"evaluated on: {key}", value) for key, value in _named(other)]
+    changed = {key: value for key, value in other.items() if value != run.machine.get(key)}
+    rows += [(f"evaluation: {key}", value) for key, value in _named(changed)]
     return rows
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from twelve.evaluation import published_scores
+from twelve.evaluation.compared import BETTER, GUESS, NO_BETTER, WORSE, guess, standing
 from twelve.evaluation.results import TaskResult
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import WIDTH, clock, tell
@@ -19,10 +20,9 @@ FEW = 10
 """With fewer groups to resample, an interval does not show whether a baseline is beaten."""
 _INTERVAL = "interval: 95%, from resampling images; where all of them give the same value, Wilson's interval."
 _BASELINES = (
-    "over ...: the score of a baseline, which needs no understanding of the image; ahead: the model minus the "
-    "baseline, points, with its interval. beaten: all of this interval is above 0."
+    f"over ...: the score of a baseline, {GUESS}; ahead: the model minus the baseline, points, with its interval. "
+    f"{BETTER}: all of this interval is above 0; {WORSE}: all of it is below 0; {NO_BETTER}: within chance."
 )
-_MAJORITY = "majority: always the most frequent answer of the evaluated split itself."
 _BOUND = (
     "upper bound: what the answers or regions allow. normalised score: 0 at the best baseline, 100 at the upper bound."
 )
@@ -48,7 +48,8 @@ def table(results: Sequence[TaskResult]) -> str:
         score = result.score
         lines.append(f"{result.title + ', ' + result.metric:<33}{score.mean:6.1f} {'':>7} {_range(score, '.1f')}")
         for baseline in result.baselines.values():
-            verdict = "too few to tell" if result.groups < FEW else "beaten" if baseline.beaten else "NOT beaten"
+            stands = standing(baseline.advantage.low, baseline.advantage.high)
+            verdict = "too few to tell" if result.groups < FEW else stands
             gain = f"{baseline.advantage.mean:+7.1f} {_range(baseline.advantage, '+.1f'):<17}"
             lines.append(f"  over {baseline.name:<26}{baseline.score:6.1f} {gain}{verdict}")
         if result.upper_bound is not None:
@@ -56,9 +57,9 @@ def table(results: Sequence[TaskResult]) -> str:
             lines.append(f"  {'upper bound':<31}{result.upper_bound:6.1f} {share}".rstrip())
     legend = [f"score: {_metric(results)}, per cent. {_INTERVAL}"]
     legend += [_BASELINES] if any(result.baselines for result in results) else []
-    legend += [_MAJORITY] if any("majority" in result.baselines for result in results) else []
+    legend += [f"{name}: {guess(name)}." for name in dict.fromkeys(name for each in results for name in each.baselines)]
     legend += [_BOUND] if any(result.upper_bound is not None for result in results) else []
-    return "\n".join([*lines, "", *textwrap.wrap(" ".join(legend), WIDTH)])
+    return "\n".join([*lines, "", *(line for told in legend for line in textwrap.wrap(told, WIDTH))])
 
 
 def _metric(results: Sequence[TaskResult]) -> str:

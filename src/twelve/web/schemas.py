@@ -252,7 +252,7 @@ class TaskChoice(BaseModel):
     synthetic: bool = Field(description="whether its data were synthetic stand-ins of the dataset")
     doubt: str | None = Field(
         None,
-        description="its score and a baseline's in a sentence, if the stored evaluation is not significantly above",
+        description="its score and a baseline's in a sentence, if the stored evaluation is no better",
     )
 
 

@@ -1,0 +1,47 @@
+"""How a score compares with a baseline's, in plain words: the same in the report, on the page and in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from twelve.evaluation.results import Baseline
+
+BETTER, NO_BETTER, WORSE = "better", "no better", "worse"
+GUESS = "a guess without the right image"
+"""What a baseline is."""
+_GUESSES = {
+    "majority": "always giving the most frequent answer",
+    "bag of words": "a text-only model",
+    "box prior": "always choosing a large box",
+    "trained box prior": "a model that sees only where boxes are",
+    "shuffled images": "the same model with wrong images",
+    "chance": "choosing at random",
+}
+
+
+def guess(name: str) -> str:
+    """What a baseline does, for sentences such as "no better than ..."."""
+    return _GUESSES.get(name, f"the baseline {name}")
+
+
+def standing(low: float | None, high: float | None) -> str:
+    """How a model stands to a baseline, by the interval of its advantage."""
+    if low is not None and low > 0:
+        return BETTER
+    return WORSE if high is not None and high < 0 else NO_BETTER
+
+
+def compared(name: str, score: float, stands: str) -> str:
+    """The comparison with a baseline in words, such as "no better than choosing at random (25.0, within chance)".
+
+    Args:
+        score: the baseline's.
+        stands: see :func:`standing`.
+    """
+    return f"{stands} than {guess(name)} ({score:.1f}{', within chance' if stands == NO_BETTER else ''})"
+
+
+def unbeaten(baselines: Mapping[str, Baseline]) -> Baseline | None:
+    """The highest of the baselines that the model is not better than."""
+    found = (baseline for baseline in baselines.values() if not baseline.beaten)
+    return max(found, key=lambda baseline: baseline.score, default=None)
