@@ -50,8 +50,8 @@ class Heading:
 def heading(run: Run) -> Heading:
     """The title of a run's report."""
     synthetic = is_synthetic(run)
-    kind, data = "synthetic images" if synthetic else "data", Path(run.config.data)
-    place = str(data.resolve() if ".." in data.parts else data)
+    kind, data = "synthetic images" if synthetic else "data", Path(run.config.data).resolve()
+    place = str(data.relative_to(Path.cwd()) if data.is_relative_to(Path.cwd()) else data)
     return Heading(
         name=configuration(run.config) or f"run {'/'.join(run.folder.resolve().parts[-2:])}",
         day=f"{_day(run):%d %B %Y}".lstrip("0"),
