@@ -119,7 +119,15 @@ class Trainer:
         self.record: Mapping[str, Any] = {}
         self.losses = Losses(self.run.path)
         collators = {name: stream.collator for name, stream in self.streams.items()}
-        self.validation = Validation(config, model, data.tasks, collators, devices, contrast_alone=self.contrast.alone)
+        self.validation = Validation(
+            config,
+            model,
+            data.tasks,
+            collators,
+            devices,
+            contrast_alone=self.contrast.alone,
+            processes=1 + self.helpers,
+        )
         kept: dict[str, checkpoint.Stateful] = {
             "rate": self.rate,
             "schedule": self.schedule,
@@ -436,7 +444,7 @@ class Trainer:
         state, due = self.state, [name for name in self.data.tasks if self._due(name)]
         if due:
             self.losses.read()
-            for name, score in self.validation.scores(due, 1 + self.helpers):
+            for name, score in self.validation.scores(due):
                 state.scores[name] = score
                 event = self.schedule.observe(name, score)
                 self._log("validation", task=name, score=round(score, 5), seconds=round(state.seconds, 1))

@@ -37,6 +37,7 @@ class Validation:
     Args:
         collators: task -> what builds its batches.
         contrast_alone: the contrast head is all that trains, and all that is scored.
+        processes: to fork on this machine, each of which scores a task at a time; 1: none.
     """
 
     def __init__(
@@ -48,9 +49,10 @@ class Validation:
         devices: Devices,
         *,
         contrast_alone: bool,
+        processes: int = 1,
     ) -> None:
         self.config, self.model, self.tasks, self.collators = config, model, tasks, collators
-        self.devices, self.contrast_alone = devices, contrast_alone
+        self.devices, self.contrast_alone, self.processes = devices, contrast_alone, processes
         # Parameters that processes share are gathered by all of them in the same order.
         side_by_side = devices.device.type == "cpu" and not devices.sharded
         self.threads = Threads(config.training.threads, processes=devices.neighbours, auto=side_by_side)
@@ -59,23 +61,19 @@ class Validation:
         """The examples of a task that are scored."""
         return self.tasks[name].validation[: self.config.training.eval_examples]
 
-    def scores(self, names: Sequence[str], processes: int = 1) -> Iterable[tuple[str, float]]:
+    def scores(self, names: Sequence[str]) -> Iterable[tuple[str, float]]:
         """(task, its mean score 0..1) of each task. The model, which this leaves in evaluation mode, is converted to
-        the precision of predictions once; parameters that processes share stay as they are.
-
-        Args:
-            processes: to fork on this machine, which then score a task each.
-        """
+        the precision of predictions once; parameters that processes share stay as they are."""
         network = self.model.train(False)
         if not self.devices.sharded:
             network = for_predicting(network, self.config.evaluation.precision)
 
         def score(name: str) -> float:
-            if processes > 1:
+            if self.processes > 1:
                 self.threads = Threads(1)
             return self.score(network, name)
 
-        return forked.each(score, names, min(processes, len(names)), lost()).items()
+        return forked.each(score, names, min(self.processes, len(names)), lost()).items()
 
     def score(self, network: Twelve, name: str) -> float:
         """Mean score, 0..1, of a task; batches are scored as in the original program."""
