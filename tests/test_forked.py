@@ -16,6 +16,7 @@ import torch
 from twelve import forked, progress
 from twelve.errors import DataError
 from twelve.forked import HelperLost
+from twelve.threads import given_back
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
 NAMES = ["d", "a", "c", "b", "e"]
@@ -29,17 +30,18 @@ def nothing_left() -> Iterator[None]:
 
 
 def test_results_come_in_order_from_processes_with_one_thread() -> None:
-    before = torch.get_num_threads()
-
     def work(name: str) -> tuple[str, int, int]:
         time.sleep(0.05 if name == "d" else 0.01)
         return name * 2, os.getpid(), torch.get_num_threads()
 
-    found = forked.each(work, NAMES, 2, LOST)
+    with given_back():
+        torch.set_num_threads(2)
+        found = forked.each(work, NAMES, 2, LOST)
+        assert torch.get_num_threads() == 2
     assert list(found) == NAMES and all(found[name][0] == name * 2 for name in NAMES)
     ids = {pid for _, pid, _ in found.values()}
     assert len(ids) == 2 and os.getpid() not in ids
-    assert {threads for *_, threads in found.values()} == {1} and torch.get_num_threads() == before
+    assert {threads for *_, threads in found.values()} == {1}
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -86,6 +88,7 @@ KILLED = """
 import os, time
 from twelve import forked
 from twelve.forked import HelperLost
+from twelve.threads import given_back
 
 def work(name):
     print(os.getpid(), flush=True)
