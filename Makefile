@@ -19,7 +19,7 @@ quickstart: $(READY)  ## generate data, train one model on all twelve tasks, eva
 	$(BIN)/twelve quickstart
 
 test: $(READY)  ## all tests, small training runs among them
-	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --durations 20
 
 check: $(READY)  ## style and types
 	$(BIN)/ruff check .
