@@ -293,7 +293,7 @@ def _rising(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
         said = "" if found.sentence in verdict(run, scored).sentence else f"{found.sentence} "
         rise = "the validation score rose" if found.tasks == 1 else "validation scores rose, on average,"
         why = (
-            f"{said}Over the last third of the training, {rise} by {100 * found.mean:.1f} points. Twice the iterations "
+            f"{said}Over {found.span}, {rise} by {100 * found.mean:.1f} points. Twice the iterations "
             f"take about {spent}{' more' if run.checkpoints else ''}."
         )
         yield Step("Train longer", why, [command])

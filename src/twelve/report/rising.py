@@ -18,9 +18,10 @@ class Rising:
 
     Attributes:
         count, of: how many of them rise, of how many.
-        mean: gain over the last third of the run, 0..1, mean over them.
+        mean: gain over the last third of the run, or over ``coarse``, 0..1, mean over them.
         stopped, few, seldom: titles of the run's other tasks: stopped before the end, validated on too few examples to
             tell, validated too seldom to tell.
+        coarse: the last part of the run, 0..1, that the gains are of, if validations are too few for a third.
     """
 
     count: int
@@ -29,6 +30,14 @@ class Rising:
     stopped: Sequence[str] = ()
     few: Sequence[str] = ()
     seldom: Sequence[str] = ()
+    coarse: float | None = None
+
+    @property
+    def span(self) -> str:
+        """The part of the training that the gains are of, in words."""
+        if self.coarse is None:
+            return "the last third of the training"
+        return f"the last {'half' if self.coarse == 0.5 else f'{100 * self.coarse:.0f}%'} of the training"
 
     @property
     def tasks(self) -> int:
@@ -42,12 +51,17 @@ class Rising:
     @property
     def sentence(self) -> str:
         """On how many tasks scores rise, and what is known of each of the others."""
-        if self.tasks == 1:
+        rise, fall, where = "still rise", "no longer", ""
+        if self.coarse is not None:  # only a fine curve shows what happens at the very end
+            rise, fall, where = "rose", "not", f" over {self.span}"
+        if self.tasks == 1 and self.coarse is None:
             return f"The validation score {'still rises' if self.count else 'no longer rises'}."
+        if self.tasks == 1:
+            return f"The validation score {'rose' if self.count else 'did not rise'}{where}."
         level = self.of - self.count
-        levelled = f" and no longer on {level}" if level and self.of < self.tasks else ""
+        levelled = f" and {fall} on {level}" if level and self.of < self.tasks else ""
         share = "all" if self.count == self.tasks else f"{self.count} of"
-        said = [f"Validation scores still rise on {share} {self.tasks} tasks{levelled}", *self._others()]
+        said = [f"Validation scores {rise} on {share} {self.tasks} tasks{levelled}{where}", *self._others()]
         return f"{'; '.join(said)}."
 
     def _others(self) -> Iterator[str]:
@@ -62,7 +76,7 @@ class Rising:
 def rising(run: Run) -> Rising | None:
     """Which tasks still rise; None if too little is known, or the run ended early because nothing improved."""
     history, length = run.history, run.history.iterations
-    gains, stopped, few, seldom = list[float](), list[str](), list[str](), list[str]()
+    gains, stopped, few, seldom = list[tuple[float, float | None]](), list[str](), list[str](), list[str]()
     for name in run.config.tasks:
         examples, found = run.validation_examples(name), late_gain(history.scores.get(name, ()), length)
         if any(end >= length for _, end in history.stopped(name)):
@@ -75,8 +89,9 @@ def rising(run: Run) -> Rising | None:
             gains.append(found)
     if not gains or (run.config.training.iterations or 0) > length:
         return None
-    count = sum(found >= GAIN for found in gains)
-    return Rising(count, len(gains), sum(gains) / len(gains), stopped, few, seldom)
+    count, mean = sum(found >= GAIN for found, _ in gains), sum(found for found, _ in gains) / len(gains)
+    coarse = max((part for _, part in gains if part is not None), default=None)
+    return Rising(count, len(gains), mean, stopped, few, seldom, coarse)
 
 
 def _named(titles: Sequence[str]) -> str:
@@ -91,11 +106,14 @@ def _were(titles: Sequence[str]) -> str:
     return "was" if len(titles) == 1 else "were"
 
 
-def late_gain(points: Sequence[tuple[int, float]], length: int) -> float | None:
-    """The rise of a validation score over the last third of a run, 0..1: of the fitted line, or with few validations
-    from the last one before that third to the last one; None with fewer than two. A score of 100% no longer rises."""
-    found = gain(points, length)
+def late_gain(points: Sequence[tuple[int, float]], length: int) -> tuple[float, float | None] | None:
+    """The rise of a validation score, 0..1, and the last part of the run, 0..1, that it is of; None with too few
+    validations. The part is None if it is the last third, with the rise of the fitted line; with few validations, the
+    rise is that from the last one before that third to the last one. A score of 100% no longer rises."""
+    found, part = gain(points, length), None
     if found is None:
-        before = [score for at, score in points if at <= 2 * length / 3]
-        found = points[-1][1] - before[-1] if before and points[-1][0] > 2 * length / 3 else None
-    return min(found, 0.0) if found is not None and points[-1][1] >= 1 else found
+        before = [point for point in points if point[0] <= 2 * length / 3]
+        if not before or points[-1][0] <= 2 * length / 3:
+            return None
+        found, part = points[-1][1] - before[-1][1], (points[-1][0] - before[-1][0]) / length
+    return min(found, 0.0) if points[-1][1] >= 1 else found, part

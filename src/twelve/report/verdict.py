@@ -61,7 +61,8 @@ def verdict(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
         found = replace(found, sentence=f"{found.sentence} {told}")
     if still is None or not still.mostly or not found.decided:
         return found
-    return replace(found, word=f"{found.word}, still improving", sentence=f"{found.sentence} {still.sentence}")
+    word = found.word if still.coarse is not None else f"{found.word}, still improving"
+    return replace(found, word=word, sentence=f"{found.sentence} {still.sentence}")
 
 
 def _untold(run: Run) -> Verdict:
