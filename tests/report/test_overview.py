@@ -587,7 +587,7 @@ def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Pa
     assert f"to {root / 'check.jsonl'}, such as {line}. For new images, extract regions first, as above" in second.why
     extract, train, evaluate, report, compare = first.commands
     assert extract.startswith("twelve regions extract ") and extract not in second.commands
-    assert train == f"twelve train {run / 'config.yaml'} --set run={run}-more"
+    assert train == f"twelve train {run / 'config.yaml'} --set training.iterations=200 --set run={run}-more"
     assert (evaluate, report) == (f"twelve evaluate {run}-more", f"twelve report {run}-more")
     assert compare == f"twelve evaluate {run}-more --split questions.jsonl"
     (root / "questions.jsonl").unlink()
@@ -612,7 +612,7 @@ def test_of_several_tasks_the_one_that_needs_examples_is_trained_alone(run: Path
     (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     step = next_steps(read_run(run), scored(run))[0]
     assert step.title == "Add training examples" and "which has 1 line, such as" in step.why
-    assert step.commands[1].endswith(f"--set 'tasks=[mine]' --set run={run}-mine-more")
+    assert step.commands[1].endswith(f"--set 'tasks=[mine]' --set training.iterations=200 --set run={run}-mine-more")
     assert step.commands[-1] == f"twelve evaluate {run}-mine-more --split questions.jsonl"
 
 

@@ -29,6 +29,8 @@ WIDE = 5
 """Points on either side of a score from which its interval is called wide."""
 SMALL = 0.1
 """Share of the official training examples below which a training set is called small."""
+ADDED, MOST_TIMES = 75, 5
+"""Lines that are added, about; how many times the iterations are trained then, at most."""
 FEW_LINES = 100
 """Examples in the training file of a task of one's own below which more are the first thing that it needs."""
 LARGER = 4
@@ -251,8 +253,13 @@ def _few_lines(run: Run, each: ScoredTask, why: str, told: set[str]) -> Step | N
     sizes = run.data.tasks.get(each.name)
     count = _lines(file) or (sizes.train + sizes.validation if sizes else 0)
     chosen = beside(run, "more" if len(run.config.tasks) == 1 else f"{each.name}-more")
-    again = _train(_config(run), *(() if len(run.config.tasks) == 1 else (f"tasks=[{each.name}]",)), chosen)
-    if not 0 < count < FEW_LINES or again is None:
+    if not 0 < count < FEW_LINES:
+        return None
+    # As often through the examples as now.
+    longer, before = min(MOST_TIMES, round((count + ADDED) / count)), run.config.training.iterations
+    settings = () if before is None else (f"training.iterations={longer * before}",)
+    again = _train(_config(run), *(() if len(run.config.tasks) == 1 else (f"tasks=[{each.name}]",)), *settings, chosen)
+    if again is None:
         return None
     extract, which = _new_images(run, [task], told)
     even = " (about as many of each answer)" if task.kind in ("answer", "pair", "entailment") else ""
