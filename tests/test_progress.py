@@ -20,3 +20,12 @@ def test_what_was_done_before_says_nothing_about_the_time(
     # after five seconds, then every twenty: 2 iterations a second, 590 left
     assert capsys.readouterr().err == "training 210/800, 2 iterations/s, 4:55 left\n"
     assert track.rate == 2
+
+
+def test_before_the_first_unit_no_time_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "FIRST_AFTER", 0.0)
+    with Track("ranking", 800, "pairs") as track:
+        track.advance(0)
+    assert capsys.readouterr().err == "ranking 0/800\n"

@@ -101,8 +101,9 @@ class Track:
         now = time.monotonic()
         if self.shown and now - self.last >= LINE_EVERY:
             self.last = now
-            left = (self.total - self.done) / max(self.rate, 1e-9)
-            parts = [f"{self.label} {self.done}/{self.total}", rate, f"{clock(left)} left", note]
+            parts = [f"{self.label} {self.done}/{self.total}", note]
+            if self.done > self.before:  # before the first unit, nothing is known of the time left
+                parts[1:1] = [rate, f"{clock((self.total - self.done) / self.rate)} left"]
             print(shown(", ".join(part for part in parts if part)), file=sys.stderr, flush=True)
 
 
