@@ -183,7 +183,7 @@ def test_a_relative_link_names_a_file_of_the_repository(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-OTHERS = ("joint-vs-single.md", "relations.md", "results.md", "tutorial.md")
+OTHERS = ("tutorial.md",)
 """Pages that still have some."""
 
 
