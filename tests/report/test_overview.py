@@ -412,12 +412,30 @@ def test_few_validation_examples_do_not_select_a_model(run: Path) -> None:
     start = "Kept: the model of iteration 40, with the best mean validation score of the 5 tasks, 60.0"
     assert sentence() == sentence(vqa=EXAMPLES) == f"{start}."
     assert sentence(vqa=6) == f"{start} (on as few as 6 validation examples)."
-    few = f"{start} (on as few as 6 validation examples). So few examples cannot tell which model is best{LAST}."
-    assert sentence(**dict.fromkeys(fake_run.KINDS, 9) | {"vqa": 6}) == few
+    few = f"{start} (on as few as 6 validation examples)."
+    assert sentence(**dict.fromkeys(fake_run.KINDS, 9) | {"vqa": 6}) == few  # the last model is kept already
+    warning = f" So few examples cannot tell which model is best{LAST}."
+    start = start.replace("iteration 40", "iteration 20")
+    few = few.replace("iteration 40", "iteration 20")
+    rescored(run, 0.4, 0.6, 0.5, 0.57)  # a single one of the examples of the task with the fewest: 1 / (5 * 6)
+    assert sentence() == f"{few}{warning}"
+    assert sentence(vqa=EXAMPLES) == f"{start} (on as few as 9 validation examples)."
+    rescored(run, 0.4, 0.6, 0.5, 0.56)
+    assert sentence(vqa=6) == few
     one(run)
-    one_task = "Kept: the model of iteration 40, with the best validation score, 40.0 (on 6 validation examples). "
-    assert sentence() == f"{one_task}So few examples cannot tell which model is best{LAST}."
-    assert sentence(vqa=1).startswith(one_task.replace("6 validation examples). ", "1 validation example). "))
+    one_task = "Kept: the model of iteration 20, with the best validation score, 80.0 (on 5 validation examples)."
+    for last, told in ((0.4, ""), (0.6, warning), (0.8, warning)):
+        rescored(run, 0.4, 0.8, 0.6, last)
+        assert sentence(vqa=5) == one_task + told
+    assert sentence(vqa=1).startswith(one_task.replace("5 validation examples", "1 validation example"))
+
+
+def test_nothing_advises_to_keep_a_last_model_that_is_clearly_worse(run: Path) -> None:
+    """With four examples of five right, and two of five at the end, the last model scored less on the test too."""
+    one(validated(run, vqa=5))
+    rescored(run, 0.4, 0.8, 0.6, 0.4)
+    found = read_run(run).kept
+    assert found is not None and "keep_model" not in found.sentence and "cannot tell" not in found.sentence
 
 
 def test_the_last_model_is_kept_where_this_was_asked_for(run: Path) -> None:
