@@ -572,6 +572,13 @@ def test_a_command_that_does_not_exist_is_seen(run: Path) -> None:
         [parsed(shlex.split(command)[1:]) for command in commands(page)]
 
 
+def test_wide_intervals_are_told_by_their_ends(run: Path) -> None:
+    changed(run, lambda tree: tree["tasks"]["vqa"]["score"].update(low=18.76, high=50.0))
+    steps = next_steps(read_run(run), [each for each in scored(run) if each.name in ("vqa", "refcoco")])
+    wide = "On 1 of 2 tasks, the 95% interval is more than 10 points wide (widest: VQA v2, 18.8 to 50.0): "
+    assert any(wide in step.why for step in steps)  # with a step of the same commands
+
+
 def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Path) -> None:
     root = Path(read_run(run).config.data)
     line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}'
@@ -582,7 +589,10 @@ def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Pa
     assert (first.title, second.title) == ("Add training examples", "Add test examples")
     assert first.why.startswith("Add 50 to 100 ") and ": worse than" in said(run).sentence  # told once
     assert f"each answer) to {root / 'questions.jsonl'}, which has 16 lines, such as {line}. The first" in first.why
-    assert "smaller differences may be chance" in second.why
+    # The score of 40 is not in the middle.
+    changed(run, lambda tree: tree["tasks"]["mine"]["score"].update(low=18.76, high=50.0))
+    second = next_steps(read_run(run), scored(run))[1]
+    assert second.why.startswith("The 95% interval is 18.8 to 50.0: other scores in this range may differ by chance ")
     assert f"to {root / 'check.jsonl'}, such as {line}. For new images, extract regions first, as above" in second.why
     extract, train, evaluate, report, compare = first.commands
     assert extract.startswith("twelve regions extract ") and extract not in second.commands
