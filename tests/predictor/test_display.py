@@ -18,6 +18,7 @@ from twelve.outputs.parts.result import Context, Judged
 from twelve.outputs.region import Chosen, Located, shares_of
 from twelve.predictor import Predictor, Scene
 from twelve.types.predictions import Prediction
+from twelve.types.regions import select
 
 EVIL = '<script>alert("1")</script>'
 
@@ -93,6 +94,12 @@ def test_attention_leaves_the_image_visible() -> None:
     attended, other = drawn[:20], drawn[20:]
     assert (attended[:, ::2] - attended[:, 1::2]).min() > 100  # stripes are still told from each other
     assert attended[:, 1::2, 0].min() > other[:, 1::2, 0].max() + 80  # and red was added
+
+
+def test_a_single_region_is_not_called_regions(model: Predictor, scene: Scene) -> None:
+    one = model.scene(select(scene.regions, slice(1)))
+    assert repr(one).endswith(", 1 region)") and "pixels, 1 region<" in one._repr_html_()
+    assert repr(scene).endswith(f", {len(scene.regions.boxes)} regions)")
 
 
 def test_a_scene_draws_its_regions(model: Predictor, scene: Scene) -> None:
