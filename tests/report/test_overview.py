@@ -177,11 +177,11 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     root.mkdir(parents=True, exist_ok=True)
     (root / "check.jsonl").write_text(f"{line}\n{line}\n")
     step = next_steps(read_run(run), scored(run))[0]
-    assert f"check.jsonl, such as {line}. The first command" in step.why
+    assert f"check.jsonl, such as {line}. If the lines name new images, the first command extracts their" in step.why
     assert step.commands[0].startswith("twelve regions extract ") and step.commands[1].startswith("twelve evaluate ")
     few = said(alone(run, 90.0, 10.0))
-    assert (few.word, few.good) == ("Learned (10 images)", None)  # neutral in colour
-    assert '<p class="answer open"><b>Learned (10 images).</b>' in render(read_run(run))
+    assert (few.word, few.good) == ("Learned (judged on 10 test images)", None)  # neutral in colour
+    assert '<p class="answer open"><b>Learned (judged on 10 test images).</b>' in render(read_run(run))
     assert few.sentence.startswith("The model scores 90.0 (95% interval ") and " on 10 test examples: " in few.sentence
     assert "The best one, always giving the most frequent answer, scores 50.0." in few.sentence
     many = said(alone(run, 90.0, 10.0, examples=100))
@@ -247,9 +247,9 @@ def test_an_undecided_task_does_not_decide_on_the_others(run: Path) -> None:
     changed(run, lambda tree: [tree["tasks"][name].update(groups=4) for name in ("refcoco", "nlvr2", "flickr30k")])
     assert said(run).sentence.startswith("On SNLI-VE, the model is clearly better than every baseline (")
     changed(run, lambda tree: tree["tasks"]["snli_ve"].update(groups=60))
-    assert (said(run).word, said(run).good) == ("Good (60 images)", None)
+    assert (said(run).word, said(run).good) == ("Good (judged on 60 test images)", None)
     changed(run, lambda tree: tree["tasks"]["refcoco"].update(groups=70))
-    assert (said(run).word, said(run).good) == ("Good (at most 70 images each)", None)
+    assert (said(run).word, said(run).good) == ("Good (judged on at most 70 test images a task)", None)
     changed(run, lambda tree: tree["tasks"]["refcoco"].update(groups=100))
     assert (said(run).word, said(run).good) == ("Good", True)
     unsure = json.loads((run / "evaluation.json").read_text())["tasks"]["vqa"]["baselines"]
@@ -588,12 +588,15 @@ def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Pa
     first, second = next_steps(read_run(run), scored(run))[:2]
     assert (first.title, second.title) == ("Add training examples", "Add test examples")
     assert first.why.startswith("Add 50 to 100 ") and ": worse than" in said(run).sentence  # told once
-    assert f"each answer) to {root / 'questions.jsonl'}, which has 16 lines, such as {line}. The first" in first.why
+    assert f"each answer) to {root / 'questions.jsonl'}, which has 16 lines, such as {line}. If the" in first.why
     # The score of 40 is not in the middle.
     changed(run, lambda tree: tree["tasks"]["mine"]["score"].update(low=18.76, high=50.0))
     second = next_steps(read_run(run), scored(run))[1]
     assert second.why.startswith("The 95% interval is 18.8 to 50.0: other scores in this range may differ by chance ")
-    assert f"to {root / 'check.jsonl'}, such as {line}. For new images, extract regions first, as above" in second.why
+    assert (
+        f"to {root / 'check.jsonl'}, such as {line}. If the lines name new images, extract their regions first, as"
+        in second.why
+    )
     extract, train, evaluate, report, compare = first.commands
     assert extract.startswith("twelve regions extract ") and extract not in second.commands
     assert train == f"twelve train {run / 'config.yaml'} --set run={run}-more"
@@ -603,7 +606,7 @@ def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Pa
     data = json.loads((run / "data.json").read_text())
     data["tasks"]["mine"] = {"train": 9, "validation": 3}
     (run / "data.json").write_text(json.dumps(data))
-    assert "which has 12 lines. The first" in next_steps(read_run(run), scored(run))[0].why
+    assert "which has 12 lines. If the lines" in next_steps(read_run(run), scored(run))[0].why
     (root / "questions.jsonl").write_text(f"{line}\n" * FEW_LINES)
     assert titles(run)[:2] == ["Check the data of mine", "Add test examples"]
     del data["tasks"]["mine"]

@@ -196,8 +196,9 @@ def _new_images(run: Run, tasks: Sequence[FileTask], told: set[str]) -> tuple[li
     new = [command for command in found if command not in told]
     told.update(new)
     if not new:
-        return [], "For new images, extract regions first, as above."
-    return new, f"The first {'command is' if len(new) == 1 else f'{len(new)} commands are'} for new images."
+        return [], "If the lines name new images, extract their regions first, as above."
+    first = "command extracts" if len(new) == 1 else f"{len(new)} commands extract"
+    return new, f"If the lines name new images, the first {first} their regions."
 
 
 def _like(path: Path) -> str:
