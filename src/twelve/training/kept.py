@@ -55,7 +55,7 @@ class Kept:
         if self.latest is None or not self.examples or max(self.examples) >= EXAMPLES:
             return False
         one = 1 / (max(min(self.examples), 1) * self.tasks)
-        return self.score - self.latest < one + 10**-PLACES  # scores of the log are rounded
+        return self.score - self.latest < one + 10.0**-PLACES  # scores of the log are rounded
 
 
 def kept_model(
