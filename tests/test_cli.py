@@ -9,11 +9,13 @@ import runpy
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
+import typer
 import yaml
 from typer.testing import CliRunner
 
@@ -22,6 +24,8 @@ from twelve.cli import use
 from twelve.cli.order import ORDER
 from twelve.config import shipped
 from twelve.errors import TwelveError
+from twelve.regions.detectors.shipped_detector import ShippedDetector
+from twelve.regions.detectors.x152.detector import X152
 
 COMMANDS = [[], ["train"], ["evaluate"], ["parity"], ["tasks"], ["configs"], ["regions"]]
 COMMANDS += [["regions", name] for name in ("extract", "info", "verify")]
@@ -52,6 +56,26 @@ def test_every_command_has_help_with_an_example(command: list[str]) -> None:
     assert result.exit_code == 0
     if command and command != ["regions"]:
         assert "Example: twelve" in result.output
+
+
+def test_h_is_short_for_help_on_every_command() -> None:
+    def every(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        yield words
+        for name, below in getattr(command, "commands", {}).items():
+            yield from every(below, (*words, name))
+
+    found = list(every(typer.main.get_command(cli.app), ()))
+    assert len(found) > 30 and ("regions", "extract") in found
+    for command in found:
+        short, long = (CliRunner().invoke(cli.app, [*command, option]) for option in ("-h", "--help"))
+        assert short.exit_code == 0 and short.output == long.output and "-h, --help" in short.output, command
+
+
+def test_the_help_of_extract_tells_the_defaults_of_each_detector() -> None:
+    text = " ".join(CliRunner().invoke(cli.app, ["regions", "extract", "--help"]).output.split())
+    most, least = ShippedDetector.most, ShippedDetector.threshold
+    assert f"detect: {most} with microworld, otherwise {X152.most}; region files: all" in text
+    assert f"{least} with microworld, {X152.threshold:g} with x152, otherwise that of torchvision's detector" in text
 
 
 @pytest.mark.parametrize("command", [use.predict, use.match, use.serve], ids=lambda command: command.__name__)

@@ -25,6 +25,7 @@ from twelve.formats.data_root import DataRoot
 from twelve.settings import TaskSettings
 from twelve.tasks import base
 from twelve.tasks.custom import KINDS, from_settings
+from twelve.tasks.formats.tables import SECTION, given_as_table
 
 
 def images(root: Path, source: str, *names: str) -> None:
@@ -163,6 +164,42 @@ def page_blocks(language: str) -> list[str]:
     """What docs/add-a-task.md shows in a language."""
     page = (Path(__file__).parents[2] / "docs" / "add-a-task.md").read_text(encoding="utf-8")
     return [body for name, body in re.findall(r"```(\w+)\n(.*?)```", page, flags=re.S) if name == language]
+
+
+@pytest.mark.parametrize("name", ["train.csv", "train.txt"])
+def test_a_csv_table_is_recognised_and_converted_by_the_page(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = 'question,image,answer\n"red, or blue?",a.jpg,red\nwhat is it?,b.jpg,cup\n'
+    Path(name).write_text(table, encoding="utf-8-sig")
+    tree = {"kind": "answer", "train": "train.jsonl", "test_split": "train.jsonl"}
+    task = from_settings({"mine": TaskSettings(**tree)})["mine"]
+    with pytest.raises(DataError, match=r"\[line 1\]: this is a table \(CSV\).* -> convert it as 'From a CSV table'"):
+        task.read(DataRoot(tmp_path), name)
+    page = (Path(__file__).parents[2] / "docs" / "add-a-task.md").read_text(encoding="utf-8")
+    assert f"### {SECTION}\n" in page
+    Path(name).rename("train.csv")
+    (convert,) = [body for body in page_blocks("python") if "csv.DictReader" in body]
+    exec(convert, {})  # our own page
+    found = task.read(DataRoot(tmp_path), "train.jsonl")
+    assert [(each.text, each.target) for each in found] == [("red, or blue?", {"red": 1}), ("what is it?", {"cup": 1})]
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "is_table"),
+    [
+        ("a.tsv", "text", True),
+        ("a.jsonl", "text;image;target", True),
+        ("a.csv", '{"text": "a", "image": "a.jpg"}', False),
+        ("a.jsonl", '"text" {"a": 1, "b": 2}', False),
+        ("a.jsonl", "[1, 2]", False),
+        ("a.csv", "", False),
+    ],
+)
+def test_only_a_table_is_called_one(name: str, line: str, is_table: bool, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(line)
+    assert (given_as_table(tmp_path / name) is not None) == is_table
 
 
 def test_the_page_on_own_data_holds_a_configuration_and_lines_that_are_read(tmp_path: Path) -> None:

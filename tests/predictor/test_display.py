@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from html.parser import HTMLParser
 from typing import Any
 
@@ -18,6 +17,7 @@ from twelve.outputs.parts.result import Context, Judged
 from twelve.outputs.region import Chosen, Located, shares_of
 from twelve.predictor import Predictor, Scene
 from twelve.types.predictions import Prediction
+from twelve.types.regions import select
 
 EVIL = '<script>alert("1")</script>'
 
@@ -93,6 +93,12 @@ def test_attention_leaves_the_image_visible() -> None:
     attended, other = drawn[:20], drawn[20:]
     assert (attended[:, ::2] - attended[:, 1::2]).min() > 100  # stripes are still told from each other
     assert attended[:, 1::2, 0].min() > other[:, 1::2, 0].max() + 80  # and red was added
+
+
+def test_a_single_region_is_not_called_regions(model: Predictor, scene: Scene) -> None:
+    one = model.scene(select(scene.regions, slice(1)))
+    assert repr(one).endswith(", 1 region)") and "pixels, 1 region<" in one._repr_html_()
+    assert repr(scene).endswith(f", {len(scene.regions.boxes)} regions)")
 
 
 def test_a_scene_draws_its_regions(model: Predictor, scene: Scene) -> None:
@@ -180,13 +186,15 @@ def test_shares_are_the_softmax_of_the_logits() -> None:
     assert [share for _, share in shares_of([(0, 1.0), (1, 1.0), (2, 0.0)])] == pytest.approx([0.5, 0.5, 0.0])
 
 
-@pytest.mark.parametrize(("score", "words"), [(0.04, r"unlikely, 4%"), (0.06, r"\(6%\)")])
+@pytest.mark.parametrize(
+    ("score", "words"), [(0.04, "(4%, a low score for this model: the image may not show it)"), (0.06, "(6%)")]
+)
 def test_a_box_below_the_calibrated_score_is_called_unlikely(score: float, words: str) -> None:
     box = (1.0, 2.0, 3.0, 4.0)
     context = Context({"text": "x", "task": "t", "score": score}, likely=0.05)
     found = get_output("region").result(Prediction(box, score, ((box, score),)), context)
     assert isinstance(found, Located) and found.unlikely is (score < 0.05) and found.box == box
-    assert re.search(words, found.words)
+    assert found.words == f"box 1, 2 to 3, 4 {words}"
 
 
 def test_a_model_says_unlikely_by_itself(model: Predictor, scene: Scene) -> None:

@@ -191,11 +191,11 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     root.mkdir(parents=True, exist_ok=True)
     (root / "check.jsonl").write_text(f"{line}\n{line}\n")
     step = next_steps(read_run(run), scored(run))[0]
-    assert f"check.jsonl, such as {line}. The first command" in step.why
+    assert f"check.jsonl, such as {line}. If the lines name new images, the first command extracts their" in step.why
     assert step.commands[0].startswith("twelve regions extract ") and step.commands[1].startswith("twelve evaluate ")
     few = said(alone(run, 90.0, 10.0))
-    assert (few.word, few.good) == ("Learned (10 images)", None)  # neutral in colour
-    assert '<p class="answer open"><b>Learned (10 images).</b>' in render(read_run(run))
+    assert (few.word, few.good) == ("Learned (judged on 10 test images)", None)  # neutral in colour
+    assert '<p class="answer open"><b>Learned (judged on 10 test images).</b>' in render(read_run(run))
     assert few.sentence.startswith("The model scores 90.0 (95% interval ") and " on 10 test examples: " in few.sentence
     assert "The best one, always giving the most frequent answer, scores 50.0." in few.sentence
     many = said(alone(run, 90.0, 10.0, examples=100))
@@ -261,9 +261,9 @@ def test_an_undecided_task_does_not_decide_on_the_others(run: Path) -> None:
     changed(run, lambda tree: [tree["tasks"][name].update(groups=4) for name in ("refcoco", "nlvr2", "flickr30k")])
     assert said(run).sentence.startswith("On SNLI-VE, the model is clearly better than every baseline (")
     changed(run, lambda tree: tree["tasks"]["snli_ve"].update(groups=60))
-    assert (said(run).word, said(run).good) == ("Good (60 images)", None)
+    assert (said(run).word, said(run).good) == ("Good (judged on 60 test images)", None)
     changed(run, lambda tree: tree["tasks"]["refcoco"].update(groups=70))
-    assert (said(run).word, said(run).good) == ("Good (at most 70 images each)", None)
+    assert (said(run).word, said(run).good) == ("Good (judged on at most 70 test images a task)", None)
     changed(run, lambda tree: tree["tasks"]["refcoco"].update(groups=100))
     assert (said(run).word, said(run).good) == ("Good", True)
     unsure = json.loads((run / "evaluation.json").read_text())["tasks"]["vqa"]["baselines"]
@@ -426,12 +426,30 @@ def test_few_validation_examples_do_not_select_a_model(run: Path) -> None:
     start = "Kept: the model of iteration 40, with the best mean validation score of the 5 tasks, 60.0"
     assert sentence() == sentence(vqa=EXAMPLES) == f"{start}."
     assert sentence(vqa=6) == f"{start} (on as few as 6 validation examples)."
-    few = f"{start} (on as few as 6 validation examples). So few examples cannot tell which model is best{LAST}."
-    assert sentence(**dict.fromkeys(fake_run.KINDS, 9) | {"vqa": 6}) == few
+    few = f"{start} (on as few as 6 validation examples)."
+    assert sentence(**dict.fromkeys(fake_run.KINDS, 9) | {"vqa": 6}) == few  # the last model is kept already
+    warning = f" So few examples cannot tell which model is best{LAST}."
+    start = start.replace("iteration 40", "iteration 20")
+    few = few.replace("iteration 40", "iteration 20")
+    rescored(run, 0.4, 0.6, 0.5, 0.57)  # a single one of the examples of the task with the fewest: 1 / (5 * 6)
+    assert sentence() == f"{few}{warning}"
+    assert sentence(vqa=EXAMPLES) == f"{start} (on as few as 9 validation examples)."
+    rescored(run, 0.4, 0.6, 0.5, 0.56)
+    assert sentence(vqa=6) == few
     one(run)
-    one_task = "Kept: the model of iteration 40, with the best validation score, 40.0 (on 6 validation examples). "
-    assert sentence() == f"{one_task}So few examples cannot tell which model is best{LAST}."
-    assert sentence(vqa=1).startswith(one_task.replace("6 validation examples). ", "1 validation example). "))
+    one_task = "Kept: the model of iteration 20, with the best validation score, 80.0 (on 5 validation examples)."
+    for last, told in ((0.4, ""), (0.6, warning), (0.8, warning)):
+        rescored(run, 0.4, 0.8, 0.6, last)
+        assert sentence(vqa=5) == one_task + told
+    assert sentence(vqa=1).startswith(one_task.replace("5 validation examples", "1 validation example"))
+
+
+def test_nothing_advises_to_keep_a_last_model_that_is_clearly_worse(run: Path) -> None:
+    """With four examples of five right, and two of five at the end, the last model scored less on the test too."""
+    one(validated(run, vqa=5))
+    rescored(run, 0.4, 0.8, 0.6, 0.4)
+    found = read_run(run).kept
+    assert found is not None and "keep_model" not in found.sentence and "cannot tell" not in found.sentence
 
 
 def test_the_last_model_is_kept_where_this_was_asked_for(run: Path) -> None:
@@ -573,6 +591,13 @@ def test_a_command_that_does_not_exist_is_seen(run: Path) -> None:
         [parsed(shlex.split(command)[1:]) for command in commands(page)]
 
 
+def test_wide_intervals_are_told_by_their_ends(run: Path) -> None:
+    changed(run, lambda tree: tree["tasks"]["vqa"]["score"].update(low=18.76, high=50.0))
+    steps = next_steps(read_run(run), [each for each in scored(run) if each.name in ("vqa", "refcoco")])
+    wide = "On 1 of 2 tasks, the 95% interval is more than 10 points wide (widest: VQA v2, 18.8 to 50.0): "
+    assert any(wide in step.why for step in steps)  # with a step of the same commands
+
+
 def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Path) -> None:
     root = Path(read_run(run).config.data)
     line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}'
@@ -582,9 +607,15 @@ def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Pa
     first, second = next_steps(read_run(run), scored(run))[:2]
     assert (first.title, second.title) == ("Add training examples", "Add test examples")
     assert first.why.startswith("Add 50 to 100 ") and ": worse than" in said(run).sentence  # told once
-    assert f"each answer) to {root / 'questions.jsonl'}, which has 16 lines, such as {line}. The first" in first.why
-    assert "smaller differences may be chance" in second.why
-    assert f"to {root / 'check.jsonl'}, such as {line}. For new images, extract regions first, as above" in second.why
+    assert f"each answer) to {root / 'questions.jsonl'}, which has 16 lines, such as {line}. If the" in first.why
+    # The score of 40 is not in the middle.
+    changed(run, lambda tree: tree["tasks"]["mine"]["score"].update(low=18.76, high=50.0))
+    second = next_steps(read_run(run), scored(run))[1]
+    assert second.why.startswith("The 95% interval is 18.8 to 50.0: other scores in this range may differ by chance ")
+    assert (
+        f"to {root / 'check.jsonl'}, such as {line}. If the lines name new images, extract their regions first, as"
+        in second.why
+    )
     extract, train, evaluate, report, compare = first.commands
     assert extract.startswith("twelve regions extract ") and extract not in second.commands
     assert train == f"twelve train {run / 'config.yaml'} --set training.iterations=200 --set run={run}-more"
@@ -594,7 +625,7 @@ def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Pa
     data = json.loads((run / "data.json").read_text())
     data["tasks"]["mine"] = {"train": 9, "validation": 3}
     (run / "data.json").write_text(json.dumps(data))
-    assert "which has 12 lines. The first" in next_steps(read_run(run), scored(run))[0].why
+    assert "which has 12 lines. If the lines" in next_steps(read_run(run), scored(run))[0].why
     (root / "questions.jsonl").write_text(f"{line}\n" * FEW_LINES)
     assert titles(run)[:2] == ["Check the data of mine", "Add test examples"]
     del data["tasks"]["mine"]

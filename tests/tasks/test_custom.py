@@ -292,7 +292,7 @@ def test_the_page_about_ones_own_file(root: Path, tmp_path: Path) -> None:
 
 def test_the_page_about_a_file_outside_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its Python and its entry point, as an installed distribution has them."""
-    (module,) = snippets("add-a-task.md", "python")
+    _, module = snippets("add-a-task.md", "python")  # the first converts a table
     (points,) = snippets("add-a-task.md", "toml")
     group, line = re.findall(r'entry-points\."(.*)"\]\n(.*)', points)[0]
     (tmp_path / "my_counting.py").write_text(module)

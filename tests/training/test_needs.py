@@ -24,6 +24,7 @@ from twelve.training.eta import ENOUGH, Pace
 from twelve.training.memory import Need, advice, need_of
 from twelve.training.trainer import Trainer
 from twelve.training.validation import in_words
+from twelve.types.examples import Example
 
 QUIET = Console(quiet=True)
 
@@ -130,6 +131,21 @@ def test_few_training_examples_are_told_once() -> None:
     (line,) = run.few({"Drink": 12, "Food": 1, "Cars": run.FEW})
     assert line.startswith("warning: Drink has 12 training examples, Food has 1 training example: fewer than 20")
     assert run.few({"Cars": run.FEW}) == []
+
+
+def test_training_prints_how_many_images_and_examples_it_holds_out(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = tiny.tree(root, tmp_path / "run") | {"val_fraction": 0.2}
+    tree["tasks"] = {"refcoco": tree["tasks"]["refcoco"]}
+    tree["training"] |= {"iterations": 1, "eval_every": 1, "save_every": 1}
+    made = train(configuration.parse(tree), console=Console(width=200))
+    held = json.loads((made / "validation_images.json").read_text())["validation"]
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if "training examples" in line]
+    assert re.match(rf"RefCOCO: \d+ training examples of \d+ images?, \d+ validation examples? of {len(held)} im", said)
+    examples = [Example(str(k), "", (f"a/{min(k, 2)}",), None, "a") for k in range(4)]
+    assert run.sizes("training", examples) == "4 training examples of 3 images"
+    assert run.sizes("validation", examples[:1]) == "1 validation example of 1 image"
 
 
 def test_the_pace_is_told_once_without_the_first_iteration() -> None:

@@ -403,6 +403,19 @@ def test_mistakes_are_said(visit: Visit) -> None:
     visit.complaints.clear()  # the browser reports both in its console
 
 
+def test_a_single_region_is_not_called_regions(visit: Visit) -> None:
+    def one(route: sync_api.Route) -> None:
+        scene = (reply := route.fetch()).json()
+        route.fulfill(response=reply, json=scene | {"boxes": scene["boxes"][:1], "labels": scene["labels"][:1]})
+
+    page, status = visit.page, visit.page.locator("#panel-answer .status")
+    upload(page, "answer")
+    page.wait_for_function("/, \\d+ regions$/.test(document.querySelector('#panel-answer .status').textContent)")
+    page.route("**/api/scenes", one)
+    upload(page, "answer", seed=2)
+    sync_api.expect(status).to_have_text(re.compile(r" pixels, 1 region$"))
+
+
 def test_a_damaged_image_is_told_without_curl(visit: Visit) -> None:
     page = visit.page
     choose_file(page, "answer", "half.png", png(1)[:200])

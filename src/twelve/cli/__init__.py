@@ -28,6 +28,7 @@ app = typer.Typer(
     cls=InOrder,
     help="One vision-and-language model for twelve datasets.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},  # of every command below, too
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

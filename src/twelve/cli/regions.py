@@ -59,8 +59,23 @@ class ExtractorOptions:
     max_scale: Annotated[
         float | None, typer.Option(min=0.01, help="Largest factor by which images are enlarged.", show_default="2")
     ] = None
-    max_boxes: Annotated[int | None, typer.Option(min=1, help="Maximum number of boxes, most confident first.")] = None
-    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Minimum score of detected boxes.")] = None
+    max_boxes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Maximum number of boxes, most confident first.",
+            show_default="detect: 20 with microworld, otherwise 100; region files: all",
+        ),
+    ] = None
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Minimum score of detected boxes.",
+            show_default="0.15 with microworld, 0 with x152, otherwise that of torchvision's detector",
+        ),
+    ] = None
     class_probabilities: Annotated[
         bool,
         typer.Option("--class-probabilities", help="Store every box's distribution over classes, for pretraining."),

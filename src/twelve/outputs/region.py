@@ -28,6 +28,8 @@ THRESHOLD = 0.5
 """Least overlap with which a region counts as right; targets below it are 0."""
 KEPT = 10
 """How many of the best boxes a prediction carries: recall is measured among the first ten."""
+DOUBT = ", a low score for this model: the image may not show it"
+"""Said of an unlikely box, whose score in per cent need not look low."""
 SAME_BOX = 1.0
 """Pixels by which a candidate may differ from the region extracted for it (rounding, clipping)."""
 
@@ -56,8 +58,7 @@ class Located(Result):
         if self.box is None:
             return f"not in the image (at most {percent(self.score)})"
         x1, y1, x2, y2 = self.box
-        doubt = "unlikely, " if self.unlikely else ""
-        return f"box {x1:.0f}, {y1:.0f} to {x2:.0f}, {y2:.0f} ({doubt}{percent(self.score)})"
+        return f"box {x1:.0f}, {y1:.0f} to {x2:.0f}, {y2:.0f} ({percent(self.score)}{DOUBT if self.unlikely else ''})"
 
     @property
     def frames(self) -> Sequence[tuple[Box, float]]:

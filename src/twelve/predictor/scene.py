@@ -58,7 +58,12 @@ class Scene:
         self._candidates: dict[tuple[Box, ...], Regions] = {}
 
     def __repr__(self) -> str:
-        return f"Scene({self.name!r}, {self.regions.width} x {self.regions.height}, {len(self.regions.boxes)} regions)"
+        return f"Scene({self.name!r}, {self.regions.width} x {self.regions.height}, {self._counted})"
+
+    @property
+    def _counted(self) -> str:
+        count = len(self.regions.boxes)
+        return f"{count} region{'s' * (count != 1)}"
 
     def draw(self) -> Image.Image:
         """The image with its regions: what the model sees.
@@ -75,7 +80,7 @@ class Scene:
     def _repr_html_(self) -> str:
         from twelve.outputs.parts.notebook import figure
 
-        size = f"{self.regions.width} x {self.regions.height} pixels, {len(self.regions.boxes)} regions"
+        size = f"{self.regions.width} x {self.regions.height} pixels, {self._counted}"
         return figure(None if self.image is None else self.draw(), (self.name, size), warnings=self.warnings)
 
     @overload

@@ -25,8 +25,8 @@ UNLEARNED = 2
 """Most tasks at their baseline that are listed one by one."""
 LOW = 70
 """Normalised score below which fine-tuning, or more data, is advised."""
-WIDE = 5
-"""Points on either side of a score from which its interval is called wide."""
+WIDE = 10
+"""An interval of more points is called wide."""
 SMALL = 0.1
 """Share of the official training examples below which a training set is called small."""
 ADDED, MOST_TIMES = 75, 5
@@ -198,8 +198,9 @@ def _new_images(run: Run, tasks: Sequence[FileTask], told: set[str]) -> tuple[li
     new = [command for command in found if command not in told]
     told.update(new)
     if not new:
-        return [], "For new images, extract regions first, as above."
-    return new, f"The first {'command is' if len(new) == 1 else f'{len(new)} commands are'} for new images."
+        return [], "If the lines name new images, extract their regions first, as above."
+    first = "command extracts" if len(new) == 1 else f"{len(new)} commands extract"
+    return new, f"If the lines name new images, the first {first} their regions."
 
 
 def _like(path: Path) -> str:
@@ -368,18 +369,20 @@ def _wide(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[St
         why = f"Fewer than {FEWEST_GROUPS} images: no interval of {titles} can be trusted."
         yield _on_more(run, few, "Evaluate on more images", why, told)
         return
-    wide = [each for each in scored if _half(each) > WIDE]
+    wide = [each for each in scored if _width(each) > WIDE]
     if wide and not is_synthetic(run):
-        worst = max(wide, key=_half)
+        worst = max(wide, key=_width)
+        bar = worst.score.bar
+        ends = f"{bar.low:.1f} to {bar.high:.1f}"
         why = (
-            f"Intervals reach {WIDE} points or more to either side on {len(wide)} of {len(scored)} tasks (most on "
-            f"{worst.title}: {_half(worst):.1f}): smaller differences may be chance."
+            f"On {len(wide)} of {len(scored)} tasks, the 95% interval is more than {WIDE} points wide (widest: "
+            f"{worst.title}, {ends}): other scores in this range may differ by chance alone."
         )
         if len(scored) == 1:
-            why = f"The interval reaches {_half(worst):.1f} points to either side: smaller differences may be chance."
+            why = f"The 95% interval is {ends}: other scores in this range may differ by chance alone."
         yield _on_more(run, [worst], "Evaluate on more examples", why, told)
 
 
-def _half(each: ScoredTask) -> float:
+def _width(each: ScoredTask) -> float:
     bar = each.score.bar
-    return 0.0 if bar.low is None or bar.high is None else (bar.high - bar.low) / 2
+    return 0.0 if bar.low is None or bar.high is None else bar.high - bar.low

@@ -110,7 +110,11 @@ def _compared(scored: Sequence[ScoredTask]) -> Verdict:
     word = "Learned" if mean is None else "Good" if good else "Learned, but weak"
     most = max(each.score.groups for each in judged)
     if most < FEW_IMAGES:
-        word += f" ({most} images)" if len(judged) == 1 else f" (at most {most} images each)"
+        word += (
+            f" (judged on {most} test images)"
+            if len(judged) == 1
+            else f" (judged on at most {most} test images a task)"
+        )
         return Verdict(word, sentence, None if good else False, decided=True)
     return Verdict(word, sentence, good, decided=True)
 

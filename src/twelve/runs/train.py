@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from functools import partial
@@ -43,6 +43,7 @@ from twelve.training.provenance import fingerprints, machine
 from twelve.training.sameness import check_same, record_of
 from twelve.training.schedules import SCHEDULES, check_options, check_stops
 from twelve.training.side_by_side import check_together
+from twelve.types.examples import Example
 from twelve.types.half_precision import as_tensor
 
 if TYPE_CHECKING:
@@ -289,7 +290,8 @@ def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer
     """Say what will be trained on what, and how much memory that needs."""
     say(str(data.cleaned))
     for name, task in data.tasks.items():
-        line = f"{task.task.title}: {len(task.train):,} training examples, {len(task.validation):,} validation examples"
+        train, validation = sizes("training", task.train), sizes("validation", task.validation)
+        line = f"{task.task.title}: {train}, {validation}"
         for noted in (data.coverage, data.found):
             line += f"; {noted[name]}" if name in noted else ""
         say(line + _defaults(task))
@@ -307,6 +309,13 @@ def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer
     need = need_of(trainer)
     for line in (str(need), *advice(need, trainer)):
         say(line)
+
+
+def sizes(part: str, examples: Sequence[Example]) -> str:
+    """How many examples and images a part of a training set has: of few images, another share than
+    ``val_fraction`` may be held out."""
+    count, images = len(examples), len(distinct_images(examples))
+    return f"{count:,} {part} example{'s' * (count != 1)} of {images:,} image{'s' * (images != 1)}"
 
 
 def few(sizes: Mapping[str, int]) -> list[str]:

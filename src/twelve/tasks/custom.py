@@ -51,6 +51,7 @@ from twelve.tasks.extra.conceptual_captions import PRETRAINING
 from twelve.tasks.formats.captions import CaptionTask
 from twelve.tasks.formats.field_names import misnamed
 from twelve.tasks.formats.shared import accuracy, some, values
+from twelve.tasks.formats.tables import given_as_table
 from twelve.types.examples import Box, Example, Target
 from twelve.types.measurement import Measurement
 
@@ -102,6 +103,8 @@ class FileTask(Task):
         examples: dict[str, Example] = {}
         paths: dict[str, str] = {}
         with mended_by(path, _REMEDY):
+            if (error := given_as_table(path)) is not None:
+                raise error
             for number, record in enumerate(read_lines(path), 1):
                 example = self._example(record, str(number), root, paths)
                 if example.id in examples:

@@ -4,7 +4,7 @@ chooses it."""
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from twelve.training.convergence import EXAMPLES, Points
 
@@ -20,6 +20,7 @@ class Kept:
     Attributes:
         examples: numbers of validation examples of the tasks, where they are known.
         last: it was kept because it is the last one (``training.keep_model``), not because it is the best.
+        latest: the mean validation score of the last model, where that is another one.
     """
 
     iteration: int
@@ -27,6 +28,7 @@ class Kept:
     tasks: int
     examples: Sequence[int] = ()
     last: bool = False
+    latest: float | None = None
 
     @property
     def sentence(self) -> str:
@@ -39,14 +41,21 @@ class Kept:
     @property
     def _few(self) -> str:
         """The end of the sentence, with a warning where the scores are of few examples."""
-        fewest, most = min(self.examples, default=EXAMPLES), max(self.examples, default=EXAMPLES)
+        fewest = min(self.examples, default=EXAMPLES)
         if fewest >= EXAMPLES:
             return "."
         told = "on" if self.tasks == 1 else "on as few as"
-        warning = ""
-        if most < EXAMPLES and not self.last:
-            warning = f" So few examples cannot tell which model is best{LAST}."
+        warning = f" So few examples cannot tell which model is best{LAST}." if self._may_be_chance else ""
         return f" ({told} {fewest} validation example{'' if fewest == 1 else 's'}).{warning}"
+
+    @property
+    def _may_be_chance(self) -> bool:
+        """Whether the last model, another one, may be as good: its mean score is lower by no more than a single example
+        changes it. Advice to keep a model that is clearly worse does harm."""
+        if self.latest is None or not self.examples or max(self.examples) >= EXAMPLES:
+            return False
+        one = 1 / (max(min(self.examples), 1) * self.tasks)
+        return self.score - self.latest < one + 10.0**-PLACES  # scores of the log are rounded
 
 
 def kept_model(
@@ -78,5 +87,7 @@ def kept_model(
         mean = sum(latest.values()) / len(latest)
         if latest.keys() == set(tasks) and (found is None or last or mean > found.score):
             found, best = Kept(iteration, mean, len(tasks), examples, last), dict(latest)
+    if found is not None and latest.keys() == set(tasks) and found.iteration < max(by_iteration):
+        found = replace(found, latest=sum(latest.values()) / len(latest))
     said = {task: round(score, PLACES) for task, score in saved.items()}
     return None if said and said != best else found

@@ -88,7 +88,8 @@ export class ImageView extends EventTarget {
   }
 
   describe() {
-    this.say(`${this.scene.width} × ${this.scene.height} pixels, ${this.scene.boxes.length} regions`);
+    const count = this.scene.boxes.length;
+    this.say(`${this.scene.width} × ${this.scene.height} pixels, ${count} ${count === 1 ? "region" : "regions"}`);
   }
 
   /** Clear the error of another image when a question about this one is asked. */

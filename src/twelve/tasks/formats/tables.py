@@ -1,0 +1,30 @@
+"""A table (CSV) in place of JSON lines: recognised, so that an error can say how to convert it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twelve.errors import DataError
+from twelve.formats.records import text_lines
+
+SECTION = "From a CSV table"
+"""Heading in docs/add-a-task.md."""
+
+
+def given_as_table(path: Path) -> DataError | None:
+    """An error that says how to convert a file whose first line is that of a table, not a JSON value.
+
+    Raises:
+        DataError: the line cannot be read.
+    """
+    line = next((text.strip() for _, text in text_lines(path)), "")
+    named = path.suffix.lower() in (".csv", ".tsv") and not line.startswith(("{", "["))
+    separated = any(mark in line for mark in ",;\t") and "{" not in line and not line.startswith("[")
+    if not line or not (named or separated):
+        return None
+    return DataError(
+        "this is a table (CSV), but one JSON object a line is needed",
+        file=path,
+        record="line 1",
+        remedy=f"convert it as {SECTION!r} in docs/add-a-task.md shows, and set the name of the new file",
+    )
