@@ -459,6 +459,19 @@ def _left_out(route: sync_api.Route) -> None:
     route.fulfill(response=reply, json=told)
 
 
+def test_the_task_that_answered_stands_beside_the_answer(visit: Visit) -> None:
+    page = visit.page
+    by = page.locator("#panel-answer .by")
+    assert by.inner_text() == "Answered as in VQA v2; choose another task under Advanced."
+    page.locator("#panel-answer summary", has_text="Advanced").click()
+    page.locator("#panel-answer select").select_option("gqa")
+    ask(page, "answer", "what colour is it ?")
+    assert by.inner_text().startswith("Answered as in GQA;")
+    page.get_by_role("tab", name="Entails").click()
+    ask(page, "entails", "it is green")
+    assert page.locator("#panel-entails .by").count() == 0  # one task alone judges
+
+
 def test_doubts_right_answers_and_small_shares(visit: Visit) -> None:
     """What the service knows of a task and of its samples stands beside the answer; little shares do not."""
     page = visit.page
