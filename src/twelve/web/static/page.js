@@ -26,7 +26,7 @@ const notesOf = (model) => (images) => (model.note && images.some(({ sample }) =
 function panelOf(method, model, image) {
   const tasks = model.methods[method];
   const [name, , words] = TABS[method];
-  const button = method === "entails" ? `${name}?` : name; // the only name that is no request
+  const button = method === "entails" ? "Check" : name; // the only name that is no request
   const notes = notesOf(model);
   if (method === "verify") {
     const left = new ImageView("Left image", model.samples);
