@@ -127,6 +127,16 @@ def test_every_key_that_is_meant_exists(tmp_path: Path) -> None:
     assert all(config.load(file, [f"{key.replace(TASK, 'vqa')}=1"]) for key in MEANT.values())
 
 
+def test_a_key_that_is_required_and_misspelt_is_named_as_it_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("run: runs/mine\ndata: mine\ntask: {vqa: {}}\n")
+    with pytest.raises(ConfigError, match=r'mine\.yaml \[task\]: unknown key \(did you mean "tasks"\?\)'):
+        config.load(file)
+    file.write_text("run: runs/mine\ndata: mine\nsubjects: {vqa: {}}\n")
+    with pytest.raises(ConfigError, match=r"mine\.yaml \[tasks\]: this key is required"):
+        config.load(file)
+
+
 @pytest.mark.parametrize("old,new", KEYS.items())
 def test_a_key_of_an_earlier_version_is_told_its_name(tmp_path: Path, old: str, new: str) -> None:
     file = written(tmp_path, yaml.safe_dump(MINIMAL))

@@ -200,7 +200,7 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
     try:
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = _first(error.errors())
         where = [str(part) for part in first["loc"]]
         message, remedy = problem_of(first), _instead(first) or "see docs/configuration.md"
         if first["type"] == "extra_forbidden":
@@ -223,6 +223,18 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
     with nullcontext() if file is None else found_in(file):
         check_names(config)
     return config
+
+
+def _first(errors: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The error to tell of: where a key is missing and a similar one is unknown, it is misspelt rather than missing."""
+    first = errors[0]
+    if first["type"] == "missing":
+        *above, missing = first["loc"]
+        for other in errors:
+            *place, name = other["loc"]
+            if other["type"] == "extra_forbidden" and place == above and closest(str(name), [str(missing)]):
+                return other
+    return first
 
 
 def _apply(tree: dict[str, Any], setting: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,21 @@ def test_lines_come_one_by_one(file: Path) -> None:
     assert [next(lines).text("a"), next(lines).text("a")] == ["x", "y"]
     with pytest.raises(DataError, match=r"records\.json \[line 4\]: expected one JSON object a line"):
         next(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('{"a": 1', "{ at column 1 is not closed: write }"),
+        ('{"a": 1}\n{"a": "x}", "b": [1, 2', "[ at column 18 is not closed: write ]"),
+        ('{"a": {"b": "\\"}"}\n', "{ at column 1 is not closed: write }"),
+    ],
+)
+def test_a_bracket_that_is_not_closed_is_named(file: Path, text: str, place: str) -> None:
+    file.write_text(text)
+    with pytest.raises(DataError, match=re.escape(f"[line {1 + text.strip().count(chr(10))}]: ")) as caught:
+        list(read_lines(file))
+    assert f"expected one JSON object a line: the {place} at its end" in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["[1]", "3", '"x"', "null"])

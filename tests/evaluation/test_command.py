@@ -23,7 +23,7 @@ from twelve.data.clean import HeldOut, HeldOutImages
 from twelve.data.prepare import ValidationImages, prepare, prepare_measuring
 from twelve.errors import CheckpointError, ConfigError, DataError, RegionError, TwelveError
 from twelve.evaluation.evaluate import Evaluator
-from twelve.evaluation.results import Baseline, TaskResult
+from twelve.evaluation.results import Baseline, TaskResult, read_results
 from twelve.metrics.bootstrap import Interval
 from twelve.regions.store.region_store import RegionStore
 from twelve.runs.evaluate import evaluate_run
@@ -237,6 +237,26 @@ def test_full_disk_leaves_the_old_results(run: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(TwelveError, match=r"evaluation\.json: cannot write: No space left"):
         evaluate_run(run, console=QUIET)
     assert json.loads((run / "evaluation.json").read_text()) == {"good": True}
+
+
+class _ClosedPipe(Console):
+    def print(self, *_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+
+def test_results_are_saved_before_a_reader_can_leave(run: Path) -> None:
+    data = json.loads((run / "data.json").read_text())
+    (run / "data.json").write_text(json.dumps(data | {"region_samples": {}}))  # a note is said before any score
+    told = io.StringIO()
+    evaluate_run(run, console=Console(file=told))
+    lines = told.getvalue().splitlines()
+    assert lines[0].startswith("note: the run has no record of its regions") and lines[1].startswith("task, metric")
+    for name in ("evaluation.json", "predictions.jsonl"):
+        (run / name).unlink()
+    with pytest.raises(BrokenPipeError):
+        evaluate_run(run, console=_ClosedPipe())
+    assert {result.task for result in read_results(run / "evaluation.json")[0]} == set(TASKS)
+    assert (run / "predictions.jsonl").stat().st_size
 
 
 @pytest.mark.parametrize("groups", [FEW - 1, FEW])

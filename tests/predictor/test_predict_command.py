@@ -60,6 +60,18 @@ def test_questions_of_an_image(model: Path, images: Path) -> None:
     assert len(lines(shown)[1]["box"]) == 4
 
 
+def test_a_line_names_the_task_where_others_could_have_answered(images: Path, tmp_path: Path) -> None:
+    tasks = {"mine": ("answer", "answer"), **tiny_model.TASKS}
+    model = tiny_model.make(tmp_path / "model", tasks)
+    asked = ["predict", model, "--image", images / "0.png", "--ask", "is it red ?", "--entails", "it is red"]
+    answered, judged = twelve(*asked)[1].splitlines()
+    assert answered.endswith("; task: mine") and "; task:" not in judged  # one task alone judges
+    assert twelve(*asked[:-2], "--task", "vqa")[1].rstrip().endswith("; task: vqa")
+    tree = json.loads((model / "processor_config.json").read_text())
+    (model / "processor_config.json").write_text(json.dumps({**tree, "left_out": ["snli_ve"]}))
+    assert twelve(*asked)[1].rstrip().endswith("; task: snli_ve")
+
+
 def test_uncalibrated_scores_are_noted_once(model: Path, images: Path) -> None:
     asked = ["--ask", "is it red ?", "--entails", "it is red", "--entails", "it is blue", "--locate", "it", "--json"]
     result = CliRunner().invoke(cli.app, ["predict", str(model), "--image", str(images / "0.png"), *asked])

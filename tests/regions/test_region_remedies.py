@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve import config as configuration
-from twelve.errors import RegionError, TwelveError
+from twelve.errors import ConfigError, RegionError, TwelveError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.model.bert_tokenizer import wordpieces
@@ -158,6 +158,18 @@ def test_images_without_regions(root: Path, base: Path, tmp_path: Path) -> None:
     assert Path(str(e.value.file)).suffix == ".jsonl" and "no such image" not in str(e.value)
     follow(e.value)
     train(plan, console=QUIET)
+
+
+def test_a_folder_of_images_that_does_not_exist_is_put_down_to_its_key(root: Path, base: Path, tmp_path: Path) -> None:
+    extract(root / "images" / "mine" / "first", "detect", "microworld", root / "regions", progress=False)
+    plan = tree(root, base, tmp_path / "run")
+    plan["tasks"]["mine"]["images"] = "mien"
+    with pytest.raises(ConfigError) as e:
+        train(configuration.parse(plan), console=QUIET)
+    assert e.value.record == "tasks.mine.images" and (e.value.remedy or "").startswith(
+        "name the folder of the images ("
+    )
+    assert f'there is no folder {root / "images" / "mien"} (did you mean "mine"?), and none of the ' in str(e.value)
 
 
 def test_an_image_that_does_not_exist_is_named_with_its_line(root: Path, base: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from twelve.study.report import page, plots
 from twelve.study.report.relations import relations
 from twelve.study.report.unlearned import warnings
 from twelve.study.results import Event
+from twelve.study.studies.groups import Groups
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 needs_plots = pytest.mark.skipif(
@@ -156,6 +157,18 @@ def test_plots_fit_the_columns_of_a_paper(parts: list[page.StudyPart]) -> None:
 def test_the_same_findings_give_the_same_bytes(parts: list[page.StudyPart]) -> None:
     again = page.part_of(made_findings.groups(), "groups")
     assert [(plot.svg, plot.pdf) for plot in again.plots] == [(plot.svg, plot.pdf) for plot in parts[1].plots]
+
+
+def test_the_best_and_the_worst_change_of_groups_are_said_in_one_clause_each() -> None:
+    found = made_findings.groups()
+    said = Groups().sentences(found)[1]
+    change = r"[+-]\d+\.\d \[[+-]\d+\.\d, [+-]\d+\.\d\]"
+    trained = r"(\w+) when it is trained with (\w+(?: and \w+)*)"
+    match = re.fullmatch(
+        rf"The best change is {change} points of normalised score, of {trained}; the worst is {change}, of {trained}\.",
+        said,
+    )
+    assert match is not None and match[1] not in match[2] and match[3] not in match[4]
 
 
 def test_without_matplotlib_the_page_says_how_to_get_plots(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ TABS = {
     "verify": "Verify",
     "match": "Match",
 }
-BUTTONS = TABS | {"entails": "Entails?"}
+BUTTONS = TABS | {"entails": "Check"}
 
 
 @dataclass
@@ -142,7 +142,7 @@ def test_boxes_and_their_rows_have_one_name(visit: Visit) -> None:
     assert page.locator("#panel-locate .frame.pointed").count() == 0
     rows.last.focus()
     assert page.locator("#panel-locate .frame.pointed").count() == 1
-    page.locator("#panel-locate").get_by_text("Advanced").click()
+    page.locator("#panel-locate").get_by_text("Advanced", exact=True).click()
     page.locator("#panel-locate input[type=range]").fill("0.3")
     assert page.locator("#panel-locate output").inner_text() == "30%"
 
@@ -153,6 +153,7 @@ def test_words_show_regions_and_regions_words(visit: Visit) -> None:
     page.route("**/api/answer", _one_word_attends)
     ask(page, "answer", "what colour is the thing ?")
     page.get_by_role("button", name="Show the attention").click()
+    page.get_by_text("Attention shows where the model looked, not why it answered so.").wait_for()
     heat = "all => all.map(frame => +frame.style.getPropertyValue('--heat'))"
     page.get_by_role("button", name="thing", exact=True).click()
     assert (
@@ -326,7 +327,7 @@ def test_it_opens_with_an_image_a_question_and_its_answer(visit: Visit) -> None:
     headline.wait_for()
     box = headline.bounding_box()
     assert box and box["y"] + box["height"] < 844  # on the first screen
-    page.locator("#panel-answer").get_by_text("Advanced").click()
+    page.locator("#panel-answer").get_by_text("Advanced", exact=True).click()
     assert page.get_by_label("Answer in the style of").first.is_visible()
     assert axe.findings(page) == []
     page.get_by_text("About this model").click()
@@ -455,7 +456,7 @@ def test_a_left_out_task_and_scores_that_are_not_calibrated_are_said(visit: Visi
     warning = page.locator("#panel-answer .result .warning:not(.note)")
     assert warning.inner_text() == "VQA v2: the last training changed the model without this task."
     assert uncalibrated.count() == 0
-    page.locator("#panel-answer").get_by_text("Advanced").click()
+    page.locator("#panel-answer").get_by_text("Advanced", exact=True).click()
     page.get_by_label("Answer in the style of").first.select_option("gqa")
     ask(page, "answer", "what colour is it ?")
     told = "Not calibrated: compare these percentages with each other, do not read them as probabilities."
@@ -470,6 +471,58 @@ def _left_out(route: sync_api.Route) -> None:
     reply = route.fetch()
     told = {**reply.json(), "warnings": ["vqa: the last training changed the model without this task"]}
     route.fulfill(response=reply, json=told)
+
+
+def test_the_task_that_answered_stands_beside_the_answer(visit: Visit) -> None:
+    page = visit.page
+    by = page.locator("#panel-answer .by")
+    assert by.inner_text() == "Answered as in VQA v2; choose another task under Advanced."
+    page.locator("#panel-answer summary", has_text="Advanced").click()
+    page.locator("#panel-answer select").select_option("gqa")
+    ask(page, "answer", "what colour is it ?")
+    assert by.inner_text().startswith("Answered as in GQA;")
+    page.get_by_role("tab", name="Entails").click()
+    ask(page, "entails", "it is green")
+    assert page.locator("#panel-entails .by").count() == 0  # one task alone judges
+
+
+def test_a_tab_says_before_one_asks_that_the_last_training_left_its_task_out(visit: Visit) -> None:
+    page = visit.page
+
+    def fewer(route: sync_api.Route) -> None:
+        reply = route.fetch()
+        told = reply.json()
+        told["methods"]["answer"][1]["left_out"] = told["methods"]["entails"][0]["left_out"] = True
+        route.fulfill(response=reply, json=told)
+
+    page.route("**/api/model", fewer)
+    page.reload()
+    lost = page.locator("#panel-answer .lost")
+    page.locator("#panel-answer .headline").wait_for()
+    assert lost.is_hidden()
+    page.locator("#panel-answer summary", has_text="Advanced").click()
+    page.locator("#panel-answer select").select_option("gqa")
+    assert lost.inner_text() == "The last training changed this model without GQA: replies here may no longer be right."
+    page.locator("#panel-answer select").select_option("vqa")
+    assert lost.is_hidden()
+    page.get_by_role("tab", name="Entails").click()
+    assert page.locator("#panel-entails .lost").is_visible()
+    ask(page, "entails", "it is green")
+    assert page.locator("#panel-entails .by").inner_text() == "Answered as in SNLI-VE."
+    page.get_by_role("tab", name="Locate").click()
+    assert page.locator("#panel-locate .lost").count() == 0
+
+
+def test_a_field_that_one_scrolls_to_is_not_under_the_image(visit: Visit) -> None:
+    page = visit.page
+    page.set_viewport_size({"width": page.viewport_size["width"], "height": 500})  # type: ignore[index]
+    for part in ("input[type=text]", "label"):
+        seen = page.locator(f"#panel-answer form {part}").first
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        seen.evaluate("element => element.scrollIntoView({block: 'start'})")
+        label = page.locator("#panel-answer form label").first.bounding_box()
+        image = page.locator("#panel-answer .image").bounding_box()
+        assert label and image and (not visit.phone or label["y"] >= image["y"] + image["height"])
 
 
 def test_doubts_right_answers_and_small_shares(visit: Visit) -> None:

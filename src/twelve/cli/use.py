@@ -80,7 +80,10 @@ def predict(
     predictor = loading.opened(folder, abilities.own, weights=weights, device=device, precision=precision)
     outcomes = command.predict(predictor, requests)
     names = command.short_names(image for request in requests for image in request.images)
-    missing = command.write(outcomes, out=out, as_json=as_json, draw=draw, stream=sys.stdout, names=names)
+    with_task = abilities.names_its_task
+    missing = command.write(
+        outcomes, out=out, as_json=as_json, draw=draw, stream=sys.stdout, names=names, with_task=with_task
+    )
     if as_json or out is not None:  # lines of text say it themselves
         command.note_uncalibrated(predictor, requests)
     raise typer.Exit(int(missing > 0))

@@ -8,7 +8,7 @@ from pathlib import Path
 from twelve.data.examples.columns import distinct_images, have_candidates, images_of, take
 from twelve.data.examples.reading import read_examples
 from twelve.downloads.registry import shipped
-from twelve.errors import MissingData, RegionError, quoted
+from twelve.errors import ConfigError, MissingData, RegionError, nearest, quoted
 from twelve.formats.data_root import IMAGES, DataRoot, is_drawn
 from twelve.regions.store.region_file import GIVEN
 from twelve.regions.store.region_store import RegionStore
@@ -77,6 +77,7 @@ def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example], roo
 
     Raises:
         RegionError: some have none; names the first one, and says how many.
+        ConfigError: none has any, and the folder that a task of one's own names for its images does not exist.
     """
     images = distinct_images(*parts)
     missing = [image for image in images if image not in store]
@@ -86,8 +87,10 @@ def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example], roo
             source = missing[0].split("/")[0]
             problem = f"{name} has no regions ({len(missing)} of {len(images)} images of {task.name} have none)"
             remedy = f"run: {store.command(source)}"
+            folder = root.path / IMAGES / source
+            if source == task.source and not folder.is_dir() and source not in store.sources():
+                raise _no_images(task, root, len(images), remedy)
             if root.image_file(missing[0]) is None:
-                folder = root.path / IMAGES / source
                 problem += f", and {folder} has no such image"
                 remedy = f"correct the name in this line, or put the image into {folder} and {remedy}"
             raise RegionError(problem, file=record.file, record=record.place, remedy=remedy)
@@ -109,6 +112,22 @@ def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example], roo
             file=Path(store.root) / source / GIVEN,
             remedy=f"run: {_command(store, source, [task], detected=False)}",
         )
+
+
+def _no_images(task: Task, root: DataRoot, count: int, extract: str) -> ConfigError:
+    """The error of a task of one's own whose setting ``images`` names no folder; ``extract`` makes its regions."""
+    above = root.path / IMAGES
+    folders = sorted(path.name for path in above.iterdir() if path.is_dir()) if above.is_dir() else []
+    remedy = f"put the images into {above / task.source} and {extract}"
+    if folders:
+        shown = folders if len(folders) <= 6 else [*folders[:5], f"{len(folders) - 5} more"]
+        remedy = f"name the folder of the images ({', '.join(shown)}), or {remedy}"
+    return ConfigError(
+        f"there is no folder {above / task.source}{nearest(task.source, folders)}, and none of the {count:,} images of "
+        f"{task.name} has regions",
+        record=f"tasks.{task.name}.images",
+        remedy=remedy,
+    )
 
 
 def _command(store: RegionStore, source: str, given: Sequence[Task], *, detected: bool = True) -> str:

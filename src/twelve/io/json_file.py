@@ -205,8 +205,26 @@ def limit(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "lists or objects within each other, too deep"
     if isinstance(error, json.JSONDecodeError):
+        if not error.doc[error.pos :].strip() and (opened := _unclosed(error.doc)) is not None:
+            mark = error.doc[opened]
+            return f"the {mark} at column {opened + 1} is not closed: write {_CLOSING[mark]} at its end"
         return f"{reason(error.msg)} at column {error.colno}"
     return "a number of thousands of digits" if "digits" in str(error) else str(error)
+
+
+_CLOSING = {"{": "}", "[": "]"}
+_TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]')
+
+
+def _unclosed(text: str) -> int | None:
+    """Where the last bracket begins that a line of JSON does not close; None where all are closed."""
+    opened: list[int] = []
+    for found in _TEXT_OR_BRACKET.finditer(text):
+        if found[0] in _CLOSING:
+            opened.append(found.start())
+        elif found[0] in _CLOSING.values() and opened:
+            opened.pop()
+    return opened[-1] if opened and "\n" not in text.strip() else None
 
 
 def _text(path: Path, most: int) -> str:

@@ -67,6 +67,10 @@ class Abilities:
         """Whether training has calibrated the scores of a task."""
         return task in self.processor.temperatures
 
+    def names_its_task(self, method: str) -> bool:
+        """Whether it is not obvious which task answers: the method has several, or the last training left tasks out."""
+        return len(self.methods.get(method, ())) > 1 or bool(self.processor.left_out)
+
     def task_for(self, method: str, task: str | None = None) -> str:
         """The task of a method; ``task`` selects one of several.
 

@@ -63,10 +63,13 @@ class Outcome:
         """The question on one line: the turns of a dialogue are separated by semicolons."""
         return self.request.text.replace("\n", "; ")
 
-    def line(self, names: Mapping[Path, str]) -> str:
-        """The outcome as one line of text; ``names`` are those of :func:`short_names`."""
+    def line(self, names: Mapping[Path, str], *, with_task: bool = False) -> str:
+        """The outcome as one line of text, with the task that answered or without; ``names`` are those of
+        :func:`short_names`."""
         shown = " + ".join(names[image] for image in self.request.images)
         words = f"error: {self.error}" if self.result is None else self.result.line
+        if with_task and self.result is not None:
+            words += f"; task: {self.result.task}"
         return one_line(f"{shown}: {self.asked} -> {words}")
 
     def failure(self) -> str:
@@ -207,18 +210,24 @@ def write(
     draw: Path | None,
     stream: IO[str],
     names: Mapping[Path, str],
+    with_task: Callable[[str], bool] = lambda method: False,
 ) -> int:
     """Write outcomes as they come, and drawings. ``out`` is written completely or not at all; if the work ends early,
     the finished outcomes are kept beside it.
 
     Args:
         names: names of the images in lines of text.
+        with_task: of which methods these lines name the task that answered.
 
     Returns:
         The number of questions without a result.
     """
     if out is None:
-        return _write(outcomes, _json if as_json else lambda one: one.line(names), draw, stream)
+
+        def line(one: Outcome) -> str:
+            return one.line(names, with_task=with_task(one.request.method))
+
+        return _write(outcomes, _json if as_json else line, draw, stream)
     with replacing(out) as partial, _kept(partial, out), partial.open("w", encoding="utf-8") as file:
         return _write(outcomes, _json, draw, file)
 

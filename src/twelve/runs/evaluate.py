@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,7 +39,7 @@ from twelve.processes import connected, joined, own_device
 from twelve.progress import tell
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.asked import asked, label
-from twelve.runs.results_table import show
+from twelve.runs.results_table import lines_of
 from twelve.runs.run_card import kept_scores, write_run_card
 from twelve.runs.same_regions import SameRegions
 from twelve.settings import RunConfig
@@ -65,8 +66,8 @@ def evaluate_run(
     settings: Sequence[str] = (),
     console: Console | None = None,
 ) -> list[TaskResult]:
-    """Evaluate the tasks of a run, print the table of results, and write them into the run's folder. A model
-    folder can be evaluated too if the settings name its data; nothing is written then.
+    """Evaluate the tasks of a run, write the results into its folder, and print the table of them. A model folder can
+    be evaluated too if the settings name its data; nothing is written then.
 
     Args:
         folder: of the run, or of a model.
@@ -88,8 +89,11 @@ def evaluate_run(
         Unlabelled: no split that was asked for has public answers.
         ConfigError: see :func:`twelve.runs.asked.asked`.
     """
-    with joined() as processes, connected(processes.rank, processes.count):
-        console = (console or Console()) if processes.main else Console(quiet=True)
+    with (
+        joined() as processes,
+        connected(processes.rank, processes.count),
+        _said_at_the_end((console or Console()) if processes.main else Console(quiet=True)) as say,
+    ):
         disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it reads
         config, names = asked(folder, tasks, submit, settings, protocols, gallery, results_folder)
         written = None if results_folder is None else ResultFolder(results_folder, folder)
@@ -105,7 +109,7 @@ def evaluate_run(
             files.check_links([target], run.path, "run")
         model, processor = _opened(folder, config)
         processor.allow_other_features = allow_other_features
-        regions = SameRegions(run, processor.region_fingerprints, allow=allow_changed_data, console=console)
+        regions = SameRegions(run, processor.region_fingerprints, allow=allow_changed_data, say=say)
         evaluator = Evaluator(
             config,
             for_predicting(model, config.evaluation.precision),
@@ -115,11 +119,11 @@ def evaluate_run(
             check=regions.check,
         )
         for lacking in filter(None, evaluator.data.lacking.values()):
-            tell(lacking, console)
+            say(lacking)
         began, predictions = time.monotonic(), None
         if submit is not None:
             (name,) = names  # asked() refuses several
-            predictions = _submitted(evaluator, submit, name, split, main=processes.main, console=console)
+            predictions = _submitted(evaluator, submit, name, split, main=processes.main, say=say)
             if predictions is None:
                 return []
             # Only baselines need the training files.
@@ -132,25 +136,36 @@ def evaluate_run(
             written=written if processes.main else None,
             skip=not tasks and split is None,
             together=1 if allow_changed_data or processes.count > 1 else config.evaluation.together,
-            console=console,
+            say=say,
         )
         spent = round(time.monotonic() - began, 1)
         results = [_calibrated(result, run, processor) for result in results]
         facts = _facts(run, model, evaluator, spent) | regions.facts
-        show(results, facts, console)
-        for line in (*comparison(earlier(config.model.init), results), *told_files):
-            tell(line, console)
+        for line in (*lines_of(results, facts), *comparison(earlier(config.model.init), results), *told_files):
+            say(line)
         if trained and not saved and submit is None:
-            tell("not saved to the run: to save, omit --task, --split, --no-baselines and --set", console)
+            say("not saved to the run: to save, omit --task, --split, --no-baselines and --set")
         if saved and processes.main:
             write_results(target, results, facts)
             if chosen:
-                tell(f"written to {target}", console)
+                say(f"written to {target}")
             else:
                 recorded.write(run.predictions, evaluator.recorded)
                 made_by = str(facts["machine"].get("processor", ""))
                 write_run_card(folder, model, processor, kept_scores(folder), results, made_by)
         return results
+
+
+@contextmanager
+def _said_at_the_end(console: Console) -> Iterator[Callable[[str], None]]:
+    """Prints lines when the block ends: once a reader has closed the pipe (``| head``), the next line that is printed
+    ends the program, which must not happen before the results are saved."""
+    said: list[str] = []
+    try:
+        yield said.append
+    finally:
+        for line in said:
+            tell(line, console)
 
 
 def _opened(folder: Path, config: RunConfig) -> tuple[Twelve, TwelveProcessor]:
@@ -170,13 +185,13 @@ def _check_results(written: ResultFolder | None, config: RunConfig, names: Seque
 
 
 def _submitted(
-    evaluator: Evaluator, submit: Path, name: str, split: str | None, *, main: bool, console: Console
+    evaluator: Evaluator, submit: Path, name: str, split: str | None, *, main: bool, say: Callable[[str], None]
 ) -> Sequence[Prediction] | None:
     """Predict a split and write the official results; the predictions, or None if the split has no public answers."""
     examples, predictions = evaluator.predict(name, split)
     if main:
         write_submission(submit, evaluator.data.tasks[name].task, examples, predictions)
-    tell(f"wrote {len(predictions):,} predictions to {submit}", console)
+    say(f"wrote {len(predictions):,} predictions to {submit}")
     return None if unlabelled(examples) else predictions
 
 
@@ -189,7 +204,7 @@ def _measured(
     written: ResultFolder | None,
     skip: bool,
     together: int,
-    console: Console,
+    say: Callable[[str], None],
 ) -> tuple[list[TaskResult], list[str]]:
     """The results of the tasks, and what to tell of the result files.
 
@@ -229,7 +244,7 @@ def _measured(
     for error in (each for each in found.values() if isinstance(each, Unlabelled)):
         if all(isinstance(each, Unlabelled) for each in found.values()):
             raise error
-        tell(f"not measured: {error}", console)
+        say(f"not measured: {error}")
     done = [each for each in found.values() if not isinstance(each, Unlabelled)]
     evaluator.recorded = [each for _, _, recorded in done for each in recorded]
     return [result for result, _, _ in done], [line for _, line, _ in done if line]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -29,16 +29,21 @@ _BOUND = (
 
 
 def show(results: Sequence[TaskResult], facts: Mapping[str, Any], console: Console) -> None:
-    """Print the table, the protocols, and the size and the training time of the model."""
-    tell(table(results), console)
+    """Print :func:`lines_of`."""
+    for line in lines_of(results, facts):
+        tell(line, console)
+
+
+def lines_of(results: Sequence[TaskResult], facts: Mapping[str, Any]) -> Iterator[str]:
+    """The table, the protocols, and the size and the training time of the model."""
+    yield table(results)
     for result in results:
         for line in protocol_line(result).splitlines():
-            tell(textwrap.fill(line, WIDTH, subsequent_indent="    "), console)
+            yield textwrap.fill(line, WIDTH, subsequent_indent="    ")
     spent = [clock(facts[f"{stage}_seconds"]) for stage in ("training", "evaluation")]
-    for line in published_scores.lines(results, drawn=facts.get(published_scores.DRAWN) is True):
-        tell(line, console)
+    yield from published_scores.lines(results, drawn=facts.get(published_scores.DRAWN) is True)
     size = f"one model, {facts['parameters'] / 1e6:.1f} M parameters"
-    tell(f"{size}; trained in {spent[0]}, evaluated in {spent[1]} (minutes:seconds)", console)
+    yield f"{size}; trained in {spent[0]}, evaluated in {spent[1]} (minutes:seconds)"
 
 
 def table(results: Sequence[TaskResult]) -> str:

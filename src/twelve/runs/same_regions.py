@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-
-from twelve.progress import tell
 from twelve.regions.store.region_store import RegionStore
 from twelve.regions.store.samples import changed
 from twelve.run_folder import RunFolder
@@ -20,14 +17,17 @@ class SameRegions:
         fingerprints: image source -> extractor of the training regions. Those of another extractor are compared by
             :meth:`twelve.model.processor.TwelveProcessor.check_regions`.
         allow: a change is a warning, not an error.
+        say: is given the notes and warnings.
     """
 
-    def __init__(self, run: RunFolder, fingerprints: Mapping[str, str], *, allow: bool, console: Console) -> None:
-        self._fingerprints, self._allow, self._console = fingerprints, allow, console
+    def __init__(
+        self, run: RunFolder, fingerprints: Mapping[str, str], *, allow: bool, say: Callable[[str], None]
+    ) -> None:
+        self._fingerprints, self._allow, self._say = fingerprints, allow, say
         self._changes: dict[str, str] = {}
         self._then = samples_of(run)
         if not self._then:
-            tell("note: the run has no record of its regions, so whether they have changed is not known", console)
+            say("note: the run has no record of its regions, so whether they have changed is not known")
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class SameRegions:
             if not self._allow:
                 raise error
             self._changes[source] = error.problem
-            tell(f"warning: {source}: {error.problem}", self._console)
+            self._say(f"warning: {source}: {error.problem}")
 
 
 def samples_of(run: RunFolder) -> dict[str, str]:

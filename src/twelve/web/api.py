@@ -211,6 +211,7 @@ def describe(
                     title=predictor.titles[name],
                     own=name in own,
                     synthetic=name in drawn,
+                    left_out=name in predictor.processor.left_out,
                     doubt=doubts.get(name),
                 )
                 for name in names

@@ -66,17 +66,21 @@ class Groups(Study):
         if not known:
             return [said]
         best, worst = (choose(known, key=_mean) for choose in (max, min))
-        return [
-            said,
-            f"The largest gain is that of {_told(best)}; the largest loss, or smallest gain, that of {_told(worst)}.",
-        ]
+        least = f"the worst is {_points(worst)}, of {_trained(worst)}"
+        return [said, f"The best change is {_points(best)} points of normalised score, of {_trained(best)}; {least}."]
 
 
 def _mean(comparison: Comparison) -> float:
     return comparison.endpoint.mean
 
 
-def _told(comparison: Comparison) -> str:
-    gain, contrast = comparison.endpoint, comparison.contrast
-    points = f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}] points of normalised score"
-    return f"{contrast.minus} in {contrast.arm} ({points})"
+def _points(comparison: Comparison) -> str:
+    gain = comparison.endpoint
+    return f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]"
+
+
+def _trained(comparison: Comparison) -> str:
+    """The group of a comparison, and the others that it is trained with."""
+    contrast = comparison.contrast
+    others = " and ".join(group for group in contrast.arm.split("+") if group != contrast.minus)
+    return f"{contrast.minus} when it is trained with {'all others' if contrast.arm == ALL else others}"

@@ -100,6 +100,7 @@ export function attentionView({ image, called, note = null, isMark = () => false
     el("h3", {}, "Attention"),
     note && el("p", {}, note),
     el("p", {}, "Select a word to see the boxes that it attends to, or a box in the image to see its words. Highlighted ones get more than a uniform share."),
+    el("p", { class: "tip" }, "Attention shows where the model looked, not why it answered so."),
     el("div", { class: "words", role: "group", "aria-label": "Words" }, ...buttons.values()),
     told,
     el("button", { type: "button", class: "plain", click: restore }, "Back to the answer"),

@@ -33,6 +33,9 @@ export function field(label, input, hint = null) {
   return el("p", { class: "field" }, el("label", { for: input.id }, ...[label].flat()), input, said);
 }
 
+/** The name of a task; that of a user's own one in quotation marks, because it may be any word. */
+export const titled = ({ title, own }) => (own ? `“${title}”` : title);
+
 /** A share in per cent, written as on the command line; below one per cent with a decimal. */
 export function percent(share) {
   if (share > 0 && share < 0.0005) return "<0.1%";

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { attentionView } from "./attention.js";
-import { el } from "./dom.js";
+import { el, titled } from "./dom.js";
 
 const NOT_CALIBRATED = "Not calibrated: compare these percentages with each other, do not read them as probabilities.";
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
@@ -78,7 +78,12 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     const [{ sample } = {}] = images;
     const known = images.length === 1 && sample?.right && told.text && sample.texts[method] === told.text;
     if (known) head.push(el("p", { class: "tip right" }, `right answer: ${sample.right}`));
-    const doubt = tasks.find(({ name }) => name === told.task)?.doubt;
+    const task = tasks.find(({ name }) => name === told.task);
+    const doubt = task?.doubt;
+    const others = tasks.length > 1;
+    if (task && (others || task.left_out)) {
+      head.push(el("p", { class: "tip by" }, `Answered as in ${titled(task)}${others ? "; choose another task under Advanced" : ""}.`));
+    }
     const warnings = [...new Set(told.warnings)].map((text) => el("p", { class: "warning" }, sentence(text, told)));
     // That the model knows no photographs is said once.
     const unlike = told.warnings.some((text) => text.includes("unlike the training images"));

@@ -2,7 +2,7 @@
 
 import { Candidates } from "./candidates.js";
 import { Dialogue, isMark } from "./dialogue.js";
-import { el, field, percent } from "./dom.js";
+import { el, field, percent, titled } from "./dom.js";
 import { form } from "./form.js";
 import * as replies from "./replies.js";
 
@@ -10,11 +10,21 @@ const line = (placeholder) => el("input", { type: "text", maxlength: 2000, requi
 const typed = (input, what) => (input.value.trim() ? null : `Type ${what} first.`);
 const opened = (image) => (image.scene ? null : "Select an image first.");
 
-/** A choice among several tasks; none if there is only one. */
+/** A choice among several tasks, none if there is only one; and what to know of the chosen one before asking. */
 function taskChoice(tasks) {
   const choice = el("select", {}, ...tasks.map(({ name, title }) => el("option", { value: name }, title)));
   const several = tasks.length > 1;
+  const lost = tasks.some((task) => task.left_out) ? el("p", { role: "status", class: "tip lost" }) : null;
+  const warn = () => {
+    const task = tasks.find(({ name }) => name === choice.value);
+    lost.textContent = task.left_out ? `The last training changed this model without ${titled(task)}: replies here may no longer be right.` : "";
+  };
+  if (lost) {
+    choice.addEventListener("change", warn);
+    warn();
+  }
   return {
+    lost,
     field: several && field("Answer in the style of", choice, "The model was trained on several datasets of such questions. Each has its own kind of answers."),
     within: (body) => (several ? { ...body, task: choice.value } : body),
   };
@@ -61,7 +71,7 @@ export function textForm(method, { label, key, placeholder, button, image, tasks
   const shown = form({
     method,
     button,
-    fields: [field(label, input)],
+    fields: [task.lost, field(label, input)],
     more: advanced(task.field, threshold && thresholdField(threshold)),
     asked: () => ({
       problem: opened(image) || typed(input, "a text"),
@@ -93,7 +103,7 @@ export function boxesForm(method, { label, placeholder, button, image, tasks, no
   const shown = form({
     method,
     button,
-    fields: [dialogue ? dialogue.element : field(label, input), candidates.element],
+    fields: [task.lost, dialogue ? dialogue.element : field(label, input), candidates.element],
     more: advanced(task.field),
     asked: () => ({
       problem: opened(image) || nothing() || (candidates.boxes.length ? null : "Tick at least one box."),
@@ -130,7 +140,7 @@ export function pairForm({ button, left, right, tasks, notes }) {
   const shown = form({
     method: "verify",
     button,
-    fields: [field("Statement about both images", input)],
+    fields: [task.lost, field("Statement about both images", input)],
     more: advanced(task.field),
     asked: () => ({
       problem: opened(left) || opened(right) || typed(input, "a statement"),
@@ -167,7 +177,7 @@ export function matchForm({ button, gallery, tasks, notes }) {
   const shown = form({
     method: "match",
     button,
-    fields: [field("Caption", input)],
+    fields: [task.lost, field("Caption", input)],
     more: advanced(task.field),
     asked: () => ({
       problem: (gallery.items.length ? null : "Add images first.") || typed(input, "a caption"),

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { boxesForm, pairForm, matchForm, textForm } from "./forms.js";
-import { el, field } from "./dom.js";
+import { el, field, titled } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { ImageView } from "./image.js";
 
@@ -26,7 +26,7 @@ const notesOf = (model) => (images) => (model.note && images.some(({ sample }) =
 function panelOf(method, model, image) {
   const tasks = model.methods[method];
   const [name, , words] = TABS[method];
-  const button = method === "entails" ? `${name}?` : name; // the only name that is no request
+  const button = method === "entails" ? "Check" : name; // the only name that is no request
   const notes = notesOf(model);
   if (method === "verify") {
     const left = new ImageView("Left image", model.samples);
@@ -124,11 +124,10 @@ for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) =
 function described({ methods, parameters, synthetic }) {
   const tasks = Object.values(methods).flat();
   const list = (names) => new Intl.ListFormat("en").format(names);
-  const named = ({ title, own }) => (own ? `“${title}”` : title); // a user's name may be any word
   const shortened = (titles) => (titles.length > 3 ? [titles[0], `${titles.length - 1} other datasets`] : titles);
   const trained = (some) => {
     const drawn = tasks.filter((task) => task.synthetic).map(({ title }) => title);
-    const others = some(tasks.filter((task) => !task.synthetic).map(named));
+    const others = some(tasks.filter((task) => !task.synthetic).map(titled));
     return list([...others, ...(drawn.length ? [`synthetic stand-ins of ${list(some(drawn))}`] : [])]);
   };
   const what = synthetic ? ": drawings, not photographs" : "";
