@@ -160,6 +160,17 @@ def test_documented_python_runs(page: str, place: dict[str, Path], monkeypatch: 
         exec(body.replace("quickstart/run", str(place["model"])), {})  # our own pages
 
 
+def test_the_quick_tour_shows_what_its_command_prints(place: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place["folder"])
+    text = (HOME / "docs" / "quick-tour.md").read_text(encoding="utf-8")
+    command = next(body for body in blocks(text, "bash") if body.startswith("twelve predict"))
+    printed = CliRunner().invoke(cli.app, words(command)).stdout
+    shown = blocks(text, "text")[0]
+    assert re.sub(r"\d+%", "%", shown) == re.sub(r"\d+%", "%", printed)
+    shares = [[int(share) for share in re.findall(r"(\d+)%", each)] for each in (printed, shown)]
+    assert np.abs(np.subtract(*shares)).max() <= 2  # machines round differently
+
+
 def test_documented_configurations_are_valid(tmp_path: Path) -> None:
     bodies = blocks((HOME / "docs" / "configuration.md").read_text(encoding="utf-8"), "yaml")
     assert len(bodies) == 2
