@@ -160,6 +160,23 @@ def test_documented_python_runs(page: str, place: dict[str, Path], monkeypatch: 
         exec(body.replace("quickstart/run", str(place["model"])), {})  # our own pages
 
 
+def examples(command: Any) -> list[str]:
+    """The examples of all helps."""
+    below = [each for part in getattr(command, "commands", {}).values() for each in examples(part)]
+    return [str(command.epilog).removeprefix("Example: "), *below] if command.epilog else below
+
+
+def test_an_example_of_a_help_names_files_that_everybody_can_have() -> None:
+    found = examples(typer.main.get_command(cli.app))
+    assert len(found) > 25
+    for example in found:
+        arguments = words(example)
+        parsed(arguments)
+        assert not [word for word in arguments if word.startswith("runs/")], example
+        shipped = [word for word in arguments if word.startswith(("benchmarks/", "examples/", "tests/"))]
+        assert all((HOME / word).exists() for word in shipped), example
+
+
 def test_the_quick_tour_shows_what_its_command_prints(place: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place["folder"])
     text = (HOME / "docs" / "quick-tour.md").read_text(encoding="utf-8")
