@@ -22,4 +22,21 @@ function whole() {
 }
 new MutationObserver(reachable).observe(document.documentElement, { childList: true, subtree: true });
 reachable();
+// On a phone, the last column of a wide table with sentences would be off the screen: site.css shows its rows as
+// paragraphs, in which each cell but the first and the last has the name of its column before it.
+function stacked() {
+  for (const table of document.querySelectorAll(".md-typeset table:not([class])")) {
+    const names = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
+    const rows = [...table.querySelectorAll("tbody tr")].map((row) => [...row.cells]);
+    if (table.closest(".doc-contents")) continue; // all of them are, with other columns
+    if (names.length < 3 || !rows.some((cells) => cells.at(-1)?.textContent.length > 60)) continue;
+    table.dataset.stacked = "";
+    for (const cells of rows) {
+      for (const [k, cell] of cells.entries()) {
+        if (k > 0 && k < cells.length - 1 && cell.textContent.trim()) cell.dataset.column = `${names[k]}: `;
+      }
+    }
+  }
+}
 addEventListener("DOMContentLoaded", whole);
+addEventListener("DOMContentLoaded", stacked);

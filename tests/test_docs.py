@@ -168,6 +168,34 @@ def test_the_makefile_extracts_the_regions_of_the_page() -> None:
     assert extracted == [words(line.replace("$(DATA)", "DATA")) for line in made]
 
 
+def examples(command: Any) -> list[str]:
+    """The examples of all helps."""
+    below = [each for part in getattr(command, "commands", {}).values() for each in examples(part)]
+    return [str(command.epilog).removeprefix("Example: "), *below] if command.epilog else below
+
+
+def test_an_example_of_a_help_names_files_that_everybody_can_have() -> None:
+    found = examples(typer.main.get_command(cli.app))
+    assert len(found) > 25
+    for example in found:
+        arguments = words(example)
+        parsed(arguments)
+        assert not [word for word in arguments if word.startswith("runs/")], example
+        shipped = [word for word in arguments if word.startswith(("benchmarks/", "examples/", "tests/"))]
+        assert all((HOME / word).exists() for word in shipped), example
+
+
+def test_the_quick_tour_shows_what_its_command_prints(place: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place["folder"])
+    text = (HOME / "docs" / "quick-tour.md").read_text(encoding="utf-8")
+    command = next(body for body in blocks(text, "bash") if body.startswith("twelve predict"))
+    printed = CliRunner().invoke(cli.app, words(command)).stdout
+    shown = blocks(text, "text")[0]
+    assert re.sub(r"\d+%", "%", shown) == re.sub(r"\d+%", "%", printed)
+    shares = [[int(share) for share in re.findall(r"(\d+)%", each)] for each in (printed, shown)]
+    assert np.abs(np.subtract(*shares)).max() <= 2  # machines round differently
+
+
 def test_documented_configurations_are_valid(tmp_path: Path) -> None:
     bodies = blocks((HOME / "docs" / "configuration.md").read_text(encoding="utf-8"), "yaml")
     assert len(bodies) == 2

@@ -182,6 +182,7 @@ def test_examples_in_docstrings_give_what_they_say() -> None:
 SEEN = (
     "index",
     "tutorial",
+    "configuration",
     "architecture",
     "joint-vs-single",
     "reference/index",
@@ -227,7 +228,7 @@ def browser() -> Iterator[Any]:
     [
         *((name, 390, "light") for name in SEEN),
         ("index", 1280, "light"),
-        *((name, 1280, "dark") for name in SEEN[2:6:3]),
+        *((name, 1280, "dark") for name in ("architecture", "reference/predictor")),
     ],
 )
 def test_a_page_can_be_read_by_everybody(name: str, width: int, scheme: Any, address: str, browser: Any) -> None:
@@ -245,6 +246,23 @@ def test_a_page_can_be_read_by_everybody(name: str, width: int, scheme: Any, add
         assert [url for url in asked if not url.startswith((address, "data:"))] == []
     finally:
         page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "shown"), [(390, "block"), (1280, "table-cell")])
+def test_the_meaning_of_a_key_is_on_the_screen(width: int, shown: str, address: str, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 844})
+    page.goto(f"{address}/configuration.html")
+    page.locator(".md-typeset__scrollwrap").first.wait_for()
+    table = page.locator(".md-typeset table:not([class])").filter(has_text="validation_images").first
+    for cell in table.locator("td:last-child").all():
+        box = cell.bounding_box()
+        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
+        assert cell.evaluate("cell => getComputedStyle(cell).display") == shown
+    if shown == "block":
+        label = "cell => getComputedStyle(cell, '::before').content"
+        assert table.locator("td:nth-child(3)").first.evaluate(label) == '"default: "'
+    page.close()
 
 
 def test_the_search_leaves_out_lists_of_changes_and_ranks_guides_first(site: Path) -> None:

@@ -34,6 +34,11 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert result.exit_code == 0, (command, result.output, result.exception)
         printed[" ".join(words)] = result.output
     assert "split questions.jsonl; 20 examples" in printed["evaluate runs/mine --split questions.jsonl"]
+    shown = " ".join(" ".join(test_docs.blocks(text, "text")).split())
+    for said in ("fewer than 20 often teach nothing", "scores not calibrated: 6 validation examples, 50 are needed"):
+        assert said in shown and said in " ".join(printed["train mine/tutorial.yaml"].split())
+    for name in ("majority", "bag of words", "shuffled images"):
+        assert f"over {name}" in shown and f"over {name}" in printed["evaluate runs/mine"]
     score = json.loads((tmp_path / "runs/mine/evaluation.json").read_text())["tasks"]["mine"]["score"]["mean"]
     assert score > 60  # always giving the same answer scores 50
     model = twelve.load("runs/mine")

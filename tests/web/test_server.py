@@ -6,6 +6,7 @@ import ctypes
 import http.client
 import io
 import json
+import re
 import signal
 import socket
 import sys
@@ -88,6 +89,16 @@ def test_head_over_a_connection(model_folder: Path) -> None:
             reply = connection.getresponse()
             assert reply.status == 200 and bool(reply.read()) == (method == "GET")
         connection.close()
+
+
+def test_the_python_of_the_page(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    home = Path(__file__).parents[2]
+    text = (home / "docs" / "service.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.S)
+    monkeypatch.chdir(home)
+    with served(home / "examples" / "quickstart-model") as (_, address):
+        exec(code.replace("http://127.0.0.1:8012", address), {})  # our own page
+    assert re.fullmatch(r"red \(9\d%\)\n", capsys.readouterr().out)
 
 
 @pytest.mark.skipif(

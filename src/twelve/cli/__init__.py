@@ -133,7 +133,7 @@ def score(
     typer.echo(to_json(scores) if as_json else shown(table(scores)))
 
 
-@app.command(epilog="Example: twelve report runs/real-sample")
+@app.command(epilog="Example: twelve report quickstart/run")
 def report(run: Annotated[Path, typer.Argument(help="A run's folder, after twelve evaluate.")]) -> None:
     """Write a run's report.html.
 
@@ -143,7 +143,7 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder, after twelv
     typer.echo(shown(str(write_report(run))))
 
 
-@app.command(epilog="Example: twelve train configs/real-sample.yaml --set run=runs/first")
+@app.command(epilog="Example: twelve train configs/quickstart.yaml --set run=quickstart/again")
 def train(
     config: Annotated[str, typer.Argument(help="A YAML file, or a shipped one (see twelve configs).")],
     settings: Setting = None,
@@ -163,7 +163,7 @@ def train(
         run(parsed, resume=resume, go_on=go_on, allow_changed_data=allow_changed_data)
 
 
-@app.command(epilog="Example: twelve evaluate runs/paper --protocol coco=1k-5fold --protocol refcoco=original")
+@app.command(epilog="Example: twelve evaluate quickstart/run --task refcoco --protocol refcoco=original")
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run's folder, or a model's folder with --set data=DATA.")],
     task: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Only this task (repeatable).")] = None,

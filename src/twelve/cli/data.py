@@ -49,7 +49,7 @@ Sources = Annotated[
 Config = Annotated[str | None, typer.Option(help="Use the tasks and sources that this configuration defines.")]
 
 
-@data_app.command(epilog="Example: twelve data check ROOT --task vqa")
+@data_app.command(epilog="Example: twelve data check quickstart/data --task vqa")
 def check(
     root: Root,
     task: Tasks = None,
@@ -73,7 +73,7 @@ def check(
     raise typer.Exit(int(not report.ok))
 
 
-@data_app.command(epilog="Example: twelve data clean ROOT --hold-out test --out exclusions")
+@data_app.command(epilog="Example: twelve data clean quickstart/data --hold-out test --out exclusions")
 def clean(
     root: Root,
     out: Annotated[Path, typer.Option(help="The folder to write the lists to.")],
@@ -97,7 +97,7 @@ def clean(
     typer.echo(shown(f"wrote the lists to {out}"))
 
 
-@data_app.command(epilog="Example: twelve data stats ROOT")
+@data_app.command(epilog="Example: twelve data stats quickstart/data")
 def stats(root: Root, task: Tasks = None, source: Sources = None, config: Config = None) -> None:
     """Count examples, images, words and answers of each split."""
     from twelve.data.sources import opened
@@ -107,7 +107,7 @@ def stats(root: Root, task: Tasks = None, source: Sources = None, config: Config
         typer.echo(shown(str(split)))
 
 
-@data_app.command(epilog="Example: twelve data vocabulary ROOT vqa --out answers.json")
+@data_app.command(epilog="Example: twelve data vocabulary quickstart/data vqa --out answers.json")
 def vocabulary(
     root: Root,
     task: Annotated[str, typer.Argument(help="A task with answers.")],

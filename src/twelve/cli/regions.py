@@ -183,7 +183,7 @@ def extract(
     raise typer.Exit(int(strict and report.left_out))
 
 
-@regions_app.command(epilog="Example: twelve regions info DATA/regions")
+@regions_app.command(epilog="Example: twelve regions info quickstart/data/regions")
 def info(
     path: Annotated[Path, typer.Argument(help="A region store, a source in it, or a file; or a run or a model.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print all metadata as JSON.")] = False,
@@ -208,7 +208,7 @@ def info(
         typer.echo(shown(str(report)))
 
 
-@regions_app.command(epilog="Example: twelve regions verify DATA/regions")
+@regions_app.command(epilog="Example: twelve regions verify quickstart/data/regions")
 def verify(path: Annotated[Path, typer.Argument(help="A region store, a source in it, or a file.")]) -> None:
     """Read all files and compare their checksums.
 

@@ -132,7 +132,7 @@ def _know(code: list[Path] | None) -> None:
         get_study(str(file), {})
 
 
-@study_app.command(epilog="Example: twelve study show runs/microworld-joint-vs-single")
+@study_app.command(epilog="Example: twelve study show benchmarks/results/study-microworld")
 def show(
     study: Annotated[Path, typer.Argument(help="The folder of a study.")],
     code: Code = None,
@@ -147,7 +147,7 @@ def show(
     run(study, short=short)
 
 
-@study_app.command(epilog="Example: twelve study report runs/microworld-joint-vs-single --out study.html")
+@study_app.command(epilog="Example: twelve study report benchmarks/results/study-microworld --out study.html")
 def report(
     studies: Annotated[list[Path], typer.Argument(metavar="STUDY...", help="Folders of studies.")],
     out: Annotated[Path, typer.Option(help="The HTML page; its plots are written beside it as SVG and PDF.")],
@@ -168,7 +168,10 @@ Into = Annotated[
 ]
 
 
-@study_app.command(epilog="Example: twelve study grouping --lattice runs/study-groups --affinity runs/study-affinity")
+@study_app.command(
+    epilog="Example: twelve study grouping --lattice benchmarks/results/study-four-tasks-groups "
+    "--affinity benchmarks/results/study-four-tasks-affinity"
+)
 def grouping(
     lattice: Annotated[Path, typer.Option(help="The folder of a study groups.")],
     affinity: Annotated[Path, typer.Option(help="The folder of a study affinity.")],
@@ -182,7 +185,10 @@ def grouping(
     run(lattice, affinity, out)
 
 
-@study_app.command(epilog="Example: twelve study errors --source runs/study-joint-vs-single --arms joint,single")
+@study_app.command(
+    epilog="Example: twelve study errors --source benchmarks/results/study-four-tasks-joint-vs-single "
+    "--arms stop-and-go,single-trunk"
+)
 def errors(
     source: Annotated[Path, typer.Option(help="The folder of a study.")],
     arms: Annotated[

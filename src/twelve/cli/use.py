@@ -304,9 +304,9 @@ def serve(
 EXAMPLES: dict[Callable[..., None], str] = {
     predict: 'twelve predict examples/quickstart-model --image examples/scene.jpg --ask "what colour is the boat?"',
     match: 'twelve match examples/quickstart-model "a red boat" --images examples',
-    export: "twelve export runs/first exported --output answer",
+    export: "twelve export examples/quickstart-model exported --output answer",
     serve: "twelve serve examples/quickstart-model",
-    push: "twelve push runs/first owner/model --dry-run pushed",
+    push: "twelve push examples/quickstart-model owner/model --dry-run pushed",
     convert: "twelve convert multi_task_model.bin released --labels answer=trainval_label2ans.pkl",
 }
 

@@ -1,7 +1,7 @@
 """Using a trained model: extract an image's regions once, then ask any number of questions.
 
-model = twelve.load("runs/real-sample")
-scene = model.scene("photograph.jpg")
+model = twelve.load("examples/quickstart-model")
+scene = model.scene("examples/scene.jpg")
 scene.answer("what colour is the boat?")
 """
 

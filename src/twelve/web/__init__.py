@@ -1,6 +1,6 @@
 """The web service: an HTTP API for a trained model, and a web page that uses it.
 
-twelve serve runs/real-sample
+twelve serve examples/quickstart-model
 """
 
 from __future__ import annotations
