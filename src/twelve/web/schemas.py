@@ -253,7 +253,7 @@ class TaskChoice(BaseModel):
     left_out: bool = Field(False, description="whether the last training changed the model without this task")
     doubt: str | None = Field(
         None,
-        description="its score and a baseline's in a sentence, if the stored evaluation is no better",
+        description="its score and a baseline's in a sentence, if the stored evaluation is not above it",
     )
 
 
