@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from typer.testing import CliRunner
 from twelve import cli
 from twelve import config as configuration
 from twelve.evaluation import calibration, recorded
+from twelve.evaluation.results import Baseline
+from twelve.metrics.bootstrap import Interval
 from twelve.report.heading import CHANGES, heading
 from twelve.report.next_steps import FEW_LINES, next_steps
 from twelve.report.reading import read_run
@@ -306,6 +309,16 @@ def test_the_lowest_parts_are_listed_with_their_numbers(run: Path) -> None:
         and "7 tasks and parts were compared" in page
         and "fewer than 100 examples" in page
     )
+
+
+@pytest.mark.parametrize(("high", "listed"), [(-40.0, True), (-10.0, False)])
+def test_a_small_part_is_listed_if_it_is_far_below_a_baseline(run: Path, high: float, listed: bool) -> None:
+    result = read_run(run).results["vqa"]
+    advantage = Interval(high - 20, high - 40, high)
+    small = replace(result.parts[0], value="does the", examples=36, baseline=Baseline("majority", 61.1, advantage))
+    found = list(low_parts(replace(result, parts=[replace(small, score=Interval(0.0, 0.0, 9.6))])))
+    assert [each.examples for each in found] == ([36] if listed else [])
+    assert not listed or found[0].baseline == "worse than always giving the most frequent answer (61.1)"
 
 
 def test_validation_scores_stand_in_for_a_run_without_results(run: Path) -> None:

@@ -16,7 +16,8 @@ from twelve.report.reading import Run
 SHOWN, PER_TASK = 9, 2
 """Most parts that are listed, and most of one task."""
 LISTED = 100
-"""Fewest examples of a part of a task that is listed: of many smaller ones, the lowest are low by chance."""
+"""Fewest examples of a part of a task that is listed: of many smaller ones, the lowest are low by chance. A smaller
+one is listed if it is far below a baseline (see :func:`_failed`)."""
 Z = 1.96
 """Quantile of the normal distribution for intervals of 95%."""
 
@@ -125,7 +126,16 @@ def _beside(best: Baseline | None) -> tuple[str, bool]:
 
 
 def _judged(result: TaskResult) -> list[ScoredPart]:
-    return [part for part in result.parts if part.examples >= LISTED]
+    return [part for part in result.parts if part.examples >= LISTED or _failed(part)]
+
+
+def _failed(part: ScoredPart) -> bool:
+    """Whether a part is so far below its baseline that chance does not explain it, though many parts are compared: the
+    interval of the advantage, twice as wide, is still below zero (four standard errors)."""
+    if part.baseline is None:
+        return False
+    low, high = part.baseline.advantage.low, part.baseline.advantage.high
+    return high + (high - low) / 2 < 0
 
 
 def _bound(result: TaskResult) -> float:
