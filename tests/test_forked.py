@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 import torch
+from helpers_left import left
 
 from twelve import forked, progress
 from twelve.errors import DataError
@@ -26,7 +27,7 @@ LOST = HelperLost("ended", remedy="again")
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     yield
-    assert not psutil.Process().children()
+    assert not left()
 
 
 def test_results_come_in_order_from_processes_with_one_thread() -> None:

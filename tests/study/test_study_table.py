@@ -119,7 +119,7 @@ def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
     assert rest is not None and [cell.task for cell in rest.cells] == ["vqa", "refcoco"]
     assert found.closed["answering"].mean == pytest.approx(100 / 3, abs=5)
     assert "Of 6 comparisons" in found.sentences[0] and "1 a loss" in found.sentences[0]
-    assert "answering in answering+pointing" in found.sentences[1]
+    assert "of answering when it is trained with pointing" in found.sentences[1]
 
 
 def test_without_an_upper_bound_all_can_be_right_and_a_task_without_room_is_left_out(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import psutil
 import pytest
 import tiny
 import torch
+from helpers_left import left
 from rich.console import Console
 from safetensors.torch import load_file
 from test_devices import trace, tree
@@ -88,7 +89,7 @@ def test_processes_train_the_model_of_one(
     monkeypatch.setattr(training, "SideBySide", Counted)
     assert_equal(trained(root, tmp_path / "run", 3, threads=processes), one)
     assert started == [processes - 1]
-    assert not psutil.Process().children()
+    assert not left()
 
 
 @forks
@@ -199,7 +200,7 @@ def beside(work: Callable[[], object]) -> Iterator[SideBySide]:
         yield both
     finally:
         both.close()
-        assert not psutil.Process().children()
+        assert not left()
 
 
 @forks
