@@ -241,11 +241,12 @@ def _measured(
     remedy = "free memory, then run the same command again; with OMP_NUM_THREADS=1, it measures one task at a time"
     lost = HelperLost("a process that measured a task has ended", record="evaluation.together", remedy=remedy)
     found = forked.each(measured, names, count, lost, "measuring tasks")
-    for error in (each for each in found.values() if isinstance(each, Unlabelled)):
-        if all(isinstance(each, Unlabelled) for each in found.values()):
-            raise error
-        say(f"not measured: {error}")
+    unmeasured = [each for each in found.values() if isinstance(each, Unlabelled)]
     done = [each for each in found.values() if not isinstance(each, Unlabelled)]
+    if unmeasured and not done:
+        raise unmeasured[0]
+    for error in unmeasured:
+        say(f"not measured: {error}")
     evaluator.recorded = [each for _, _, recorded in done for each in recorded]
     return [result for result, _, _ in done], [line for _, line, _ in done if line]
 
