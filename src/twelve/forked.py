@@ -12,7 +12,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import TypeVar, cast
 
@@ -42,37 +43,91 @@ def each(work: Callable[[str], T], names: Sequence[str], count: int, lost: Helpe
     """
     if count <= 1:
         return {name: work(name) for name in names}
-    context, found = multiprocessing.get_context("fork"), dict[str, T]()
-    tokens, give = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    os.write(give, bytes(range(len(names))))
+    found = dict[str, T]()
     with ExitStack() as ends:
-        ends.callback(os.close, tokens)
-        ends.callback(os.close, give)
+        turns = ends.enter_context(closing(Turns()))
+        turns.offer(len(names))  # before there are processes: one that finds nothing to do works no more
+        working = ends.enter_context(helping(partial(_work, work, names, turns), count))
+        track = ends.enter_context(progress.Track(label, len(names), shown=bool(label)))
+        while len(found) < len(names):
+            for connection in cast(list[Connection], wait(working)):
+                try:
+                    name, result = connection.recv()
+                except (EOFError, ConnectionError) as error:
+                    raise lost from error
+                if isinstance(result, BaseException):
+                    raise result
+                found[name] = result
+                track.advance()
+    return {name: found[name] for name in names}
+
+
+def _work(work: Callable[[str], T], names: Sequence[str], turns: Turns, connection: Connection) -> None:
+    """What a process of :func:`each` does."""
+    with progress.silent():
+        for place in turns:
+            try:
+                connection.send((names[place], work(names[place])))
+            except Exception as error:
+                connection.send((names[place], error))
+    signal.pause()  # until the parent, which reads what was sent, ends this process
+
+
+class Turns:
+    """Hands out numbers to processes that are forked after this was made: each number to the first that asks."""
+
+    def __init__(self) -> None:
+        self._numbers, self._give = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def offer(self, count: int) -> None:
+        """Hand out the numbers below ``count`` (at most 256); all of the last time must have been taken."""
+        os.write(self._give, bytes(range(count)))
+
+    def __iter__(self) -> Iterator[int]:
+        """The numbers that this process gets; ends when none is left."""
+        while (number := self._take()) is not None:
+            yield number
+
+    def _take(self) -> int | None:
+        try:
+            return os.read(self._numbers, 1)[0]
+        except BlockingIOError:
+            return None
+
+    def close(self) -> None:
+        """Close it in this process."""
+        os.close(self._numbers)
+        os.close(self._give)
+
+
+@contextmanager
+def helping(work: Callable[[Connection], None], count: int) -> Iterator[list[Connection]]:
+    """Connections to ``count`` forked processes, each of which runs ``work`` with its end and is killed at the end of
+    the block. Meanwhile, torch has one thread here, as it has there."""
+    context = multiprocessing.get_context("fork")
+    with ExitStack() as ends:
         ends.enter_context(_one_thread())
         gc.freeze()  # else a collection, here or in a fork, would write to all that they share, and so copy it
         ends.callback(gc.unfreeze)
-        working = list[Connection]()
+        connections = list[Connection]()
         for _ in range(count):
-            here, there = context.Pipe(duplex=False)
-            process = context.Process(target=_help, args=(work, names, tokens, there), daemon=True)
+            here, there = context.Pipe()
+            process = context.Process(target=_help, args=(work, there), daemon=True)
             process.start()
             ends.callback(process.join)
             ends.callback(process.kill)
             there.close()  # so that this end notices when the process ends
-            working.append(here)
+            connections.append(here)
             ends.callback(here.close)
-        with progress.Track(label, len(names), shown=bool(label)) as track:
-            while len(found) < len(names):
-                for connection in cast(list[Connection], wait(working)):
-                    try:
-                        name, result = connection.recv()
-                    except (EOFError, ConnectionError) as error:
-                        raise lost from error
-                    if isinstance(result, BaseException):
-                        raise result
-                    found[name] = result
-                    track.advance()
-    return {name: found[name] for name in names}
+        yield connections
+
+
+def _help(work: Callable[[Connection], None], connection: Connection) -> None:
+    end_with_parent()
+    # Another thread of the parent, which draws its bar, may have held the locks of these when it was forked.
+    sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
+    progress.console.cache_clear()
+    work(connection)
 
 
 @contextmanager
@@ -101,26 +156,3 @@ def end_with_parent() -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=wait, daemon=True).start()
-
-
-def _help(work: Callable[[str], T], names: Sequence[str], tokens: int, connection: Connection) -> None:
-    """What a forked process does."""
-    end_with_parent()
-    # Another thread of the parent, which draws its bar, may have held the locks of these when it was forked.
-    sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
-    progress.console.cache_clear()
-    with progress.silent():
-        while (name := _taken(names, tokens)) is not None:
-            try:
-                connection.send((name, work(name)))
-            except Exception as error:
-                connection.send((name, error))
-        signal.pause()  # until the parent, which reads what was sent, ends this process
-
-
-def _taken(names: Sequence[str], tokens: int) -> str | None:
-    """The next name that no process has taken, or None if there is none."""
-    try:
-        return names[os.read(tokens, 1)[0]]
-    except BlockingIOError:
-        return None

@@ -7,13 +7,11 @@ for runs in which updates may wait (``optimizer.together``). Which process compu
 
 from __future__ import annotations
 
-import gc
 import mmap
-import multiprocessing
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -24,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from twelve.errors import ConfigError
-from twelve.forked import HelperLost, end_with_parent
+from twelve.forked import HelperLost, Turns, helping
 from twelve.settings import RunConfig
 from twelve.threads import most
 from twelve.training.devices import Devices
@@ -141,17 +139,9 @@ class SideBySide:
             parameter.data = own
         self._slots = [_shared(parameters) for _ in range(most)]
         self._seconds: dict[str, float] = {}
-        self._tasks, self._give = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        context = multiprocessing.get_context("fork")
-        torch.set_num_threads(1)  # a fork has lost the others, and an operator would wait for them forever
-        gc.freeze()  # else a collection, here or in a helper, would write to all that they share, and so copy it
-        self._helpers: list[tuple[Connection, multiprocessing.process.BaseProcess]] = []
-        for _ in range(count):
-            here, there = context.Pipe()
-            process = context.Process(target=self._help, args=(there, here), daemon=True)
-            process.start()
-            there.close()  # so that the helper's end is closed when it ends
-            self._helpers.append((here, process))
+        self._ends = ExitStack()
+        self._turns = self._ends.enter_context(closing(Turns()))
+        self._helpers = self._ends.enter_context(helping(self._help, count))
 
     def compute(self, tasks: Sequence[str], state: TrainerState) -> Mapping[str, Computed]:
         """The gradients of a batch of each of some tasks, at the same weights; valid until the next call.
@@ -161,12 +151,12 @@ class SideBySide:
             TwelveError: an example or a loss is wrong, here or in a helper.
         """
         tasks = sorted(tasks, key=lambda task: -self._seconds.get(task, 0.0))  # a long one must not begin last
-        os.write(self._give, bytes(range(len(tasks))))
+        self._turns.offer(len(tasks))
         try:
-            for connection, _ in self._helpers:
+            for connection in self._helpers:
                 connection.send((tasks, state))
             found = {tasks[place]: step for place, step in self._work(tasks, state)}
-            for connection, _ in self._helpers:
+            for connection in self._helpers:
                 steps = connection.recv()
                 if isinstance(steps, BaseException):
                     raise steps
@@ -184,23 +174,14 @@ class SideBySide:
     def _work(self, tasks: Sequence[str], state: TrainerState) -> Iterator[tuple[int, Computed]]:
         """Compute tasks until none is left; yields their places and gradients."""
         others = set(range(len(tasks)))
-        while (place := self._take()) is not None:
+        for place in self._turns:
             others.remove(place)
             yield place, computed(partial(self._compute, tasks[place], state), self._parameters)
         for place in others:
             self._skip(tasks[place])
 
-    def _take(self) -> int | None:
-        """The place of a task that no other process has taken, or None if there is none."""
-        try:
-            return os.read(self._tasks, 1)[0]
-        except BlockingIOError:
-            return None
-
-    def _help(self, connection: Connection, other: Connection) -> None:
+    def _help(self, connection: Connection) -> None:
         """What a helper does until it is killed, or its parent ends."""
-        end_with_parent()
-        other.close()
         while True:
             tasks, state = connection.recv()
             try:
@@ -217,13 +198,7 @@ class SideBySide:
 
     def close(self) -> None:
         """End the helpers."""
-        for connection, process in self._helpers:
-            process.kill()
-            process.join()
-            connection.close()
-        os.close(self._tasks)
-        os.close(self._give)
-        gc.unfreeze()
+        self._ends.close()
 
 
 def _shared(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
