@@ -71,8 +71,9 @@ def documented() -> list[tuple[str, str]]:
     return list(dict.fromkeys(found))
 
 
-STANDS_FOR = {"IMAGE": "x.jpg", "FOLDER": "photographs", "CAPTION": "a boat"}
-"""Words in capitals that stand for the reader's own -> what they are here."""
+RUNS = ("RUN", "quickstart/run", "runs/mugs")
+STANDS_FOR = {"IMAGE": "x.jpg", "FOLDER": "photographs", "CAPTION": "a boat", "DATA/images/mugs/a.jpg": "x.jpg"}
+"""What stands for the reader's own -> what it is here."""
 
 
 def words(command: str) -> list[str]:
@@ -148,14 +149,14 @@ def test_a_documented_command_runs(
         pytest.skip("tests/test_tutorial.py runs the page in order")
     if name in LONG:
         pytest.skip(f"{name}: {LONG[name]}")
-    if name == "evaluate" and not {"runs/real-sample", "RUN"} & {*arguments}:
+    if name == "evaluate" and not {"runs/real-sample", *RUNS} & {*arguments}:
         pytest.skip("another run than the small one here")
     monkeypatch.chdir(place["folder"])
     if not Path("tests").exists():
         shutil.copytree(HOME / "tests" / "goldens" / "model", Path("tests/goldens/model"))
     filled = ["is it red ?" if before == "--ask" else word for before, word in zip(["", *arguments], arguments)]  # noqa: B905
     opened = str(place["run" if name in ("evaluate", "report") else "model"])
-    filled = [opened if word in ("RUN", "quickstart/run") else STANDS_FOR.get(word, word) for word in filled]
+    filled = [opened if word in RUNS else STANDS_FOR.get(word, word) for word in filled]
     result = CliRunner().invoke(cli.app, filled)
     assert result.exit_code == 0, (result.output, result.exception)
 
