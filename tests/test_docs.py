@@ -71,6 +71,11 @@ def documented() -> list[tuple[str, str]]:
     return list(dict.fromkeys(found))
 
 
+RUNS = ("RUN", "quickstart/run", "runs/mugs")
+STANDS_FOR = {"IMAGE": "x.jpg", "FOLDER": "photographs", "CAPTION": "a boat", "DATA/images/mugs/a.jpg": "x.jpg"}
+"""What stands for the reader's own -> what it is here."""
+
+
 def words(command: str) -> list[str]:
     return shlex.split(command, comments=True)[1:]
 
@@ -101,6 +106,12 @@ def test_a_command_that_is_wrong_is_noticed() -> None:
         parsed(["regions", "extract", "--imges", "x"])
     with pytest.raises(AssertionError, match="no command regions extrct"):
         parsed(["regions", "extrct"])
+
+
+def test_a_command_of_the_readme_names_files_of_the_clone_or_placeholders() -> None:
+    parts = [part for page, command in documented() if page == "README.md" for part in words(command)]
+    files = [part for part in parts if re.search(r"/|\.\w+$", part)]
+    assert files and not [part for part in files if not part.split(".")[0].isupper() and not (HOME / part).exists()]
 
 
 @pytest.fixture(scope="module")
@@ -138,14 +149,14 @@ def test_a_documented_command_runs(
         pytest.skip("tests/test_tutorial.py runs the page in order")
     if name in LONG:
         pytest.skip(f"{name}: {LONG[name]}")
-    if name == "evaluate" and not {"runs/real-sample", "RUN"} & {*arguments}:
+    if name == "evaluate" and not {"runs/real-sample", *RUNS} & {*arguments}:
         pytest.skip("another run than the small one here")
     monkeypatch.chdir(place["folder"])
     if not Path("tests").exists():
         shutil.copytree(HOME / "tests" / "goldens" / "model", Path("tests/goldens/model"))
     filled = ["is it red ?" if before == "--ask" else word for before, word in zip(["", *arguments], arguments)]  # noqa: B905
     opened = str(place["run" if name in ("evaluate", "report") else "model"])
-    filled = [opened if word in ("RUN", "quickstart/run") else word for word in filled]
+    filled = [opened if word in RUNS else STANDS_FOR.get(word, word) for word in filled]
     result = CliRunner().invoke(cli.app, filled)
     assert result.exit_code == 0, (result.output, result.exception)
 

@@ -289,6 +289,12 @@ def test_the_home_page_has_three_cards_and_the_version(width: int, address: str,
     page.goto(f"{address}/index.html")
     snippets = page.locator(".grid.cards > ul > li pre")
     assert [len(snippet.inner_text().split()) > 8 for snippet in snippets.all()] == [True] * 3
+    lines = page.locator(".grid.cards pre > code > span")
+    heights = [box["height"] for line in lines.all() if (box := line.bounding_box()) and line.inner_text().strip()]
+    assert len(heights) > 15 and max(heights) < 1.5 * min(heights), "a line of a card wraps"
+    assert not page.evaluate(
+        "[...document.querySelectorAll('.grid.cards pre > code')].some(code => code.scrollWidth > code.clientWidth)"
+    )
     if width > 1000:  # on a phone, it is the menu
         assert not page.locator(".md-sidebar--primary .md-nav--primary > .md-nav__list").is_visible()
     assert f"twelve {twelve.__version__}" in page.locator(".md-copyright").inner_text()
