@@ -323,7 +323,7 @@ def test_chance_says_among_how_many_answers(tmp_path: Path) -> None:
     "low, high, verdict",
     [
         (0.1, 5.0, "better"),
-        (-0.1, 5.0, "no better (within chance)"),
+        (-0.1, 5.0, "no better (may be chance)"),
         (-5.0, -0.1, "worse"),
     ],
 )

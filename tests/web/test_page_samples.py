@@ -115,8 +115,8 @@ def test_a_task_that_is_not_above_a_baseline_says_so(run: Path) -> None:
         run, Baseline("majority", 50.0, none), Baseline("chance", 40.0, none), Baseline("bag of words", 60.0, some)
     )
     told = (
-        "On its 16 test examples, this task scored 50.0: no better than always giving the most frequent answer (50.0, "
-        "within chance)."
+        "On its 16 test examples, this task scored 50.0: no better than always giving the most frequent answer (50.0; "
+        "the difference may be chance)."
     )
     assert doubts_of(run) == doubts_of(run / "model") == {"mine": told}
     evaluated(run, Baseline("majority", 50.0, none), examples=1600, score=56.25)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from twelve.evaluation.results import Baseline
 
 BETTER, NO_BETTER, WORSE = "better", "no better", "worse"
+UNDECIDED = "the difference may be chance"
+"""What "no better" means: the interval of the advantage has 0 inside."""
 GUESS = "a guess without the right image"
 """What a baseline is."""
 _GUESSES = {
@@ -32,13 +34,14 @@ def standing(low: float | None, high: float | None) -> str:
 
 
 def compared(name: str, score: float, stands: str) -> str:
-    """The comparison with a baseline in words, such as "no better than choosing at random (25.0, within chance)".
+    """The comparison with a baseline in words, such as "no better than choosing at random (25.0; the difference may be
+    chance)".
 
     Args:
         score: the baseline's.
         stands: see :func:`standing`.
     """
-    return f"{stands} than {guess(name)} ({score:.1f}{', within chance' if stands == NO_BETTER else ''})"
+    return f"{stands} than {guess(name)} ({score:.1f}{f'; {UNDECIDED}' if stands == NO_BETTER else ''})"
 
 
 def unbeaten(baselines: Mapping[str, Baseline]) -> Baseline | None:

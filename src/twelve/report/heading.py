@@ -19,6 +19,10 @@ from twelve.settings import RunConfig
 
 PLACES = ("run", "data", "regions")
 """Keys that say where files are, not what is trained."""
+GENERIC = "run"
+"""A folder's name that tells nothing without the folder above it."""
+NAMED = 3
+"""Most tasks that the title names."""
 CHANGES = 3
 """Most changes with which a run is still called after a shipped configuration."""
 
@@ -28,7 +32,7 @@ class Heading:
     """The title of a report.
 
     Attributes:
-        name: the shipped configuration that the run follows, with what it changes; else the run's folder.
+        name: the shipped configuration that the run follows, with what it changes; else the run's folder and its tasks.
         day: of the evaluation, or of the last training step, in words.
         data: what the model was trained and measured on, in words.
         place: the folder of the data.
@@ -53,7 +57,7 @@ def heading(run: Run) -> Heading:
     kind, data = "synthetic images" if synthetic else "data", Path(run.config.data).resolve()
     place = str(data.relative_to(Path.cwd()) if data.is_relative_to(Path.cwd()) else data)
     return Heading(
-        name=configuration(run.config) or f"run {'/'.join(run.folder.resolve().parts[-2:])}",
+        name=configuration(run.config) or folder_and_tasks(run),
         day=f"{_day(run):%d %B %Y}".lstrip("0"),
         data=f"{kind} in {place}",
         place=place,
@@ -87,6 +91,19 @@ def configuration(config: RunConfig) -> str:
         found.append((len(changes), name + told))
     count, name = min(found, default=(CHANGES + 1, ""))
     return name if count <= CHANGES else ""
+
+
+def folder_and_tasks(run: Run) -> str:
+    """A run by the name of its folder and the titles of its tasks: ``Run “first”: VQA v2 and NLVR2``."""
+    folder = run.folder.resolve()
+    name = f"{folder.parent.name}/{folder.name}" if folder.name == GENERIC else folder.name
+    titles = [run.task(task).title for task in dict.fromkeys([*run.config.tasks, *run.results])]
+    told = (
+        f"{len(titles)} tasks"
+        if len(titles) > NAMED
+        else " and ".join(filter(None, (", ".join(titles[:-1]), titles[-1])))
+    )
+    return f"Run “{name}”" + (f": {told}" if titles and titles != [folder.name] else "")
 
 
 def _flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, object]]:

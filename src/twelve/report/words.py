@@ -157,7 +157,7 @@ def baseline(name: str, answers: int | None = None) -> str:
 
 def standing(stands: str) -> str:
     """How a model stands to a baseline (evaluation/compared.py), for a table."""
-    return f"{stands} (within chance)" if stands == NO_BETTER else stands
+    return f"{stands} (may be chance)" if stands == NO_BETTER else stands
 
 
 def guesses(names: Iterable[str]) -> str:
