@@ -552,6 +552,28 @@ def _doubted(route: sync_api.Route) -> None:
     route.fulfill(response=reply, json=told)
 
 
+@pytest.mark.parametrize(
+    ("left_out", "said"),
+    [
+        (True, r"trained on synthetic stand-ins of .* \(drawings, not photographs\) first, and then on “[^”]*”\."),
+        (False, r"trained on “[^”]*” and synthetic stand-ins of .* \(drawings, not photographs\)\."),
+    ],
+)
+def test_what_a_model_was_first_trained_on_is_said_of_a_fine_tuned_one(visit: Visit, left_out: bool, said: str) -> None:
+    def fine_tuned(route: sync_api.Route) -> None:
+        reply = route.fetch()
+        told = {**reply.json(), "synthetic": False}
+        for task in (task for tasks in told["methods"].values() for task in tasks):
+            task["left_out"] = left_out
+        told["methods"]["answer"][0] |= {"own": True, "synthetic": False, "left_out": False}
+        route.fulfill(response=reply, json=told)
+
+    visit.page.route("**/api/model", fine_tuned)
+    visit.page.reload()
+    visit.page.locator("#panel-answer .headline").wait_for()
+    assert re.search(said, visit.page.locator("#about").inner_text())
+
+
 def _nearly_sure(route: sync_api.Route) -> None:
     reply = route.fetch()
     shares = [["yes", 0.85], ["no", 0.14], ["middle", 0.001], ["large", 0.001]]
