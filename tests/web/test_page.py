@@ -135,7 +135,7 @@ def test_boxes_and_their_rows_have_one_name(visit: Visit) -> None:
     ask(page, "locate", "the red one")
     rows = page.locator("#panel-locate .ranking .name")
     names = rows.all_inner_texts()
-    assert all(re.fullmatch(r"\d+ [a-z]+|the whole image", name) for name in names)
+    assert names and all(re.fullmatch(r"\d+ [a-z]+|the whole image", name) for name in names)
     numbers = {name.split()[0] for name in names} - {"the"}
     assert set(page.locator("#panel-locate .frame text").all_text_contents()) == numbers
     page.mouse.move(0, 0)
@@ -145,6 +145,25 @@ def test_boxes_and_their_rows_have_one_name(visit: Visit) -> None:
     page.locator("#panel-locate").get_by_text("Advanced", exact=True).click()
     page.locator("#panel-locate input[type=range]").fill("0.3")
     assert page.locator("#panel-locate output").inner_text() == "30%"
+
+
+@pytest.mark.parametrize(("others", "shown"), [((0.2, 0.004, 0.0004), 2), ((0.004, 0.003, 0.0004), 1)])
+def test_boxes_of_less_than_one_per_cent_are_left_out(
+    visit: Visit, others: tuple[float, float, float], shown: int
+) -> None:
+    def sure(route: sync_api.Route) -> None:
+        reply = route.fetch()
+        told = reply.json()
+        boxes = [box for box, _ in told["alternatives"]][:4]
+        shares = [list(row) for row in zip(boxes, (0.9, *others), strict=True)]
+        route.fulfill(response=reply, json={**told, "box": boxes[0], "score": 0.9, "alternatives": shares})
+
+    visit.page.route("**/api/locate", sure)
+    visit.page.locator("#tab-locate").click()
+    panel = visit.page.locator("#panel-locate")
+    panel.locator(".headline").wait_for()
+    assert panel.locator(".ranking li").count() == panel.locator(".frame").count() == shown
+    assert panel.locator(".result .none").all_inner_texts() == ["No other box has 1% or more."][: 2 - shown]
 
 
 def test_words_show_regions_and_regions_words(visit: Visit) -> None:

@@ -36,16 +36,17 @@ function placed({ number, name }) {
   return !label || label.startsWith("(") ? `box ${number} ${label}`.trim() : `${label} (box ${number})`;
 }
 
-/** Also draws the boxes, with the same numbers as the rows. */
+/** Also draws the boxes, with the same numbers as the rows: the best one, and others of at least 1%. */
 export function located(told, image) {
-  const best = told.alternatives.slice(0, RANKED).map(([box, share]) => ({ box, share, ...image.called(box) }));
+  const best = told.alternatives.slice(0, RANKED).filter(([, share], place) => !place || share >= LITTLE).map(([box, share]) => ({ box, share, ...image.called(box) }));
   image.show(best.map(({ box, number }, k) => ({ box, kind: told.box && k === 0 ? "best" : "other", text: number })));
   const score = percent(told.score);
+  const list = ranking(best.map(({ name, share, box }) => [name, share, box]), "Boxes, best first", (box) => image.point(box));
   return [
     told.box
       ? [`${told.unlikely ? "Probably not in the image. Closest" : "Found"}: ${placed(best[0])} `, el("small", {}, score)]
       : `Not in the image (at most ${score})`,
-    ranking(best.map(({ name, share, box }) => [name, share, box]), "Boxes, best first", (box) => image.point(box)),
+    best.length > 1 || told.alternatives.length === 1 ? list : el("div", {}, list, el("p", { class: "tip none" }, "No other box has 1% or more.")),
   ];
 }
 
