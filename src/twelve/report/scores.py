@@ -151,7 +151,13 @@ def task_score(
         meaning=words.metric(result.metric, meanings, dataset=not own),
         bar=Bar.of(result.score),
         baselines=tuple(
-            BaselineRow(name, words.baseline(name, answers), Bar(found.score), Bar.of(found.advantage), found.beaten)
+            BaselineRow(
+                name,
+                words.baseline(name, answers, found.drawn_from),
+                Bar(found.score),
+                Bar.of(found.advantage),
+                found.beaten,
+            )
             for name, found in result.baselines.items()
         ),
         upper_bound=None if result.upper_bound is None else Bar(result.upper_bound),
