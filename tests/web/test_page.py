@@ -173,6 +173,10 @@ def test_words_show_regions_and_regions_words(visit: Visit) -> None:
     ask(page, "answer", "what colour is the thing ?")
     page.get_by_role("button", name="Show the attention").click()
     page.get_by_text("Attention shows where the model looked, not why it answered so.").wait_for()
+    # It opens with the word whose attention is the most concentrated.
+    assert page.locator("#panel-answer .word[aria-pressed=true]").all_inner_texts() == ["colour"]
+    assert page.evaluate("document.activeElement.textContent") == "colour"
+    assert page.locator("#panel-answer .told").inner_text().startswith("“colour” attends to box ")
     heat = "all => all.map(frame => +frame.style.getPropertyValue('--heat'))"
     page.get_by_role("button", name="thing", exact=True).click()
     assert (

@@ -129,7 +129,7 @@ function described({ methods, parameters, synthetic }) {
     const drawn = tasks.filter((task) => task.synthetic).map(({ title }) => title);
     const others = some(tasks.filter((task) => !task.synthetic).map(titled));
     const standIns = `synthetic stand-ins of ${list(some(drawn))}`;
-    if (synthetic) return `${standIns}: drawings, not photographs`;
+    if (synthetic && !others.length) return `${standIns}: drawings, not photographs`;
     if (!drawn.length) return list(others);
     const earlier = tasks.every((task) => !task.synthetic || task.left_out); // the last training was without them
     const marked = `${standIns} (drawings, not photographs)`;
