@@ -165,6 +165,20 @@ def test_boxes_of_less_than_one_per_cent_are_left_out(
     assert panel.locator(".ranking li").count() == panel.locator(".frame").count() == shown
     assert panel.locator(".result .none").all_inner_texts() == ["No other box has 1% or more."][: 2 - shown]
 
+    def chosen(route: sync_api.Route) -> None:
+        reply = route.fetch()
+        told = reply.json()
+        places = [place for place, _ in told["shares"]][:4]
+        shares = [list(row) for row in zip(places, (0.9, *others), strict=True)]
+        route.fulfill(response=reply, json={**told, "index": places[0], "shares": shares})
+
+    visit.page.route("**/api/choose", chosen)
+    visit.page.locator("#tab-choose").click()
+    panel = visit.page.locator("#panel-choose")
+    panel.locator(".headline").wait_for()
+    assert panel.locator(".ranking li").count() == shown
+    assert panel.locator(".result .none").all_inner_texts() == ["No other box has 1% or more."][: 2 - shown]
+
 
 def test_words_show_regions_and_regions_words(visit: Visit) -> None:
     page = visit.page
@@ -177,6 +191,11 @@ def test_words_show_regions_and_regions_words(visit: Visit) -> None:
     assert page.locator("#panel-answer .word[aria-pressed=true]").all_inner_texts() == ["colour"]
     assert page.evaluate("document.activeElement.textContent") == "colour"
     assert page.locator("#panel-answer .told").inner_text().startswith("“colour” attends to box ")
+    words, told, tip = (
+        page.locator(f"#panel-answer {one}").bounding_box() for one in (".words", ".told", ".attention .tip")
+    )
+    assert words and told and tip and words["y"] < told["y"] < tip["y"]  # what is found stands before how to read it
+    assert told["y"] + told["height"] <= page.viewport_size["height"]  # type: ignore[index]
     heat = "all => all.map(frame => +frame.style.getPropertyValue('--heat'))"
     page.get_by_role("button", name="thing", exact=True).click()
     assert (

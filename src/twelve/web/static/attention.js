@@ -108,10 +108,10 @@ export function attentionView({ image, called, note = null, isMark = () => false
     { class: "attention", "aria-label": "Attention" },
     el("h3", {}, "Attention"),
     note && el("p", {}, note),
-    el("p", {}, "Select a word to see the boxes that it attends to, or a box in the image to see its words. Highlighted ones get more than a uniform share. It opens with the word whose attention is the most concentrated."),
-    el("p", { class: "tip" }, "Attention shows where the model looked, not why it answered so. A word may attend to other things than the one it names."),
+    el("p", {}, "Select a word to see the boxes that it attends to, or a box in the image to see its words."),
     el("div", { class: "words", role: "group", "aria-label": "Words" }, ...buttons.values()),
     told,
+    el("p", { class: "tip" }, "Attention shows where the model looked, not why it answered so. A word may attend to other things than the one it names. Highlighted ones get more than a uniform share. The view opens with the word whose attention is the most concentrated."),
     el("button", { type: "button", class: "plain", click: restore }, "Back to the answer"),
   );
 }
