@@ -201,6 +201,12 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     assert '<p class="answer open"><b>Learned (judged on 10 test images).</b>' in render(read_run(run))
     assert few.sentence.startswith("The model scores 90.0 (95% interval ") and " on 10 test examples: " in few.sentence
     assert "The best one, always giving the most frequent answer, scores 50.0." in few.sentence
+    chance = fake_run.task_result("vqa", 90.0, {"chance": 50.0})["baselines"]["chance"]
+    even = changed(
+        run,
+        lambda tree: tree["tasks"]["mine"].update(baselines={"chance": chance} | tree["tasks"]["mine"]["baselines"]),
+    )
+    assert "The best one, always giving the most frequent answer, scores 50.0." in said(even).sentence  # not chance
     many = said(alone(run, 90.0, 10.0, examples=100))
     assert (many.word, many.good) == ("Learned", True)
     below = said(alone(run, 40.0, -70.0))
@@ -717,7 +723,7 @@ def test_every_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_title_names_configuration_date_and_data(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run.parent)
     found = heading(read_run(run))
-    assert found.title == f"Run “{run.parent.name}/run”: 5 tasks, 4 May 2026, data in root" and not found.synthetic
+    assert found.title == f"Run “{run.parent.name}/run”, 5 tasks, 4 May 2026, data in root" and not found.synthetic
     assert found.size == "one model for 5 tasks, 28.9 million parameters, 40 iterations in 1 min 20 s"
     monkeypatch.chdir(run)
     data = Path("..", "root")
@@ -731,10 +737,18 @@ def test_the_title_names_configuration_date_and_data(run: Path, monkeypatch: pyt
 
 def test_a_run_of_its_own_is_named_by_its_folder_and_its_tasks(run: Path) -> None:
     alone(run, 90.0, 0.0)
-    for folder, name in (("drink", "Run “drink”: mine"), ("mine", "Run “mine”"), ("run", "Run “kept/run”: mine")):
+    for folder, name in (
+        ("drink", "Run “drink”, task “mine”"),
+        ("mine", "Run “mine”"),
+        ("run", "Run “kept/run”, task “mine”"),
+    ):
         moved = run.rename(run.parent / folder) if folder != "run" else run.rename(made(run.parent / "kept") / "run")
         assert heading(read_run(moved)).name == name and f"<h1>{name}, " in render(read_run(moved))
         run = moved
+    tree = yaml.safe_load((run / "config.yaml").read_text())
+    both = {"mine": tree["tasks"]["mine"], "vqa": {}}
+    (run / "config.yaml").write_text(yaml.safe_dump(tree | {"tasks": both}, sort_keys=False))
+    assert heading(read_run(run)).name == "Run “kept/run”, tasks “mine” and VQA v2"
 
 
 def made(folder: Path) -> Path:
@@ -748,7 +762,7 @@ def test_a_shipped_configuration_is_named_with_what_was_changed(tmp_path: Path) 
         (["training.iterations=1600"], "quickstart.yaml with training.iterations=1600"),
         (
             [f"tasks.{task}.batch_size=3" for task in ("vqa", "gqa", "coco", "nlvr2")[: CHANGES + 1]],
-            "Run “mine”: 12 tasks",
+            "Run “mine”, 12 tasks",
         ),
     ):
         config = configuration.load("quickstart.yaml", [f"run={tmp_path / 'mine'}", *settings])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from twelve.evaluation.results import Baseline
+from twelve.evaluation.results import CHANCE, Baseline
 
 BETTER, NO_BETTER, WORSE = "better", "no better", "worse"
 UNDECIDED = "the difference may be chance"
@@ -47,4 +47,9 @@ def compared(name: str, score: float, stands: str) -> str:
 def unbeaten(baselines: Mapping[str, Baseline]) -> Baseline | None:
     """The highest of the baselines that the model is not better than."""
     found = (baseline for baseline in baselines.values() if not baseline.beaten)
-    return max(found, key=lambda baseline: baseline.score, default=None)
+    return max(found, key=lambda baseline: height(baseline.name, baseline.score), default=None)
+
+
+def height(name: str, score: float) -> tuple[float, bool]:
+    """Orders baselines by score. Of equals, chance is the lowest: another one says more."""
+    return score, name != CHANCE

@@ -94,16 +94,18 @@ def configuration(config: RunConfig) -> str:
 
 
 def folder_and_tasks(run: Run) -> str:
-    """A run by the name of its folder and the titles of its tasks: ``Run “first”: VQA v2 and NLVR2``."""
+    """A run by the name of its folder and the titles of its tasks: ``Run “first”, tasks VQA v2 and “mine”``."""
     folder = run.folder.resolve()
     name = f"{folder.parent.name}/{folder.name}" if folder.name == GENERIC else folder.name
-    titles = [run.task(task).title for task in dict.fromkeys([*run.config.tasks, *run.results])]
-    told = (
-        f"{len(titles)} tasks"
-        if len(titles) > NAMED
-        else " and ".join(filter(None, (", ".join(titles[:-1]), titles[-1])))
-    )
-    return f"Run “{name}”" + (f": {told}" if titles and titles != [folder.name] else "")
+    tasks = list(dict.fromkeys([*run.config.tasks, *run.results]))
+    if [run.task(task).title for task in tasks] in ([], [folder.name]):
+        return f"Run “{name}”"
+    if len(tasks) > NAMED:
+        return f"Run “{name}”, {len(tasks)} tasks"
+    # A title of one's own may be any word.
+    *others, last = (f"“{run.task(task).title}”" if run.is_own(task) else run.task(task).title for task in tasks)
+    told = f"tasks {', '.join(others)} and {last}" if others else f"task {last}"
+    return f"Run “{name}”, {told}"
 
 
 def _flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, object]]:
