@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import twelve
 from twelve import cli
+from twelve.report.write import write_report
 
 PAGE = test_docs.HOME / "docs" / "tutorial.md"
 EXAMPLES = test_docs.HOME / "examples"
@@ -41,6 +42,11 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert f"over {name}" in shown and f"over {name}" in printed["evaluate runs/mine"]
     score = json.loads((tmp_path / "runs/mine/evaluation.json").read_text())["tasks"]["mine"]["score"]["mean"]
     assert score > 60  # always giving the same answer scores 50
+    chance = json.loads((tmp_path / "runs/mine/evaluation.json").read_text())["tasks"]["mine"]["baselines"]["chance"]
+    assert (chance["score"], chance["drawn_from"]) == (50.0, 2)  # yes or no, not any of the base model's 53 answers
+    write_report(tmp_path / "runs/mine")
+    report = (tmp_path / "runs/mine/report.html").read_text()
+    assert "one of the 2 answers of the task&#39;s own training examples" in report
     model = twelve.load("runs/mine")
     scene = model.scene("mine/images/mine/20.jpg")
     assert model.question("answer", "is it red?", scene).task == "mine"  # not one of the base

@@ -7,11 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twelve.evaluation.baselines import bag_of_words, derangement, majority
+from twelve.evaluation.baselines import answers_of, bag_of_words, derangement, majority
+from twelve.types.examples import Example
 
 
 def test_majority_does_not_depend_on_order() -> None:
     assert majority(["b", "a", "a", "b", "c"]) == majority(["c", "b", "b", "a", "a"]) == "a"
+
+
+def test_answers_are_those_that_are_right_for_some_example() -> None:
+    targets = ({"no": 1.0}, {"yes": 0.3, "maybe": 0.0}, {"unheard of": 1.0}, None)
+    examples = [Example(str(row), "is it?", ("mine/1",), target) for row, target in enumerate(targets)]
+    assert answers_of(examples, ["red", "yes", "no", "maybe"]) == ["yes", "no"]
+    assert answers_of([], ["red"]) == []
 
 
 def test_bag_of_words_learns_a_word_and_its_classes() -> None:

@@ -47,6 +47,21 @@ def test_images_of_the_same_kind_are_known_and_others_are_not(familiar: Familiar
     assert familiar.knows(same) and not familiar.knows(same[:, :-1]) and not familiar.knows(same * np.nan)
 
 
+def test_a_small_kind_of_training_images_is_known_too() -> None:
+    """As after fine-tuning on images of one's own together with the tasks of the base model."""
+    many, shift = images(2 * LEAST, 1), 40 * np.ones(SIZE, np.float32)
+    few, new = ([one + shift for one in images(count, seed)] for count, seed in ((4, 2), (20, 3)))
+    own = {f"base/{number}": one for number, one in enumerate(many)} | {f"mine/{n}": one for n, one in enumerate(few)}
+    alike = familiarity_of(list(own), own.__getitem__)
+    apart = familiarity_of(list(own), own.__getitem__, lambda image: image.partition("/")[0])
+    assert alike is not None and apart is not None
+    assert not any(alike.knows(one) for one in few) and all(apart.knows(one) for one in few)
+    assert sum(not apart.knows(one) for one in many) <= 10
+    assert sum(apart.knows(one) for one in new) > 10
+    one_kind = familiarity_of(list(own), own.__getitem__, lambda image: "")
+    assert one_kind is not None and one_kind.limits == alike.limits
+
+
 def test_too_few_images_tell_nothing() -> None:
     own = images(LEAST - 1, 1)
     assert familiarity_of([str(n) for n in range(len(own))], lambda image: own[int(image)]) is None

@@ -91,10 +91,10 @@ def test_a_run_that_learned_in_part(run: Path) -> None:
     assert (found.word, found.good) == ("Learned in part", False)
     assert found.sentence == (
         "On 3 of 5 tasks, the model is clearly better than every baseline (a guess without the right image). VQA v2 "
-        "(27.3) is no better than a text-only model (27.4, within chance); NLVR2 (50.1) is worse than always giving "
-        "the most frequent answer (55.3). The normalised score of SNLI-VE, the only one that is known, is 27 (0: best "
-        "baseline, 100: best possible). Validation scores rose on 4 of 5 tasks over the last half of the training; "
-        "training of SNLI-VE was stopped before the end."
+        "(27.3) is no better than a text-only model (27.4; the difference may be chance); NLVR2 (50.1) is worse "
+        "than always giving the most frequent answer (55.3). The normalised score of SNLI-VE, the only one that is "
+        "known, is 27 (0: best baseline, 100: best possible). Validation scores rose on 4 of 5 tasks over the last "
+        "half of the training; training of SNLI-VE was stopped before the end."
     )
     for task in ("refcoco", "flickr30k"):
         changed(run, lambda tree: tree["tasks"][task]["baselines"].update(tree["tasks"]["vqa"]["baselines"]))  # noqa: B023
@@ -201,6 +201,12 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     assert '<p class="answer open"><b>Learned (judged on 10 test images).</b>' in render(read_run(run))
     assert few.sentence.startswith("The model scores 90.0 (95% interval ") and " on 10 test examples: " in few.sentence
     assert "The best one, always giving the most frequent answer, scores 50.0." in few.sentence
+    chance = fake_run.task_result("vqa", 90.0, {"chance": 50.0})["baselines"]["chance"]
+    even = changed(
+        run,
+        lambda tree: tree["tasks"]["mine"].update(baselines={"chance": chance} | tree["tasks"]["mine"]["baselines"]),
+    )
+    assert "The best one, always giving the most frequent answer, scores 50.0." in said(even).sentence  # not chance
     many = said(alone(run, 90.0, 10.0, examples=100))
     assert (many.word, many.good) == ("Learned", True)
     below = said(alone(run, 40.0, -70.0))
@@ -212,7 +218,8 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     assert little.word == "Not learned"  # enough to see that it is little
     assert (
         little.sentence
-        == "The model scores 51.0: no better than always giving the most frequent answer (50.0, within chance)."
+        == "The model scores 51.0: no better than always giving the most frequent answer (50.0; the difference may be "
+        "chance)."
     )
 
 
@@ -295,7 +302,7 @@ def test_the_lowest_parts_are_listed_with_their_numbers(run: Path) -> None:
     assert places == sorted(places)  # type: ignore[type-var]
     number = next(each for each in found.parts if each.part == "answer type “number”")
     assert (number.score.mean, number.examples, number.beaten) == (9.5, 120, False)
-    assert number.baseline == "no better than a text-only model (11.0, within chance)"
+    assert number.baseline == "no better than a text-only model (11.0; the difference may be chance)"
     whole = {each.task: each.baseline for each in found.parts if not each.part}
     assert whole["nlvr2"] == "worse than always giving the most frequent answer (55.3)"
     assert whole["snli_ve"] == "better than the same model with wrong images (63.8)"
@@ -392,7 +399,9 @@ def test_the_steps_do_not_repeat_the_verdict(run: Path) -> None:
     for task in ("refcoco", "flickr30k"):
         changed(run, lambda tree: tree["tasks"][task]["baselines"].update(tree["tasks"]["vqa"]["baselines"]))  # noqa: B023
     worse = next(step for step in next_steps(read_run(run), scored(run)) if step.title == "Train VQA v2 alone")
-    assert worse.why.startswith("Its score of 27.3 is no better than a text-only model (27.4, within chance). If it ")
+    assert worse.why.startswith(
+        "Its score of 27.3 is no better than a text-only model (27.4; the difference may be chance). If it "
+    )
     changed(run, lambda tree: [task.update(groups=20) for task in tree["tasks"].values()])
     changed(run, lambda tree: [task["baselines"].clear() for task in tree["tasks"].values()])
     longer = next(step for step in next_steps(read_run(run), scored(run)) if step.title == "Train longer")
@@ -714,7 +723,7 @@ def test_every_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_title_names_configuration_date_and_data(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run.parent)
     found = heading(read_run(run))
-    assert found.title == f"run {run.parent.name}/run, 4 May 2026, data in root" and not found.synthetic
+    assert found.title == f"Run “{run.parent.name}/run”, 5 tasks, 4 May 2026, data in root" and not found.synthetic
     assert found.size == "one model for 5 tasks, 28.9 million parameters, 40 iterations in 1 min 20 s"
     monkeypatch.chdir(run)
     data = Path("..", "root")
@@ -726,13 +735,34 @@ def test_the_title_names_configuration_date_and_data(run: Path, monkeypatch: pyt
     assert "Synthetic images</b>" in render(read_run(drawn)) and "yesterday" not in render(read_run(drawn))
 
 
+def test_a_run_of_its_own_is_named_by_its_folder_and_its_tasks(run: Path) -> None:
+    alone(run, 90.0, 0.0)
+    for folder, name in (
+        ("drink", "Run “drink”, task “mine”"),
+        ("mine", "Run “mine”"),
+        ("run", "Run “kept/run”, task “mine”"),
+    ):
+        moved = run.rename(run.parent / folder) if folder != "run" else run.rename(made(run.parent / "kept") / "run")
+        assert heading(read_run(moved)).name == name and f"<h1>{name}, " in render(read_run(moved))
+        run = moved
+    tree = yaml.safe_load((run / "config.yaml").read_text())
+    both = {"mine": tree["tasks"]["mine"], "vqa": {}}
+    (run / "config.yaml").write_text(yaml.safe_dump(tree | {"tasks": both}, sort_keys=False))
+    assert heading(read_run(run)).name == "Run “kept/run”, tasks “mine” and VQA v2"
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
 def test_a_shipped_configuration_is_named_with_what_was_changed(tmp_path: Path) -> None:
     for settings, name in (
         ([], "quickstart.yaml"),
         (["training.iterations=1600"], "quickstart.yaml with training.iterations=1600"),
         (
             [f"tasks.{task}.batch_size=3" for task in ("vqa", "gqa", "coco", "nlvr2")[: CHANGES + 1]],
-            f"run {tmp_path.name}/mine",
+            "Run “mine”, 12 tasks",
         ),
     ):
         config = configuration.load("quickstart.yaml", [f"run={tmp_path / 'mine'}", *settings])

@@ -14,6 +14,7 @@ from typing import Any
 import fake_run
 import pytest
 import yaml
+from jinja2 import Environment, PackageLoader, Template
 from PIL import Image
 from pydantic import TypeAdapter
 
@@ -31,7 +32,7 @@ from twelve.report.scores import task_score
 from twelve.report.words import metric
 from twelve.report.write import file_rows, kept_rows, machine, render, unread
 from twelve.run_folder import RunFolder
-from twelve.types.predictions import CardImage, Frame
+from twelve.types.predictions import CardImage, Frame, RecordedPrediction
 
 
 def write(path: Path, lines: list[object]) -> Path:
@@ -323,7 +324,7 @@ def test_chance_says_among_how_many_answers(tmp_path: Path) -> None:
     "low, high, verdict",
     [
         (0.1, 5.0, "better"),
-        (-0.1, 5.0, "no better (within chance)"),
+        (-0.1, 5.0, "no better (may be chance)"),
         (-5.0, -0.1, "worse"),
     ],
 )
@@ -389,3 +390,23 @@ def test_splits_that_could_not_be_held_out_are_told_if_they_may_matter(tmp_path:
     assert told(mine="") == {"vqa test"}  # no dataset shows one's own images
     del tree["cleaned"]["skipped"]["vqa test"]
     assert told(mine="") == set()
+
+
+def test_answers_that_are_right_in_part_are_told_apart() -> None:
+    def carded(target: dict[str, float], said: str) -> str:
+        shares = (("yes", 0.9), ("no", 0.35), ("left", 0.004), ("nope", 0.001))
+        record = RecordedPrediction("vqa", "answer", "val", "7", "is it?", ("x/1",), target, said, 0.9, shares, 0.3)
+        shown = draw(record, ImageFiles(None))
+        return " ".join(re.sub(r"<[^>]*>", " ", template().module.card(shown)).split())  # type: ignore[attr-defined]
+
+    text = carded({"no": 1.0, "nope": 0.6, "not really": 0.6, "yes": 0.3, "maybe": 0.0}, "yes")
+    assert "Correct no; partly right: nope, not really (60 of 100), yes (30)" in text
+    assert "yes 90% ✓ no 35% ✗ partly right: 30 of 100" in text and "✓ yes" not in text  # no bar of a score of 0%
+    assert "✓ no 35% ✓ nope 0%" in carded({"no": 0.6, "nope": 0.6}, "yes")  # none is right in full
+    assert "Correct no accepted answer" in carded({}, "yes")
+
+
+def template() -> Template:
+    return Environment(loader=PackageLoader("twelve.report"), autoescape=True, trim_blocks=True).get_template(
+        "parts.html"
+    )

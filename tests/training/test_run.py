@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,12 +27,13 @@ from twelve.report.write import write_report
 from twelve.run_folder import RunFolder
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.run_card import kept_scores
-from twelve.runs.train import train
+from twelve.runs.train import _familiar, train
 from twelve.settings import RunConfig
 from twelve.training import checkpoint
 from twelve.training.eta import Pace
 from twelve.training.trainer import Trainer
 from twelve.training.validation import Validation
+from twelve.types.examples import Example
 
 QUIET = Console(quiet=True)
 TASKS = ("vqa", "snli_ve")
@@ -304,3 +306,21 @@ def test_training_saves_what_its_images_have_in_common(
     run = train(parsed(root, tmp_path / "run"), console=QUIET)
     saved = TwelveProcessor.from_pretrained(run / "model").familiar
     assert saved is not None and len(saved.mean) == Twelve.from_pretrained(run / "model").config.v_feature_size
+
+
+def test_images_of_ones_own_are_a_kind_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside those of datasets, even where a dataset has such images too."""
+    told: dict[str, str] = {}
+    monkeypatch.setattr(
+        "twelve.runs.train.familiarity_of",
+        lambda images, features, kind_of: told.update({image: kind_of(image) for image in images}),
+    )
+
+    def task(kind: str | None, *images: str) -> Any:
+        examples = [Example(image, "what is it?", (image,)) for image in images]
+        return SimpleNamespace(train=examples, settings=SimpleNamespace(kind=kind))
+
+    tasks = {"vqa": task(None, "coco/1"), "mine": task("answer", "mine/1", "coco/2"), "gqa": task(None, "vg/1")}
+    data: Any = SimpleNamespace(tasks=tasks, store=None)
+    _familiar(data, 4)
+    assert told == {"coco/1": "", "mine/1": "mine", "coco/2": "", "vg/1": ""}

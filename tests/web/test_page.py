@@ -135,7 +135,7 @@ def test_boxes_and_their_rows_have_one_name(visit: Visit) -> None:
     ask(page, "locate", "the red one")
     rows = page.locator("#panel-locate .ranking .name")
     names = rows.all_inner_texts()
-    assert all(re.fullmatch(r"\d+ [a-z]+|the whole image", name) for name in names)
+    assert names and all(re.fullmatch(r"\d+ [a-z]+|the whole image", name) for name in names)
     numbers = {name.split()[0] for name in names} - {"the"}
     assert set(page.locator("#panel-locate .frame text").all_text_contents()) == numbers
     page.mouse.move(0, 0)
@@ -147,6 +147,39 @@ def test_boxes_and_their_rows_have_one_name(visit: Visit) -> None:
     assert page.locator("#panel-locate output").inner_text() == "30%"
 
 
+@pytest.mark.parametrize(("others", "shown"), [((0.2, 0.004, 0.0004), 2), ((0.004, 0.003, 0.0004), 1)])
+def test_boxes_of_less_than_one_per_cent_are_left_out(
+    visit: Visit, others: tuple[float, float, float], shown: int
+) -> None:
+    def sure(route: sync_api.Route) -> None:
+        reply = route.fetch()
+        told = reply.json()
+        boxes = [box for box, _ in told["alternatives"]][:4]
+        shares = [list(row) for row in zip(boxes, (0.9, *others), strict=True)]
+        route.fulfill(response=reply, json={**told, "box": boxes[0], "score": 0.9, "alternatives": shares})
+
+    visit.page.route("**/api/locate", sure)
+    visit.page.locator("#tab-locate").click()
+    panel = visit.page.locator("#panel-locate")
+    panel.locator(".headline").wait_for()
+    assert panel.locator(".ranking li").count() == panel.locator(".frame").count() == shown
+    assert panel.locator(".result .none").all_inner_texts() == ["No other box has 1% or more."][: 2 - shown]
+
+    def chosen(route: sync_api.Route) -> None:
+        reply = route.fetch()
+        told = reply.json()
+        places = [place for place, _ in told["shares"]][:4]
+        shares = [list(row) for row in zip(places, (0.9, *others), strict=True)]
+        route.fulfill(response=reply, json={**told, "index": places[0], "shares": shares})
+
+    visit.page.route("**/api/choose", chosen)
+    visit.page.locator("#tab-choose").click()
+    panel = visit.page.locator("#panel-choose")
+    panel.locator(".headline").wait_for()
+    assert panel.locator(".ranking li").count() == shown
+    assert panel.locator(".result .none").all_inner_texts() == ["No other box has 1% or more."][: 2 - shown]
+
+
 def test_words_show_regions_and_regions_words(visit: Visit) -> None:
     page = visit.page
     upload(page, "answer")
@@ -154,6 +187,15 @@ def test_words_show_regions_and_regions_words(visit: Visit) -> None:
     ask(page, "answer", "what colour is the thing ?")
     page.get_by_role("button", name="Show the attention").click()
     page.get_by_text("Attention shows where the model looked, not why it answered so.").wait_for()
+    # It opens with the word whose attention is the most concentrated.
+    assert page.locator("#panel-answer .word[aria-pressed=true]").all_inner_texts() == ["colour"]
+    assert page.evaluate("document.activeElement.textContent") == "colour"
+    assert page.locator("#panel-answer .told").inner_text().startswith("“colour” attends to box ")
+    words, told, tip = (
+        page.locator(f"#panel-answer {one}").bounding_box() for one in (".words", ".told", ".attention .tip")
+    )
+    assert words and told and tip and words["y"] < told["y"] < tip["y"]  # what is found stands before how to read it
+    assert told["y"] + told["height"] <= page.viewport_size["height"]  # type: ignore[index]
     heat = "all => all.map(frame => +frame.style.getPropertyValue('--heat'))"
     page.get_by_role("button", name="thing", exact=True).click()
     assert (
@@ -550,6 +592,28 @@ def _doubted(route: sync_api.Route) -> None:
     told["methods"]["answer"][0] |= {"doubt": doubt, "own": True, "synthetic": False}
     told["samples"][0]["right"] = "no"
     route.fulfill(response=reply, json=told)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "said"),
+    [
+        (True, r"trained on synthetic stand-ins of .* \(drawings, not photographs\) first, and then on “[^”]*”\."),
+        (False, r"trained on “[^”]*” and synthetic stand-ins of .* \(drawings, not photographs\)\."),
+    ],
+)
+def test_what_a_model_was_first_trained_on_is_said_of_a_fine_tuned_one(visit: Visit, left_out: bool, said: str) -> None:
+    def fine_tuned(route: sync_api.Route) -> None:
+        reply = route.fetch()
+        told = {**reply.json(), "synthetic": False}
+        for task in (task for tasks in told["methods"].values() for task in tasks):
+            task["left_out"] = left_out
+        told["methods"]["answer"][0] |= {"own": True, "synthetic": False, "left_out": False}
+        route.fulfill(response=reply, json=told)
+
+    visit.page.route("**/api/model", fine_tuned)
+    visit.page.reload()
+    visit.page.locator("#panel-answer .headline").wait_for()
+    assert re.search(said, visit.page.locator("#about").inner_text())
 
 
 def _nearly_sure(route: sync_api.Route) -> None:

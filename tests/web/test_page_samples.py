@@ -89,7 +89,7 @@ def test_the_right_reply_is_told_in_words_where_there_is_one(run: Path) -> None:
         [replace(each, images=(f"mine/{n}",)) for n, each in enumerate((graded, unknown, box, ranked))],
     )
     found = recorded_samples(twelve.load(run), run)
-    assert [sample.right for sample in found] == ["2, two (30%)", None, None, None]
+    assert [sample.right for sample in found] == ["2; partly right: two (30 of 100)", None, None, None]
 
 
 def evaluated(run: Path, *baselines: Baseline, examples: int = 16, score: float = 50.0) -> None:
@@ -115,8 +115,8 @@ def test_a_task_that_is_not_above_a_baseline_says_so(run: Path) -> None:
         run, Baseline("majority", 50.0, none), Baseline("chance", 40.0, none), Baseline("bag of words", 60.0, some)
     )
     told = (
-        "On its 16 test examples, this task scored 50.0: no better than always giving the most frequent answer (50.0, "
-        "within chance)."
+        "On its 16 test examples, this task scored 50.0: no better than always giving the most frequent answer (50.0; "
+        "the difference may be chance)."
     )
     assert doubts_of(run) == doubts_of(run / "model") == {"mine": told}
     evaluated(run, Baseline("majority", 50.0, none), examples=1600, score=56.25)

@@ -2,7 +2,8 @@
 
 majority    the best constant answer, chosen with hindsight: the most frequent one of the split itself
 image-free  a TRAINED model without images: bag of words for classes; box_prior.py for boxes
-chance      a value drawn uniformly from all possible ones (Output.prospects)
+chance      a value drawn uniformly from all possible ones (Output.prospects); of a task of one's own, an answer drawn
+            from those of its training examples
 shuffled    the model itself with every image replaced by another one of the split
 """
 
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from twelve.types.examples import Example
 from twelve.types.predictions import Prediction
 
 PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
@@ -27,6 +29,18 @@ def majority(labels: Sequence[Hashable]) -> Hashable:
     """The most frequent label; the first of equals in sorted order, whatever the file's order."""
     counts = Counter(labels)
     return min(counts, key=lambda label: (-counts[label], str(label)))
+
+
+def answers_of(examples: Iterable[Example], vocabulary: Sequence[str]) -> list[str]:
+    """The answers in the vocabulary that are right, fully or in part, for some of these examples."""
+    right = {
+        answer
+        for example in examples
+        if isinstance(example.target, Mapping)
+        for answer, score in example.target.items()
+        if score > 0
+    }
+    return [answer for answer in vocabulary if answer in right]
 
 
 def bag_of_words(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from twelve.evaluation.results import Baseline
+from twelve.evaluation.results import CHANCE, Baseline
 
 BETTER, NO_BETTER, WORSE = "better", "no better", "worse"
+UNDECIDED = "the difference may be chance"
+"""What "no better" means: the interval of the advantage has 0 inside."""
 GUESS = "a guess without the right image"
 """What a baseline is."""
 _GUESSES = {
@@ -32,16 +34,22 @@ def standing(low: float | None, high: float | None) -> str:
 
 
 def compared(name: str, score: float, stands: str) -> str:
-    """The comparison with a baseline in words, such as "no better than choosing at random (25.0, within chance)".
+    """The comparison with a baseline in words, such as "no better than choosing at random (25.0; the difference may be
+    chance)".
 
     Args:
         score: the baseline's.
         stands: see :func:`standing`.
     """
-    return f"{stands} than {guess(name)} ({score:.1f}{', within chance' if stands == NO_BETTER else ''})"
+    return f"{stands} than {guess(name)} ({score:.1f}{f'; {UNDECIDED}' if stands == NO_BETTER else ''})"
 
 
 def unbeaten(baselines: Mapping[str, Baseline]) -> Baseline | None:
     """The highest of the baselines that the model is not better than."""
     found = (baseline for baseline in baselines.values() if not baseline.beaten)
-    return max(found, key=lambda baseline: baseline.score, default=None)
+    return max(found, key=lambda baseline: height(baseline.name, baseline.score), default=None)
+
+
+def height(name: str, score: float) -> tuple[float, bool]:
+    """Orders baselines by score. Of equals, chance is the lowest: another one says more."""
+    return score, name != CHANCE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from twelve.data.partial import having_regions
 from twelve.data.prepare import Prepared, TaskData, prepare, subset
 from twelve.errors import ConfigError
 from twelve.evaluation import recorded
-from twelve.evaluation.baselines import bag_of_words, derangement, majority
+from twelve.evaluation.baselines import answers_of, bag_of_words, derangement, majority
 from twelve.evaluation.box_prior import confident_and_large, trained_box_prior
 from twelve.evaluation.calibration import expected_calibration_error, score_bins
 from twelve.evaluation.confusions import confusions
@@ -230,8 +231,11 @@ class Evaluator:
         regions = dict(zip((example.id for example in examples), seen, strict=True))
         views = [regions[example.id] for example in counted]
         chance: NDArray[np.float64] | None = None
+        drawn_from: int | None = None
         if protocol.name == task.task.protocol_name() or not points(task.output, counted):
-            chance = task.output.prospects(counted, views, vocabulary).chance
+            among = self._drawn_from(task, vocabulary)
+            chance = task.output.prospects(counted, views, among).chance
+            drawn_from = len(among) if len(among) < len(vocabulary) else None
         baselines: dict[str, list[Measurement]] = {
             name: [measured(predictions)] for name, predictions in self._image_free(task, examples).items()
         }
@@ -245,7 +249,16 @@ class Evaluator:
             most = upper_bound(
                 task.task, task.output, self.data.root, protocol, examples, lambda e: regions[e.id], vocabulary
             )
-        return ours, self._baselines(task, ours, chance, baselines), most
+        found = self._baselines(task, ours, chance, baselines)
+        if drawn_from is not None:
+            found[CHANCE] = replace(found[CHANCE], drawn_from=drawn_from)
+        return ours, found, most
+
+    def _drawn_from(self, task: TaskData, vocabulary: Sequence[str]) -> Sequence[str]:
+        """The answers that chance draws from. The vocabulary of a dataset is that of its questions. A task of one's own
+        has that of its base model, most of which no one would give."""
+        own = task.settings.kind is not None and task.output.needs_vocabulary
+        return (answers_of(chain(task.train, task.validation), vocabulary) if own else ()) or vocabulary
 
     def _ranked(
         self, task: TaskData, collator: Collator, examples: Sequence[Example], protocol: Protocol

@@ -28,11 +28,13 @@ class Baseline:
     Attributes:
         score: the baseline's headline number, in the metric's units.
         advantage: the model's headline number minus the baseline's, with its 95% interval, per cent.
+        drawn_from: of chance, the number of answers that it draws from, if they are fewer than the model can give.
     """
 
     name: str
     score: float
     advantage: Interval
+    drawn_from: int | None = None
 
     @property
     def beaten(self) -> bool:

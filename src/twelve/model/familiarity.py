@@ -10,6 +10,7 @@ Two measures of an image. Held-out training images determine their limits:
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,14 +86,22 @@ class Familiarity:
         return cls(**arrays, limits=(float(tree["limits"][0]), float(tree["limits"][1])))
 
 
-def familiarity_of(images: Sequence[str], features: Callable[[str], NDArray[np.floating]]) -> Familiarity | None:
+def familiarity_of(
+    images: Sequence[str],
+    features: Callable[[str], NDArray[np.floating]],
+    kind_of: Callable[[str], str] = lambda image: "",
+) -> Familiarity | None:
     """Compute the statistics of training images; None if there are too few or they do not vary.
 
     Args:
         images: image ids; every second one serves for the limits.
         features: image id -> its region features (R, F).
+        kind_of: image id -> its kind. The limits are those of the kind that varies most: of images of all kinds
+            together, a small kind would be among those that exceed them. Of fewer than ``LEAST`` images of a kind, all
+            serve for the limits.
     """
-    chosen = [found for image in images if len(found := features(image))]
+    known = [(kind_of(image), found) for image in images if len(found := features(image))]
+    kinds, chosen = [kind for kind, _ in known], [found for _, found in known]
     seen, held = chosen[::2], chosen[1::2]
     if len(chosen) < LEAST:
         return None
@@ -112,8 +121,13 @@ def familiarity_of(images: Sequence[str], features: Callable[[str], NDArray[np.f
     means = np.array([(part.astype(np.float64) - mean).mean(0) @ axes.T for part in seen])
     spread = np.maximum(means.var(0), 1e-6 * values[0])
     made = Familiarity(mean, axes, np.array(_short(means.mean(0))), np.array(_short(spread)), (1.0, math.inf))
-    found = np.array([made.measures(part) for part in held])
-    outside, distance = (float(f"{MARGIN * limit:.4g}") for limit in np.quantile(found, 1 - BEYOND, axis=0))
+    measured: dict[str, list[tuple[float, float]]] = {}
+    sizes = Counter(kinds)
+    for place, (kind, part) in enumerate(zip(kinds, chosen, strict=True)):
+        if place % 2 or sizes[kind] < LEAST:
+            measured.setdefault(kind, []).append(made.measures(part))
+    limits = np.max([np.quantile(found, 1 - BEYOND, axis=0) for found in measured.values()], axis=0)
+    outside, distance = (float(f"{MARGIN * limit:.4g}") for limit in limits)
     return Familiarity(made.mean, made.axes, made.center, made.spread, (outside, distance))
 
 

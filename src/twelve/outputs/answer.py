@@ -140,15 +140,27 @@ class Answer(Output):
 
     def card(self, record: RecordedPrediction) -> Card:
         target = record.target if isinstance(record.target, Mapping) else {}
-        accepted = sorted(target, key=lambda answer: (-target[answer], answer))
-        wanted = ", ".join(answer if target[answer] == 1 else f"{answer} ({target[answer]:.0%})" for answer in accepted)
+        best = max(target.values(), default=0.0)
         return Card(
             text=record.text,
             images=self.card_images(record),
             says=str(record.value) or "(no answer)",
-            wanted=wanted or "no accepted answer",
-            choices=self.choices(record, target.keys()),
+            wanted=_marked(target) or "no accepted answer",
+            choices=self.choices(record, {answer for answer, mark in target.items() if mark == best}),
         )
 
     def result(self, found: Prediction, context: Context) -> Answered:
         return Answered(answer=found.value, alternatives=found.alternatives, **context.fields)
+
+
+def _marked(target: Mapping[str, float]) -> str:
+    """Right answers, then those right in part: ``no; partly right: nope, not really (60 of 100), yes (30)``."""
+    marks: dict[float, list[str]] = {}
+    for answer in sorted(filter(target.get, target), key=lambda answer: (-target[answer], answer)):
+        marks.setdefault(target[answer], []).append(answer)
+    right = ", ".join(marks.pop(1.0, ()))
+    partly = ", ".join(
+        f"{', '.join(answers)} ({100 * mark:.0f}{'' if place else ' of 100'})"
+        for place, (mark, answers) in enumerate(marks.items())
+    )
+    return "; ".join(filter(None, (right, partly and f"partly right: {partly}")))

@@ -19,6 +19,10 @@ from twelve.settings import RunConfig
 
 PLACES = ("run", "data", "regions")
 """Keys that say where files are, not what is trained."""
+GENERIC = "run"
+"""A folder's name that tells nothing without the folder above it."""
+NAMED = 3
+"""Most tasks that the title names."""
 CHANGES = 3
 """Most changes with which a run is still called after a shipped configuration."""
 
@@ -28,7 +32,7 @@ class Heading:
     """The title of a report.
 
     Attributes:
-        name: the shipped configuration that the run follows, with what it changes; else the run's folder.
+        name: the shipped configuration that the run follows, with what it changes; else the run's folder and its tasks.
         day: of the evaluation, or of the last training step, in words.
         data: what the model was trained and measured on, in words.
         place: the folder of the data.
@@ -53,7 +57,7 @@ def heading(run: Run) -> Heading:
     kind, data = "synthetic images" if synthetic else "data", Path(run.config.data).resolve()
     place = str(data.relative_to(Path.cwd()) if data.is_relative_to(Path.cwd()) else data)
     return Heading(
-        name=configuration(run.config) or f"run {'/'.join(run.folder.resolve().parts[-2:])}",
+        name=configuration(run.config) or folder_and_tasks(run),
         day=f"{_day(run):%d %B %Y}".lstrip("0"),
         data=f"{kind} in {place}",
         place=place,
@@ -87,6 +91,21 @@ def configuration(config: RunConfig) -> str:
         found.append((len(changes), name + told))
     count, name = min(found, default=(CHANGES + 1, ""))
     return name if count <= CHANGES else ""
+
+
+def folder_and_tasks(run: Run) -> str:
+    """A run by the name of its folder and the titles of its tasks: ``Run “first”, tasks VQA v2 and “mine”``."""
+    folder = run.folder.resolve()
+    name = f"{folder.parent.name}/{folder.name}" if folder.name == GENERIC else folder.name
+    tasks = list(dict.fromkeys([*run.config.tasks, *run.results]))
+    if [run.task(task).title for task in tasks] in ([], [folder.name]):
+        return f"Run “{name}”"
+    if len(tasks) > NAMED:
+        return f"Run “{name}”, {len(tasks)} tasks"
+    # A title of one's own may be any word.
+    *others, last = (f"“{run.task(task).title}”" if run.is_own(task) else run.task(task).title for task in tasks)
+    told = f"tasks {', '.join(others)} and {last}" if others else f"task {last}"
+    return f"Run “{name}”, {told}"
 
 
 def _flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, object]]:

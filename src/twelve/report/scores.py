@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from twelve.evaluation import published_scores
-from twelve.evaluation.compared import BETTER, compared, standing
+from twelve.evaluation.compared import BETTER, compared, height, standing
 from twelve.evaluation.results import TaskResult
 from twelve.metrics.bootstrap import Interval
 from twelve.report import words
@@ -104,7 +104,7 @@ class TaskScore:
 
     @property
     def best_baseline(self) -> BaselineRow | None:
-        return max(self.baselines, key=lambda baseline: baseline.bar.value, default=None)
+        return max(self.baselines, key=lambda baseline: height(baseline.name, baseline.bar.value), default=None)
 
     @property
     def beats_all(self) -> bool:
@@ -114,7 +114,7 @@ class TaskScore:
     def best_unbeaten(self) -> BaselineRow | None:
         """The highest of the baselines that the score is no better than."""
         rows = (baseline for baseline in self.baselines if not baseline.beaten)
-        return max(rows, key=lambda baseline: baseline.bar.value, default=None)
+        return max(rows, key=lambda baseline: height(baseline.name, baseline.bar.value), default=None)
 
     @property
     def undecided(self) -> bool:
@@ -151,7 +151,13 @@ def task_score(
         meaning=words.metric(result.metric, meanings, dataset=not own),
         bar=Bar.of(result.score),
         baselines=tuple(
-            BaselineRow(name, words.baseline(name, answers), Bar(found.score), Bar.of(found.advantage), found.beaten)
+            BaselineRow(
+                name,
+                words.baseline(name, answers, found.drawn_from),
+                Bar(found.score),
+                Bar.of(found.advantage),
+                found.beaten,
+            )
             for name, found in result.baselines.items()
         ),
         upper_bound=None if result.upper_bound is None else Bar(result.upper_bound),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from twelve.evaluation.compared import compared, standing, unbeaten
+from twelve.evaluation.compared import compared, height, standing, unbeaten
 from twelve.evaluation.parts import FEWEST_EXAMPLES, FEWEST_GROUPS
 from twelve.evaluation.results import Baseline, ScoredPart, TaskResult, normalised
 from twelve.metrics.bootstrap import Interval
@@ -103,7 +103,9 @@ def _whole(result: TaskResult) -> Iterator[WeakPart]:
     """The task itself, unless its score says little."""
     if result.examples < FEWEST_EXAMPLES or result.groups < FEWEST_GROUPS:
         return
-    best = unbeaten(result.baselines) or max(result.baselines.values(), key=lambda each: each.score, default=None)
+    best = unbeaten(result.baselines) or max(
+        result.baselines.values(), key=lambda each: height(each.name, each.score), default=None
+    )
     place = normalised(result.score.mean, [each.score for each in result.baselines.values()], _bound(result))
     yield WeakPart(result.task, result.title, "", result.score, result.examples, place, *_beside(best))
 

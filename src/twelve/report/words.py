@@ -144,12 +144,16 @@ def score(own: str) -> str:
     return "test score" if own else "official score"
 
 
-def baseline(name: str, answers: int | None = None) -> str:
+def baseline(name: str, answers: int | None = None, drawn_from: int | None = None) -> str:
     """The meaning of a baseline.
 
     Args:
         answers: number of the answers that the model chooses among, if it chooses among a list of them.
+        drawn_from: see :class:`twelve.evaluation.results.Baseline`.
     """
+    if drawn_from is not None:
+        only = f"one of the {drawn_from:,} answers" if drawn_from > 1 else "the only answer"
+        return f"An answer drawn at random: {only} of the task's own training examples."
     if name == "chance" and answers:
         return f"An answer drawn at random: 1 of the model's {answers:,} answers."
     return BASELINES.get(name, "A score without the correct image.")
@@ -157,7 +161,7 @@ def baseline(name: str, answers: int | None = None) -> str:
 
 def standing(stands: str) -> str:
     """How a model stands to a baseline (evaluation/compared.py), for a table."""
-    return f"{stands} (within chance)" if stands == NO_BETTER else stands
+    return f"{stands} (may be chance)" if stands == NO_BETTER else stands
 
 
 def guesses(names: Iterable[str]) -> str:

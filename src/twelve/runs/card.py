@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twelve.evaluation.compared import height
 from twelve.io import files
 from twelve.model.processor import TwelveProcessor
 from twelve.model.settings import Settings
@@ -197,7 +198,7 @@ def _results(origin: Origin) -> str:
     lines = ["", "## Results", "", header, "|---|---|---|---|---|"]
     for result in origin.results:
         score = result.score
-        best = max(result.baselines.values(), key=lambda baseline: baseline.score, default=None)
+        best = max(result.baselines.values(), key=lambda each: height(each.name, each.score), default=None)
         cells = [
             f"{result.title}, {result.metric}",
             f"{result.protocol.split}, {result.examples:,} examples",

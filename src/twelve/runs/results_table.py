@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from twelve.evaluation import published_scores
-from twelve.evaluation.compared import BETTER, GUESS, NO_BETTER, WORSE, guess, standing
+from twelve.evaluation.compared import BETTER, GUESS, NO_BETTER, UNDECIDED, WORSE, guess, standing
 from twelve.evaluation.results import TaskResult
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import WIDTH, clock, tell
@@ -21,7 +21,7 @@ FEW = 10
 _INTERVAL = "interval: 95%, from resampling images; where all of them give the same value, Wilson's interval."
 _BASELINES = (
     f"over ...: the score of a baseline, {GUESS}; ahead: the model minus the baseline, points, with its interval. "
-    f"{BETTER}: all of this interval is above 0; {WORSE}: all of it is below 0; {NO_BETTER}: within chance."
+    f"{BETTER}: all of this interval is above 0; {WORSE}: all of it is below 0; {NO_BETTER}: {UNDECIDED}."
 )
 _BOUND = (
     "upper bound: what the answers or regions allow. normalised score: 0 at the best baseline, 100 at the upper bound."

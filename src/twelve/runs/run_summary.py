@@ -49,7 +49,7 @@ def remembered(trainer: Trainer) -> list[str]:
     """One line for each task of an earlier run: its validation score before the first step and now."""
     state = trainer.state
     names = [name for name in state.before if name in state.kept]
-    lines = ["tasks of the earlier run, validation scores of 100:"] if names else []
+    lines = ["tasks of the earlier run, validation scores (0 to 100):"] if names else []
     for name in names:
         before, after = 100 * state.before[name], 100 * state.kept[name]
         replayed = ", replayed" if name in trainer.config.replay else ""

@@ -240,18 +240,26 @@ def calibrate(trainer: Trainer) -> list[str]:
 
 
 def _familiar(data: Prepared, most: int) -> Familiarity | None:
-    """Statistics of training images, equally many of each task, over their first ``most`` regions."""
+    """Statistics of training images, equally many of each task, over their first ``most`` regions. Images that only
+    tasks of one's own have are a kind of their own, by source."""
     images: dict[str, None] = {}
+    official: set[str] = set()
     for task in data.tasks.values():
         own = distinct_images(task.train)
         images |= dict.fromkeys(own[:: max(1, len(own) * len(data.tasks) // MOST)])
+        if task.settings.kind is None:
+            official |= {image.partition("/")[0] for image in own}
 
     def features(image: str) -> NDArray[np.floating[Any]]:
         found = data.store.get(image, most).features
         assert found is not None  # nothing is trained on boxes alone
         return as_tensor(found).float().numpy()
 
-    return familiarity_of(list(images), features)
+    def kind_of(image: str) -> str:
+        source = image.partition("/")[0]
+        return "" if source in official else source
+
+    return familiarity_of(list(images), features, kind_of)
 
 
 def _known_words(trainer: Trainer) -> KnownWords:

@@ -117,6 +117,9 @@ def note_for(predictor: Predictor) -> str | None:
     if not (synthetic := synthetic_tasks(predictor)):
         return None
     own = [named(predictor, name) for name in predictor.processor.task_outputs if name not in synthetic]
+    if own and synthetic.issubset(predictor.processor.left_out):  # they are of an earlier training
+        first = "This model was first trained on synthetic images only, not on photographs"
+        return f"{first}; then on {', '.join(own)}."
     if own:
         return f"Apart from {', '.join(own)}, this model was trained on synthetic images only, not on photographs."
     return "This model was trained on synthetic images only, not on photographs."

@@ -26,6 +26,12 @@ function placed(boxes) {
 /** The largest shares, largest first. */
 const most = (shares) => [...shares.entries()].sort((one, other) => other[1] - one[1]).slice(0, NAMED);
 
+/** Of some words, the one whose attention is the most concentrated: of the lowest entropy. Undefined if there is none. */
+function mostConcentrated(places, toRegions) {
+  const entropy = (k) => -toRegions[k].reduce((sum, share) => sum + (share > 0 ? share * Math.log(share) : 0), 0);
+  return places.map((k) => [entropy(k), k]).sort((one, other) => one[0] - other[0])[0]?.[1];
+}
+
 /**
  * An element with the words; boxes become buttons in the image.
  * @param called box => {number, name} for users
@@ -93,16 +99,19 @@ export function attentionView({ image, called, note = null, isMark = () => false
     told.textContent = `Box ${name} attends to ${parts.join(", ")}. A uniform share would be ${percent(1 / words.length)}.`;
   }
 
-  draw({});
+  // Chosen by how concentrated its attention is, not by what it is on.
+  const first = mostConcentrated(shown.filter((k) => !words[k].startsWith("[")), toRegions);
+  if (first === undefined) draw({});
+  else showWord(first);
   return el(
     "section",
     { class: "attention", "aria-label": "Attention" },
     el("h3", {}, "Attention"),
     note && el("p", {}, note),
-    el("p", {}, "Select a word to see the boxes that it attends to, or a box in the image to see its words. Highlighted ones get more than a uniform share."),
-    el("p", { class: "tip" }, "Attention shows where the model looked, not why it answered so."),
+    el("p", {}, "Select a word to see the boxes that it attends to, or a box in the image to see its words."),
     el("div", { class: "words", role: "group", "aria-label": "Words" }, ...buttons.values()),
     told,
+    el("p", { class: "tip" }, "Attention shows where the model looked, not why it answered so. A word may attend to other things than the one it names. Highlighted ones get more than a uniform share. The view opens with the word whose attention is the most concentrated."),
     el("button", { type: "button", class: "plain", click: restore }, "Back to the answer"),
   );
 }

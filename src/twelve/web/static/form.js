@@ -94,7 +94,7 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
         result.querySelector(".why").focus();
       };
       result.replaceChildren(...head, ...warnings, attentionView(explained, told.attention, restore));
-      result.querySelector(".word")?.focus({ preventScroll: true });
+      (result.querySelector(".word[aria-pressed=true]") ?? result.querySelector(".word"))?.focus({ preventScroll: true });
     } else {
       const why = explained && el("button", { type: "button", class: "plain why", click: () => send({ explain: true }) }, "Show the attention");
       const uncalibrated = !told.calibrated && el("p", { class: "tip uncalibrated" }, NOT_CALIBRATED);

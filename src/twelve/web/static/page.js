@@ -128,10 +128,14 @@ function described({ methods, parameters, synthetic }) {
   const trained = (some) => {
     const drawn = tasks.filter((task) => task.synthetic).map(({ title }) => title);
     const others = some(tasks.filter((task) => !task.synthetic).map(titled));
-    return list([...others, ...(drawn.length ? [`synthetic stand-ins of ${list(some(drawn))}`] : [])]);
+    const standIns = `synthetic stand-ins of ${list(some(drawn))}`;
+    if (synthetic && !others.length) return `${standIns}: drawings, not photographs`;
+    if (!drawn.length) return list(others);
+    const earlier = tasks.every((task) => !task.synthetic || task.left_out); // the last training was without them
+    const marked = `${standIns} (drawings, not photographs)`;
+    return earlier && others.length ? `${marked} first, and then on ${list(others)}` : list([...others, marked]);
   };
-  const what = synthetic ? ": drawings, not photographs" : "";
-  const on = tasks.length ? `, trained on ${trained(shortened)}${what}` : "";
+  const on = tasks.length ? `, trained on ${trained(shortened)}` : "";
   return [`One vision-and-language model of ${(parameters / 1e6).toFixed(1)} M parameters${on}.`, `Trained on ${trained((titles) => titles)}.`];
 }
 

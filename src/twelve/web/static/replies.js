@@ -36,24 +36,33 @@ function placed({ number, name }) {
   return !label || label.startsWith("(") ? `box ${number} ${label}`.trim() : `${label} (box ${number})`;
 }
 
-/** Also draws the boxes, with the same numbers as the rows. */
+/** A ranking of boxes; `alone`: the best one is the only one of at least 1%. */
+const bestBoxes = (list, alone) =>
+  alone ? el("div", {}, list, el("p", { class: "tip none" }, "No other box has 1% or more.")) : list;
+
+/** The best box, and others of at least 1%. */
+const worthDrawing = ([, share], place) => !place || share >= LITTLE;
+
+/** Also draws the boxes, with the same numbers as the rows: the best one, and others of at least 1%. */
 export function located(told, image) {
-  const best = told.alternatives.slice(0, RANKED).map(([box, share]) => ({ box, share, ...image.called(box) }));
+  const best = told.alternatives.slice(0, RANKED).filter(worthDrawing).map(([box, share]) => ({ box, share, ...image.called(box) }));
   image.show(best.map(({ box, number }, k) => ({ box, kind: told.box && k === 0 ? "best" : "other", text: number })));
   const score = percent(told.score);
+  const list = ranking(best.map(({ name, share, box }) => [name, share, box]), "Boxes, best first", (box) => image.point(box));
   return [
     told.box
       ? [`${told.unlikely ? "Probably not in the image. Closest" : "Found"}: ${placed(best[0])} `, el("small", {}, score)]
       : `Not in the image (at most ${score})`,
-    ranking(best.map(({ name, share, box }) => [name, share, box]), "Boxes, best first", (box) => image.point(box)),
+    bestBoxes(list, best.length === 1 && told.alternatives.length > 1),
   ];
 }
 
 /** @param sent the candidates of the request; the reply contains their indices */
 export function chosen(told, sent, image) {
-  const rows = told.shares.slice(0, 8).map(([place, share]) => [sent[place].name, share, sent[place].box]);
+  const rows = told.shares.slice(0, 8).filter(worthDrawing).map(([place, share]) => [sent[place].name, share, sent[place].box]);
+  const list = ranking(rows, "Shares of the choice", (box) => image.point(box));
   return [
     [`Found: ${placed(sent[told.index])} `, el("small", { class: "below" }, `${percent(told.shares[0][1])} among these boxes; ${percent(told.score)} sure that it is right`)],
-    ranking(rows, "Shares of the choice", (box) => image.point(box)),
+    bestBoxes(list, rows.length === 1 && told.shares.length > 1),
   ];
 }
