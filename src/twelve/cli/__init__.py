@@ -72,7 +72,8 @@ def quickstart(
 
 
 @app.command(
-    epilog="Example: twelve score nlvr2 --truth dev.json --truth balanced_dev.json --predictions predictions.csv"
+    epilog="Example: twelve score vqa --truth examples/score/annotations.json "
+    "--predictions examples/score/predictions.json"
 )
 def score(
     task: Annotated[str, typer.Argument(help="The name of a task (run twelve tasks for a list).")],
