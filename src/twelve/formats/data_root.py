@@ -19,14 +19,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from twelve.errors import Again, DataError, MissingData, nearest
+from twelve.errors import Again, DataError, MissingData, Own, nearest
 from twelve.formats.mistaken import what_is
 from twelve.formats.records import check_regular, read_object, unreadable
+from twelve.formats.results import mended_by
 from twelve.io import json_file
 from twelve.io.files import is_there
 
 IMAGES = "images"
 SOURCES = "sources.json"
+_WRITE = f'write an object such as {{"vqa": "coco"}}, from tasks to folders of {IMAGES}/'
 DRAWN = "microworld.json"
 """A file in the folder of a microworld."""
 APART = "apart"
@@ -123,8 +125,11 @@ class DataRoot:
             raise MissingData(f"data root not found{where}", file=self.path, remedy=remedy)
         self.sources: dict[str, str] = {}
         if is_there(self.path / SOURCES, DataError):
-            record = read_object(self.path / SOURCES)
-            self.sources = {task: record.text(task) for task in record.fields}
+            with mended_by(
+                self.path / SOURCES, 'write an object such as {"vqa": "coco"}, from tasks to folders of images'
+            ):
+                record = read_object(self.path / SOURCES)
+                self.sources = {task: record.text(task) for task in record.fields}
         self.sources.update(sources or {})
         for task, source in self.sources.items():
             if not FOLDER.fullmatch(source):
@@ -144,7 +149,8 @@ class DataRoot:
             yield
         except DataError as error:
             problem, record, remedy = error.problem, error.record, error.remedy
-            if error.file is not None and (found := what_is(Path(error.file))) is not None:
+            official = not isinstance(remedy, Own)
+            if error.file is not None and (found := what_is(Path(error.file), official=official)) is not None:
                 (problem, remedy), record = found, None
             if isinstance(remedy, Again) and (self.path / DRAWN).is_file():
                 remedy = f"remove {self.path} and draw the world again: {drawing_again(self.path)}"

@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.errors import ConfigError, DataError, MissingData, nearest
+from twelve.errors import ConfigError, DataError, MissingData, Own, nearest
 from twelve.formats.data_root import FOLDER, SUFFIXES, DataRoot, image_key
 from twelve.formats.records import Record, describe, read_lines, writable
 from twelve.formats.results import mended_by
@@ -112,6 +112,8 @@ class FileTask(Task):
                 if example.target is None and split == self.train_split and self.needs_targets:
                     raise record.error("field 'target' is missing", "add a target to every training line")
                 examples[example.id] = example
+        if not examples:
+            raise MissingData("the file has no lines", file=path, remedy=_WRITE)
         # Own tasks may have empty texts on purpose; data check notes them.
         return some(list(examples.values()), path, split, lambda example: False)
 
@@ -300,7 +302,8 @@ KINDS: Mapping[str, type[FileTask]] = {
     "entailment": EntailmentFile,
     "pretraining": PretrainingFile,
 }
-_REMEDY = "correct this line; docs/add-a-task.md shows one of each kind"
+_REMEDY = Own("correct this line; docs/add-a-task.md shows one of each kind")
+_WRITE = Own("write one JSON object a line; docs/add-a-task.md shows one of each kind")
 
 
 def own_tasks(tasks: Mapping[str, TaskSettings]) -> dict[str, Task]:
