@@ -35,6 +35,9 @@ from twelve.run_folder import model_folder
         ("predict", "missing argument 'run' (a run's folder, a model's folder, or hub:owner/model)", "e.g. twelve"),
         ("train x.yaml --set", "option '--set' requires an argument (change one value", "run twelve train --help"),
         ("tran", "no such command 'tran' (did you mean \"train\"?)", "run twelve --help for all commands"),
+        ("version", "no such command 'version' (did you mean \"twelve --version\"?)", "run twelve --help"),
+        ("help", "no such command 'help' (did you mean \"twelve --help\"?)", ""),
+        ("data help", '(did you mean "twelve data --help"?)', "run twelve data --help"),
         ("study joint-vs-singel", '(did you mean "joint-vs-single"?)', "run twelve study --help for all commands"),
         (
             "study groups",

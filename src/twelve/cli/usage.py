@@ -39,7 +39,9 @@ def mistake(root: Any, words: Iterable[str], error: Any) -> str:
         found = f"no such option {option}{_meant(option, options) or nearest(option, [*options, '--help'])}"
     elif found.startswith("No such command "):
         unknown = found.split("'")[1]
-        found = f"no such command {unknown!r}{nearest(unknown, command.commands)}"
+        options = [*(spelt for each in command.params for spelt in each.opts), "--help"]
+        hint = f' (did you mean "{name} --{unknown}"?)' if f"--{unknown}" in options else ""
+        found = f"no such command {unknown!r}{hint or nearest(unknown, command.commands)}"
     else:
         found = found[:1].lower() + found[1:] + _meaning(command, error, option)
     example = str(command.epilog or "").removeprefix("Example: ")
