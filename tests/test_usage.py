@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from twelve.device import check_name
 from twelve.downloads.registry import choose, shipped
 from twelve.errors import CheckpointError, ConfigError, DataError
 from twelve.formats.records import parse
-from twelve.run_folder import model_folder
+from twelve.run_folder import MODEL_FILES, model_folder
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "quickstart-model"
 
 
 @pytest.mark.parametrize(
@@ -87,6 +90,41 @@ def test_a_data_root_without_files_is_told_how_to_fetch_them(tmp_path: Path, mad
     assert choose(shipped(), [found[1]], ["annotation"]), "the registry has the files"
 
 
+def test_a_configuration_in_the_place_of_its_run_leads_to_the_run(tmp_path: Path) -> None:
+    file, run = tmp_path / "mine.yaml", tmp_path / "run"
+    file.write_text(f"run: {run}\n")
+    asked = (["evaluate"], ["report"], ["export", "out", "--output", "answer"])
+    told = [f"this is a configuration, not a run -> train it, then name its run: twelve train {file}"]
+    said = [str(CliRunner().invoke(cli.app, [name, str(file), *rest]).exception) for name, *rest in asked]
+    assert [each.partition(": ")[2] for each in said] == told * 3
+    (run / "model").mkdir(parents=True)
+    (run / "config.yaml").write_text("{}")
+    for place, problem in ((file, "this is a configuration"), (run / "config.yaml", "expected a folder, found a file")):
+        with pytest.raises(CheckpointError, match=rf"{problem}.* -> name .*: {re.escape(str(run))}$"):
+            model_folder(place)
+
+
+def test_a_models_folder_in_the_place_of_its_run_leads_to_the_run(tmp_path: Path) -> None:
+    model = tmp_path / "run" / "model"
+    model.mkdir(parents=True)
+    for name in MODEL_FILES:
+        (model / name).write_text("{}")
+    found = str(CliRunner().invoke(cli.app, ["report", str(model)]).exception)
+    assert found == f"{model}: this is a model's folder, not a run's -> name the folder of a run"
+    (tmp_path / "run" / "config.yaml").write_text("{}")
+    found = str(CliRunner().invoke(cli.app, ["report", str(model)]).exception)
+    assert found.endswith(f"-> name its run: {tmp_path / 'run'}")
+
+
+def test_a_model_of_another_program_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "vilt"}')
+    with pytest.raises(CheckpointError, match=r"not one of twelve: its model_type is 'vilt' -> name a run's folder"):
+        model_folder(tmp_path)
+    shutil.copy(EXAMPLE / "config.json", tmp_path)
+    with pytest.raises(CheckpointError, match=r"processor_config\.json is missing.* -> copy the whole folder"):
+        model_folder(tmp_path)
+
+
 def test_a_folder_around_a_run_or_a_data_root_names_it(tmp_path: Path) -> None:
     (tmp_path / "quickstart" / "run").mkdir(parents=True)
     (tmp_path / "quickstart" / "run" / "config.yaml").write_text("{}")
@@ -100,7 +138,9 @@ def test_a_folder_around_a_run_or_a_data_root_names_it(tmp_path: Path) -> None:
     assert str(found).startswith(f"{folder}: the data root has no folder of any task")
     assert f'did you mean "{folder / "data"}"?' in str(found)
     assert str(found).endswith("for a task of your own, add its configuration: --config FILE")
-    with pytest.raises(ConfigError, match="expected a configuration file, found a folder"):
+    with pytest.raises(ConfigError, match="expected a configuration file, found a folder -> name a file; for"):
         load(folder)
+    with pytest.raises(ConfigError, match=re.escape(f"name a file: {folder / 'run' / 'config.yaml'} --resume; for")):
+        load(folder / "run")
     with pytest.raises(ConfigError, match='did you mean "cuda"'):
         check_name("gpu")

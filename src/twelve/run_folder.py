@@ -8,13 +8,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from twelve.errors import CheckpointError, ConfigError, nearest, quoted
+from twelve.errors import CheckpointError, ConfigError, TwelveError, nearest, quoted
 from twelve.io import files, json_file, paths
 
 CONFIG = "config.yaml"
+MODEL_FILES = ("config.json", "processor_config.json")
+KIND = "twelve"
+"""``model_type`` in a model's ``config.json``."""
 
 
 class RunFolder:
@@ -66,7 +70,11 @@ class RunFolder:
                 remedy = f"name the run in it: {quoted(inside)}"
             problem = "this folder holds no run" if self.path.is_dir() else "no run here, the folder does not exist"
             if self.path.is_file():
-                problem, remedy = "expected the folder of a run, found a file", "name the folder of the run"
+                problem, remedy = _in_its_place(self.path)
+            elif all((self.path / name).is_file() for name in MODEL_FILES):
+                problem, remedy = "this is a model's folder, not a run's", "name the folder of a run"
+                if RunFolder(self.path.parent).config.is_file():
+                    remedy = f"name its run: {quoted(self.path.parent)}"
             raise ConfigError(problem, file=self.path, remedy=remedy)
 
     def check_links(self) -> None:
@@ -126,6 +134,35 @@ def run_in(folder: Path) -> Path | None:
         return None
 
 
+def _in_its_place(file: Path) -> tuple[str, str]:
+    """What a file is that was named in the place of a run or a model, and what to name instead."""
+    holder = next((one for one in list(file.parents)[:2] if (one / CONFIG).is_file()), None)
+    if holder is not None or (file.parent / MODEL_FILES[0]).is_file():
+        return "expected a folder, found a file in it", f"name the folder: {quoted(holder or file.parent)}"
+    if file.suffix not in (".yaml", ".yml"):
+        return "expected the folder of a run, found a file", "name the folder of the run"
+    from twelve.io.yaml_text import read_text, read_yaml  # imports YAML, which no other path needs
+
+    remedy = f"train it, then name its run: twelve train {quoted(file)}"
+    with suppress(TwelveError):
+        tree = read_yaml(read_text(file), file)
+        run = tree.get("run") if isinstance(tree, dict) else None
+        if isinstance(run, str) and RunFolder(run).config.is_file():
+            remedy = f"name its run: {quoted(run)}"
+    return "this is a configuration, not a run", remedy
+
+
+def _other_kind(folder: Path) -> tuple[str, str] | None:
+    """What a folder is that another program wrote a model to, and what to name instead; None if there is no model."""
+    tree = json_file.read_or_none(folder / MODEL_FILES[0])
+    if not isinstance(tree, dict):
+        return None
+    if tree.get("model_type") == KIND:
+        return f"{MODEL_FILES[1]} is missing, which lies beside the model", "copy the whole folder that was saved"
+    problem = f"this model is not one of twelve: its model_type is {str(tree.get('model_type'))[:40]!r}"
+    return problem, "name a run's folder, or a model's folder that twelve wrote"
+
+
 def folder_beside(folder: Path) -> str:
     """A hint at the folder beside a missing one whose name is most similar; empty if there is none."""
     try:
@@ -166,13 +203,17 @@ def model_folder(path: Path) -> Path:
     run = RunFolder(path)
     files.settle(run.model)
     for folder in (run.model, path):
-        if all([files.is_there(folder / name, CheckpointError) for name in ("config.json", "processor_config.json")]):
+        if all([files.is_there(folder / name, CheckpointError) for name in MODEL_FILES]):
             return folder
     if files.is_there(run.config, CheckpointError):
         raise CheckpointError(
             "this run has no model yet", file=path, remedy=f"train on: twelve train {quoted(run.config)} --continue"
         )
-    remedy = "name a run folder or a folder written by save_pretrained"
+    problem, remedy = "no model here", "name a run folder or a folder written by save_pretrained"
+    if path.is_file():
+        problem, remedy = _in_its_place(path)
+    elif (other := _other_kind(path)) is not None:
+        problem, remedy = other
     if (inside := run_in(path)) is not None:
         remedy = f"name the run in it: {quoted(inside)}"
-    raise CheckpointError("no model here", file=path, remedy=remedy)
+    raise CheckpointError(problem, file=path, remedy=remedy)
