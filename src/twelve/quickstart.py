@@ -134,7 +134,9 @@ def _check(asked: RunConfig, run: RunFolder) -> None:
     """Raise ConfigError for a configuration without a microworld, and for one that differs from the existing run's."""
     if "microworld" not in asked.model_fields_set:
         raise ConfigError(
-            "this configuration has no microworld", record="microworld", remedy="train it: twelve train CONFIG"
+            "this configuration has no microworld",
+            record="microworld",
+            remedy="train on its data instead: twelve train, with the same configuration",
         )
     if not files.is_there(run.config, ConfigError):
         return
