@@ -116,18 +116,16 @@ def score(
     if harness is not None or log is not None or boxes is not None:
         remedy = "twelve score TASK --from HARNESS LOG, or twelve score TASK --truth FILE --predictions FILE"
         raise ConfigError("--from and a log belong together, without --predictions", remedy=remedy)
-    from twelve.tasks.base import get
+    from twelve.score import as_json as to_json
+    from twelve.score import scorable, table, warnings
+    from twelve.score import score as run
 
-    get(task)
+    scorable(task)
     if not truth or not predictions:
         lacking = " and no ".join(
             name for name, given in (("--truth", truth), ("--predictions", predictions)) if not given
         )
         raise ConfigError(f"no {lacking}", remedy="give the official files and the predictions (docs/score.md)")
-    from twelve.score import as_json as to_json
-    from twelve.score import score as run
-    from twelve.score import table, warnings
-
     scores = run(task, truth, predictions, protocol)
     for warning in warnings(scores):
         print(warning, file=sys.stderr)

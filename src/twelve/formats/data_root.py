@@ -74,16 +74,19 @@ class HasSource(Protocol):
 
 def drawing_again(out: Path) -> str:
     """The command that generates the microworld in ``out`` again, with the seed and scale that are noted in it."""
-    words = ["twelve", "data", "make-microworld", "--out", str(out)]
     index = json_file.read_or_none(out / DRAWN)
     there = index if isinstance(index, dict) else {}
-    if is_apart(out):
-        words.append("--apart")
     seed, scale = there.get("seed"), there.get("scale")
-    if type(seed) is int and seed > 0:
-        words += ["--seed", str(seed)]
-    if isinstance(scale, int | float) and not isinstance(scale, bool) and scale > 0 and scale != 1:
-        words += ["--scale", f"{scale:g}"]
+    plain = isinstance(scale, int | float) and not isinstance(scale, bool) and scale > 0
+    return make_command(out, seed if type(seed) is int else 0, scale if plain else 1.0, apart=is_apart(out))
+
+
+def make_command(out: Path, seed: int, scale: float, *, apart: bool) -> str:
+    """The command that generates a microworld in ``out``."""
+    words = ["twelve", "data", "make-microworld", "--out", str(out)]
+    words += ["--apart"] if apart else []
+    words += ["--seed", str(seed)] if seed > 0 else []
+    words += ["--scale", f"{scale:g}"] if scale != 1 else []
     return shlex.join(words)
 
 
