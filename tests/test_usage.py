@@ -79,6 +79,20 @@ def test_one_line_with_a_remedy(
     assert problem.lower() in found and remedy.lower() in advice
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("run groupss", "groupss: unknown study 'groupss' (did you mean"),
+        ("groups --arms nope", "--arms: unknown arm 'nope'"),
+        ("groups --option nope", "cannot read option 'nope'"),
+        ("groups --option nope=1", "--option nope: the study groups has no such option"),
+    ],
+)
+def test_a_mistake_in_a_studys_options_is_not_put_down_to_its_configuration(words: str, told: str) -> None:
+    command = ["study", *words.split(), "--config", "study-microworld.yaml", "--dry-run"]
+    assert str(CliRunner().invoke(cli.app, command).exception).startswith(told)
+
+
 def test_a_group_without_a_command_shows_its_help() -> None:
     shown = CliRunner().invoke(cli.app, ["study"])
     assert shown.exit_code == 2 and shown.output.startswith("Usage:") and "->" not in shown.output
