@@ -138,14 +138,22 @@ def test_a_models_folder_in_the_place_of_its_run_leads_to_the_run(tmp_path: Path
     found = str(CliRunner().invoke(cli.app, ["report", str(model)]).exception)
     assert found == f"{model}: this is a model's folder, not a run's -> name the folder of a run"
     (tmp_path / "run" / "config.yaml").write_text("{}")
-    found = str(CliRunner().invoke(cli.app, ["report", str(model)]).exception)
-    assert found.endswith(f"-> name its run: {tmp_path / 'run'}")
+    step = tmp_path / "run" / "checkpoints" / "step-0000060"
+    step.mkdir(parents=True)
+    for place in (model, step, step.parent):
+        found = str(CliRunner().invoke(cli.app, ["report", str(place)]).exception)
+        assert found.endswith(f"-> name its run: {tmp_path / 'run'}")
+    with pytest.raises(CheckpointError, match=re.escape(f"no model here -> name its run: {tmp_path / 'run'}")):
+        model_folder(step)
 
 
 def test_a_model_of_another_program_is_called_one(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "vilt"}')
-    with pytest.raises(CheckpointError, match=r"not one of twelve: its model_type is 'vilt' -> name a run's folder"):
-        model_folder(tmp_path)
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match=r"not one of twelve: its model_type is 'vilt' -> name a"):
+            model_folder(tmp_path)
+        (tmp_path / "processor_config.json").write_text("{}")
+    (tmp_path / "processor_config.json").unlink()
     shutil.copy(EXAMPLE / "config.json", tmp_path)
     with pytest.raises(CheckpointError, match=r"processor_config\.json is missing.* -> copy the whole folder"):
         model_folder(tmp_path)

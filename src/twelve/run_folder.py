@@ -65,16 +65,14 @@ class RunFolder:
     def check(self) -> None:
         """Raise ConfigError where the folder holds no run."""
         if not files.is_there(self.config, ConfigError):
-            remedy = "train one: twelve train CONFIG"
-            if (inside := run_in(self.path)) is not None:
-                remedy = f"name the run in it: {quoted(inside)}"
+            near = _nearest_run(self.path)
+            remedy = near or "train one: twelve train CONFIG"
             problem = "this folder holds no run" if self.path.is_dir() else "no run here, the folder does not exist"
             if self.path.is_file():
                 problem, remedy = _in_its_place(self.path)
             elif all((self.path / name).is_file() for name in MODEL_FILES):
-                problem, remedy = "this is a model's folder, not a run's", "name the folder of a run"
-                if RunFolder(self.path.parent).config.is_file():
-                    remedy = f"name its run: {quoted(self.path.parent)}"
+                problem = "this is a model's folder, not a run's"
+                remedy = near or "name the folder of a run"
             raise ConfigError(problem, file=self.path, remedy=remedy)
 
     def check_links(self) -> None:
@@ -134,9 +132,22 @@ def run_in(folder: Path) -> Path | None:
         return None
 
 
+def _run_around(path: Path) -> Path | None:
+    """The run that a file or folder is part of, such as a checkpoint; None if there is none."""
+    return next((one for one in list(path.parents)[:2] if (one / CONFIG).is_file()), None)
+
+
+def _nearest_run(folder: Path) -> str | None:
+    """To name the run in a folder that is none, or the run that it is part of; None if there is neither."""
+    if (inside := run_in(folder)) is not None:
+        return f"name the run in it: {quoted(inside)}"
+    around = _run_around(folder)
+    return None if around is None else f"name its run: {quoted(around)}"
+
+
 def _in_its_place(file: Path) -> tuple[str, str]:
     """What a file is that was named in the place of a run or a model, and what to name instead."""
-    holder = next((one for one in list(file.parents)[:2] if (one / CONFIG).is_file()), None)
+    holder = _run_around(file)
     if holder is not None or (file.parent / MODEL_FILES[0]).is_file():
         return "expected a folder, found a file in it", f"name the folder: {quoted(holder or file.parent)}"
     if file.suffix not in (".yaml", ".yml"):
@@ -155,11 +166,14 @@ def _in_its_place(file: Path) -> tuple[str, str]:
 def _other_kind(folder: Path) -> tuple[str, str] | None:
     """What a folder is that another program wrote a model to, and what to name instead; None if there is no model."""
     tree = json_file.read_or_none(folder / MODEL_FILES[0])
-    if not isinstance(tree, dict):
+    kind = tree.get("model_type") if isinstance(tree, dict) else None
+    if not isinstance(kind, str):
         return None
-    if tree.get("model_type") == KIND:
+    if kind == KIND:
+        if (folder / MODEL_FILES[1]).exists():
+            return None
         return f"{MODEL_FILES[1]} is missing, which lies beside the model", "copy the whole folder that was saved"
-    problem = f"this model is not one of twelve: its model_type is {str(tree.get('model_type'))[:40]!r}"
+    problem = f"this model is not one of twelve: its model_type is {kind[:40]!r}"
     return problem, "name a run's folder, or a model's folder that twelve wrote"
 
 
@@ -204,6 +218,8 @@ def model_folder(path: Path) -> Path:
     files.settle(run.model)
     for folder in (run.model, path):
         if all([files.is_there(folder / name, CheckpointError) for name in MODEL_FILES]):
+            if (other := _other_kind(folder)) is not None:
+                raise CheckpointError(other[0], file=folder, remedy=other[1])
             return folder
     if files.is_there(run.config, CheckpointError):
         raise CheckpointError(
@@ -214,6 +230,6 @@ def model_folder(path: Path) -> Path:
         problem, remedy = _in_its_place(path)
     elif (other := _other_kind(path)) is not None:
         problem, remedy = other
-    if (inside := run_in(path)) is not None:
-        remedy = f"name the run in it: {quoted(inside)}"
+    else:
+        remedy = _nearest_run(path) or remedy
     raise CheckpointError(problem, file=path, remedy=remedy)

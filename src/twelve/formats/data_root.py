@@ -77,8 +77,8 @@ def drawing_again(out: Path) -> str:
     index = json_file.read_or_none(out / DRAWN)
     there = index if isinstance(index, dict) else {}
     seed, scale = there.get("seed"), there.get("scale")
-    plain = isinstance(scale, int | float) and not isinstance(scale, bool) and scale > 0
-    return make_command(out, seed if type(seed) is int else 0, scale if plain else 1.0, apart=is_apart(out))
+    plain = float(scale) if isinstance(scale, int | float) and not isinstance(scale, bool) and scale > 0 else 1.0
+    return make_command(out, seed if type(seed) is int else 0, plain, apart=is_apart(out))
 
 
 def make_command(out: Path, seed: int, scale: float, *, apart: bool) -> str:

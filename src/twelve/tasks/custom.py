@@ -99,7 +99,12 @@ class FileTask(Task):
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.path / split
         if not path.is_file():
-            raise MissingData("no such file", file=path, remedy=f"create it, or configure another file for {self.name}")
+            remedy = f"create it, or configure another file for {self.name}"
+            if (given := Path(split)).is_file():
+                inside = given.resolve().is_relative_to(root.path.resolve())
+                name = given.resolve().relative_to(root.path.resolve()) if inside else f"{given.name}, and put it there"
+                remedy = f"files are named relative to the data root: write {name}"
+            raise MissingData("no such file", file=path, remedy=remedy)
         examples: dict[str, Example] = {}
         paths: dict[str, str] = {}
         with mended_by(path, _REMEDY):
