@@ -62,6 +62,7 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "quickstart-model"
         ("--foo", "no such option --foo", "run twelve --help for all commands"),
         ("published refcocoo", "no published score of 'refcocoo' (did you mean \"refcoco\"?)", "name one of"),
         ("score vqaa", "unknown task 'vqaa' (did you mean \"vqa\"?)", ""),
+        ("quickstart real-sample.yaml", "has no microworld", "train it: twelve train real-sample.yaml"),
         ("score mine", "unknown task 'mine'", "a task of your own has no official format"),
         ("score conceptual_captions", "has no result format", "measure a model with twelve evaluate"),
         ("score vqa --truth a.json", "no --predictions", "give the official files"),

@@ -174,7 +174,7 @@ def _other_kind(folder: Path) -> tuple[str, str] | None:
             return None
         return f"{MODEL_FILES[1]} is missing, which lies beside the model", "copy the whole folder that was saved"
     problem = f"this model is not one of twelve: its model_type is {kind[:40]!r}"
-    return problem, "name a run's folder, or a model's folder that twelve wrote"
+    return problem, "name a run's folder, or the folder of a model of this project"
 
 
 def folder_beside(folder: Path) -> str:
