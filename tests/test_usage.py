@@ -94,6 +94,18 @@ def test_a_mistake_in_a_studys_options_is_not_put_down_to_its_configuration(word
     assert str(CliRunner().invoke(cli.app, command).exception).startswith(told)
 
 
+def test_where_a_file_or_a_folder_is_wanted_is_told_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twelve.microworld.train_detector._fit", lambda *_: pytest.fail("it trains"))
+    found = CliRunner().invoke(cli.app, ["data", "train-detector", "--out", str(tmp_path)]).exception
+    assert "a file is wanted here, this is a folder" in str(found)
+    (tmp_path / "x.jpg").write_text("")
+    extract = ["regions", "extract", "--boxes", "detect", "--backbone", "microworld", "--out", str(tmp_path / "out")]
+    found = CliRunner().invoke(cli.app, [*extract, "--images", str(tmp_path / "x.jpg")]).exception
+    assert "expected a folder of images, found a file -> give a folder to --images" in str(found)
+
+
 def test_a_group_without_a_command_shows_its_help() -> None:
     shown = CliRunner().invoke(cli.app, ["study"])
     assert shown.exit_code == 2 and shown.output.startswith("Usage:") and "->" not in shown.output
