@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from twelve.device import check_name
 from twelve.downloads.registry import choose, shipped
 from twelve.errors import CheckpointError, ConfigError, DataError
 from twelve.formats.records import parse
-from twelve.run_folder import model_folder
+from twelve.run_folder import MODEL_FILES, model_folder
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "quickstart-model"
 
 
 @pytest.mark.parametrize(
@@ -35,6 +38,19 @@ from twelve.run_folder import model_folder
         ("predict", "missing argument 'run' (a run's folder, a model's folder, or hub:owner/model)", "e.g. twelve"),
         ("train x.yaml --set", "option '--set' requires an argument (change one value", "run twelve train --help"),
         ("tran", "no such command 'tran' (did you mean \"train\"?)", "run twelve --help for all commands"),
+        (
+            "train x.yaml --epochs 3",
+            'no such option --epochs (did you mean "--set training.epochs=..."?)',
+            "e.g. twelve",
+        ),
+        ("train x.yaml --batch-size 3", '(did you mean "--set tasks.TASK.batch_size=..."?)', ""),
+        ("evaluate RUN --data x", '(did you mean "--set data=..."?)', ""),
+        ("evaluate RUN --taks x", '(did you mean "--task"?)', ""),
+        ("train x.yaml training.epochs=3", '(did you mean "--set training.epochs=3"?)', ""),
+        ("predict RUN --epochs 3", "no such option --epochs", ""),
+        ("version", "no such command 'version' (did you mean \"twelve --version\"?)", "run twelve --help"),
+        ("help", "no such command 'help' (did you mean \"twelve --help\"?)", ""),
+        ("data help", '(did you mean "twelve data --help"?)', "run twelve data --help"),
         ("study joint-vs-singel", '(did you mean "joint-vs-single"?)', "run twelve study --help for all commands"),
         (
             "study groups",
@@ -46,6 +62,9 @@ from twelve.run_folder import model_folder
         ("--foo", "no such option --foo", "run twelve --help for all commands"),
         ("published refcocoo", "no published score of 'refcocoo' (did you mean \"refcoco\"?)", "name one of"),
         ("score vqaa", "unknown task 'vqaa' (did you mean \"vqa\"?)", ""),
+        ("quickstart real-sample.yaml", "has no microworld", "train it: twelve train real-sample.yaml"),
+        ("score mine", "unknown task 'mine'", "a task of your own has no official format"),
+        ("score conceptual_captions", "has no result format", "measure a model with twelve evaluate"),
         ("score vqa --truth a.json", "no --predictions", "give the official files"),
     ],
 )
@@ -59,6 +78,32 @@ def test_one_line_with_a_remedy(
     assert caught.value.code == 2 and re.fullmatch(r"twelve: .* -> .*\n", said), said
     found, _, advice = said.lower().partition(" -> ")
     assert problem.lower() in found and remedy.lower() in advice
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("run groupss", "groupss: unknown study 'groupss' (did you mean"),
+        ("groups --arms nope", "--arms: unknown arm 'nope'"),
+        ("groups --option nope", "cannot read option 'nope'"),
+        ("groups --option nope=1", "--option nope: the study groups has no such option"),
+    ],
+)
+def test_a_mistake_in_a_studys_options_is_not_put_down_to_its_configuration(words: str, told: str) -> None:
+    command = ["study", *words.split(), "--config", "study-microworld.yaml", "--dry-run"]
+    assert str(CliRunner().invoke(cli.app, command).exception).startswith(told)
+
+
+def test_where_a_file_or_a_folder_is_wanted_is_told_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twelve.microworld.train_detector._fit", lambda *_: pytest.fail("it trains"))
+    found = CliRunner().invoke(cli.app, ["data", "train-detector", "--out", str(tmp_path)]).exception
+    assert "a file is wanted here, this is a folder" in str(found)
+    (tmp_path / "x.jpg").write_text("")
+    extract = ["regions", "extract", "--boxes", "detect", "--backbone", "microworld", "--out", str(tmp_path / "out")]
+    found = CliRunner().invoke(cli.app, [*extract, "--images", str(tmp_path / "x.jpg")]).exception
+    assert "expected a folder of images, found a file -> give a folder to --images" in str(found)
 
 
 def test_a_group_without_a_command_shows_its_help() -> None:
@@ -84,6 +129,49 @@ def test_a_data_root_without_files_is_told_how_to_fetch_them(tmp_path: Path, mad
     assert choose(shipped(), [found[1]], ["annotation"]), "the registry has the files"
 
 
+def test_a_configuration_in_the_place_of_its_run_leads_to_the_run(tmp_path: Path) -> None:
+    file, run = tmp_path / "mine.yaml", tmp_path / "run"
+    file.write_text(f"run: {run}\n")
+    asked = (["evaluate"], ["report"], ["export", "out", "--output", "answer"])
+    told = [f"this is a configuration, not a run -> train it, then name its run: twelve train {file}"]
+    said = [str(CliRunner().invoke(cli.app, [name, str(file), *rest]).exception) for name, *rest in asked]
+    assert [each.partition(": ")[2] for each in said] == told * 3
+    (run / "model").mkdir(parents=True)
+    (run / "config.yaml").write_text("{}")
+    for place, problem in ((file, "this is a configuration"), (run / "config.yaml", "expected a folder, found a file")):
+        with pytest.raises(CheckpointError, match=rf"{problem}.* -> name .*: {re.escape(str(run))}$"):
+            model_folder(place)
+
+
+def test_a_models_folder_in_the_place_of_its_run_leads_to_the_run(tmp_path: Path) -> None:
+    model = tmp_path / "run" / "model"
+    model.mkdir(parents=True)
+    for name in MODEL_FILES:
+        (model / name).write_text("{}")
+    found = str(CliRunner().invoke(cli.app, ["report", str(model)]).exception)
+    assert found == f"{model}: this is a model's folder, not a run's -> name the folder of a run"
+    (tmp_path / "run" / "config.yaml").write_text("{}")
+    step = tmp_path / "run" / "checkpoints" / "step-0000060"
+    step.mkdir(parents=True)
+    for place in (model, step, step.parent):
+        found = str(CliRunner().invoke(cli.app, ["report", str(place)]).exception)
+        assert found.endswith(f"-> name its run: {tmp_path / 'run'}")
+    with pytest.raises(CheckpointError, match=re.escape(f"no model here -> name its run: {tmp_path / 'run'}")):
+        model_folder(step)
+
+
+def test_a_model_of_another_program_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "vilt"}')
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match=r"not one of twelve: its model_type is 'vilt' -> name a"):
+            model_folder(tmp_path)
+        (tmp_path / "processor_config.json").write_text("{}")
+    (tmp_path / "processor_config.json").unlink()
+    shutil.copy(EXAMPLE / "config.json", tmp_path)
+    with pytest.raises(CheckpointError, match=r"processor_config\.json is missing.* -> copy the whole folder"):
+        model_folder(tmp_path)
+
+
 def test_a_folder_around_a_run_or_a_data_root_names_it(tmp_path: Path) -> None:
     (tmp_path / "quickstart" / "run").mkdir(parents=True)
     (tmp_path / "quickstart" / "run" / "config.yaml").write_text("{}")
@@ -97,7 +185,9 @@ def test_a_folder_around_a_run_or_a_data_root_names_it(tmp_path: Path) -> None:
     assert str(found).startswith(f"{folder}: the data root has no folder of any task")
     assert f'did you mean "{folder / "data"}"?' in str(found)
     assert str(found).endswith("for a task of your own, add its configuration: --config FILE")
-    with pytest.raises(ConfigError, match="expected a configuration file, found a folder"):
+    with pytest.raises(ConfigError, match="expected a configuration file, found a folder -> name a file; for"):
         load(folder)
+    with pytest.raises(ConfigError, match=re.escape(f"name a file: {folder / 'run' / 'config.yaml'} --resume; for")):
+        load(folder / "run")
     with pytest.raises(ConfigError, match='did you mean "cuda"'):
         check_name("gpu")

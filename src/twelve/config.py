@@ -18,7 +18,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from twelve.config_checks import check_names
-from twelve.errors import ConfigError, TwelveError, closest, found_in, nearest
+from twelve.errors import ConfigError, TwelveError, closest, found_in, nearest, quoted
 from twelve.inheriting import by_name, inherited
 from twelve.io.files import is_there
 from twelve.io.invalid import instead, problem_of
@@ -63,9 +63,22 @@ def find(path: str | Path) -> Path:
         return known[path.name]
     listed = "for the shipped ones: twelve configs"
     if path.is_dir():
-        raise ConfigError("expected a configuration file, found a folder", file=path, remedy=f"name a file; {listed}")
+        remedy = f"name a file{_inside(path)}; {listed}"
+        raise ConfigError("expected a configuration file, found a folder", file=path, remedy=remedy)
     problem = f"no such file, and no shipped configuration of this name{_alike(path)}"
     raise ConfigError(problem, file=path, remedy=f"check the path; {listed}")
+
+
+def _inside(folder: Path) -> str:
+    """The configuration in a folder, if it holds one only; that of a run comes with how to resume it."""
+    try:
+        found = [one for one in sorted(folder.iterdir()) if one.suffix in (".yaml", ".yml") and one.is_file()]
+    except OSError:
+        return ""
+    if len(found) != 1:
+        return ""
+    more = " --resume" if found[0] == RunFolder(folder).config else ""
+    return f": {quoted(found[0])}{more}"
 
 
 def _alike(path: Path) -> str:

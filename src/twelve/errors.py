@@ -19,6 +19,12 @@ class Again(str):
     __slots__ = ()
 
 
+class Own(str):
+    """A remedy for a file that the user wrote, which no official file replaces and no download brings back."""
+
+    __slots__ = ()
+
+
 class TwelveError(Exception):
     """A mistake of the user's or a flaw in the user's data.
 

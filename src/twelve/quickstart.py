@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from twelve.config import load
-from twelve.errors import ConfigError
+from twelve.errors import ConfigError, quoted
 from twelve.io import files
 from twelve.progress import clock
 from twelve.run_folder import RunFolder
@@ -57,7 +57,7 @@ def quickstart(config: str | Path = CONFIG, *, settings: Sequence[str] = (), con
     console = console or Console(stderr=True)
     asked = load(config, settings)
     run = RunFolder(asked.run)
-    _check(asked, run)
+    _check(asked, run, config)
     for place in (run.path, Path(asked.data), asked.regions_folder):
         files.check_folder(place)
     seconds = stage_seconds(run)
@@ -130,11 +130,13 @@ def _sizes(asked: RunConfig) -> WorldSizes:
     return WorldSizes().scaled(asked.microworld.scale)
 
 
-def _check(asked: RunConfig, run: RunFolder) -> None:
+def _check(asked: RunConfig, run: RunFolder, config: str | Path) -> None:
     """Raise ConfigError for a configuration without a microworld, and for one that differs from the existing run's."""
     if "microworld" not in asked.model_fields_set:
         raise ConfigError(
-            "this configuration has no microworld", record="microworld", remedy="train it: twelve train CONFIG"
+            "this configuration has no microworld",
+            record="microworld",
+            remedy=f"train it: twelve train {quoted(config)}",
         )
     if not files.is_there(run.config, ConfigError):
         return

@@ -8,13 +8,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from twelve.errors import CheckpointError, ConfigError, nearest, quoted
+from twelve.errors import CheckpointError, ConfigError, TwelveError, nearest, quoted
 from twelve.io import files, json_file, paths
 
 CONFIG = "config.yaml"
+MODEL_FILES = ("config.json", "processor_config.json")
+KIND = "twelve"
+"""``model_type`` in a model's ``config.json``."""
 
 
 class RunFolder:
@@ -61,12 +65,14 @@ class RunFolder:
     def check(self) -> None:
         """Raise ConfigError where the folder holds no run."""
         if not files.is_there(self.config, ConfigError):
-            remedy = "train one: twelve train CONFIG"
-            if (inside := run_in(self.path)) is not None:
-                remedy = f"name the run in it: {quoted(inside)}"
+            near = _nearest_run(self.path)
+            remedy = near or "train one: twelve train CONFIG"
             problem = "this folder holds no run" if self.path.is_dir() else "no run here, the folder does not exist"
             if self.path.is_file():
-                problem, remedy = "expected the folder of a run, found a file", "name the folder of the run"
+                problem, remedy = _in_its_place(self.path)
+            elif all((self.path / name).is_file() for name in MODEL_FILES):
+                problem = "this is a model's folder, not a run's"
+                remedy = near or "name the folder of a run"
             raise ConfigError(problem, file=self.path, remedy=remedy)
 
     def check_links(self) -> None:
@@ -126,6 +132,51 @@ def run_in(folder: Path) -> Path | None:
         return None
 
 
+def _run_around(path: Path) -> Path | None:
+    """The run that a file or folder is part of, such as a checkpoint; None if there is none."""
+    return next((one for one in list(path.parents)[:2] if (one / CONFIG).is_file()), None)
+
+
+def _nearest_run(folder: Path) -> str | None:
+    """To name the run in a folder that is none, or the run that it is part of; None if there is neither."""
+    if (inside := run_in(folder)) is not None:
+        return f"name the run in it: {quoted(inside)}"
+    around = _run_around(folder)
+    return None if around is None else f"name its run: {quoted(around)}"
+
+
+def _in_its_place(file: Path) -> tuple[str, str]:
+    """What a file is that was named in the place of a run or a model, and what to name instead."""
+    holder = _run_around(file)
+    if holder is not None or (file.parent / MODEL_FILES[0]).is_file():
+        return "expected a folder, found a file in it", f"name the folder: {quoted(holder or file.parent)}"
+    if file.suffix not in (".yaml", ".yml"):
+        return "expected the folder of a run, found a file", "name the folder of the run"
+    from twelve.io.yaml_text import read_text, read_yaml  # imports YAML, which no other path needs
+
+    remedy = f"train it, then name its run: twelve train {quoted(file)}"
+    with suppress(TwelveError):
+        tree = read_yaml(read_text(file), file)
+        run = tree.get("run") if isinstance(tree, dict) else None
+        if isinstance(run, str) and RunFolder(run).config.is_file():
+            remedy = f"name its run: {quoted(run)}"
+    return "this is a configuration, not a run", remedy
+
+
+def _other_kind(folder: Path) -> tuple[str, str] | None:
+    """What a folder is that another program wrote a model to, and what to name instead; None if there is no model."""
+    tree = json_file.read_or_none(folder / MODEL_FILES[0])
+    kind = tree.get("model_type") if isinstance(tree, dict) else None
+    if not isinstance(kind, str):
+        return None
+    if kind == KIND:
+        if (folder / MODEL_FILES[1]).exists():
+            return None
+        return f"{MODEL_FILES[1]} is missing, which lies beside the model", "copy the whole folder that was saved"
+    problem = f"this model is not one of twelve: its model_type is {kind[:40]!r}"
+    return problem, "name a run's folder, or the folder of a model of this project"
+
+
 def folder_beside(folder: Path) -> str:
     """A hint at the folder beside a missing one whose name is most similar; empty if there is none."""
     try:
@@ -166,13 +217,19 @@ def model_folder(path: Path) -> Path:
     run = RunFolder(path)
     files.settle(run.model)
     for folder in (run.model, path):
-        if all([files.is_there(folder / name, CheckpointError) for name in ("config.json", "processor_config.json")]):
+        if all([files.is_there(folder / name, CheckpointError) for name in MODEL_FILES]):
+            if (other := _other_kind(folder)) is not None:
+                raise CheckpointError(other[0], file=folder, remedy=other[1])
             return folder
     if files.is_there(run.config, CheckpointError):
         raise CheckpointError(
             "this run has no model yet", file=path, remedy=f"train on: twelve train {quoted(run.config)} --continue"
         )
-    remedy = "name a run folder or a folder written by save_pretrained"
-    if (inside := run_in(path)) is not None:
-        remedy = f"name the run in it: {quoted(inside)}"
-    raise CheckpointError("no model here", file=path, remedy=remedy)
+    problem, remedy = "no model here", "name a run folder or a folder written by save_pretrained"
+    if path.is_file():
+        problem, remedy = _in_its_place(path)
+    elif (other := _other_kind(path)) is not None:
+        problem, remedy = other
+    else:
+        remedy = _nearest_run(path) or remedy
+    raise CheckpointError(problem, file=path, remedy=remedy)

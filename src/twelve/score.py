@@ -77,7 +77,7 @@ def score(task: str, truth: Files, predictions: Files, protocol: str | None = No
         ConfigError: no such task or protocol, or a task whose predictions have no official format.
         DataError: a file is missing, malformed, or of another dataset; the message names file, record and remedy.
     """
-    found = _scorable(task)
+    found = scorable(task)
     chosen = found.protocol_name(protocol, found.scoring_protocols)
     official, results = _paths(truth), _paths(predictions)
     for path in (*official, *results):
@@ -123,7 +123,7 @@ def _paths(files: Files) -> list[Path]:
     return [Path(files)] if isinstance(files, str | os.PathLike) else [Path(file) for file in files]
 
 
-def _scorable(name: str) -> Task:
+def scorable(name: str) -> Task:
     """The task of this name; raises ConfigError when there is none, or its predictions cannot be scored."""
     known = all_tasks()
     able = sorted(each for each, task in known.items() if task.scoring_protocols and type(task).score is not Task.score)

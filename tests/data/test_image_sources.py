@@ -17,15 +17,17 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve.config import parse
+from twelve.data.examples.reading import read_examples
 from twelve.data.exclusions import find_exclusions
 from twelve.data.prepare import prepare
 from twelve.data.sources import elsewhere, parse_sources
 from twelve.errors import ConfigError, DataError, RegionError
 from twelve.formats.data_root import DataRoot
+from twelve.formats.mistaken import SECTION
 from twelve.settings import TaskSettings
 from twelve.tasks import base
 from twelve.tasks.custom import KINDS, from_settings
-from twelve.tasks.formats.tables import SECTION, given_as_table
+from twelve.tasks.formats.tables import given_as_table
 
 
 def images(root: Path, source: str, *names: str) -> None:
@@ -184,6 +186,38 @@ def test_a_csv_table_is_recognised_and_converted_by_the_page(
     exec(convert, {})  # our own page
     found = task.read(DataRoot(tmp_path), "train.jsonl")
     assert [(each.text, each.target) for each in found] == [("red, or blue?", {"red": 1}), ("what is it?", {"cup": 1})]
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("question,image,answer\nwhat is it?,a.jpg,cup\n", "convert it as 'From a CSV table'"),
+        ("", "the file has no lines -> write one JSON object a line"),
+        ("what is it?\n", "-> correct this line; docs/add-a-task.md"),
+        ("<html>", "is a web page"),
+    ],
+)
+def test_a_file_of_ones_own_is_never_to_be_replaced_by_an_official_one(text: str, advice: str, tmp_path: Path) -> None:
+    """Also where its name is that of JSON lines."""
+    (tmp_path / "train.jsonl").write_text(text)
+    tree = {"kind": "answer", "train": "train.jsonl", "test_split": "train.jsonl"}
+    task = from_settings({"mine": TaskSettings(**tree)})["mine"]
+    with pytest.raises(DataError) as caught:
+        read_examples(task, DataRoot(tmp_path), "train.jsonl")
+    assert advice in str(caught.value) and "official" not in str(caught.value)
+
+
+def test_a_table_in_place_of_an_official_file_leads_to_a_task_of_ones_own(root: Path) -> None:
+    (root / "snli_ve" / "snli_ve_train.jsonl").write_text("question,image,answer\nwhat is it?,a.jpg,cup\n")
+    with pytest.raises(DataError, match="put the official file here; to train on a table, convert it as 'From a CSV"):
+        read_examples(base.get("snli_ve"), DataRoot(root), "train")
+
+
+def test_a_wrong_file_of_sources_is_to_be_written_not_downloaded(root: Path) -> None:
+    for text in ("task,source\n", '["vqa"]', '{"vqa": 1}'):
+        (root / "sources.json").write_text(text)
+        with pytest.raises(DataError, match="-> write an object such as"):
+            DataRoot(root)
 
 
 @pytest.mark.parametrize(

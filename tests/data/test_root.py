@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from twelve.config import load
 from twelve.data.examples.reading import read_examples
+from twelve.data.opening import check_annotations
 from twelve.errors import ConfigError, DataError, MissingData
 from twelve.formats.data_root import DataRoot, image_key
 from twelve.tasks.base import get
@@ -113,3 +115,12 @@ def test_a_damaged_file_of_a_drawn_world_is_drawn_again(tmp_path: Path) -> None:
             with pytest.raises(DataError, match=f"{problem}.* -> .*{remedy}") as caught:
                 read_examples(task, root, split)
             assert isinstance(caught.value, MissingData) is (split == "train")
+
+
+@pytest.mark.parametrize(("scale", "option"), [(1.0, ""), (0.05, " --scale 0.05")])
+def test_a_microworld_that_was_not_generated_is_told_how(scale: float, option: str, tmp_path: Path) -> None:
+    settings = [f"data={tmp_path / 'data'}", f"run={tmp_path / 'run'}", f"microworld.scale={scale}", "seed=3"]
+    with pytest.raises(MissingData, match=rf"-> generate it: .* --out \S+/data --seed 3{option}; or run twelve quicks"):
+        check_annotations(load("quickstart.yaml", settings))
+    with pytest.raises(MissingData, match="-> name a folder that exists"):
+        check_annotations(load("real-sample.yaml", settings[:2]))

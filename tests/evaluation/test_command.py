@@ -239,6 +239,16 @@ def test_full_disk_leaves_the_old_results(run: Path, monkeypatch: pytest.MonkeyP
     assert json.loads((run / "evaluation.json").read_text()) == {"good": True}
 
 
+def test_the_next_command_is_named_where_the_results_were_saved(run: Path) -> None:
+    def said(*options: str) -> str:
+        return CliRunner().invoke(cli.app, ["evaluate", str(run), *options]).output
+
+    whole = said()
+    assert whole.splitlines()[-1] == f"next: twelve report {run}"
+    for options in (["--task", "vqa"], ["--no-baselines"], ["--json"]):
+        assert "vqa" in (other := said(*options)).lower() and "next: " not in other
+
+
 class _ClosedPipe(Console):
     def print(self, *_: object, **__: object) -> None:
         raise BrokenPipeError

@@ -100,7 +100,7 @@ def test_a_folder_of_something_else_is_not_overwritten(tmp_path: Path, name: str
     (tmp_path / name).write_text("[]")
     with pytest.raises(DataError, match=r"other than a microworld|not a valid microworld index"):
         make_microworld(tmp_path, 1, SIZES)
-    with pytest.raises(DataError, match=r"other than a microworld|not a valid microworld index"):
+    with pytest.raises(DataError, match="expected a folder, found a file"):
         make_microworld(tmp_path / name, 1, SIZES)
     assert (tmp_path / name).read_text() == "[]"
 

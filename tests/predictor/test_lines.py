@@ -170,6 +170,17 @@ def test_a_file_without_lines(model: Path, images: Path) -> None:
         twelve("predict", model, "--jsonl", file)
 
 
+def test_a_table_of_questions_is_told_what_a_line_is(tmp_path: Path) -> None:
+    (tmp_path / "ask.csv").write_text("image,question\n0.png,is it red?\n")
+    with pytest.raises(
+        TwelveError, match=r"this is a table \(CSV\).* -> write each row as a line {\"image\""
+    ) as caught:
+        requests_in(tmp_path / "ask.csv")
+    line = str(caught.value).split("as a line ")[1].split(";")[0]
+    (tmp_path / "ask.jsonl").write_text(line)
+    assert requests_in(tmp_path / "ask.jsonl")[0].method == "answer"
+
+
 def test_half_a_character_comes_back(model: Path, images: Path, tmp_path: Path) -> None:
     file = images / "half.jsonl"
     file.write_text('{"image": "0.png", "answer": "is it red ?", "id": "\\ud800"}')

@@ -72,6 +72,17 @@ def test_a_line_names_the_task_where_others_could_have_answered(images: Path, tm
     assert twelve(*asked)[1].rstrip().endswith("; task: snli_ve")
 
 
+def test_a_search_names_its_task_where_others_could_have_matched(model: Path, images: Path, tmp_path: Path) -> None:
+    search = ["a red ball", "a cup", "--images", images / "0.png"]
+    assert twelve("match", model, *search)[1].splitlines()[::2] == ["a red ball", "a cup"]
+    tasks = {**tiny_model.TASKS, "more": ("alignment", "alignment")}
+    both = tiny_model.make(tmp_path / "model", tasks)
+    first = next(name for name, (_, kind) in tiny_model.TASKS.items() if kind == "alignment")
+    for options, name in (([], first), (["--task", "more"], "more")):
+        shown = twelve("match", both, *search, *options)[1].splitlines()
+        assert shown[::2] == [f"a red ball; task: {name}", f"a cup; task: {name}"]
+
+
 def test_uncalibrated_scores_are_noted_once(model: Path, images: Path) -> None:
     asked = ["--ask", "is it red ?", "--entails", "it is red", "--entails", "it is blue", "--locate", "it", "--json"]
     result = CliRunner().invoke(cli.app, ["predict", str(model), "--image", str(images / "0.png"), *asked])

@@ -290,6 +290,21 @@ def test_the_page_about_ones_own_file(root: Path, tmp_path: Path) -> None:
     assert evaluate_run(run, baselines=False, console=QUIET)[0].task == "mugs"
 
 
+def test_a_file_that_is_named_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "mugs").mkdir(parents=True)
+    for name in ("data/mugs/train.jsonl", "other.jsonl"):
+        Path(name).write_text("{}\n")
+    settings = {"kind": "answer", "train": "data/mugs/train.jsonl", "test_split": "other.jsonl"}
+    task = own_tasks(configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}}).tasks)["mine"]
+    for split, advice in (
+        (task.train_split, "write mugs/train.jsonl"),
+        (task.test_split, "write other.jsonl, and put"),
+    ):
+        with pytest.raises(DataError, match=f"no such file -> files are named relative to the data root: {advice}"):
+            task.read(DataRoot("data"), split)
+
+
 def test_the_page_about_a_file_outside_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its Python and its entry point, as an installed distribution has them."""
     _, module = snippets("add-a-task.md", "python")  # the first converts a table

@@ -72,7 +72,8 @@ def quickstart(
 
 
 @app.command(
-    epilog="Example: twelve score nlvr2 --truth dev.json --truth balanced_dev.json --predictions predictions.csv"
+    epilog="Example: twelve score vqa --truth examples/score/annotations.json "
+    "--predictions examples/score/predictions.json"
 )
 def score(
     task: Annotated[str, typer.Argument(help="The name of a task (run twelve tasks for a list).")],
@@ -115,18 +116,16 @@ def score(
     if harness is not None or log is not None or boxes is not None:
         remedy = "twelve score TASK --from HARNESS LOG, or twelve score TASK --truth FILE --predictions FILE"
         raise ConfigError("--from and a log belong together, without --predictions", remedy=remedy)
-    from twelve.tasks.base import get
+    from twelve.score import as_json as to_json
+    from twelve.score import scorable, table, warnings
+    from twelve.score import score as run
 
-    get(task)
+    scorable(task)
     if not truth or not predictions:
         lacking = " and no ".join(
             name for name, given in (("--truth", truth), ("--predictions", predictions)) if not given
         )
         raise ConfigError(f"no {lacking}", remedy="give the official files and the predictions (docs/score.md)")
-    from twelve.score import as_json as to_json
-    from twelve.score import score as run
-    from twelve.score import table, warnings
-
     scores = run(task, truth, predictions, protocol)
     for warning in warnings(scores):
         print(warning, file=sys.stderr)

@@ -128,7 +128,7 @@ def vocabulary(
 @data_app.command("train-detector", epilog="Example: twelve data train-detector --out microworld.safetensors")
 def train_detector(
     out: Annotated[Path, typer.Option(help="The weights file to write.")],
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     minutes: Annotated[float, typer.Option(min=0.1, help="Approximate training time on one core.")] = 8.0,
 ) -> None:
     """Train the microworld's detector."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from twelve.errors import ConfigError
 
 study_app = typer.Typer(
     help="Compare ways to train.\n\nA study trains its arms on several seeds and compares them.",
@@ -67,11 +71,25 @@ def run(
     from twelve.config import naming
     from twelve.study.engine import run as carry_out
 
-    with naming(config, settings or ()):
+    options = _options(option or ())
+    with naming(config, settings or ()), _named_by_option(study, options):
         carry_out(
-            study, config, seeds=seeds, out=out, arms=_names(arms), only=_names(only), options=_options(option or ()),
+            study, config, seeds=seeds, out=out, arms=_names(arms), only=_names(only), options=options,
             settings=settings or (), minutes=parts, resume=resume, worlds_of=worlds_of, dry_run=dry_run,
         )  # fmt: skip
+
+
+@contextmanager
+def _named_by_option(study: str, options: Mapping[str, object]) -> Iterator[None]:
+    """Errors from within about what the command line names are not put down to the configuration."""
+    try:
+        yield
+    except ConfigError as error:
+        record = str(error.record or "").partition(".")[0]
+        places = {"study": study, "arms": "--arms", "only": "--only", **{name: f"--option {name}" for name in options}}
+        if error.file is not None or record not in places:
+            raise
+        raise ConfigError(error.problem, file=places[record], remedy=error.remedy) from None
 
 
 def _add(module: Path) -> None:
@@ -213,7 +231,6 @@ def _names(text: str | None) -> list[str]:
 
 def _options(texts: list[str] | tuple[()]) -> dict[str, Any]:
     """``NAME=VALUE``, the values YAML."""
-    from twelve.errors import ConfigError
     from twelve.io.yaml_text import read_yaml
 
     found = {}

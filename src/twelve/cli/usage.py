@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from twelve.errors import TwelveError, nearest, one_line
+from twelve.meant import meant
 
 _MEANT = {
     **dict.fromkeys(("--question", "--questions", "--query", "--prompt"), ("--ask",)),
@@ -17,6 +18,10 @@ _MEANT = {
     **dict.fromkeys(("--gpu", "--cuda"), ("--device",)),
 }
 """Option that other programs have -> what means the same here, whatever it is called: the nearest spelling may not."""
+
+
+_KEYS = ("data", "regions", "run", "seed", "tasks")
+"""Keys of a configuration that people try as options, beside those of :mod:`twelve.meant`."""
 
 
 def mistake(root: Any, words: Iterable[str], error: Any) -> str:
@@ -36,12 +41,20 @@ def mistake(root: Any, words: Iterable[str], error: Any) -> str:
     found = error.format_message().rstrip(".")
     if option is not None and hasattr(error, "possibilities"):
         options = [spelt for each in command.params for spelt in (*each.opts, *each.secondary_opts) if spelt[0] == "-"]
-        found = f"no such option {option}{_meant(option, options) or nearest(option, [*options, '--help'])}"
+        hint = _meant(option, options) or nearest(option, [*options, "--help"])
+        if _settings(command):
+            hint = _key(option) or hint
+        found = f"no such option {option}{hint}"
     elif found.startswith("No such command "):
         unknown = found.split("'")[1]
-        found = f"no such command {unknown!r}{nearest(unknown, command.commands)}"
+        options = [*(spelt for each in command.params for spelt in each.opts), "--help"]
+        hint = f' (did you mean "{name} --{unknown}"?)' if f"--{unknown}" in options else ""
+        found = f"no such command {unknown!r}{hint or nearest(unknown, command.commands)}"
     else:
         found = found[:1].lower() + found[1:] + _meaning(command, error, option)
+        if found.startswith("got unexpected extra argument") and _settings(command):
+            extra = found.partition(" (")[2].removesuffix(")")
+            found += f' (did you mean "--set {extra}"?)' if "=" in extra and " " not in extra else ""
     example = str(command.epilog or "").removeprefix("Example: ")
     remedy = f"run {name} --help for all {'commands' if hasattr(command, 'commands') else 'options'}"
     return one_line(f"{found} -> {f'e.g. {example}; ' if example else ''}{remedy}")
@@ -51,6 +64,18 @@ def _meant(option: str, options: Collection[str]) -> str:
     """A hint at the option that means the same; empty if the command has none."""
     known = next((name for name in _MEANT.get(option, ()) if name in options), None)
     return "" if known is None else f' (did you mean "{known}"?)'
+
+
+def _key(option: str) -> str:
+    """A hint at the key of the configuration that an option names, as ``--epochs`` does; empty if there is none."""
+    name = option.removeprefix("--").partition("=")[0].replace("-", "_")
+    key = next((each for each in _KEYS if each == name), None) or meant([name], _KEYS)
+    return "" if key is None else f' (did you mean "--set {key}=..."?)'
+
+
+def _settings(command: Any) -> bool:
+    """Whether a command takes ``--set``."""
+    return any("--set" in each.opts for each in command.params)
 
 
 def resuming(words: list[str]) -> str:

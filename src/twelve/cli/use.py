@@ -166,8 +166,9 @@ def match(
     names = command.short_names(map(Path, found.images))
     if found.shortlist:
         typer.echo(f"ranked {found.shortlist} of {len(found.images)} images per caption, selected by the contrast head")
+    answering = f"; task: {found.task}" if abilities.names_its_task("match") else ""
     for row, caption in enumerate(captions):
-        typer.echo(one_line(caption))
+        typer.echo(one_line(caption) + answering)
         for place, (name, share) in enumerate(found.ranked_images(row)[:top], start=1):
             typer.echo(f"  {place}. {one_line(names[Path(name)])} ({percent(share)}){suffix(found.calibrated)}")
     raise typer.Exit(int(bool(failed)))

@@ -9,7 +9,7 @@ from twelve.data.examples.columns import distinct_images, have_candidates, image
 from twelve.data.examples.reading import read_examples
 from twelve.downloads.registry import shipped
 from twelve.errors import ConfigError, MissingData, RegionError, nearest, quoted
-from twelve.formats.data_root import IMAGES, DataRoot, is_drawn
+from twelve.formats.data_root import IMAGES, DataRoot, is_drawn, make_command
 from twelve.regions.store.region_file import GIVEN
 from twelve.regions.store.region_store import RegionStore
 from twelve.settings import RunConfig
@@ -31,7 +31,7 @@ def open_root(
         DataError: there is no data root.
         RegionError: there is no region store; gives the commands that make it.
     """
-    root, folder = DataRoot(config.data, config.sources, own_tasks(config.tasks)), config.regions_folder
+    root, folder = _root(config), config.regions_folder
     store = RegionStore(folder, data=root.path, recipes=recipes)
     if folder.exists() and not folder.is_dir():
         remedy = "name the folder of regions, or remove the file"
@@ -47,9 +47,21 @@ def open_root(
     return root, store
 
 
+def _root(config: RunConfig) -> DataRoot:
+    """The run's data root; raises DataError if there is none, with the command that generates a microworld."""
+    try:
+        return DataRoot(config.data, config.sources, own_tasks(config.tasks))
+    except MissingData as error:
+        if "microworld" not in config.model_fields_set or Path(config.data).exists():
+            raise
+        command = make_command(Path(config.data), config.seed, config.microworld.scale, apart=config.microworld.apart)
+        remedy = f"generate it: {command}; or run twelve quickstart with this configuration, which does everything"
+        raise MissingData(error.problem, file=error.file, remedy=remedy) from None
+
+
 def check_annotations(config: RunConfig) -> None:
     """Raise MissingData where a training split lacks an official file; says how to fetch it, if it can be fetched."""
-    root = DataRoot(config.data, config.sources, own_tasks(config.tasks))
+    root = _root(config)
     if is_drawn(root.path):  # its files were written together: one that is gone is told when it is read
         return
     for name, settings in config.tasks.items():

@@ -19,14 +19,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from twelve.errors import Again, DataError, MissingData, nearest
+from twelve.errors import Again, DataError, MissingData, Own, nearest
 from twelve.formats.mistaken import what_is
 from twelve.formats.records import check_regular, read_object, unreadable
+from twelve.formats.results import mended_by
 from twelve.io import json_file
 from twelve.io.files import is_there
 
 IMAGES = "images"
 SOURCES = "sources.json"
+_WRITE = f'write an object such as {{"vqa": "coco"}}, from tasks to folders of {IMAGES}/'
 DRAWN = "microworld.json"
 """A file in the folder of a microworld."""
 APART = "apart"
@@ -72,16 +74,19 @@ class HasSource(Protocol):
 
 def drawing_again(out: Path) -> str:
     """The command that generates the microworld in ``out`` again, with the seed and scale that are noted in it."""
-    words = ["twelve", "data", "make-microworld", "--out", str(out)]
     index = json_file.read_or_none(out / DRAWN)
     there = index if isinstance(index, dict) else {}
-    if is_apart(out):
-        words.append("--apart")
     seed, scale = there.get("seed"), there.get("scale")
-    if type(seed) is int and seed > 0:
-        words += ["--seed", str(seed)]
-    if isinstance(scale, int | float) and not isinstance(scale, bool) and scale > 0 and scale != 1:
-        words += ["--scale", f"{scale:g}"]
+    plain = float(scale) if isinstance(scale, int | float) and not isinstance(scale, bool) and scale > 0 else 1.0
+    return make_command(out, seed if type(seed) is int else 0, plain, apart=is_apart(out))
+
+
+def make_command(out: Path, seed: int, scale: float, *, apart: bool) -> str:
+    """The command that generates a microworld in ``out``."""
+    words = ["twelve", "data", "make-microworld", "--out", str(out)]
+    words += ["--apart"] if apart else []
+    words += ["--seed", str(seed)] if seed > 0 else []
+    words += ["--scale", f"{scale:g}"] if scale != 1 else []
     return shlex.join(words)
 
 
@@ -123,8 +128,11 @@ class DataRoot:
             raise MissingData(f"data root not found{where}", file=self.path, remedy=remedy)
         self.sources: dict[str, str] = {}
         if is_there(self.path / SOURCES, DataError):
-            record = read_object(self.path / SOURCES)
-            self.sources = {task: record.text(task) for task in record.fields}
+            with mended_by(
+                self.path / SOURCES, 'write an object such as {"vqa": "coco"}, from tasks to folders of images'
+            ):
+                record = read_object(self.path / SOURCES)
+                self.sources = {task: record.text(task) for task in record.fields}
         self.sources.update(sources or {})
         for task, source in self.sources.items():
             if not FOLDER.fullmatch(source):
@@ -144,7 +152,8 @@ class DataRoot:
             yield
         except DataError as error:
             problem, record, remedy = error.problem, error.record, error.remedy
-            if error.file is not None and (found := what_is(Path(error.file))) is not None:
+            official = not isinstance(remedy, Own)
+            if error.file is not None and (found := what_is(Path(error.file), official=official)) is not None:
                 (problem, remedy), record = found, None
             if isinstance(remedy, Again) and (self.path / DRAWN).is_file():
                 remedy = f"remove {self.path} and draw the world again: {drawing_again(self.path)}"

@@ -18,24 +18,31 @@ _POINTER = b"version https://git-lfs.github.com/spec/"
 _ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
 _JSON = (".json", ".jsonl")
 _AGAIN = Again("download the file again")
+SECTION = "From a CSV table"
+"""Heading in docs/add-a-task.md."""
+AS_TABLE = f"convert it as {SECTION!r} in docs/add-a-task.md shows"
 
 
-def what_is(path: Path) -> tuple[str, str] | None:
-    """(what is wrong with a file, what to do), or None."""
+def what_is(path: Path, *, official: bool = True) -> tuple[str, str] | None:
+    """(what is wrong with a file, what to do), or None.
+
+    Args:
+        official: not a file that the user wrote, of which the reader knows best what its lines should be.
+    """
     try:
         if not path.exists():
             return _elsewhere(path)
         if not path.is_file():
             return None
         if not path.stat().st_size:
-            return "is empty (0 bytes)", _AGAIN
+            return ("is empty (0 bytes)", _AGAIN) if official else None
         with path.open("rb") as stream:
-            return _begins(path, stream.read(_BEGINNING))
+            return _begins(path, stream.read(_BEGINNING), official)
     except (OSError, ValueError):
         return None
 
 
-def _begins(path: Path, beginning: bytes) -> tuple[str, str] | None:
+def _begins(path: Path, beginning: bytes, official: bool) -> tuple[str, str] | None:
     name = path.name
     text = beginning.removeprefix(codecs.BOM_UTF8).lstrip()
     lower = text.lower()
@@ -56,9 +63,11 @@ def _begins(path: Path, beginning: bytes) -> tuple[str, str] | None:
         return "is UTF-16, not UTF-8", Again(f"save it as UTF-8, or {_AGAIN}")
     if not beginning.strip(b"\0"):
         return "begins with nothing but zeros, as a download that broke off leaves it", _AGAIN
-    if path.suffix in _JSON and text[:1] not in (b"{", b"["):
+    if official and path.suffix in _JSON and text[:1] not in (b"{", b"["):
         shown = text[:30].decode("utf-8", "replace").splitlines() or [""]
         remedy = Again(f"put the official file here: an export as CSV or another format cannot be read, or {_AGAIN}")
+        if any(mark in shown[0] for mark in ",;\t"):  # a table of one's own
+            remedy = Again(f"put the official file here; to train on a table, {AS_TABLE}, as a task of your own")
         return f"is not JSON, it begins with {shown[0]!r}", remedy
     return None
 

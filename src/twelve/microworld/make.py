@@ -159,6 +159,8 @@ def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
     """Tallies of the existing microworld in ``out``; raises DataError if it is another."""
     remedy = "choose another folder, or remove this one first"
     again = "remove the whole folder and draw the world again"
+    if out.is_file():
+        raise DataError("expected a folder, found a file", file=out, remedy="choose another folder")
     if not (out / INDEX).is_file():
         raise DataError("this folder contains something other than a microworld", file=out, remedy=remedy)
     try:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from twelve.io.files import replacing
+from twelve.io.files import check_file, replacing
 from twelve.microworld.draw import Style, draw
 from twelve.microworld.scene import COLOURS, HEIGHT, KINDS, PATTERNS, SIZES, WIDTH, WorldScene, sample_scene
 from twelve.progress import Track
@@ -77,6 +77,7 @@ def train_detector(out: Path, seed: int = 0, minutes: float = 8.0) -> Quality:
     Raises:
         TwelveError: the file cannot be written.
     """
+    check_file(out)
     steps = max(1, round(minutes * STEPS_A_MINUTE))
     with torch.random.fork_rng(devices=[]), single_threaded():
         torch.manual_seed(seed)

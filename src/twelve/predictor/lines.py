@@ -25,6 +25,7 @@ from twelve.formats.records import Record, read_lines
 from twelve.formats.results import mended_by
 from twelve.outputs.parts.result import field_names
 from twelve.predictor.checks import CHOOSING, FINDING, METHODS, Turns, check_shape, corners, readable, turns_of
+from twelve.tasks.formats.tables import given_as_table
 from twelve.types.examples import Box
 
 OPTIONS = ("image", "images", "boxes", "task", "threshold")
@@ -41,6 +42,7 @@ MEANT = {
 }
 """Names that people and other programs give to fields -> ours."""
 _REMEDY = "correct this line; docs/predict.md shows one of every kind"
+_ROWS = 'write each row as a line {"image": "boat.jpg", "answer": "what is it?"}; docs/predict.md shows every kind'
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,8 @@ def requests_in(file: Path, task: str | None = None, threshold: float | None = N
         problem = "this is a folder" if file.is_dir() else "no such file"
         raise DataError(problem, file=file, remedy="give a file of questions; docs/predict.md shows one")
     with mended_by(file, _REMEDY):
+        if (error := given_as_table(file, _ROWS)) is not None:
+            raise error
         found = [_request(record, file.parent, task, threshold) for record in read_lines(file)]
     if not found:
         raise DataError("the file has no lines", file=file, remedy="docs/predict.md shows a line of every kind")

@@ -75,7 +75,8 @@ def check_images(folders: Sequence[Path]) -> None:
     """Raise RegionError for a folder of images that is missing or holds none."""
     for folder in folders:
         if not folder.is_dir():
-            raise RegionError("no such folder of images", file=folder, remedy="check --images")
+            problem = "expected a folder of images, found a file" if folder.exists() else "no such folder of images"
+            raise RegionError(problem, file=folder, remedy="give a folder to --images")
         if not any(path.suffix.lower() in SUFFIXES for path in folder.iterdir()):
             raise RegionError("no image files here", file=folder, remedy="give the folder that holds them to --images")
 

@@ -85,7 +85,8 @@ def list_images(folders: Sequence[Path], source: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise RegionError("no such folder of images", file=folder, remedy="check --images")
+            problem = "expected a folder of images, found a file" if folder.exists() else "no such folder of images"
+            raise RegionError(problem, file=folder, remedy="give a folder to --images")
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
         if not paths:
             raise RegionError("no image files here", file=folder, remedy="give the folder that holds them to --images")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twelve.config import load_run, made
-from twelve.errors import ConfigError, nearest
+from twelve.errors import ConfigError, nearest, quoted
 from twelve.io.files import check_file, check_folder, is_there
 from twelve.io.json_file import read_or_none
 from twelve.outputs import get_output
@@ -88,7 +88,10 @@ def configured(folder: Path, tasks: Sequence[str], settings: Sequence[str]) -> R
             "this model was trained on no task", file=folder, remedy="name one: --task TASK (twelve tasks lists them)"
         )
     if not any(setting.startswith("data=") for setting in settings):
-        raise ConfigError("a model folder names no data", file=folder, remedy="name the data root: --set data=DATA")
+        remedy = "name the data root: --set data=DATA"
+        if RunFolder(folder.parent).config.is_file():
+            remedy = f"name its run: {quoted(folder.parent)}; or the data root: --set data=DATA"
+        raise ConfigError("a model folder names no data", file=folder, remedy=remedy)
     return made({"run": str(folder), "tasks": list(dict.fromkeys(tasks or known))}, settings, folder)
 
 

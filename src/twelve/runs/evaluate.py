@@ -17,7 +17,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from twelve import forked
 from twelve.data.prepare import Prepared, ValidationImages, prepare_measuring
-from twelve.errors import DataError
+from twelve.errors import DataError, quoted
 from twelve.evaluation import published_scores, recorded
 from twelve.evaluation.calibration import uncalibrated
 from twelve.evaluation.compare import comparison, earlier
@@ -153,6 +153,8 @@ def evaluate_run(
                 recorded.write(run.predictions, evaluator.recorded)
                 made_by = str(facts["machine"].get("processor", ""))
                 write_run_card(folder, model, processor, kept_scores(folder), results, made_by)
+                if console is None or not console.stderr:  # with --json, a program reads the results
+                    say(f"next: twelve report {quoted(folder)}")
         return results
 
 

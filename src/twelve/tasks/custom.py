@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.errors import ConfigError, DataError, MissingData, nearest
+from twelve.errors import ConfigError, DataError, MissingData, Own, nearest
 from twelve.formats.data_root import FOLDER, SUFFIXES, DataRoot, image_key
 from twelve.formats.records import Record, describe, read_lines, writable
 from twelve.formats.results import mended_by
@@ -99,7 +99,12 @@ class FileTask(Task):
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.path / split
         if not path.is_file():
-            raise MissingData("no such file", file=path, remedy=f"create it, or configure another file for {self.name}")
+            remedy = f"create it, or configure another file for {self.name}"
+            if (given := Path(split)).is_file():
+                inside = given.resolve().is_relative_to(root.path.resolve())
+                name = given.resolve().relative_to(root.path.resolve()) if inside else f"{given.name}, and put it there"
+                remedy = f"files are named relative to the data root: write {name}"
+            raise MissingData("no such file", file=path, remedy=remedy)
         examples: dict[str, Example] = {}
         paths: dict[str, str] = {}
         with mended_by(path, _REMEDY):
@@ -112,6 +117,8 @@ class FileTask(Task):
                 if example.target is None and split == self.train_split and self.needs_targets:
                     raise record.error("field 'target' is missing", "add a target to every training line")
                 examples[example.id] = example
+        if not examples:
+            raise MissingData("the file has no lines", file=path, remedy=_WRITE)
         # Own tasks may have empty texts on purpose; data check notes them.
         return some(list(examples.values()), path, split, lambda example: False)
 
@@ -300,7 +307,8 @@ KINDS: Mapping[str, type[FileTask]] = {
     "entailment": EntailmentFile,
     "pretraining": PretrainingFile,
 }
-_REMEDY = "correct this line; docs/add-a-task.md shows one of each kind"
+_REMEDY = Own("correct this line; docs/add-a-task.md shows one of each kind")
+_WRITE = Own("write one JSON object a line; docs/add-a-task.md shows one of each kind")
 
 
 def own_tasks(tasks: Mapping[str, TaskSettings]) -> dict[str, Task]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twelve.errors import DataError
+from twelve.errors import DataError, Own
+from twelve.formats.mistaken import AS_TABLE
 from twelve.formats.records import text_lines
 
-SECTION = "From a CSV table"
-"""Heading in docs/add-a-task.md."""
+OWN = Own(f"{AS_TABLE}, and set the name of the new file")
+"""What to do with a table of examples."""
 
 
-def given_as_table(path: Path) -> DataError | None:
-    """An error that says how to convert a file whose first line is that of a table, not a JSON value.
+def given_as_table(path: Path, remedy: str = OWN) -> DataError | None:
+    """An error about a file whose first line is that of a table, not a JSON value.
 
     Raises:
         DataError: the line cannot be read.
@@ -26,5 +27,5 @@ def given_as_table(path: Path) -> DataError | None:
         "this is a table (CSV), but one JSON object a line is needed",
         file=path,
         record="line 1",
-        remedy=f"convert it as {SECTION!r} in docs/add-a-task.md shows, and set the name of the new file",
+        remedy=remedy,
     )
