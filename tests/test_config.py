@@ -373,3 +373,9 @@ def test_values_that_nothing_can_write_are_refused(value: str, words: str, tmp_p
     file.write_text(f"run: r\nseed: {value}\n")
     with pytest.raises(ConfigError, match=rf"config\.yaml \[line 2, column 7\]: .*{words}"):
         config.load(file)
+
+
+def test_an_image_is_no_configuration(tmp_path: Path) -> None:
+    (tmp_path / "image.yaml").write_bytes(b"# \xff")
+    with pytest.raises(ConfigError, match="expected YAML in UTF-8, found byte 0xff at 2 -> name a configuration"):
+        config.load(tmp_path / "image.yaml")

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from twelve import cli, published
-from twelve.errors import ConfigError
+from twelve.errors import ConfigError, DataError
 from twelve.metrics.bootstrap import Interval
 from twelve.study.finding_types import Curve, Findings
 from twelve.study.findings import findings
@@ -201,6 +201,8 @@ def test_the_command_writes_the_page_and_its_plots(tmp_path: Path) -> None:
     assert [line for line in done.output.splitlines() if line.endswith(".html")] == [str(out)]
     with pytest.raises(ConfigError, match="expected each study once, found 2 folders"):
         page.write_study_report([study, study / "."], out)
+    with pytest.raises(DataError, match="no study here"):
+        page.write_study_report([tmp_path / "elsewhere"], out)
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

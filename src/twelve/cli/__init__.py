@@ -41,9 +41,7 @@ app.add_typer(study_app, name="study")
 
 Setting = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change one value of the configuration, e.g. --set training.epochs=3."
-    ),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the configuration, e.g. --set data=DIR."),
 ]
 
 

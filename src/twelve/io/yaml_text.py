@@ -65,7 +65,11 @@ def read_text(file: Path) -> str:
             f"cannot be read: {error.strerror}", file=file, remedy=reading_remedy(error, file, "copy it again")
         ) from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"not UTF-8 text: {error}", file=file, remedy="save it as UTF-8") from None
+        raise ConfigError(
+            f"expected YAML in UTF-8, found byte {content[error.start]:#04x} at {error.start}",
+            file=file,
+            remedy="name a configuration; if it is one, save it as UTF-8",
+        ) from None
 
 
 def read_yaml(text: str, origin: str | Path) -> Any:

@@ -203,9 +203,14 @@ def machine_of(out: Path) -> Mapping[str, Any]:
 
 
 def _record(out: Path) -> Record:
+    check_there(out)
+    return read_object(out / FILE)
+
+
+def check_there(out: Path) -> None:
+    """Raises DataError for a folder without a study."""
     if not files.is_there(out / FILE, DataError):
         raise DataError("no study here", file=out, remedy="name the folder that a study was run in")
-    return read_object(out / FILE)
 
 
 def checked(model: type[M], record: Record, remedy: str) -> M:

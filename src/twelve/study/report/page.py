@@ -107,6 +107,7 @@ def write_study_report(studies: Sequence[Path], out: Path, *, console: Console |
     if not places or len(set(places)) < len(places):
         raise ConfigError("expected each study once, found " + (f"{len(places)} folders" if places else "none"))
     for study in studies:
+        plans.check_there(study)
         plans.check_links(study)
     parts = [part_of(findings(study), key) for study, key in zip(studies, _keys(places), strict=True)]
     folder = out.with_name(f"{out.stem}-plots")
