@@ -523,7 +523,7 @@ def test_files_of_configurations(tmp_path: Path) -> None:
     configuration.load(file)
     assert "write --set a.b=value" in refused(lambda: configuration.load(file, ["seed 3"]))
     file.write_bytes(b"run: \xff\xfe")
-    assert "UTF-8" in refused(lambda: configuration.load(file), "not UTF-8")
+    assert "UTF-8" in refused(lambda: configuration.load(file), "expected YAML in UTF-8")
 
 
 def test_what_cannot_be_read_can_be_afterwards(tmp_path: Path) -> None:
