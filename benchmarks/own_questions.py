@@ -1,0 +1,102 @@
+"""The tutorial's recipe on other questions than the tutorial's, from 20 and from 60 training examples.
+
+    twelve quickstart
+    python benchmarks/own_questions.py --data quickstart/data --out benchmarks/results/own-questions.json
+
+Images and regions are those of the quickstart; answers follow from the objects that were drawn. No image of a question's
+training examples is among its 100 test examples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from twelve import config as configuration
+from twelve.runs.evaluate import evaluate_run
+from twelve.runs.train import train
+from twelve.training.provenance import machine
+
+RECIPE = "examples/tutorial/tutorial.yaml"
+TEST = 100
+
+
+def any_of(*names: str) -> Callable[[set[str]], str | None]:
+    """The answer "yes" about images with one of these objects."""
+    return lambda objects: "yes" if objects & set(names) else "no"
+
+
+def toy(objects: set[str]) -> str | None:
+    """The only toy; None for images with both."""
+    found = sorted(objects & {"ball", "kite"})
+    return None if len(found) == 2 else (found or ["nothing"])[0]
+
+
+QUESTIONS = {
+    "could I drink from something here?": any_of("cup", "bottle"),
+    "does anything here fly?": any_of("bird", "kite"),
+    "could I sit down here?": any_of("chair"),
+    "is there something to read?": any_of("book"),
+    "what could a child play with?": toy,
+}
+
+
+def examples(data: Path, question: str, count: int) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Training and test examples of a question, each answer equally often."""
+    images = dict[str, Any]()
+    for split in ("train", "val"):
+        images |= json.loads((data / "gqa" / f"{split}_sceneGraphs.json").read_text(encoding="utf-8"))
+    by_answer = defaultdict[str, list[dict[str, str]]](list)
+    for image, graph in sorted(images.items()):
+        target = QUESTIONS[question]({each["name"] for each in graph["objects"].values()})
+        if target is not None:
+            by_answer[target].append({"text": question, "image": f"{image}.jpg", "target": target})
+    draw, training, test = random.Random(question), list[dict[str, str]](), list[dict[str, str]]()
+    for found in by_answer.values():
+        draw.shuffle(found)
+        training += found[: round(count / len(by_answer))]
+        test += found[-round(TEST / len(by_answer)) :]
+    return training, test
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default="quickstart/data")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    quiet, scores = Console(file=StringIO()), defaultdict[str, dict[str, list[float]]](dict)
+    for count in (20, 60):
+        for question in QUESTIONS:
+            found = list[float]()
+            for seed in range(arguments.seeds):
+                with tempfile.TemporaryDirectory() as folder:
+                    changes = [f"run={folder}/run", f"data={arguments.data.resolve()}", f"seed={seed}"]
+                    for name, part in zip(
+                        ("train", "test_split"), examples(arguments.data, question, count), strict=True
+                    ):
+                        file = Path(folder) / f"{name}.jsonl"
+                        file.write_text("".join(json.dumps(each) + "\n" for each in part), encoding="utf-8")
+                        changes.append(f"tasks.mine.{name}={file}")
+                    config = configuration.load(RECIPE, [*changes, "tasks.mine.images=vg"])
+                    run = train(config, console=quiet)
+                    (result,) = evaluate_run(run, baselines=False, console=quiet)
+                    found.append(round(result.score.mean, 1))
+            scores[f"{count} examples"][question] = found
+            print(f"{count} examples, {question}", *found, flush=True)
+    if arguments.out:
+        facts = {"recipe": RECIPE, "machine": machine(), "scores": scores}
+        arguments.out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
