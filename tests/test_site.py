@@ -265,6 +265,24 @@ def test_the_meaning_of_a_key_is_on_the_screen(width: int, shown: str, address: 
     page.close()
 
 
+@pytest.mark.slow
+def test_on_a_phone_a_table_that_scrolls_says_so_and_python_wraps(address: str, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(f"{address}/results.html")
+    page.locator(".md-typeset__scrollwrap").first.wait_for()
+    wide = page.evaluate_handle(
+        "[...document.querySelectorAll('.md-typeset__scrollwrap')].find(part => part.scrollWidth > part.clientWidth)"
+    )
+    assert "local" in wide.evaluate("part => getComputedStyle(part).backgroundAttachment"), "no shadow"
+    hidden = "part => getComputedStyle(part.querySelector('table')).backgroundColor"
+    assert wide.evaluate(hidden) == "rgba(0, 0, 0, 0)", "the table covers the shadow"
+    page.goto(f"{address}/reference/predictor.html")
+    blocks = page.locator(".language-python pre > code")
+    widths = blocks.evaluate_all("all => all.map(code => code.scrollWidth - code.clientWidth)")
+    assert len(widths) > 10 and max(widths) <= 0, "code scrolls sideways"
+    page.close()
+
+
 def test_the_search_leaves_out_lists_of_changes_and_ranks_guides_first(site: Path) -> None:
     entries = json.loads((site / "search" / "search_index.json").read_text())["docs"]
     assert not [entry for entry in entries if entry["location"].startswith(("changelog", "renamed"))]
