@@ -57,7 +57,12 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "quickstart-model"
             "missing option '--config' (configuration of the joint run",
             "e.g. twelve study groups --config",
         ),
-        ("evaluate RUN --gallery x", "invalid value for '--gallery'", "run twelve evaluate --help for all options"),
+        (
+            "evaluate RUN --gallery x",
+            "invalid value for '--gallery': expected a number",
+            "run twelve evaluate --help for all options",
+        ),
+        ("serve RUN --port abc", "invalid value for '--port': expected a number", ""),
         ("tasks foo", "got unexpected extra argument", "e.g. twelve tasks;"),
         ("--foo", "no such option --foo", "run twelve --help for all commands"),
         ("published refcocoo", "no published score of 'refcocoo' (did you mean \"refcoco\"?)", "name one of"),

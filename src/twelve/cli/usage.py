@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Collection, Iterable
 from itertools import pairwise
@@ -18,6 +19,10 @@ _MEANT = {
     **dict.fromkeys(("--gpu", "--cuda"), ("--device",)),
 }
 """Option that other programs have -> what means the same here, whatever it is called: the nearest spelling may not."""
+
+
+_NUMBER = re.compile(r"Input should be a valid (?:integer|number), unable to parse string as an? (?:integer|number)")
+"""What the library says of a word in the place of a number."""
 
 
 _KEYS = ("data", "regions", "run", "seed", "tasks")
@@ -51,6 +56,7 @@ def mistake(root: Any, words: Iterable[str], error: Any) -> str:
         hint = f' (did you mean "{name} --{unknown}"?)' if f"--{unknown}" in options else ""
         found = f"no such command {unknown!r}{hint or nearest(unknown, command.commands)}"
     else:
+        found = _NUMBER.sub("expected a number", found)
         found = found[:1].lower() + found[1:] + _meaning(command, error, option)
         if found.startswith("got unexpected extra argument") and _settings(command):
             extra = found.partition(" (")[2].removesuffix(")")

@@ -92,7 +92,14 @@ def configured(folder: Path, tasks: Sequence[str], settings: Sequence[str]) -> R
         if RunFolder(folder.parent).config.is_file():
             remedy = f"name its run: {quoted(folder.parent)}; or the data root: --set data=DATA"
         raise ConfigError("a model folder names no data", file=folder, remedy=remedy)
-    return made({"run": str(folder), "tasks": list(dict.fromkeys(tasks or known))}, settings, folder)
+    asked_for = list(dict.fromkeys(tasks or known))
+    given = tuple(setting.split("=")[0] for setting in settings)
+    if own := [name for name in asked_for if name not in all_tasks() and f"tasks.{name}.kind" not in given]:
+        remedy = "name the folder of its run"
+        if RunFolder(folder.parent).config.is_file():
+            remedy = f"name its run: {quoted(folder.parent)}"
+        raise ConfigError(f"a model folder does not name the files of your task {own[0]!r}", file=folder, remedy=remedy)
+    return made({"run": str(folder), "tasks": asked_for}, settings, folder)
 
 
 def _check_able(folder: Path, name: str, known: Any) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 import uvicorn
 
 from twelve.errors import ConfigError
-from twelve.progress import tell
 from twelve.settings import Precision
 from twelve.web.app import LOCAL, check_token, create_app
 from twelve.web.limits import Limits
@@ -73,7 +72,7 @@ def serve(
     predictor = load(run, weights=weights, device=device, precision=precision)
     samples = recorded_samples(predictor, Path(run)) if alone else ()  # one's own images are shown to nobody else
     app = create_app(predictor, limits, hosts=allowed(host, names), token=token, samples=samples, doubts=doubts_of(run))
-    predictor.measure_threads(tell)
+    predictor.measure_threads()
     app.state.service.warm_up()
     config = uvicorn.Config(
         app,
