@@ -387,6 +387,7 @@ def test_guesses_from_a_dialogue(visit: Visit) -> None:
     page.get_by_role("button", name="Remove question 1").click()
     assert questions.count() == 1 and questions.first.input_value() == ""
     assert ask(page, "guess", "is it red ?").inner_text().startswith("Found: ")
+    assert page.locator("#panel-guess .compared").inner_text() == "The bars compare these boxes with each other."
     page.get_by_role("button", name="Show the attention").click()
     words = page.locator("#panel-guess .word")
     words.first.wait_for()
@@ -410,6 +411,8 @@ def test_two_images_and_a_gallery(visit: Visit) -> None:
     page.get_by_text("unsupported image format").wait_for()
     visit.complaints.clear()  # the browser reports the refused upload in its console
     assert "Best match of 6" in ask(page, "match", "a big thing").inner_text()
+    best = page.locator("#panel-match .gallery .first img").get_attribute("alt")
+    assert page.get_by_text(f"The outlined image matches best: “{best}”").is_visible()
     assert page.locator("#panel-match .status").inner_text() == "6 images"
     shares = page.locator("#panel-match figcaption").all_inner_texts()
     assert [text.split(".")[0] for text in shares] == list("123456")
