@@ -202,6 +202,8 @@ def test_attention_between_words_and_regions(scene: Scene) -> None:
     ):
         assert mean.shape == shape and mean.sum(1) == pytest.approx(np.ones(shape[0]), abs=1e-4)
     assert attention.words_to_regions(1, 2) == pytest.approx(attention.maps["connection.1.text"][2])
+    assert attention.strongest(1) == pytest.approx(np.max(attention.maps["connection.1.image"], axis=0))
+    assert np.all(attention.strongest() >= attention.regions_to_words(0) - 1e-6)
     assert attention.draw("ball").width == 640  # small images are enlarged
     assert attention.draw().size[1] > scene.regions.height
     with pytest.raises(ValueError, match="found 'dog'"):
@@ -209,6 +211,8 @@ def test_attention_between_words_and_regions(scene: Scene) -> None:
     for connection in (2, -1):
         with pytest.raises(ValueError, match=f"expected a connection below 2, found {connection}"):
             attention.words_to_regions(connection)
+        with pytest.raises(ValueError, match=f"expected a connection below 2, found {connection}"):
+            attention.strongest(connection)
     with pytest.raises(ValueError, match=r"expected a head below \d+, found 99"):
         attention.regions_to_words(0, head=99)
     json.dumps(attention.to_dict())

@@ -177,6 +177,21 @@ def test_explained(client: TestClient, scenes: list[str]) -> None:
     assert near(found["boxes"][1:], seen["boxes"])
     assert np.asarray(found["words_to_regions"]).shape == (6, len(seen["boxes"]) + 1)
     assert np.asarray(found["regions_to_words"]).sum(1) == pytest.approx(1, abs=1e-3)
+    assert np.asarray(found["strongest"]).shape == np.asarray(found["regions_to_words"]).shape
+
+
+@pytest.mark.parametrize("method", ["answer", "entails"])
+def test_what_a_result_depends_on(method: str, client: TestClient, scenes: list[str], predictor: Predictor) -> None:
+    asked = {"image": {"scene": scenes[0]}, "text": "is it red ?", "method": method}
+    reply = client.post("/api/depends", json=asked)
+    assert reply.status_code == 200, reply.text
+    assert near(reply.json(), predictor.scene(png(1)).depends("is it red ?", method=method).to_dict())
+
+
+def test_what_a_box_depends_on_is_refused(client: TestClient, scenes: list[str]) -> None:
+    asked = {"image": {"scene": scenes[0]}, "text": "the red one", "method": "locate"}
+    reply = client.post("/api/depends", json=asked)
+    assert reply.status_code == 422 and reply.json()["remedy"] == "use answer or entails"
 
 
 def test_a_threshold_means_not_there(client: TestClient, scenes: list[str]) -> None:

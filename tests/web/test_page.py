@@ -186,21 +186,21 @@ def test_words_show_regions_and_regions_words(visit: Visit) -> None:
     page.route("**/api/answer", _one_word_attends)
     ask(page, "answer", "what colour is the thing ?")
     page.get_by_role("button", name="Show the attention").click()
-    page.get_by_text("Attention shows where the model looked, not why it answered so.").wait_for()
-    # It opens with the word whose attention is the most concentrated.
+    page.get_by_text("attention does not explain the answer").wait_for()
+    # It opens with the word that one box attends to much more than the others do.
     assert page.locator("#panel-answer .word[aria-pressed=true]").all_inner_texts() == ["colour"]
     assert page.evaluate("document.activeElement.textContent") == "colour"
-    assert page.locator("#panel-answer .told").inner_text().startswith("“colour” attends to box ")
-    words, told, tip = (
-        page.locator(f"#panel-answer {one}").bounding_box() for one in (".words", ".told", ".attention .tip")
+    assert page.locator("#panel-answer .told").inner_text().startswith("“colour”: most attended to by box 1 ")
+    caution, words, told, tip = (
+        page.locator(f"#panel-answer {one}").bounding_box() for one in (".caution", ".words", ".told", ".told + .tip")
     )
-    assert words and told and tip and words["y"] < told["y"] < tip["y"]  # what is found stands before how to read it
+    assert caution and words and told and tip
+    # What it is not stands before the words, what is found before how to read it.
+    assert caution["y"] < words["y"] < told["y"] < tip["y"]
     assert told["y"] + told["height"] <= page.viewport_size["height"]  # type: ignore[index]
     heat = "all => all.map(frame => +frame.style.getPropertyValue('--heat'))"
     page.get_by_role("button", name="thing", exact=True).click()
-    assert (
-        max(page.locator("#panel-answer .frame.region").evaluate_all(heat)) < 0.2
-    )  # a uniform share is not highlighted
+    assert max(page.locator("#panel-answer .frame.region").evaluate_all(heat)) == 0  # a small share is not highlighted
     word = page.get_by_role("button", name="colour", exact=True)
     word.click()
     assert word.get_attribute("aria-pressed") == "true"
@@ -212,7 +212,7 @@ def test_words_show_regions_and_regions_words(visit: Visit) -> None:
     region = page.locator("#panel-answer .frame.region").last
     region.focus()
     page.keyboard.press("Enter")
-    assert "attends to" in page.locator("#panel-answer .told").inner_text()
+    assert "attends most to" in page.locator("#panel-answer .told").inner_text()
     assert page.locator("#panel-answer .frame.on").count() == 1
     page.get_by_role("button", name="Back to the answer").click()
     assert page.locator("#panel-answer .ranking").count() == 1
@@ -220,14 +220,110 @@ def test_words_show_regions_and_regions_words(visit: Visit) -> None:
 
 
 def _one_word_attends(route: sync_api.Route) -> None:
-    """The attention of all words is uniform, but "colour" attends to the first box alone."""
+    """All boxes attend a little to all words; the first box attends to "colour" alone."""
     reply = route.fetch()
     told = reply.json()
     if attention := told["attention"]:
-        count = len(attention["boxes"])
-        for word, row in zip(attention["words"], attention["words_to_regions"], strict=True):
-            row[:] = [float(k == 1) for k in range(count)] if word == "colour" else [1 / count] * count
+        for k, row in enumerate(attention["strongest"]):
+            row[:] = [float(word == "colour") if k == 1 else 0.2 for word in attention["words"]]
     route.fulfill(response=reply, json=told)
+
+
+def test_pieces_are_shown_as_words(visit: Visit) -> None:
+    page = visit.page
+    upload(page, "answer")
+    page.route("**/api/answer", _a_word_in_pieces)
+    ask(page, "answer", "what colour is the thing ?")
+    page.get_by_role("button", name="Show the attention").click()
+    pressed = page.locator("#panel-answer .word[aria-pressed=true]")
+    pressed.wait_for()
+    assert "thingdog" in page.locator("#panel-answer .word").all_inner_texts()
+    assert pressed.inner_text() == "thingdog"
+    # The mean of both pieces.
+    assert page.locator("#panel-answer .told").inner_text().startswith("“thingdog”: most attended to by box 1 ")
+    assert "(60%)" in page.locator("#panel-answer .told").inner_text()
+
+
+def _a_word_in_pieces(route: sync_api.Route) -> None:
+    reply = route.fetch()
+    told = reply.json()
+    if attention := told["attention"]:
+        place = attention["words"].index("thing")
+        attention["words"].insert(place + 1, "##dog")
+        for k, row in enumerate(attention["strongest"]):
+            row[:] = [0.1] * len(attention["words"])
+            row[place : place + 2] = [1.0, 0.2] if k == 1 else [0.1, 0.1]
+    route.fulfill(response=reply, json=told)
+
+
+def test_what_an_answer_depends_on_is_shown_first(visit: Visit) -> None:
+    page = visit.page
+    upload(page, "answer")
+    page.route("**/api/depends", _one_box_matters)
+    ask(page, "answer", "what colour is it ?")
+    told = page.locator("#panel-answer .depends .told")
+    page.locator("#panel-answer .depends .tip").wait_for()
+    assert re.fullmatch(r"Without box 2 \([a-z]+\), “red” falls from 97% to 12%\.", told.inner_text())
+    heat = "all => all.map(frame => +frame.style.getPropertyValue('--heat'))"
+    heats = page.locator("#panel-answer .frame.region").evaluate_all(heat)
+    assert heats.count(0) == len(heats) - 1 and max(heats) == 1
+    assert page.locator("#panel-answer .frame.region:not(.quiet) text").all_text_contents() == ["2"]
+    page.get_by_role("button", name=re.compile("^Box 1 ")).focus()
+    page.keyboard.press("Enter")
+    assert re.fullmatch(r"Without box 1 \([a-z]+\), “red” stays at 97%\.", told.inner_text())
+    page.unroute("**/api/depends")
+    page.route("**/api/depends", _no_box_matters)
+    ask(page, "answer", "is it red ?")
+    page.get_by_text("“red” falls by no more than 5 points, whichever single box is left out.").wait_for()
+    assert max(page.locator("#panel-answer .frame.region").evaluate_all(heat)) == 0
+
+
+def _one_box_matters(route: sync_api.Route) -> None:
+    told = route.fetch().json()
+    scores = [0.12 if k == 1 else 0.97 for k in range(len(told["boxes"]))]
+    route.fulfill(json={**told, "value": "red", "score": 0.97, "scores": scores})
+
+
+def _no_box_matters(route: sync_api.Route) -> None:
+    told = route.fetch().json()
+    route.fulfill(json={**told, "value": "red", "score": 0.97, "scores": [0.94] * len(told["boxes"])})
+
+
+def test_what_an_answer_of_a_large_model_depends_on_is_measured_on_request(visit: Visit) -> None:
+    page = visit.page
+    page.route("**/api/model", _large)
+    page.reload()
+    page.locator("#panel-answer .headline").wait_for()
+    visit.asked.clear()
+    ask(page, "answer", "what colour is it ?")
+    assert not any(url.endswith("/api/depends") for url in visit.asked)
+    page.locator("#panel-answer").get_by_role("button", name="What the answer depends on").click()
+    page.locator("#panel-answer .depends .tip").wait_for()
+
+
+def _large(route: sync_api.Route) -> None:
+    reply = route.fetch()
+    route.fulfill(response=reply, json={**reply.json(), "parameters": 250_000_000})
+
+
+def test_a_close_call_is_said(visit: Visit) -> None:
+    page = visit.page
+    upload(page, "answer")
+    tie = page.locator("#panel-answer .tie")
+    for second, shown in ((0.58, ["Almost a tie with “green”."]), (0.5, [])):
+        page.route("**/api/answer", _second_best(second))
+        ask(page, "answer", "what colour is it ?")
+        assert tie.all_inner_texts() == shown
+        page.unroute("**/api/answer")
+
+
+def _second_best(score: float) -> Callable[[sync_api.Route], None]:
+    def told(route: sync_api.Route) -> None:
+        reply = route.fetch()
+        alternatives = [["red", 0.6], ["green", score]]
+        route.fulfill(response=reply, json={**reply.json(), "answer": "red", "alternatives": alternatives})
+
+    return told
 
 
 def test_chooses_among_boxes_that_were_drawn(visit: Visit) -> None:
@@ -244,7 +340,8 @@ def test_chooses_among_boxes_that_were_drawn(visit: Visit) -> None:
     assert page.locator("#panel-choose .candidates input").count() == offered + 1
     page.locator("#panel-choose .candidates input").first.uncheck()
     assert re.match(
-        r"Found: ([a-z]+ \(box \d+\)|box \d+ \(yours\)) *\n\d+%", ask(page, "choose", "the big one").inner_text()
+        r"Found: ([a-z]+ \(box \d+\)|box \d+ \(yours\)) *\nright with a probability of \d+%",
+        ask(page, "choose", "the big one").inner_text(),
     )
     assert page.locator("#panel-choose .frame.best").count() == 1
     assert page.locator("#panel-choose .ranking li").count() == min(8, offered)
@@ -290,6 +387,7 @@ def test_guesses_from_a_dialogue(visit: Visit) -> None:
     page.get_by_role("button", name="Remove question 1").click()
     assert questions.count() == 1 and questions.first.input_value() == ""
     assert ask(page, "guess", "is it red ?").inner_text().startswith("Found: ")
+    assert page.locator("#panel-guess .compared").inner_text() == "The bars compare these boxes with each other."
     page.get_by_role("button", name="Show the attention").click()
     words = page.locator("#panel-guess .word")
     words.first.wait_for()
@@ -313,6 +411,8 @@ def test_two_images_and_a_gallery(visit: Visit) -> None:
     page.get_by_text("unsupported image format").wait_for()
     visit.complaints.clear()  # the browser reports the refused upload in its console
     assert "Best match of 6" in ask(page, "match", "a big thing").inner_text()
+    best = page.locator("#panel-match .gallery .first img").get_attribute("alt")
+    assert page.get_by_text(f"The outlined image matches best: “{best}”").is_visible()
     assert page.locator("#panel-match .status").inner_text() == "6 images"
     shares = page.locator("#panel-match figcaption").all_inner_texts()
     assert [text.split(".")[0] for text in shares] == list("123456")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from twelve.outputs.region import Chosen as Chosen
     from twelve.outputs.region import Located as Located
     from twelve.predictor.attention import Attention as Attention
+    from twelve.predictor.dependence import Dependence as Dependence
     from twelve.predictor.loading import load as load
     from twelve.predictor.matched import Matched as Matched
     from twelve.predictor.predictor import Predictor as Predictor
@@ -28,6 +29,7 @@ _LAZY = {
     "Answered": "outputs.answer",
     "Attention": "predictor.attention",
     "Chosen": "outputs.region",
+    "Dependence": "predictor.dependence",
     "Judged": "outputs.parts.result",
     "load": "predictor.loading",
     "Located": "outputs.region",

@@ -64,6 +64,22 @@ class Attention:
         """(R, L): attention of each region to the words; arguments and errors as :meth:`words_to_regions`."""
         return self._mean("image", connection, head)
 
+    def strongest(self, connection: int = 0) -> NDArray[np.float32]:
+        """(R, L), each 0..1: attention of each region to each word in the head where it is largest.
+
+        In the model of examples/quickstart-model, this shows best which region a word is about (docs/service.md). Rows
+        do not sum to 1: each number can be of another head.
+
+        Args:
+            connection: its number, from 0.
+
+        Raises:
+            ValueError: there is no such connection.
+        """
+        self._mean("image", connection, None)
+        found: NDArray[np.float32] = self.maps[f"{self._steps[connection]}.image"].max(0).astype(np.float32)
+        return found
+
     def draw(
         self, word: int | str | None = None, connection: int | None = None, head: int | None = None
     ) -> Image.Image:
@@ -95,12 +111,13 @@ class Attention:
         return None if self.image is None else png(self.draw())
 
     def to_dict(self) -> dict[str, object]:
-        """Words, boxes and both means as plain values."""
+        """Words, boxes, both means and :meth:`strongest` as plain values."""
         return {
             "words": list(self.words),
             "boxes": [list(map(float, box)) for box in self.boxes],
             "words_to_regions": self.words_to_regions().round(5).tolist(),
             "regions_to_words": self.regions_to_words().round(5).tolist(),
+            "strongest": self.strongest().round(5).tolist(),
         }
 
     def _place(self, word: int | str) -> int:

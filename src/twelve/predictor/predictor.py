@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,7 @@ from twelve.predictor.checks import (
     texts_of,
     turns_of,
 )
+from twelve.predictor.dependence import Dependence
 from twelve.predictor.matched import Matched, best_of
 from twelve.predictor.questions import Question
 from twelve.predictor.scene import Scene
@@ -52,8 +54,9 @@ from twelve.regions.store.in_memory import MemoryStore
 from twelve.settings import Precision
 from twelve.tasks.base import Task
 from twelve.threads import Threads, unchanged
+from twelve.types.batch import Batch
 from twelve.types.examples import Box, Example
-from twelve.types.regions import RegionReader, Regions
+from twelve.types.regions import RegionReader, Regions, first_regions, select
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -296,6 +299,62 @@ class Predictor(Abilities):
         assert isinstance(result, Verified)
         return result
 
+    def depends(self, question: Question) -> Dependence:
+        """How much the score of a result falls without each region of the image.
+
+        The question and its variants, one for each region that the model reads, share forward passes of up to 64.
+
+        Args:
+            question: made with :meth:`question`: of a method whose results are answers or classes (answer, entails),
+                about one scene.
+
+        Raises:
+            ConfigError: the result is a box, or about two images.
+        """
+        return finished(self.depending(question))
+
+    def depending(self, question: Question) -> Generator[int, None, Dependence]:
+        """:meth:`depends` as a generator that returns its result; it yields the number of answered variants after
+        every forward pass, so that other questions can be answered in between.
+
+        Raises:
+            ConfigError: as :meth:`depends`, at the first step.
+        """
+        key = self.processor.task_outputs[question.task]
+        output = get_output(self.model.config.heads[key]["kind"])
+        labels = list(output.labels(self.processor.vocabularies.get(key, [])))
+        if len(question.scenes) != 1 or question.boxes or output.reads != "fused" or not labels:
+            raise ConfigError(
+                f"expected a question about one image with an answer or a class as result, found {question.method}",
+                remedy="use answer or entails",
+            )
+        scene = question.scenes[0]
+        every = np.arange(len(scene.regions.boxes))
+        seen = first_regions(scene.regions, self.processor.max_regions)
+        others = [
+            Scene(self, select(scene.regions, np.delete(every, row)), None, scene.name)
+            for row in range(len(seen.boxes))
+        ]
+        variants = [question, *(replace(question, scenes=(other,)) for other in others)]
+        found = []
+        for start in range(0, len(variants), BATCH):
+            *_, logits = self._forward(variants[start : start + BATCH], explain=False)
+            found.append(logits)
+            yield start + len(logits)
+        logits = torch.cat(found).double()
+        shares = logits.softmax(1) if output.shown_as == "softmax" else logits.sigmoid()
+        best = int(logits[0].argmax())
+        return Dependence(
+            text=question.text,
+            task=question.task,
+            value=labels[best],
+            score=float(shares[0, best]),
+            calibrated=self.calibrated(question.task),
+            boxes=tuple((a, b, c, d) for a, b, c, d in seen.boxes.tolist()),
+            scores=shares[1:, best].numpy(),
+            image=scene.image,
+        )
+
     def match(
         self,
         images: Sequence[ImageLike | Scene] | ImageLike | Scene,
@@ -418,8 +477,8 @@ class Predictor(Abilities):
         return self.processor.temperatures.get(task, 1.0)
 
     @torch.inference_mode()
-    def _answers(self, questions: Sequence[Question], explain: bool, threshold: float | None) -> list[Result]:
-        """The results of questions of one task, all with candidates or all without."""
+    def _forward(self, questions: Sequence[Question], *, explain: bool) -> tuple[Collator, Batch, TwelveOutput, Tensor]:
+        """The forward pass of questions of one task, all with candidates or all without; its calibrated logits."""
         task, with_boxes = questions[0].task, bool(questions[0].boxes)
         detected: dict[str, Regions] = {}
         candidates: dict[str, Regions] = {}
@@ -441,6 +500,12 @@ class Predictor(Abilities):
         out: TwelveOutput = self.threads.run(compute, len(questions))
         logits = out.logits[batch.output].float().cpu() / self._temperature(task)
         check_finite(logits.numpy(), batch.output)
+        return collator, batch, out, logits
+
+    def _answers(self, questions: Sequence[Question], explain: bool, threshold: float | None) -> list[Result]:
+        """The results of questions of one task, all with candidates or all without."""
+        task = questions[0].task
+        collator, batch, out, logits = self._forward(questions, explain=explain)
         vocabulary = self.processor.vocabularies.get(batch.output, [])
         decoded = collator.output.decode(logits, batch.examples, batch.regions, vocabulary)
         attention = self._attention(out, batch.input_ids, questions[0], batch.regions[0]) if explain else None

@@ -12,6 +12,7 @@ from twelve.outputs.answer import Answered
 from twelve.outputs.parts.result import NO_IMAGE, Judged
 from twelve.outputs.region import Chosen, Located
 from twelve.predictor.checks import Turn, corners, texts_of, turns_of
+from twelve.predictor.dependence import Dependence
 from twelve.types.examples import Box
 from twelve.types.regions import Regions
 
@@ -27,6 +28,9 @@ class Asks(Protocol):
 
     @property
     def ask(self) -> Callable[..., list[Any]]: ...
+
+    @property
+    def depends(self) -> Callable[..., Dependence]: ...
 
     def describe(self, scene: Any, boxes: tuple[Box, ...]) -> Regions: ...
 
@@ -149,6 +153,22 @@ class Scene:
             ConfigError: the text is empty, or the model has no such task.
         """
         return self._asked("entails", statement, task, explain)  # type: ignore[no-any-return]
+
+    def depends(self, text: str, *, method: str = "answer", task: str | None = None) -> Dependence:
+        """What an answer depends on: how much its score falls without each region of the image.
+
+            found = scene.depends("what colour is the boat?")
+            print(found)  # Without box 2, “red” falls from 97% to 3%.
+
+        Args:
+            text: a question; a statement for ``method="entails"``.
+            method: answer or entails, or a method of a further output whose results are answers or classes.
+            task: the task to ask it as, if the model has several of this kind; None for the first.
+
+        Raises:
+            ConfigError: the text is empty, the results of the method are boxes, or the model has no such task.
+        """
+        return self.predictor.depends(self.predictor.question(method, text, (self,), task=task))
 
     def choose(
         self,

@@ -31,6 +31,7 @@ def routes(service: Service, samples: list[Sample], doubts: Mapping[str, str]) -
     _describe(router, service, samples, doubts)
     _keep(router, service)
     _single(router, service)
+    _depends(router, service)
     _boxes(router, service)
     _several(router, service)
     return router
@@ -107,6 +108,14 @@ def _single(router: APIRouter, service: Service) -> None:
         """Whether the image proves a statement."""
         found = await service.ask("entails", asked.statement, [asked.image], task=asked.task, explain=asked.explain)
         return schemas.EntailsReply(**said(found))
+
+
+def _depends(router: APIRouter, service: Service) -> None:
+    @router.post("/depends", responses=_ASKED)
+    async def depends(asked: schemas.DependsRequest) -> schemas.DependsReply:
+        """How much the score of an answer, or of the result of another method, falls without each region."""
+        found = await service.depends(asked.method, asked.text, asked.image, asked.task)
+        return schemas.DependsReply(**found.to_dict())
 
 
 def _boxes(router: APIRouter, service: Service) -> None:

@@ -151,6 +151,14 @@ class AskRequest(_Explained):
     images: list[ImageOf] = Field(min_length=1, max_length=2)
 
 
+class DependsRequest(_Asking):
+    """A question or statement about an image, whose result is measured without each region."""
+
+    image: ImageOf
+    text: Text
+    method: Annotated[str, Field(max_length=100)] = "answer"
+
+
 class MatchRequest(_Asking):
     """Captions and images, to be matched each with each."""
 
@@ -180,12 +188,15 @@ class SceneReply(BaseModel):
 
 
 class AttentionReply(BaseModel):
-    """Means over all connections and heads; rows sum to 1."""
+    """Attention between words and regions."""
 
     words: list[str]
     boxes: list[Box] = Field(description="the first is the whole image")
-    words_to_regions: list[list[float]]
-    regions_to_words: list[list[float]]
+    words_to_regions: list[list[float]] = Field(description="mean over connections and heads; rows sum to 1")
+    regions_to_words: list[list[float]] = Field(description="mean over connections and heads; rows sum to 1")
+    strongest: list[list[float]] = Field(
+        description="of each region to each word at the first connection, in the head where it is largest"
+    )
 
 
 class _Reply(BaseModel):
@@ -222,6 +233,18 @@ class EntailsReply(_Reply):
 
 class VerifyReply(_Reply):
     true: bool
+
+
+class DependsReply(BaseModel):
+    """The score of a result, and that of the same result without each region."""
+
+    text: str
+    task: str
+    value: str = Field(description="the answer or class with the highest score")
+    score: float
+    calibrated: bool = Field(description=_CALIBRATED)
+    boxes: list[Box] = Field(description="the regions that the model reads, without the whole image")
+    scores: list[float] = Field(description="score of the same value without each of the boxes")
 
 
 class RankedImage(BaseModel):

@@ -12,7 +12,7 @@ from typing import TypeVar
 from PIL import Image
 
 from twelve.freed_memory import give_back
-from twelve.predictor import Matched, Predictor, Result, Scene
+from twelve.predictor import Dependence, Matched, Predictor, Result, Scene
 from twelve.predictor.checks import Turn
 from twelve.predictor.predictor import NotFiniteLogits
 from twelve.regions.extraction.pipeline import NotFinite
@@ -192,6 +192,18 @@ class Service:
         if not math.isfinite(found.score):
             raise no_number()
         return found
+
+    async def depends(self, method: str, text: str, image: ImageOf, task: str | None) -> Dependence:
+        """The score of a result without each region of an image.
+
+        Raises:
+            ServiceError, TwelveError: the model cannot answer it.
+        """
+        until = self._until()
+        self.predictor.task_for(method, task)
+        scenes = await self._regions([image], until)
+        steps = self.predictor.depending(self.predictor.question(method, text, scenes, task=task))
+        return await self._result(self.worker.run(steps), until)
 
     async def match(
         self,

@@ -1,16 +1,14 @@
-// The attention view: a word highlights the boxes that it attends to, a box highlights its words.
+// The attention view: a word highlights the boxes that attend to it, a box highlights the words that it attends to.
 
 import { el, percent } from "./dom.js";
 import { sameBox } from "./image.js";
 
 const NAMED = 3;
-const FULL = 3; // multiple of a uniform share that gets the full highlight
 
-/**
- * The highlight of a share, from 0 to 1. It is relative to a uniform share, which gets none. Relative to the largest
- * share, it would exaggerate shares that hardly differ.
- */
-const glow = (share, even) => Math.min(1, Math.max(0, Math.log(share / even) / Math.log(FULL)));
+/** The highlight of a share, from 0 to 1: none below one half. */
+const glow = (share) => Math.max(0, 2 * share - 1);
+const sum = (numbers) => numbers.reduce((one, other) => one + other, 0);
+const mean = (numbers) => sum(numbers) / numbers.length;
 
 /** Boxes with the indices of their regions. A box that is both detected and a candidate has two. */
 function placed(boxes) {
@@ -26,10 +24,22 @@ function placed(boxes) {
 /** The largest shares, largest first. */
 const most = (shares) => [...shares.entries()].sort((one, other) => other[1] - one[1]).slice(0, NAMED);
 
-/** Of some words, the one whose attention is the most concentrated: of the lowest entropy. Undefined if there is none. */
-function mostConcentrated(places, toRegions) {
-  const entropy = (k) => -toRegions[k].reduce((sum, share) => sum + (share > 0 ? share * Math.log(share) : 0), 0);
-  return places.map((k) => [entropy(k), k]).sort((one, other) => one[0] - other[0])[0]?.[1];
+/** The words of word pieces, each with the indices of its pieces: a piece that continues a word begins with ##. */
+function whole(pieces) {
+  const found = [];
+  pieces.forEach((piece, k) => {
+    if (piece.startsWith("##") && found.length) {
+      found.at(-1).text += piece.slice(2);
+      found.at(-1).pieces.push(k);
+    } else found.push({ text: piece, pieces: [k] });
+  });
+  return found;
+}
+
+/** The word that one box attends to much more than the others do; undefined if there is none. */
+function mostDistinct(places, shares) {
+  const distinct = (k) => Math.max(...shares.map((row) => row[k])) - mean(shares.map((row) => row[k]));
+  return shares.length ? places.map((k) => [distinct(k), k]).sort((one, other) => other[0] - one[0])[0]?.[1] : undefined;
 }
 
 /**
@@ -39,21 +49,16 @@ function mostConcentrated(places, toRegions) {
  * @param isMark (words, k) => whether word k was added by the program, not typed
  */
 export function attentionView({ image, called, note = null, isMark = () => false }, found, restore) {
-  const { words, words_to_regions: toRegions, regions_to_words: toWords } = found;
-  const [whole, ...boxes] = placed(found.boxes);
+  const words = whole(found.words).filter(({ pieces: [first] }) => !isMark(found.words, first));
+  const [, ...boxes] = placed(found.boxes);
   for (const one of boxes) Object.assign(one, called(one.box));
-  const evenOf = ({ regions }) => regions.length / found.boxes.length;
-  const sum = (numbers) => numbers.reduce((one, other) => one + other, 0);
+  // Of a word in several pieces, and of a box that is two regions, the mean.
+  const shares = boxes.map(({ regions }) => words.map(({ pieces }) => mean(regions.flatMap((region) => pieces.map((k) => found.strongest[region][k])))));
+  const special = ({ text }) => text.startsWith("[");
   const told = el("p", { role: "status", class: "told" });
-  const shown = [...words.keys()].filter((k) => !isMark(words, k));
-  const buttons = new Map(shown.map((k) => [k, wordButton(k)]));
-
-  function wordButton(k) {
-    const special = words[k].startsWith("[") ? " special" : "";
-    const joined = words[k].startsWith("##") ? " joined" : "";
-    const attributes = { type: "button", class: `word${special}${joined}`, "aria-pressed": "false", click: () => showWord(k) };
-    return el("button", attributes, words[k].replace(/^##/, ""));
-  }
+  const buttons = words.map((word, k) =>
+    el("button", { type: "button", class: special(word) ? "word special" : "word", "aria-pressed": "false", click: () => showWord(k) }, word.text),
+  );
 
   /** @param heats highlight of each box; named: boxes that always show their numbers; chosen: the pressed box */
   function draw({ heats = [], named = [...boxes.keys()], chosen = null }) {
@@ -73,34 +78,29 @@ export function attentionView({ image, called, note = null, isMark = () => false
   }
 
   function showWord(word) {
-    for (const [k, button] of buttons) {
+    buttons.forEach((button, k) => {
       button.setAttribute("aria-pressed", String(k === word));
       button.style.removeProperty("--heat");
-    }
-    const share = ({ regions }) => sum(regions.map((region) => toRegions[word][region]));
-    const shares = boxes.map(share);
-    const best = most(shares);
-    draw({ heats: boxes.map((one, k) => glow(shares[k], evenOf(one))), named: best.map(([k]) => k) });
-    const even = evenOf(best.length ? boxes[best[0][0]] : whole);
-    const parts = [...best.map(([k, value]) => `box ${boxes[k].name} (${percent(value)})`), `the whole image (${percent(share(whole))})`];
-    told.textContent = `“${buttons.get(word).textContent}” attends to ${parts.join(", ")}. A uniform share would be ${percent(even)}.`;
+    });
+    const own = shares.map((row) => row[word]);
+    const best = most(own);
+    draw({ heats: own.map(glow), named: best.map(([k]) => k) });
+    const [first, ...others] = best.map(([k, share]) => `box ${boxes[k].name} (${percent(share)})`);
+    const then = others.length ? `; then ${others.join(", ")}` : "";
+    told.textContent = first ? `“${words[word].text}”: most attended to by ${first}${then}.` : "There are no boxes.";
   }
 
   function showBox(place) {
-    const { regions, name } = boxes[place];
-    const shares = words.map((_, k) => sum(regions.map((region) => toWords[region][k])) / regions.length);
-    for (const [k, button] of buttons) {
+    buttons.forEach((button, k) => {
       button.setAttribute("aria-pressed", "false");
-      button.style.setProperty("--heat", glow(shares[k], 1 / words.length));
-    }
+      button.style.setProperty("--heat", glow(shares[place][k]));
+    });
     draw({ chosen: place });
-    const best = most(shares.map((share, k) => (buttons.has(k) ? share : -1)));
-    const parts = best.map(([k, value]) => `“${buttons.get(k).textContent}” (${percent(value)})`);
-    told.textContent = `Box ${name} attends to ${parts.join(", ")}. A uniform share would be ${percent(1 / words.length)}.`;
+    const parts = most(shares[place]).map(([k, share]) => `“${words[k].text}” (${percent(share)})`);
+    told.textContent = `Box ${boxes[place].name} attends most to ${parts.join(", ")}.`;
   }
 
-  // Chosen by how concentrated its attention is, not by what it is on.
-  const first = mostConcentrated(shown.filter((k) => !words[k].startsWith("[")), toRegions);
+  const first = mostDistinct([...words.keys()].filter((k) => !special(words[k])), shares);
   if (first === undefined) draw({});
   else showWord(first);
   return el(
@@ -108,10 +108,11 @@ export function attentionView({ image, called, note = null, isMark = () => false
     { class: "attention", "aria-label": "Attention" },
     el("h3", {}, "Attention"),
     note && el("p", {}, note),
-    el("p", {}, "Select a word to see the boxes that it attends to, or a box in the image to see its words."),
-    el("div", { class: "words", role: "group", "aria-label": "Words" }, ...buttons.values()),
+    el("p", { class: "tip caution" }, "A box may attend to other words than the one that names it; attention does not explain the answer."),
+    el("p", {}, "Select a word to see which boxes attend to it, or a box to see its words."),
+    el("div", { class: "words", role: "group", "aria-label": "Words" }, ...buttons),
     told,
-    el("p", { class: "tip" }, "Attention shows where the model looked, not why it answered so. A word may attend to other things than the one it names. Highlighted ones get more than a uniform share. The view opens with the word whose attention is the most concentrated."),
+    el("p", { class: "tip" }, "This is the attention of boxes to words in the first of the model's layers that connect them. Each percentage is of the head in which it is largest, so they may add to more than 100%. Boxes and words are highlighted from 50% up. In the example model of twelve, the strongest box is what a noun names in 97% of questions; in other models, it may be another."),
     el("button", { type: "button", class: "plain", click: restore }, "Back to the answer"),
   );
 }

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { attentionView } from "./attention.js";
+import { dependsView } from "./depends.js";
 import { el, titled } from "./dom.js";
 
 const NOT_CALIBRATED = "Not calibrated: compare these percentages with each other, do not read them as probabilities.";
@@ -16,9 +17,10 @@ const CALM = matchMedia("(prefers-reduced-motion: reduce)");
  * @param redraw draws the image as it is without a reply
  * @param tasks those of the method
  * @param named (warning, reply) => the warning with names that the page uses
+ * @param depends arguments of dependsView; null if it is not measured
  * @param explained arguments of attentionView; null if there is no attention to show
  */
-export function form({ method, button, fields, more = null, asked, said, redraw = () => {}, explained = null, notes = () => [], tasks = [], named = (text) => text }) {
+export function form({ method, button, fields, more = null, asked, said, redraw = () => {}, depends = null, explained = null, notes = () => [], tasks = [], named = (text) => text }) {
   const result = el("section", { class: "result", "aria-live": "polite", "aria-label": "Reply" });
   const problem = el("p", { role: "alert", class: "problem" });
   // Not disabled while busy, because it would lose the focus.
@@ -98,7 +100,10 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     } else {
       const why = explained && el("button", { type: "button", class: "plain why", click: () => send({ explain: true }) }, "Show the attention");
       const uncalibrated = !told.calibrated && el("p", { class: "tip uncalibrated" }, NOT_CALIBRATED);
-      result.replaceChildren(...[...head, ...warnings, details, doubt && el("p", { class: "tip doubt" }, doubt), uncalibrated, why].filter(Boolean));
+      const mine = latest;
+      const measured = depends && dependsView(depends, told, () => latest !== mine || element.closest("[hidden]"));
+      const parts = [details, doubt && el("p", { class: "tip doubt" }, doubt), uncalibrated, measured, why];
+      result.replaceChildren(...[...head, ...warnings, ...parts].filter(Boolean));
     }
     if (!quiet) result.scrollIntoView({ block: "nearest", behavior: CALM.matches ? "auto" : "smooth" });
   }

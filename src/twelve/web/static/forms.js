@@ -62,7 +62,7 @@ function suggestions(form, current) {
 }
 
 /** answer, locate, entails: one text about the image. */
-export function textForm(method, { label, key, placeholder, button, image, tasks, notes }) {
+export function textForm(method, { label, key, placeholder, button, image, tasks, notes, quick }) {
   const input = line(placeholder);
   const task = taskChoice(tasks);
   const threshold = method === "locate" ? el("input", { type: "range", min: 0, max: 1, step: 0.05, value: 0 }) : null;
@@ -86,6 +86,7 @@ export function textForm(method, { label, key, placeholder, button, image, tasks
       return said(told, image);
     },
     redraw,
+    depends: method === "locate" ? null : { method, quick, image, called: (box) => image.called(box) },
     explained: { image, called: (box) => image.called(box) },
     notes,
     tasks,
@@ -187,8 +188,11 @@ export function matchForm({ button, gallery, tasks, notes }) {
     said: (told) => {
       const ranked = told.captions[0].images;
       gallery.rank(sent, ranked);
-      const best = sent[ranked[0].image].element.querySelector("img").alt;
-      return [`Best match of ${ranked.length} (${percent(ranked[0].share)})`, el("p", {}, best)];
+      const { element, sample } = sent[ranked[0].image];
+      const { alt } = element.querySelector("img");
+      const named = sample ? `“${alt}”` : alt.replace(/^The image /, "");
+      const best = el("p", {}, `The outlined image matches best: ${named}`);
+      return [`Best match of ${ranked.length} (${percent(ranked[0].share)})`, replies.ranked(best, ranked.map(({ share }) => ["the second image", share]))];
     },
     notes,
     tasks,

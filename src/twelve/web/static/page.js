@@ -20,6 +20,9 @@ const TABS = {
 /** Methods whose tabs share one image. */
 const SHARED = ["answer", "locate", "entails", "choose", "guess"];
 
+/** Parameters of a model up to which what an answer depends on is measured unasked: it takes a pass for each region. */
+const QUICK = 2e7;
+
 /** Beside replies about the user's own images: what a model of synthetic images says about them. */
 const notesOf = (model) => (images) => (model.note && images.some(({ sample }) => !sample) ? [model.note] : []);
 
@@ -52,7 +55,7 @@ function panelOf(method, model, image) {
     return { ...shown, begin, images: gallery.element };
   }
   const make = method === "choose" || method === "guess" ? boxesForm : textForm;
-  const shown = make(method, { ...words, button, image, tasks, notes });
+  const shown = make(method, { ...words, button, image, tasks, notes, quick: model.parameters <= QUICK });
   image.addEventListener("opened", (event) => { shown.clear(); shown.suggest(event.detail?.texts[method]); });
   const begin = () => {
     if (image.sample) shown.demonstrate();

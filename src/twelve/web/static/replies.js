@@ -4,29 +4,50 @@ import { el, percent, ranking } from "./dom.js";
 
 const RANKED = 5;
 const LITTLE = 0.0095; // less is not shown as 1%
+const CLOSE = 0.05; // scores that differ by less are almost equal ...
+const LARGE = 0.8; // ... unless they are so small that one is much less than the other
 const FOLLOWS = { entailment: "Yes, it follows", neutral: "The image does not tell", contradiction: "No, it contradicts" };
 
 /** A label in plain words, followed by the label itself in small print. */
 const judged = (label) => (label in FOLLOWS ? [`${FOLLOWS[label]} `, el("small", {}, label)] : [label]);
 
+/** An answer or a label in plain words. */
+export const inWords = (value) => FOLLOWS[value] ?? value;
+
 /** The best value and its alternatives, without those of less than 1%; at least the best alternative. */
 const worthShowing = (rows) => rows.filter(([, share], place) => place < 2 || share >= LITTLE);
+
+/**
+ * A ranking below a line that says that its two best rows are almost equal, if they are.
+ * @param rows [name, share], best first
+ * @param below what stands below the ranking
+ */
+export function ranked(list, rows, below = null) {
+  const [[, first] = [], [second, share] = []] = rows;
+  const tie = first - share < CLOSE && share >= LARGE * first;
+  const said = tie ? el("p", { class: "tip tie" }, `Almost a tie with ${second}.`) : null;
+  return said || below ? el("div", {}, said, list, below) : list;
+}
 
 export function answered(told) {
   const list = ranking(worthShowing(told.alternatives), "Answers, best first");
   const sum = told.alternatives.reduce((sum, [, score]) => sum + score, 0);
   const apart = "Independent scores: they may add to more than 100%.";
-  return [told.answer, sum > 1.005 ? el("div", {}, list, el("p", { class: "tip" }, apart)) : list];
+  const rows = told.alternatives.map(([answer, score]) => [`“${answer}”`, score]);
+  return [told.answer, ranked(list, rows, sum > 1.005 ? el("p", { class: "tip" }, apart) : null)];
 }
 
-export const entailed = (told) => [
-  judged(told.label),
-  ranking(worthShowing(told.alternatives).map(([label, share]) => [judged(label), share]), "Ranked"),
+export const entailed = ({ label, alternatives }) => [
+  judged(label),
+  ranked(
+    ranking(worthShowing(alternatives).map(([label, share]) => [judged(label), share]), "Ranked"),
+    alternatives.map(([label, share]) => [`“${inWords(label)}”`, share]),
+  ),
 ];
 
 export function verified({ true: so, score }) {
   const rows = [[so ? "true" : "false", score], [so ? "false" : "true", 1 - score]];
-  return [so ? "True" : "False", ranking(rows, "Ranked")];
+  return [so ? "True" : "False", ranked(ranking(rows, "Ranked"), rows.map(([name, share]) => [`“${name}”`, share]))];
 }
 
 /** A box of image.called or of the candidates in words. */
@@ -36,9 +57,8 @@ function placed({ number, name }) {
   return !label || label.startsWith("(") ? `box ${number} ${label}`.trim() : `${label} (box ${number})`;
 }
 
-/** A ranking of boxes; `alone`: the best one is the only one of at least 1%. */
-const bestBoxes = (list, alone) =>
-  alone ? el("div", {}, list, el("p", { class: "tip none" }, "No other box has 1% or more.")) : list;
+/** Below a ranking of boxes: that the best one is the only one of at least 1%. */
+const noOther = (alone) => (alone ? el("p", { class: "tip none" }, "No other box has 1% or more.") : null);
 
 /** The best box, and others of at least 1%. */
 const worthDrawing = ([, share], place) => !place || share >= LITTLE;
@@ -53,7 +73,7 @@ export function located(told, image) {
     told.box
       ? [`${told.unlikely ? "Probably not in the image. Closest" : "Found"}: ${placed(best[0])} `, el("small", {}, score)]
       : `Not in the image (at most ${score})`,
-    bestBoxes(list, best.length === 1 && told.alternatives.length > 1),
+    ranked(list, told.box ? best.map((one) => [placed(one), one.share]) : [], noOther(best.length === 1 && told.alternatives.length > 1)),
   ];
 }
 
@@ -62,7 +82,11 @@ export function chosen(told, sent, image) {
   const rows = told.shares.slice(0, 8).filter(worthDrawing).map(([place, share]) => [sent[place].name, share, sent[place].box]);
   const list = ranking(rows, "Shares of the choice", (box) => image.point(box));
   return [
-    [`Found: ${placed(sent[told.index])} `, el("small", { class: "below" }, `${percent(told.shares[0][1])} among these boxes; ${percent(told.score)} sure that it is right`)],
-    bestBoxes(list, rows.length === 1 && told.shares.length > 1),
+    [`Found: ${placed(sent[told.index])} `, el("small", { class: "below" }, `right with a probability of ${percent(told.score)}`)],
+    ranked(
+      list,
+      told.shares.map(([place, share]) => [placed(sent[place]), share]),
+      el("div", {}, noOther(rows.length === 1 && told.shares.length > 1), told.shares.length > 1 ? el("p", { class: "tip compared" }, "The bars compare these boxes with each other.") : null),
+    ),
   ];
 }

@@ -1,0 +1,74 @@
+// What an answer depends on: each box is left out in turn, and shaded by how much the answer's score falls without it.
+
+import * as api from "./api.js";
+import { el, percent } from "./dom.js";
+import { inWords } from "./replies.js";
+
+const LEAST = 0.05; // a smaller fall is not worth a mention
+
+/**
+ * An element that measures it: at once, or behind a button where the model is large.
+ * @param quick whether the model is so small that nobody waits
+ * @param called box => {number, name} for users
+ * @param told the reply of `method`
+ * @param stale () => whether another question was asked meanwhile
+ */
+export function dependsView({ method, quick, image, called }, told, stale) {
+  const said = el("p", { class: "told" });
+  const tip = el("p", { class: "tip" }, "Each box was left out in turn; the more the answer's score falls without it, the stronger it is shaded. Select a box to see its numbers.");
+  const view = el("section", { class: "depends", "aria-label": "What the answer depends on" });
+
+  async function measure() {
+    view.replaceChildren(said);
+    said.textContent = "Leaving out each box …";
+    try {
+      const body = () => ({ image: image.reference, method, text: told.text, task: told.task });
+      const found = await api.ask("depends", [image], body);
+      if (!stale()) show(found);
+    } catch (error) {
+      if (!stale()) said.textContent = `What the answer depends on is not known: ${error.message}`;
+    }
+  }
+
+  function show({ value, score, boxes, scores }) {
+    if (!boxes.length) return view.replaceChildren();
+    const falls = scores.map((without) => score - without);
+    const best = falls.indexOf(Math.max(...falls));
+    const names = boxes.map(called);
+    const answer = `“${inWords(value)}”`;
+    const labelled = ({ number, name }) => {
+      const label = number ? name.slice(number.length).trim() : "";
+      return number ? `box ${number}${label && ` (${label})`}` : name;
+    };
+
+    function draw(chosen = null) {
+      const frames = boxes.map((box, k) => {
+        const heat = falls[best] > LEAST ? Math.max(0, falls[k]) / falls[best] : 0;
+        const kind = heat > 0.2 || k === chosen ? "region" : "region quiet";
+        return { box, kind, text: names[k].number, heat, label: `Box ${names[k].name}`, on: k === chosen, press: () => pick(k) };
+      });
+      const area = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
+      image.show(frames.sort((one, other) => area(one.box) - area(other.box)));
+      if (chosen !== null) image.overlay.querySelector(".on")?.focus({ preventScroll: true });
+    }
+
+    const sentence = (k) => {
+      const [from, to] = [percent(score), percent(scores[k])];
+      const change = from === to ? `stays at ${from}` : `${scores[k] < score ? "falls" : "rises"} from ${from} to ${to}`;
+      return `Without ${labelled(names[k])}, ${answer} ${change}.`;
+    };
+
+    function pick(k) {
+      said.textContent = sentence(k);
+      draw(k);
+    }
+
+    said.textContent = falls[best] > LEAST ? sentence(best) : `${answer} falls by no more than 5 points, whichever single box is left out.`;
+    view.replaceChildren(said, tip);
+    draw();
+  }
+
+  if (quick) measure();
+  else view.append(el("button", { type: "button", class: "plain", click: measure }, "What the answer depends on"));
+  return view;
+}

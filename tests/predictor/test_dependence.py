@@ -1,0 +1,74 @@
+"""What an answer depends on: its score without each region is that of an image in which the region was not found."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from twelve.errors import ConfigError
+from twelve.predictor import Dependence, Predictor, Scene
+from twelve.types.regions import select
+
+QUESTION = "what colour is the ball ?"
+
+
+@pytest.mark.parametrize("method", ["answer", "entails"])
+def test_leaving_out_a_region_is_a_scene_without_it(model: Predictor, scene: Scene, method: str) -> None:
+    found = scene.depends(QUESTION, method=method)
+    whole = scene.ask(method, QUESTION)
+    assert str(found.value) == (whole.answer if method == "answer" else whole.label)
+    assert found.score == pytest.approx(whole.score, abs=1e-5)
+    assert found.boxes == tuple(map(tuple, scene.regions.boxes.tolist())) and found.scores.shape == (len(found.boxes),)
+    for row, score in enumerate(found.scores):
+        rest = np.delete(np.arange(len(found.boxes)), row)
+        without = model.scene(select(scene.regions, rest)).ask(method, QUESTION)
+        assert dict(without.alternatives)[found.value] == pytest.approx(score, abs=1e-5)
+    assert (found.task, found.calibrated, found.image) == (whole.task, whole.calibrated, scene.image)
+
+
+def test_regions_that_the_model_does_not_read_are_not_left_out(
+    model: Predictor, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = len(scene.regions.boxes)
+    assert count > 1
+    monkeypatch.setattr(model.processor, "max_regions", count - 1)
+    assert len(scene.depends(QUESTION).boxes) == count - 1
+
+
+def test_more_variants_than_a_forward_pass_takes(
+    model: Predictor, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = scene.depends(QUESTION)
+    monkeypatch.setattr("twelve.predictor.predictor.BATCH", 2)
+    assert scene.depends(QUESTION).scores == pytest.approx(at_once.scores, abs=1e-5)
+
+
+def test_the_finding_in_words(scene: Scene) -> None:
+    found = replace(_dependence(0.97, [0.95, 0.12, 0.98]), image=Image.new("RGB", (40, 30)))
+    assert found.most == 1 and str(found) == "Without box 2, “yellow” falls from 97% to 12%."
+    assert found.falls == pytest.approx([0.02, 0.85, -0.01])
+    assert found.draw().width == 640
+    assert json.loads(json.dumps(found.to_dict()))["scores"] == [0.95, 0.12, 0.98]
+    calm = _dependence(0.97, [0.93, 0.99])
+    assert calm.most is None
+    assert str(calm) == "“yellow” falls by no more than 5 points, whichever single box is left out."
+    assert _dependence(0.9, []).most is None
+    with pytest.raises(ValueError, match="no image"):
+        calm.draw()
+
+
+def _dependence(score: float, scores: list[float]) -> Dependence:
+    boxes = tuple((float(k), 0.0, k + 9.0, 9.0) for k in range(len(scores)))
+    given = {"text": "?", "task": "vqa", "value": "yellow", "calibrated": True}
+    return Dependence(**given, score=score, boxes=boxes, scores=np.array(scores))
+
+
+def test_only_answers_and_classes_of_one_image(model: Predictor, scene: Scene) -> None:
+    with pytest.raises(ConfigError, match="found locate -> use answer or entails"):
+        scene.depends("the ball", method="locate")
+    with pytest.raises(ConfigError, match="found verify"):
+        model.depends(model.question("verify", "both are red", [scene, scene]))
