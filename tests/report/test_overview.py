@@ -751,6 +751,22 @@ def test_a_run_of_its_own_is_named_by_its_folder_and_its_tasks(run: Path) -> Non
     assert heading(read_run(run)).name == "Run “kept/run”, tasks “mine” and VQA v2"
 
 
+def test_epochs_and_learning_rate_of_a_single_task_are_told(run: Path) -> None:
+    assert "epoch" not in heading(read_run(run)).size and "rate" not in heading(read_run(run)).size  # each has its own
+    tree = yaml.safe_load((alone(run, 90.0, 0.0) / "config.yaml").read_text())
+    tree["tasks"]["mine"] |= {"batch_size": 5, "learning_rate": 4e-4}
+    (run / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    assert ", 40 iterations in 1 min 20 s, learning rate 4e-4" in heading(read_run(run)).size  # of how many is not known
+    data = json.loads((run / "data.json").read_text())
+    (run / "data.json").write_text(json.dumps(data | {"tasks": {"mine": {"train": 83, "validation": 20}}}))
+    assert ", 40 iterations (2.4 epochs) in 1 min 20 s, learning rate 4e-4" in render(read_run(run))
+    (run / "trained.json").write_text(json.dumps({"iterations": 40, "examples": {"mine": 830}}))
+    assert "(10 epochs)" in heading(read_run(run)).size
+    (run / "trained.json").unlink()
+    (run / "data.json").write_text(json.dumps(data | {"tasks": {"mine": {"train": 2, "validation": 1}}}))
+    assert "(40 epochs)" in heading(read_run(run)).size
+
+
 def made(folder: Path) -> Path:
     folder.mkdir()
     return folder
