@@ -25,7 +25,7 @@ from twelve.evaluation import calibration, recorded
 from twelve.evaluation.results import Baseline
 from twelve.metrics.bootstrap import Interval
 from twelve.report.heading import CHANGES, heading
-from twelve.report.next_steps import FEW_LINES, next_steps
+from twelve.report.next_steps import FEW_LEARNED, FEW_LINES, next_steps
 from twelve.report.reading import read_run
 from twelve.report.rising import Rising, late_gain, rising
 from twelve.report.scores import task_score
@@ -656,6 +656,81 @@ def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Pa
     assert titles(run)[0] == "Check the data of mine"  # of how many examples is not known
 
 
+def small(run: Path, score: float, lowest: float, train: int = 83, **settings: object) -> Path:
+    """The run with one task of its own, with so many training examples and these settings."""
+    tree = yaml.safe_load((alone(run, score, lowest) / "config.yaml").read_text())
+    tree["tasks"]["mine"] |= {"batch_size": 5} | settings
+    (run / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    data = json.loads((run / "data.json").read_text())
+    (run / "data.json").write_text(json.dumps(data | {"tasks": {"mine": {"train": train, "validation": 20}}}))
+    return run
+
+
+def test_a_task_that_is_not_learned_in_few_epochs_is_trained_longer_first(run: Path) -> None:
+    first = next_steps(read_run(small(run, 40.0, -70.0)), scored(run))[0]
+    assert first.title == "Train longer" and titles(run).count("Train longer") == 1
+    assert first.why == (
+        "40 iterations of 5 are only 2.4 epochs of the 83 training examples; 420 are 25 epochs, in about 14 min."
+    )
+    train, evaluate, report = first.commands
+    assert train == f"twelve train {run / 'config.yaml'} --set training.iterations=420 --set run={run}-longer"
+    assert (evaluate, report) == (f"twelve evaluate {run}-longer", f"twelve report {run}-longer")
+    assert "Train longer" not in titles(small(run, 40.0, -70.0, train=20))  # 10 epochs
+    (run / "data.json").unlink()
+    assert "Train longer" not in titles(run)  # of how many examples is not known
+
+
+def of_mine(run: Path, *scores: float) -> None:
+    """A log in which the task of one's own has these validation scores, in iterations 10, 20, ..."""
+    rescored(run, *scores)
+    text = (run / "metrics.jsonl").read_text()
+    (run / "metrics.jsonl").write_text(text.replace('"task": "refcoco"', '"task": "mine"'))
+
+
+def test_a_score_that_falls_back_calls_for_a_lower_learning_rate(run: Path) -> None:
+    small(run, 40.0, -70.0, train=20, learning_rate=4e-4)
+    assert titles(run)[0] == "Add training examples"
+    of_mine(run, 0.4, 0.8, 0.6, 0.5)
+    first = next_steps(read_run(run), scored(run))[0]
+    assert first.title == "Lower the learning rate"
+    assert first.why == "The validation score fell from 80.0, its best, to 50.0 at the end. It was 4e-4; try 1e-4."
+    chosen = f"--set tasks.mine.learning_rate=1e-4 --set run={run}-slower"
+    assert first.commands[0] == f"twelve train {run / 'config.yaml'} {chosen}"
+    of_mine(run, 0.4, 0.55, 0.5, 0.5)  # a single example of 20
+    assert "Lower the learning rate" not in titles(run)
+    recorded.write(RunFolder(run).predictions, answered(run, *["no"] * 10))
+    first = next_steps(read_run(run), scored(run))[0]
+    assert first.title == "Lower the learning rate" and first.why.startswith("A model that gives the same answer to ")
+    small(run, 40.0, -70.0, train=83, learning_rate=4e-4)
+    recorded.write(RunFolder(run).predictions, answered(run, *["no"] * 10))
+    assert titles(run)[:2] == ["Train longer", "Lower the learning rate"]
+    small(run, 40.0, -70.0, train=20)
+    recorded.write(RunFolder(run).predictions, answered(run, *["no"] * 10))
+    assert "Lower the learning rate" not in titles(run)  # than the default
+
+
+def test_of_few_training_examples_more_are_added_before_test_examples(run: Path) -> None:
+    line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n'
+    root = Path(read_run(run).config.data)
+    (root / "questions.jsonl").write_text(15 * line)
+    (root / "check.jsonl").write_text(line)
+    alone(run, 70.0, 0.0)
+    changed(run, lambda tree: tree["tasks"]["mine"]["score"].update(low=50.0, high=90.0))
+    assert said(run).word == "Undecided"
+    first = next_steps(read_run(run), scored(run))[0]
+    assert titles(run)[:2] == ["Add training examples", "Add test examples"]
+    assert titles(run).count("Add test examples") == 1  # though the interval is wide, too
+    assert first.why.startswith(
+        "Its score of 70.0 leaves room, and few training examples are the likely reason. Add 50 "
+    )
+    assert first.commands[1].endswith(f" --set training.iterations=200 --set run={run}-more")
+    (root / "questions.jsonl").write_text(FEW_LEARNED * line)
+    assert titles(run)[0] == "Add test examples"
+    (root / "questions.jsonl").write_text(15 * line)
+    changed(alone(run, 95.0, 10.0), lambda tree: tree["tasks"]["mine"]["score"].update(low=80.0))
+    assert titles(run)[0] == "Add test examples"  # hardly any is wrong
+
+
 def test_of_several_tasks_the_one_that_needs_examples_is_trained_alone(run: Path) -> None:
     tree = yaml.safe_load((run / "config.yaml").read_text())["tasks"]
     root = Path(read_run(run).config.data)
@@ -756,7 +831,9 @@ def test_epochs_and_learning_rate_of_a_single_task_are_told(run: Path) -> None:
     tree = yaml.safe_load((alone(run, 90.0, 0.0) / "config.yaml").read_text())
     tree["tasks"]["mine"] |= {"batch_size": 5, "learning_rate": 4e-4}
     (run / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
-    assert ", 40 iterations in 1 min 20 s, learning rate 4e-4" in heading(read_run(run)).size  # of how many is not known
+    assert (
+        ", 40 iterations in 1 min 20 s, learning rate 4e-4" in heading(read_run(run)).size
+    )  # of how many is not known
     data = json.loads((run / "data.json").read_text())
     (run / "data.json").write_text(json.dumps(data | {"tasks": {"mine": {"train": 83, "validation": 20}}}))
     assert ", 40 iterations (2.4 epochs) in 1 min 20 s, learning rate 4e-4" in render(read_run(run))

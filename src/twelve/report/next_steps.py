@@ -14,6 +14,7 @@ from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.formats.data_root import DataRoot
 from twelve.report import words
 from twelve.report.heading import is_synthetic
+from twelve.report.one_answer import one_answer
 from twelve.report.reading import Run
 from twelve.report.rising import rising
 from twelve.report.verdict import ScoredTask, examples, verdict
@@ -33,6 +34,15 @@ ADDED, MOST_TIMES = 75, 5
 """Lines that are added, about; how many times the iterations are trained then, at most."""
 FEW_LINES = 100
 """Examples in the training file of a task of one's own below which more are the first thing that it needs."""
+FEW_LEARNED = 50
+"""The same where the task may be learned, but the score leaves room: it is measured on few test examples, too."""
+HIGH = 90
+"""Score of such a task from which more training examples are not needed."""
+FEW_EPOCHS, ENOUGH_EPOCHS = 10, 25
+"""Epochs below which a task that is not learned was trained too little, and after which it no longer is."""
+FALL, SLOWER = 0.1, 4
+"""Fall of a validation score from its best (0..1) that tells that steps are too large, and by what the learning rate is
+divided then."""
 LARGER = 4
 """Times as many images that a larger drawn world has."""
 LONGEST = 200
@@ -71,12 +81,14 @@ def next_steps(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
 
 def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
     """The steps of an evaluated run; several may have the same commands."""
-    told = set[str]()
+    told, trained = set[str](), [*_little_trained(run, scored), *_fallen(run, scored)]
     return [
         *_evaluation(run, scored),
+        *trained,
+        *_few_learned(run, scored, told),
         *_undecided(run, scored, told),
         *_unlearned(run, scored, told),
-        *_rising(run, scored),
+        *([] if trained else _rising(run, scored)),
         *_tuned(run, scored),
         *_small(run, scored),
         *_wide(run, scored, told),
@@ -157,6 +169,73 @@ def _newer(run: Run, since: int) -> str:
     )
 
 
+def _again(run: Run, name: str, *settings: str) -> list[str]:
+    """The commands that train with other settings into a new folder, and measure; none if that is not possible."""
+    chosen = beside(run, name)
+    train, folder = _train(_config(run), *settings, chosen), Path(chosen.removeprefix("run="))
+    return [] if train is None else [train, _twelve("evaluate", folder), _twelve("report", folder)]
+
+
+def _not_learned(run: Run, scored: Sequence[ScoredTask]) -> ScoredTask | None:
+    """The run's only task, if its score is no better than a baseline."""
+    tried = (each for each in scored if each.name == run.alone and each.score.groups >= FEWEST_GROUPS)
+    return next((each for each in tried if each.score.unbeaten), None)
+
+
+def _little_trained(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
+    """A single task that is not learned, whose examples were trained on a few times only: train longer."""
+    each, epochs, done = _not_learned(run, scored), run.epochs, run.history.iterations
+    if each is None or epochs is None or not 0 < epochs < FEW_EPOCHS:
+        return
+    many = max(2 * done, _rounded(done * ENOUGH_EPOCHS / epochs))
+    commands = _again(run, "longer", f"training.iterations={many}")
+    if commands:
+        size = run.data.tasks[each.name].train
+        why = (
+            f"{done:,} iterations of {min(run.batch_size(each.name), size)} are only {words.epochs(epochs)} of the "
+            f"{size:,} training examples; {many:,} are {words.epochs(many * epochs / done)}"
+        )
+        spent = f", in about {words.about(run.history.seconds * many / done)}" if run.history.seconds else ""
+        yield Step("Train longer", f"{why}{spent}.", commands)
+
+
+def _rounded(count: float) -> int:
+    """A number rounded up to two digits: ``415.2 -> 420``."""
+    unit = 10 ** max(0, len(str(int(count))) - 2)
+    return int(-(-count // unit) * unit)
+
+
+def _fallen(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
+    """A single task that is not learned, with signs of steps that are too large: lower the learning rate."""
+    each = _not_learned(run, scored)
+    if each is None:
+        return
+    points = [score for _, score in run.history.scores.get(each.name, ())]
+    count, rate = run.validation_examples(each.name) or 0, run.learning_rate(each.name)
+    best, last = (max(points), points[-1]) if points else (0.0, 0.0)
+    if count and best - last >= max(FALL, 2 / count):  # one example may change by chance
+        why = f"The validation score fell from {100 * best:.1f}, its best, to {100 * last:.1f} at the end"
+    elif rate > run.task(each.name).defaults.learning_rate and one_answer(run):
+        why = "A model that gives the same answer to everything was often trained with steps that are too large"
+    else:
+        return
+    lower = words.rate(rate / SLOWER)
+    commands = _again(run, "slower", f"tasks.{each.name}.learning_rate={lower}")
+    if commands:
+        yield Step("Lower the learning rate", f"{why}. It was {words.rate(rate)}; try {lower}.", commands)
+
+
+def _few_learned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
+    """Tasks of one's own that few examples taught something: more of them teach more. ``told``: see
+    :func:`_new_images`."""
+    for each in scored:
+        score = each.score
+        if score.groups >= FEWEST_GROUPS and score.bar.value < HIGH and (score.beats_all or score.undecided):
+            why = f"Its score of {score.bar.value:.1f} leaves room, and few training examples are the likely reason. "
+            step = _few_lines(run, each, why, told, FEW_LEARNED)
+            yield from [] if step is None else [step]
+
+
 def _undecided(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
     """Scores above every baseline, of too few examples to tell whether by chance; ``told``: see :func:`_new_images`."""
     found = [each for each in scored if each.score.undecided and each.score.groups >= FEWEST_GROUPS]
@@ -233,19 +312,20 @@ def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
         if few is not None:
             yield few
         elif alone is None:
-            why += "Check its files, its regions, and whether its loss falls."
+            why += "Check its files, its regions, and whether its loss falls (the curve is below, at the task)."
             yield Step(f"Check the data of {each.title}", why, _checked(run))
         else:
             why += "If it learns alone, it needs more iterations here; if not, check its regions and labels."
             yield Step(f"Train {each.title} alone", why, [alone])
 
 
-def _few_lines(run: Run, each: ScoredTask, why: str, told: set[str]) -> Step | None:
+def _few_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: int = FEW_LINES) -> Step | None:
     """Add examples to the small training file of a task of one's own that is not learned, and train again.
 
     Args:
         why: the numbers that tell that it is not learned.
         told: see :func:`_new_images`.
+        most: lines from which the file is not small.
     """
     task = run.task(each.name)
     if not isinstance(task, FileTask) or not run.is_own(each.name):
@@ -254,7 +334,7 @@ def _few_lines(run: Run, each: ScoredTask, why: str, told: set[str]) -> Step | N
     sizes = run.data.tasks.get(each.name)
     count = _lines(file) or (sizes.train + sizes.validation if sizes else 0)
     chosen = beside(run, "more" if len(run.config.tasks) == 1 else f"{each.name}-more")
-    if not 0 < count < FEW_LINES:
+    if not 0 < count < most:
         return None
     # As often through the examples as now.
     longer, before = min(MOST_TIMES, round((count + ADDED) / count)), run.config.training.iterations
@@ -268,7 +348,7 @@ def _few_lines(run: Run, each: ScoredTask, why: str, told: set[str]) -> Step | N
     how = f"Add 50 to 100 lines{even} to {file}, which has {lines}{_like(file)}"
     compare = (
         "The last command gives the new score on the training file: if that is low, too, train for more iterations, "
-        "at a higher learning rate, or from another base model."
+        "at another learning rate, or from another base model."
     )
     folder = Path(chosen.removeprefix("run="))
     commands = [again, _twelve("evaluate", folder), _twelve("report", folder)]
@@ -369,7 +449,8 @@ def _wide(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[St
         why = f"Fewer than {FEWEST_GROUPS} images: no interval of {titles} can be trusted."
         yield _on_more(run, few, "Evaluate on more images", why, told)
         return
-    wide = [each for each in scored if _width(each) > WIDE]
+    # Of an undecided one, this is said already.
+    wide = [each for each in scored if _width(each) > WIDE and not each.score.undecided]
     if wide and not is_synthetic(run):
         worst = max(wide, key=_width)
         bar = worst.score.bar
