@@ -704,6 +704,9 @@ def test_a_score_that_falls_back_calls_for_a_lower_learning_rate(run: Path) -> N
     small(run, 40.0, -70.0, train=83, learning_rate=4e-4)
     recorded.write(RunFolder(run).predictions, answered(run, *["no"] * 10))
     assert titles(run)[:2] == ["Train longer", "Lower the learning rate"]
+    slower = next_steps(read_run(run), scored(run))[1]
+    assert slower.why.endswith(" try 1e-4, with as many iterations as above.")
+    assert "learning_rate=1e-4 --set training.iterations=420 --set run=" in slower.commands[0]
     small(run, 40.0, -70.0, train=20)
     recorded.write(RunFolder(run).predictions, answered(run, *["no"] * 10))
     assert "Lower the learning rate" not in titles(run)  # than the default

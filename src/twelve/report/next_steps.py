@@ -182,15 +182,22 @@ def _not_learned(run: Run, scored: Sequence[ScoredTask]) -> ScoredTask | None:
     return next((each for each in tried if each.score.unbeaten), None)
 
 
+def _iterations(run: Run) -> int | None:
+    """How many iterations the only task needs for enough epochs, if it has had few; else None."""
+    epochs, done = run.epochs, run.history.iterations
+    if epochs is None or not 0 < epochs < FEW_EPOCHS:
+        return None
+    return max(2 * done, _rounded(done * ENOUGH_EPOCHS / epochs))
+
+
 def _little_trained(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     """A single task that is not learned, whose examples were trained on a few times only: train longer."""
-    each, epochs, done = _not_learned(run, scored), run.epochs, run.history.iterations
-    if each is None or epochs is None or not 0 < epochs < FEW_EPOCHS:
+    each, many, epochs = _not_learned(run, scored), _iterations(run), run.epochs
+    if each is None or many is None or epochs is None:
         return
-    many = max(2 * done, _rounded(done * ENOUGH_EPOCHS / epochs))
     commands = _again(run, "longer", f"training.iterations={many}")
     if commands:
-        size = run.data.tasks[each.name].train
+        size, done = run.data.tasks[each.name].train, run.history.iterations
         why = (
             f"{done:,} iterations of {min(run.batch_size(each.name), size)} are only {words.epochs(epochs)} of the "
             f"{size:,} training examples; {many:,} are {words.epochs(many * epochs / done)}"
@@ -206,8 +213,9 @@ def _rounded(count: float) -> int:
 
 
 def _fallen(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
-    """A single task that is not learned, with signs of steps that are too large: lower the learning rate."""
-    each = _not_learned(run, scored)
+    """A single task that is not learned, with signs of steps that are too large: lower the learning rate. After few
+    epochs, train for longer as well: small steps need more of them."""
+    each, many = _not_learned(run, scored), _iterations(run)
     if each is None:
         return
     points = [score for _, score in run.history.scores.get(each.name, ())]
@@ -220,9 +228,11 @@ def _fallen(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     else:
         return
     lower = words.rate(rate / SLOWER)
-    commands = _again(run, "slower", f"tasks.{each.name}.learning_rate={lower}")
+    longer = () if many is None else (f"training.iterations={many}",)
+    commands = _again(run, "slower", f"tasks.{each.name}.learning_rate={lower}", *longer)
     if commands:
-        yield Step("Lower the learning rate", f"{why}. It was {words.rate(rate)}; try {lower}.", commands)
+        then = "" if many is None else ", with as many iterations as above"
+        yield Step("Lower the learning rate", f"{why}. It was {words.rate(rate)}; try {lower}{then}.", commands)
 
 
 def _few_learned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
