@@ -328,6 +328,41 @@ def test_a_small_part_is_listed_if_it_is_far_below_a_baseline(run: Path, high: f
     assert not listed or found[0].baseline == "worse than always giving the most frequent answer (61.1)"
 
 
+def failing(run: Path, *values: str) -> Path:
+    """The run, good on all tasks, with a part of one for each value, far below a baseline; the lowest first."""
+
+    def change(tree: Tree) -> None:
+        beaten(tree, 80.0, 100.0)
+        lost = {"name": "majority", "score": 60.0, "advantage": fake_run.interval(-60.0)}
+        tree["tasks"]["vqa"]["parts"] = [
+            {"kind": "question_type", "value": value, "examples": 36, "groups": 36, "baseline": lost}
+            | {"score": fake_run.interval(float(place), 1.0)}
+            for place, value in enumerate(values)
+        ]
+
+    flat(run)
+    return changed(run, change)
+
+
+def test_parts_that_are_worse_than_a_baseline_qualify_a_good_verdict(run: Path) -> None:
+    assert (said(failing(run)).word, said(run).good) == ("Good", True)
+    assert (said(failing(run, "does the")).word, said(run).good) == ("Good, with weak parts", True)
+    assert "<b>Good, with weak parts.</b>" in render(read_run(run))
+    changed(run, lambda tree: [task.update(upper_bound=None) for task in tree["tasks"].values()])
+    assert said(run).word == "Learned, with weak parts"
+    changed(run, lambda tree: [task.update(groups=60) for task in tree["tasks"].values()])
+    assert said(run).word == "Learned, with weak parts (judged on at most 60 test images a task)"
+    changed(run, lambda tree: tree["tasks"]["vqa"]["parts"][0]["baseline"]["advantage"].update(high=1.0))
+    assert said(run).word == "Learned (judged on at most 60 test images a task)"  # no better: it may be chance
+
+
+def test_more_parts_of_a_task_are_listed_where_they_are_worse_than_a_baseline(run: Path) -> None:
+    values = ["does the", "has it", "do you", "is it", "can you"]
+    found = weak(read_run(failing(run, *values))).parts
+    assert [each.part for each in found if each.task == "vqa"] == [part("question_type", each) for each in values[:4]]
+    assert "Of a task, at most 2 are listed, or 4 that are worse than a baseline. 10 tasks and" in render(read_run(run))
+
+
 def test_validation_scores_stand_in_for_a_run_without_results(run: Path) -> None:
     (run / "evaluation.json").unlink()
     found = weak(read_run(run))

@@ -27,7 +27,7 @@ from twelve.report.reading import Run, read_run
 from twelve.report.reliability import reliability
 from twelve.report.scores import TaskScore, task_score
 from twelve.report.verdict import ScoredTask, verdict
-from twelve.report.weak import LISTED, weak
+from twelve.report.weak import LISTED, PER_TASK, WORSE_PER_TASK, weak
 from twelve.run_folder import RunFolder
 from twelve.tasks.base import all_tasks
 
@@ -114,7 +114,7 @@ def render(run: Run) -> str:
         weak=low,
         glimpses=glimpses(dict.fromkeys([*(each.task for each in low.parts), *shown]), shown),
         titles={part.name: part.title for part in parts},
-        fewest=(LISTED, FEWEST_GROUPS),
+        fewest=(LISTED, FEWEST_GROUPS, PER_TASK, WORSE_PER_TASK),
         steps=next_steps(run, scored),
         chosen=run.kept,
         sketches=[part for part in parts if part.sketch is not None],
