@@ -484,7 +484,9 @@ def test_few_validation_examples_do_not_select_a_model(run: Path) -> None:
     assert sentence() == sentence(vqa=EXAMPLES) == f"{start}."
     assert sentence(vqa=6) == f"{start} (on as few as 6 validation examples)."
     few = f"{start} (on as few as 6 validation examples)."
-    assert sentence(**dict.fromkeys(fake_run.KINDS, 9) | {"vqa": 6}) == few  # the last model is kept already
+    unknown = " So few examples cannot tell which model is best."
+    # The last model is kept already.
+    assert sentence(**dict.fromkeys(fake_run.KINDS, 9) | {"vqa": 6}) == f"{few}{unknown}"
     warning = f" So few examples cannot tell which model is best{LAST}."
     start = start.replace("iteration 40", "iteration 20")
     few = few.replace("iteration 40", "iteration 20")
@@ -492,10 +494,12 @@ def test_few_validation_examples_do_not_select_a_model(run: Path) -> None:
     assert sentence() == f"{few}{warning}"
     assert sentence(vqa=EXAMPLES) == f"{start} (on as few as 9 validation examples)."
     rescored(run, 0.4, 0.6, 0.5, 0.56)
+    assert sentence(vqa=6) == f"{few}{unknown}"
+    rescored(run, 0.4, 0.6, 0.5, 0.43)  # more than five examples
     assert sentence(vqa=6) == few
     one(run)
     one_task = "Kept: the model of iteration 20, with the best validation score, 80.0 (on 5 validation examples)."
-    for last, told in ((0.4, ""), (0.6, warning), (0.8, warning)):
+    for last, told in ((0.4, unknown), (0.6, warning), (0.8, warning)):
         rescored(run, 0.4, 0.8, 0.6, last)
         assert sentence(vqa=5) == one_task + told
     assert sentence(vqa=1).startswith(one_task.replace("5 validation examples", "1 validation example"))
@@ -506,7 +510,11 @@ def test_nothing_advises_to_keep_a_last_model_that_is_clearly_worse(run: Path) -
     one(validated(run, vqa=5))
     rescored(run, 0.4, 0.8, 0.6, 0.4)
     found = read_run(run).kept
-    assert found is not None and "keep_model" not in found.sentence and "cannot tell" not in found.sentence
+    assert found is not None and "keep_model" not in found.sentence
+    assert found.sentence.endswith(" So few examples cannot tell which model is best.")
+    configured(run, keep_model="last")
+    kept = read_run(run).kept
+    assert kept is not None and kept.last and "cannot tell" not in kept.sentence  # it was not chosen by its score
 
 
 def test_the_last_model_is_kept_where_this_was_asked_for(run: Path) -> None:
