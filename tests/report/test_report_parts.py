@@ -133,6 +133,18 @@ def test_the_only_task_has_more_examples_on_the_first_screen(tmp_path: Path) -> 
     assert [card.mark for _, card in glimpses(["vqa", "other"], shown)] == ["right", "wrong"]
 
 
+def test_one_task_of_the_first_screen_has_boxes(tmp_path: Path) -> None:
+    images = ImageFiles(DataRoot(fake_run.make_root(tmp_path), {"refcoco": "flickr30k"}))
+    tasks = ("vqa", "flickr30k", "snli_ve", "refcoco")
+    shown = {
+        task: gallery([each for each in fake_run.predictions() if each.task == task], images) for task in fake_run.KINDS
+    }
+    assert list(dict(glimpses(tasks, shown))) == ["vqa", "flickr30k", "refcoco"]
+    assert list(dict(glimpses(("vqa", "flickr30k", "snli_ve", "nlvr2"), shown))) == ["vqa", "flickr30k", "snli_ve"]
+    tasks = ("vqa", "refcoco", "snli_ve", "nlvr2")
+    assert list(dict(glimpses(tasks, shown))) == ["vqa", "refcoco", "snli_ve"]
+
+
 def test_a_narrow_screen_keeps_the_best_baseline_and_the_interval(tmp_path: Path) -> None:
     page = render(read_run(fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))))
     cell = page.partition('<table class="overall">')[2].partition("</table>")[0]

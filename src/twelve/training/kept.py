@@ -10,8 +10,8 @@ from twelve.training.convergence import EXAMPLES, Points
 
 LAST = "; to keep the last one, train anew with --set training.keep_model=last"
 ONE, FEW = 1, 5
-"""Examples by which the last model may be worse: that it can be kept as well, and that it may not be worse at all (where
-two models are equally good, all of six examples favour the same one in 3% of the cases)."""
+"""Examples by which the last model may be worse: that it can be kept as well, and that it may not be worse at all
+(where two models are equally good, all of six examples favour the same one in 3% of the cases)."""
 PLACES = 5
 """Decimal places of a score in the log."""
 
