@@ -156,6 +156,7 @@ def test_the_first_screen_shows_examples_of_the_weakest_tasks(html: str, tmp_pat
     low = html.partition("Where it is weak")[2].partition("What next")[0]
     weakest = list(dict.fromkeys(re.findall(r'<a href="#task-(\w+)"', low)))
     shown = [*weakest[:2], "refcoco"]  # one of them has boxes
+    assert 'under">the dashed frame; correct: the solid frame</span>' in screen and "overlap" not in screen
     assert re.findall(r'<a href="#task-(\w+)"', screen) == re.findall(r'<a href="#wrong-(\w+)"', screen) == shown
     run = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
     assert '<ul class="glimpses"' not in write_report(run).read_text(encoding="utf-8")

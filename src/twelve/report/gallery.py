@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,6 +57,14 @@ class ShownCard:
             kept.append(" ".join(rows[:left]))
             left -= len(rows)
         return "\n".join(kept)
+
+    @property
+    def outcome(self) -> tuple[str, str]:
+        """What the model says and what is right, for the first screen: of boxes, only which of the drawn ones."""
+        said, wanted = self.card.says, self.card.wanted
+        if any(image.frames for image in self.images):
+            return re.split("[,;]", said)[0], re.split("[,;]", wanted)[0]
+        return said, wanted
 
     @property
     def mark(self) -> str:
