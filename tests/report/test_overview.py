@@ -755,6 +755,27 @@ def test_a_score_that_falls_back_calls_for_a_lower_learning_rate(run: Path) -> N
     assert "Lower the learning rate" not in titles(run)  # than the default
 
 
+@pytest.mark.parametrize("state", ["own task, few examples", "own task", "little data", "drawn"])
+def test_of_a_run_named_from_here_every_path_is_from_here(
+    run: Path, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    STATES[state](run)
+    monkeypatch.chdir(run.parent)
+    page = render(read_run(Path("run")))
+    screen = html.unescape(page.partition('id="overview"')[2].partition("</section>")[0])
+    note = f"Paths are relative to <code>{run.parent}</code>."
+    assert note in screen and str(run.parent) not in screen.replace(note, "")
+    steps = next_steps(read_run(Path("run")), scored(Path("run")))
+    monkeypatch.chdir(run)
+    away = str(next_steps(read_run(Path("..", "run")), scored(Path("..", "run"))))
+    if state == "own task, few examples":
+        assert any("regions extract --images root/" in command for step in steps for command in step.commands)
+        assert any("to root/questions.jsonl, which has" in step.why for step in steps)
+        assert f"to {run.parent}/root/questions.jsonl, which has" in away  # not in the current folder
+    absolute = str(next_steps(read_run(run), scored(run)))
+    assert "config.yaml" not in absolute or f"{run}/config.yaml" in absolute
+
+
 def test_of_few_training_examples_more_are_added_before_test_examples(run: Path) -> None:
     line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n'
     root = Path(read_run(run).config.data)
@@ -805,8 +826,8 @@ def test_the_data_of_own_tasks_are_checked_with_their_configuration(
         (run / "config.yaml").write_text(yaml.safe_dump(tree | {"regions": str(run.parent / "regions")}))
     monkeypatch.chdir(run.parent)
     step = next(step for step in next_steps(read_run(Path("run")), scored(run)) if step.title.startswith("Check the "))
-    regions = f" --regions {run.parent / 'regions'}" if apart else ""
-    assert step.commands == [f"twelve data check {root} --config run/config.yaml{regions}"]
+    regions = " --regions regions" if apart else ""
+    assert step.commands == [f"twelve data check root --config run/config.yaml{regions}"]
     done = CliRunner().invoke(cli.app, shlex.split(step.commands[0])[1:])
     assert "check.jsonl: 1 examples on 1 images" in done.output and "no folder of any task" not in str(done.exception)
 

@@ -62,7 +62,7 @@ class ShownCard:
     def outcome(self) -> tuple[str, str]:
         """What the model says and what is right, for the first screen: of boxes, only which of the drawn ones."""
         said, wanted = self.card.says, self.card.wanted
-        if any(image.frames for image in self.images):
+        if any(frame.role == "predicted" for image in self.images for frame in image.frames):
             return re.split("[,;]", said)[0], re.split("[,;]", wanted)[0]
         return said, wanted
 

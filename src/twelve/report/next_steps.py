@@ -106,8 +106,15 @@ def _evaluated(run: Run) -> list[str]:
 
 def _checked(run: Run) -> list[str]:
     """Checks the files of the run's tasks: only its configuration knows its own ones, and where its images are."""
-    regions = ("--regions", run.config.regions_folder) if run.config.regions else ()
-    return [_twelve("data", "check", run.config.data, "--config", _config(run), *regions)]
+    regions = ("--regions", _here(run, run.config.regions_folder)) if run.config.regions else ()
+    return [_twelve("data", "check", _here(run, run.config.data), "--config", _config(run), *regions)]
+
+
+def _here(run: Run, path: str | Path) -> Path:
+    """A path of the configuration, which has absolute ones, as the commands name the run's folder: from the current
+    folder, if the path is in it."""
+    path, current = Path(path), Path.cwd()
+    return path.relative_to(current) if not run.folder.is_absolute() and path.is_relative_to(current) else path
 
 
 def _train(config: str | Path, *settings: str) -> str | None:
@@ -266,7 +273,7 @@ def _on_more(run: Run, scored: Sequence[ScoredTask], title: str, why: str, told:
     if not own:
         return Step(title, why, _checked(run))
     root = DataRoot(run.config.data, run.config.sources)
-    files = list(dict.fromkeys(root.path / task.test_split for task in own))
+    files = list(dict.fromkeys(_here(run, root.path / task.test_split) for task in own))
     extract, which = _new_images(run, own, told)
     how = f"Add lines to {' and '.join(map(str, files))}{_like(files[0])}. {which}"
     why = f"{why} Four times as many halve the interval. {how}"
@@ -282,7 +289,7 @@ def _new_images(run: Run, tasks: Sequence[FileTask], told: set[str]) -> tuple[li
     from twelve.regions.store.region_store import RegionStore  # loads pyarrow, which an early error must not wait for
 
     root = DataRoot(run.config.data, run.config.sources)
-    store = RegionStore(run.config.regions_folder, data=root.path)
+    store = RegionStore(_here(run, run.config.regions_folder), data=_here(run, root.path))
     found = [store.command(source) for source in dict.fromkeys(root.image_source(task) for task in tasks)]
     new = [command for command in found if command not in told]
     told.update(new)
@@ -340,7 +347,7 @@ def _few_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: int =
     task = run.task(each.name)
     if not isinstance(task, FileTask) or not run.is_own(each.name):
         return None
-    file = DataRoot(run.config.data, run.config.sources).path / task.train_split
+    file = _here(run, DataRoot(run.config.data, run.config.sources).path / task.train_split)
     sizes = run.data.tasks.get(each.name)
     count = _lines(file) or (sizes.train + sizes.validation if sizes else 0)
     chosen = beside(run, "more" if len(run.config.tasks) == 1 else f"{each.name}-more")
@@ -421,7 +428,7 @@ def _small(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     if is_synthetic(run):
         least = min(sizes, key=lambda name: sizes[name])
         scale = LARGER * run.config.microworld.scale
-        data = Path(run.config.data)
+        data = _here(run, run.config.data)
         settings = (
             f"microworld.scale={scale:g}",
             f"data={data.with_name(f'{data.name}-larger')}",
