@@ -112,7 +112,7 @@ def test_the_place_between_baseline_and_upper_bound_is_computed(page: Page) -> N
 
 def test_data_machine_times_and_commands(page: Page) -> None:
     assert "10 images removed: 7 in Flickr30k retrieval test; 3 in SNLI-VE test." in page.text
-    assert "118 answers cover 80%" in page.text and "no such file" in page.text
+    assert "118 answers cover 80%" in page.text and "there is no vqa/v2_OpenEnded" in page.text
     assert "Test CPU" in page.text and "evaluation, including baselines 1 min 2 s" in page.text
     assert "training, including validation 1 min 20 s" in page.text
     for command in ("twelve train ", "twelve evaluate ", "twelve report "):
