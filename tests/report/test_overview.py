@@ -25,7 +25,7 @@ from twelve.evaluation import calibration, recorded
 from twelve.evaluation.results import Baseline
 from twelve.metrics.bootstrap import Interval
 from twelve.report.heading import CHANGES, heading
-from twelve.report.next_steps import FEW_LINES, next_steps
+from twelve.report.next_steps import FEW_LEARNED, FEW_LINES, next_steps
 from twelve.report.reading import read_run
 from twelve.report.rising import Rising, late_gain, rising
 from twelve.report.scores import task_score
@@ -328,6 +328,41 @@ def test_a_small_part_is_listed_if_it_is_far_below_a_baseline(run: Path, high: f
     assert not listed or found[0].baseline == "worse than always giving the most frequent answer (61.1)"
 
 
+def failing(run: Path, *values: str) -> Path:
+    """The run, good on all tasks, with a part of one for each value, far below a baseline; the lowest first."""
+
+    def change(tree: Tree) -> None:
+        beaten(tree, 80.0, 100.0)
+        lost = {"name": "majority", "score": 60.0, "advantage": fake_run.interval(-60.0)}
+        tree["tasks"]["vqa"]["parts"] = [
+            {"kind": "question_type", "value": value, "examples": 36, "groups": 36, "baseline": lost}
+            | {"score": fake_run.interval(float(place), 1.0)}
+            for place, value in enumerate(values)
+        ]
+
+    flat(run)
+    return changed(run, change)
+
+
+def test_parts_that_are_worse_than_a_baseline_qualify_a_good_verdict(run: Path) -> None:
+    assert (said(failing(run)).word, said(run).good) == ("Good", True)
+    assert (said(failing(run, "does the")).word, said(run).good) == ("Good, with weak parts", True)
+    assert "<b>Good, with weak parts.</b>" in render(read_run(run))
+    changed(run, lambda tree: [task.update(upper_bound=None) for task in tree["tasks"].values()])
+    assert said(run).word == "Learned, with weak parts"
+    changed(run, lambda tree: [task.update(groups=60) for task in tree["tasks"].values()])
+    assert said(run).word == "Learned, with weak parts (judged on at most 60 test images a task)"
+    changed(run, lambda tree: tree["tasks"]["vqa"]["parts"][0]["baseline"]["advantage"].update(high=1.0))
+    assert said(run).word == "Learned (judged on at most 60 test images a task)"  # no better: it may be chance
+
+
+def test_more_parts_of_a_task_are_listed_where_they_are_worse_than_a_baseline(run: Path) -> None:
+    values = ["does the", "has it", "do you", "is it", "can you"]
+    found = weak(read_run(failing(run, *values))).parts
+    assert [each.part for each in found if each.task == "vqa"] == [part("question_type", each) for each in values[:4]]
+    assert "Of a task, at most 2 are listed, or 4 that are worse than a baseline. 10 tasks and" in render(read_run(run))
+
+
 def test_validation_scores_stand_in_for_a_run_without_results(run: Path) -> None:
     (run / "evaluation.json").unlink()
     found = weak(read_run(run))
@@ -449,7 +484,9 @@ def test_few_validation_examples_do_not_select_a_model(run: Path) -> None:
     assert sentence() == sentence(vqa=EXAMPLES) == f"{start}."
     assert sentence(vqa=6) == f"{start} (on as few as 6 validation examples)."
     few = f"{start} (on as few as 6 validation examples)."
-    assert sentence(**dict.fromkeys(fake_run.KINDS, 9) | {"vqa": 6}) == few  # the last model is kept already
+    unknown = " So few examples cannot tell which model is best."
+    # The last model is kept already.
+    assert sentence(**dict.fromkeys(fake_run.KINDS, 9) | {"vqa": 6}) == f"{few}{unknown}"
     warning = f" So few examples cannot tell which model is best{LAST}."
     start = start.replace("iteration 40", "iteration 20")
     few = few.replace("iteration 40", "iteration 20")
@@ -457,10 +494,12 @@ def test_few_validation_examples_do_not_select_a_model(run: Path) -> None:
     assert sentence() == f"{few}{warning}"
     assert sentence(vqa=EXAMPLES) == f"{start} (on as few as 9 validation examples)."
     rescored(run, 0.4, 0.6, 0.5, 0.56)
+    assert sentence(vqa=6) == f"{few}{unknown}"
+    rescored(run, 0.4, 0.6, 0.5, 0.43)  # more than five examples
     assert sentence(vqa=6) == few
     one(run)
     one_task = "Kept: the model of iteration 20, with the best validation score, 80.0 (on 5 validation examples)."
-    for last, told in ((0.4, ""), (0.6, warning), (0.8, warning)):
+    for last, told in ((0.4, unknown), (0.6, warning), (0.8, warning)):
         rescored(run, 0.4, 0.8, 0.6, last)
         assert sentence(vqa=5) == one_task + told
     assert sentence(vqa=1).startswith(one_task.replace("5 validation examples", "1 validation example"))
@@ -471,7 +510,11 @@ def test_nothing_advises_to_keep_a_last_model_that_is_clearly_worse(run: Path) -
     one(validated(run, vqa=5))
     rescored(run, 0.4, 0.8, 0.6, 0.4)
     found = read_run(run).kept
-    assert found is not None and "keep_model" not in found.sentence and "cannot tell" not in found.sentence
+    assert found is not None and "keep_model" not in found.sentence
+    assert found.sentence.endswith(" So few examples cannot tell which model is best.")
+    configured(run, keep_model="last")
+    kept = read_run(run).kept
+    assert kept is not None and kept.last and "cannot tell" not in kept.sentence  # it was not chosen by its score
 
 
 def test_the_last_model_is_kept_where_this_was_asked_for(run: Path) -> None:
@@ -656,6 +699,105 @@ def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Pa
     assert titles(run)[0] == "Check the data of mine"  # of how many examples is not known
 
 
+def small(run: Path, score: float, lowest: float, train: int = 83, **settings: object) -> Path:
+    """The run with one task of its own, with so many training examples and these settings."""
+    tree = yaml.safe_load((alone(run, score, lowest) / "config.yaml").read_text())
+    tree["tasks"]["mine"] |= {"batch_size": 5} | settings
+    (run / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    data = json.loads((run / "data.json").read_text())
+    (run / "data.json").write_text(json.dumps(data | {"tasks": {"mine": {"train": train, "validation": 20}}}))
+    return run
+
+
+def test_a_task_that_is_not_learned_in_few_epochs_is_trained_longer_first(run: Path) -> None:
+    first = next_steps(read_run(small(run, 40.0, -70.0)), scored(run))[0]
+    assert first.title == "Train longer" and titles(run).count("Train longer") == 1
+    assert first.why == (
+        "40 iterations of 5 are only 2.4 epochs of the 83 training examples; 420 are 25 epochs, in about 14 min."
+    )
+    train, evaluate, report = first.commands
+    assert train == f"twelve train {run / 'config.yaml'} --set training.iterations=420 --set run={run}-longer"
+    assert (evaluate, report) == (f"twelve evaluate {run}-longer", f"twelve report {run}-longer")
+    assert "Train longer" not in titles(small(run, 40.0, -70.0, train=20))  # 10 epochs
+    (run / "data.json").unlink()
+    assert "Train longer" not in titles(run)  # of how many examples is not known
+
+
+def of_mine(run: Path, *scores: float) -> None:
+    """A log in which the task of one's own has these validation scores, in iterations 10, 20, ..."""
+    rescored(run, *scores)
+    text = (run / "metrics.jsonl").read_text()
+    (run / "metrics.jsonl").write_text(text.replace('"task": "refcoco"', '"task": "mine"'))
+
+
+def test_a_score_that_falls_back_calls_for_a_lower_learning_rate(run: Path) -> None:
+    small(run, 40.0, -70.0, train=20, learning_rate=4e-4)
+    assert titles(run)[0] == "Add training examples"
+    of_mine(run, 0.4, 0.8, 0.6, 0.5)
+    first = next_steps(read_run(run), scored(run))[0]
+    assert first.title == "Lower the learning rate"
+    assert first.why == "The validation score fell from 80.0, its best, to 50.0 at the end. It was 4e-4; try 1e-4."
+    chosen = f"--set tasks.mine.learning_rate=1e-4 --set run={run}-slower"
+    assert first.commands[0] == f"twelve train {run / 'config.yaml'} {chosen}"
+    of_mine(run, 0.4, 0.55, 0.5, 0.5)  # a single example of 20
+    assert "Lower the learning rate" not in titles(run)
+    recorded.write(RunFolder(run).predictions, answered(run, *["no"] * 10))
+    first = next_steps(read_run(run), scored(run))[0]
+    assert first.title == "Lower the learning rate" and first.why.startswith("A model that gives the same answer to ")
+    small(run, 40.0, -70.0, train=83, learning_rate=4e-4)
+    recorded.write(RunFolder(run).predictions, answered(run, *["no"] * 10))
+    assert titles(run)[:2] == ["Train longer", "Lower the learning rate"]
+    slower = next_steps(read_run(run), scored(run))[1]
+    assert slower.why.endswith(" try 1e-4, with as many iterations as above.")
+    assert "learning_rate=1e-4 --set training.iterations=420 --set run=" in slower.commands[0]
+    small(run, 40.0, -70.0, train=20)
+    recorded.write(RunFolder(run).predictions, answered(run, *["no"] * 10))
+    assert "Lower the learning rate" not in titles(run)  # than the default
+
+
+@pytest.mark.parametrize("state", ["own task, few examples", "own task", "little data", "drawn"])
+def test_of_a_run_named_from_here_every_path_is_from_here(
+    run: Path, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    STATES[state](run)
+    monkeypatch.chdir(run.parent)
+    page = render(read_run(Path("run")))
+    screen = html.unescape(page.partition('id="overview"')[2].partition("</section>")[0])
+    note = f"Paths are relative to <code>{run.parent}</code>."
+    assert note in screen and str(run.parent) not in screen.replace(note, "")
+    steps = next_steps(read_run(Path("run")), scored(Path("run")))
+    monkeypatch.chdir(run)
+    away = str(next_steps(read_run(Path("..", "run")), scored(Path("..", "run"))))
+    if state == "own task, few examples":
+        assert any("regions extract --images root/" in command for step in steps for command in step.commands)
+        assert any("to root/questions.jsonl, which has" in step.why for step in steps)
+        assert f"to {run.parent}/root/questions.jsonl, which has" in away  # not in the current folder
+    absolute = str(next_steps(read_run(run), scored(run)))
+    assert "config.yaml" not in absolute or f"{run}/config.yaml" in absolute
+
+
+def test_of_few_training_examples_more_are_added_before_test_examples(run: Path) -> None:
+    line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n'
+    root = Path(read_run(run).config.data)
+    (root / "questions.jsonl").write_text(15 * line)
+    (root / "check.jsonl").write_text(line)
+    alone(run, 70.0, 0.0)
+    changed(run, lambda tree: tree["tasks"]["mine"]["score"].update(low=50.0, high=90.0))
+    assert said(run).word == "Undecided"
+    first = next_steps(read_run(run), scored(run))[0]
+    assert titles(run)[:2] == ["Add training examples", "Add test examples"]
+    assert titles(run).count("Add test examples") == 1  # though the interval is wide, too
+    assert first.why.startswith(
+        "Its score of 70.0 leaves room, and few training examples are the likely reason. Add 50 "
+    )
+    assert first.commands[1].endswith(f" --set training.iterations=200 --set run={run}-more")
+    (root / "questions.jsonl").write_text(FEW_LEARNED * line)
+    assert titles(run)[0] == "Add test examples"
+    (root / "questions.jsonl").write_text(15 * line)
+    changed(alone(run, 95.0, 10.0), lambda tree: tree["tasks"]["mine"]["score"].update(low=80.0))
+    assert titles(run)[0] == "Add test examples"  # hardly any is wrong
+
+
 def test_of_several_tasks_the_one_that_needs_examples_is_trained_alone(run: Path) -> None:
     tree = yaml.safe_load((run / "config.yaml").read_text())["tasks"]
     root = Path(read_run(run).config.data)
@@ -684,8 +826,8 @@ def test_the_data_of_own_tasks_are_checked_with_their_configuration(
         (run / "config.yaml").write_text(yaml.safe_dump(tree | {"regions": str(run.parent / "regions")}))
     monkeypatch.chdir(run.parent)
     step = next(step for step in next_steps(read_run(Path("run")), scored(run)) if step.title.startswith("Check the "))
-    regions = f" --regions {run.parent / 'regions'}" if apart else ""
-    assert step.commands == [f"twelve data check {root} --config run/config.yaml{regions}"]
+    regions = " --regions regions" if apart else ""
+    assert step.commands == [f"twelve data check root --config run/config.yaml{regions}"]
     done = CliRunner().invoke(cli.app, shlex.split(step.commands[0])[1:])
     assert "check.jsonl: 1 examples on 1 images" in done.output and "no folder of any task" not in str(done.exception)
 
@@ -749,6 +891,24 @@ def test_a_run_of_its_own_is_named_by_its_folder_and_its_tasks(run: Path) -> Non
     both = {"mine": tree["tasks"]["mine"], "vqa": {}}
     (run / "config.yaml").write_text(yaml.safe_dump(tree | {"tasks": both}, sort_keys=False))
     assert heading(read_run(run)).name == "Run “kept/run”, tasks “mine” and VQA v2"
+
+
+def test_epochs_and_learning_rate_of_a_single_task_are_told(run: Path) -> None:
+    assert "epoch" not in heading(read_run(run)).size and "rate" not in heading(read_run(run)).size  # each has its own
+    tree = yaml.safe_load((alone(run, 90.0, 0.0) / "config.yaml").read_text())
+    tree["tasks"]["mine"] |= {"batch_size": 5, "learning_rate": 4e-4}
+    (run / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    assert (
+        ", 40 iterations in 1 min 20 s, learning rate 4e-4" in heading(read_run(run)).size
+    )  # of how many is not known
+    data = json.loads((run / "data.json").read_text())
+    (run / "data.json").write_text(json.dumps(data | {"tasks": {"mine": {"train": 83, "validation": 20}}}))
+    assert ", 40 iterations (2.4 epochs) in 1 min 20 s, learning rate 4e-4" in render(read_run(run))
+    (run / "trained.json").write_text(json.dumps({"iterations": 40, "examples": {"mine": 830}}))
+    assert "(10 epochs)" in heading(read_run(run)).size
+    (run / "trained.json").unlink()
+    (run / "data.json").write_text(json.dumps(data | {"tasks": {"mine": {"train": 2, "validation": 1}}}))
+    assert "(40 epochs)" in heading(read_run(run)).size
 
 
 def made(folder: Path) -> Path:

@@ -112,7 +112,7 @@ def test_the_place_between_baseline_and_upper_bound_is_computed(page: Page) -> N
 
 def test_data_machine_times_and_commands(page: Page) -> None:
     assert "10 images removed: 7 in Flickr30k retrieval test; 3 in SNLI-VE test." in page.text
-    assert "118 answers cover 80%" in page.text and "no such file" in page.text
+    assert "118 answers cover 80%" in page.text and "there is no vqa/v2_OpenEnded" in page.text
     assert "Test CPU" in page.text and "evaluation, including baselines 1 min 2 s" in page.text
     assert "training, including validation 1 min 20 s" in page.text
     for command in ("twelve train ", "twelve evaluate ", "twelve report "):
@@ -146,7 +146,7 @@ def test_every_task_shows_right_and_wrong_ones(page: Page) -> None:
         "in place 23 of the gallery" in page.text and "overlap by" in page.text and "out of 3 candidates" in page.text
     )
     frames = [attrs["class"] for tag, attrs in page.tags if tag == "rect" and "frame" in str(attrs.get("class"))]
-    assert frames.count("frame wanted") == frames.count("frame predicted") == 6 and "frame candidate" in frames
+    assert frames.count("frame wanted") == frames.count("frame predicted") == 8 and "frame candidate" in frames
 
 
 def test_the_first_screen_shows_examples_of_the_weakest_tasks(html: str, tmp_path: Path) -> None:
@@ -155,7 +155,9 @@ def test_the_first_screen_shows_examples_of_the_weakest_tasks(html: str, tmp_pat
     assert screen.count("data:image/jpeg") >= 6 and "image not available" not in screen
     low = html.partition("Where it is weak")[2].partition("What next")[0]
     weakest = list(dict.fromkeys(re.findall(r'<a href="#task-(\w+)"', low)))
-    assert re.findall(r'<a href="#task-(\w+)"', screen) == re.findall(r'<a href="#wrong-(\w+)"', screen) == weakest[:3]
+    shown = [*weakest[:2], "refcoco"]  # one of them has boxes
+    assert 'under">the dashed frame; correct: the solid frame</span>' in screen and "overlap" not in screen
+    assert re.findall(r'<a href="#task-(\w+)"', screen) == re.findall(r'<a href="#wrong-(\w+)"', screen) == shown
     run = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
     assert '<ul class="glimpses"' not in write_report(run).read_text(encoding="utf-8")
 
@@ -322,6 +324,21 @@ def test_on_a_phone_the_examples_follow_the_answers(html: str) -> None:
 def test_images_are_shown_whole(html: str) -> None:
     style = html.partition("</style>")[0]
     assert "object-fit: cover" not in style and style.count("object-fit: contain") == 2
+
+
+def test_a_long_text_of_the_first_screen_leads_to_the_whole(root: Path, tmp_path: Path) -> None:
+    run = fake_run.make(tmp_path / "run", root)
+    long = "\n".join(f"Is it number {number} on the table? No" for number in range(6))
+    records = [replace(each, text=long) if each.task == "nlvr2" else each for each in fake_run.predictions()]
+    recorded.write(RunFolder(run).predictions, records)
+    html = write_report(run).read_text(encoding="utf-8")
+    screen = html.partition('aria-label="Overview"')[2].partition("Where it is weak")[0]
+    assert 'asked">Is it number 0 on the table? No\nIs it number 1 on the table? <a href="#task-nlvr2"' in screen
+    assert '1 on the table? <a href="#wrong-nlvr2" title="the whole text, below">…' in screen
+    assert "number 2" not in screen
+    assert 'id="task-nlvr2"' in html and 'id="wrong-nlvr2"' in html and long in html
+    assert 'asked">both show' not in screen and "the whole text" in screen
+    assert screen.count("…") == 2  # no other text is long
 
 
 def test_a_short_example_comes_first(root: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from twelve.report.image_files import SIDE, ImageFiles
 from twelve.report.reading import read_history, read_run
 from twelve.report.scores import task_score
 from twelve.report.words import metric
-from twelve.report.write import file_rows, kept_rows, machine, render, unread
+from twelve.report.write import ELSEWHERE, file_rows, kept_rows, machine, render, unlinked, unread
 from twelve.run_folder import RunFolder
 from twelve.types.predictions import CardImage, Frame, RecordedPrediction
 
@@ -131,6 +131,18 @@ def test_the_only_task_has_more_examples_on_the_first_screen(tmp_path: Path) -> 
     shown = {"vqa": gallery(records, ImageFiles(DataRoot(fake_run.make_root(tmp_path))))}
     assert [card.mark for _, card in glimpses(["vqa"], shown)] == ["right", "right", "wrong", "wrong"]
     assert [card.mark for _, card in glimpses(["vqa", "other"], shown)] == ["right", "wrong"]
+
+
+def test_one_task_of_the_first_screen_has_boxes(tmp_path: Path) -> None:
+    images = ImageFiles(DataRoot(fake_run.make_root(tmp_path), {"refcoco": "flickr30k"}))
+    tasks = ("vqa", "flickr30k", "snli_ve", "refcoco")
+    shown = {
+        task: gallery([each for each in fake_run.predictions() if each.task == task], images) for task in fake_run.KINDS
+    }
+    assert list(dict(glimpses(tasks, shown))) == ["vqa", "flickr30k", "refcoco"]
+    assert list(dict(glimpses(("vqa", "flickr30k", "snli_ve", "nlvr2"), shown))) == ["vqa", "flickr30k", "snli_ve"]
+    tasks = ("vqa", "refcoco", "snli_ve", "nlvr2")
+    assert list(dict(glimpses(tasks, shown))) == ["vqa", "refcoco", "snli_ve"]
 
 
 def test_a_narrow_screen_keeps_the_best_baseline_and_the_interval(tmp_path: Path) -> None:
@@ -383,13 +395,25 @@ def test_splits_that_could_not_be_held_out_are_told_if_they_may_matter(tmp_path:
         file.write_text(json.dumps(tree | {"region_samples": {f"{source}/1": "x" for source in samples}}))
         run = read_run(folder)
         words = f"{len(unread(run))} evaluation split" if unread(run) else "evaluation split"
+        assert "could not be read" not in render(run)  # it is no error
         assert (words in render(run)) == bool(unread(run))
         return set(unread(run))
 
     assert told() == told(coco="", mine="") == {"vqa test", "nlvr2 test", "nlvr2 dev"}
     assert told(mine="") == {"vqa test"}  # no dataset shows one's own images
-    del tree["cleaned"]["skipped"]["vqa test"]
+    absent = "there is no vqa/v2_OpenEnded_mscoco_test2015_questions.json"
+    assert unread(read_run(folder)) == {"vqa test": absent} and absent in render(read_run(folder))
+    assert "1 evaluation split is not in the data, which changes nothing on this page" in render(read_run(folder))
+    tree["cleaned"]["skipped"] |= {"vqa gone": "no such file", "gone test": "no such file"}
+    told(mine="")
+    assert unread(read_run(folder)) == {"vqa test": absent, "vqa gone": "no such file", "gone test": "no such file"}
+    assert "3 evaluation splits are not in the data" in render(read_run(folder))
+    why = "unknown which images are also in COCO: no image_data.json"
+    tree["cleaned"]["skipped"] = {"nlvr2 test": NO_FOLDER, f"vqa{ELSEWHERE}": why, f"gone{ELSEWHERE}": why}
     assert told(mine="") == set()
+    assert unlinked(read_run(folder)) == {"VQA v2": why, "gone": why}
+    page = render(read_run(folder))
+    assert "The images of 2 datasets could not be compared" in page and "changes nothing" not in page
 
 
 def test_answers_that_are_right_in_part_are_told_apart() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import wrap
 
 from twelve.errors import DataError
 from twelve.formats.data_root import DataRoot
@@ -21,6 +23,9 @@ ALONE = 2
 """Correct, and wrong, examples of the only task on the first screen; of several tasks, one each."""
 LONG = 160
 """Characters of an example's texts above which a shorter one is shown on the first screen, if there is one."""
+ROW, ROWS = 28, 3
+"""Characters of a row, and rows, of a text on the first screen. One row more is shown, too; of longer texts, the whole
+is in the section of the task."""
 HALF = 0.5
 """Minimum mark of predictions that are shown as correct."""
 
@@ -39,6 +44,27 @@ class ShownCard:
         if self.right in (0.0, 1.0):
             return "right" if self.right else "wrong"
         return f"partly right: {100 * self.right:.0f} of 100"
+
+    @property
+    def start(self) -> str:
+        """The text for the first screen: its beginning, if it is long."""
+        lines = [wrap(line, ROW, break_long_words=False) or [""] for line in self.card.text.splitlines()]
+        if sum(map(len, lines)) <= ROWS + 1:
+            return self.card.text
+        kept, left = list[str](), ROWS
+        while left > 0:
+            rows = lines.pop(0)
+            kept.append(" ".join(rows[:left]))
+            left -= len(rows)
+        return "\n".join(kept)
+
+    @property
+    def outcome(self) -> tuple[str, str]:
+        """What the model says and what is right, for the first screen: of boxes, only which of the drawn ones."""
+        said, wanted = self.card.says, self.card.wanted
+        if any(frame.role == "predicted" for image in self.images for frame in image.frames):
+            return re.split("[,;]", said)[0], re.split("[,;]", wanted)[0]
+        return said, wanted
 
     @property
     def mark(self) -> str:
@@ -105,7 +131,8 @@ def gallery(records: Sequence[RecordedPrediction], images: ImageFiles, problem: 
 
 def glimpses(tasks: Iterable[str], shown: Mapping[str, Gallery]) -> list[tuple[str, ShownCard]]:
     """(task, card) of one correct and one wrong example with an image, of each of the first :data:`GLIMPSES` tasks that
-    have any; of the only task, of :data:`ALONE` each, the correct ones first."""
+    have any, with a task in place of the last one whose answers are boxes, if none of them is; of the only task, of
+    :data:`ALONE` each, the correct ones first."""
     found = list[list[tuple[str, ShownCard]]]()
     tasks = list(tasks)
     most = ALONE if len(tasks) == 1 else 1
@@ -116,7 +143,15 @@ def glimpses(tasks: Iterable[str], shown: Mapping[str, Gallery]) -> list[tuple[s
                 for cards in (shown[task].right, shown[task].wrong)
             )
             found.append([(task, card) for cards in with_image for card in sorted(cards, key=_is_long)[:most]])
-    return [each for cards in list(filter(None, found))[:GLIMPSES] for each in cards]
+    found = list(filter(None, found))
+    first, others = found[:GLIMPSES], found[GLIMPSES:]
+    if not any(map(_has_boxes, first)) and (boxes := next(filter(_has_boxes, others), None)):
+        first[-1] = boxes
+    return [each for cards in first for each in cards]
+
+
+def _has_boxes(cards: Iterable[tuple[str, ShownCard]]) -> bool:
+    return any(image.frames for _, shown in cards for image in shown.images)
 
 
 def _is_long(shown: ShownCard) -> bool:

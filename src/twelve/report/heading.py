@@ -36,7 +36,7 @@ class Heading:
         day: of the evaluation, or of the last training step, in words.
         data: what the model was trained and measured on, in words.
         place: the folder of the data.
-        size: tasks, parameters, iterations and time, in words.
+        size: tasks, parameters, iterations and time, in words; of a single task also epochs and learning rate.
     """
 
     name: str
@@ -134,7 +134,10 @@ def _size(run: Run) -> str:
     parts = ["one task" if count == 1 else f"one model for {count} tasks"]
     parts += [f"{facts['parameters'] / 1e6:.1f} million parameters"] if "parameters" in facts else []
     trained = f"{history.iterations:,} iterations"
+    if run.epochs is not None:
+        trained += f" ({words.epochs(run.epochs)})"
     if history.seconds:
         trained += f" in {words.about(history.seconds)}"
     parts += [trained] if history.iterations else []
+    parts += [f"learning rate {words.rate(run.learning_rate(run.alone))}"] if run.alone and history.iterations else []
     return ", ".join(parts)

@@ -14,6 +14,7 @@ from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.formats.data_root import DataRoot
 from twelve.report import words
 from twelve.report.heading import is_synthetic
+from twelve.report.one_answer import one_answer
 from twelve.report.reading import Run
 from twelve.report.rising import rising
 from twelve.report.verdict import ScoredTask, examples, verdict
@@ -33,6 +34,15 @@ ADDED, MOST_TIMES = 75, 5
 """Lines that are added, about; how many times the iterations are trained then, at most."""
 FEW_LINES = 100
 """Examples in the training file of a task of one's own below which more are the first thing that it needs."""
+FEW_LEARNED = 50
+"""The same where the task may be learned, but the score leaves room: it is measured on few test examples, too."""
+HIGH = 90
+"""Score of such a task from which more training examples are not needed."""
+FEW_EPOCHS, ENOUGH_EPOCHS = 10, 25
+"""Epochs below which a task that is not learned was trained too little, and after which it no longer is."""
+FALL, SLOWER = 0.1, 4
+"""Fall of a validation score from its best (0..1) that tells that steps are too large, and by what the learning rate is
+divided then."""
 LARGER = 4
 """Times as many images that a larger drawn world has."""
 LONGEST = 200
@@ -71,12 +81,14 @@ def next_steps(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
 
 def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
     """The steps of an evaluated run; several may have the same commands."""
-    told = set[str]()
+    told, trained = set[str](), [*_little_trained(run, scored), *_fallen(run, scored)]
     return [
         *_evaluation(run, scored),
+        *trained,
+        *_few_learned(run, scored, told),
         *_undecided(run, scored, told),
         *_unlearned(run, scored, told),
-        *_rising(run, scored),
+        *([] if trained else _rising(run, scored)),
         *_tuned(run, scored),
         *_small(run, scored),
         *_wide(run, scored, told),
@@ -94,8 +106,15 @@ def _evaluated(run: Run) -> list[str]:
 
 def _checked(run: Run) -> list[str]:
     """Checks the files of the run's tasks: only its configuration knows its own ones, and where its images are."""
-    regions = ("--regions", run.config.regions_folder) if run.config.regions else ()
-    return [_twelve("data", "check", run.config.data, "--config", _config(run), *regions)]
+    regions = ("--regions", _here(run, run.config.regions_folder)) if run.config.regions else ()
+    return [_twelve("data", "check", _here(run, run.config.data), "--config", _config(run), *regions)]
+
+
+def _here(run: Run, path: str | Path) -> Path:
+    """A path of the configuration, which has absolute ones, as the commands name the run's folder: from the current
+    folder, if the path is in it."""
+    path, current = Path(path), Path.cwd()
+    return path.relative_to(current) if not run.folder.is_absolute() and path.is_relative_to(current) else path
 
 
 def _train(config: str | Path, *settings: str) -> str | None:
@@ -157,6 +176,83 @@ def _newer(run: Run, since: int) -> str:
     )
 
 
+def _again(run: Run, name: str, *settings: str) -> list[str]:
+    """The commands that train with other settings into a new folder, and measure; none if that is not possible."""
+    chosen = beside(run, name)
+    train, folder = _train(_config(run), *settings, chosen), Path(chosen.removeprefix("run="))
+    return [] if train is None else [train, _twelve("evaluate", folder), _twelve("report", folder)]
+
+
+def _not_learned(run: Run, scored: Sequence[ScoredTask]) -> ScoredTask | None:
+    """The run's only task, if its score is no better than a baseline."""
+    tried = (each for each in scored if each.name == run.alone and each.score.groups >= FEWEST_GROUPS)
+    return next((each for each in tried if each.score.unbeaten), None)
+
+
+def _iterations(run: Run) -> int | None:
+    """How many iterations the only task needs for enough epochs, if it has had few; else None."""
+    epochs, done = run.epochs, run.history.iterations
+    if epochs is None or not 0 < epochs < FEW_EPOCHS:
+        return None
+    return max(2 * done, _rounded(done * ENOUGH_EPOCHS / epochs))
+
+
+def _little_trained(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
+    """A single task that is not learned, whose examples were trained on a few times only: train longer."""
+    each, many, epochs = _not_learned(run, scored), _iterations(run), run.epochs
+    if each is None or many is None or epochs is None:
+        return
+    commands = _again(run, "longer", f"training.iterations={many}")
+    if commands:
+        size, done = run.data.tasks[each.name].train, run.history.iterations
+        why = (
+            f"{done:,} iterations of {min(run.batch_size(each.name), size)} are only {words.epochs(epochs)} of the "
+            f"{size:,} training examples; {many:,} are {words.epochs(many * epochs / done)}"
+        )
+        spent = f", in about {words.about(run.history.seconds * many / done)}" if run.history.seconds else ""
+        yield Step("Train longer", f"{why}{spent}.", commands)
+
+
+def _rounded(count: float) -> int:
+    """A number rounded up to two digits: ``415.2 -> 420``."""
+    unit = 10 ** max(0, len(str(int(count))) - 2)
+    return int(-(-count // unit) * unit)
+
+
+def _fallen(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
+    """A single task that is not learned, with signs of steps that are too large: lower the learning rate. After few
+    epochs, train for longer as well: small steps need more of them."""
+    each, many = _not_learned(run, scored), _iterations(run)
+    if each is None:
+        return
+    points = [score for _, score in run.history.scores.get(each.name, ())]
+    count, rate = run.validation_examples(each.name) or 0, run.learning_rate(each.name)
+    best, last = (max(points), points[-1]) if points else (0.0, 0.0)
+    if count and best - last >= max(FALL, 2 / count):  # one example may change by chance
+        why = f"The validation score fell from {100 * best:.1f}, its best, to {100 * last:.1f} at the end"
+    elif rate > run.task(each.name).defaults.learning_rate and one_answer(run):
+        why = "A model that gives the same answer to everything was often trained with steps that are too large"
+    else:
+        return
+    lower = words.rate(rate / SLOWER)
+    longer = () if many is None else (f"training.iterations={many}",)
+    commands = _again(run, "slower", f"tasks.{each.name}.learning_rate={lower}", *longer)
+    if commands:
+        then = "" if many is None else ", with as many iterations as above"
+        yield Step("Lower the learning rate", f"{why}. It was {words.rate(rate)}; try {lower}{then}.", commands)
+
+
+def _few_learned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
+    """Tasks of one's own that few examples taught something: more of them teach more. ``told``: see
+    :func:`_new_images`."""
+    for each in scored:
+        score = each.score
+        if score.groups >= FEWEST_GROUPS and score.bar.value < HIGH and (score.beats_all or score.undecided):
+            why = f"Its score of {score.bar.value:.1f} leaves room, and few training examples are the likely reason. "
+            step = _few_lines(run, each, why, told, FEW_LEARNED)
+            yield from [] if step is None else [step]
+
+
 def _undecided(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
     """Scores above every baseline, of too few examples to tell whether by chance; ``told``: see :func:`_new_images`."""
     found = [each for each in scored if each.score.undecided and each.score.groups >= FEWEST_GROUPS]
@@ -177,7 +273,7 @@ def _on_more(run: Run, scored: Sequence[ScoredTask], title: str, why: str, told:
     if not own:
         return Step(title, why, _checked(run))
     root = DataRoot(run.config.data, run.config.sources)
-    files = list(dict.fromkeys(root.path / task.test_split for task in own))
+    files = list(dict.fromkeys(_here(run, root.path / task.test_split) for task in own))
     extract, which = _new_images(run, own, told)
     how = f"Add lines to {' and '.join(map(str, files))}{_like(files[0])}. {which}"
     why = f"{why} Four times as many halve the interval. {how}"
@@ -193,7 +289,7 @@ def _new_images(run: Run, tasks: Sequence[FileTask], told: set[str]) -> tuple[li
     from twelve.regions.store.region_store import RegionStore  # loads pyarrow, which an early error must not wait for
 
     root = DataRoot(run.config.data, run.config.sources)
-    store = RegionStore(run.config.regions_folder, data=root.path)
+    store = RegionStore(_here(run, run.config.regions_folder), data=_here(run, root.path))
     found = [store.command(source) for source in dict.fromkeys(root.image_source(task) for task in tasks)]
     new = [command for command in found if command not in told]
     told.update(new)
@@ -233,28 +329,29 @@ def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
         if few is not None:
             yield few
         elif alone is None:
-            why += "Check its files, its regions, and whether its loss falls."
+            why += "Check its files, its regions, and whether its loss falls (the curve is below, at the task)."
             yield Step(f"Check the data of {each.title}", why, _checked(run))
         else:
             why += "If it learns alone, it needs more iterations here; if not, check its regions and labels."
             yield Step(f"Train {each.title} alone", why, [alone])
 
 
-def _few_lines(run: Run, each: ScoredTask, why: str, told: set[str]) -> Step | None:
+def _few_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: int = FEW_LINES) -> Step | None:
     """Add examples to the small training file of a task of one's own that is not learned, and train again.
 
     Args:
         why: the numbers that tell that it is not learned.
         told: see :func:`_new_images`.
+        most: lines from which the file is not small.
     """
     task = run.task(each.name)
     if not isinstance(task, FileTask) or not run.is_own(each.name):
         return None
-    file = DataRoot(run.config.data, run.config.sources).path / task.train_split
+    file = _here(run, DataRoot(run.config.data, run.config.sources).path / task.train_split)
     sizes = run.data.tasks.get(each.name)
     count = _lines(file) or (sizes.train + sizes.validation if sizes else 0)
     chosen = beside(run, "more" if len(run.config.tasks) == 1 else f"{each.name}-more")
-    if not 0 < count < FEW_LINES:
+    if not 0 < count < most:
         return None
     # As often through the examples as now.
     longer, before = min(MOST_TIMES, round((count + ADDED) / count)), run.config.training.iterations
@@ -268,7 +365,7 @@ def _few_lines(run: Run, each: ScoredTask, why: str, told: set[str]) -> Step | N
     how = f"Add 50 to 100 lines{even} to {file}, which has {lines}{_like(file)}"
     compare = (
         "The last command gives the new score on the training file: if that is low, too, train for more iterations, "
-        "at a higher learning rate, or from another base model."
+        "at another learning rate, or from another base model."
     )
     folder = Path(chosen.removeprefix("run="))
     commands = [again, _twelve("evaluate", folder), _twelve("report", folder)]
@@ -331,7 +428,7 @@ def _small(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     if is_synthetic(run):
         least = min(sizes, key=lambda name: sizes[name])
         scale = LARGER * run.config.microworld.scale
-        data = Path(run.config.data)
+        data = _here(run, run.config.data)
         settings = (
             f"microworld.scale={scale:g}",
             f"data={data.with_name(f'{data.name}-larger')}",
@@ -369,7 +466,8 @@ def _wide(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[St
         why = f"Fewer than {FEWEST_GROUPS} images: no interval of {titles} can be trusted."
         yield _on_more(run, few, "Evaluate on more images", why, told)
         return
-    wide = [each for each in scored if _width(each) > WIDE]
+    # Of an undecided one, this is said already.
+    wide = [each for each in scored if _width(each) > WIDE and not each.score.undecided]
     if wide and not is_synthetic(run):
         worst = max(wide, key=_width)
         bar = worst.score.bar

@@ -99,6 +99,7 @@ class Run:
     Attributes:
         trained: whether training has ended.
         saved_scores: task -> validation score of the saved model, 0..1; empty until training has ended.
+        examples: task -> how many examples were trained on, each counted as often; empty until training has ended.
         model, checkpoints: whether the folder holds a model, and checkpoints to resume from.
     """
 
@@ -113,6 +114,7 @@ class Run:
     predictions: Mapping[str, Sequence[RecordedPrediction]]
     trained: bool = False
     saved_scores: Mapping[str, float] = field(default_factory=dict)
+    examples: Mapping[str, float] = field(default_factory=dict)
     model: bool = False
     checkpoints: bool = False
 
@@ -125,6 +127,30 @@ class Run:
         """How many examples a validation score of a task is of; None where data.json does not say."""
         sizes, most = self.data.tasks.get(name), self.config.training.eval_examples
         return None if sizes is None else min(sizes.validation, most or sizes.validation)
+
+    @property
+    def alone(self) -> str | None:
+        """The run's only task; None if it has several."""
+        return next(iter(self.config.tasks)) if len(self.config.tasks) == 1 else None
+
+    @property
+    def epochs(self) -> float | None:
+        """How often the examples of the only task were trained on; None where that is not known, or of several tasks,
+        which have different ones."""
+        sizes = self.data.tasks.get(self.alone or "")
+        if self.alone is None or sizes is None or not sizes.train:
+            return None
+        # A batch is never larger than the training set.
+        seen = self.history.iterations * min(self.batch_size(self.alone), sizes.train)
+        return self.examples.get(self.alone, seen) / sizes.train
+
+    def batch_size(self, name: str) -> int:
+        """The batch size of one of the configuration's tasks."""
+        return self.config.tasks[name].batch_size or self.task(name).defaults.batch_size
+
+    def learning_rate(self, name: str) -> float:
+        """The learning rate of one of the configuration's tasks."""
+        return self.config.tasks[name].learning_rate or self.task(name).defaults.learning_rate
 
     @property
     def kept(self) -> Kept | None:
@@ -161,6 +187,7 @@ def read_run(folder: Path) -> Run:
     config = load_run(folder)
     results, facts = read_results(files.evaluation) if is_there(files.evaluation, DataError) else ([], {})
     again = f"it is written again by: twelve train {quoted(files.config)} --resume"
+    trained = files.read(files.trained)
     return Run(
         folder=folder,
         config=config,
@@ -172,7 +199,8 @@ def read_run(folder: Path) -> Run:
         history=read_history(files),
         predictions=recorded.read(files.predictions) if is_there(files.predictions, DataError) else {},
         trained=is_there(files.trained, DataError),
-        saved_scores=_scores(files.read(files.trained).get("kept")),
+        saved_scores=_scores(trained.get("kept")),
+        examples=_scores(trained.get("examples")),
         model=files.model.is_dir(),
         checkpoints=bool(files.saved()),
     )

@@ -13,6 +13,7 @@ from twelve.report.reading import Run
 from twelve.report.rising import rising
 from twelve.report.scores import FEW as FEW_IMAGES
 from twelve.report.scores import TaskScore
+from twelve.report.weak import weak
 
 GOOD = 50
 """Mean normalised score from which a run whose tasks are all learned is called good."""
@@ -56,7 +57,8 @@ def verdict(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
         low, high = (choose(scored, key=lambda each: each.score.bar.value) for choose in (min, max))
         sentence = f"Scores reach from {_scored(low)} to {_scored(high)}. Without baselines, nobody knows whether the "
         return Verdict("Not known", f"{sentence}model uses the images. {one_answer(run)}".rstrip(), None)
-    found, still = _compared([each for each in scored if each.score.baselines]), rising(run)
+    failed = any(each.part and each.worse for each in weak(run).parts)
+    found, still = _compared([each for each in scored if each.score.baselines], failed), rising(run)
     if told := one_answer(run):
         found = replace(found, sentence=f"{found.sentence} {told}")
     if still is None or not still.mostly or not found.decided:
@@ -83,7 +85,8 @@ def _untold(run: Run) -> Verdict:
     return Verdict("Not finished", f"{done}; about {words.about(left)} are left; {mean}.", None)
 
 
-def _compared(scored: Sequence[ScoredTask]) -> Verdict:
+def _compared(scored: Sequence[ScoredTask], failed: bool) -> Verdict:
+    """The verdict on tasks with baselines; ``failed``: a listed part of a task is worse than a baseline."""
     few = [each for each in scored if each.score.groups < FEWEST_GROUPS]
     if len(few) == len(scored):
         sentence = f"Every task was evaluated on fewer than {FEWEST_GROUPS} images: no interval can be trusted."
@@ -108,6 +111,7 @@ def _compared(scored: Sequence[ScoredTask]) -> Verdict:
     mean = _mean(judged)  # None: how much better a score could be is not known
     good = mean is None or mean >= GOOD
     word = "Learned" if mean is None else "Good" if good else "Learned, but weak"
+    word += ", with weak parts" if good and failed else ""
     most = max(each.score.groups for each in judged)
     if most < FEW_IMAGES:
         word += (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from twelve.evaluation.compared import compared, height, standing, unbeaten
+from twelve.evaluation.compared import WORSE, compared, height, standing, unbeaten
 from twelve.evaluation.parts import FEWEST_EXAMPLES, FEWEST_GROUPS
 from twelve.evaluation.results import Baseline, ScoredPart, TaskResult, normalised
 from twelve.metrics.bootstrap import Interval
@@ -13,8 +13,8 @@ from twelve.report import words
 from twelve.report.gallery import HALF
 from twelve.report.reading import Run
 
-SHOWN, PER_TASK = 9, 2
-"""Most parts that are listed, and most of one task."""
+SHOWN, PER_TASK, WORSE_PER_TASK = 9, 2, 4
+"""Most parts that are listed, most of one task, and most of one task where they are worse than a baseline."""
 LISTED = 100
 """Fewest examples of a part of a task that is listed: of many smaller ones, the lowest are low by chance. A smaller
 one is listed if it is far below a baseline (see :func:`_failed`)."""
@@ -33,7 +33,7 @@ class WeakPart:
         normalised: place between the best baseline on these examples (0) and the task's upper bound (100).
         baseline: how it compares with that baseline, or with the best one that is not beaten, in words; "" if none was
             measured.
-        beaten: whether it is better than that.
+        beaten, worse: whether it is better than that, or clearly worse; with neither, chance may decide.
     """
 
     task: str
@@ -44,6 +44,7 @@ class WeakPart:
     normalised: float | None
     baseline: str
     beaten: bool = True
+    worse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def weak(run: Run) -> Weak:
     kept, counts = list[WeakPart](), dict[str, int]()
     for each in sorted(candidates, key=_order):
         counts[each.task] = counts.get(each.task, 0) + 1
-        if counts[each.task] <= PER_TASK:
+        if counts[each.task] <= (WORSE_PER_TASK if each.worse else PER_TASK):
             kept.append(each)
     compared = sum(len([*_whole(result)]) + len(_judged(result)) for result in results)
     nothing = (
@@ -120,11 +121,12 @@ def low_parts(result: TaskResult) -> Iterator[WeakPart]:
             yield WeakPart(result.task, result.title, name, part.score, part.examples, place, *_beside(best))
 
 
-def _beside(best: Baseline | None) -> tuple[str, bool]:
-    """How a score compares with a baseline, in words, and whether it is better."""
+def _beside(best: Baseline | None) -> tuple[str, bool, bool]:
+    """How a score compares with a baseline, in words, whether it is better, and whether it is worse."""
     if best is None:
-        return "", True
-    return compared(best.name, best.score, standing(best.advantage.low, best.advantage.high)), best.beaten
+        return "", True, False
+    stands = standing(best.advantage.low, best.advantage.high)
+    return compared(best.name, best.score, stands), best.beaten, stands == WORSE
 
 
 def _judged(result: TaskResult) -> list[ScoredPart]:

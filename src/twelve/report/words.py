@@ -186,6 +186,18 @@ def legend(text: str, uncalibrated: str) -> str:
     )
 
 
+def rate(value: float) -> str:
+    """A learning rate as configurations write it: ``0.0004 -> 4e-4``."""
+    digits, _, power = f"{value:.3e}".partition("e")
+    return f"{float(digits):g}e{int(power)}"
+
+
+def epochs(count: float) -> str:
+    """``3.61 -> 3.6 epochs``; ``21.4 -> 21 epochs``."""
+    told = f"{count:,.0f}" if count >= 10 else f"{count:.1f}".removesuffix(".0")
+    return f"{told} epoch{'' if told == '1' else 's'}"
+
+
 def about(seconds: float) -> str:
     """:func:`minutes`, without seconds from ten minutes on."""
     return minutes(seconds) if seconds < 600 else minutes(60 * round(seconds / 60)).removesuffix(" 0 s")

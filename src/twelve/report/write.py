@@ -14,6 +14,7 @@ from twelve.errors import ConfigError, quoted
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.evaluation.published_scores import DRAWN
 from twelve.evaluation.results import ScoredPart
+from twelve.formats.data_root import NO_FILE
 from twelve.io import files
 from twelve.outputs import get_output
 from twelve.outputs.base import Output
@@ -27,9 +28,12 @@ from twelve.report.reading import Run, read_run
 from twelve.report.reliability import reliability
 from twelve.report.scores import TaskScore, task_score
 from twelve.report.verdict import ScoredTask, verdict
-from twelve.report.weak import LISTED, weak
+from twelve.report.weak import LISTED, PER_TASK, WORSE_PER_TASK, weak
 from twelve.run_folder import RunFolder
 from twelve.tasks.base import all_tasks
+
+ELSEWHERE = "'s images in other sources"
+"""What follows a task's name where it is not known which of its images other datasets have, too (data/clean.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ def render(run: Run) -> str:
         weak=low,
         glimpses=glimpses(dict.fromkeys([*(each.task for each in low.parts), *shown]), shown),
         titles={part.name: part.title for part in parts},
-        fewest=(LISTED, FEWEST_GROUPS),
+        fewest=(LISTED, FEWEST_GROUPS, PER_TASK, WORSE_PER_TASK),
         steps=next_steps(run, scored),
         chosen=run.kept,
         sketches=[part for part in parts if part.sketch is not None],
@@ -131,6 +135,7 @@ def render(run: Run) -> str:
         files_read=files_read(run),
         cleaned=run.data.cleaned,
         unread=unread(run),
+        unlinked=unlinked(run),
         stages=stages(run),
         evaluations=[(part.title, words.minutes(part.score.seconds)) for part in parts if part.score is not None],
         machine=machine(run),
@@ -230,21 +235,47 @@ def data_rows(run: Run) -> list[DataRow]:
 def _readable(run: Run, split: str) -> str:
     """``"name split" -> "TITLE split"``, if the task is known."""
     name, _, part = split.partition(" ")
+    return f"{_title(run, name)} {part}"
+
+
+def _title(run: Run, name: str) -> str:
     try:
-        return f"{run.task(name).title} {part}"
+        return run.task(name).title
     except ConfigError:  # a task that no longer exists
-        return split
+        return name
 
 
 def unread(run: Run) -> dict[str, str]:
-    """Split -> why its images could not be held out. Datasets that the data root does not have are left out if the run
-    trains on images of one's own, which no dataset shows."""
+    """Split -> why its images could not be held out, with the files that are absent. Datasets that the data root does
+    not have are left out if the run trains on images of one's own, which no dataset shows."""
     from twelve.data.clean import NO_FOLDER  # imports pyarrow, which an early error does not need
 
     skipped, shown = run.data.cleaned.skipped, {image.partition("/")[0] for image in run.data.region_samples}
-    if not shown or shown & {task.source for task in all_tasks().values()}:
-        return dict(skipped)
-    return {split: reason for split, reason in skipped.items() if reason != NO_FOLDER}
+    if shown and not shown & {task.source for task in all_tasks().values()}:
+        skipped = {split: reason for split, reason in skipped.items() if reason != NO_FOLDER}
+    return {
+        split: _absent(run, split) if reason == NO_FILE else reason
+        for split, reason in skipped.items()
+        if not split.endswith(ELSEWHERE)
+    }
+
+
+def unlinked(run: Run) -> dict[str, str]:
+    """Task -> why it is not known which of its images are in other datasets, too."""
+    found = run.data.cleaned.skipped.items()
+    return {_title(run, name.removesuffix(ELSEWHERE)): reason for name, reason in found if name.endswith(ELSEWHERE)}
+
+
+def _absent(run: Run, split: str) -> str:
+    """Which files of a split, ``"name split"``, are not in the data root."""
+    name, _, part = split.partition(" ")
+    try:
+        task = run.task(name)
+        names = [f"{task.folder}/{file}" for file in task.files(part)]
+    except ConfigError:  # a task or a split that no longer exists
+        return NO_FILE
+    gone = [file for file in names if not Path(run.config.data, file).exists()] or names
+    return f"there is no {' and no '.join(gone)}"
 
 
 def stages(run: Run) -> list[tuple[str, str]]:

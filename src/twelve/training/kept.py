@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from twelve.training.convergence import EXAMPLES, Points
 
 LAST = "; to keep the last one, train anew with --set training.keep_model=last"
+ONE, FEW = 1, 5
+"""Examples by which the last model may be worse: that it can be kept as well, and that it may not be worse at all
+(where two models are equally good, all of six examples favour the same one in 3% of the cases)."""
 PLACES = 5
 """Decimal places of a score in the log."""
 
@@ -45,17 +48,17 @@ class Kept:
         if fewest >= EXAMPLES:
             return "."
         told = "on" if self.tasks == 1 else "on as few as"
-        warning = f" So few examples cannot tell which model is best{LAST}." if self._may_be_chance else ""
+        chosen = not self.last and max(self.examples) < EXAMPLES
+        # Advice to keep a model that is clearly worse does harm.
+        advice = LAST if self.latest is not None and self._close(ONE) else ""
+        warning = f" So few examples cannot tell which model is best{advice}." if chosen and self._close(FEW) else ""
         return f" ({told} {fewest} validation example{'' if fewest == 1 else 's'}).{warning}"
 
-    @property
-    def _may_be_chance(self) -> bool:
-        """Whether the last model, another one, may be as good: its mean score is lower by no more than a single example
-        changes it. Advice to keep a model that is clearly worse does harm."""
-        if self.latest is None or not self.examples or max(self.examples) >= EXAMPLES:
-            return False
+    def _close(self, count: int) -> bool:
+        """Whether the mean score of the last model is lower by no more than so many examples change it."""
         one = 1 / (max(min(self.examples), 1) * self.tasks)
-        return self.score - self.latest < one + 10.0**-PLACES  # scores of the log are rounded
+        latest = self.score if self.latest is None else self.latest
+        return self.score - latest < count * one + 10.0**-PLACES  # scores of the log are rounded
 
 
 def kept_model(
