@@ -3,8 +3,8 @@
     twelve quickstart
     python benchmarks/own_questions.py --data quickstart/data --out benchmarks/results/own-questions.json
 
-Images and regions are those of the quickstart; answers follow from the objects that were drawn. No image of a question's
-training examples is among its 100 test examples.
+Images and regions are those of the quickstart; answers follow from the objects that were drawn. No training image of a
+question is among its 100 test images.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,14 @@ def test_an_answer(scene: Scene) -> None:
     assert str(found).startswith(f"{found.answer} (")
     tree = json.loads(found.to_json())
     assert tree["answer"] == found.answer and "image" not in tree and "attention" not in tree
+
+
+def test_regions_have_the_detectors_labels() -> None:
+    examples = Path(__file__).parents[2] / "examples"
+    found = twelve.load(examples / "quickstart-model").scene(examples / "scene.jpg")
+    assert found.labels is not None and len(found.labels) == len(found.regions.boxes) and "boat" in found.labels
+    found.regions = replace(found.regions, class_ids=None)
+    assert found.labels is None
 
 
 def test_many_at_a_time_are_one_after_the_other(model: Predictor, scene: Scene) -> None:

@@ -32,6 +32,9 @@ class Asks(Protocol):
     @property
     def depends(self) -> Callable[..., Dependence]: ...
 
+    @property
+    def extractor(self) -> Any: ...
+
     def describe(self, scene: Any, boxes: tuple[Box, ...]) -> Regions: ...
 
 
@@ -68,6 +71,20 @@ class Scene:
     def _counted(self) -> str:
         count = len(self.regions.boxes)
         return f"{count} region{'s' * (count != 1)}"
+
+    @property
+    def labels(self) -> list[str] | None:
+        """The detector's class of each region, such as "boat"; None if it names no classes, or gave these regions none.
+
+        Raises:
+            ConfigError, RegionError: the model has no extractor (:attr:`Predictor.extractor`).
+        """
+        if self.regions.class_ids is None:
+            return None
+        classes = self.predictor.extractor.network.classes
+        if not len(classes):
+            return None
+        return [classes[k] if 0 <= k < len(classes) else "thing" for k in self.regions.class_ids.tolist()]
 
     def draw(self) -> Image.Image:
         """The image with its regions: what the model sees.

@@ -190,17 +190,14 @@ def said(result: Result) -> dict[str, Any]:
 
 def described_scene(service: Service, name: str, scene: Scene) -> schemas.SceneReply:
     """The size and regions of an image."""
-    regions, classes = scene.regions, service.predictor.extractor.network.classes
-    labels = None
-    if regions.class_ids is not None and len(classes):
-        labels = [classes[k] if 0 <= k < len(classes) else "thing" for k in map(int, regions.class_ids)]
+    regions = scene.regions
     boxes = [(float(a), float(b), float(c), float(d)) for a, b, c, d in regions.boxes]
     return schemas.SceneReply(
         id=name,
         width=regions.width,
         height=regions.height,
         boxes=boxes,
-        labels=labels,
+        labels=scene.labels,
         seconds=service.limits.scene_seconds,
     )
 
