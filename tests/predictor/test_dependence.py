@@ -53,6 +53,7 @@ def test_the_finding_in_words(scene: Scene) -> None:
     assert found.falls == pytest.approx([0.02, 0.85, -0.01])
     assert found.draw().width == 640
     assert json.loads(json.dumps(found.to_dict()))["scores"] == [0.95, 0.12, 0.98]
+    assert str(replace(found, labels=("car", "boat", "ball"))).startswith("Without box 2 (boat), ")
     calm = _dependence(0.97, [0.93, 0.99])
     assert calm.most is None
     assert str(calm) == "“yellow” falls by no more than 5 points, whichever single box is left out."

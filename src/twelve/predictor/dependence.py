@@ -37,6 +37,7 @@ class Dependence:
         boxes: R boxes, xyxy pixels: those that the model reads, in its order.
         scores: (R,) float64 in 0..1: the score of the same ``value`` without each of them.
         image: the photograph, or None.
+        labels: the detector's class of each box; empty if it names none.
     """
 
     text: str
@@ -47,6 +48,7 @@ class Dependence:
     boxes: tuple[Box, ...]
     scores: NDArray[np.float64]
     image: Image.Image | None = None
+    labels: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Dependence({named(self.value)!r}, {len(self.boxes)} regions)"
@@ -74,7 +76,8 @@ class Dependence:
             least = round(100 * LEAST)
             return f"“{named(self.value)}” falls by no more than {least} points, whichever single box is left out."
         without = percent(float(self.scores[self.most]))
-        return f"Without box {self.most + 1}, “{named(self.value)}” falls from {percent(self.score)} to {without}."
+        name = f" ({self.labels[self.most]})" if self.labels else ""
+        return f"Without box {self.most + 1}{name}, “{named(self.value)}” falls from {percent(self.score)} to {without}."
 
     def draw(self) -> Image.Image:
         """The image, with the regions highlighted without which the score falls.
@@ -103,4 +106,5 @@ class Dependence:
             "calibrated": self.calibrated,
             "boxes": [list(map(float, box)) for box in self.boxes],
             "scores": self.scores.tolist(),
+            "labels": list(self.labels),
         }

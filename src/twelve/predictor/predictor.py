@@ -353,6 +353,7 @@ class Predictor(Abilities):
             boxes=tuple((a, b, c, d) for a, b, c, d in seen.boxes.tolist()),
             scores=shares[1:, best].numpy(),
             image=scene.image,
+            labels=tuple(scene.labels or ())[: len(seen.boxes)] if scene.image is not None else (),
         )
 
     def match(

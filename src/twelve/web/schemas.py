@@ -245,6 +245,7 @@ class DependsReply(BaseModel):
     calibrated: bool = Field(description=_CALIBRATED)
     boxes: list[Box] = Field(description="the regions that the model reads, without the whole image")
     scores: list[float] = Field(description="score of the same value without each of the boxes")
+    labels: list[str] = Field(description="class of each box; empty if the detector names none")
 
 
 class RankedImage(BaseModel):
