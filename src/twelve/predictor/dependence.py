@@ -76,8 +76,8 @@ class Dependence:
             least = round(100 * LEAST)
             return f"“{named(self.value)}” falls by no more than {least} points, whichever single box is left out."
         without = percent(float(self.scores[self.most]))
-        name = f" ({self.labels[self.most]})" if self.labels else ""
-        return f"Without box {self.most + 1}{name}, “{named(self.value)}” falls from {percent(self.score)} to {without}."
+        box = f"box {self.most + 1}" + (f" ({self.labels[self.most]})" if self.labels else "")
+        return f"Without {box}, “{named(self.value)}” falls from {percent(self.score)} to {without}."
 
     def draw(self) -> Image.Image:
         """The image, with the regions highlighted without which the score falls.

@@ -344,6 +344,7 @@ class Predictor(Abilities):
         logits = torch.cat(found).double()
         shares = logits.softmax(1) if output.shown_as == "softmax" else logits.sigmoid()
         best = int(logits[0].argmax())
+        # An extractor is not loaded for the labels of regions that came without an image.
         return Dependence(
             text=question.text,
             task=question.task,
@@ -353,7 +354,7 @@ class Predictor(Abilities):
             boxes=tuple((a, b, c, d) for a, b, c, d in seen.boxes.tolist()),
             scores=shares[1:, best].numpy(),
             image=scene.image,
-            labels=tuple(scene.labels or ())[: len(seen.boxes)] if scene.image is not None else (),
+            labels=tuple(scene.labels or ())[: len(seen.boxes)] if "extractor" in vars(self) else (),
         )
 
     def match(
