@@ -36,7 +36,12 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         printed[" ".join(words)] = result.output
     assert "split questions.jsonl; 20 examples" in printed["evaluate runs/mine --split questions.jsonl"]
     shown = " ".join(" ".join(test_docs.blocks(text, "text")).split())
-    for said in ("fewer than 20 often teach nothing", "scores not calibrated: 6 validation examples, 50 are needed"):
+    assert json.loads((tmp_path / "runs/mine/trained.json").read_text())["on_training_examples"]["mine"] > 0.9
+    for said in (
+        "on its own training examples",
+        "fewer than 20 often teach nothing",
+        "scores not calibrated: 6 validation examples, 50 are needed",
+    ):
         assert said in shown and said in " ".join(printed["train mine/tutorial.yaml"].split())
     for name in ("majority", "bag of words", "shuffled images"):
         assert f"over {name}" in shown and f"over {name}" in printed["evaluate runs/mine"]

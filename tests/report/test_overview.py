@@ -791,6 +791,11 @@ def test_of_few_training_examples_more_are_added_before_test_examples(run: Path)
         "Its score of 70.0 leaves room, and few training examples are the likely reason. Add 50 "
     )
     assert first.commands[1].endswith(f" --set training.iterations=200 --set run={run}-more")
+    (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 0.95}}))
+    (root / "questions.jsonl").write_text(120 * line)
+    first = next_steps(read_run(run), scored(run))[0]
+    assert first.title == "Add training examples" and "and 70.0 on the test examples: it has memorised" in first.why
+    assert "Add about 120 lines" in first.why
     (root / "questions.jsonl").write_text(FEW_LEARNED * line)
     assert titles(run)[0] == "Add test examples"
     (root / "questions.jsonl").write_text(15 * line)

@@ -34,8 +34,10 @@ ADDED, MOST_TIMES = 75, 5
 """Lines that are added, about; how many times the iterations are trained then, at most."""
 FEW_LINES = 100
 """Examples in the training file of a task of one's own below which more are the first thing that it needs."""
-FEW_LEARNED = 50
-"""The same where the task may be learned, but the score leaves room: it is measured on few test examples, too."""
+FEW_LEARNED = 500
+"""The same where the task may be learned, but the score leaves room."""
+MEMORISED = 0.15
+"""By how much (0..1) the score on training examples is above that on test examples if the model has memorised them."""
 HIGH = 90
 """Score of such a task from which more training examples are not needed."""
 FEW_EPOCHS, ENOUGH_EPOCHS = 10, 25
@@ -248,9 +250,22 @@ def _few_learned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iter
     for each in scored:
         score = each.score
         if score.groups >= FEWEST_GROUPS and score.bar.value < HIGH and (score.beats_all or score.undecided):
-            why = f"Its score of {score.bar.value:.1f} leaves room, and few training examples are the likely reason. "
+            why = _memorised(run, each) or (
+                f"Its score of {score.bar.value:.1f} leaves room, and few training examples are the likely reason. "
+            )
             step = _few_lines(run, each, why, told, FEW_LEARNED)
             yield from [] if step is None else [step]
+
+
+def _memorised(run: Run, each: ScoredTask) -> str:
+    """A sentence that says so if the model knows its training examples far better than the test examples."""
+    known, found = run.learned.get(each.name), each.score.bar.value
+    if known is None or 100 * known - found < 100 * MEMORISED:
+        return ""
+    return (
+        f"The model scores {100 * known:.1f} on its own training examples and {found:.1f} on the test examples: it has "
+        "memorised them, and needs more. "
+    )
 
 
 def _undecided(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
@@ -322,6 +337,7 @@ def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
         best = each.score.best_unbeaten
         assert best is not None
         why = "" if best.compared in said else f"Its score of {each.score.bar.value:.1f} is {best.compared}. "
+        why += _memorised(run, each)
         alone = None
         if len(run.config.tasks) > 1:
             alone = _train(_config(run), f"tasks=[{each.name}]", beside(run, each.name))
@@ -354,7 +370,7 @@ def _few_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: int =
     if not 0 < count < most:
         return None
     # As often through the examples as now.
-    longer, before = min(MOST_TIMES, round((count + ADDED) / count)), run.config.training.iterations
+    longer, before = min(MOST_TIMES, round((count + max(count, ADDED)) / count)), run.config.training.iterations
     settings = () if before is None else (f"training.iterations={longer * before}",)
     again = _train(_config(run), *(() if len(run.config.tasks) == 1 else (f"tasks=[{each.name}]",)), *settings, chosen)
     if again is None:
@@ -362,10 +378,12 @@ def _few_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: int =
     extract, which = _new_images(run, [task], told)
     even = " (about as many of each answer)" if task.kind in ("answer", "pair", "entailment") else ""
     lines = "1 line" if count == 1 else f"{count} lines"
-    how = f"Add 50 to 100 lines{even} to {file}, which has {lines}{_like(file)}"
+    added = "50 to 100" if count <= FEW_LINES else f"about {count}"
+    how = f"Add {added} lines{even} to {file}, which has {lines}{_like(file)}"
     compare = (
         "The last command gives the new score on the training file: if that is low, too, train for more iterations, "
-        "at another learning rate, or from another base model."
+        "at another learning rate, or from another base model. If it is high and the test score stays low, what you "
+        "ask about may not be in the boxes that the model sees (docs/tutorial.md, “If it is still at chance”)."
     )
     folder = Path(chosen.removeprefix("run="))
     commands = [again, _twelve("evaluate", folder), _twelve("report", folder)]

@@ -99,6 +99,7 @@ class Run:
     Attributes:
         trained: whether training has ended.
         saved_scores: task -> validation score of the saved model, 0..1; empty until training has ended.
+        learned: task of one's own -> score of the saved model on examples that it was trained on, 0..1.
         examples: task -> how many examples were trained on, each counted as often; empty until training has ended.
         model, checkpoints: whether the folder holds a model, and checkpoints to resume from.
     """
@@ -114,6 +115,7 @@ class Run:
     predictions: Mapping[str, Sequence[RecordedPrediction]]
     trained: bool = False
     saved_scores: Mapping[str, float] = field(default_factory=dict)
+    learned: Mapping[str, float] = field(default_factory=dict)
     examples: Mapping[str, float] = field(default_factory=dict)
     model: bool = False
     checkpoints: bool = False
@@ -200,6 +202,7 @@ def read_run(folder: Path) -> Run:
         predictions=recorded.read(files.predictions) if is_there(files.predictions, DataError) else {},
         trained=is_there(files.trained, DataError),
         saved_scores=_scores(trained.get("kept")),
+        learned=_scores(trained.get("on_training_examples")),
         examples=_scores(trained.get("examples")),
         model=files.model.is_dir(),
         checkpoints=bool(files.saved()),

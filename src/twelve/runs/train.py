@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 FEW = 20
 """With fewer training examples of a task, a warning says that there may be too few to learn it."""
+TRAINING_EXAMPLES = 500
+"""Training examples of a task that are scored after training, at most."""
 
 
 @given_back()
@@ -175,7 +177,10 @@ def _train(
     if devices.main:
         for noted in calibrate(trainer):
             say(noted)
-        run.write(run.trained, history(trainer))
+        learned = of_training_examples(trainer)
+        run.write(run.trained, history(trainer) | {"on_training_examples": learned})
+        for name, score in learned.items():
+            say(f"{data.tasks[name].task.title}: {100 * score:.1f} on its own training examples")
     for line in (*kept(trainer), *remembered(trainer)):
         say(line)
     tasks = {name: (task.task, task.output) for name, task in data.tasks.items()}
@@ -237,6 +242,20 @@ def calibrate(trainer: Trainer) -> list[str]:
     own = {name: examples for name, examples in validations.items() if collators[name].output.own_head}
     noted = {name: uncalibrated(name, found.temperatures, len(examples)) for name, examples in own.items()}
     return [f"{trainer.data.tasks[name].task.title}: scores {why}" for name, why in noted.items() if why]
+
+
+def of_training_examples(trainer: Trainer) -> dict[str, float]:
+    """Task of one's own -> score of the saved model, 0..1, on (at most :data:`TRAINING_EXAMPLES`) examples that it was
+    trained on. Beside the score on other examples, it tells whether the model has memorised them."""
+    own = {name: task.train for name, task in trainer.data.tasks.items() if task.settings.kind is not None}
+    if not own or trainer.devices.count > 1 or trainer.contrast.alone:
+        return {}
+    model = Twelve.from_pretrained(model_folder(trainer.run.path)).to(trainer.device).eval()
+    steps = {name: max(1, len(train) // TRAINING_EXAMPLES) for name, train in own.items()}
+    return {
+        name: round(trainer.validation.score(model, name, train[:: steps[name]][:TRAINING_EXAMPLES]), 5)
+        for name, train in own.items()
+    }
 
 
 def _familiar(data: Prepared, most: int) -> Familiarity | None:

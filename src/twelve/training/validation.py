@@ -75,9 +75,11 @@ class Validation:
 
         return forked.each(score, names, min(self.processes, len(names)), lost()).items()
 
-    def score(self, network: Twelve, name: str) -> float:
-        """Mean score, 0..1, of a task; batches are scored as in the original program."""
-        examples, collator, devices = self.examples(name), self.collators[name], self.devices
+    def score(self, network: Twelve, name: str, examples: Sequence[Example] | None = None) -> float:
+        """Mean score, 0..1, of a task, on other ``examples`` than those of :meth:`examples` if they are given; batches
+        are scored as in the original program."""
+        examples = self.examples(name) if examples is None else examples
+        collator, devices = self.collators[name], self.devices
         if self.contrast_alone:
             return recall_at_1(network, collator, examples)
         blocks = [slice(start, start + BATCH) for start in range(0, len(examples), BATCH)]
