@@ -187,7 +187,7 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
         "better than a text-only model (50.0). More test examples would tell."
     )
     page = render(read_run(run))
-    assert '<span class="verdict open">undecided</span>' in page and "ot learned" not in page
+    assert '<span class="verdict open">undecided against bag of words 50.0</span>' in page and "ot learned" not in page
     assert titles(run)[0] == "Add test examples" and "10 test examples are too few" in page
     line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}'
     root = Path(read_run(run).config.data)
@@ -196,6 +196,13 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     step = next_steps(read_run(run), scored(run))[0]
     assert f"check.jsonl, such as {line}. If the lines name new images, the first command extracts their" in step.why
     assert step.commands[0].startswith("twelve regions extract ") and step.commands[1].startswith("twelve evaluate ")
+
+    def majority_is_close(tree: dict[str, Any]) -> None:
+        majority = tree["tasks"]["mine"]["baselines"]["majority"]
+        majority["score"], majority["advantage"] = 49.0, majority["advantage"] | {"low": -5.0}
+
+    changed(alone(run, 90.0, 10.0), majority_is_close)
+    assert ">undecided against majority 49.0<" in render(read_run(run))  # though the best baseline is beaten
     few = said(alone(run, 90.0, 10.0))
     assert (few.word, few.good) == ("Learned (judged on 10 test images)", None)  # neutral in colour
     assert '<p class="answer open"><b>Learned (judged on 10 test images).</b>' in render(read_run(run))
