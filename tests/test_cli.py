@@ -269,7 +269,7 @@ def test_where_nothing_can_be_written_is_said_before_the_work(
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["configs", "{binary}"], ["not UTF-8"]),
+        (["configs", "{binary}"], ["expected YAML in UTF-8"]),
         (["data", "stats", "{empty}"], ["no split of any task"]),
         (["data", "clean", "{empty}", "--out", "{new}"], ["no training set of any task"]),
         (["data", "vocabulary", "{root}", "nlvr2", "--out", "{new}"], ["nlvr2 has no answers"]),

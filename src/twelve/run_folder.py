@@ -165,6 +165,8 @@ def _in_its_place(file: Path) -> tuple[str, str]:
 
 def _other_kind(folder: Path) -> tuple[str, str] | None:
     """What a folder is that another program wrote a model to, and what to name instead; None if there is no model."""
+    if (folder / MODEL_FILES[0]).is_symlink():  # nothing outside the folder is read
+        return None
     tree = json_file.read_or_none(folder / MODEL_FILES[0])
     kind = tree.get("model_type") if isinstance(tree, dict) else None
     if not isinstance(kind, str):

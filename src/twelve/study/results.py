@@ -60,6 +60,8 @@ class History(Spent):
     kept: Mapping[str, Share]
     """Task -> validation score of the saved model."""
     events: tuple[Mapping[str, Any], ...]
+    on_training_examples: Mapping[str, Share] = {}
+    """Task of one's own -> score on examples that it was trained on."""
 
 
 class Event(Strict):
