@@ -28,7 +28,7 @@ _NUMBERS = (
     "accuracy*",
     "examples",
 )
-_NUMBERS += ("groups", "closed", "shortlist", "contrast_weight")
+_NUMBERS += ("groups", "closed", "shortlist", "contrast_weight", "galleries", "calibration_error", "drawn_from")
 
 
 def test_damaged_predictions(tmp_path: Path) -> None:

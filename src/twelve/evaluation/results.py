@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from twelve.errors import DataError, quoted
 from twelve.formats.records import REMEDY, read_object
@@ -34,7 +34,7 @@ class Baseline:
     name: str
     score: float
     advantage: Interval
-    drawn_from: int | None = None
+    drawn_from: Annotated[int, Field(ge=1, lt=2**31)] | None = None
 
     @property
     def beaten(self) -> bool:
