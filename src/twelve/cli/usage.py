@@ -75,7 +75,7 @@ def _meant(option: str, options: Collection[str]) -> str:
 def _key(option: str) -> str:
     """A hint at the key of the configuration that an option names, as ``--epochs`` does; empty if there is none."""
     name = option.removeprefix("--").partition("=")[0].replace("-", "_")
-    key = next((each for each in _KEYS if each == name), None) or meant([name], _KEYS)
+    key = name if name in _KEYS else meant([name], _KEYS)
     return "" if key is None else f' (did you mean "--set {key}=..."?)'
 
 

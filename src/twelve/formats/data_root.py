@@ -28,7 +28,7 @@ from twelve.io.files import is_there
 
 IMAGES = "images"
 SOURCES = "sources.json"
-_WRITE = f'write an object such as {{"vqa": "coco"}}, from tasks to folders of {IMAGES}/'
+_WRITE = f'write an object such as {{"vqa": "coco"}}, from tasks to folders of {IMAGES}'
 DRAWN = "microworld.json"
 """A file in the folder of a microworld."""
 APART = "apart"
@@ -128,9 +128,7 @@ class DataRoot:
             raise MissingData(f"data root not found{where}", file=self.path, remedy=remedy)
         self.sources: dict[str, str] = {}
         if is_there(self.path / SOURCES, DataError):
-            with mended_by(
-                self.path / SOURCES, 'write an object such as {"vqa": "coco"}, from tasks to folders of images'
-            ):
+            with mended_by(self.path / SOURCES, _WRITE):
                 record = read_object(self.path / SOURCES)
                 self.sources = {task: record.text(task) for task in record.fields}
         self.sources.update(sources or {})

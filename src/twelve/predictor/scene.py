@@ -175,7 +175,7 @@ class Scene:
         """What an answer depends on: how much its score falls without each region of the image.
 
             found = scene.depends("what colour is the boat?")
-            print(found)  # Without box 2, “red” falls from 97% to 3%.
+            print(found)  # Without box 2 (boat), “red” falls from 97% to 3%.
 
         Args:
             text: a question; a statement for ``method="entails"``.

@@ -175,9 +175,10 @@ def _train(
     trainer.fit()
     state = trainer.state
     if devices.main:
-        for noted in calibrate(trainer):
+        saved = Twelve.from_pretrained(model_folder(run.path)).to(trainer.device)
+        for noted in calibrate(trainer, saved):
             say(noted)
-        learned = of_training_examples(trainer)
+        learned = of_training_examples(trainer, saved)
         run.write(run.trained, history(trainer) | {"on_training_examples": learned})
         for name, score in learned.items():
             say(f"{data.tasks[name].task.title}: {100 * score:.1f} on its own training examples")
@@ -220,14 +221,12 @@ def _samples(data: Prepared) -> dict[str, str]:
     return found
 
 
-def calibrate(trainer: Trainer) -> list[str]:
-    """Finish the saved model: fit its temperatures on the validation sets, and describe the images that it knows.
-    Returns a line for each task that is not calibrated."""
+def calibrate(trainer: Trainer, model: Twelve) -> list[str]:
+    """Finish the saved model, which is ``model``: fit its temperatures on the validation sets, and describe the images
+    that it knows. Returns a line for each task that is not calibrated."""
     from twelve.evaluation.calibration import calibrate as calibrate_scores
     from twelve.evaluation.calibration import uncalibrated
 
-    saved = model_folder(trainer.run.path)
-    model = Twelve.from_pretrained(saved).to(trainer.device)
     if trainer.contrast.alone:  # nothing that the temperatures and the images depend on has changed
         write_run_card(trainer.run.path, model, trainer.processor, trainer.state.kept)
         return []
@@ -237,20 +236,21 @@ def calibrate(trainer: Trainer) -> list[str]:
     trainer.processor.temperatures, trainer.processor.likely = found
     trainer.processor.familiar = _familiar(trainer.data, trainer.processor.max_regions)
     trainer.processor.known_words = _known_words(trainer)
-    trainer.processor.save_pretrained(saved)
+    trainer.processor.save_pretrained(model_folder(trainer.run.path))
     write_run_card(trainer.run.path, model, trainer.processor, trainer.state.kept)
     own = {name: examples for name, examples in validations.items() if collators[name].output.own_head}
     noted = {name: uncalibrated(name, found.temperatures, len(examples)) for name, examples in own.items()}
     return [f"{trainer.data.tasks[name].task.title}: scores {why}" for name, why in noted.items() if why]
 
 
-def of_training_examples(trainer: Trainer) -> dict[str, float]:
-    """Task of one's own -> score of the saved model, 0..1, on (at most :data:`TRAINING_EXAMPLES`) examples that it was
-    trained on. Beside the score on other examples, it tells whether the model has memorised them."""
+def of_training_examples(trainer: Trainer, model: Twelve) -> dict[str, float]:
+    """Task of one's own -> score, 0..1, of the saved model, which is ``model``, on (at most
+    :data:`TRAINING_EXAMPLES`) examples that it was trained on. Beside the score on other examples, it tells whether the
+    model has memorised them."""
     own = {name: task.train for name, task in trainer.data.tasks.items() if task.settings.kind is not None}
     if not own or trainer.devices.count > 1 or trainer.contrast.alone:
         return {}
-    model = Twelve.from_pretrained(model_folder(trainer.run.path)).to(trainer.device).eval()
+    model.train(False)
     steps = {name: max(1, len(train) // TRAINING_EXAMPLES) for name, train in own.items()}
     return {
         name: round(trainer.validation.score(model, name, train[:: steps[name]][:TRAINING_EXAMPLES]), 5)
