@@ -271,6 +271,23 @@ def test_the_split_does_not_depend_on_the_rest_of_the_data() -> None:
     assert sorted(validation)[:3] == ["x/1003", "x/1004", "x/1017"]  # the same on every machine
 
 
+@given(st.integers(10, 60), st.integers(0, 60), st.sampled_from([0.1, 0.2, 0.45]), st.integers(0, 9))
+def test_a_task_of_few_images_holds_out_the_share_that_was_asked_for(
+    few: int, shared: int, fraction: float, seed: int
+) -> None:
+    """But of the images that it shares with a task of many, it holds out what that task does."""
+    many = [example(number, f"x/{number}") for number in range(200)]
+    alone, both = many[:few], [example(number, f"x/{number}") for number in range(200 - shared, 200 + few)]
+    held_out = {e.id for e in split_validation({"few": alone}, fraction, seed, counted=["few"])["few"][1]}
+    assert len(held_out) == round(fraction * few)
+    drawn = {e.id for e in split_task(many, fraction, seed)[1]}
+    found = split_validation({"many": many, "few": both}, fraction, seed, counted=["few"])
+    assert {e.id for e in found["many"][1]} == drawn
+    held_out = {e.id for e in found["few"][1]}
+    assert held_out & {e.id for e in many} == drawn & {e.id for e in both}
+    assert len(held_out - drawn) == round(fraction * few)
+
+
 def test_each_task_has_something_on_both_sides() -> None:
     for seed in range(30):
         kept, validation = split_task([example(number, f"x/{number}") for number in range(2)], 0.05, seed)

@@ -10,7 +10,7 @@ know it say so (:meth:`twelve.tasks.base.Task.same_images`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -222,7 +222,11 @@ def clean_splits(
 
 
 def split_validation(
-    train: Mapping[str, Sequence[Example]], fraction: float, seed: int, same: Mapping[str, str] | None = None
+    train: Mapping[str, Sequence[Example]],
+    fraction: float,
+    seed: int,
+    same: Mapping[str, str] | None = None,
+    counted: Collection[str] = (),
 ) -> dict[str, tuple[Sequence[Example], Sequence[Example]]]:
     """Split training sets into (train, validation) by image, the same images for every task.
 
@@ -233,6 +237,8 @@ def split_validation(
     Args:
         fraction: expected share of validation images.
         same: image id -> id of the same photograph in another source, which goes to the same side.
+        counted: tasks with so few images that chance would hold out far too few or too many. Of those images that only
+            such tasks have, ``fraction`` is held out to within one, for each task: those with the lowest hashes.
 
     Raises:
         DataError: a task has too few images for both sides.
@@ -250,9 +256,12 @@ def split_validation(
         for image in (image for together in images.values for image in together if image in same):
             links.join((image, same[image]))
     draws = {name: _draw(name, seed) for name in set(links.names().values())}
-    validation = {name for name, draw in draws.items() if draw < fraction}
     names_of = {task: [links.name(images[0]) for images in column.values] for task, column in columns.items()}
     parts = {task: set(names) for task, names in names_of.items()}
+    drawn = set[str]().union(*(names for task, names in parts.items() if task not in counted))
+    validation = {name for name in drawn if draws[name] < fraction}
+    for names in (parts[task] - drawn for task in counted):
+        validation |= set(sorted(names, key=draws.__getitem__)[: round(fraction * len(names))])
     for task, names in parts.items():
         if len(names) < 2:
             raise DataError(

@@ -40,6 +40,7 @@ from twelve.progress import Track
 from twelve.regions.store.region_store import RegionStore
 from twelve.settings import RunConfig, TaskSettings
 from twelve.tasks.base import Task, get
+from twelve.tasks.custom import own_tasks
 from twelve.types.examples import Example
 from twelve.types.processor import TextProcessor
 
@@ -296,9 +297,9 @@ def _divide(
     Args:
         given: task -> validation split, for tasks that have one; for the others, images are held back.
     """
-    held_back = split_validation(
-        {name: kept[name] for name in kept if name not in given}, config.val_fraction, config.seed, same
-    )
+    divided = {name: kept[name] for name in kept if name not in given}
+    counted = [name for name in own_tasks(config.tasks) if name in divided]
+    held_back = split_validation(divided, config.val_fraction, config.seed, same, counted)
     kept_apart = given.values() if config.validation_images == "apart" else ()
     validated = distinct_images(*kept_apart, *(validation for _, validation in held_back.values()))
     seen = {same.get(image, image) for image in validated}

@@ -16,6 +16,8 @@ from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
 from twelve import forked
+from twelve.data.examples.columns import distinct_images
+from twelve.data.examples.reading import read_examples
 from twelve.data.prepare import Prepared, ValidationImages, prepare_measuring
 from twelve.errors import DataError, quoted
 from twelve.evaluation import published_scores, recorded
@@ -143,6 +145,8 @@ def evaluate_run(
         facts = _facts(run, model, evaluator, spent) | regions.facts
         for line in (*lines_of(results, facts), *comparison(earlier(config.model.init), results), *told_files):
             say(line)
+        for line in () if split is None else _trained_on(evaluator, names, split):
+            say(line)
         if trained and not saved and submit is None:
             say("not saved to the run: to save, omit --task, --split, --no-baselines and --set")
         if saved and processes.main:
@@ -251,6 +255,17 @@ def _measured(
         say(f"not measured: {error}")
     evaluator.recorded = [each for _, _, recorded in done for each in recorded]
     return [result for result, _, _ in done], [line for _, line, _ in done if line]
+
+
+def _trained_on(evaluator: Evaluator, names: Sequence[str], split: str) -> Iterator[str]:
+    """A warning for every task of which the split has training images; unknown without the training files."""
+    for data in (evaluator.data.tasks[name] for name in names):
+        images = set(distinct_images(read_examples(data.task, evaluator.data.root, split)))
+        if seen := len(images.intersection(distinct_images(data.train))):
+            yield (
+                f"warning: {data.task.title}: the model was trained on {seen:,} of {split}'s {len(images):,} "
+                "images, so this is no test score"
+            )
 
 
 def _calibrated(result: TaskResult, run: RunFolder, processor: TwelveProcessor) -> TaskResult:

@@ -18,10 +18,10 @@ from twelve.types.measurement import OFFICIAL
 
 FEW = 10
 """With fewer groups to resample, an interval does not show whether a baseline is beaten."""
-_INTERVAL = "interval: 95%, from resampling images; where all of them give the same value, Wilson's interval."
+_INTERVAL = "interval: 95%, from resampling images; where all of them give the same value, Wilson's."
 _BASELINES = (
-    f"over ...: the score of a baseline, {GUESS}; ahead: the model minus the baseline, points, with its interval. "
-    f"{BETTER}: all of this interval is above 0; {WORSE}: all of it is below 0; {NO_BETTER}: {UNDECIDED}."
+    f"over ...: a baseline, {GUESS}; ahead: the model minus it, points. "
+    f"{BETTER}, {WORSE}: the interval is above, below 0; {NO_BETTER}: {UNDECIDED}."
 )
 _BOUND = (
     "upper bound: what the answers or regions allow. normalised score: 0 at the best baseline, 100 at the upper bound."
@@ -36,7 +36,7 @@ def show(results: Sequence[TaskResult], facts: Mapping[str, Any], console: Conso
 
 def lines_of(results: Sequence[TaskResult], facts: Mapping[str, Any]) -> Iterator[str]:
     """The table, the protocols, and the size and the training time of the model."""
-    yield table(results)
+    yield f"{table(results)}\n"
     for result in results:
         for line in protocol_line(result).splitlines():
             yield textwrap.fill(line, WIDTH, subsequent_indent="    ")
@@ -62,7 +62,8 @@ def table(results: Sequence[TaskResult]) -> str:
             lines.append(f"  {'upper bound':<31}{result.upper_bound:6.1f} {share}".rstrip())
     legend = [f"score: {_metric(results)}, per cent. {_INTERVAL}"]
     legend += [_BASELINES] if any(result.baselines for result in results) else []
-    legend += [f"{name}: {guess(name)}." for name in dict.fromkeys(name for each in results for name in each.baselines)]
+    guesses = {name: guess(name) for each in results for name in each.baselines}
+    legend += ["; ".join(f"{name}: {said}" for name, said in guesses.items()) + "."] if guesses else []
     legend += [_BOUND] if any(result.upper_bound is not None for result in results) else []
     return "\n".join([*lines, "", *(line for told in legend for line in textwrap.wrap(told, WIDTH))])
 
