@@ -28,6 +28,7 @@ def test_there_are_some() -> None:
         "four-tasks-joint-vs-single",
         "four-tasks-static-weights",
         "microworld",
+        "real-photographs-small",
         "real-sample",
         "six-tasks",
     ]
