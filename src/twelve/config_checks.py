@@ -100,7 +100,7 @@ def _check_replay(config: RunConfig) -> None:
             f"add it to tasks, or replay {', '.join(config.tasks)}",
         )
     elif config.replay and set(config.tasks) <= set(config.replay):
-        problem, remedy = "every task is replayed, none is new", "name what is to be learnt: --set tasks=[TASK]"
+        problem, remedy = "every task is replayed, none is new", "name what is to be learned: --set tasks=[TASK]"
     if problem:
         raise ConfigError(problem, record="replay", remedy=remedy)
 

@@ -47,7 +47,7 @@ def card(folder: Path, origin: Origin, tasks: int | None = None) -> str:
 
 def test_a_drawn_world_is_none_of_the_real_datasets(saved: Path) -> None:
     text = card(saved, origin_of_run(DATA, **RUN | {"drawn": True}))
-    assert "synthetic stand-ins of the datasets" in text and "7,410 synthetic examples" in text
+    assert "synthetic stand-ins for the datasets" in text and "7,410 synthetic examples" in text
     assert "annotators" not in text and "photograph.jpg" not in text
     text = card(saved, origin_of_run(DATA, **RUN))
     assert (

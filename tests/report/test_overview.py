@@ -184,7 +184,7 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     assert (found.word, found.good) == ("Undecided", None)
     assert found.sentence == (
         "The score of 90.0 is above every baseline, but 10 test examples are too few to tell whether it is really "
-        "better than a text-only model (50.0). More test examples would tell."
+        "better than a text-only model (50.0). More test examples are needed."
     )
     page = render(read_run(run))
     assert '<span class="verdict open">undecided against bag of words 50.0</span>' in page and "ot learned" not in page
@@ -367,7 +367,7 @@ def test_more_parts_of_a_task_are_listed_where_they_are_worse_than_a_baseline(ru
     values = ["does the", "has it", "do you", "is it", "can you"]
     found = weak(read_run(failing(run, *values))).parts
     assert [each.part for each in found if each.task == "vqa"] == [part("question_type", each) for each in values[:4]]
-    assert "Of a task, at most 2 are listed, or 4 that are worse than a baseline. 10 tasks and" in render(read_run(run))
+    assert "At most 2 per task are listed, or 4 that are worse than a baseline. 10 tasks and" in render(read_run(run))
 
 
 def test_validation_scores_stand_in_for_a_run_without_results(run: Path) -> None:
@@ -389,13 +389,13 @@ def test_why_no_part_is_listed(run: Path) -> None:
     recorded.write(RunFolder(run).predictions, answered(run, *["yes", "no"] * 3, *["no", "yes"] * 2))
     assert weak(read_run(run)).nothing == f"{few} 4 of 10 are wrong: see the wrong examples below."
     page = render(read_run(run))
-    assert "Too few test examples to compare parts." in page and "Nothing was measured" not in page
+    assert "Too few test examples to compare parts." in page and "Nothing has been measured" not in page
     assert 'class="pair single"' in page and ".pair.single { grid-template-columns: 1fr; }" in page
     (run / "evaluation.json").unlink()
     (run / "data.json").unlink()
     assert weak(read_run(run)).nothing == "Too few validation examples to compare tasks."
     (run / "metrics.jsonl").unlink()
-    assert weak(read_run(run)).nothing == "Nothing was measured yet."
+    assert weak(read_run(run)).nothing == "Nothing has been measured yet."
 
 
 @pytest.mark.parametrize(
@@ -428,7 +428,7 @@ def test_steps_follow_from_the_numbers(run: Path) -> None:
     assert titles(changed(run, lambda tree: tree["facts"].pop("iterations")))[0] == "Evaluate it again"
     assert titles(configured(run, iterations=400)) == ["Resume the training"]
     (run / "model").mkdir()
-    assert titles(run) == ["Resume the training", "Evaluate what is there"]
+    assert titles(run) == ["Resume the training", "Evaluate the model so far"]
     (run / "evaluation.json").unlink()
     assert titles(configured(run, iterations=40)) == ["Evaluate it"]
 
@@ -743,7 +743,9 @@ def test_a_score_that_falls_back_calls_for_a_lower_learning_rate(run: Path) -> N
     of_mine(run, 0.4, 0.8, 0.6, 0.5)
     first = next_steps(read_run(run), scored(run))[0]
     assert first.title == "Lower the learning rate"
-    assert first.why == "The validation score fell from 80.0, its best, to 50.0 at the end. It was 4e-4; try 1e-4."
+    assert (
+        first.why == "The validation score fell from 80.0, its best, to 50.0 at the end. The rate was 4e-4; try 1e-4."
+    )
     chosen = f"--set tasks.mine.learning_rate=1e-4 --set run={run}-slower"
     assert first.commands[0] == f"twelve train {run / 'config.yaml'} {chosen}"
     of_mine(run, 0.4, 0.55, 0.5, 0.5)  # a single example of 20
@@ -795,7 +797,7 @@ def test_of_few_training_examples_more_are_added_before_test_examples(run: Path)
     assert titles(run)[:2] == ["Add training examples", "Add test examples"]
     assert titles(run).count("Add test examples") == 1  # though the interval is wide, too
     assert first.why.startswith(
-        "Its score of 70.0 leaves room, and few training examples are the likely reason. Add 50 "
+        "Its score of 70.0 leaves room for improvement, probably because there are few training examples. Add 50 "
     )
     assert first.commands[1].endswith(f" --set training.iterations=200 --set run={run}-more")
     (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 0.95}}))

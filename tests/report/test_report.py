@@ -212,7 +212,7 @@ def test_measured_without_predictions_or_baselines(root: Path, tmp_path: Path) -
     (run / "evaluation.json").write_text(json.dumps(tree))
     page = Page(write_report(run).read_text(encoding="utf-8"))
     assert "no recorded predictions" in page.text and "The baselines were not measured" in page.text
-    assert "nobody knows whether the model uses the images" in page.text and "Measure the baselines." in page.text
+    assert "it is not known whether the model uses the images" in page.text and "Measure the baselines." in page.text
 
 
 def test_a_run_that_has_only_begun(root: Path, tmp_path: Path) -> None:

@@ -455,7 +455,7 @@ def test_by_keyboard_and_named_for_screen_readers(visit: Visit) -> None:
 def test_it_opens_with_an_image_a_question_and_its_answer(visit: Visit) -> None:
     page = visit.page
     about = page.locator("#about").inner_text()
-    assert "trained on synthetic stand-ins of VQA v2 and" in about and "drawings, not photographs" in about
+    assert "trained on synthetic stand-ins for VQA v2 and" in about and "drawings, not photographs" in about
     for method in TABS:
         page.locator(f"#tab-{method}").click()
         page.locator(f"#panel-{method} .headline").wait_for()
@@ -697,8 +697,8 @@ def _doubted(route: sync_api.Route) -> None:
 @pytest.mark.parametrize(
     ("left_out", "said"),
     [
-        (True, r"trained on synthetic stand-ins of .* \(drawings, not photographs\) first, and then on “[^”]*”\."),
-        (False, r"trained on “[^”]*” and synthetic stand-ins of .* \(drawings, not photographs\)\."),
+        (True, r"trained on synthetic stand-ins for .* \(drawings, not photographs\) first, and then on “[^”]*”\."),
+        (False, r"trained on “[^”]*” and synthetic stand-ins for .* \(drawings, not photographs\)\."),
     ],
 )
 def test_what_a_model_was_first_trained_on_is_said_of_a_fine_tuned_one(visit: Visit, left_out: bool, said: str) -> None:

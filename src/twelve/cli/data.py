@@ -61,7 +61,7 @@ def check(
 ) -> None:
     """Report files that are missing or inconsistent.
 
-    The exit code is 1 if a task cannot run."""
+    The exit code is 1 if a task is unusable or a file is damaged."""
     from twelve.data.check import check_root, no_task_in
     from twelve.data.sources import opened
 

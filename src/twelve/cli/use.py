@@ -110,7 +110,7 @@ def match(
     ] = 0.0,
     index: Annotated[
         Path | None,
-        typer.Option(help="A file that keeps the images' vectors of the contrast head, for the next shortlist."),
+        typer.Option(help="A file that keeps the contrast head's vectors of the images for later searches."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     weights: Weights = None,
@@ -269,7 +269,7 @@ def serve(
         str | None,
         typer.Option(
             envvar="TWELVE_TOKEN",
-            help="A secret that clients must send. Prefer the variable: options are visible in ps.",
+            help="A secret that clients must send. Prefer the environment variable: options are visible in ps.",
         ),
     ] = None,
     no_token: Annotated[bool, typer.Option("--no-token", help="Allow requests without a token.")] = False,

@@ -141,12 +141,12 @@ def _unfinished(run: Run) -> Iterator[Step]:
     done, length = run.history.iterations, run.config.training.iterations
     why = f"{done:,} of {length:,} iterations are done." if length else f"{done:,} iterations are done."
     if not done:
-        yield Step("Train it", "Nothing was trained yet.", [_twelve("train", _config(run), "--continue")])
+        yield Step("Train it", "Nothing has been trained yet.", [_twelve("train", _config(run), "--continue")])
         return
     yield Step("Resume the training", why, [_twelve("train", _config(run), "--continue")])
     if run.model:
         which = "last validated model" if run.config.training.keep_model == "last" else "best model so far"
-        yield Step("Evaluate what is there", f"The {which} is saved.", _evaluated(run))
+        yield Step("Evaluate the model so far", f"The {which} is saved.", _evaluated(run))
 
 
 def _evaluation(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
@@ -241,7 +241,7 @@ def _fallen(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     commands = _again(run, "slower", f"tasks.{each.name}.learning_rate={lower}", *longer)
     if commands:
         then = "" if many is None else ", with as many iterations as above"
-        yield Step("Lower the learning rate", f"{why}. It was {words.rate(rate)}; try {lower}{then}.", commands)
+        yield Step("Lower the learning rate", f"{why}. The rate was {words.rate(rate)}; try {lower}{then}.", commands)
 
 
 def _few_learned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
@@ -251,7 +251,8 @@ def _few_learned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iter
         score = each.score
         if score.groups >= FEWEST_GROUPS and score.bar.value < HIGH and (score.beats_all or score.undecided):
             why = _memorised(run, each) or (
-                f"Its score of {score.bar.value:.1f} leaves room, and few training examples are the likely reason. "
+                f"Its score of {score.bar.value:.1f} leaves room for improvement, probably because there are few "
+                "training examples. "
             )
             step = _few_lines(run, each, why, told, FEW_LEARNED)
             yield from [] if step is None else [step]
@@ -455,7 +456,8 @@ def _small(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
         )
         command = _train(_config(run), *settings)
         if command is not None:
-            why = f"{run.task(least).title} has {sizes[least]:,} training examples. Draw {LARGER} times as many images."
+            few_examples = f"{run.task(least).title} has {sizes[least]:,} training examples"
+            why = f"{few_examples}. Generate {LARGER} times as many images."
             yield Step("Train on more examples", why, [command.replace("twelve train", "twelve quickstart", 1)])
         return
     few = {name: share for name in sizes if (share := _share(run, name, sizes[name])) is not None and share < SMALL}
@@ -463,7 +465,7 @@ def _small(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
         told = [
             f"{run.task(name).title} {sizes[name]:,} ({share:.1%} of the official ones)" for name, share in few.items()
         ]
-        why = f"Training examples: {', '.join(told)}. This lists the official files that are missing or incomplete."
+        why = f"Training examples: {', '.join(told)}. The command lists official files that are missing or incomplete."
         yield Step("Get more examples", why, _checked(run))
 
 

@@ -55,7 +55,9 @@ def verdict(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
         return _untold(run)
     if not any(each.score.baselines for each in scored):
         low, high = (choose(scored, key=lambda each: each.score.bar.value) for choose in (min, max))
-        sentence = f"Scores reach from {_scored(low)} to {_scored(high)}. Without baselines, nobody knows whether the "
+        sentence = (
+            f"Scores range from {_scored(low)} to {_scored(high)}. Without baselines, it is not known whether the "
+        )
         return Verdict("Not known", f"{sentence}model uses the images. {one_answer(run)}".rstrip(), None)
     failed = any(each.part and each.worse for each in weak(run).parts)
     found, still = _compared([each for each in scored if each.score.baselines], failed), rising(run)
@@ -72,7 +74,9 @@ def _untold(run: Run) -> Verdict:
     if not history.iterations:
         return Verdict("Not trained", "This run has not logged an iteration yet.", None)
     scores = [100 * points[-1][1] for points in history.scores.values()]
-    mean = f"the mean validation score is {sum(scores) / len(scores):.1f}" if scores else "no task was validated yet"
+    mean = (
+        f"the mean validation score is {sum(scores) / len(scores):.1f}" if scores else "no task has been validated yet"
+    )
     if run.finished:
         sentence = (
             f"{history.iterations:,} iterations are done; {mean}. There is no {words.score(run.own)} and no baseline."
@@ -102,7 +106,7 @@ def _compared(scored: Sequence[ScoredTask], failed: bool) -> Verdict:
         names = ", ".join(each.title for each in few) if len(few) <= FEW else f"{len(few)} other tasks"
         said[-1] += f"; {names}: too few images to tell"
     if undecided:
-        said.append("More test examples would tell")
+        said.append("More test examples are needed")
     sentence = f"{'. '.join(said)}."
     if not judged:
         return Verdict("Undecided", sentence, None)

@@ -68,7 +68,9 @@ def weak(run: Run) -> Weak:
     results = list(run.results.values())
     if not results:
         found = sorted(_validated(run), key=lambda each: each.score.mean)
-        nothing = "Too few validation examples to compare tasks." if run.history.scores else "Nothing was measured yet."
+        nothing = (
+            "Too few validation examples to compare tasks." if run.history.scores else "Nothing has been measured yet."
+        )
         return Weak(found[:SHOWN], len(found), measured=False, nothing="" if found else nothing)
     results = [replace(result, title=run.task(result.task).title) for result in results]
     candidates = [each for result in results for each in (*_whole(result), *low_parts(result))]

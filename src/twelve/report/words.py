@@ -53,11 +53,11 @@ UPPER_BOUND = (
 )
 NORMALISED = "Where the score lies between the best baseline (0) and the upper bound (100)."
 WEAK = (
-    "Ordered by the normalised score, which on a part reaches from the best baseline there (0) to the task's upper "
-    "bound (100). A part is listed only if its whole interval lies below the score of its task"
+    "Ordered by the normalised score. On a part, it is 0 at the best baseline there, and 100 at the task's upper "
+    "bound. A part is listed only if its whole interval lies below the score of its task"
 )
 CALIBRATION = (
-    "Predictions with about the same score, by how many of them are right. On the diagonal, a score of 70% means that "
+    "The share of right predictions among those with about the same score. On the diagonal, a score of 70% means that "
     "70% are right; below it, the model is too sure."
 )
 CONFUSIONS = (

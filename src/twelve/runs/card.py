@@ -34,7 +34,7 @@ _HEAD = """---
 {origin}
 """
 _DRAWN = """
-**The model was trained on synthetic stand-ins of the datasets:** small generated images (the microworld), and
+**The model was trained on synthetic stand-ins for the datasets:** small generated images (the microworld), and
 examples about them in the datasets' formats. The model has never seen a photograph, and its scores cannot be compared
 with published ones.
 """

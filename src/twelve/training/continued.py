@@ -48,7 +48,7 @@ def continued(config: RunConfig, folder: Path) -> tuple[Twelve, TwelveProcessor,
     new = [name for name in config.tasks if name not in known]
     if unknown := [name for name in config.replay if name in new]:
         raise ConfigError(
-            f"the model has not learnt {unknown[0]}",
+            f"the model has not learned {unknown[0]}",
             record="replay",
             remedy=f"it knows {', '.join(processor.task_outputs)}",
         )

@@ -273,7 +273,7 @@ class TaskChoice(BaseModel):
     name: str
     title: str
     own: bool = Field(description="whether a run defined it itself, so that its title is the name that a user gave it")
-    synthetic: bool = Field(description="whether its data were synthetic stand-ins of the dataset")
+    synthetic: bool = Field(description="whether its data were synthetic stand-ins for the dataset")
     left_out: bool = Field(False, description="whether the last training changed the model without this task")
     doubt: str | None = Field(
         None,

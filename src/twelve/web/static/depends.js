@@ -15,7 +15,7 @@ const LEAST = 0.05; // a smaller fall is not worth a mention
  */
 export function dependsView({ method, quick, image, called }, told, stale) {
   const said = el("p", { class: "told" });
-  const tip = el("p", { class: "tip" }, "Each box was left out in turn; the more the answer's score falls without it, the stronger it is shaded. Select a box to see its numbers.");
+  const tip = el("p", { class: "tip" }, "Each box was left out in turn; the more the answer's score falls without it, the more strongly it is shaded. Select a box to see its numbers.");
   const view = el("section", { class: "depends", "aria-label": "What the answer depends on" });
 
   async function measure() {
@@ -26,7 +26,7 @@ export function dependsView({ method, quick, image, called }, told, stale) {
       const found = await api.ask("depends", [image], body);
       if (!stale()) show(found);
     } catch (error) {
-      if (!stale()) said.textContent = `What the answer depends on is not known: ${error.message}`;
+      if (!stale()) said.textContent = `What the answer depends on could not be measured: ${error.message}`;
     }
   }
 

@@ -131,7 +131,7 @@ function described({ methods, parameters, synthetic }) {
   const trained = (some) => {
     const drawn = tasks.filter((task) => task.synthetic).map(({ title }) => title);
     const others = some(tasks.filter((task) => !task.synthetic).map(titled));
-    const standIns = `synthetic stand-ins of ${list(some(drawn))}`;
+    const standIns = `synthetic stand-ins for ${list(some(drawn))}`;
     if (synthetic && !others.length) return `${standIns}: drawings, not photographs`;
     if (!drawn.length) return list(others);
     const earlier = tasks.every((task) => !task.synthetic || task.left_out); // the last training was without them

@@ -32,7 +32,7 @@ export function ranked(list, rows, below = null) {
 export function answered(told) {
   const list = ranking(worthShowing(told.alternatives), "Answers, best first");
   const sum = told.alternatives.reduce((sum, [, score]) => sum + score, 0);
-  const apart = "Independent scores: they may add to more than 100%.";
+  const apart = "Independent scores: they may sum to more than 100%.";
   const rows = told.alternatives.map(([answer, score]) => [`“${answer}”`, score]);
   return [told.answer, ranked(list, rows, sum > 1.005 ? el("p", { class: "tip" }, apart) : null)];
 }
