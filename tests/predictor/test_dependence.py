@@ -57,6 +57,8 @@ def test_the_finding_in_words(scene: Scene) -> None:
     calm = _dependence(0.97, [0.93, 0.99])
     assert calm.most is None
     assert str(calm) == "“yellow” falls by no more than 5 points, whichever single box is left out."
+    plain = replace(calm, image=Image.new("RGB", (640, 480))).draw()
+    assert np.asarray(plain)[:480].max() == 0  # a fall that is not worth a mention is not highlighted either
     assert _dependence(0.9, []).most is None
     with pytest.raises(ValueError, match="no image"):
         calm.draw()

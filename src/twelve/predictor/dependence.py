@@ -89,9 +89,17 @@ class Dependence:
             raise ValueError(NO_IMAGE)
         image, factor = enlarged(self.image)
         boxes = [scaled(box, factor) for box in self.boxes]
-        drawn = heated(image, boxes, np.maximum(self.falls, 0))
+        drawn = heated(image, boxes, self._heats)
         frames = [] if self.most is None else [(boxes[self.most], 1.0)]
         return caption_below(framed(drawn, frames), f"{self.text}\n{self.words}")
+
+    @property
+    def _heats(self) -> NDArray[np.float64]:
+        """(R,) 0..1: the falls in proportion to the largest; none if that is not worth a mention."""
+        if self.most is None:
+            return np.zeros(len(self.boxes))
+        found: NDArray[np.float64] = np.maximum(self.falls, 0) / self.falls[self.most]
+        return found
 
     def _repr_png_(self) -> bytes | None:
         return None if self.image is None else png(self.draw())
