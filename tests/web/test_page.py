@@ -289,6 +289,38 @@ def _no_box_matters(route: sync_api.Route) -> None:
     route.fulfill(json={**told, "value": "red", "score": 0.97, "scores": [0.94] * len(told["boxes"])})
 
 
+def test_what_a_statement_about_two_images_depends_on_names_the_image(visit: Visit) -> None:
+    page = visit.page
+    page.route("**/api/depends", _one_box_of_the_right_image_matters)
+    page.get_by_role("tab", name="Verify").click()
+    page.locator("#panel-verify .depends .tip").wait_for()
+    told = page.locator("#panel-verify .depends .told")
+    assert re.fullmatch(
+        r"Without box 2 \([a-z]+\) of the right image, “true” falls from 97% to 12%\.", told.inner_text()
+    )
+    shown = [
+        image.locator(".frame.region:not(.quiet) text").all_text_contents()
+        for image in page.locator("#panel-verify .image").all()
+    ]
+    assert shown == [[], ["2"]]
+    first = page.get_by_role("button", name=re.compile("^Box 1 .*, left image$"))
+    first.focus()
+    page.keyboard.press("Enter")
+    assert re.fullmatch(r"Without box 1 \([a-z]+\) of the left image, “true” stays at 97%\.", told.inner_text())
+    assert first.get_attribute("aria-pressed") == "true" and first.evaluate("e => e === document.activeElement")
+    assert axe.findings(page) == []
+    page.get_by_role("button", name="Show the attention").click()
+    page.locator("#panel-verify .attention").wait_for()
+    assert page.locator("#panel-verify .image").last.locator(".frame").count() == 0  # the attention is of the left one
+
+
+def _one_box_of_the_right_image_matters(route: sync_api.Route) -> None:
+    told = route.fetch().json()
+    scores = [0.97] * len(told["boxes"])
+    scores[told["sides"].index("right") + 1] = 0.12
+    route.fulfill(json={**told, "value": "true", "score": 0.97, "scores": scores})
+
+
 def test_what_an_answer_of_a_large_model_depends_on_is_measured_on_request(visit: Visit) -> None:
     page = visit.page
     page.route("**/api/model", _large)

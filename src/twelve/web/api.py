@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 
 from twelve.predictor import Predictor, Result, Scene
-from twelve.predictor.checks import Turn
+from twelve.predictor.checks import METHODS, Turn
 from twelve.version import __version__
 from twelve.web import schemas
 from twelve.web.limits import Limits
@@ -114,7 +114,10 @@ def _depends(router: APIRouter, service: Service) -> None:
     @router.post("/depends", responses=_ASKED)
     async def depends(asked: schemas.DependsRequest) -> schemas.DependsReply:
         """How much the score of an answer, or of the result of another method, falls without each region."""
-        found = await service.depends(asked.method, asked.text, asked.image, asked.task)
+        if asked.right is None and METHODS.get(asked.method) == 2:
+            raise ServiceError(422, f"{asked.method}: expected two images, found one", "add right, the right image")
+        images = [asked.image] if asked.right is None else [asked.image, asked.right]
+        found = await service.depends(asked.method, asked.text, images, asked.task)
         return schemas.DependsReply(**found.to_dict())
 
 
