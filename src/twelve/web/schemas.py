@@ -277,6 +277,10 @@ class TaskChoice(BaseModel):
     own: bool = Field(description="whether a run defined it itself, so that its title is the name that a user gave it")
     synthetic: bool = Field(description="whether its data were synthetic stand-ins of the dataset")
     left_out: bool = Field(False, description="whether the last training changed the model without this task")
+    score: str | None = Field(
+        None,
+        description="its score in words, if the stored evaluation is above every baseline, and of the current model",
+    )
     doubt: str | None = Field(
         None,
         description="its score and a baseline's in a sentence, if the stored evaluation is not above it",
