@@ -57,9 +57,51 @@ def test_the_finding_in_words(scene: Scene) -> None:
     calm = _dependence(0.97, [0.93, 0.99])
     assert calm.most is None
     assert str(calm) == "“yellow” falls by no more than 5 points, whichever single box is left out."
+    plain = replace(calm, image=Image.new("RGB", (640, 480))).draw()
+    assert np.asarray(plain)[:480].max() == 0  # a fall that is not worth a mention is not highlighted either
     assert _dependence(0.9, []).most is None
     with pytest.raises(ValueError, match="no image"):
         calm.draw()
+
+
+def test_regions_of_two_images(model: Predictor, scene: Scene, image: Image.Image) -> None:
+    statement = "both show a ball"
+    right = model.scene(image.crop((0, 0, 100, 90)))
+    found = scene.depends(statement, method="verify", right=right)
+    whole = model.verify(scene, right, statement)
+    assert (found.value, found.task, found.calibrated) == (whole.true, whole.task, whole.calibrated)
+    assert found.score == pytest.approx(whole.score, abs=1e-5)
+    left_count, right_count = len(scene.regions.boxes), len(right.regions.boxes)
+    assert found.sides == ("left",) * left_count + ("right",) * right_count and min(left_count, right_count) > 0
+    assert found.boxes == (*map(tuple, scene.regions.boxes.tolist()), *map(tuple, right.regions.boxes.tolist()))
+    for row, score in enumerate(found.scores):
+        pair = [scene, right]
+        side = int(row >= left_count)
+        kept = np.delete(np.arange(len(pair[side].regions.boxes)), row - side * left_count)
+        pair[side] = model.scene(select(pair[side].regions, kept))
+        without = model.verify(*pair, statement)
+        assert score == pytest.approx(without.score if without.true == whole.true else 1 - without.score, abs=1e-5)
+    assert found.labels == (*(scene.labels or ()), *(right.labels or ()))
+    assert found.draw().width > 2 * 640
+    assert json.loads(json.dumps(found.to_dict()))["sides"] == list(found.sides)
+    with pytest.raises(ConfigError, match=r"verify: expected two images, found one -> .*right=model.scene\(image\)"):
+        scene.depends(statement, method="verify")
+    with pytest.raises(ConfigError, match="answer: expected 1 image, found 2"):
+        scene.depends(statement, right=right)
+
+
+def test_the_finding_of_two_images_names_the_image() -> None:
+    image, sides = Image.new("RGB", (640, 640)), ("left", "left", "right", "right")
+    found = replace(_dependence(0.9, [0.9, 0.8, 0.9, 0.2]), value=True, sides=sides, image=image, right=image)
+    assert str(found) == "Without box 2 of the right image, “true” falls from 90% to 20%."
+    labelled = replace(found, labels=("car", "boat", "ball", "tree"))
+    assert str(labelled).startswith("Without box 2 (tree) of the right image, ")
+    drawn = np.asarray(found.draw()).astype(int)
+    reds = drawn[:640, :, 0] * (drawn[:640, :, 2] < 200)  # without the white between the images
+    assert 0 < reds[:, :640].max() < 30 < reds[:, 640:].max()  # the fall in the left image is a seventh
+    with pytest.raises(ValueError, match="no image"):
+        replace(found, right=None).draw()
+    assert replace(found, right=None)._repr_png_() is None
 
 
 def _dependence(score: float, scores: list[float]) -> Dependence:
@@ -68,8 +110,6 @@ def _dependence(score: float, scores: list[float]) -> Dependence:
     return Dependence(**given, score=score, boxes=boxes, scores=np.array(scores))
 
 
-def test_only_answers_and_classes_of_one_image(model: Predictor, scene: Scene) -> None:
-    with pytest.raises(ConfigError, match="found locate -> use answer or entails"):
+def test_only_answers_and_classes(scene: Scene) -> None:
+    with pytest.raises(ConfigError, match="found locate -> use answer, entails or verify"):
         scene.depends("the ball", method="locate")
-    with pytest.raises(ConfigError, match="found verify"):
-        model.depends(model.question("verify", "both are red", [scene, scene]))

@@ -15,7 +15,7 @@ from twelve.outputs.answer import Answered
 from twelve.outputs.parts.drawing import enlarged, framed, heated
 from twelve.outputs.parts.result import Context, Judged
 from twelve.outputs.region import Chosen, Located, shares_of
-from twelve.predictor import Predictor, Scene
+from twelve.predictor import Attention, Predictor, Scene
 from twelve.types.predictions import Prediction
 from twelve.types.regions import select
 
@@ -206,3 +206,36 @@ def test_a_model_says_unlikely_by_itself(model: Predictor, scene: Scene) -> None
         assert not scene.locate("the ball").unlikely
     finally:
         model.processor.likely = {}
+
+
+def test_attention_is_drawn_of_a_whole_word_at_the_first_connection() -> None:
+    left, right, small = (0.0, 0.0, 320.0, 640.0), (320.0, 0.0, 640.0, 640.0), (500.0, 500.0, 640.0, 640.0)
+    first = np.full((2, 4, 6), 0.1, np.float32)  # heads, regions, words
+    first[1, 2, 3:5] = 1.0, 0.8  # the right box attends to "dog" in one head: 90% of both pieces
+    first[0, 3, 3] = 0.4  # the small one attends to it a little
+    last = np.zeros((2, 4, 6), np.float32)
+    last[:, 1] = 1.0
+    to_boxes = np.full((2, 6, 4), 0.1, np.float32)
+    to_boxes[:, :, 1] = 0.7  # every word attends to the left box, which is not shown
+    maps = {"connection.0.text": to_boxes, "connection.0.image": first}
+    maps |= {"connection.1.text": to_boxes, "connection.1.image": last}
+    words, boxes = ("[CLS]", "[TASK]", "the", "do", "##g", "[SEP]"), ((0.0, 0.0, 640.0, 640.0), left, right, small)
+    attention = Attention(words, boxes, maps, Image.new("RGB", (640, 640)))
+
+    def reds(drawn: Image.Image) -> list[int]:
+        """Of the middle of the left, the right and the small box."""
+        pixels = np.asarray(drawn)
+        return [int(pixels[y, x, 0]) for x, y in ((160, 320), (480, 320), (570, 570))]
+
+    drawn = attention.draw("dog")
+    assert reds(drawn)[0] == 0 and reds(drawn)[1] == pytest.approx(0.8 * 0.5 * 230, abs=2)
+    assert drawn.tobytes() == attention.draw("DOG").tobytes() == attention.draw(4).tobytes()
+    assert drawn.tobytes() == attention.draw().tobytes()  # the word that one box attends to much more than the others
+    assert reds(attention.draw("the")) == [0, 0, 0]  # from 50% up, a box is highlighted
+    assert reds(attention.draw("dog", connection=1))[0] > 100
+    twice = dataclasses.replace(attention, boxes=(*boxes[:3], right))  # one box: the mean of both
+    assert reds(twice.draw("dog"))[1] == pytest.approx(0.15 * 0.5 * 230, abs=2)
+    with pytest.raises(ValueError, match=r"expected one of the words \[CLS\], \[TASK\], the, dog, .*, found 'do'"):
+        attention.draw("do")
+    none = Attention(words, boxes[:1], {name: values[:, :1] for name, values in maps.items()}, attention.image)
+    assert reds(none.draw("dog")) == [0, 0, 0] and none.draw().size == none.draw("the").size

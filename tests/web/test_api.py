@@ -188,10 +188,23 @@ def test_what_a_result_depends_on(method: str, client: TestClient, scenes: list[
     assert near(reply.json(), predictor.scene(png(1)).depends("is it red ?", method=method).to_dict())
 
 
+def test_what_a_result_about_two_images_depends_on(client: TestClient, scenes: list[str], predictor: Predictor) -> None:
+    asked = {"image": {"scene": scenes[0]}, "right": {"scene": scenes[1]}, "text": "both are red", "method": "verify"}
+    reply = client.post("/api/depends", json=asked)
+    assert reply.status_code == 200, reply.text
+    left, right = predictor.scene(png(1)), predictor.scene(png(2))
+    assert {*reply.json()["sides"]} == {"left", "right"}
+    assert near(reply.json(), left.depends("both are red", method="verify", right=right).to_dict())
+    alone = client.post("/api/depends", json={**asked, "right": None})
+    assert alone.status_code == 422 and alone.json()["remedy"] == "add right, the right image"
+    many = client.post("/api/depends", json={**asked, "method": "answer"})
+    assert many.status_code == 422 and many.json()["error"] == "answer: expected 1 image, found 2"
+
+
 def test_what_a_box_depends_on_is_refused(client: TestClient, scenes: list[str]) -> None:
     asked = {"image": {"scene": scenes[0]}, "text": "the red one", "method": "locate"}
     reply = client.post("/api/depends", json=asked)
-    assert reply.status_code == 422 and reply.json()["remedy"] == "use answer or entails"
+    assert reply.status_code == 422 and reply.json()["remedy"] == "use answer, entails or verify"
 
 
 def test_a_threshold_means_not_there(client: TestClient, scenes: list[str]) -> None:

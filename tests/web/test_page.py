@@ -289,6 +289,38 @@ def _no_box_matters(route: sync_api.Route) -> None:
     route.fulfill(json={**told, "value": "red", "score": 0.97, "scores": [0.94] * len(told["boxes"])})
 
 
+def test_what_a_statement_about_two_images_depends_on_names_the_image(visit: Visit) -> None:
+    page = visit.page
+    page.route("**/api/depends", _one_box_of_the_right_image_matters)
+    page.get_by_role("tab", name="Verify").click()
+    page.locator("#panel-verify .depends .tip").wait_for()
+    told = page.locator("#panel-verify .depends .told")
+    assert re.fullmatch(
+        r"Without box 2 \([a-z]+\) of the right image, “true” falls from 97% to 12%\.", told.inner_text()
+    )
+    shown = [
+        image.locator(".frame.region:not(.quiet) text").all_text_contents()
+        for image in page.locator("#panel-verify .image").all()
+    ]
+    assert shown == [[], ["2"]]
+    first = page.get_by_role("button", name=re.compile("^Box 1 .*, left image$"))
+    first.focus()
+    page.keyboard.press("Enter")
+    assert re.fullmatch(r"Without box 1 \([a-z]+\) of the left image, “true” stays at 97%\.", told.inner_text())
+    assert first.get_attribute("aria-pressed") == "true" and first.evaluate("e => e === document.activeElement")
+    assert axe.findings(page) == []
+    page.get_by_role("button", name="Show the attention").click()
+    page.locator("#panel-verify .attention").wait_for()
+    assert page.locator("#panel-verify .image").last.locator(".frame").count() == 0  # the attention is of the left one
+
+
+def _one_box_of_the_right_image_matters(route: sync_api.Route) -> None:
+    told = route.fetch().json()
+    scores = [0.97] * len(told["boxes"])
+    scores[told["sides"].index("right") + 1] = 0.12
+    route.fulfill(json={**told, "value": "true", "score": 0.97, "scores": scores})
+
+
 def test_what_an_answer_of_a_large_model_depends_on_is_measured_on_request(visit: Visit) -> None:
     page = visit.page
     page.route("**/api/model", _large)
@@ -618,11 +650,11 @@ def _left_out(route: sync_api.Route) -> None:
 def test_the_task_that_answered_stands_beside_the_answer(visit: Visit) -> None:
     page = visit.page
     by = page.locator("#panel-answer .by")
-    assert by.inner_text() == "Answered as in VQA v2; choose another task under Advanced."
+    assert by.inner_text() == "Answered as in VQA v2. Choose another task under Advanced."
     page.locator("#panel-answer summary", has_text="Advanced").click()
     page.locator("#panel-answer select").select_option("gqa")
     ask(page, "answer", "what colour is it ?")
-    assert by.inner_text().startswith("Answered as in GQA;")
+    assert by.inner_text().startswith("Answered as in GQA. ")
     page.get_by_role("tab", name="Entails").click()
     ask(page, "entails", "it is green")
     assert page.locator("#panel-entails .by").count() == 0  # one task alone judges
@@ -682,6 +714,29 @@ def test_doubts_right_answers_and_small_shares(visit: Visit) -> None:
     assert axe.findings(page) == []
     ask(page, "answer", "what is it ?")  # another question: its right answer is unknown
     assert panel.locator(".right").count() == 0 and panel.locator(".doubt").count() == 1
+
+
+def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> None:
+    page, said = visit.page, "75.2% on 2,040 test examples, better than every baseline"
+
+    def measured(route: sync_api.Route) -> None:
+        told = (reply := route.fetch()).json()
+        told["methods"]["answer"][0]["score"] = told["methods"]["entails"][0]["score"] = said
+        route.fulfill(response=reply, json=told)
+
+    page.route("**/api/model", measured)
+    page.reload()
+    by = page.locator("#panel-answer .by")
+    by.wait_for()
+    assert by.inner_text() == f"Answered as in VQA v2, measured at {said}. Choose another task under Advanced."
+    assert axe.findings(page) == []
+    page.locator("#panel-answer summary", has_text="Advanced").click()
+    page.locator("#panel-answer select").select_option("gqa")
+    ask(page, "answer", "what colour is it ?")
+    assert by.inner_text() == "Answered as in GQA. Choose another task under Advanced."  # nothing is stored of it
+    page.get_by_role("tab", name="Entails").click()
+    page.locator("#panel-entails .by").wait_for()
+    assert page.locator("#panel-entails .by").inner_text() == f"Answered as in SNLI-VE, measured at {said}."
 
 
 def _doubted(route: sync_api.Route) -> None:

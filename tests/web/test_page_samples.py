@@ -27,7 +27,7 @@ from twelve.types.measurement import Protocol
 from twelve.types.predictions import RecordedPrediction
 from twelve.web import server
 from twelve.web.app import create_app
-from twelve.web.measured import doubts_of
+from twelve.web.measured import TaskStanding, standings_of
 from twelve.web.samples import COUNT, SIDE, recorded_samples, samples_for
 
 TASKS = {"mine": ("answer", "answer"), "vqa": ("answer", "answer"), "refcoco": ("region", "region")}
@@ -92,24 +92,35 @@ def test_the_right_reply_is_told_in_words_where_there_is_one(run: Path) -> None:
     assert [sample.right for sample in found] == ["2; partly right: two (30 of 100)", None, None, None]
 
 
-def evaluated(run: Path, *baselines: Baseline, examples: int = 16, score: float = 50.0) -> None:
-    own = TaskResult(
-        "mine",
-        "mine",
+def evaluated(
+    run: Path,
+    *baselines: Baseline,
+    examples: int = 16,
+    score: float = 50.0,
+    task: str = "mine",
+    drawn: bool = False,
+) -> None:
+    result = TaskResult(
+        task,
+        task,
         Protocol("check.jsonl"),
         examples,
         examples,
         "accuracy",
-        Interval(score, 25.0, 75.0),
+        Interval(score, 25.0, 95.0),
         {},
         {baseline.name: baseline for baseline in baselines},
     )
     facts = dict.fromkeys(("parameters", "training_seconds", "evaluation_seconds"), 1.0)
-    write_results(RunFolder(run).evaluation, [own], facts)
+    write_results(RunFolder(run).evaluation, [result], {**facts, "iterations": 4, "drawn": drawn})
+
+
+def doubts_of(run: Path) -> dict[str, str | None]:
+    return {task: standing.doubt for task, standing in standings_of(run).items()}
 
 
 def test_a_task_that_is_not_above_a_baseline_says_so(run: Path) -> None:
-    assert doubts_of(run) == doubts_of(run / "model") == doubts_of(run / "nowhere") == {}
+    assert standings_of(run) == standings_of(run / "model") == standings_of(run / "nowhere") == {}
     none, some = Interval(0.0, -25.0, 25.0), Interval(30.0, 10.0, 50.0)
     evaluated(
         run, Baseline("majority", 50.0, none), Baseline("chance", 40.0, none), Baseline("bag of words", 60.0, some)
@@ -118,23 +129,50 @@ def test_a_task_that_is_not_above_a_baseline_says_so(run: Path) -> None:
         "On its 16 test examples, this task scored 50.0: no better than always giving the most frequent answer (50.0; "
         "the difference may be chance)."
     )
-    assert doubts_of(run) == doubts_of(run / "model") == {"mine": told}
+    assert standings_of(run) == standings_of(run / "model") == {"mine": TaskStanding(doubt=told)}
     evaluated(run, Baseline("majority", 50.0, none), examples=1600, score=56.25)
-    assert doubts_of(run)["mine"].startswith("On its 1,600 test examples, this task scored 56.2: no better than ")
+    assert str(doubts_of(run)["mine"]).startswith("On its 1,600 test examples, this task scored 56.2: no better than ")
     evaluated(run, Baseline("bag of words", 90.0, Interval(-40.0, -50.0, -30.0)))
-    assert doubts_of(run)["mine"].endswith("this task scored 50.0: worse than a text-only model (90.0).")
+    assert str(doubts_of(run)["mine"]).endswith("this task scored 50.0: worse than a text-only model (90.0).")
     evaluated(run, Baseline("majority", 50.0, some))
-    assert doubts_of(run) == {}
+    assert doubts_of(run) == {"mine": None}
     RunFolder(run).evaluation.write_text("damaged")
-    assert doubts_of(run) == {}
+    assert standings_of(run) == {}
     evaluated(run / "model", Baseline("majority", 50.0, none))  # a pushed model has its evaluation beside it
     assert doubts_of(run / "model") == {"mine": told}
-    client = TestClient(create_app(twelve.load(run), hosts=(), doubts={"mine": told}))
+    client = TestClient(create_app(twelve.load(run), hosts=(), standings={"mine": TaskStanding(doubt=told)}))
     tasks = client.get("/api/model").json()["methods"]["answer"]
-    assert {task["name"]: (task["own"], task["doubt"]) for task in tasks} == {
-        "mine": (True, told),
-        "vqa": (False, None),
+    assert {task["name"]: (task["own"], task["doubt"], task["score"]) for task in tasks} == {
+        "mine": (True, told, None),
+        "vqa": (False, None, None),
     }
+
+
+def test_a_task_that_is_above_every_baseline_tells_its_score(run: Path) -> None:
+    def scores() -> dict[str, str | None]:
+        found = standings_of(run)
+        assert all(standing.doubt is None for standing in found.values())
+        return {task: standing.score for task, standing in found.items()}
+
+    some = Interval(30.0, 10.0, 50.0)
+    several = Baseline("majority", 50.0, some), Baseline("bag of words", 60.25, some), Baseline("chance", 2.0, some)
+    measured = "90.5% on 1,600 test examples"
+    evaluated(run, *several, examples=1600, score=90.5)
+    told = {"mine": f"{measured}, better than every baseline"}
+    assert scores() == told
+    evaluated(run, *several, examples=1600, score=90.5, drawn=True)  # what is drawn are not the user's own images
+    assert scores() == told
+    evaluated(run, *several, examples=1600, score=90.5, drawn=True, task="vqa")
+    assert scores() == {"vqa": str(told["mine"]).replace("test", "synthetic test")}
+    evaluated(run, several[0], examples=1600, score=90.5)
+    assert scores() == {"mine": f"{measured}, better than always giving the most frequent answer (50.0)"}
+    evaluated(run, examples=1600, score=90.5)
+    assert scores() == {"mine": measured}
+    for iteration, known in ((4, True), (5, False)):  # evaluated after 4 iterations
+        RunFolder(run).metrics.write_text(json.dumps({"iteration": iteration}) + "\n")
+        assert scores() == {"mine": measured if known else None}
+    tasks = TestClient(create_app(twelve.load(run), hosts=(), standings={"mine": TaskStanding(score="90%")}))
+    assert [task["score"] for task in tasks.get("/api/model").json()["methods"]["answer"]] == ["90%", None]
 
 
 @pytest.mark.parametrize("lost", ["predictions.jsonl", "config.yaml", "../root/images", "../root", None])

@@ -14,6 +14,7 @@ from PIL import Image
 
 from twelve.outputs.parts.drawing import caption_below, enlarged, framed, heated, scaled
 from twelve.outputs.parts.notebook import png
+from twelve.outputs.parts.result import percent
 from twelve.types.examples import Box
 
 
@@ -80,32 +81,35 @@ class Attention:
         found: NDArray[np.float32] = self.maps[f"{self._steps[connection]}.image"].max(0).astype(np.float32)
         return found
 
-    def draw(
-        self, word: int | str | None = None, connection: int | None = None, head: int | None = None
-    ) -> Image.Image:
-        """The image, with the regions that a word attends to highlighted.
+    def draw(self, word: int | str | None = None, connection: int = 0) -> Image.Image:
+        """The image, with the boxes highlighted that attend to a word.
+
+        It shows :meth:`strongest`, from 50% up, as the page of ``twelve serve`` does. The box that attends to the word
+        most is framed.
 
         Args:
-            word: its index, or the word itself; None for the mean of all words.
-            connection, head: as in :meth:`words_to_regions`.
+            word: a whole word, or the index of one of its pieces in :attr:`words`. Of a word in several pieces, the
+                mean is shown. None for the word that one box attends to much more than the others do.
+            connection: its number, from 0.
 
         Raises:
-            ValueError: there is no such word, connection or head, or no image.
+            ValueError: there is no such word or connection, or no image.
         """
         if self.image is None:
             raise ValueError("there is no image to draw on")
-        rows = self.words_to_regions(connection, head)
-        if word is None:
-            chosen = [k for k, piece in enumerate(self.words) if not piece.startswith("[")]
-            weights, name = rows[chosen].mean(0), "all words"
-        else:
-            place = self._place(word)
-            weights, name = rows[place], self.words[place]
+        words, values = self._whole(), self.strongest(connection)[1:]
+        text, pieces = self._distinct(words, values) if word is None else self._found(words, word)
         image, factor = enlarged(self.image)
-        boxes = [scaled(box, factor) for box in self.boxes]
-        drawn = heated(image, boxes[1:], weights[1:])
-        best = int(np.argmax(weights[1:])) + 1 if len(weights) > 1 else 0
-        return caption_below(framed(drawn, [(boxes[best], 1.0)]), f"attention of {name!r}")
+        if not len(values):
+            return caption_below(image, f"“{text}”: there are no boxes")
+        corners = np.array(self.boxes[1:], dtype=np.float64)
+        # A detected box that is also a candidate is two regions, and one box to whoever looks at it: their mean.
+        same = np.abs(corners[:, None] - corners[None]).max(-1) < 0.1
+        shares = (same @ values[:, pieces].mean(1)) / same.sum(1)
+        boxes, best = [scaled(box, factor) for box in self.boxes[1:]], int(np.argmax(shares))
+        drawn = heated(image, boxes, np.maximum(0, 2 * shares - 1))
+        said = f"“{text}”: most attended to by the framed box ({percent(float(shares[best]))})"
+        return caption_below(framed(drawn, [(boxes[best], 1.0)]), said)
 
     def _repr_png_(self) -> bytes | None:
         return None if self.image is None else png(self.draw())
@@ -120,12 +124,32 @@ class Attention:
             "strongest": self.strongest().round(5).tolist(),
         }
 
-    def _place(self, word: int | str) -> int:
-        if isinstance(word, int) and -len(self.words) <= word < len(self.words):
-            return word % len(self.words)
-        if isinstance(word, str) and word.lower() in self.words:
-            return self.words.index(word.lower())
-        raise ValueError(f"expected one of the words {', '.join(self.words)}, found {word!r}")
+    def _whole(self) -> list[tuple[str, list[int]]]:
+        """The words, each with the indices of its pieces: a piece that continues a word begins with ##."""
+        found: list[tuple[str, list[int]]] = []
+        for place, piece in enumerate(self.words):
+            if piece.startswith("##") and found:
+                text, pieces = found.pop()
+                found.append((text + piece.removeprefix("##"), [*pieces, place]))
+            else:
+                found.append((piece, [place]))
+        return found
+
+    def _found(self, words: Sequence[tuple[str, list[int]]], word: int | str) -> tuple[str, list[int]]:
+        place = word % len(self.words) if isinstance(word, int) and -len(self.words) <= word < len(self.words) else None
+        for text, pieces in words:
+            if place in pieces or (isinstance(word, str) and text.lower() == word.lower()):
+                return text, pieces
+        raise ValueError(f"expected one of the words {', '.join(text for text, _ in words)}, found {word!r}")
+
+    @staticmethod
+    def _distinct(words: Sequence[tuple[str, list[int]]], values: NDArray[np.float32]) -> tuple[str, list[int]]:
+        """The word that one of the boxes of ``values`` (R, L) attends to much more than the others do."""
+        typed = [word for word in words if not word[0].startswith("[")] or words
+        if not len(values):
+            return typed[0]
+        shares = np.array([values[:, pieces].mean(1) for _, pieces in typed])
+        return typed[int(np.argmax(shares.max(1) - shares.mean(1)))]
 
     def _mean(self, side: str, connection: int | None, head: int | None) -> NDArray[np.float32]:
         numbers: Sequence[int] = range(self.connections) if connection is None else [connection]

@@ -1,6 +1,6 @@
 """What a result depends on: how much its score falls when the model does not see one of the regions.
 
-Axes: R regions (without the whole image).
+Axes: R regions (without the whole image); of two images, those of the left one come first.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from twelve.outputs.parts.drawing import caption_below, enlarged, framed, heated, scaled
+from twelve.outputs.parts.drawing import caption_below, enlarged, framed, heated, scaled, side_by_side
 from twelve.outputs.parts.notebook import png
 from twelve.outputs.parts.result import NO_IMAGE, named, percent
 from twelve.types.examples import Box
 
+SIDES = ("left", "right")
+"""The images of a question about two, in its order."""
 LEAST = 0.05
 """A smaller fall of a score is not worth a mention."""
 
@@ -31,13 +33,14 @@ class Dependence:
     Attributes:
         text: the question or statement.
         task: the task that it was asked as.
-        value: the answer or class with the highest score, with all regions.
+        value: the answer or class with the highest score, with all regions; of two images, True or False.
         score: its score with all regions, 0..1.
         calibrated: as :attr:`twelve.predictor.Result.calibrated`.
-        boxes: R boxes, xyxy pixels: those that the model reads, in its order.
+        boxes: R boxes, xyxy pixels of their image: those that the model reads, in its order.
         scores: (R,) float64 in 0..1: the score of the same ``value`` without each of them.
-        image: the photograph, or None.
+        image, right: the photograph, or None; of two images, the left and the right one.
         labels: the detector's class of each box; empty if it names none.
+        sides: the image that each box is in, "left" or "right"; empty if there is one image.
     """
 
     text: str
@@ -48,7 +51,9 @@ class Dependence:
     boxes: tuple[Box, ...]
     scores: NDArray[np.float64]
     image: Image.Image | None = None
+    right: Image.Image | None = None
     labels: tuple[str, ...] = ()
+    sides: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Dependence({named(self.value)!r}, {len(self.boxes)} regions)"
@@ -71,33 +76,56 @@ class Dependence:
 
     @property
     def words(self) -> str:
-        """The finding as a sentence; boxes are counted from 1."""
+        """The finding as a sentence; boxes are counted from 1, in each image."""
         if self.most is None:
             least = round(100 * LEAST)
             return f"“{named(self.value)}” falls by no more than {least} points, whichever single box is left out."
         without = percent(float(self.scores[self.most]))
-        box = f"box {self.most + 1}" + (f" ({self.labels[self.most]})" if self.labels else "")
-        return f"Without {box}, “{named(self.value)}” falls from {percent(self.score)} to {without}."
+        side = self.sides[self.most] if self.sides else None
+        number = 1 + (self.sides[: self.most].count(side) if side else self.most)
+        label = f" ({self.labels[self.most]})" if self.labels else ""
+        where = f" of the {side} image" if side else ""
+        fall = f"falls from {percent(self.score)} to {without}"
+        return f"Without box {number}{label}{where}, “{named(self.value)}” {fall}."
 
     def draw(self) -> Image.Image:
-        """The image, with the regions highlighted without which the score falls.
+        """The image, or both side by side, with the regions highlighted without which the score falls.
 
         Raises:
-            ValueError: there is no image (the scene was made from regions).
+            ValueError: there is no image (a scene was made from regions).
         """
-        if self.image is None:
+        if self.sides:
+            drawn = side_by_side(*(self._drawn(image, side) for image, side in zip(self._images, SIDES, strict=True)))
+        else:
+            drawn = self._drawn(self.image, None)
+        return caption_below(drawn, f"{self.text}\n{self.words}")
+
+    def _drawn(self, image: Image.Image | None, side: str | None) -> Image.Image:
+        """One of the images with its own boxes."""
+        if image is None:
             raise ValueError(NO_IMAGE)
-        image, factor = enlarged(self.image)
-        boxes = [scaled(box, factor) for box in self.boxes]
-        drawn = heated(image, boxes, np.maximum(self.falls, 0))
-        frames = [] if self.most is None else [(boxes[self.most], 1.0)]
-        return caption_below(framed(drawn, frames), f"{self.text}\n{self.words}")
+        image, factor = enlarged(image)
+        own = [k for k in range(len(self.boxes)) if side is None or self.sides[k] == side]
+        drawn = heated(image, [scaled(self.boxes[k], factor) for k in own], self._heats[own])
+        return framed(drawn, [(scaled(self.boxes[k], factor), 1.0) for k in own if k == self.most])
+
+    @property
+    def _images(self) -> tuple[Image.Image | None, ...]:
+        return (self.image, self.right) if self.sides else (self.image,)
+
+    @property
+    def _heats(self) -> NDArray[np.float64]:
+        """(R,) 0..1: the falls in proportion to the largest; none if that is not worth a mention."""
+        if self.most is None:
+            return np.zeros(len(self.boxes))
+        found: NDArray[np.float64] = np.maximum(self.falls, 0) / self.falls[self.most]
+        return found
 
     def _repr_png_(self) -> bytes | None:
-        return None if self.image is None else png(self.draw())
+        return None if None in self._images else png(self.draw())
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the image, as plain values."""
+        """All but the images, as plain values."""
         return {
             "text": self.text,
             "task": self.task,
@@ -107,4 +135,5 @@ class Dependence:
             "boxes": [list(map(float, box)) for box in self.boxes],
             "scores": self.scores.tolist(),
             "labels": list(self.labels),
+            "sides": list(self.sides),
         }

@@ -43,7 +43,7 @@ from twelve.predictor.checks import (
     texts_of,
     turns_of,
 )
-from twelve.predictor.dependence import Dependence
+from twelve.predictor.dependence import SIDES, Dependence
 from twelve.predictor.matched import Matched, best_of
 from twelve.predictor.questions import Question
 from twelve.predictor.scene import Scene
@@ -300,16 +300,16 @@ class Predictor(Abilities):
         return result
 
     def depends(self, question: Question) -> Dependence:
-        """How much the score of a result falls without each region of the image.
+        """How much the score of a result falls without each region of the image, or of both images.
 
         The question and its variants, one for each region that the model reads, share forward passes of up to 64.
 
         Args:
-            question: made with :meth:`question`: of a method whose results are answers or classes (answer, entails),
-                about one scene.
+            question: made with :meth:`question`: of a method whose results are answers or classes (answer, entails,
+                verify).
 
         Raises:
-            ConfigError: the result is a box, or about two images.
+            ConfigError: the result is a box.
         """
         return finished(self.depending(question))
 
@@ -323,19 +323,19 @@ class Predictor(Abilities):
         key = self.processor.task_outputs[question.task]
         output = get_output(self.model.config.heads[key]["kind"])
         labels = list(output.labels(self.processor.vocabularies.get(key, [])))
-        if len(question.scenes) != 1 or question.boxes or output.reads != "fused" or not labels:
+        scenes = question.scenes
+        if question.boxes or output.reads != "fused" or not labels or len(scenes) > len(SIDES):
             raise ConfigError(
-                f"expected a question about one image with an answer or a class as result, found {question.method}",
-                remedy="use answer or entails",
+                f"expected a question with an answer or a class as result, found {question.method}",
+                remedy="use answer, entails or verify",
             )
-        scene = question.scenes[0]
-        every = np.arange(len(scene.regions.boxes))
-        seen = first_regions(scene.regions, self.processor.max_regions)
-        others = [
-            Scene(self, select(scene.regions, np.delete(every, row)), None, scene.name)
-            for row in range(len(seen.boxes))
-        ]
-        variants = [question, *(replace(question, scenes=(other,)) for other in others)]
+        seen = [first_regions(scene.regions, self.processor.max_regions) for scene in scenes]
+        variants = [question]
+        for place, scene in enumerate(scenes):
+            every = np.arange(len(scene.regions.boxes))
+            for row in range(len(seen[place].boxes)):
+                other = Scene(self, select(scene.regions, np.delete(every, row)), None, scene.name)
+                variants.append(replace(question, scenes=(*scenes[:place], other, *scenes[place + 1 :])))
         found = []
         for start in range(0, len(variants), BATCH):
             *_, logits = self._forward(variants[start : start + BATCH], explain=False)
@@ -345,16 +345,22 @@ class Predictor(Abilities):
         shares = logits.softmax(1) if output.shown_as == "softmax" else logits.sigmoid()
         best = int(logits[0].argmax())
         # An extractor is not loaded for the labels of regions that came without an image.
+        named = [scene.labels or [] if "extractor" in vars(self) else [] for scene in scenes]
+        boxes = [(a, b, c, d) for regions in seen for a, b, c, d in regions.boxes.tolist()]
+        detected = [name for names, regions in zip(named, seen, strict=True) for name in names[: len(regions.boxes)]]
+        sides = [side for side, regions in zip(SIDES, seen, strict=False) for _ in regions.boxes]
         return Dependence(
             text=question.text,
             task=question.task,
             value=labels[best],
             score=float(shares[0, best]),
             calibrated=self.calibrated(question.task),
-            boxes=tuple((a, b, c, d) for a, b, c, d in seen.boxes.tolist()),
+            boxes=tuple(boxes),
             scores=shares[1:, best].numpy(),
-            image=scene.image,
-            labels=tuple(scene.labels or ())[: len(seen.boxes)] if "extractor" in vars(self) else (),
+            image=scenes[0].image,
+            right=scenes[1].image if len(scenes) > 1 else None,
+            labels=tuple(detected) if len(detected) == len(boxes) else (),
+            sides=tuple(sides) if len(scenes) > 1 else (),
         )
 
     def match(

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from PIL import Image
 
+from twelve.errors import ConfigError
 from twelve.outputs.answer import Answered
 from twelve.outputs.parts.result import NO_IMAGE, Judged
 from twelve.outputs.region import Chosen, Located
-from twelve.predictor.checks import Turn, corners, texts_of, turns_of
+from twelve.predictor.checks import METHODS, Turn, corners, texts_of, turns_of
 from twelve.predictor.dependence import Dependence
 from twelve.types.examples import Box
 from twelve.types.regions import Regions
@@ -171,21 +172,29 @@ class Scene:
         """
         return self._asked("entails", statement, task, explain)  # type: ignore[no-any-return]
 
-    def depends(self, text: str, *, method: str = "answer", task: str | None = None) -> Dependence:
-        """What an answer depends on: how much its score falls without each region of the image.
+    def depends(
+        self, text: str, *, method: str = "answer", task: str | None = None, right: Scene | None = None
+    ) -> Dependence:
+        """What an answer depends on: how much its score falls without each region of the image, or of two images.
 
             found = scene.depends("what colour is the boat?")
             print(found)  # Without box 2 (boat), “red” falls from 97% to 3%.
 
         Args:
-            text: a question; a statement for ``method="entails"``.
-            method: answer or entails, or a method of a further output whose results are answers or classes.
+            text: a question; a statement for ``method="entails"`` and ``method="verify"``.
+            method: answer, entails or verify, or a method of a further output whose results are answers or classes.
             task: the task to ask it as, if the model has several of this kind; None for the first.
+            right: for ``verify``, the right image; this one is the left.
 
         Raises:
-            ConfigError: the text is empty, the results of the method are boxes, or the model has no such task.
+            ConfigError: the text is empty, the results of the method are boxes, the right image is missing or not
+                wanted, or the model has no such task.
         """
-        return self.predictor.depends(self.predictor.question(method, text, (self,), task=task))
+        if right is None and METHODS.get(method) == 2:
+            problem = f"{method}: expected two images, found one"
+            raise ConfigError(problem, remedy="pass the right one too: right=model.scene(image)")
+        scenes = (self,) if right is None else (self, right)
+        return self.predictor.depends(self.predictor.question(method, text, scenes, task=task))
 
     def choose(
         self,

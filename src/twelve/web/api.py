@@ -8,10 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 
 from twelve.predictor import Predictor, Result, Scene
-from twelve.predictor.checks import Turn
+from twelve.predictor.checks import METHODS, Turn
 from twelve.version import __version__
 from twelve.web import schemas
 from twelve.web.limits import Limits
+from twelve.web.measured import TaskStanding
 from twelve.web.problems import CURL, ServiceError, documented
 from twelve.web.samples import Sample, note_for, own_tasks, synthetic_tasks
 from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_IMAGES, MAX_TEXT, MAX_TURNS
@@ -25,10 +26,10 @@ _STORED = documented(400, 401, 404, 422, 429, 503)
 SceneId = Annotated[str, Path(max_length=64)]
 
 
-def routes(service: Service, samples: list[Sample], doubts: Mapping[str, str]) -> APIRouter:
+def routes(service: Service, samples: list[Sample], standings: Mapping[str, TaskStanding]) -> APIRouter:
     """Everything under ``/api``."""
     router = APIRouter(prefix="/api")
-    _describe(router, service, samples, doubts)
+    _describe(router, service, samples, standings)
     _keep(router, service)
     _single(router, service)
     _depends(router, service)
@@ -37,8 +38,10 @@ def routes(service: Service, samples: list[Sample], doubts: Mapping[str, str]) -
     return router
 
 
-def _describe(router: APIRouter, service: Service, samples: list[Sample], doubts: Mapping[str, str]) -> None:
-    described = describe(service.predictor, service.limits, samples, doubts)
+def _describe(
+    router: APIRouter, service: Service, samples: list[Sample], standings: Mapping[str, TaskStanding]
+) -> None:
+    described = describe(service.predictor, service.limits, samples, standings)
     by_name = {sample.name: sample for sample in samples}
 
     @router.get("/model", responses=documented(400, 401, 503))
@@ -114,7 +117,10 @@ def _depends(router: APIRouter, service: Service) -> None:
     @router.post("/depends", responses=_ASKED)
     async def depends(asked: schemas.DependsRequest) -> schemas.DependsReply:
         """How much the score of an answer, or of the result of another method, falls without each region."""
-        found = await service.depends(asked.method, asked.text, asked.image, asked.task)
+        if asked.right is None and METHODS.get(asked.method) == 2:
+            raise ServiceError(422, f"{asked.method}: expected two images, found one", "add right, the right image")
+        images = [asked.image] if asked.right is None else [asked.image, asked.right]
+        found = await service.depends(asked.method, asked.text, images, asked.task)
         return schemas.DependsReply(**found.to_dict())
 
 
@@ -203,7 +209,7 @@ def described_scene(service: Service, name: str, scene: Scene) -> schemas.SceneR
 
 
 def describe(
-    predictor: Predictor, limits: Limits, samples: list[Sample], doubts: Mapping[str, str]
+    predictor: Predictor, limits: Limits, samples: list[Sample], standings: Mapping[str, TaskStanding]
 ) -> schemas.ModelReply:
     """What a model can do."""
     drawn, own = synthetic_tasks(predictor), own_tasks(predictor)
@@ -218,7 +224,8 @@ def describe(
                     own=name in own,
                     synthetic=name in drawn,
                     left_out=name in predictor.processor.left_out,
-                    doubt=doubts.get(name),
+                    score=standings.get(name, TaskStanding()).score,
+                    doubt=standings.get(name, TaskStanding()).doubt,
                 )
                 for name in names
             ]

@@ -21,6 +21,7 @@ from twelve.web import problems
 from twelve.web.api import routes
 from twelve.web.gate import Gate
 from twelve.web.limits import Limits
+from twelve.web.measured import TaskStanding
 from twelve.web.samples import Sample, samples_for
 from twelve.web.schemas import Health
 from twelve.web.service import Service
@@ -41,7 +42,7 @@ def create_app(
     hosts: Collection[str] = LOCAL,
     token: str | None = None,
     samples: Sequence[Sample] = (),
-    doubts: Mapping[str, str] | None = None,
+    standings: Mapping[str, TaskStanding] | None = None,
 ) -> FastAPI:
     """The ASGI application that serves a predictor. ``app.state.service`` is its :class:`Service`.
 
@@ -50,7 +51,7 @@ def create_app(
         token: requests must send it as ``Authorization: Bearer TOKEN``, except for the page's own files, its samples,
             ``/openapi.json`` and ``/health``. None to require no token.
         samples: images to try, which need no token; by default those that suit the model.
-        doubts: task -> what its evaluation says against it (:func:`twelve.web.measured.doubts_of`).
+        standings: task -> what its evaluation says of it (:func:`twelve.web.measured.standings_of`).
 
     Raises:
         ConfigError: the token is too short, or a header cannot contain it.
@@ -82,7 +83,7 @@ def create_app(
     free = {*_FREE, *(f"/{file.name}" for file in _STATIC.iterdir()), *(f"/api/samples/{one.name}" for one in samples)}
     app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free)
     problems.install(app)
-    app.include_router(routes(service, samples, doubts or {}))
+    app.include_router(routes(service, samples, standings or {}))
     _add_monitoring(app, service)
     # A mount would match before the endpoints and hide their 405 replies.
     app.router.default = _Page(directory=_STATIC, html=True)

@@ -1,34 +1,73 @@
-"""What the stored evaluation of a model says against its tasks: those that are no better than a baseline."""
+"""What the stored evaluation of a model says of its tasks: their scores, and which are no better than a baseline."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from twelve.errors import TwelveError
-from twelve.evaluation.compared import compared, standing, unbeaten
+from twelve.evaluation.compared import BETTER, compared, height, standing, unbeaten
+from twelve.evaluation.published_scores import DRAWN
 from twelve.evaluation.results import TaskResult, read_results
 from twelve.predictor.asked import find
 from twelve.run_folder import RunFolder
+from twelve.tasks.base import all_tasks
+
+ACCURACY = "accuracy"
+"""The metric that a percentage is without another name."""
 
 
-def doubts_of(run: str | Path) -> dict[str, str]:
-    """Task -> a sentence with its score and that of the best baseline that it is no better than, from the
-    evaluation of a run or of a model's folder; empty if none is stored."""
+@dataclass(frozen=True, slots=True)
+class TaskStanding:
+    """What an evaluation says of a task: one of the two, or neither.
+
+    Attributes:
+        score: its score in words, to follow "measured at", if it is better than every baseline.
+        doubt: a sentence with its score and that of the best baseline that it is no better than.
+    """
+
+    score: str | None = None
+    doubt: str | None = None
+
+
+def standings_of(run: str | Path) -> dict[str, TaskStanding]:
+    """Task -> what is known of it from the evaluation of a run or of a model's folder; empty if none is stored."""
     try:
         folder = find(run)
         files = [RunFolder(folder).evaluation]
         if RunFolder(folder.parent).config.is_file():  # otherwise, the folder above is not the run of the model
             files.append(RunFolder(folder.parent).evaluation)
         file = next(filter(Path.is_file, files), None)
-        results = read_results(file)[0] if file is not None else []
+        if file is None:
+            return {}
+        results, facts = read_results(file)
+        earlier = _trained_since(RunFolder(file.parent), facts)
     except (TwelveError, OSError):  # a service needs no evaluation
         return {}
-    return {result.task: doubt for result in results if (doubt := _doubt(result))}
+    return {result.task: _standing(result, facts, earlier=earlier) for result in results}
 
 
-def _doubt(result: TaskResult) -> str:
-    best = unbeaten(result.baselines)
-    if best is None:
-        return ""
-    than = compared(best.name, best.score, standing(best.advantage.low, best.advantage.high))
-    return f"On its {result.examples:,} test examples, this task scored {result.score.mean:.1f}: {than}."
+def _trained_since(run: RunFolder, facts: Mapping[str, Any]) -> bool:
+    """Whether a run was trained on since its evaluation, whose scores may then be those of an earlier model."""
+    since = facts.get("iterations")
+    return type(since) is int and any(line["iteration"] > since for line in run.logged())
+
+
+def _standing(result: TaskResult, facts: Mapping[str, Any], *, earlier: bool) -> TaskStanding:
+    worst = unbeaten(result.baselines)
+    if worst is not None:
+        than = compared(worst.name, worst.score, standing(worst.advantage.low, worst.advantage.high))
+        told = f"On its {result.examples:,} test examples, this task scored {result.score.mean:.1f}: {than}."
+        return TaskStanding(doubt=told)
+    if earlier:
+        return TaskStanding()
+    kind = "synthetic test" if facts.get(DRAWN) is True and result.task in all_tasks() else "test"
+    metric = "" if result.metric == ACCURACY else f" ({result.metric})"
+    told = f"{result.score.mean:.1f}%{metric} on {result.examples:,} {kind} examples"
+    best = max(result.baselines.values(), key=lambda each: height(each.name, each.score), default=None)
+    if best is not None:
+        alone = compared(best.name, best.score, BETTER)
+        told += f", {alone if len(result.baselines) == 1 else 'better than every baseline'}"
+    return TaskStanding(score=told)

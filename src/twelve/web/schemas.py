@@ -152,9 +152,10 @@ class AskRequest(_Explained):
 
 
 class DependsRequest(_Asking):
-    """A question or statement about an image, whose result is measured without each region."""
+    """A question or statement about an image or two, whose result is measured without each region."""
 
     image: ImageOf
+    right: ImageOf | None = Field(None, description="for verify, the right image; the other one is then the left")
     text: Text
     method: Annotated[str, Field(max_length=100)] = "answer"
 
@@ -243,9 +244,10 @@ class DependsReply(BaseModel):
     value: str = Field(description="the answer or class with the highest score")
     score: float
     calibrated: bool = Field(description=_CALIBRATED)
-    boxes: list[Box] = Field(description="the regions that the model reads, without the whole image")
+    boxes: list[Box] = Field(description="the regions that the model reads, without the whole image; the left's first")
     scores: list[float] = Field(description="score of the same value without each of the boxes")
     labels: list[str] = Field(description="class of each box; empty if the detector names none")
+    sides: list[str] = Field(description="image of each box, left or right; empty if there is one image")
 
 
 class RankedImage(BaseModel):
@@ -275,6 +277,10 @@ class TaskChoice(BaseModel):
     own: bool = Field(description="whether a run defined it itself, so that its title is the name that a user gave it")
     synthetic: bool = Field(description="whether its data were synthetic stand-ins for the dataset")
     left_out: bool = Field(False, description="whether the last training changed the model without this task")
+    score: str | None = Field(
+        None,
+        description="its score in words, if the stored evaluation is above every baseline, and of the current model",
+    )
     doubt: str | None = Field(
         None,
         description="its score and a baseline's in a sentence, if the stored evaluation is not above it",

@@ -17,7 +17,7 @@ from twelve.errors import ConfigError
 from twelve.settings import Precision
 from twelve.web.app import LOCAL, check_token, create_app
 from twelve.web.limits import Limits
-from twelve.web.measured import doubts_of
+from twelve.web.measured import standings_of
 from twelve.web.samples import recorded_samples
 
 HOST, PORT = "127.0.0.1", 8012
@@ -71,7 +71,14 @@ def serve(
         )
     predictor = load(run, weights=weights, device=device, precision=precision)
     samples = recorded_samples(predictor, Path(run)) if alone else ()  # one's own images are shown to nobody else
-    app = create_app(predictor, limits, hosts=allowed(host, names), token=token, samples=samples, doubts=doubts_of(run))
+    app = create_app(
+        predictor,
+        limits,
+        hosts=allowed(host, names),
+        token=token,
+        samples=samples,
+        standings=standings_of(run),
+    )
     predictor.measure_threads()
     app.state.service.warm_up()
     config = uvicorn.Config(

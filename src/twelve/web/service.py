@@ -193,15 +193,15 @@ class Service:
             raise no_number()
         return found
 
-    async def depends(self, method: str, text: str, image: ImageOf, task: str | None) -> Dependence:
-        """The score of a result without each region of an image.
+    async def depends(self, method: str, text: str, images: Sequence[ImageOf], task: str | None) -> Dependence:
+        """The score of a result without each region of its images.
 
         Raises:
             ServiceError, TwelveError: the model cannot answer it.
         """
         until = self._until()
         self.predictor.task_for(method, task)
-        scenes = await self._regions([image], until)
+        scenes = await self._regions(images, until)
         steps = self.predictor.depending(self.predictor.question(method, text, scenes, task=task))
         return await self._result(self.worker.run(steps), until)
 

@@ -18,7 +18,7 @@ LEAST_FONT = 12
 LEAST_SIDE = 640
 """Pixels of the longer side of what is drawn; smaller images are enlarged."""
 GLOW, COVER = (230, 60, 20), 0.5
-"""Colour of attention, and how much of the image it covers at most."""
+"""Colour of highlighted boxes, and how much of the image it covers at most."""
 LONGEST = 2000
 """Characters of a caption."""
 
@@ -85,14 +85,13 @@ def heated(image: Image.Image, boxes: Sequence[Box], weights: NDArray[np.floatin
     overlap, the strongest counts.
 
     Args:
-        weights: (R,) not negative; the largest is drawn in full.
+        weights: (R,) 0..1; 1 is drawn in full.
     """
     heat = np.zeros((image.height, image.width), dtype=np.float32)
-    scale = max(float(np.max(weights, initial=0.0)), 1e-9)
     for box, weight in zip(boxes, weights, strict=True):
         x1, y1, x2, y2 = (max(0, round(value)) for value in box)
         part = heat[y1:y2, x1:x2]
-        np.maximum(part, weight / scale, out=part)
+        np.maximum(part, weight, out=part)
     colours = np.asarray(image.convert("RGB"), dtype=np.float32)
     calm = 0.5 * colours + 0.5 * np.asarray(image.convert("L"), dtype=np.float32)[..., None]
     cover = COVER * heat[..., None]

@@ -9,11 +9,11 @@ const LEAST = 0.05; // a smaller fall is not worth a mention
 /**
  * An element that measures it: at once, or behind a button where the model is large.
  * @param quick whether the model is so small that nobody waits
- * @param called box => {number, name} for users
+ * @param images the image, or the left and the right one
  * @param told the reply of `method`
  * @param stale () => whether another question was asked meanwhile
  */
-export function dependsView({ method, quick, image, called }, told, stale) {
+export function dependsView({ method, quick, images }, told, stale) {
   const said = el("p", { class: "told" });
   const tip = el("p", { class: "tip" }, "Each box was left out in turn; the more the answer's score falls without it, the more strongly it is shaded. Select a box to see its numbers.");
   const view = el("section", { class: "depends", "aria-label": "What the answer depends on" });
@@ -22,40 +22,46 @@ export function dependsView({ method, quick, image, called }, told, stale) {
     view.replaceChildren(said);
     said.textContent = "Leaving out each box …";
     try {
-      const body = () => ({ image: image.reference, method, text: told.text, task: told.task });
-      const found = await api.ask("depends", [image], body);
+      const [image, right] = images;
+      const both = () => (right ? { image: image.reference, right: right.reference } : { image: image.reference });
+      const found = await api.ask("depends", images, () => ({ ...both(), method, text: told.text, task: told.task }));
       if (!stale()) show(found);
     } catch (error) {
       if (!stale()) said.textContent = `What the answer depends on could not be measured: ${error.message}`;
     }
   }
 
-  function show({ value, score, boxes, scores }) {
+  function show({ value, score, boxes, scores, sides }) {
     if (!boxes.length) return view.replaceChildren();
     const falls = scores.map((without) => score - without);
     const best = falls.indexOf(Math.max(...falls));
-    const names = boxes.map(called);
+    const imageOf = (k) => images[sides[k] === "right" ? 1 : 0];
+    const names = boxes.map((box, k) => imageOf(k).called(box));
     const answer = `“${inWords(value)}”`;
-    const labelled = ({ number, name }) => {
+    const labelled = (k) => {
+      const { number, name } = names[k];
       const label = number ? name.slice(number.length).trim() : "";
-      return number ? `box ${number}${label && ` (${label})`}` : name;
+      const where = sides.length ? ` of the ${sides[k]} image` : "";
+      return `${number ? `box ${number}${label && ` (${label})`}` : name}${where}`;
     };
 
     function draw(chosen = null) {
       const frames = boxes.map((box, k) => {
         const heat = falls[best] > LEAST ? Math.max(0, falls[k]) / falls[best] : 0;
         const kind = heat > 0.2 || k === chosen ? "region" : "region quiet";
-        return { box, kind, text: names[k].number, heat, label: `Box ${names[k].name}`, on: k === chosen, press: () => pick(k) };
+        const label = `Box ${names[k].name}${sides.length ? `, ${sides[k]} image` : ""}`;
+        return { image: imageOf(k), box, kind, text: names[k].number, heat, label, on: k === chosen, press: () => pick(k) };
       });
       const area = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
-      image.show(frames.sort((one, other) => area(one.box) - area(other.box)));
-      if (chosen !== null) image.overlay.querySelector(".on")?.focus({ preventScroll: true });
+      frames.sort((one, other) => area(one.box) - area(other.box));
+      for (const image of images) image.show(frames.filter((frame) => frame.image === image));
+      if (chosen !== null) imageOf(chosen).overlay.querySelector(".on")?.focus({ preventScroll: true });
     }
 
     const sentence = (k) => {
       const [from, to] = [percent(score), percent(scores[k])];
       const change = from === to ? `stays at ${from}` : `${scores[k] < score ? "falls" : "rises"} from ${from} to ${to}`;
-      return `Without ${labelled(names[k])}, ${answer} ${change}.`;
+      return `Without ${labelled(k)}, ${answer} ${change}.`;
     };
 
     function pick(k) {

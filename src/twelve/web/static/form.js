@@ -83,8 +83,10 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     const task = tasks.find(({ name }) => name === told.task);
     const doubt = task?.doubt;
     const others = tasks.length > 1;
-    if (task && (others || task.left_out)) {
-      head.push(el("p", { class: "tip by" }, `Answered as in ${titled(task)}${others ? "; choose another task under Advanced" : ""}.`));
+    const score = !told.attention && task?.score; // there is little room on a phone
+    if (task && (others || task.left_out || score)) {
+      const choice = others ? " Choose another task under Advanced." : "";
+      head.push(el("p", { class: "tip by" }, `Answered as in ${titled(task)}${score ? `, measured at ${score}` : ""}.${choice}`));
     }
     const warnings = [...new Set(told.warnings)].map((text) => el("p", { class: "warning" }, sentence(text, told)));
     // That the model knows no photographs is said once.

@@ -86,7 +86,7 @@ export function textForm(method, { label, key, placeholder, button, image, tasks
       return said(told, image);
     },
     redraw,
-    depends: method === "locate" ? null : { method, quick, image, called: (box) => image.called(box) },
+    depends: method === "locate" ? null : { method, quick, images: [image] },
     explained: { image, called: (box) => image.called(box) },
     notes,
     tasks,
@@ -134,10 +134,10 @@ export function boxesForm(method, { label, placeholder, button, image, tasks, no
 }
 
 /** verify: a statement about two images. */
-export function pairForm({ button, left, right, tasks, notes }) {
+export function pairForm({ button, left, right, tasks, notes, quick }) {
   const input = line("Both images contain …");
   const task = taskChoice(tasks);
-  const redraw = () => left.show([]);
+  const redraw = () => [left, right].forEach((image) => image.show([]));
   const shown = form({
     method: "verify",
     button,
@@ -153,6 +153,7 @@ export function pairForm({ button, left, right, tasks, notes }) {
       return replies.verified(told);
     },
     redraw,
+    depends: { method: "verify", quick, images: [left, right] },
     explained: { image: left, called: (box) => left.called(box), note: "The attention is that of the left image." },
     notes,
     tasks,

@@ -31,10 +31,11 @@ function panelOf(method, model, image) {
   const [name, , words] = TABS[method];
   const button = method === "entails" ? "Check" : name; // the only name that is no request
   const notes = notesOf(model);
+  const quick = model.parameters <= QUICK;
   if (method === "verify") {
     const left = new ImageView("Left image", model.samples);
     const right = new ImageView("Right image", model.samples);
-    const shown = pairForm({ button, left, right, tasks, notes });
+    const shown = pairForm({ button, left, right, tasks, notes, quick });
     const demonstrate = () => left.sample && right.sample && shown.demonstrate();
     for (const side of [left, right]) side.addEventListener("opened", (event) => { shown.clear(); shown.suggest(event.detail?.texts.verify); demonstrate(); });
     const begin = () => {
@@ -55,7 +56,7 @@ function panelOf(method, model, image) {
     return { ...shown, begin, images: gallery.element };
   }
   const make = method === "choose" || method === "guess" ? boxesForm : textForm;
-  const shown = make(method, { ...words, button, image, tasks, notes, quick: model.parameters <= QUICK });
+  const shown = make(method, { ...words, button, image, tasks, notes, quick });
   image.addEventListener("opened", (event) => { shown.clear(); shown.suggest(event.detail?.texts[method]); });
   const begin = () => {
     if (image.sample) shown.demonstrate();
