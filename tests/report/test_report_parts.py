@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 from twelve import report
 from twelve.data.clean import NO_FOLDER
 from twelve.errors import CheckpointError
+from twelve.evaluation import recorded
 from twelve.evaluation.results import TaskResult
 from twelve.formats.data_root import DataRoot
 from twelve.outputs import OUTPUTS
@@ -113,17 +114,31 @@ def test_a_sketch_begins_with_the_first_validation_and_has_numbers(tmp_path: Pat
     middle = (found.left + found.width - 4) / 2
     assert found.bands[0] == (found.left, middle - found.left) and len(found.bands) == 2
     assert sum(found.bands[1]) == found.end.x
-    large = sketch(points, alone=True)
-    assert large is not None and large.width > 2 * found.width and sketch(points[:1]) is None
+    assert sketch(points[:1]) is None
     folder = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root"))
     page = render(read_run(folder))
-    assert re.findall(r'y="67"[^>]*>(\d+)</text>', page) == ["10", "40"] * 5 and '<div class="curves">' in page
+    assert re.findall(r'y="67"[^>]*>(\d+)</text>', page) == ["10", "40"] * 5
+
+
+def test_the_page_of_one_task_has_no_empty_column(tmp_path: Path) -> None:
+    """Its curves stand side by side, once; its parts and the advice below each other; nothing else is to choose."""
+    folder = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root"))
+    several = render(read_run(folder))
+    assert '<div class="pair">' in several and several.count('<figure class="chart">') == 10
+    assert 'class="sketches"' in several and "<label>Task" in several and 'class="task">' in several
     tree = yaml.safe_load((folder / "config.yaml").read_text())
     (folder / "config.yaml").write_text(yaml.safe_dump(tree | {"tasks": {"vqa": tree["tasks"]["vqa"]}}))
     lines = [line for line in fake_run.history() if line.get("task", "vqa") == "vqa"]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    results = json.loads((folder / "evaluation.json").read_text())
+    (folder / "evaluation.json").write_text(json.dumps(results | {"tasks": {"vqa": results["tasks"]["vqa"]}}))
+    records = [each for each in fake_run.predictions() if each.task == "vqa"]
+    recorded.write(RunFolder(folder).predictions, records)
     page = render(read_run(folder))
-    assert '<div class="curves one">' in page and 'viewBox="0 0 340 96"' in page
+    screen = page.partition('aria-label="Overview"')[2].partition('<nav aria-label="Contents"')[0]
+    assert '<div class="pair single">' in screen and '<ol class="weak">' in screen
+    assert screen.count('<figure class="chart">') == page.count('<figure class="chart">') == 2
+    assert 'class="sketches"' not in page and "<label hidden>Task" in page and 'class="task" open>' in page
 
 
 def test_the_only_task_has_more_examples_on_the_first_screen(tmp_path: Path) -> None:

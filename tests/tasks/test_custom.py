@@ -19,6 +19,7 @@ from rich.console import Console
 
 from twelve import config as configuration
 from twelve.data.batch import Collator
+from twelve.data.check import check_root
 from twelve.data.prepare import prepare
 from twelve.errors import CheckpointError, ConfigError, DataError, TwelveError
 from twelve.evaluation.submission import write_submission
@@ -216,6 +217,29 @@ def test_mistakes_in_lines_are_named(kind: str, record: dict[str, Any], words: s
         task.read(DataRoot(tmp_path), "mine/train.jsonl")
     with pytest.raises(DataError, match="no such file"):
         task.read(DataRoot(tmp_path), "b")
+
+
+def test_data_check_lists_the_bad_lines(tmp_path: Path) -> None:
+    """The first ten of a file, each remedy once; reading stops at the first."""
+    settings = {"kind": "answer", "train": "mine/train.jsonl", "test_split": "mine/val.jsonl"}
+    config = configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}})
+    root = DataRoot(tmp_path, own_tasks=own_tasks(config.tasks))
+    good = {"text": "t", "image": "a.jpg", "target": "x"}
+    lines = [json.dumps(record) for record in (good, good | {"id": "a"}, good | {"id": "a"}, good | {"target": None})]
+    lines += ["", "{not JSON", "[]", *(json.dumps(good | {"image": number}) for number in range(9)), json.dumps(good)]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "train.jsonl").write_text("\n".join(lines))
+    (tmp_path / "mine" / "val.jsonl").write_bytes(b"{}\n" + json.dumps(good).encode() + b'\n{"text": "\xfc"}\n{}\n')
+    (found,) = check_root(root, ["mine"]).tasks
+    *errors, more = found.train.errors
+    assert [re.findall(r"\[line (\d+)\]", error) for error in errors] == [[str(n)] for n in (3, 4, *range(6, 14))]
+    assert errors[0].endswith("id 'a' occurs twice -> give every line a distinct id")
+    assert errors[2].endswith("-> correct this line; docs/add-a-task.md shows one of each kind") and "JSON" in errors[2]
+    assert not any("->" in error for error in errors[3:]) and more == "and 3 more"
+    (val,) = found.measured
+    assert not found.ok and [re.findall(r"line \d", error) for error in val.errors] == [["line 1"], ["line 3"]]
+    with pytest.raises(DataError, match=r"line 3.*occurs twice"):
+        root.own_tasks["mine"].read(root, "mine/train.jsonl")
 
 
 def test_further_fields_are_ignored(tmp_path: Path) -> None:

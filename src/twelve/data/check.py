@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image
@@ -38,6 +39,8 @@ _END = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 """Format -> what every file ends with."""
 _FRACTION = 2.0
 """Pixels: boxes that all lie within this are fractions of the image's size."""
+_LINES = 10
+"""Most lines of a file whose errors are named."""
 _NAMED = 4
 """Most missing files that are named."""
 _TAIL = 64
@@ -290,7 +293,8 @@ def _check_split(
         damaged = task.files(split) != task.files(task.train_split)  # a file for all splits may lack this one
         return SplitCheck(split, official=official, errors=(str(error),), damaged=damaged)
     except DataError as error:
-        return SplitCheck(split, official=official, errors=(str(error),), damaged=True)
+        errors = _of_each_line(task, root, split) or [str(error)]
+        return SplitCheck(split, official=official, errors=tuple(errors), damaged=True)
     read[split] = examples
     images = distinct_images(examples)
     errors, notes = seen.check(task, images, distinct_images(take(examples, have_candidates(examples))))
@@ -317,6 +321,21 @@ def _check_split(
         notes += odd
     damaged = len(errors) > lacking
     return SplitCheck(split, (), len(examples), len(images), official, tuple(errors), tuple(notes), damaged, unseen)
+
+
+def _of_each_line(task: Task, root: DataRoot, split: str) -> list[str]:
+    """Errors about the first lines of a split that cannot be used, where its task knows them; a remedy occurs once."""
+    flaws = task.reader.flaws(root, split)
+    first = list(islice(flaws, _LINES))
+    remedies: set[str | None] = set()
+    errors = []
+    for flaw in first:
+        remedy = None if flaw.remedy in remedies else flaw.remedy
+        errors.append(str(DataError(flaw.problem, file=flaw.file, record=flaw.record, remedy=remedy)))
+        remedies.add(flaw.remedy)
+    if more := sum(1 for _ in flaws):
+        errors.append(f"and {more:,} more")
+    return errors
 
 
 class _Images:

@@ -223,12 +223,28 @@ def read_lines(path: Path) -> Iterator[Record]:
     Raises:
         DataError: unreadable, or a line that is not a JSON object (names its number).
     """
+    for record in read_each_line(path):
+        if isinstance(record, DataError):
+            raise record
+        yield record
+
+
+def read_each_line(path: Path) -> Iterator[Record | DataError]:
+    """As :func:`read_lines`, with the error in place of a line that is not a JSON object; the lines after it follow.
+
+    Raises:
+        DataError: unreadable, or not text, from a line on (names its number).
+    """
     empty = 0
     for number, line in text_lines(path):
         place, empty = f"line {number}", empty + 1
         if line.strip():
-            yield Record(parse(line, path, place), path, place)
             empty = 0
+            try:
+                record: Record | DataError = Record(parse(line, path, place), path, place)
+            except DataError as error:
+                record = error
+            yield record
         elif empty > EMPTY:
             raise DataError(f"more than {EMPTY:,} empty lines in a row", file=path, record=place, remedy=REMEDY)
 

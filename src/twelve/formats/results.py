@@ -23,9 +23,16 @@ def mended_by(path: Path, remedy: str) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        if error.file != path or not (error.remedy is None or isinstance(error.remedy, Again)):
+        if (better := mended(error, path, remedy)) is error:
             raise
-        raise DataError(error.problem, file=path, record=error.record, remedy=remedy) from None
+        raise better from None
+
+
+def mended(error: DataError, path: Path, remedy: str) -> DataError:
+    """An error with this remedy, where it is about ``path`` and would have it downloaded again; else the error."""
+    if error.file != path or not (error.remedy is None or isinstance(error.remedy, Again)):
+        return error
+    return DataError(error.problem, file=path, record=error.record, remedy=remedy)
 
 
 def written_like(path: Path, sample: str) -> AbstractContextManager[None]:

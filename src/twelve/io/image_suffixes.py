@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from twelve.errors import RegionError
+
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 _BEGINNINGS = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"P"),
@@ -11,6 +13,21 @@ _BEGINNINGS = (
     *(b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51"),
 )
 """First bytes of :data:`twelve.regions.images.FORMATS`, without WebP and AVIF, which are in containers."""
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The files with an image suffix in a folder given to ``--images``, by name; subfolders are not searched.
+
+    Raises:
+        RegionError: the folder is missing or has none.
+    """
+    if not folder.is_dir():
+        problem = "expected a folder of images, found a file" if folder.exists() else "no such folder of images"
+        raise RegionError(problem, file=folder, remedy="give a folder to --images")
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise RegionError("no image files here", file=folder, remedy="give the folder that holds them to --images")
+    return found
 
 
 def flaw(path: Path) -> str:

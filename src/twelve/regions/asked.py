@@ -12,7 +12,7 @@ from twelve.device import check_name
 from twelve.errors import ConfigError, RegionError, nearest
 from twelve.formats.data_root import DataRoot
 from twelve.io.files import check_folder, is_there
-from twelve.io.image_suffixes import SUFFIXES
+from twelve.io.image_suffixes import images_in
 from twelve.regions.extraction.shards import shard_of
 from twelve.regions.extractor_config import DETECT, GRID, PATCHES
 from twelve.regions.sizes import WINDOWS, grid_numbers
@@ -74,11 +74,7 @@ def check_extract(
 def check_images(folders: Sequence[Path]) -> None:
     """Raise RegionError for a folder of images that is missing or holds none."""
     for folder in folders:
-        if not folder.is_dir():
-            problem = "expected a folder of images, found a file" if folder.exists() else "no such folder of images"
-            raise RegionError(problem, file=folder, remedy="give a folder to --images")
-        if not any(path.suffix.lower() in SUFFIXES for path in folder.iterdir()):
-            raise RegionError("no image files here", file=folder, remedy="give the folder that holds them to --images")
+        images_in(folder)
 
 
 def check_boxes(given: Sequence[str]) -> None:

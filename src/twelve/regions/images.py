@@ -23,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from twelve.errors import RegionError
 from twelve.formats.data_root import image_key
-from twelve.io.image_suffixes import SUFFIXES
+from twelve.io.image_suffixes import images_in
 from twelve.regions.sizes import MAX_PIXELS
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -84,13 +84,7 @@ def list_images(folders: Sequence[Path], source: str) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for folder in folders:
-        if not folder.is_dir():
-            problem = "expected a folder of images, found a file" if folder.exists() else "no such folder of images"
-            raise RegionError(problem, file=folder, remedy="give a folder to --images")
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-        if not paths:
-            raise RegionError("no image files here", file=folder, remedy="give the folder that holds them to --images")
-        for path in paths:
+        for path in images_in(folder):
             key = image_id(path, source)
             if key in found:
                 raise RegionError(

@@ -91,8 +91,6 @@ def chart(
 
 SMALL_WIDTH, SMALL_HEIGHT, SMALL_LEFT, SMALL_BELOW = 160, 68, 24, 16
 """Of a sketch; at its left and below it are two labels each."""
-ALONE = 340, 96
-"""Width and height of the only sketch of a run."""
 LEAST_SPAN = 20.0
 """Points that a sketch's axis covers at least: a smaller one would make noise look like learning."""
 
@@ -127,25 +125,21 @@ class Sketch:
         return self.height - SMALL_BELOW
 
 
-def sketch(
-    points: Sequence[tuple[int, float]], spans: Sequence[tuple[int, int]] = (), *, alone: bool = False
-) -> Sketch | None:
+def sketch(points: Sequence[tuple[int, float]], spans: Sequence[tuple[int, int]] = ()) -> Sketch | None:
     """A sketch of (iteration, per cent) points; None with fewer than two finite ones.
 
     Args:
         spans: as of :func:`chart`.
-        alone: it is the only one, and larger.
     """
     points = thinned([point for point in points if math.isfinite(point[1])])
     if len(points) < 2:
         return None
     values, begin, until = [value for _, value in points], points[0][0], points[-1][0]
-    width, height = ALONE if alone else (SMALL_WIDTH, SMALL_HEIGHT)
     middle, half = (min(values) + max(values)) / 2, max(LEAST_SPAN, max(values) - min(values)) / 2
     low = min(max(0.0, middle - half), max(0.0, 100 - 2 * half))
     steps = ticks(low, low + 2 * half, 2)
-    across = _scale(begin, max(until, begin + 1), SMALL_LEFT, width - 4)
-    up = _scale(steps[0], steps[-1], height - SMALL_BELOW, 4)
+    across = _scale(begin, max(until, begin + 1), SMALL_LEFT, SMALL_WIDTH - 4)
+    up = _scale(steps[0], steps[-1], SMALL_HEIGHT - SMALL_BELOW, 4)
     dots = [Dot(across(at), up(value), f"{value:.1f}") for at, value in points]
     shown = [(max(start, begin), min(end, until)) for start, end in spans]
     return Sketch(
@@ -158,8 +152,6 @@ def sketch(
         begin=begin,
         until=until,
         bands=tuple((across(start), across(end) - across(start)) for start, end in shown if start < end),
-        width=width,
-        height=height,
     )
 
 

@@ -346,7 +346,7 @@ def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
         if few is not None:
             yield few
         elif alone is None:
-            why += "Check its files, its regions, and whether its loss falls (the curve is below, at the task)."
+            why += "Check its files, its regions, and whether its loss falls (the curve is below)."
             yield Step(f"Check the data of {each.title}", why, _checked(run))
         else:
             why += "If it learns alone, it needs more iterations here; if not, check its regions and labels."

@@ -124,6 +124,7 @@ def render(run: Run) -> str:
         sketches=[part for part in parts if part.sketch is not None],
         place="" if run.folder.is_absolute() else str(Path.cwd()),
         sections=parts,
+        only=parts[0] if len(parts) == 1 else None,
         scored=[part for part in parts if part.score is not None],
         wrong=[part for part in parts if part.gallery is not None and part.gallery.wrong],
         reliability=reliability(results),
@@ -148,7 +149,6 @@ def sections(run: Run) -> list[Section]:
     """One section per task, in the configuration's order, then further measured tasks."""
     shown = galleries(run)
     history, found = run.history, []
-    alone = sum(len(points) > 1 for points in history.scores.values()) == 1
     for name in dict.fromkeys([*run.config.tasks, *run.results]):
         task = run.task(name)
         output = get_output(task.kind)
@@ -164,7 +164,7 @@ def sections(run: Run) -> list[Section]:
                 own=run.is_own(name),
                 score=None if result is None else _score(run, name, output),
                 loss=chart("Loss", "", history.losses.get(name, ()), history.iterations, spans),
-                sketch=sketch(validations, spans, alone=alone),
+                sketch=sketch(validations, spans),
                 validation=chart("Validation score", "per cent", validations, history.iterations, spans, form=".1f"),
                 stopped=spans,
                 gallery=shown.get(name),

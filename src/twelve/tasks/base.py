@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from twelve.errors import ConfigError, nearest, one_line
+from twelve.errors import ConfigError, DataError, nearest, one_line
 from twelve.tasks.formats.shared import unknown_split
 from twelve.types.examples import Box, Example
 from twelve.types.logged import HarnessLog, Logged
@@ -125,6 +125,10 @@ class Task(abc.ABC):
             DataError, ConfigError: as :meth:`read`.
         """
         return iter(self.read(root, split))
+
+    def flaws(self, root: DataRoot, split: str) -> Iterator[DataError]:
+        """What is wrong with each line of a split that :meth:`read` refuses, where lines can be read on their own."""
+        return iter(())
 
     def readable(self, text: str) -> str:
         """The text of an example for people, of several lines if it is a dialogue; by default as the model reads it."""

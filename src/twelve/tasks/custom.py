@@ -32,7 +32,7 @@ from __future__ import annotations
 import json
 import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -41,8 +41,8 @@ from numpy.typing import NDArray
 
 from twelve.errors import ConfigError, DataError, MissingData, Own, nearest
 from twelve.formats.data_root import FOLDER, SUFFIXES, DataRoot, image_key
-from twelve.formats.records import Record, describe, read_lines, writable
-from twelve.formats.results import mended_by
+from twelve.formats.records import Record, describe, read_each_line, read_lines, writable
+from twelve.formats.results import mended, mended_by
 from twelve.metrics import referring
 from twelve.metrics.entailment import CLASSES
 from twelve.tasks.base import Defaults, Task, all_tasks
@@ -105,22 +105,44 @@ class FileTask(Task):
                 name = given.resolve().relative_to(root.path.resolve()) if inside else f"{given.name}, and put it there"
                 remedy = f"files are named relative to the data root: write {name}"
             raise MissingData("no such file", file=path, remedy=remedy)
-        examples: dict[str, Example] = {}
+        examples: list[Example] = []
+        for example in self._lines(root, split):
+            if isinstance(example, DataError):
+                raise example
+            examples.append(example)
+        if not examples:
+            raise MissingData("the file has no lines", file=path, remedy=_WRITE)
+        # Own tasks may have empty texts on purpose; data check notes them.
+        return some(examples, path, split, lambda example: False)
+
+    def flaws(self, root: DataRoot, split: str) -> Iterator[DataError]:
+        try:
+            yield from (error for error in self._lines(root, split) if isinstance(error, DataError))
+        except DataError as error:  # about the file, or a line beyond which it is no text
+            yield error
+
+    def _lines(self, root: DataRoot, split: str) -> Iterator[Example | DataError]:
+        """The example of each line, or what is wrong with it."""
+        path = root.path / split
+        ids: set[str] = set()
         paths: dict[str, str] = {}
         with mended_by(path, _REMEDY):
             if (error := given_as_table(path)) is not None:
                 raise error
-            for number, record in enumerate(read_lines(path), 1):
-                example = self._example(record, str(number), root, paths)
-                if example.id in examples:
-                    raise record.error(f"id {example.id!r} occurs twice", "give every line a distinct id")
-                if example.target is None and split == self.train_split and self.needs_targets:
-                    raise record.error("field 'target' is missing", "add a target to every training line")
-                examples[example.id] = example
-        if not examples:
-            raise MissingData("the file has no lines", file=path, remedy=_WRITE)
-        # Own tasks may have empty texts on purpose; data check notes them.
-        return some(list(examples.values()), path, split, lambda example: False)
+            for number, record in enumerate(read_each_line(path), 1):
+                try:
+                    if isinstance(record, DataError):
+                        raise record
+                    example = self._example(record, str(number), root, paths)
+                    if example.id in ids:
+                        raise record.error(f"id {example.id!r} occurs twice", "give every line a distinct id")
+                    if example.target is None and split == self.train_split and self.needs_targets:
+                        raise record.error("field 'target' is missing", "add a target to every training line")
+                except DataError as error:
+                    yield mended(error, path, _REMEDY)
+                else:
+                    ids.add(example.id)
+                    yield example
 
     def line_of(self, image: str, root: DataRoot) -> tuple[Record, str] | None:
         """The first line of the task's files that names an image (an id), and the name there; None if none does."""
