@@ -109,8 +109,8 @@ Trainer._step = step
 STORES: list[TCPStore] = []
 """One for each start of processes, which ends with this module's tests."""
 LONGEST = 240
-"""Seconds after which processes count as waiting for each other: fewer than a test may take (pytest-timeout), which does
-not say where they wait."""
+"""Seconds after which processes count as waiting for each other: fewer than a test may take (pytest-timeout), whose
+error does not say where they wait."""
 
 
 def processes(file: Path, count: int, *arguments: str, script: str = TRAINER) -> list[subprocess.Popen[str]]:

@@ -127,8 +127,8 @@ class FileTask(Task):
         ids: set[str] = set()
         paths: dict[str, str] = {}
         with mended_by(path, _REMEDY):
-            if (error := given_as_table(path)) is not None:
-                raise error
+            if (table := given_as_table(path)) is not None:
+                raise table
             for number, record in enumerate(read_each_line(path), 1):
                 try:
                     if isinstance(record, DataError):
