@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import twelve
+from twelve.evaluation.results import read_results
 from twelve.predictor.scene import Scene
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -30,3 +31,15 @@ def test_its_answers_are_those_of_the_readme(scene: Scene) -> None:
 def test_it_finds_what_a_phrase_refers_to(scene: Scene) -> None:
     x1, y1, x2, y2 = scene.locate("the big blue bottle").box
     assert (x1, y1) == pytest.approx((94, 0), abs=2) and (x2, y2) == pytest.approx((114, 49), abs=2)
+
+
+def test_its_stored_evaluation_is_that_of_its_card() -> None:
+    """The page of the service shows it."""
+    folder = EXAMPLES / "quickstart-model"
+    results, _ = read_results(folder / "evaluation.json")
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for result in results:
+        score = result.score
+        cells = f"{result.title}, {result.metric} | {result.protocol.split}, {result.examples:,} examples"
+        assert f"| {cells} | {score.mean:.1f} [{score.low:.1f}, {score.high:.1f}] |" in card
+    assert len(results) == 12

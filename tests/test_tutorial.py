@@ -36,8 +36,8 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         printed[" ".join(words)] = result.output
     training_questions = " ".join(printed["evaluate runs/mine --split questions.jsonl"].split())
     assert "split questions.jsonl; 20 examples" in training_questions
-    assert "trained on 16 of questions.jsonl's 20 images, so this is no test score" in training_questions
-    assert "so this is no test score" not in printed["evaluate runs/mine"]
+    assert "trained on 16 of questions.jsonl's 20 images, so this is not a test score" in training_questions
+    assert "so this is not a test score" not in printed["evaluate runs/mine"]
     shown = " ".join(" ".join(test_docs.blocks(text, "text")).split())
     assert json.loads((tmp_path / "runs/mine/trained.json").read_text())["on_training_examples"]["mine"] > 0.9
     for said in (

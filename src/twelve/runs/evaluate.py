@@ -264,7 +264,7 @@ def _trained_on(evaluator: Evaluator, names: Sequence[str], split: str) -> Itera
         if seen := len(images.intersection(distinct_images(data.train))):
             yield (
                 f"warning: {data.task.title}: the model was trained on {seen:,} of {split}'s {len(images):,} "
-                "images, so this is no test score"
+                "images, so this is not a test score"
             )
 
 
