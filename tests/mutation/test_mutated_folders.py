@@ -4,6 +4,7 @@ done: the same weights, the same answers. Nothing is opened outside of it, impor
 from __future__ import annotations
 
 import fnmatch
+import importlib
 import json
 import os
 import random
@@ -11,7 +12,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,13 @@ MEANT = (
 another task's token, its scores are sharper, it looks at other boxes."""
 
 
+LIBRARIES = ("torchvision", "timm")
+"""The program looks any network's name up in these two, which it names itself; timm need not be installed."""
+for _library in LIBRARIES:
+    with suppress(ImportError):  # now, or what they import in turn would be taken for what a folder asked for
+        importlib.import_module(_library)
+
+
 class _Watch:
     """What Python was asked for while it was on."""
 
@@ -60,8 +68,10 @@ class _Watch:
             path = os.path.realpath(os.fsdecode(arguments[0]))
             if not path.startswith(self.allowed):
                 self.seen.append(f"opened {path}")
-        elif event == "import" and arguments[0] not in sys.modules:
+        elif event == "import" and arguments[0] not in sys.modules and arguments[0] not in LIBRARIES:
             self.seen.append(f"imported {arguments[0]}")
+        elif event == "exec" and os.path.isabs(file := getattr(arguments[0], "co_filename", "")):
+            self.seen.append(f"ran {file}")  # a module: importlib.import_module tells of no import
         elif event.startswith(("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "urllib.")):
             self.seen.append(event)
 
@@ -179,6 +189,31 @@ KINDS: dict[str, tuple[str, Callable[[bytes, random.Random, int], list[Mutation]
     "index": ("model.safetensors.index.json", of_json),
     "shard": ("model-00002", of_safetensors),
 }
+
+
+def test_nothing_that_a_recipe_names_is_imported(
+    tmp_path: Path, image: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even what is installed; the watch would notice."""
+    (tmp_path / "installed").mkdir()
+    (tmp_path / "installed" / "named_by_a_recipe.py").write_text("NOTHING = 0\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "installed"))
+    folder = tiny_model.make(tmp_path / "model")
+    file = folder / "processor_config.json"
+    tree = json.loads(file.read_text())
+    recipe = json.loads(tree["region_recipes"]["coco"])
+    module = tmp_path / "installed" / "named_by_a_recipe.py"
+    allowed = (folder, *INSTALLED, module.parent)
+    for value in ("{}", "timm/{}", "torchvision/{}", "package:{}", "hf_hub:{}/{}", "{0}:{0}", "{0}.{0}"):
+        named = value.format(*["named_by_a_recipe"] * 2)
+        for changes in ({"backbone": named}, {"weights": named}, {"backbone": "resnet18", "weights": named}):
+            file.write_text(json.dumps(tree | {"region_recipes": {"coco": json.dumps(recipe | changes)}}))
+            with WATCH(*allowed) as seen, suppress(TwelveError):
+                opened(folder, image)
+            assert not any("named_by_a_recipe" in each for each in seen), changes
+    with WATCH(*allowed) as seen:
+        importlib.import_module("named_by_a_recipe")
+    assert seen == [f"ran {module}"]
 
 
 def places(file: Path, elsewhere: Path) -> Iterator[tuple[str, Callable[[], None]]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
 import fake_results
 import harness
+import pytest
 from harness import LEAST, Reader
 
 from twelve.data.prepare import ValidationImages
+from twelve.errors import DataError
 from twelve.evaluation import recorded
 from twelve.evaluation.results import TaskResult, read_results
 from twelve.report.reading import History, read_history
@@ -28,7 +31,7 @@ _NUMBERS = (
     "accuracy*",
     "examples",
 )
-_NUMBERS += ("groups", "closed", "shortlist", "contrast_weight", "galleries", "calibration_error", "drawn_from")
+_NUMBERS += ("groups", "closed", "contrast_weight")
 
 
 def test_damaged_predictions(tmp_path: Path) -> None:
@@ -82,6 +85,11 @@ def test_damaged_results(tmp_path: Path) -> None:
         "*.title: NUL": "words are shown as they are",
         "*.metric: NUL": "words are shown as they are",
         "*.name: NUL": "words are shown as they are",
+        "*.uncalibrated: NUL": "words are shown as they are",
+        "*.calibration_error: number": "null in the sound file, and per cent",
+        "*.calibration_error: fraction": "null in the sound file, and per cent",
+        "*.drawn_from: number": "null in the sound file, and a number of answers",
+        "*.shortlist: number": "null in the sound file, and a number of images",
         "*.examples: 300 digits": "any number will do",
         "*.groups: 300 digits": "any number will do",
         "*.boxes: absent": "as a protocol is by default",
@@ -90,6 +98,35 @@ def test_damaged_results(tmp_path: Path) -> None:
     }
     tally = harness.torture(Reader("evaluation", (path,), lambda: read_results(path), sane, tolerated))
     assert sum(tally.values()) >= LEAST and min(tally.values()) > 0
+
+
+@pytest.mark.parametrize(
+    ("place", "good", "bad"),
+    [
+        (("protocol", "galleries"), (1, 5), (0, -1, 2**31, 1.0, None)),
+        (("protocol", "gallery"), (None, 1, 1000), (0, 10**30, 1.5)),
+        (("protocol", "shortlist"), (None, 1, 100), (0, 10**30, 1.5)),
+        (("calibration_error",), (None, 0, 2.5, 100), (-0.1, 100.1, 10**30)),
+        (("baselines", "majority", "drawn_from"), (None, 1, 2), (0, 2**31, 2.0)),
+    ],
+)
+def test_numbers_of_results_have_a_range(
+    place: tuple[str, ...], good: tuple[object, ...], bad: tuple[object, ...], tmp_path: Path
+) -> None:
+    path = fake_results.write_evaluation(tmp_path / "evaluation.json")
+    tree = json.loads(path.read_text())
+    parent = tree["tasks"]["b"]
+    for key in place[:-1]:
+        parent = parent[key]
+    for value in good:
+        parent[place[-1]] = value
+        path.write_text(json.dumps(tree))
+        read_results(path)
+    for value in bad:
+        parent[place[-1]] = value
+        path.write_text(json.dumps(tree))
+        with pytest.raises(DataError, match=rf"evaluation.json \[b\]: .*{place[-1]}"):
+            read_results(path)
 
 
 def test_damaged_images_that_were_left_out(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ class Evaluator:
             rows = range(len(examples)) if ours.rows is None else ours.rows
             counted = [predictions[row] for row in rows]
             sure = [prediction.score for prediction in counted]
-            error = 100 * expected_calibration_error(sure, ours.per_example)
+            error = min(100.0, 100 * expected_calibration_error(sure, ours.per_example))  # scores may round up to 1
             bins = score_bins(sure, ours.per_example)
             confused = confusions(task.output, [examples[row] for row in rows], counted, ours.per_example)
         self.measurements[name] = ours

@@ -101,7 +101,7 @@ class TaskResult:
     upper_bound: float | None = None
     """The best possible score (evaluation/upper_bound.py); None if there is no known bound."""
     seconds: float = 0.0
-    calibration_error: float | None = None
+    calibration_error: Annotated[float, Field(ge=0, le=100)] | None = None
     """Expected calibration error of the scores of single predictions, per cent; None if a gallery is ranked."""
     uncalibrated: str = ""
     """Why the scores of single predictions are not calibrated (evaluation/calibration.py), or empty."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 OFFICIAL = "official"
 """Name of the only protocol of most tasks."""
+_Count: TypeAlias = Annotated[int, Field(ge=1, lt=2**31)]
+"""A number of images or of galleries, as it may be in a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +35,11 @@ class Protocol:
     split: str
     boxes: str = "detected"
     ties: str = "first of equals"
-    gallery: int | None = None
+    gallery: _Count | None = None
     note: str = ""
-    shortlist: int | None = None
+    shortlist: _Count | None = None
     name: str = OFFICIAL
-    galleries: int = 1
+    galleries: _Count = 1
     contrast_weight: float = 0.0
 
 
