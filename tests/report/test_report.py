@@ -138,9 +138,9 @@ def test_who_trained_when_is_not_shown_when_nobody_stopped(root: Path, tmp_path:
     assert "Training schedule" not in text and "ever stopped" not in text
 
 
-def test_every_task_shows_right_and_wrong_ones(page: Page) -> None:
+def test_every_task_shows_correct_and_wrong_ones(page: Page) -> None:
     cards = [attrs["class"] for tag, attrs in page.tags if tag == "article"]
-    assert cards.count("card right") == 15 and cards.count("card wrong") == 15
+    assert cards.count("card correct") == 15 and cards.count("card wrong") == 15
     assert "partly correct: 30 of 100" in page.text and "puts another image first" in page.text
     assert (
         "in place 23 of the gallery" in page.text and "overlap by" in page.text and "out of 3 candidates" in page.text
