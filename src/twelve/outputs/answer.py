@@ -62,7 +62,8 @@ class Answer(Output):
     asks = "Answer a question about an image, with one answer out of a fixed list."
     legend = "Bars: the answers the model finds likeliest, each with its own score; ✓ marks what is correct."
     metrics: ClassVar = {
-        "accuracy": "Mean mark of the answers, as the dataset's own scorer gives them; 100 means every answer is correct."
+        "accuracy": "Mean mark of the answers, as the dataset's own scorer gives them; 100 means every answer is "
+        "correct."
     }
     methods = ("answer",)
     examples: ClassVar = {"answer": 'scene.answer("what colour is the boat?")'}

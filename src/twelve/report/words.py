@@ -57,12 +57,12 @@ WEAK = (
     "bound. A part is listed only if its whole interval lies below the score of its task"
 )
 CALIBRATION = (
-    "The share of correct predictions among those with about the same score. On the diagonal, a score of 70% means that "
-    "70% are correct; below it, the model is too sure."
+    "The share of correct predictions among those with about the same score. On the diagonal, a score of 70% means "
+    "that 70% are correct; below it, the model is too sure."
 )
 CONFUSIONS = (
-    "Rows: the correct answer; columns: the model's. Of tasks with many answers, the most frequent mistakes are listed, "
-    "out of all examples with that correct answer."
+    "Rows: the correct answer; columns: the model's. Of tasks with many answers, the most frequent mistakes are "
+    "listed, out of all examples with that correct answer."
 )
 LOSS = (
     "The quantity that training minimises: the distance to the correct outputs. Losses of different tasks are not "
