@@ -1,4 +1,4 @@
-"""``twelve quickstart``: draw the microworld, extract regions, train on twelve tasks, evaluate, and write the report.
+"""``twelve quickstart``: generate the microworld, extract regions, train on twelve tasks, evaluate, write the report.
 
 Stages that are finished are skipped, and training that was interrupted is resumed.
 """

@@ -108,7 +108,7 @@ def test_a_damaged_file_of_a_drawn_world_is_drawn_again(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "dev.json").write_text("{")
     task, root = get("nlvr2"), DataRoot(tmp_path)
-    for drawn, remedy in ((False, "download"), (True, f"remove {tmp_path} and draw the world again")):
+    for drawn, remedy in ((False, "download"), (True, f"remove {tmp_path} and generate the world again")):
         if drawn:
             (tmp_path / "microworld.json").write_text("{}")
         for split, problem in (("dev", "one JSON object a line"), ("train", "no such file")):

@@ -100,7 +100,7 @@ def test_coverage() -> None:
         "and no score can be higher than 32.5"
     )
     everything = coverage([examples[0], examples[2]], ["yes", "no", "mug"])
-    assert str(everything) == "3 answers to choose among; the right answer to every question is one of them"
+    assert str(everything) == "3 answers to choose among; the correct answer to every question is one of them"
     assert str(coverage(examples[:2], ["yes", "cup"])).endswith(
         "the best answer to every question is one of them, and no score can be higher than 95.0"
     )

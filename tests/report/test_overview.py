@@ -880,7 +880,7 @@ def test_the_title_names_configuration_date_and_data(run: Path, monkeypatch: pyt
     monkeypatch.chdir(run.parent)
     found = heading(read_run(run))
     assert found.title == f"Run “{run.parent.name}/run”, 5 tasks, 4 May 2026, data in root" and not found.synthetic
-    assert found.size == "one model for 5 tasks, 28.9 million parameters, 40 iterations in 1 min 20 s"
+    assert found.size == "one model for 5 tasks, 28.9 M parameters, 40 iterations in 1 min 20 s"
     monkeypatch.chdir(run)
     data = Path("..", "root")
     config = yaml.safe_load((run / "config.yaml").read_text())

@@ -138,10 +138,10 @@ def test_who_trained_when_is_not_shown_when_nobody_stopped(root: Path, tmp_path:
     assert "Training schedule" not in text and "ever stopped" not in text
 
 
-def test_every_task_shows_right_and_wrong_ones(page: Page) -> None:
+def test_every_task_shows_correct_and_wrong_ones(page: Page) -> None:
     cards = [attrs["class"] for tag, attrs in page.tags if tag == "article"]
-    assert cards.count("card right") == 15 and cards.count("card wrong") == 15
-    assert "partly right: 30 of 100" in page.text and "puts another image first" in page.text
+    assert cards.count("card correct") == 15 and cards.count("card wrong") == 15
+    assert "partly correct: 30 of 100" in page.text and "puts another image first" in page.text
     assert (
         "in place 23 of the gallery" in page.text and "overlap by" in page.text and "out of 3 candidates" in page.text
     )
@@ -151,7 +151,7 @@ def test_every_task_shows_right_and_wrong_ones(page: Page) -> None:
 
 def test_the_first_screen_shows_examples_of_the_weakest_tasks(html: str, tmp_path: Path) -> None:
     screen = html.partition('aria-label="Overview"')[2].partition("Where it is weak")[0]
-    assert re.findall(r'<li class="(right|wrong)">', screen) == ["right", "wrong"] * 3
+    assert re.findall(r'<li class="(correct|wrong)">', screen) == ["correct", "wrong"] * 3
     assert screen.count("data:image/jpeg") >= 6 and "image not available" not in screen
     low = html.partition("Where it is weak")[2].partition("What next")[0]
     weakest = list(dict.fromkeys(re.findall(r'<a href="#task-(\w+)"', low)))

@@ -144,8 +144,8 @@ def test_the_page_of_one_task_has_no_empty_column(tmp_path: Path) -> None:
 def test_the_only_task_has_more_examples_on_the_first_screen(tmp_path: Path) -> None:
     records = [each for each in fake_run.predictions() if each.task == "vqa"]
     shown = {"vqa": gallery(records, ImageFiles(DataRoot(fake_run.make_root(tmp_path))))}
-    assert [card.mark for _, card in glimpses(["vqa"], shown)] == ["right", "right", "wrong", "wrong"]
-    assert [card.mark for _, card in glimpses(["vqa", "other"], shown)] == ["right", "wrong"]
+    assert [card.mark for _, card in glimpses(["vqa"], shown)] == ["correct", "correct", "wrong", "wrong"]
+    assert [card.mark for _, card in glimpses(["vqa", "other"], shown)] == ["correct", "wrong"]
 
 
 def test_one_task_of_the_first_screen_has_boxes(tmp_path: Path) -> None:
@@ -292,8 +292,8 @@ def test_scores_that_are_not_calibrated_are_not_called_probabilities(tmp_path: P
     tree["tasks"]["refcoco"]["uncalibrated"] = "not calibrated"  # its examples have frames, no bars
     (folder / "evaluation.json").write_text(json.dumps(tree))
     page = render(read_run(folder))
-    assert page.count("each with its own score; ✓ marks what is right. Not calibrated (6 validation examples") == 2
-    assert page.count(f"marks what is right. Not calibrated: {told}") == 2 and page.count(told) == 4
+    assert page.count("each with its own score; ✓ marks what is correct. Not calibrated (6 validation examples") == 2
+    assert page.count(f"marks what is correct. Not calibrated: {told}") == 2 and page.count(told) == 4
     assert "probability of each class" not in page and "the score of each class" in page
 
 
@@ -364,7 +364,7 @@ def test_a_baseline_is_beaten_when_the_whole_interval_is_above_zero(low: float, 
 
 def test_a_metric_is_explained_with_its_part() -> None:
     assert "first five" in metric("image to text R@5", {}) and "each image" in metric("image to text R@5", {})
-    assert "right text" in metric("R@5", OUTPUTS["options"].metrics)
+    assert "correct text" in metric("R@5", OUTPUTS["options"].metrics)
     assert "“number”" in metric("accuracy, number", OUTPUTS["answer"].metrics)
     assert metric("something new", {}) == metric("accuracy", {}) == "A number of the official scorer of the dataset."
 
@@ -439,9 +439,9 @@ def test_answers_that_are_right_in_part_are_told_apart() -> None:
         return " ".join(re.sub(r"<[^>]*>", " ", template().module.card(shown)).split())  # type: ignore[attr-defined]
 
     text = carded({"no": 1.0, "nope": 0.6, "not really": 0.6, "yes": 0.3, "maybe": 0.0}, "yes")
-    assert "Correct no; partly right: nope, not really (60 of 100), yes (30)" in text
-    assert "yes 90% ✓ no 35% ✗ partly right: 30 of 100" in text and "✓ yes" not in text  # no bar of a score of 0%
-    assert "✓ no 35% ✓ nope 0%" in carded({"no": 0.6, "nope": 0.6}, "yes")  # none is right in full
+    assert "Correct no; partly correct: nope, not really (60 of 100), yes (30)" in text
+    assert "yes 90% ✓ no 35% ✗ partly correct: 30 of 100" in text and "✓ yes" not in text  # no bar of a score of 0%
+    assert "✓ no 35% ✓ nope 0%" in carded({"no": 0.6, "nope": 0.6}, "yes")  # none is correct in full
     assert "Correct no accepted answer" in carded({}, "yes")
 
 

@@ -151,7 +151,7 @@ def test_what_cannot_give_worlds(drawn: Path, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=message):
             run("ablations", config, out=tmp_path / "study", worlds_of=study, settings=settings, console=quiet)
 
-    refused("this study draws no worlds", drawn)
+    refused("this study generates no worlds", drawn)
     refused("no study here", drawn, "microworld.scale=1")
     refused("the folder of the study itself", tmp_path / "study", "microworld.scale=1")
     assert not (tmp_path / "study").exists()

@@ -372,7 +372,7 @@ def test_chooses_among_boxes_that_were_drawn(visit: Visit) -> None:
     assert page.locator("#panel-choose .candidates input").count() == offered + 1
     page.locator("#panel-choose .candidates input").first.uncheck()
     assert re.match(
-        r"Found: ([a-z]+ \(box \d+\)|box \d+ \(yours\)) *\nright with a probability of \d+%",
+        r"Found: ([a-z]+ \(box \d+\)|box \d+ \(yours\)) *\ncorrect with a probability of \d+%",
         ask(page, "choose", "the big one").inner_text(),
     )
     assert page.locator("#panel-choose .frame.best").count() == 1
@@ -708,7 +708,7 @@ def test_doubts_right_answers_and_small_shares(visit: Visit) -> None:
     page.locator("#panel-answer .doubt").wait_for()
     panel = page.locator("#panel-answer")
     assert panel.locator(".doubt").inner_text() == "On its 16 test examples, this task scored 50.0."
-    assert panel.locator(".right").inner_text() == "right answer: no"
+    assert panel.locator(".right").inner_text() == "correct answer: no"
     assert [name.split()[0] for name in panel.locator(".ranking li").all_inner_texts()] == ["yes", "no"]
     assert "trained on “VQA v2” and" in page.locator("#about").inner_text()
     assert axe.findings(page) == []

@@ -89,7 +89,7 @@ def test_the_right_reply_is_told_in_words_where_there_is_one(run: Path) -> None:
         [replace(each, images=(f"mine/{n}",)) for n, each in enumerate((graded, unknown, box, ranked))],
     )
     found = recorded_samples(twelve.load(run), run)
-    assert [sample.right for sample in found] == ["2; partly right: two (30 of 100)", None, None, None]
+    assert [sample.right for sample in found] == ["2; partly correct: two (30 of 100)", None, None, None]
 
 
 def evaluated(

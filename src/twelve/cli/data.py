@@ -1,4 +1,4 @@
-"""``twelve data``: check and clean data, draw the microworld."""
+"""``twelve data``: check and clean data, generate the microworld."""
 
 from __future__ import annotations
 

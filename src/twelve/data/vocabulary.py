@@ -48,7 +48,7 @@ class Coverage:
             return said
         lacking = self.questions - round(self.best_known * self.questions)
         if not lacking and self.highest_score == 1:
-            return f"{said}; the right answer to every question is one of them"
+            return f"{said}; the correct answer to every question is one of them"
         known = "the best answer to every question is one of them"
         if lacking:
             share = f"{100 * lacking / self.questions:.1f}%"

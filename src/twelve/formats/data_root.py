@@ -145,7 +145,7 @@ class DataRoot:
     @contextmanager
     def mended(self) -> Iterator[None]:
         """Improve errors from within: about a file that is not what its name says, say what it is (mistaken.py); in a
-        drawn world, say how to draw it again, not to download a file."""
+        generated world, say how to generate it again, not to download a file."""
         try:
             yield
         except DataError as error:
@@ -154,7 +154,7 @@ class DataRoot:
             if error.file is not None and (found := what_is(Path(error.file), official=official)) is not None:
                 (problem, remedy), record = found, None
             if isinstance(remedy, Again) and (self.path / DRAWN).is_file():
-                remedy = f"remove {self.path} and draw the world again: {drawing_again(self.path)}"
+                remedy = f"remove {self.path} and generate the world again: {drawing_again(self.path)}"
             raise type(error)(problem, file=error.file, record=record, remedy=remedy) from None
 
     def file(self, task: str, name: str, *, page: str = "") -> Path:

@@ -1,4 +1,4 @@
-"""VCR's accuracies (Zellers et al. 2019): answers (Q->A), reasons for the right answer (QA->R), both (Q->AR)."""
+"""VCR's accuracies (Zellers et al. 2019): answers (Q->A), reasons for the correct answer (QA->R), both (Q->AR)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def evaluate(labels: Mapping[str, tuple[int, int]], predicted: Mapping[str, Choi
     reasons = _chosen(predicted, {key: REASONS[answer] for key, (answer, _) in labels.items()}, path)
     if answers is None and reasons is None:
         raise DataError(
-            "expected predictions of answers or of reasons for the right answers, found neither",
+            "expected predictions of answers or of reasons for the correct answers, found neither",
             file=path,
             remedy=REMEDY,
         )

@@ -158,7 +158,7 @@ def _entry(tally: Tally) -> dict[str, Any]:
 def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
     """Tallies of the existing microworld in ``out``; raises DataError if it is another."""
     remedy = "choose another folder, or remove this one first"
-    again = "remove the whole folder and draw the world again"
+    again = "remove the whole folder and generate the world again"
     if out.is_file():
         raise DataError("expected a folder, found a file", file=out, remedy="choose another folder")
     if not (out / INDEX).is_file():

@@ -60,9 +60,10 @@ class Answer(Output):
     needs_vocabulary = True
     graded = True
     asks = "Answer a question about an image, with one answer out of a fixed list."
-    legend = "Bars: the answers the model finds likeliest, each with its own score; ✓ marks what is right."
+    legend = "Bars: the answers the model finds likeliest, each with its own score; ✓ marks what is correct."
     metrics: ClassVar = {
-        "accuracy": "Mean mark of the answers, as the dataset's own scorer gives them; 100 means every answer is right."
+        "accuracy": "Mean mark of the answers, as the dataset's own scorer gives them; 100 means every answer is "
+        "correct."
     }
     methods = ("answer",)
     examples: ClassVar = {"answer": 'scene.answer("what colour is the boat?")'}
@@ -154,7 +155,7 @@ class Answer(Output):
 
 
 def _marked(target: Mapping[str, float]) -> str:
-    """Right answers, then those right in part: ``no; partly right: nope, not really (60 of 100), yes (30)``."""
+    """Correct answers, then those correct in part: ``no; partly correct: nope, not really (60 of 100), yes (30)``."""
     marks: dict[float, list[str]] = {}
     for answer in sorted(filter(target.get, target), key=lambda answer: (-target[answer], answer)):
         marks.setdefault(target[answer], []).append(answer)
@@ -163,4 +164,4 @@ def _marked(target: Mapping[str, float]) -> str:
         f"{', '.join(answers)} ({100 * mark:.0f}{'' if place else ' of 100'})"
         for place, (mark, answers) in enumerate(marks.items())
     )
-    return "; ".join(filter(None, (right, partly and f"partly right: {partly}")))
+    return "; ".join(filter(None, (right, partly and f"partly correct: {partly}")))

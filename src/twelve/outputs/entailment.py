@@ -17,7 +17,7 @@ class Entailment(Classes):
     classes = ("contradiction", "neutral", "entailment")
     asks = "Say whether an image proves a statement, contradicts it or leaves it open."
     metrics: ClassVar = {
-        "accuracy": "Share of the statements put into the right class of three; guessing gives about 33."
+        "accuracy": "Share of the statements put into the correct class of three; guessing gives about 33."
     }
     methods = ("entails",)
     examples: ClassVar = {"entails": 'scene.entails("a boat is red")'}

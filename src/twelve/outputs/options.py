@@ -42,12 +42,12 @@ class Options(Output):
     image_free = "options"
     values = (int,)
     index_of = "options"
-    asks = "Choose among several texts: the right answer to a question about an image, its reason, the next turn."
-    legend = "Bars: the texts the model finds likeliest; ✓ marks what is right."
+    asks = "Choose among several texts: the correct answer to a question about an image, its reason, the next turn."
+    legend = "Bars: the texts the model finds likeliest; ✓ marks what is correct."
     metrics: ClassVar = {
-        "R@1": "Recall at 1: share of the examples whose right text is ranked first.",
-        "R@5": "Recall at 5: share of the examples whose right text is among the first five.",
-        "R@10": "Recall at 10: share of the examples whose right text is among the first ten.",
+        "R@1": "Recall at 1: share of the examples whose correct text is ranked first.",
+        "R@5": "Recall at 5: share of the examples whose correct text is among the first five.",
+        "R@10": "Recall at 10: share of the examples whose correct text is among the first ten.",
     }
 
     @property

@@ -54,8 +54,8 @@ class Pair(Classes):
     images = 2
     values = (bool,)
     asks = "Say whether a statement is true of two images."
-    legend = "Bars: the scores of true and of false; ✓ marks what is right."
-    metrics: ClassVar = {"accuracy": "Share of the statements judged rightly; guessing gives about 50."}
+    legend = "Bars: the scores of true and of false; ✓ marks what is correct."
+    metrics: ClassVar = {"accuracy": "Share of the statements judged correctly; guessing gives about 50."}
     methods = ("verify",)
     examples: ClassVar = {"verify": 'model.verify(scene, scene, "both show a boat")'}
 

@@ -126,8 +126,8 @@ class Region(Output):
     values = (int, list)
     index_of = "candidates"
     asks = "Point at the thing in an image that a phrase or a question refers to."
-    legend = "Solid frame: the right thing. Dashed frame: the model's choice."
-    metrics: ClassVar = {"accuracy": "Share of the examples for which the model points at the right thing."}
+    legend = "Solid frame: the correct thing. Dashed frame: the model's choice."
+    metrics: ClassVar = {"accuracy": "Share of the examples for which the model points at the correct thing."}
     methods = ("locate", "choose", "guess")
     examples: ClassVar = {
         "locate": 'scene.locate("the small red cup")',

@@ -30,9 +30,9 @@ class Reply(Classes):
     classes = ("Yes", "No", "N/A")
     reads = "regions"
     asks = "Answer a question about one thing in an image with yes, no or not applicable."
-    legend = "Frame: the thing asked about. Bars: the model's probability of each answer; ✓ marks what is right."
+    legend = "Frame: the thing asked about. Bars: the model's probability of each answer; ✓ marks what is correct."
     metrics: ClassVar = {
-        "accuracy": "Share of the questions answered rightly with one of three answers; guessing gives about 33."
+        "accuracy": "Share of the questions answered correctly with one of three answers; guessing gives about 33."
     }
 
     def card_images(self, record: RecordedPrediction) -> list[CardImage]:

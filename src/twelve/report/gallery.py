@@ -42,8 +42,8 @@ class ShownCard:
     @property
     def verdict(self) -> str:
         if self.right in (0.0, 1.0):
-            return "right" if self.right else "wrong"
-        return f"partly right: {100 * self.right:.0f} of 100"
+            return "correct" if self.right else "wrong"
+        return f"partly correct: {100 * self.right:.0f} of 100"
 
     @property
     def start(self) -> str:
@@ -60,7 +60,7 @@ class ShownCard:
 
     @property
     def outcome(self) -> tuple[str, str]:
-        """What the model says and what is right, for the first screen: of boxes, only which of the drawn ones."""
+        """What the model says and what is correct, for the first screen: of boxes, only which of the drawn ones."""
         said, wanted = self.card.says, self.card.wanted
         if any(frame.role == "predicted" for image in self.images for frame in image.frames):
             return re.split("[,;]", said)[0], re.split("[,;]", wanted)[0]
@@ -68,8 +68,8 @@ class ShownCard:
 
     @property
     def mark(self) -> str:
-        """The style of the card: right or wrong."""
-        return "right" if self.right >= HALF else "wrong"
+        """The style of the card: correct or wrong."""
+        return "correct" if self.right >= HALF else "wrong"
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def heading(run: Run) -> Heading:
 
 
 def is_synthetic(run: Run) -> bool:
-    """Whether the run's data are a drawn world."""
+    """Whether the run's data are a generated world."""
     known = run.facts.get(DRAWN)
     if isinstance(known, bool):
         return known
@@ -132,7 +132,7 @@ def _size(run: Run) -> str:
     facts, history = run.facts, run.history
     count = len({*run.config.tasks, *run.results})
     parts = ["one task" if count == 1 else f"one model for {count} tasks"]
-    parts += [f"{facts['parameters'] / 1e6:.1f} million parameters"] if "parameters" in facts else []
+    parts += [f"{facts['parameters'] / 1e6:.1f} M parameters"] if "parameters" in facts else []
     trained = f"{history.iterations:,} iterations"
     if run.epochs is not None:
         trained += f" ({words.epochs(run.epochs)})"

@@ -19,7 +19,7 @@ class MixedUp:
 
     Attributes:
         classes: of a square table; empty for a list.
-        rows: (right class, its examples, how often each class was predicted, in the order of ``classes``).
+        rows: (correct class, its examples, how often each class was predicted, in the order of ``classes``).
         pairs: the most frequent wrong pairs.
     """
 

@@ -46,7 +46,7 @@ FALL, SLOWER = 0.1, 4
 """Fall of a validation score from its best (0..1) that tells that steps are too large, and by what the learning rate is
 divided then."""
 LARGER = 4
-"""Times as many images that a larger drawn world has."""
+"""Times as many images that a larger generated world has."""
 LONGEST = 200
 """Characters of a line that is shown as an example."""
 FINE_TUNING = "finetune.yaml"

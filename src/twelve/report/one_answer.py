@@ -15,7 +15,7 @@ SHARE = 0.9
 FEWEST = 5
 """Examples below which the same answer to all may be chance."""
 RIGHT = 0.75
-"""Share of the examples of which an answer is right, from which giving it to most of them is no fault."""
+"""Share of the examples of which an answer is correct, from which giving it to most of them is no fault."""
 ASKED = {
     "answer": "questions",
     "reply": "questions",
@@ -53,7 +53,7 @@ def _found(run: Run) -> Iterator[tuple[str, str, int, str]]:
 
 
 Counts = tuple[Mapping[str, int], Mapping[str, int]]
-"""Answer -> how often it was given, and of how many examples it is right."""
+"""Answer -> how often it was given, and of how many examples it is correct."""
 
 
 def _confused(result: TaskResult) -> Counts | None:

@@ -69,7 +69,7 @@ class Reliability:
     def verdict(self) -> str:
         gap = self.mean_score - self.mean_right
         how = "about right" if abs(gap) < 3 else "too sure" if gap > 0 else "too careful"
-        right = f"{self.mean_right:.0f}% of the predictions are right"
+        right = f"{self.mean_right:.0f}% of the predictions are correct"
         return f"On average {how}: the mean score is {self.mean_score:.0f}%, and {right}."
 
 
@@ -124,7 +124,7 @@ def _place(each: ScoreBin) -> tuple[float, float]:
 
 
 def _told(each: ScoreBin) -> str:
-    return f"{each.examples:,} predictions with scores of about {each.score:.0%}: {each.right:.0%} are right"
+    return f"{each.examples:,} predictions with scores of about {each.score:.0%}: {each.right:.0%} are correct"
 
 
 def _path(places: Sequence[tuple[float, float]]) -> str:

@@ -90,7 +90,7 @@ def weak(run: Run) -> Weak:
 
 def _wrong(run: Run, result: TaskResult) -> str:
     """How many examples are wrong, in words; "" if none is. Exactly where every prediction is recorded; a score alone
-    does not tell, because an answer can be right in part."""
+    does not tell, because an answer can be correct in part."""
     records = run.predictions.get(result.task, ())
     about, wrong = "About ", round(result.examples * (1 - result.score.mean / 100))
     if len(records) == result.examples:

@@ -57,12 +57,12 @@ WEAK = (
     "bound. A part is listed only if its whole interval lies below the score of its task"
 )
 CALIBRATION = (
-    "The share of right predictions among those with about the same score. On the diagonal, a score of 70% means that "
-    "70% are right; below it, the model is too sure."
+    "The share of correct predictions among those with about the same score. On the diagonal, a score of 70% means "
+    "that 70% are correct; below it, the model is too sure."
 )
 CONFUSIONS = (
-    "Rows: the right answer; columns: the model's. Of tasks with many answers, the most frequent mistakes are listed, "
-    "out of all examples with that right answer."
+    "Rows: the correct answer; columns: the model's. Of tasks with many answers, the most frequent mistakes are "
+    "listed, out of all examples with that correct answer."
 )
 LOSS = (
     "The quantity that training minimises: the distance to the correct outputs. Losses of different tasks are not "
@@ -70,7 +70,7 @@ LOSS = (
 )
 VALIDATION = "The score of the task on training images that are held out for validation; not the official number."
 OWN_VALIDATION = "The score of the task on training images that are held out for validation; not on your test file."
-OWN_MARKS = "Mean mark of the answers, as your test file gives them; 100 means every answer is right."
+OWN_MARKS = "Mean mark of the answers, as your test file gives them; 100 means every answer is correct."
 """The accuracy of a task of one's own whose answers have marks."""
 STOPPED = (
     "Stop-and-go: a task whose validation score no longer rises is stopped. It is then trained only occasionally, "

@@ -70,7 +70,7 @@ def run(
         settings: ``KEY=VALUE`` changes of the configuration.
         minutes: end cleanly after so many, at the next checkpoint; ``resume`` goes on.
         resume: resume the study in ``out``; more seeds and further arms are added to it.
-        worlds_of: the folder of another study, whose worlds are taken and not drawn again.
+        worlds_of: the folder of another study, whose worlds are taken and not generated again.
         dry_run: print the plan, and neither write nor train anything.
 
     Raises:
@@ -116,7 +116,8 @@ def _folder(run: str | Path, study: str) -> Path:
 def _check_worlds_of(study: Path, plan: Plan, out: Path) -> None:
     """Raises ConfigError where a study cannot give its worlds to another one."""
     if not plan.worlds:
-        problem, remedy = "this study draws no worlds: all its seeds have the data of its configuration", "leave it out"
+        problem = "this study generates no worlds: all its seeds have the data of its configuration"
+        remedy = "leave it out"
     elif study.resolve() == out.resolve():
         problem, remedy = "this is the folder of the study itself", "name that of another study, or leave it out"
     elif not files.is_there(study / plans.FILE, DataError):
@@ -302,6 +303,6 @@ def _announce(plan: Plan, left: Sequence[Step], seeds: Mapping[int, Seed], conso
     for number in sorted({step.seed for step in left}):
         seed = seeds[number]
         if seed.worlds_of is not None and not seed.has_world and not is_finished(seed.worlds_of, number):
-            lines.append(f"{seed.worlds_of} has no finished world of seed {number}: it is drawn here")
+            lines.append(f"{seed.worlds_of} has no finished world of seed {number}: it is generated here")
     for line in lines:
         tell(line, console)

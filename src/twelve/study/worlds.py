@@ -1,6 +1,6 @@
-"""The worlds of a study: each seed draws one, or takes it from another study that has drawn the same.
+"""The worlds of a study: each seed generates one, or takes it from another study that has generated the same.
 
-What was drawn is described by a fingerprint, which lies beside it and is compared when another study takes it.
+What was generated is described by a fingerprint, which lies beside it and is compared when another study takes it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from twelve.study.results import seed_folder
 
 FILE = "world.json"
 DATA, REGIONS = "data", "regions"
-REMEDY = "leave out --worlds-of: the world is then drawn here"
+REMEDY = "leave out --worlds-of: the world is then generated here"
 
 
 class WorldRecord(Strict):
@@ -60,7 +60,7 @@ def provide(config: RunConfig, folder: Path, study: Path | None = None) -> None:
 
 
 def draw(config: RunConfig) -> None:
-    """Draw the microworld of a configuration and extract its regions, unless they exist."""
+    """Generate the microworld of a configuration and extract its regions, unless they exist."""
     from twelve.microworld.make import make_microworld
     from twelve.microworld.world import WorldSizes
     from twelve.regions.extraction.extract import COMPLETE, extract_root
@@ -97,7 +97,7 @@ def _take(config: RunConfig, folder: Path, theirs: Path) -> None:
             except (OSError, shutil.Error) as error:
                 raise DataError(f"cannot be taken: {error}", file=theirs / part, remedy=REMEDY) from None
             if fingerprint(partial) != wanted:
-                raise DataError("its files have changed since they were drawn", file=theirs / part, remedy=REMEDY)
+                raise DataError("its files have changed since they were generated", file=theirs / part, remedy=REMEDY)
             (partial / COMPLETE).unlink(missing_ok=True)  # draw() then compares the extractor
     try:
         draw(config)
@@ -114,7 +114,7 @@ def _check_same(config: RunConfig, theirs: Path) -> None:
     if not files.is_there(theirs / DRAWN, DataError):
         raise DataError("the world is gone", file=theirs, remedy=REMEDY)
     asked = config.microworld
-    try:  # a world that is there is compared, and none is drawn
+    try:  # a world that is there is compared, and none is generated
         make_microworld(theirs, config.seed, WorldSizes().scaled(asked.scale), apart=asked.apart)
     except TwelveError as error:
         raise ConfigError(error.problem, file=theirs, record="worlds-of", remedy=REMEDY) from None

@@ -294,7 +294,7 @@ class SampleReply(BaseModel):
     alt: str
     texts: dict[str, str] = Field(description="method -> a text to ask")
     right: str | None = Field(
-        None, description="the right reply to these texts; of test images only, which only this machine is shown"
+        None, description="the correct reply to these texts; of test images only, which only this machine is shown"
     )
 
 

@@ -98,7 +98,7 @@ class _VCR(Task):
                 np.array(found[self.metric], dtype=np.float64),
                 [record.text("img_fn") for record in lines.values()],
             ),
-            f"{_NAMES['reasons']} given the right answer; {_NAMES['both']} requires both to be right",
+            f"{_NAMES['reasons']} given the correct answer; {_NAMES['both']} requires both to be correct",
             dict.fromkeys(found, len(labels)),
             notes=passed_over(sum(key not in labels for key in predicted), f"without a counterpart in {path.name}"),
         )
@@ -146,7 +146,7 @@ class VCRReasons(_VCR):
 
     name: ClassVar[str] = "vcr_qar"
     title: ClassVar[str] = "VCR reasons"
-    note: ClassVar[str] = "one of four reasons, given the right answer; the dataset's object outlines are not used"
+    note: ClassVar[str] = "one of four reasons, given the correct answer; the dataset's object outlines are not used"
     token: ClassVar[int] = 6
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=80, epochs=10)
     part: ClassVar[str] = "reasons"

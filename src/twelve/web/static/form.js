@@ -79,7 +79,7 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     const head = [el("h3", { class: "headline" }, ...[headline].flat())];
     const [{ sample } = {}] = images;
     const known = images.length === 1 && sample?.right && told.text && sample.texts[method] === told.text;
-    if (known) head.push(el("p", { class: "tip right" }, `right answer: ${sample.right}`));
+    if (known) head.push(el("p", { class: "tip right" }, `correct answer: ${sample.right}`));
     const task = tasks.find(({ name }) => name === told.task);
     const doubt = task?.doubt;
     const others = tasks.length > 1;

@@ -82,7 +82,7 @@ export function chosen(told, sent, image) {
   const rows = told.shares.slice(0, 8).filter(worthDrawing).map(([place, share]) => [sent[place].name, share, sent[place].box]);
   const list = ranking(rows, "Shares of the choice", (box) => image.point(box));
   return [
-    [`Found: ${placed(sent[told.index])} `, el("small", { class: "below" }, `right with a probability of ${percent(told.score)}`)],
+    [`Found: ${placed(sent[told.index])} `, el("small", { class: "below" }, `correct with a probability of ${percent(told.score)}`)],
     ranked(
       list,
       told.shares.map(([place, share]) => [placed(sent[place]), share]),
