@@ -15,6 +15,7 @@ from rich.console import Console
 from torch.autograd.graph import saved_tensors_hooks
 
 from twelve import config as configuration
+from twelve.errors import ConfigError
 from twelve.runs import train as run
 from twelve.runs.new_model import new_model
 from twelve.runs.train import train
@@ -162,3 +163,10 @@ def test_slow_iterations_are_told_after_two_and_short_runs_not_at_all() -> None:
     slow, short = Pace(12, {}), Pace(2 * ENOUGH, {})
     assert [bool(slow.iteration(20.0)) for _ in range(5)] == [False, False, True, False, False]
     assert not any(short.iteration(1.0) for _ in range(2 * ENOUGH))
+
+
+def test_a_new_model_is_refused_where_another_one_is_named(root: Path, tmp_path: Path) -> None:
+    """It would have random weights, and the sizes of a default."""
+    config = parsed(root, tmp_path / "run", model={"init": "runs/base"})
+    with pytest.raises(ConfigError, match=r"model.init.*starts from no other model.*train.beginning\(config\)"):
+        new_model(config)

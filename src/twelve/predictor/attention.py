@@ -68,7 +68,8 @@ class Attention:
     def strongest(self, connection: int = 0) -> NDArray[np.float32]:
         """(R, L), each 0..1: attention of each region to each word in the head where it is largest.
 
-        In the model of examples/quickstart-model, this shows best which region a word is about (docs/search-and-service.md). Rows
+        In the model of examples/quickstart-model, this shows best which region a word is about (measured in
+        docs/search-and-service.md). Rows
         do not sum to 1: each number can be of another head.
 
         Args:

@@ -32,10 +32,16 @@ def new_model(config: RunConfig) -> Start:
     """A model of the configured sizes. Its text encoder is the configured one, everything else is random.
 
     Raises:
-        ConfigError: the sizes do not suit the tokenizer, the texts or the regions.
+        ConfigError: the sizes do not suit the tokenizer, the texts or the regions; or the configuration names a model
+            to start from (:func:`twelve.runs.train.beginning` starts from it).
         RegionError: the regions are of several extractors, or not finite.
         DataError: see :func:`twelve.data.prepare.prepare`.
     """
+    if config.model.init:
+        remedy = (
+            "call twelve.runs.train.beginning(config), which starts from it; for a new model, set model.init to null"
+        )
+        raise ConfigError("new_model starts from no other model", record="model.init", remedy=remedy)
     encoder = config.model.text_encoder
     named = config.model.tokenizer or encoder
     data = prepare(config)

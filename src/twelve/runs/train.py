@@ -126,7 +126,18 @@ def train(
 
 
 def beginning(config: RunConfig) -> Start:
-    """What a run begins with: the saved model that its configuration names, or a new one."""
+    """What a run begins with: the saved model that ``model.init`` names, or, without it, a new one
+    (:func:`twelve.runs.new_model.new_model`).
+
+    Returns:
+        The model, its processor, the data of all tasks, and the tasks that the model was trained on before.
+
+    Raises:
+        ConfigError: there is no such model, or a new one's sizes do not suit the tokenizer, the texts or the regions.
+        CheckpointError: the saved model is damaged.
+        RegionError: the regions are of several extractors, of another one than the saved model's, or not finite.
+        DataError: see :func:`twelve.data.prepare.prepare`.
+    """
     if config.model.init:
         if not Path(config.model.init).exists():
             raise ConfigError(
