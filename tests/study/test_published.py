@@ -11,6 +11,7 @@ from rich.console import Console
 
 from twelve.config import load, parse
 from twelve.study import plan as plans
+from twelve.study.findings import findings
 from twelve.study.show import TABLE, show
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
@@ -42,6 +43,14 @@ def test_the_table_is_that_of_the_results(study: Path, tmp_path: Path) -> None:
     (copy / TABLE).unlink()
     show(copy, console=Console(file=io.StringIO()))
     assert (copy / TABLE).read_text(encoding="utf-8") == (study / TABLE).read_text(encoding="utf-8")
+
+
+def test_a_study_that_lacks_a_seed_says_so_first(tmp_path: Path) -> None:
+    copy = tmp_path / "study"
+    shutil.copytree(RESULTS / "study-six-tasks", copy)
+    assert not findings(copy).sentences[0].startswith("Preliminary")
+    shutil.rmtree(copy / "seed-2")
+    assert findings(copy).sentences[0].startswith("Preliminary (2 of 3 seeds): stop-and-go scores higher")
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)

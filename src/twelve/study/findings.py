@@ -78,15 +78,23 @@ def _told(found: Findings) -> Findings:
     plan, name = found.plan, found.plan.study
     study = STUDIES.get(name) or FROM_FILES.get(name)
     if study is None:
-        return replace(found, sentences=tuple(said(each) for each in found.comparisons[:2]))
+        return replace(found, sentences=_qualified(found, [said(each) for each in found.comparisons[:2]]))
     try:
         own = study.model_validate(dict(plan.options))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, ("plan", "options", *first["loc"])))
         raise DataError(problem_of(first), file=found.folder / plans.FILE, record=place, remedy=plans.REMEDY) from None
-    sentences, sections = tuple(own.sentences(found)), tuple(own.sections(found))
+    sentences, sections = _qualified(found, own.sentences(found)), tuple(own.sections(found))
     return replace(found, sentences=sentences, sections=sections, plots=own.plots(found))
+
+
+def _qualified(found: Findings, sentences: Sequence[str]) -> tuple[str, ...]:
+    """The sentences; where seeds of the plan are missing, the first begins with that, since it may be quoted alone."""
+    done, planned = len(found.seeds), len(found.plan.seeds)
+    if done == planned or not sentences:
+        return tuple(sentences)
+    return (f"Preliminary ({done} of {planned} seeds): {sentences[0]}", *sentences[1:])
 
 
 def _complete(plan: Plan, out: Path) -> tuple[tuple[int, ...], tuple[Arm, ...], tuple[str, ...]]:

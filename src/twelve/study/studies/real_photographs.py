@@ -83,10 +83,9 @@ class RealPhotographs(Study):
             known = [score for score in scores if score is not None]
             if known:
                 positive = sum(score.low > 0 for score in known)
-                told.append(
-                    f"{name} scores significantly higher with the right images on {positive} of {len(known)} tasks"
-                )
-        return [*sentences, f"{' and '.join(told)}."] if told else sentences
+                told.append(f"that of {name} on {positive} of {len(known)}")
+        looking = "With the correct images, the score is significantly higher than with shuffled ones"
+        return [*sentences, f"{looking}: {', '.join(told)} tasks."] if told else sentences
 
     def _check(self, subjects: Subjects) -> None:
         for option, names in (("searched", self.searched), ("apart", self.apart)):
