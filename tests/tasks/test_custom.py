@@ -194,7 +194,7 @@ def test_mistakes_in_settings_are_named(tasks: dict[str, Any], words: str) -> No
             {"question": "t", "image": "a.jpg", "answer": "x"},
             "line 1.*expected 'text', 'target', found 'question', 'answer' -> rename 'question' to 'text', 'answer' to",
         ),
-        ("answer", {"text": "t", "img": "a.jpg", "target": "x"}, "expected 'image', found 'img' -> rename"),
+        ("answer", {"text": "t", "img": "a.jpg", "target": "x"}, "found 'img' -> rename 'img' to 'image' in every line without 'image'$"),
         ("answer", {"text": "t", "image": "a.jpg", "targett": "x"}, "expected 'target', found 'targett'"),
         (
             "region",
