@@ -180,6 +180,8 @@ def test_mistakes_in_settings_are_named(tasks: dict[str, Any], words: str) -> No
         ("answer", {"image": "a.jpg"}, r"line 1.*'text' is missing.* -> correct this line"),
         ("answer", {"text": "t", "image": "a.jpg"}, "'target' is missing"),
         ("answer", {"text": "t", "image": "a.jpg", "target": {"x": 2}}, "scores in 0..1"),
+        ("answer", {"text": "t", "image": "a.jpg", "target": " "}, "line 1.*the answer is empty -> write the answer"),
+        ("answer", {"text": "t", "image": "a.jpg", "target": {"x": 1, "": 0.5}}, "the answer is empty -> write"),
         ("region", {"text": "t", "image": "a.jpg", "target": [5, 5, 5, 9]}, "no area"),
         (
             "candidates",

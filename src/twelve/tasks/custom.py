@@ -231,11 +231,13 @@ class AnswerFile(FileTask):
     def target(self, record: Record, example: Example) -> Target:
         answers = record.fields["target"]
         if isinstance(answers, str):
-            return {record.text("target"): 1.0}
+            answers = {record.text("target"): 1.0}
         scored = isinstance(answers, Mapping) and answers and all(map(_share, answers.values()))
         if not scored or not all(map(writable, answers)):
             expected = "an answer or an object from answers to scores in 0..1"
             raise record.error(f"field 'target' must be {expected}, found {describe(answers)}", _REMEDY)
+        if not all(map(str.strip, answers)):
+            raise record.error("the answer is empty", _ANSWER)
         return {answer: float(score) for answer, score in answers.items()}
 
     def facts(self, target: Target) -> Mapping[str, Any]:
@@ -330,6 +332,7 @@ KINDS: Mapping[str, type[FileTask]] = {
     "pretraining": PretrainingFile,
 }
 _REMEDY = Own("correct this line; docs/add-a-task.md shows one of each kind")
+_ANSWER = Own("write the answer into this line, or remove the line")
 _WRITE = Own("write one JSON object a line; docs/add-a-task.md shows one of each kind")
 
 
