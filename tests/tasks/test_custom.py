@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -112,6 +113,27 @@ def test_a_task_of_ones_own_goes_the_whole_way(root: Path, tmp_path: Path) -> No
     tiny.write_lines(root / "answer" / "open.jsonl", [{**record, "target": None} for record in records])
     assert evaluate_run(run, tasks=["mine"], split="answer/open.jsonl", submit=out, console=QUIET) == []
     assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == ["1", "2", "3"]
+
+
+def test_training_and_evaluation_say_what_may_be_wrong_in_the_files(root: Path, tmp_path: Path) -> None:
+    """Also in lines that training leaves out: every image of the last line is held back."""
+    mine = own(root, "answer")
+    lines = [record | {"target": "red"} for record in tiny_own.lines("answer", range(9))]
+    lines[8] |= {"target": "Red", "text": ""}
+    mine["train"] = "answer/red.jsonl"
+    tiny.write_lines(root / mine["train"], lines)
+    said = io.StringIO()
+    run = train(configuration.parse(configured(root, tmp_path / "run", {"mine": mine})), console=Console(file=said))
+    shown, path = " ".join(said.getvalue().split()), root / mine["train"]
+    assert "; the training examples have red (" in shown
+    assert f"warning: {path}: 1 of 9 texts is empty, the first in line 9 " in shown
+    assert f"warning: {path}: answer 'Red' (1 time) differs from 'red' (8 times) only in case or spaces " in shown
+    said = io.StringIO()
+    evaluate_run(run, console=Console(file=said))
+    shown = " ".join(said.getvalue().split())
+    assert re.search(
+        r"warning: mine: the model cannot give the answers? to \d of 4 questions of answer/val.jsonl: ", shown
+    )
 
 
 @pytest.mark.parametrize(("kind", "output"), [("answer", None), ("answer", "mine"), ("pair", None)])

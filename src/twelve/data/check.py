@@ -23,7 +23,9 @@ from twelve.data.examples.columns import (
 )
 from twelve.data.examples.reading import read_examples
 from twelve.data.opening import no_images
+from twelve.data.own_files import listed, warnings_of
 from twelve.data.sources import MOST, elsewhere, fetching, fetching_images
+from twelve.data.vocabulary import labels_of
 from twelve.downloads.lock import FetchLock
 from twelve.errors import DataError, MissingData, TwelveError, one_line
 from twelve.formats.data_root import IMAGES, NO_FILE, DataRoot
@@ -32,7 +34,7 @@ from twelve.formats.records import check_regular
 from twelve.progress import Track
 from twelve.regions.store.region_store import RegionStore
 from twelve.tasks.base import Task, all_tasks, get
-from twelve.tasks.custom import FileTask
+from twelve.tasks.custom import AnswerFile, FileTask
 from twelve.types.examples import Box, Example
 
 REGIONS = "regions"
@@ -59,6 +61,8 @@ class SplitCheck:
         official: (examples, images) of the complete split; None where not known.
         errors: what makes the split unusable.
         notes: what is unusual, but no error.
+        warnings: what may be a mistake in a file of one's own.
+        answers: those of such a file for training, with their counts.
         damaged: whether anything that is there is wrong, as opposed to missing.
         unseen: whether images are missing or damaged, which is a note where neither training nor evaluation reads them.
     """
@@ -72,6 +76,8 @@ class SplitCheck:
     notes: tuple[str, ...] = ()
     damaged: bool = False
     unseen: bool = False
+    warnings: tuple[str, ...] = ()
+    answers: str = ""
 
     @property
     def usable(self) -> bool:
@@ -89,7 +95,10 @@ class SplitCheck:
                 words = [f"{of:,} {what}" for of, what in zip(self.official, _COUNTED, strict=True) if of is not None]
                 line += f" (official: {', '.join(words)})"
             lines.append(line)
+        if self.answers:
+            lines.append(f"  {split}: answers: {one_line(self.answers)}")
         lines += [f"  {split}: error: {one_line(error)}" for error in self.errors]
+        lines += [f"  {split}: warning: {one_line(warning)}" for warning in self.warnings]
         lines += [f"  {split}: note: {one_line(note)}" for note in self.notes]
         return "\n".join(lines)
 
@@ -310,7 +319,7 @@ def _check_split(
     if twice := repeated_ids(examples):
         errors.append(f"{twice:,} examples repeat the id of another example")
     blank = sum(not text.strip() for text in texts_of(examples))
-    if blank:
+    if blank and not isinstance(task, FileTask):  # of which this is a warning
         notes.append(f"{blank:,} of {len(examples):,} texts are empty")
     wrong, beyond = _boxes(examples, seen)
     errors += [*wrong, *_sizes(task, root, split, seen)]
@@ -325,7 +334,20 @@ def _check_split(
             errors.append(f"has exactly as many examples and images as {twin}: is it that file?")
         notes += odd
     damaged = len(errors) > lacking
-    return SplitCheck(split, (), len(examples), len(images), official, tuple(errors), tuple(notes), damaged, unseen)
+    trains = split == task.train_split
+    return SplitCheck(
+        split,
+        (),
+        len(examples),
+        len(images),
+        official,
+        tuple(errors),
+        tuple(notes),
+        damaged,
+        unseen,
+        tuple(warnings_of(task, root, split, examples, read.get(task.train_split))),
+        listed(labels_of(examples)) if trains and isinstance(task, AnswerFile) else "",
+    )
 
 
 def _of_each_line(flaws: Iterator[DataError]) -> list[str]:
