@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -15,6 +16,7 @@ import tiny_others
 import tiny_own
 import torch
 import yaml
+from PIL import Image
 from rich.console import Console
 
 from twelve import config as configuration
@@ -113,6 +115,27 @@ def test_a_task_of_ones_own_goes_the_whole_way(root: Path, tmp_path: Path) -> No
     assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == ["1", "2", "3"]
 
 
+def test_training_and_evaluation_say_what_may_be_wrong_in_the_files(root: Path, tmp_path: Path) -> None:
+    """Also in lines that training leaves out: every image of the last line is held back."""
+    mine = own(root, "answer")
+    lines = [record | {"target": "red"} for record in tiny_own.lines("answer", range(9))]
+    lines[8] |= {"target": "Red", "text": ""}
+    mine["train"] = "answer/red.jsonl"
+    tiny.write_lines(root / mine["train"], lines)
+    said = io.StringIO()
+    run = train(configuration.parse(configured(root, tmp_path / "run", {"mine": mine})), console=Console(file=said))
+    shown, path = " ".join(said.getvalue().split()), root / mine["train"]
+    assert "; the training examples have red (" in shown
+    assert f"warning: {path}: 1 of 9 texts is empty, the first in line 9 " in shown
+    assert f"warning: {path}: answer 'Red' (1 time) differs from 'red' (8 times) only in case or spaces " in shown
+    said = io.StringIO()
+    evaluate_run(run, console=Console(file=said))
+    shown = " ".join(said.getvalue().split())
+    assert re.search(
+        r"warning: mine: the model cannot give the answers? to \d of 4 questions of answer/val.jsonl: ", shown
+    )
+
+
 @pytest.mark.parametrize(("kind", "output"), [("answer", None), ("answer", "mine"), ("pair", None)])
 def test_a_saved_model_learns_another_task(
     kind: str, output: str | None, known: Path, root: Path, tmp_path: Path
@@ -180,6 +203,8 @@ def test_mistakes_in_settings_are_named(tasks: dict[str, Any], words: str) -> No
         ("answer", {"image": "a.jpg"}, r"line 1.*'text' is missing.* -> correct this line"),
         ("answer", {"text": "t", "image": "a.jpg"}, "'target' is missing"),
         ("answer", {"text": "t", "image": "a.jpg", "target": {"x": 2}}, "scores in 0..1"),
+        ("answer", {"text": "t", "image": "a.jpg", "target": " "}, "line 1.*the answer is empty -> write the answer"),
+        ("answer", {"text": "t", "image": "a.jpg", "target": {"x": 1, "": 0.5}}, "the answer is empty -> write"),
         ("region", {"text": "t", "image": "a.jpg", "target": [5, 5, 5, 9]}, "no area"),
         (
             "candidates",
@@ -194,7 +219,11 @@ def test_mistakes_in_settings_are_named(tasks: dict[str, Any], words: str) -> No
             {"question": "t", "image": "a.jpg", "answer": "x"},
             "line 1.*expected 'text', 'target', found 'question', 'answer' -> rename 'question' to 'text', 'answer' to",
         ),
-        ("answer", {"text": "t", "img": "a.jpg", "target": "x"}, "expected 'image', found 'img' -> rename"),
+        (
+            "answer",
+            {"text": "t", "img": "a.jpg", "target": "x"},
+            "found 'img' -> rename 'img' to 'image' in every line without 'image'$",
+        ),
         ("answer", {"text": "t", "image": "a.jpg", "targett": "x"}, "expected 'target', found 'targett'"),
         (
             "region",
@@ -231,15 +260,39 @@ def test_data_check_lists_the_bad_lines(tmp_path: Path) -> None:
     (tmp_path / "mine" / "train.jsonl").write_text("\n".join(lines))
     (tmp_path / "mine" / "val.jsonl").write_bytes(b"{}\n" + json.dumps(good).encode() + b'\n{"text": "\xfc"}\n{}\n')
     (found,) = check_root(root, ["mine"]).tasks
-    *errors, more = found.train.errors
+    *errors, more, images = found.train.errors
+    assert "there is no folder" in images and "tasks.mine.images" in images  # in the same run
     assert [re.findall(r"\[line (\d+)\]", error) for error in errors] == [[str(n)] for n in (3, 4, *range(6, 14))]
     assert errors[0].endswith("id 'a' occurs twice -> give every line a distinct id")
     assert errors[2].endswith("-> correct this line; docs/add-a-task.md shows one of each kind") and "JSON" in errors[2]
     assert not any("->" in error for error in errors[3:]) and more == "and 3 more"
     (val,) = found.measured
-    assert not found.ok and [re.findall(r"line \d", error) for error in val.errors] == [["line 1"], ["line 3"]]
+    assert not found.ok and [re.findall(r"line \d", error) for error in val.errors] == [["line 1"], ["line 3"], []]
     with pytest.raises(DataError, match=r"line 3.*occurs twice"):
         root.own_tasks["mine"].read(root, "mine/train.jsonl")
+
+
+def test_data_check_names_the_lines_of_missing_images(tmp_path: Path) -> None:
+    """Each image once, as it is written, in the same run as lines that are malformed."""
+    settings = {"kind": "answer", "train": "train.jsonl", "test_split": "val.jsonl"}
+    config = configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}})
+    folder = tmp_path / "images" / "mine"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    good = {"text": "t", "image": "a.png", "target": "x"}
+    lines = [good, good | {"image": "b/nope.jpg"}, good | {"target": ""}, good | {"image": "b/nope.jpg"}]
+    tiny.write_lines(tmp_path / "train.jsonl", [*lines, good | {"image": "bare"}])
+    tiny.write_lines(tmp_path / "val.jsonl", [good | {"image": f"{number}.jpg"} for number in range(12)])
+    (found,) = check_root(DataRoot(tmp_path, own_tasks=own_tasks(config.tasks)), ["mine"]).tasks
+    lacking = f"in {folder}, and no regions of it"
+    assert found.train.errors == (
+        f"{tmp_path / 'train.jsonl'} [line 3]: the answer is empty -> write the answer into this line, or remove the "
+        "line",
+        f"{tmp_path / 'train.jsonl'} [line 2]: there is no image b/nope.jpg {lacking} -> correct the name in this "
+        f"line, or put the image into {folder}",
+        f"{tmp_path / 'train.jsonl'} [line 5]: there is no image bare {lacking}",
+    )
+    assert len(found.measured[0].errors) == 11 and found.measured[0].errors[-1] == "and 2 more"
 
 
 def test_further_fields_are_ignored(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ examples compare with the official ones."""
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,15 +22,19 @@ from twelve.data.examples.columns import (
     texts_of,
 )
 from twelve.data.examples.reading import read_examples
+from twelve.data.opening import no_images
+from twelve.data.own_files import listed, warnings_of
 from twelve.data.sources import MOST, elsewhere, fetching, fetching_images
+from twelve.data.vocabulary import labels_of
 from twelve.downloads.lock import FetchLock
 from twelve.errors import DataError, MissingData, TwelveError, one_line
-from twelve.formats.data_root import NO_FILE, DataRoot
+from twelve.formats.data_root import IMAGES, NO_FILE, DataRoot
 from twelve.formats.mistaken import what_is
 from twelve.formats.records import check_regular
 from twelve.progress import Track
 from twelve.regions.store.region_store import RegionStore
 from twelve.tasks.base import Task, all_tasks, get
+from twelve.tasks.custom import AnswerFile, FileTask
 from twelve.types.examples import Box, Example
 
 REGIONS = "regions"
@@ -57,6 +61,8 @@ class SplitCheck:
         official: (examples, images) of the complete split; None where not known.
         errors: what makes the split unusable.
         notes: what is unusual, but no error.
+        warnings: what may be a mistake in a file of one's own.
+        answers: those of such a file for training, with their counts.
         damaged: whether anything that is there is wrong, as opposed to missing.
         unseen: whether images are missing or damaged, which is a note where neither training nor evaluation reads them.
     """
@@ -70,6 +76,8 @@ class SplitCheck:
     notes: tuple[str, ...] = ()
     damaged: bool = False
     unseen: bool = False
+    warnings: tuple[str, ...] = ()
+    answers: str = ""
 
     @property
     def usable(self) -> bool:
@@ -87,7 +95,10 @@ class SplitCheck:
                 words = [f"{of:,} {what}" for of, what in zip(self.official, _COUNTED, strict=True) if of is not None]
                 line += f" (official: {', '.join(words)})"
             lines.append(line)
+        if self.answers:
+            lines.append(f"  {split}: answers: {one_line(self.answers)}")
         lines += [f"  {split}: error: {one_line(error)}" for error in self.errors]
+        lines += [f"  {split}: warning: {one_line(warning)}" for warning in self.warnings]
         lines += [f"  {split}: note: {one_line(note)}" for note in self.notes]
         return "\n".join(lines)
 
@@ -293,11 +304,14 @@ def _check_split(
         damaged = task.files(split) != task.files(task.train_split)  # a file for all splits may lack this one
         return SplitCheck(split, official=official, errors=(str(error),), damaged=damaged)
     except DataError as error:
-        errors = _of_each_line(task, root, split) or [str(error)]
+        errors = _of_each_line(task.reader.flaws(root, split)) or [str(error)]
+        if isinstance(task, FileTask):  # its images too, so that all can be mended at once
+            good = [example for _, example in task.sound_lines(root, split)]
+            errors += seen.check(task, split, distinct_images(good), [])[0]
         return SplitCheck(split, official=official, errors=tuple(errors), damaged=True)
     read[split] = examples
     images = distinct_images(examples)
-    errors, notes = seen.check(task, images, distinct_images(take(examples, have_candidates(examples))))
+    errors, notes = seen.check(task, split, images, distinct_images(take(examples, have_candidates(examples))))
     unseen = bool(errors) and (not needed or _only_submitted(task, split, examples))
     if unseen:
         errors, notes = [], [*errors, *notes]
@@ -305,7 +319,7 @@ def _check_split(
     if twice := repeated_ids(examples):
         errors.append(f"{twice:,} examples repeat the id of another example")
     blank = sum(not text.strip() for text in texts_of(examples))
-    if blank:
+    if blank and not isinstance(task, FileTask):  # of which this is a warning
         notes.append(f"{blank:,} of {len(examples):,} texts are empty")
     wrong, beyond = _boxes(examples, seen)
     errors += [*wrong, *_sizes(task, root, split, seen)]
@@ -320,12 +334,24 @@ def _check_split(
             errors.append(f"has exactly as many examples and images as {twin}: is it that file?")
         notes += odd
     damaged = len(errors) > lacking
-    return SplitCheck(split, (), len(examples), len(images), official, tuple(errors), tuple(notes), damaged, unseen)
+    trains = split == task.train_split
+    return SplitCheck(
+        split,
+        (),
+        len(examples),
+        len(images),
+        official,
+        tuple(errors),
+        tuple(notes),
+        damaged,
+        unseen,
+        tuple(warnings_of(task, root, split, examples, read.get(task.train_split))),
+        listed(labels_of(examples)) if trains and isinstance(task, AnswerFile) else "",
+    )
 
 
-def _of_each_line(task: Task, root: DataRoot, split: str) -> list[str]:
-    """Errors about the first lines of a split that cannot be used, where its task knows them; a remedy occurs once."""
-    flaws = task.reader.flaws(root, split)
+def _of_each_line(flaws: Iterator[DataError]) -> list[str]:
+    """Errors about the first of some lines that cannot be used; a remedy occurs once."""
     first = list(islice(flaws, _LINES))
     remedies: set[str | None] = set()
     errors = []
@@ -338,6 +364,18 @@ def _of_each_line(task: Task, root: DataRoot, split: str) -> list[str]:
     return errors
 
 
+def _lacking(task: FileTask, root: DataRoot, split: str, lacking: Collection[str]) -> Iterator[DataError]:
+    """An error about the first line that names each of these images, which have neither a file nor regions."""
+    left = set(lacking)
+    for record, example in task.sound_lines(root, split):
+        for name, image in zip(task.images_named(record), example.images, strict=True):
+            if image in left:
+                left.remove(image)
+                folder = root.path / IMAGES / image.split("/")[0]
+                remedy = f"correct the name in this line, or put the image into {folder}"
+                yield record.error(f"there is no image {name} in {folder}, and no regions of it", remedy)
+
+
 class _Images:
     """The images of all tasks, each opened once."""
 
@@ -346,7 +384,7 @@ class _Images:
         self._sizes: dict[str, tuple[int, int] | str] = {}
         """Image id -> width and height, or what is wrong with its file."""
 
-    def check(self, task: Task, images: Sequence[str], asked: Sequence[str]) -> tuple[list[str], list[str]]:
+    def check(self, task: Task, split: str, images: Sequence[str], asked: Sequence[str]) -> tuple[list[str], list[str]]:
         """(errors, notes) on images without a file and regions; an image needs one of the two.
 
         Args:
@@ -362,7 +400,11 @@ class _Images:
             return [str(error)], []
         if neither:
             share = f"{len(neither):,} of {len(images):,} images"
+            if isinstance(task, FileTask) and (folder := no_images(task, root, store, neither[0], len(images))):
+                return [str(folder)], []
             where = elsewhere(root, task, neither, store) if len(neither) >= MOST * len(images) else None
+            if isinstance(task, FileTask) and not where:
+                return _of_each_line(_lacking(task, root, split, neither)), []
             command = fetching_images(root, task) if len(neither) == len(images) else None
             more = f"; {where}" if where else f" -> fetch them: {command}" if command else ""
             return [f"{share} have neither a file nor regions; the first is {neither[0]}{more}"], []

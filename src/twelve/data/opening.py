@@ -100,8 +100,8 @@ def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example], roo
             problem = f"{name} has no regions ({len(missing)} of {len(images)} images of {task.name} have none)"
             remedy = f"run: {store.command(source)}"
             folder = root.path / IMAGES / source
-            if source == task.source and not folder.is_dir() and source not in store.sources():
-                raise _no_images(task, root, len(images), remedy)
+            if (error := no_images(task, root, store, missing[0], len(images))) is not None:
+                raise error
             if root.image_file(missing[0]) is None:
                 problem += f", and {folder} has no such image"
                 remedy = f"correct the name in this line, or put the image into {folder} and {remedy}"
@@ -126,11 +126,18 @@ def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example], roo
         )
 
 
-def _no_images(task: Task, root: DataRoot, count: int, extract: str) -> ConfigError:
-    """The error of a task of one's own whose setting ``images`` names no folder; ``extract`` makes its regions."""
-    above = root.path / IMAGES
+def no_images(task: Task, root: DataRoot, store: RegionStore, missing: str, count: int) -> ConfigError | None:
+    """The error of a task of one's own whose setting ``images`` names no folder; None if it names one.
+
+    Args:
+        missing: id of an image without regions.
+        count: how many images the task has.
+    """
+    above, source = root.path / IMAGES, missing.split("/")[0]
+    if source != task.source or (above / source).is_dir() or source in store.sources():
+        return None
     folders = sorted(path.name for path in above.iterdir() if path.is_dir()) if above.is_dir() else []
-    remedy = f"put the images into {above / task.source} and {extract}"
+    remedy = f"put the images into {above / source} and run: {store.command(source)}"
     if folders:
         shown = folders if len(folders) <= 6 else [*folders[:5], f"{len(folders) - 5} more"]
         remedy = f"name the folder of the images ({', '.join(shown)}), or {remedy}"

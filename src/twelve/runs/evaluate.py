@@ -18,6 +18,7 @@ from transformers.utils.logging import disable_progress_bar
 from twelve import forked
 from twelve.data.examples.columns import distinct_images
 from twelve.data.examples.reading import read_examples
+from twelve.data.own_files import unanswerable
 from twelve.data.prepare import Prepared, ValidationImages, prepare_measuring
 from twelve.errors import DataError, quoted
 from twelve.evaluation import published_scores, recorded
@@ -46,7 +47,7 @@ from twelve.runs.run_card import kept_scores, write_run_card
 from twelve.runs.same_regions import SameRegions
 from twelve.settings import RunConfig
 from twelve.tasks.base import get
-from twelve.tasks.custom import own_tasks
+from twelve.tasks.custom import AnswerFile, own_tasks
 from twelve.threads import Threads, given_back
 from twelve.training.provenance import machine
 from twelve.types.predictions import Prediction, RecordedPrediction
@@ -144,6 +145,8 @@ def evaluate_run(
         results = [_calibrated(result, run, processor) for result in results]
         facts = _facts(run, model, evaluator, spent) | regions.facts
         for line in (*lines_of(results, facts), *comparison(earlier(config.model.init), results), *told_files):
+            say(line)
+        for line in _unanswerable(evaluator, names, split):
             say(line)
         for line in () if split is None else _trained_on(evaluator, names, split):
             say(line)
@@ -255,6 +258,18 @@ def _measured(
         say(f"not measured: {error}")
     evaluator.recorded = [each for _, _, recorded in done for each in recorded]
     return [result for result, _, _ in done], [line for _, line, _ in done if line]
+
+
+def _unanswerable(evaluator: Evaluator, names: Sequence[str], split: str | None) -> Iterator[str]:
+    """Warnings about questions of one's own whose answers the model cannot give, or was not trained to give."""
+    for data in (evaluator.data.tasks[name] for name in names):
+        if not isinstance(data.task, AnswerFile):
+            continue
+        name = split or data.test_split
+        examples = read_examples(data.task, evaluator.data.root, name)
+        vocabulary = evaluator.processor.vocabularies.get(data.task.output, ())
+        for line in unanswerable(data.task, name, examples, data.train, vocabulary):
+            yield f"warning: {data.task.title}: {line}"
 
 
 def _trained_on(evaluator: Evaluator, names: Sequence[str], split: str) -> Iterator[str]:

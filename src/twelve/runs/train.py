@@ -18,8 +18,12 @@ from rich.console import Console
 from twelve import freed_memory
 from twelve.config import load_run
 from twelve.data.examples.columns import distinct_images, take
+from twelve.data.examples.reading import read_examples
+from twelve.data.own_files import listed, warnings_of
 from twelve.data.prepare import Prepared, TaskData, sources_of
+from twelve.data.vocabulary import labels_of
 from twelve.errors import CheckpointError, ConfigError
+from twelve.formats.data_root import DataRoot
 from twelve.io import files
 from twelve.model.familiarity import MOST, Familiarity, familiarity_of
 from twelve.model.known_words import MOST_TEXTS, KnownWords, words_in
@@ -33,6 +37,8 @@ from twelve.runs.next_command import next_command
 from twelve.runs.run_card import write_run_card
 from twelve.runs.run_summary import history, kept, remembered
 from twelve.settings import RunConfig
+from twelve.tasks.base import Task
+from twelve.tasks.custom import AnswerFile, FileTask
 from twelve.threads import counted, given_back
 from twelve.training.balancing import check_balancing
 from twelve.training.continued import continued
@@ -332,7 +338,12 @@ def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer
         line = f"{task.task.title}: {train}, {validation}"
         for noted in (data.coverage, data.found):
             line += f"; {noted[name]}" if name in noted else ""
+        if isinstance(task.task, AnswerFile):
+            line += f"; the training examples have {listed(labels_of(task.train))}"
         say(line + _defaults(task))
+    for task in data.tasks.values():
+        for warning in _of_own_file(task.task, data.root):
+            say(f"warning: {data.root.path / task.task.train_split}: {warning}")
     for line in few({task.task.title: len(task.train) for task in data.tasks.values()}):
         say(line)
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -347,6 +358,14 @@ def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer
     need = need_of(trainer)
     for line in (str(need), *advice(need, trainer)):
         say(line)
+
+
+def _of_own_file(task: Task, root: DataRoot) -> list[str]:
+    """What data check warns of in the training file of a task of one's own."""
+    if not isinstance(task, FileTask):
+        return []
+    examples = read_examples(task, root, task.train_split)  # also those whose images are left out of training
+    return warnings_of(task, root, task.train_split, examples, examples)
 
 
 def sizes(part: str, examples: Sequence[Example]) -> str:

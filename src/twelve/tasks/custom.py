@@ -33,6 +33,7 @@ import json
 import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -106,10 +107,10 @@ class FileTask(Task):
                 remedy = f"files are named relative to the data root: write {name}"
             raise MissingData("no such file", file=path, remedy=remedy)
         examples: list[Example] = []
-        for example in self._lines(root, split):
-            if isinstance(example, DataError):
-                raise example
-            examples.append(example)
+        for line in self._lines(root, split):
+            if isinstance(line, DataError):
+                raise line
+            examples.append(line[1])
         if not examples:
             raise MissingData("the file has no lines", file=path, remedy=_WRITE)
         # Own tasks may have empty texts on purpose; data check notes them.
@@ -117,12 +118,21 @@ class FileTask(Task):
 
     def flaws(self, root: DataRoot, split: str) -> Iterator[DataError]:
         try:
-            yield from (error for error in self._lines(root, split) if isinstance(error, DataError))
+            yield from (line for line in self._lines(root, split) if isinstance(line, DataError))
         except DataError as error:  # about the file, or a line beyond which it is no text
             yield error
 
-    def _lines(self, root: DataRoot, split: str) -> Iterator[Example | DataError]:
-        """The example of each line, or what is wrong with it."""
+    def sound_lines(self, root: DataRoot, split: str) -> Iterator[tuple[Record, Example]]:
+        """The lines of a split with nothing wrong with them (:meth:`flaws` has the others), and their examples."""
+        with suppress(DataError):
+            yield from (line for line in self._lines(root, split) if not isinstance(line, DataError))
+
+    def images_named(self, record: Record) -> list[str]:
+        """The names of a sound line's images, as they are written."""
+        return record.strings("images") if self.images_each > 1 else [record.text("image")]
+
+    def _lines(self, root: DataRoot, split: str) -> Iterator[tuple[Record, Example] | DataError]:
+        """Each line and its example, or what is wrong with it."""
         path = root.path / split
         ids: set[str] = set()
         paths: dict[str, str] = {}
@@ -142,15 +152,14 @@ class FileTask(Task):
                     yield mended(error, path, _REMEDY)
                 else:
                     ids.add(example.id)
-                    yield example
+                    yield record, example
 
     def line_of(self, image: str, root: DataRoot) -> tuple[Record, str] | None:
         """The first line of the task's files that names an image (an id), and the name there; None if none does."""
         for split in dict.fromkeys((self.train_split, self.test_split, *self.splits)):
             path = root.path / split
             for record in read_lines(path) if path.is_file() else ():
-                names = record.strings("images") if self.images_each > 1 else [record.text("image")]
-                for name in names:
+                for name in self.images_named(record):
                     if self._image(name, root, record, {}) == image:
                         return record, name
         return None
@@ -231,11 +240,13 @@ class AnswerFile(FileTask):
     def target(self, record: Record, example: Example) -> Target:
         answers = record.fields["target"]
         if isinstance(answers, str):
-            return {record.text("target"): 1.0}
+            answers = {record.text("target"): 1.0}
         scored = isinstance(answers, Mapping) and answers and all(map(_share, answers.values()))
         if not scored or not all(map(writable, answers)):
             expected = "an answer or an object from answers to scores in 0..1"
             raise record.error(f"field 'target' must be {expected}, found {describe(answers)}", _REMEDY)
+        if not all(map(str.strip, answers)):
+            raise record.error("the answer is empty", _ANSWER)
         return {answer: float(score) for answer, score in answers.items()}
 
     def facts(self, target: Target) -> Mapping[str, Any]:
@@ -330,6 +341,7 @@ KINDS: Mapping[str, type[FileTask]] = {
     "pretraining": PretrainingFile,
 }
 _REMEDY = Own("correct this line; docs/add-a-task.md shows one of each kind")
+_ANSWER = Own("write the answer into this line, or remove the line")
 _WRITE = Own("write one JSON object a line; docs/add-a-task.md shows one of each kind")
 
 

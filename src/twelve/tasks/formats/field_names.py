@@ -39,4 +39,5 @@ def misnamed(record: Record, fields: Collection[str], known: Collection[str]) ->
     changes = ", ".join(f"{name!r} to {ours!r}" for name, ours in renamed.items())
     found = ", ".join(map(repr, renamed))
     expected = ", ".join(map(repr, renamed.values()))
-    return record.error(f"expected {expected}, found {found}", f"rename {changes} in every line")
+    # Other lines may be right, and may have both names: a field that is not known is ignored.
+    return record.error(f"expected {expected}, found {found}", f"rename {changes} in every line without {expected}")

@@ -1,0 +1,179 @@
+"""What may be wrong with the files of a task of one's own although they can be read: data check, training and
+evaluation say it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+
+from twelve.data.examples.columns import counted, texts_of
+from twelve.data.vocabulary import labels_of
+from twelve.formats.data_root import DataRoot
+from twelve.tasks.base import Task
+from twelve.tasks.custom import AnswerFile, FileTask
+from twelve.types.examples import Example
+
+_SHOWN = 10
+"""Most answers that are listed."""
+_SUSPECTS = 5
+"""Most answers that are said to be misspelt."""
+_RARER = 4
+"""An answer is taken for a misspelling by a letter only if the other one is this many times as frequent."""
+_SHORTEST, _LONGEST = 3, 40
+"""Fewest letters, and greatest length, of a misspelling: of two letters, nearly any change gives another word."""
+
+
+def warnings_of(
+    task: Task, root: DataRoot, split: str, examples: Sequence[Example], trained: Sequence[Example] | None
+) -> list[str]:
+    """What may be wrong with a file of a task of one's own.
+
+    Args:
+        trained: the examples of its training file; None where that cannot be read.
+    """
+    if not isinstance(task, FileTask):
+        return []
+    found = [said] if (said := empty_texts(task, root, split, examples)) else []
+    if not isinstance(task, AnswerFile):
+        return found
+    if split == task.train_split:
+        return found + misspelt(labels_of(examples))
+    if trained is not None and (lacking := unknown(examples, labels_of(trained))):
+        found.append(_untaught(examples, lacking, task.train_split))
+    return found
+
+
+def unanswerable(
+    task: Task, split: str, examples: Sequence[Example], trained: Sequence[Example], vocabulary: Collection[str]
+) -> list[str]:
+    """Of which questions of a split a model cannot be right, in a task of one's own.
+
+    Args:
+        trained: the task's training examples; none where they are not known.
+        vocabulary: the answers that the model can give, some of which another task may have taught it.
+    """
+    if not isinstance(task, AnswerFile):
+        return []
+    found = []
+    impossible = unknown(examples, frozenset(vocabulary))
+    if impossible:
+        answers = f"the answer{'s' * (impossible.total() > 1)} to {_of(impossible, examples)}"
+        found.append(f"the model cannot give {answers} of {split}: {listed(impossible)}")
+    lacking = unknown(examples, labels_of(trained)) if trained else Counter()
+    if untaught := Counter({answer: count for answer, count in lacking.items() if answer not in impossible}):
+        found.append(_untaught(examples, untaught, "the training examples"))
+    return found
+
+
+def _untaught(examples: Sequence[Example], lacking: Counter[str], where: str) -> str:
+    occur, them = ("answer {} never occurs", "it") if lacking.total() == 1 else ("answers {} never occur", "them")
+    never = occur.format(f"to {_of(lacking, examples)}")
+    return f"the {never} in {where}, so training cannot teach {them}: {listed(lacking)}"
+
+
+def _of(counts: Counter[str], examples: Sequence[Example]) -> str:
+    return f"{counts.total():,} of {len(examples):,} questions"
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """The most frequent answers with their counts: ``yes (32), no (31), and 3 more``."""
+    ordered = _by_count(counts)
+    more = [f"and {len(ordered) - _SHOWN:,} more"] if len(ordered) > _SHOWN else []
+    return ", ".join([*(f"{_shown(answer)} ({counts[answer]:,})" for answer in ordered[:_SHOWN]), *more])
+
+
+def misspelt(counts: Mapping[str, int]) -> list[str]:
+    """A sentence about each answer that differs from a more frequent one only in case, spaces or, if it is much rarer,
+    one letter."""
+    found: list[str] = []
+    written: dict[str, str] = {}
+    wrong: dict[str, str] = {}
+    near: dict[str, str] = {}
+    for answer in _by_count(counts):
+        folded = _folded(answer)
+        if folded in wrong:
+            found.append(_suspicion(answer, wrong[folded], counts))
+            continue
+        same = written.setdefault(folded, answer)
+        if same != answer:
+            found.append(f"answer {_times(answer, counts)} differs from {_times(same, counts)} only in case or spaces")
+            continue
+        if not _is_word(folded):
+            continue
+        patterns = _patterns(folded)
+        others = {near[pattern] for pattern in patterns if pattern in near}
+        others = {other for other in others if counts[other] >= _RARER * counts[answer]}
+        meant = [other for other in _by_count({other: counts[other] for other in others}) if _likely(folded, other)]
+        if meant:
+            wrong[folded] = meant[0]
+            found.append(_suspicion(answer, meant[0], counts))
+        elif counts[answer] >= _RARER:
+            for pattern in patterns:
+                near.setdefault(pattern, answer)
+    more = len(found) - _SUSPECTS
+    return found if more <= 0 else [*found[:_SUSPECTS], f"{more:,} more answers may be misspellings"]
+
+
+def unknown(examples: Sequence[Example], known: Collection[str]) -> Counter[str]:
+    """Answer -> number of examples of which it is the best one, where no answer that is right is among the known."""
+    found: Counter[str] = Counter()
+    for target, count in counted(examples, "target"):
+        right = [answer for answer, score in target.items() if score > 0] if isinstance(target, Mapping) else []
+        if right and not any(answer in known for answer in right):
+            found[max(right, key=target.__getitem__)] += count
+    return found
+
+
+def empty_texts(task: FileTask, root: DataRoot, split: str, examples: Sequence[Example]) -> str:
+    """How many texts of a file are empty, and where the first is; "" if none is."""
+    empty = sum(not text.strip() for text in texts_of(examples))
+    if not empty:
+        return ""
+    first = next((line.place for line, example in task.sound_lines(root, split) if not example.text.strip()), "")
+    return f"{empty:,} of {len(examples):,} texts {'is' if empty == 1 else 'are'} empty, the first in {first}"
+
+
+def _by_count(counts: Mapping[str, int]) -> list[str]:
+    return sorted(counts, key=lambda answer: (-counts[answer], answer))
+
+
+def _shown(answer: str) -> str:
+    """The answer, in quotes where its spaces or commas would mislead."""
+    return answer if answer == " ".join(answer.split()) and "," not in answer else repr(answer)
+
+
+def _times(answer: str, counts: Mapping[str, int]) -> str:
+    count = counts[answer]
+    return f"{answer!r} ({count:,} time{'s' * (count != 1)})"
+
+
+def _suspicion(answer: str, meant: str, counts: Mapping[str, int]) -> str:
+    return f"answer {_times(answer, counts)} may be a misspelling of {_times(meant, counts)}"
+
+
+def _folded(answer: str) -> str:
+    """An answer without case and spaces; between digits, spaces separate numbers."""
+    between = " " if any(mark.isdigit() for mark in answer) else ""
+    return between.join(answer.casefold().split())
+
+
+def _is_word(folded: str) -> bool:
+    """Whether one letter more, less or other may be a mistake: not in numbers, nor in scripts that write whole words
+    with few signs, which have no case."""
+    if len(folded) > _LONGEST or any(mark.isdigit() for mark in folded):
+        return False
+    letters = [mark for mark in folded if mark.isalpha()]
+    return all(mark.upper() != mark.lower() for mark in letters)
+
+
+def _patterns(word: str) -> set[str]:
+    """The word with a gap in place of each letter, and between all: two words share one if a single letter differs."""
+    replaced = {f"{word[:place]}\0{word[place + 1 :]}" for place in range(len(word))}
+    return replaced | {f"{word[:place]}\0{word[place:]}" for place in range(len(word) + 1)}
+
+
+def _likely(folded: str, other: str) -> bool:
+    """Whether one of two words that differ in a letter may be a misspelling of the other: not a plural."""
+    short, long = sorted((folded, _folded(other)), key=len)
+    plural = long == f"{short}s" and not short.endswith("s")
+    return sum(mark.isalpha() for mark in long) >= _SHORTEST and not plural

@@ -1,0 +1,97 @@
+"""What is said about files of one's own that can be read, but may be wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny
+
+from twelve import config as configuration
+from twelve.data.check import check_root
+from twelve.data.own_files import listed, misspelt, unanswerable
+from twelve.formats.data_root import DataRoot
+from twelve.tasks.custom import own_tasks
+
+
+def test_the_most_frequent_answers_are_listed() -> None:
+    assert listed({"no": 1200, "yes": 1300, "a, b": 2, "no ": 1}) == "yes (1,300), no (1,200), 'a, b' (2), 'no ' (1)"
+    many = {f"answer{number:02}": 1 for number in range(13)}
+    assert listed(many).endswith("answer09 (1), and 3 more") and listed(dict(list(many.items())[:10])).count("(") == 10
+
+
+@pytest.mark.parametrize(
+    ("rare", "frequent"),
+    [("yess", "yes"), ("noo", "no"), ("yelow", "yellow"), ("gray car", "grey car"), ("yas", "yes"), ("Yess", "yes")],
+)
+def test_one_letter_of_a_rare_answer_may_be_wrong(rare: str, frequent: str) -> None:
+    assert misspelt({rare: 8, frequent: 32}) == [
+        f"answer '{rare}' (8 times) may be a misspelling of '{frequent}' (32 times)"
+    ]
+    assert not misspelt({rare: 9, frequent: 32})  # not so rare
+
+
+@pytest.mark.parametrize(("rare", "frequent"), [("Yes", "yes"), ("hotdog", "hot dog"), ("no ", "no"), ("B 12", "b 12")])
+def test_case_and_spaces_are_no_difference(rare: str, frequent: str) -> None:
+    said = f"answer '{rare}' (1 time) differs from '{frequent}' (2 times) only in case or spaces"
+    assert misspelt({rare: 1, frequent: 2}) == [said]
+
+
+@pytest.mark.parametrize(
+    ("rare", "frequent"),
+    [
+        *(("101", "100"), ("1 2", "12"), ("room 1", "room 2"), ("on", "no"), ("in", "on"), ("cups", "cup")),
+        *(("cup", "cups"), ("二十一", "二十二"), ("yesno", "yes"), ("red", "blue")),
+    ],
+)
+def test_other_answers_are_other_answers(rare: str, frequent: str) -> None:
+    assert not misspelt({rare: 1, frequent: 99})
+
+
+def test_a_few_misspellings_are_named() -> None:
+    """All of them after the right answer, also those that differ from another misspelling."""
+    found = misspelt({"yes": 99, "yess": 1, "Yess": 1, "yas": 1, "yies": 1, "YES": 1, "yesx": 1, "yyes": 1})
+    assert len(found) == 6 and found[-1] == "2 more answers may be misspellings"
+    assert all("'yes' (99 times)" in said for said in found[:5])
+
+
+def checked(root: Path, train: list[tuple[str, str]], val: list[tuple[str, object]]) -> list[str]:
+    for name, lines in (("train", train), ("val", val)):
+        records = [{"text": text, "image": "a.jpg", "target": target} for text, target in lines]
+        (root / f"{name}.jsonl").write_text("\n\n".join(map(json.dumps, records)))
+    settings = {"kind": "answer", "train": "train.jsonl", "test_split": "val.jsonl"}
+    config = configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}})
+    return str(check_root(DataRoot(root, own_tasks=own_tasks(config.tasks)), ["mine"])).splitlines()
+
+
+def test_data_check_says_what_may_be_wrong(tmp_path: Path) -> None:
+    train = [("t", "yes"), ("", "yes"), (" ", "no"), ("t", "no"), ("t", "no"), ("t", "No")]
+    found = checked(tmp_path, train, [("t", "maybe"), ("t", {"maybe": 1.0, "no": 0.3}), ("t", {"no": 0.0})])
+    assert "  train.jsonl: answers: no (3), yes (2), No (1)" in found
+    assert [line for line in found if "warning" in line] == [
+        "  train.jsonl: warning: 2 of 6 texts are empty, the first in line 3",
+        "  train.jsonl: warning: answer 'No' (1 time) differs from 'no' (3 times) only in case or spaces",
+        "  val.jsonl: warning: the answer to 1 of 3 questions never occurs in train.jsonl, so training cannot teach "
+        "it: maybe (1)",
+    ]
+
+
+def test_data_check_says_nothing_of_sound_files(tmp_path: Path) -> None:
+    found = checked(tmp_path, [("t", "yes"), ("t", "no")], [("t", "yes")])
+    assert not any("warning" in line for line in found) and "  train.jsonl: answers: no (1), yes (1)" in found
+
+
+def test_answers_that_a_model_cannot_give(tmp_path: Path) -> None:
+    """Those that its vocabulary lacks, and those that only another task can have taught it."""
+    settings = {"kind": "answer", "train": "train.jsonl", "test_split": "val.jsonl"}
+    task = own_tasks(configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}}).tasks)["mine"]
+    line = {"text": "t", "image": "a.jpg"}
+    tiny.write_lines(tmp_path / "train.jsonl", [line | {"target": "yes"}])
+    tiny.write_lines(tmp_path / "val.jsonl", [line | {"target": answer} for answer in ("yes", "red", "maybe", "maybe")])
+    train, val = (task.read(DataRoot(tmp_path), f"{name}.jsonl") for name in ("train", "val"))
+    impossible = "the model cannot give the answers to 2 of 4 questions of val.jsonl: maybe (2)"
+    untaught = "the answer to 1 of 4 questions never occurs in the training examples, so training cannot teach it"
+    assert unanswerable(task, "val.jsonl", val, train, ["yes", "red"]) == [impossible, f"{untaught}: red (1)"]
+    assert unanswerable(task, "val.jsonl", val, [], ["yes", "red"]) == [impossible]
+    assert unanswerable(task, "train.jsonl", train, train, ["yes", "red"]) == []
