@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from twelve.errors import RegionError
+from twelve.errors import RegionError, quoted
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 _BEGINNINGS = (
@@ -28,6 +29,13 @@ def images_in(folder: Path) -> list[Path]:
     if not found:
         raise RegionError("no image files here", file=folder, remedy="give the folder that holds them to --images")
     return found
+
+
+def repeating(option: str, images: Sequence[str]) -> str:
+    """What to write in place of several images after an option that takes one, as a shell makes of ``*.jpg``."""
+    folders = {Path(image).parent for image in images}
+    folder = quoted(folders.pop()) if len(folders) == 1 else "FOLDER"
+    return f"write {option} before each image, or name their folder: {option} {folder}"
 
 
 def flaw(path: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from twelve.errors import CheckpointError, ConfigError, RegionError, quoted
 from twelve.formats.records import describe
 from twelve.io.hub import HUB_NAME, PACKAGE, resolve
-from twelve.io.image_suffixes import SUFFIXES, flaw
+from twelve.io.image_suffixes import SUFFIXES, flaw, repeating
 from twelve.run_folder import folder_beside, model_folder
 
 _FILES = ("*.json", "*.safetensors")
@@ -63,6 +63,18 @@ def check_order(run: str, images: Sequence[Path], command: str) -> None:
     told = command.replace("MODEL", model).replace("IMAGE", quoted(run))
     remedy = f"name the model first, and images by their option: {told}"
     raise CheckpointError("this is an image, not a model", file=run, remedy=remedy)
+
+
+def check_captions(captions: Iterable[str]) -> None:
+    """Refuse images in the place of captions, where a shell puts all but the first of ``--images *.jpg``.
+
+    Raises:
+        ConfigError: tells how to name several images.
+    """
+    images = [caption for caption in captions if Path(caption).suffix.lower() in SUFFIXES and os.path.isfile(caption)]
+    if images:
+        problem = f"expected a caption, found the image {images[0]}"
+        raise ConfigError(problem, remedy=repeating("--images", images))
 
 
 def _is_model(folder: Path) -> bool:
