@@ -10,7 +10,7 @@ from pathlib import Path
 from twelve.errors import CheckpointError, ConfigError, RegionError, quoted
 from twelve.formats.records import describe
 from twelve.io.hub import HUB_NAME, PACKAGE, resolve
-from twelve.io.image_suffixes import SUFFIXES, flaw, repeating
+from twelve.io.image_suffixes import SUFFIXES, beside, flaw, repeating
 from twelve.run_folder import folder_beside, model_folder
 
 _FILES = ("*.json", "*.safetensors")
@@ -101,7 +101,8 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
         elif path.exists():
             found.append(path)
         else:
-            raise RegionError("no such image", file=path, remedy="check its path")
+            kind = "image" if path.suffix.lower() in SUFFIXES else "folder or image"
+            raise RegionError(f"no such {kind}{beside(path)}", file=path, remedy="check its path")
     return found
 
 
@@ -118,4 +119,5 @@ def check_images(paths: Iterable[Path], corrections: Mapping[Path, str] | None =
     if flaws and all(flaws.values()):
         file, why = next(iter(flaws.items()))
         remedy = "give an image file" if file.exists() else (corrections or {}).get(file, "check its path")
-        raise RegionError(why, file=file, remedy=remedy)
+        hint = "" if file.exists() else beside(file)
+        raise RegionError(why + hint, file=file, remedy=remedy)
