@@ -288,6 +288,8 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except TwelveError as error:
+        for line in getattr(error, "listed", ()):  # several bad lines of a file
+            print(line, file=sys.stderr)
         _fail(str(error), getattr(error, "exit_code", 2))
     except SystemExit as leaving:
         if leaving.code == 130:  # typer's exit code for an interrupt

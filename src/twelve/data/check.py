@@ -26,6 +26,7 @@ from twelve.data.sources import MOST, elsewhere, fetching, fetching_images
 from twelve.downloads.lock import FetchLock
 from twelve.errors import DataError, MissingData, TwelveError, one_line
 from twelve.formats.data_root import NO_FILE, DataRoot
+from twelve.formats.flaws import LISTED, listed
 from twelve.formats.mistaken import what_is
 from twelve.formats.records import check_regular
 from twelve.progress import Track
@@ -39,8 +40,6 @@ _END = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 """Format -> what every file ends with."""
 _FRACTION = 2.0
 """Pixels: boxes that all lie within this are fractions of the image's size."""
-_LINES = 10
-"""Most lines of a file whose errors are named."""
 _NAMED = 4
 """Most missing files that are named."""
 _TAIL = 64
@@ -326,16 +325,8 @@ def _check_split(
 def _of_each_line(task: Task, root: DataRoot, split: str) -> list[str]:
     """Errors about the first lines of a split that cannot be used, where its task knows them; a remedy occurs once."""
     flaws = task.reader.flaws(root, split)
-    first = list(islice(flaws, _LINES))
-    remedies: set[str | None] = set()
-    errors = []
-    for flaw in first:
-        remedy = None if flaw.remedy in remedies else flaw.remedy
-        errors.append(str(DataError(flaw.problem, file=flaw.file, record=flaw.record, remedy=remedy)))
-        remedies.add(flaw.remedy)
-    if more := sum(1 for _ in flaws):
-        errors.append(f"and {more:,} more")
-    return errors
+    first = list(islice(flaws, LISTED))
+    return listed(first, len(first) + sum(1 for _ in flaws))
 
 
 class _Images:
