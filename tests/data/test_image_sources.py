@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,45 @@ def test_tasks_of_ones_own_are_checked_and_counted(tmp_path: Path) -> None:
         assert "mugs answer/val.jsonl: 2 examples" in run("data", "stats", root, "--config", config, *words).output
     (root / "answer" / "val.jsonl").unlink()
     assert "missing answer/val.jsonl" in run("data", "check", root, "--config", config).output
+
+
+def test_settings_change_the_configuration_of_what_is_checked(tmp_path: Path) -> None:
+    root = tiny.make(tmp_path / "root", train=4, val=2)
+    config = own_config(root, tmp_path)
+    (root / "answer" / "train.jsonl").rename(root / "moved.jsonl")
+    assert "missing answer/train.jsonl" in run("data", "check", root, "--config", config).output
+    for command, told in (("check", "moved.jsonl: 4 examples"), ("stats", "mugs moved.jsonl: 4 examples")):
+        words = ["data", command, root, "--config", config, "--set", "tasks.mugs.train=moved.jsonl"]
+        assert told in run(*words).output
+    for words, told in (
+        ([], r"^--set seed=1: there is no configuration to change -> add --config FILE"),
+        (["--config", config, "--set", "tasks.mugs.kind=answr"], r"^--set tasks.mugs.kind=answr .*did you mean"),
+    ):
+        asked = ["data", "check", root, "--set", "seed=1", *words]
+        with pytest.raises(ConfigError, match=told):
+            CliRunner().invoke(cli.app, [str(word) for word in asked], catch_exceptions=False)
+
+
+def test_training_on_bad_lines_names_the_command_that_lists_them(tmp_path: Path) -> None:
+    root = tiny.make(tmp_path / "my root", train=4, val=2)
+    config, lines = own_config(root, tmp_path), [{"text": "what ?"}, {"image": "a.jpg"}, {"text": 3}]
+    settings = ["--set", "tasks.mugs.train=bad.jsonl", "--set", f"run={tmp_path / 'other run'}"]
+    words = ["train", str(config), *settings]
+    told = "; to list all bad lines: "
+
+    def refused() -> str:
+        with pytest.raises(DataError, match=r"bad.jsonl \[line 1\]: .*-> \w+") as caught:
+            CliRunner().invoke(cli.app, words, catch_exceptions=False)
+        return str(caught.value)
+
+    tiny.write_lines(root / "bad.jsonl", lines)
+    command = refused().partition(told)[2]
+    shown = run(*shlex.split(command)[1:]).output
+    assert command.endswith(shlex.join(["--config", *words[1:]])) and all(f"[line {n}]" in shown for n in (1, 2, 3))
+    tiny.write_lines(root / "bad.jsonl", lines[:1])
+    assert told not in refused()  # it is the only one
+    (root / "bad.jsonl").write_text("question,image,answer\nwhat is it?,a.jpg,cup\n")
+    assert told not in refused()  # nor is a table a list of bad lines
 
 
 def test_a_missing_image_is_named_before_too_few_are(tmp_path: Path) -> None:

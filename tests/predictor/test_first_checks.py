@@ -22,7 +22,17 @@ from twelve.tasks import base
 
 HEAVY = ("torch", "transformers", "torchvision", "pyarrow", "accelerate", "timm", "scipy", "onnx", "rich", "filelock")
 EASY = (
-    *("image", "image as model", "image as match's model", "no image", "run", "empty run", "hub"),
+    *(
+        "image",
+        "image's name",
+        "folder of images",
+        "image as model",
+        "image as match's model",
+        "no image",
+        "run",
+        "empty run",
+        "hub",
+    ),
     *("match", "match's run", "match's regions", "serve", "export"),
 )
 """Mistakes of :data:`MISTAKES` that show without the tasks and the outputs."""
@@ -59,6 +69,20 @@ def run(words: list[str], folder: Path) -> tuple[int, str, set[str]]:
 
 MISTAKES = {
     "image": ("predict {model} --image {folder}/no.png --ask what", "no such"),
+    "image's name": (
+        "predict {model} --image {images}/on.png --ask what",
+        'no such image (did you mean "{images}/one.png"?) -> check its path',
+    ),
+    "image's suffix": ("predict {model} --image {images}/one.jpg --ask what", 'did you mean "{images}/one.png"?'),
+    "image's folder": (
+        "predict {model} --image {folder}/emty/one.png --ask what",
+        'no such image (did you mean "{folder}/empty"?) -> check its path',
+    ),
+    "folder of images": (
+        "match {model} ball --images {folder}/emty",
+        'no such folder or image (did you mean "{folder}/empty"?) -> check its path',
+    ),
+    "unlike any": ("predict {model} --image {images}/quite-different.png --ask what", "no such image -> check"),
     "image as model": (
         "predict {image} --image {model} --ask what",
         "this is an image, not a model -> name the model first, and images by their option: twelve predict {model} "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve.errors import ConfigError, TwelveError
+from twelve.formats.mistaken import SECTION
 from twelve.predictor.checks import corners
 from twelve.predictor.lines import requests_in
 
@@ -170,15 +173,41 @@ def test_a_file_without_lines(model: Path, images: Path) -> None:
         twelve("predict", model, "--jsonl", file)
 
 
-def test_a_table_of_questions_is_told_what_a_line_is(tmp_path: Path) -> None:
-    (tmp_path / "ask.csv").write_text("image,question\n0.png,is it red?\n")
-    with pytest.raises(
-        TwelveError, match=r"this is a table \(CSV\).* -> write each row as a line {\"image\""
-    ) as caught:
-        requests_in(tmp_path / "ask.csv")
-    line = str(caught.value).split("as a line ")[1].split(";")[0]
-    (tmp_path / "ask.jsonl").write_text(line)
-    assert requests_in(tmp_path / "ask.jsonl")[0].method == "answer"
+def test_the_bad_lines_of_a_file_are_listed_at_once(
+    model: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first ten, each remedy once; also of lines that this model cannot answer."""
+    file, good = images / "several.jsonl", {"image": "0.png", "answer": "is it red ?"}
+    wrong = ["{not JSON", '{"image": "0.png"}', *('{"image": "0.png", "answer": 3}' for _ in range(10))]
+
+    def said(asked: list[str]) -> list[str]:
+        file.write_text("\n".join(asked))
+        monkeypatch.setattr(sys, "argv", ["twelve", "predict", str(model), "--jsonl", str(file)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert left.value.code == 2
+        return capsys.readouterr().err.splitlines()
+
+    *listed, more, last = said([json.dumps(good), *wrong, json.dumps(good)])
+    assert [re.findall(r"\[line (\d+)\]", line) for line in listed] == [[str(number)] for number in range(2, 12)]
+    assert "JSON" in listed[0] and listed[0].endswith(" -> correct this line; docs/predict.md shows one of every kind")
+    assert "expected one of" in listed[1] and not any(" -> " in line for line in listed[2:]) and more == "and 2 more"
+    assert last == f"twelve: {file}: 12 of 14 lines are wrong, listed above -> correct these first"
+    *listed, last = said([json.dumps(good | {"task": "vqaa"}), json.dumps(good), json.dumps(good | {"task": "gqaa"})])
+    assert [re.findall(r"\[line (\d+)\]", line) for line in listed] == [["1"], ["3"]]
+    assert last == f"twelve: {file}: 2 of 3 lines are wrong, listed above -> correct these lines"
+
+
+def test_a_table_of_questions_is_converted_by_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ask.csv").write_text('image,question\n0.png,"red, or blue?"\n')
+    with pytest.raises(TwelveError, match=rf"a table \(CSV\).* -> convert it as '{SECTION}' in docs/predict.md shows$"):
+        requests_in(Path("ask.csv"))
+    page = (Path(__file__).parents[2] / "docs" / "predict.md").read_text(encoding="utf-8")
+    shown = page.partition(f"#### {SECTION}\n")[2].partition("```python\n")[2].partition("```")[0]
+    exec(shown, {})  # our own page
+    (found,) = requests_in(Path("ask.jsonl"))
+    assert (found.method, found.content, found.images) == ("answer", "red, or blue?", (Path("0.png"),))
 
 
 def test_half_a_character_comes_back(model: Path, images: Path, tmp_path: Path) -> None:

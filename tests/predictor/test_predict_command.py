@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -131,6 +132,13 @@ def test_nothing_to_ask(model: Path, images: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(TwelveError, match="no images in this folder"):
         twelve("predict", model, "--image", tmp_path / "empty", "--ask", "x")
+
+
+def test_images_in_the_place_of_captions_are_told_how_to_be_named(model: Path, images: Path) -> None:
+    """A shell makes of --images *.png the first image, and captions of the others."""
+    remedy = f"write --images before each image, or name their folder: --images {images}"
+    with pytest.raises(ConfigError, match=re.escape(f"found the image {images / '1.png'} -> {remedy}")):
+        twelve("match", model, "a red ball", "--images", *(images / f"{number}.png" for number in range(3)))
 
 
 def test_searching_with_a_sentence(model: Path, images: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import typer
 
 from twelve.cli import use
 from twelve.cli.data import data_app
+from twelve.cli.options import Setting
 from twelve.cli.order import InOrder
 from twelve.cli.published import published
 from twelve.cli.regions import regions_app
@@ -38,11 +39,6 @@ DEBUG = "TWELVE_DEBUG"
 app.add_typer(regions_app, name="regions")
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
-
-Setting = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the configuration, e.g. --set data=DIR."),
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -154,9 +150,10 @@ def train(
     from twelve.config import load, naming
 
     parsed = load(config, settings or ())  # before torch is imported, so that errors appear at once
+    from twelve.data.sources import with_all_flaws
     from twelve.runs.train import train as run
 
-    with naming(config, settings or ()):
+    with naming(config, settings or ()), with_all_flaws(parsed, config, settings or ()):
         run(parsed, resume=resume, go_on=go_on, allow_changed_data=allow_changed_data)
 
 
@@ -291,6 +288,8 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except TwelveError as error:
+        for line in getattr(error, "listed", ()):  # several bad lines of a file
+            print(line, file=sys.stderr)
         _fail(str(error), getattr(error, "exit_code", 2))
     except SystemExit as leaving:
         if leaving.code == 130:  # typer's exit code for an interrupt

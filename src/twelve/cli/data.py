@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from twelve.cli.fetch import fetch
+from twelve.cli.options import Setting
 from twelve.errors import ConfigError, shown
 
 data_app = typer.Typer(help="Fetch, check, clean and generate data.", no_args_is_help=True)
@@ -58,6 +59,7 @@ def check(
     ] = None,
     source: Sources = None,
     config: Config = None,
+    settings: Setting = None,
 ) -> None:
     """Report files that are missing or inconsistent.
 
@@ -65,7 +67,7 @@ def check(
     from twelve.data.check import check_root, no_task_in
     from twelve.data.sources import opened
 
-    data, tasks = opened(root, task, source, config)
+    data, tasks = opened(root, task, source, config, settings or ())
     report = check_root(data, tasks, regions=regions)
     if not report.tasks:
         raise no_task_in(data)
@@ -98,12 +100,14 @@ def clean(
 
 
 @data_app.command(epilog="Example: twelve data stats quickstart/data")
-def stats(root: Root, task: Tasks = None, source: Sources = None, config: Config = None) -> None:
+def stats(
+    root: Root, task: Tasks = None, source: Sources = None, config: Config = None, settings: Setting = None
+) -> None:
     """Count examples, images, words and answers of each split."""
     from twelve.data.sources import opened
     from twelve.data.stats import root_stats
 
-    for split in root_stats(*opened(root, task, source, config)):
+    for split in root_stats(*opened(root, task, source, config, settings or ())):
         typer.echo(shown(str(split)))
 
 

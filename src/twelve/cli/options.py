@@ -13,6 +13,10 @@ import typer
 from twelve.errors import ConfigError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the configuration, e.g. --set data=DIR."),
+]
 
 
 def labels_by_head(words: Iterable[str]) -> dict[str, Path]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-from twelve.errors import TwelveError, nearest, one_line
+from twelve.errors import TwelveError, nearest, one_line, shortened
+from twelve.io.image_suffixes import SUFFIXES, repeating
 from twelve.meant import meant
 
 _MEANT = {
@@ -25,11 +27,15 @@ _NUMBER = re.compile(r"Input should be a valid (?:integer|number), unable to par
 """What the library says of a word in the place of a number."""
 
 
+_EXTRA = "got unexpected extra argument"
+"""How the library begins to say that arguments are left over."""
+
+
 _KEYS = ("data", "regions", "run", "seed", "tasks")
 """Keys of a configuration that people try as options, beside those of :mod:`twelve.meant`."""
 
 
-def mistake(root: Any, words: Iterable[str], error: Any) -> str:
+def mistake(root: Any, words: Sequence[str], error: Any) -> str:
     """What is wrong with a command line, and the remedy.
 
     Args:
@@ -56,10 +62,12 @@ def mistake(root: Any, words: Iterable[str], error: Any) -> str:
         hint = f' (did you mean "{name} --{unknown}"?)' if f"--{unknown}" in options else ""
         found = f"no such command {unknown!r}{hint or nearest(unknown, command.commands)}"
     else:
-        found = _NUMBER.sub("expected a number", found)
+        found = _NUMBER.sub("expected a number", found).replace("argument(s)", "arguments")
         found = found[:1].lower() + found[1:] + _meaning(command, error, option)
-        if found.startswith("got unexpected extra argument") and _settings(command):
-            extra = found.partition(" (")[2].removesuffix(")")
+        extra = found.partition(" (")[2].removesuffix(")") if found.startswith(_EXTRA) else ""
+        if (repeat := _repeating(command, words, extra)) is not None:
+            return one_line(f"{shortened(found, 300)} -> {repeat}")
+        if extra and _settings(command):
             found += f' (did you mean "--set {extra}"?)' if "=" in extra and " " not in extra else ""
     example = str(command.epilog or "").removeprefix("Example: ")
     remedy = f"run {name} --help for all {'commands' if hasattr(command, 'commands') else 'options'}"
@@ -70,6 +78,19 @@ def _meant(option: str, options: Collection[str]) -> str:
     """A hint at the option that means the same; empty if the command has none."""
     known = next((name for name in _MEANT.get(option, ()) if name in options), None)
     return "" if known is None else f' (did you mean "{known}"?)'
+
+
+def _repeating(command: Any, words: Sequence[str], extra: str) -> str | None:
+    """What to write where a shell has put several images after an option that takes one (``--image *.jpg``).
+
+    Args:
+        words: the arguments of the command line.
+        extra: those that are left over, separated by spaces.
+    """
+    left = [word for word in words if f" {word} " in f" {extra} " and Path(word).suffix.lower() in SUFFIXES]
+    if not left or not any("--image" in each.opts for each in command.params):
+        return None
+    return repeating("--image", left)
 
 
 def _key(option: str) -> str:

@@ -125,6 +125,7 @@ def match(
     from twelve.predictor import asked
 
     asked.check_order(run, images, "twelve match MODEL CAPTION --images IMAGE")
+    asked.check_captions(captions)
     if contrast_weight:
         from twelve.predictor.checks import check_weight
 
@@ -284,7 +285,9 @@ def serve(
 
     folder = asked.find(run)
     from twelve.predictor import command, loading
+    from twelve.web.limits import check_port
 
+    check_port(port)
     command.check_extractor(weights, device)
     loading.abilities_of(folder)
     from twelve.web import serve as run_service  # raises an error that names the missing extra

@@ -28,6 +28,7 @@ from twelve.data.sources import MOST, elsewhere, fetching, fetching_images
 from twelve.data.vocabulary import labels_of
 from twelve.downloads.lock import FetchLock
 from twelve.errors import DataError, MissingData, TwelveError, one_line
+from twelve.formats import flaws
 from twelve.formats.data_root import IMAGES, NO_FILE, DataRoot
 from twelve.formats.mistaken import what_is
 from twelve.formats.records import check_regular
@@ -43,8 +44,6 @@ _END = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 """Format -> what every file ends with."""
 _FRACTION = 2.0
 """Pixels: boxes that all lie within this are fractions of the image's size."""
-_LINES = 10
-"""Most lines of a file whose errors are named."""
 _NAMED = 4
 """Most missing files that are named."""
 _TAIL = 64
@@ -350,18 +349,10 @@ def _check_split(
     )
 
 
-def _of_each_line(flaws: Iterator[DataError]) -> list[str]:
+def _of_each_line(found: Iterator[DataError]) -> list[str]:
     """Errors about the first of some lines that cannot be used; a remedy occurs once."""
-    first = list(islice(flaws, _LINES))
-    remedies: set[str | None] = set()
-    errors = []
-    for flaw in first:
-        remedy = None if flaw.remedy in remedies else flaw.remedy
-        errors.append(str(DataError(flaw.problem, file=flaw.file, record=flaw.record, remedy=remedy)))
-        remedies.add(flaw.remedy)
-    if more := sum(1 for _ in flaws):
-        errors.append(f"and {more:,} more")
-    return errors
+    first = list(islice(found, flaws.LISTED))
+    return flaws.listed(first, len(first) + sum(1 for _ in found))
 
 
 def _lacking(task: FileTask, root: DataRoot, split: str, lacking: Collection[str]) -> Iterator[DataError]:

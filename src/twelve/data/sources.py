@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
-from twelve.config import load
+from twelve.config import load, naming
 from twelve.downloads.registry import shipped
-from twelve.errors import ConfigError, MissingData, RegionError, quoted
+from twelve.errors import ConfigError, DataError, MissingData, RegionError, quoted
 from twelve.formats.data_root import COCO, IMAGES, SOURCES, DataRoot, image_key, is_drawn
 from twelve.regions.store.region_store import RegionStore
+from twelve.settings import RunConfig
 from twelve.tasks.base import Task, all_tasks, get
 from twelve.tasks.custom import own_tasks
 
@@ -37,7 +41,11 @@ def parse_sources(words: Sequence[str] | None, own: Mapping[str, Task] | None = 
 
 
 def opened(
-    path: Path, tasks: Sequence[str] | None = None, sources: Sequence[str] | None = None, config: str | None = None
+    path: Path,
+    tasks: Sequence[str] | None = None,
+    sources: Sequence[str] | None = None,
+    config: str | None = None,
+    settings: Sequence[str] = (),
 ) -> tuple[DataRoot, list[str] | None]:
     """The data root that a command names, and its tasks; None for all tasks that the root has.
 
@@ -45,16 +53,21 @@ def opened(
         tasks: names; by default, those of the configuration.
         sources: ``TASK=SOURCE``; these precede those of the configuration, which precede ``sources.json``.
         config: a configuration file; its own tasks can be named.
+        settings: ``a.b=c``, which change the configuration.
 
     Raises:
-        ConfigError: an unknown task, or a mistake in the configuration or in ``sources``.
+        ConfigError: an unknown task, settings without a configuration, or a mistake in one of these.
         DataError: the data root does not exist.
     """
     named: Mapping[str, str] = {}
     own: Mapping[str, Task] = {}
+    if config is None and settings:
+        problem = "there is no configuration to change"
+        raise ConfigError(problem, file=f"--set {settings[0]}", remedy="add --config FILE, or omit --set")
     if config is not None:
-        parsed = load(config)
-        named, tasks, own = parsed.sources, tasks or list(parsed.tasks), own_tasks(parsed.tasks)
+        parsed = load(config, settings)
+        with naming(config, settings):
+            named, tasks, own = parsed.sources, tasks or list(parsed.tasks), own_tasks(parsed.tasks)
     try:
         chosen = [get(name, own).name for name in tasks or ()]
     except ConfigError as error:
@@ -68,6 +81,37 @@ def opened(
         where = "" if path.is_absolute() else f" (in {Path.cwd()})"
         raise MissingData(f"data root not found{where}", file=path, remedy=remedy)
     return DataRoot(path, given, own), chosen or None
+
+
+@contextmanager
+def with_all_flaws(config: RunConfig, named: str, settings: Sequence[str]) -> Iterator[None]:
+    """Reading stops at the first bad line of a user's own file: the error names the command that lists all of them.
+
+    Args:
+        config: what the next two make.
+        named, settings: the configuration and its changes, as the user wrote them.
+    """
+    try:
+        yield
+    except DataError as error:
+        if not _has_more_flaws(config, error):
+            raise
+        changes = [word for setting in settings for word in ("--set", setting)]
+        words = ["twelve", "data", "check", config.data, "--config", named, *changes]
+        remedy = f"{error.remedy}; to list all bad lines: {shlex.join(words)}"
+        raise DataError(error.problem, file=error.file, record=error.record, remedy=remedy) from error.__cause__
+
+
+def _has_more_flaws(config: RunConfig, error: DataError) -> bool:
+    """Whether an error is about a file of the user's own that has another bad line."""
+    own = own_tasks(config.tasks)
+    root = DataRoot(config.data, config.sources, own)
+    return any(
+        len(list(islice(task.reader.flaws(root, split), 2))) > 1
+        for task in own.values()
+        for split in dict.fromkeys((task.train_split, task.test_split))
+        if error.file is not None and root.path / split == Path(error.file)
+    )
 
 
 def fetching(path: Path, names: Sequence[str] = ()) -> str:

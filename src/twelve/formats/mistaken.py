@@ -19,8 +19,12 @@ _ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
 _JSON = (".json", ".jsonl")
 _AGAIN = Again("download the file again")
 SECTION = "From a CSV table"
-"""Heading in docs/add-a-task.md."""
-AS_TABLE = f"convert it as {SECTION!r} in docs/add-a-task.md shows"
+"""Heading in docs/add-a-task.md and docs/predict.md."""
+
+
+def as_table(page: str = "docs/add-a-task.md") -> str:
+    """What to do with a table in the place of JSON lines; ``page`` shows how."""
+    return f"convert it as {SECTION!r} in {page} shows"
 
 
 def what_is(path: Path, *, official: bool = True) -> tuple[str, str] | None:
@@ -67,7 +71,7 @@ def _begins(path: Path, beginning: bytes, official: bool) -> tuple[str, str] | N
         shown = text[:30].decode("utf-8", "replace").splitlines() or [""]
         remedy = Again(f"put the official file here: an export as CSV or another format cannot be read, or {_AGAIN}")
         if any(mark in shown[0] for mark in ",;\t"):  # a table of one's own
-            remedy = Again(f"put the official file here; to train on a table, {AS_TABLE}, as a task of your own")
+            remedy = Again(f"put the official file here; to train on a table, {as_table()}, as a task of your own")
         return f"is not JSON, it begins with {shown[0]!r}", remedy
     return None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from twelve.errors import RegionError
+from twelve.errors import RegionError, closest, quoted
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 _BEGINNINGS = (
@@ -28,6 +29,31 @@ def images_in(folder: Path) -> list[Path]:
     if not found:
         raise RegionError("no image files here", file=folder, remedy="give the folder that holds them to --images")
     return found
+
+
+def beside(path: Path) -> str:
+    """A hint at the image or the folder whose name is most similar to that of a missing one, in the same folder; or at
+    the folder itself, if that is misspelt. Empty if there is none."""
+    missing = path
+    while not missing.parent.exists():
+        missing = missing.parent
+    is_image = missing is path and path.suffix.lower() in SUFFIXES
+    try:
+        inside = sorted(missing.parent.iterdir())
+    except OSError:
+        return ""
+    named = {one.stem: one.name for one in inside if is_image and one.suffix.lower() in SUFFIXES}
+    named |= {one.name: one.name for one in inside if not is_image and one.is_dir()}
+    near = closest(missing.stem if is_image else missing.name, named)
+    above = str(missing).removesuffix(missing.name)  # so that the hint can be pasted
+    return "" if near is None else f' (did you mean "{above}{named[near]}"?)'
+
+
+def repeating(option: str, images: Sequence[str]) -> str:
+    """What to write in place of several images after an option that takes one, as a shell makes of ``*.jpg``."""
+    folders = {Path(image).parent for image in images}
+    folder = quoted(folders.pop()) if len(folders) == 1 else "FOLDER"
+    return f"write {option} before each image, or name their folder: {option} {folder}"
 
 
 def flaw(path: Path) -> str:

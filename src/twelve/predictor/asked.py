@@ -10,7 +10,7 @@ from pathlib import Path
 from twelve.errors import CheckpointError, ConfigError, RegionError, quoted
 from twelve.formats.records import describe
 from twelve.io.hub import HUB_NAME, PACKAGE, resolve
-from twelve.io.image_suffixes import SUFFIXES, flaw
+from twelve.io.image_suffixes import SUFFIXES, beside, flaw, repeating
 from twelve.run_folder import folder_beside, model_folder
 
 _FILES = ("*.json", "*.safetensors")
@@ -65,6 +65,18 @@ def check_order(run: str, images: Sequence[Path], command: str) -> None:
     raise CheckpointError("this is an image, not a model", file=run, remedy=remedy)
 
 
+def check_captions(captions: Iterable[str]) -> None:
+    """Refuse images in the place of captions, where a shell puts all but the first of ``--images *.jpg``.
+
+    Raises:
+        ConfigError: tells how to name several images.
+    """
+    images = [caption for caption in captions if Path(caption).suffix.lower() in SUFFIXES and os.path.isfile(caption)]
+    if images:
+        problem = f"expected a caption, found the image {images[0]}"
+        raise ConfigError(problem, remedy=repeating("--images", images))
+
+
 def _is_model(folder: Path) -> bool:
     try:
         model_folder(folder)
@@ -89,7 +101,8 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
         elif path.exists():
             found.append(path)
         else:
-            raise RegionError("no such image", file=path, remedy="check its path")
+            kind = "image" if path.suffix.lower() in SUFFIXES else "folder or image"
+            raise RegionError(f"no such {kind}{beside(path)}", file=path, remedy="check its path")
     return found
 
 
@@ -106,4 +119,5 @@ def check_images(paths: Iterable[Path], corrections: Mapping[Path, str] | None =
     if flaws and all(flaws.values()):
         file, why = next(iter(flaws.items()))
         remedy = "give an image file" if file.exists() else (corrections or {}).get(file, "check its path")
-        raise RegionError(why, file=file, remedy=remedy)
+        hint = "" if file.exists() else beside(file)
+        raise RegionError(why + hint, file=file, remedy=remedy)

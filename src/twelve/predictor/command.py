@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from twelve.device import check_name
 from twelve.errors import ConfigError, DataError, RegionError, TwelveError, one_line
 from twelve.formats.data_root import image_key
+from twelve.formats.flaws import without_flaws
 from twelve.io.files import check_file, check_folder, replacing
 from twelve.io.json_file import decode, readable
 from twelve.outputs.parts.result import Result
@@ -161,20 +162,27 @@ def measured(predictor: Predictor, count: int) -> Iterator[None]:
             predictor.threads = before
 
 
-def check(abilities: Abilities, requests: Iterable[Request]) -> None:
+def check(abilities: Abilities, requests: Sequence[Request]) -> None:
     """Check that a model can answer the questions.
 
     Raises:
-        ConfigError, DataError: the model has no task for a question, or a text is empty.
+        ConfigError, DataError: the model has no task for a question, or a text is empty
+            (:class:`twelve.formats.flaws.BadLines`: this is so of several lines).
     """
-    for request in requests:
-        try:
-            abilities.check(**request.arguments)
-        except ConfigError as error:
-            if (line := request.place) is None:
-                raise
-            remedy = error.remedy or "remove the line"
-            raise DataError(error.problem, file=line.file, record=line.place, remedy=remedy) from None
+    file = next((request.place.file for request in requests if request.place is not None), Path())
+    without_flaws((_checked(abilities, request) for request in requests), file)
+
+
+def _checked(abilities: Abilities, request: Request) -> Request | DataError:
+    """The request, or what is wrong with its line; raises ConfigError where it is of the command line."""
+    try:
+        abilities.check(**request.arguments)
+    except ConfigError as error:
+        if (line := request.place) is None:
+            raise
+        remedy = error.remedy or "remove the line"
+        return DataError(error.problem, file=line.file, record=line.place, remedy=remedy)
+    return request
 
 
 def _of_images(predictor: Predictor, requests: Sequence[Request]) -> list[Outcome]:

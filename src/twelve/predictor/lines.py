@@ -15,14 +15,16 @@ Paths are relative to the file. Turns of a dialogue may also be ``{"question": "
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from twelve.errors import ConfigError, DataError, nearest
-from twelve.formats.records import Record, read_lines
-from twelve.formats.results import mended_by
+from twelve.formats.flaws import without_flaws
+from twelve.formats.mistaken import as_table
+from twelve.formats.records import Record, read_each_line
+from twelve.formats.results import mended
 from twelve.outputs.parts.result import field_names
 from twelve.predictor.checks import CHOOSING, FINDING, METHODS, Turns, check_shape, corners, readable, turns_of
 from twelve.tasks.formats.tables import given_as_table
@@ -42,7 +44,6 @@ MEANT = {
 }
 """Names that people and other programs give to fields -> ours."""
 _REMEDY = "correct this line; docs/predict.md shows one of every kind"
-_ROWS = 'write each row as a line {"image": "boat.jpg", "answer": "what is it?"}; docs/predict.md shows every kind'
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +107,31 @@ def requests_in(file: Path, task: str | None = None, threshold: float | None = N
         task, threshold: defaults of lines without these fields.
 
     Raises:
-        DataError: a line is malformed, or there are no lines.
+        DataError: a line is malformed (:class:`twelve.formats.flaws.BadLines`: several are), or there are no lines.
     """
     if not file.exists() or file.is_dir():
         problem = "this is a folder" if file.is_dir() else "no such file"
         raise DataError(problem, file=file, remedy="give a file of questions; docs/predict.md shows one")
-    with mended_by(file, _REMEDY):
-        if (error := given_as_table(file, _ROWS)) is not None:
-            raise error
-        found = [_request(record, file.parent, task, threshold) for record in read_lines(file)]
+    found = without_flaws(_requests(file, task, threshold), file)
     if not found:
         raise DataError("the file has no lines", file=file, remedy="docs/predict.md shows a line of every kind")
     return found
+
+
+def _requests(file: Path, task: str | None, threshold: float | None) -> Iterator[Request | DataError]:
+    """The question of each line, or what is wrong with it."""
+    try:
+        if (table := given_as_table(file, as_table("docs/predict.md"))) is not None:
+            raise table
+        for record in read_each_line(file):
+            try:
+                if isinstance(record, DataError):
+                    raise record
+                yield _request(record, file.parent, task, threshold)
+            except DataError as error:
+                yield mended(error, file, _REMEDY)
+    except DataError as error:  # about the file, or a line beyond which it is no text
+        yield mended(error, file, _REMEDY)
 
 
 def _request(record: Record, folder: Path, task: str | None, threshold: float | None) -> Request:

@@ -6,6 +6,18 @@ from dataclasses import dataclass, fields
 
 from twelve.errors import ConfigError
 
+_PORTS = 1 << 16
+
+
+def check_port(port: int) -> None:
+    """Raise ConfigError for what is no number of a port."""
+    if not 0 <= port < _PORTS:
+        raise ConfigError(
+            f"expected a port of 0 to {_PORTS - 1:,}, found {port}",
+            record="--port",
+            remedy="choose one, such as 8012; 0 takes a free one",
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:

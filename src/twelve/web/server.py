@@ -16,7 +16,7 @@ import uvicorn
 from twelve.errors import ConfigError
 from twelve.settings import Precision
 from twelve.web.app import LOCAL, check_token, create_app
-from twelve.web.limits import Limits
+from twelve.web.limits import Limits, check_port
 from twelve.web.measured import standings_of
 from twelve.web.samples import recorded_samples
 
@@ -119,11 +119,12 @@ def _is_loopback(address: str) -> bool:
 
 def _bound(run: str | Path, host: str, port: int) -> socket.socket:
     """A bound socket. It is bound before the model is loaded, so that a port in use is reported at once."""
+    check_port(port)
     try:
         return _listener(host, port)
-    except (OSError, OverflowError) as error:
-        reason, remedy = getattr(error, "strerror", None) or str(error), "choose another port or host"
-        if getattr(error, "errno", None) == errno.EADDRINUSE:
+    except OSError as error:
+        reason, remedy = error.strerror or str(error), "choose another port or host"
+        if error.errno == errno.EADDRINUSE:
             words = ["twelve", "serve", str(run), *(() if host == HOST else ("--host", host))]
             remedy = f"choose another port: {shlex.join([*words, '--port', str(_free_port(host, port))])}"
         raise ConfigError(f"cannot listen at {host}:{port} ({reason})", remedy=remedy) from None

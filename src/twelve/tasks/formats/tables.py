@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from twelve.errors import DataError, Own
-from twelve.formats.mistaken import AS_TABLE
+from twelve.formats.mistaken import as_table
 from twelve.formats.records import text_lines
 
-OWN = Own(f"{AS_TABLE}, and set the name of the new file")
+OWN = Own(f"{as_table()}, and set the name of the new file")
 """What to do with a table of examples."""
 
 

@@ -1,0 +1,61 @@
+"""The bad lines of a file, listed at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from twelve.errors import DataError
+
+LISTED = 10
+"""Most lines of a file whose errors are listed."""
+Value = TypeVar("Value")
+
+
+class BadLines(DataError):
+    """Several lines of a file are wrong.
+
+    Attributes:
+        listed: what is wrong with the first of them, to be printed before the error itself.
+    """
+
+    listed: Sequence[str] = ()
+
+
+def without_flaws(values: Iterable[Value | DataError], file: Path) -> list[Value]:
+    """The values of a file's lines.
+
+    Raises:
+        DataError: about the only bad line.
+        BadLines: there are several.
+    """
+    good: list[Value] = []
+    first: list[DataError] = []
+    count = 0
+    for value in values:
+        if not isinstance(value, DataError):
+            good.append(value)
+            continue
+        count += 1
+        if count <= LISTED:
+            first.append(value)
+    if count == 1:
+        raise first[0]
+    if count:
+        problem = f"{count:,} of {count + len(good):,} lines are wrong, listed above"
+        error = BadLines(problem, file=file, remedy="correct these lines" if count <= LISTED else "correct these first")
+        error.listed = listed(first, count)
+        raise error
+    return good
+
+
+def listed(first: Iterable[DataError], count: int) -> list[str]:
+    """The first flaws of ``count``, each remedy once, and how many more there are."""
+    remedies: set[str | None] = set()
+    lines: list[str] = []
+    for flaw in first:
+        remedy = None if flaw.remedy in remedies else flaw.remedy
+        lines.append(str(DataError(flaw.problem, file=flaw.file, record=flaw.record, remedy=remedy)))
+        remedies.add(flaw.remedy)
+    return [*lines, f"and {count - len(lines):,} more"] if count > len(lines) else lines
