@@ -6,6 +6,7 @@ import html
 import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -396,6 +397,49 @@ def test_why_no_part_is_listed(run: Path) -> None:
     assert weak(read_run(run)).nothing == "Too few validation examples to compare tasks."
     (run / "metrics.jsonl").unlink()
     assert weak(read_run(run)).nothing == "Nothing has been measured yet."
+
+
+def confused(run: Path, *pairs: tuple[str, str, int], marks: float = 0.0) -> Path:
+    """The run with one task of its own and these (correct answer, predicted one, how often); ``marks``: of answers that
+    are right in part."""
+    of = Counter[str]()
+    for wanted, _, count in pairs:
+        of[wanted] += count
+    told = [{"wanted": wanted, "said": name, "examples": count, "of": of[wanted]} for wanted, name, count in pairs]
+    right = sum(count for wanted, name, count in pairs if wanted == name)
+    alone(run, 100 * (right + marks) / of.total(), 10.0, examples=of.total())
+    return changed(run, lambda tree: tree["tasks"]["mine"].update(confusions=told))
+
+
+def test_the_answers_of_a_single_task_without_weak_parts_are_listed(run: Path) -> None:
+    pairs = [("yes", "yes", 23), ("no", "no", 20), ("no", "yes", 5), ("yes", "no", 2)]
+    found = weak(read_run(confused(run, *pairs)))
+    assert found.by_answer and [each.part for each in found.parts] == [
+        "questions whose correct answer is “no”",
+        "questions whose correct answer is “yes”",
+    ]
+    assert [(round(each.score.mean), each.examples) for each in found.parts] == [(80, 25), (92, 25)]
+    page = render(read_run(run))
+    assert '<a href="#certainty">Questions whose correct answer is “no”</a>:\n<b>80.0</b>' in page
+    assert "as a whole" not in page and "where these overlap, the difference may be chance" in page
+    assert said(run).word == "Learned (judged on 50 test images)"  # answers are no weak parts
+    assert weak(read_run(confused(run, *pairs, marks=3.0))).parts == []  # some answers are right in part
+    for even in ([("no", "yes", 3), ("no", "no", 22)], [("no", "yes", 1), ("no", "no", 24), ("yes", "yes", 25)]):
+        more = [] if len(even) == 3 else [("yes", "no", 3), ("yes", "yes", 22)]
+        found = weak(read_run(confused(run, *even, *more)))
+        wrong = 50 - sum(count for wanted, name, count in (*even, *more) if wanted == name)
+        assert not found.parts and found.nothing.startswith("No part is clearly weaker than its task as a whole. ")
+        assert f"About {wrong} of 50 " in found.nothing
+        assert '<ol class="weak">' not in render(read_run(run))
+    assert not weak(read_run(confused(run, ("no", "yes", 3), ("no", "no", 1), ("yes", "yes", 25)))).parts  # 4 examples
+
+
+def test_a_single_task_as_a_whole_is_not_among_its_weak_parts(run: Path) -> None:
+    changed(run, lambda tree: tree.update(tasks={"vqa": tree["tasks"]["vqa"]}))
+    one(run)
+    found = weak(read_run(run))
+    assert [each.part for each in found.parts] == ["answer type “number”"] and not found.by_answer
+    assert '<a href="#task-vqa">Answer type “number”</a>:' in render(read_run(run))
 
 
 @pytest.mark.parametrize(

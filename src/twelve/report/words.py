@@ -139,6 +139,11 @@ def part(kind: str, value: str) -> str:
     return _PARTS.get(kind, shortened(kind.replace("_", " "), 40) + " “{}”").replace("{}", span)
 
 
+def with_answer(asked: str, answer: str) -> str:
+    """The examples with a correct answer, in words: ``questions whose correct answer is “no”``."""
+    return f"{asked} whose correct answer is “{shortened(answer, 40)}”"
+
+
 def score(own: str) -> str:
     """What an evaluation finds, in words; ``own``: "" if every task is a dataset's."""
     return "test score" if own else "official score"
