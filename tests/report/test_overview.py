@@ -837,11 +837,20 @@ def test_of_few_training_examples_more_are_added_before_test_examples(run: Path)
     alone(run, 70.0, 0.0)
     changed(run, lambda tree: tree["tasks"]["mine"]["score"].update(low=50.0, high=90.0))
     assert said(run).word == "Undecided"
-    first = next_steps(read_run(run), scored(run))[0]
-    assert titles(run)[:2] == ["Add training examples", "Add test examples"]
-    assert titles(run).count("Add test examples") == 1  # though the interval is wide, too
+    longer, first = next_steps(read_run(run), scored(run))[:2]
+    assert titles(run)[:3] == ["Train longer", "Add training examples", "Add test examples"]
+    assert titles(run).count("Add test examples") == titles(run).count("Train longer") == 1
+    assert longer.why == (
+        "The score of 70.0 leaves room for improvement. Twice the training needs no new examples and takes about 2 min "
+        "40 s."
+    )
+    assert longer.commands == [
+        f"twelve train {run / 'config.yaml'} --set training.iterations=80 --set run={run}-longer",
+        f"twelve evaluate {run}-longer",
+        f"twelve report {run}-longer",
+    ]
     assert first.why.startswith(
-        "Its score of 70.0 leaves room for improvement, probably because there are few training examples. Add 50 "
+        "If that does not raise the score of 70.0 enough, more examples may. Add 50 to 100 lines"
     )
     assert first.commands[1].endswith(f" --set training.iterations=200 --set run={run}-more")
     (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 0.95}}))
@@ -854,6 +863,45 @@ def test_of_few_training_examples_more_are_added_before_test_examples(run: Path)
     (root / "questions.jsonl").write_text(15 * line)
     changed(alone(run, 95.0, 10.0), lambda tree: tree["tasks"]["mine"]["score"].update(low=80.0))
     assert titles(run)[0] == "Add test examples"  # hardly any is wrong
+
+
+def test_whether_longer_training_or_more_examples_come_first_follows_from_the_evidence(run: Path) -> None:
+    small(run, 86.0, 10.0, train=50)
+    Path(read_run(run).config.data, "questions.jsonl").write_text(
+        80 * '{"text": "wet?", "image": "1.jpg", "target": "no"}\n'
+    )
+
+    def told(known: float) -> list[str]:
+        (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": known}}))
+        assert "probably" not in render(read_run(run))
+        return titles(run)[:2]
+
+    both = ["Train longer", "Add training examples"]
+    assert told(0.98438) == both
+    assert next_steps(read_run(run), scored(run))[0].why.startswith(
+        "The model scores 98.4 on its own training examples and 86.0 on the test examples, which does not tell whether "
+    )
+    assert told(0.875) == both
+    assert "only 87.5 on its own training examples: it has not learned them yet. Twice" in render(read_run(run))
+    assert told(1.0)[0] == "Add training examples" and "Train longer" not in titles(run)  # all are memorised
+    more = next_steps(read_run(run), scored(run))[0]
+    assert "has memorised them, and needs more. Add 50 to 100 lines" in more.why
+    # As many epochs, however many lines are added: 40 iterations of 5 are 4 of the 50 examples.
+    epochs = "--set training.iterations=null --set training.epochs=4"
+    assert more.commands[1] == f"twelve train {run / 'config.yaml'} {epochs} --set run={run}-more"
+    told(0.95)
+    of_mine(run, 0.2, 0.4, 0.6, 0.8)  # it still rises: that step is the one that trains longer
+    data = json.loads((run / "data.json").read_text())
+    data["tasks"]["mine"]["validation"] = 100
+    (run / "data.json").write_text(json.dumps(data))
+    rises, second = next_steps(read_run(run), scored(run))[:2]
+    assert (rises.title, second.title) == tuple(both) and titles(run).count("Train longer") == 1
+    assert "the validation score rose by " in rises.why
+    told(1.0)
+    assert titles(run).index("Add training examples") < titles(run).index("Train longer")
+    configured(run, iterations=400)  # it ended early, because nothing improved
+    (run / "trained.json").write_text("{}")
+    assert "Train longer" not in titles(run)
 
 
 def test_of_several_tasks_the_one_that_needs_examples_is_trained_alone(run: Path) -> None:
