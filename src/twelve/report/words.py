@@ -72,6 +72,8 @@ VALIDATION = "The score of the task on training images that are held out for val
 OWN_VALIDATION = "The score of the task on training images that are held out for validation; not on your test file."
 OWN_MARKS = "Mean mark of the answers, as your test file gives them; 100 means every answer is correct."
 """The accuracy of a task of one's own whose answers have marks."""
+OWN_ANSWERS = "Share of the questions that are answered correctly."
+"""The accuracy of a task of one's own whose answers are correct or not."""
 STOPPED = (
     "Stop-and-go: a task whose validation score no longer rises is stopped. It is then trained only occasionally, "
     "until its score drops."
