@@ -31,7 +31,7 @@ from twelve.runs.results_table import FEW, protocol_line, table
 from twelve.runs.train import train
 from twelve.settings import EvaluationSettings
 from twelve.tasks.base import get
-from twelve.types.measurement import Measurement, Protocol
+from twelve.types.measurement import MARKS, Measurement, Protocol
 
 QUIET = Console(quiet=True)
 TASKS = ("vqa", "snli_ve")
@@ -302,6 +302,9 @@ def test_a_table_fits_into_80_columns(groups: int) -> None:
     both = " ".join(table([own, result]).split())
     assert "score: the official metric; of your own tasks, the metric on your file, per cent." in both
     assert "protocol official" in protocol_line(result) and "official" not in protocol_line(own)
+    assert "ties: first of equals" in protocol_line(result) and "ties" not in protocol_line(own)
+    assert "ties" in protocol_line(replace(own, protocol=replace(own.protocol, note=MARKS)))
+    assert "ties" in protocol_line(replace(own, metric="R@1"))
 
 
 def test_all_right_leads_chance_by_no_more_than_chance_leaves() -> None:

@@ -239,3 +239,28 @@ def test_attention_is_drawn_of_a_whole_word_at_the_first_connection() -> None:
         attention.draw("do")
     none = Attention(words, boxes[:1], {name: values[:, :1] for name, values in maps.items()}, attention.image)
     assert reds(none.draw("dog")) == [0, 0, 0] and none.draw().size == none.draw("the").size
+
+
+def test_the_word_that_is_drawn_of_a_dialogue_was_typed() -> None:
+    text = "[CLS] [TASK] start is it a stop sign ? answer n / a stop start is it red ? answer yes stop [SEP]"
+    words = text.split()
+
+    def strong(*places: int, text: str = text) -> str:
+        """The word in the caption, where one box attends to these words much more than the other does."""
+        said = text.split()
+        values = np.full((1, 3, len(said)), 0.1, np.float32)
+        for rank, place in enumerate(places):
+            values[0, 1, place] = 0.9 - 0.1 * rank
+        maps = {"connection.0.text": values.transpose(0, 2, 1), "connection.0.image": values}
+        boxes = ((0.0, 0.0, 64.0, 64.0), (0.0, 0.0, 32.0, 64.0), (32.0, 0.0, 64.0, 64.0))
+        attention = Attention(tuple(said), boxes, maps)
+        return attention._distinct(attention._whole(), attention.strongest()[1:])[0]
+
+    marks = [
+        place for place, word in enumerate(words) if word in ("start", "answer", "stop") and words[place + 1] != "sign"
+    ]
+    assert len(marks) == 6
+    for mark in marks:
+        assert strong(mark, words.index("red")) == "red"
+    assert strong(words.index("sign") - 1, words.index("red")) == "stop"  # that of a question
+    assert strong(2, 5, text="[CLS] [TASK] start the bus here or will it stop [SEP]") == "start"  # no dialogue

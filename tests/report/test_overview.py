@@ -6,6 +6,7 @@ import html
 import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -396,6 +397,49 @@ def test_why_no_part_is_listed(run: Path) -> None:
     assert weak(read_run(run)).nothing == "Too few validation examples to compare tasks."
     (run / "metrics.jsonl").unlink()
     assert weak(read_run(run)).nothing == "Nothing has been measured yet."
+
+
+def confused(run: Path, *pairs: tuple[str, str, int], marks: float = 0.0) -> Path:
+    """The run with one task of its own and these (correct answer, predicted one, how often); ``marks``: of answers that
+    are right in part."""
+    of = Counter[str]()
+    for wanted, _, count in pairs:
+        of[wanted] += count
+    told = [{"wanted": wanted, "said": name, "examples": count, "of": of[wanted]} for wanted, name, count in pairs]
+    right = sum(count for wanted, name, count in pairs if wanted == name)
+    alone(run, 100 * (right + marks) / of.total(), 10.0, examples=of.total())
+    return changed(run, lambda tree: tree["tasks"]["mine"].update(confusions=told))
+
+
+def test_the_answers_of_a_single_task_without_weak_parts_are_listed(run: Path) -> None:
+    pairs = [("yes", "yes", 23), ("no", "no", 20), ("no", "yes", 5), ("yes", "no", 2)]
+    found = weak(read_run(confused(run, *pairs)))
+    assert found.by_answer and [each.part for each in found.parts] == [
+        "questions whose correct answer is “no”",
+        "questions whose correct answer is “yes”",
+    ]
+    assert [(round(each.score.mean), each.examples) for each in found.parts] == [(80, 25), (92, 25)]
+    page = render(read_run(run))
+    assert '<a href="#certainty">Questions whose correct answer is “no”</a>:\n<b>80.0</b>' in page
+    assert "as a whole" not in page and "where these overlap, the difference may be chance" in page
+    assert said(run).word == "Learned (judged on 50 test images)"  # answers are no weak parts
+    assert weak(read_run(confused(run, *pairs, marks=3.0))).parts == []  # some answers are right in part
+    for even in ([("no", "yes", 3), ("no", "no", 22)], [("no", "yes", 1), ("no", "no", 24), ("yes", "yes", 25)]):
+        more = [] if len(even) == 3 else [("yes", "no", 3), ("yes", "yes", 22)]
+        found = weak(read_run(confused(run, *even, *more)))
+        wrong = 50 - sum(count for wanted, name, count in (*even, *more) if wanted == name)
+        assert not found.parts and found.nothing.startswith("No part is clearly weaker than its task as a whole. ")
+        assert f"About {wrong} of 50 " in found.nothing
+        assert '<ol class="weak">' not in render(read_run(run))
+    assert not weak(read_run(confused(run, ("no", "yes", 3), ("no", "no", 1), ("yes", "yes", 25)))).parts  # 4 examples
+
+
+def test_a_single_task_as_a_whole_is_not_among_its_weak_parts(run: Path) -> None:
+    changed(run, lambda tree: tree.update(tasks={"vqa": tree["tasks"]["vqa"]}))
+    one(run)
+    found = weak(read_run(run))
+    assert [each.part for each in found.parts] == ["answer type “number”"] and not found.by_answer
+    assert '<a href="#task-vqa">Answer type “number”</a>:' in render(read_run(run))
 
 
 @pytest.mark.parametrize(
@@ -793,11 +837,20 @@ def test_of_few_training_examples_more_are_added_before_test_examples(run: Path)
     alone(run, 70.0, 0.0)
     changed(run, lambda tree: tree["tasks"]["mine"]["score"].update(low=50.0, high=90.0))
     assert said(run).word == "Undecided"
-    first = next_steps(read_run(run), scored(run))[0]
-    assert titles(run)[:2] == ["Add training examples", "Add test examples"]
-    assert titles(run).count("Add test examples") == 1  # though the interval is wide, too
+    longer, first = next_steps(read_run(run), scored(run))[:2]
+    assert titles(run)[:3] == ["Train longer", "Add training examples", "Add test examples"]
+    assert titles(run).count("Add test examples") == titles(run).count("Train longer") == 1
+    assert longer.why == (
+        "The score of 70.0 leaves room for improvement. Twice the training needs no new examples and takes about 2 min "
+        "40 s."
+    )
+    assert longer.commands == [
+        f"twelve train {run / 'config.yaml'} --set training.iterations=80 --set run={run}-longer",
+        f"twelve evaluate {run}-longer",
+        f"twelve report {run}-longer",
+    ]
     assert first.why.startswith(
-        "Its score of 70.0 leaves room for improvement, probably because there are few training examples. Add 50 "
+        "If that does not raise the score of 70.0 enough, more examples may. Add 50 to 100 lines"
     )
     assert first.commands[1].endswith(f" --set training.iterations=200 --set run={run}-more")
     (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 0.95}}))
@@ -810,6 +863,45 @@ def test_of_few_training_examples_more_are_added_before_test_examples(run: Path)
     (root / "questions.jsonl").write_text(15 * line)
     changed(alone(run, 95.0, 10.0), lambda tree: tree["tasks"]["mine"]["score"].update(low=80.0))
     assert titles(run)[0] == "Add test examples"  # hardly any is wrong
+
+
+def test_whether_longer_training_or_more_examples_come_first_follows_from_the_evidence(run: Path) -> None:
+    small(run, 86.0, 10.0, train=50)
+    Path(read_run(run).config.data, "questions.jsonl").write_text(
+        80 * '{"text": "wet?", "image": "1.jpg", "target": "no"}\n'
+    )
+
+    def told(known: float) -> list[str]:
+        (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": known}}))
+        assert "probably" not in render(read_run(run))
+        return titles(run)[:2]
+
+    both = ["Train longer", "Add training examples"]
+    assert told(0.98438) == both
+    assert next_steps(read_run(run), scored(run))[0].why.startswith(
+        "The model scores 98.4 on its own training examples and 86.0 on the test examples, which does not tell whether "
+    )
+    assert told(0.875) == both
+    assert "only 87.5 on its own training examples: it has not learned them yet. Twice" in render(read_run(run))
+    assert told(1.0)[0] == "Add training examples" and "Train longer" not in titles(run)  # all are memorised
+    more = next_steps(read_run(run), scored(run))[0]
+    assert "has memorised them, and needs more. Add 50 to 100 lines" in more.why
+    # As many epochs, however many lines are added: 40 iterations of 5 are 4 of the 50 examples.
+    epochs = "--set training.iterations=null --set training.epochs=4"
+    assert more.commands[1] == f"twelve train {run / 'config.yaml'} {epochs} --set run={run}-more"
+    told(0.95)
+    of_mine(run, 0.2, 0.4, 0.6, 0.8)  # it still rises: that step is the one that trains longer
+    data = json.loads((run / "data.json").read_text())
+    data["tasks"]["mine"]["validation"] = 100
+    (run / "data.json").write_text(json.dumps(data))
+    rises, second = next_steps(read_run(run), scored(run))[:2]
+    assert (rises.title, second.title) == tuple(both) and titles(run).count("Train longer") == 1
+    assert "the validation score rose by " in rises.why
+    told(1.0)
+    assert titles(run).index("Add training examples") < titles(run).index("Train longer")
+    configured(run, iterations=400)  # it ended early, because nothing improved
+    (run / "trained.json").write_text("{}")
+    assert "Train longer" not in titles(run)
 
 
 def test_of_several_tasks_the_one_that_needs_examples_is_trained_alone(run: Path) -> None:

@@ -33,6 +33,7 @@ from twelve.report.scores import task_score
 from twelve.report.words import metric
 from twelve.report.write import ELSEWHERE, file_rows, kept_rows, machine, render, unlinked, unread
 from twelve.run_folder import RunFolder
+from twelve.types.measurement import MARKS
 from twelve.types.predictions import CardImage, Frame, RecordedPrediction
 
 
@@ -321,11 +322,17 @@ def test_a_task_of_ones_own_is_not_told_in_the_words_of_a_dataset(tmp_path: Path
     alone = page()
     assert "fficial" not in alone and "dataset" not in alone and "<dt>protocol</dt>" not in alone
     assert ">Metric</th>" in alone and "The metric on your test file; higher" in alone
-    assert "<dt>your test file</dt><dd>check.jsonl</dd>" in alone and "as your test file gives them" in alone
+    assert "<dt>your test file</dt><dd>check.jsonl</dd>" in alone and "your test file gives them" not in alone
+    assert "Share of the questions that are answered correctly." in alone and "<dt>equal scores</dt>" not in alone
+    assert "Test images were removed from the training set. Some" in alone and "any task" not in alone
+    result["protocol"] |= {"note": MARKS}
+    marked = page()
+    assert "as your test file gives them" in marked and "<dt>equal scores</dt>" in marked
     assert "2 of your files read" in alone and "given by your files" in alone
     beside = page("vqa")
     assert "<dt>your test file</dt><dd>check.jsonl</dd>" in beside and "<dt>protocol</dt><dd>official</dd>" in beside
     assert "as the dataset&#39;s own scorer gives them" in beside and "as your test file gives them" in beside
+    assert "Images of any task's test sets were removed" in beside
     assert "3 files, 2 of them yours, read" in beside and ">Metric</th>" in beside
     for name in ("evaluation.json", "data.json"):
         (folder / name).unlink()

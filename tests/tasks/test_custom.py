@@ -34,6 +34,7 @@ from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import train
 from twelve.tasks import base
 from twelve.tasks.custom import KINDS, own_tasks
+from twelve.types.measurement import MARKS, Protocol
 
 QUIET = Console(quiet=True)
 
@@ -303,6 +304,20 @@ def test_further_fields_are_ignored(tmp_path: Path) -> None:
     line = {"text": "t", "image": "a.jpg", "question": "q", "label": "x", "url": "u"}
     tiny.write_lines(tmp_path / "a", [line])
     assert [example.text for example in own_tasks(config.tasks)["mine"].read(DataRoot(tmp_path), "a")] == ["t"]
+
+
+def test_marks_are_in_the_protocol_only_where_a_file_has_some(tmp_path: Path) -> None:
+    settings = {"kind": "answer", "train": "a.jsonl", "test_split": "b.jsonl"}
+    task = own_tasks(configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}}).tasks)["mine"]
+    line = {"text": "t", "image": "a.jpg", "target": "x"}
+
+    def protocol(*targets: object) -> Protocol:
+        tiny.write_lines(tmp_path / "b.jsonl", [line | {"target": target} for target in targets])
+        return task.protocol_on(task.protocol("b.jsonl"), task.read(DataRoot(tmp_path), "b.jsonl"))
+
+    plain, marked = protocol("x", {"y": 1.0, "z": 1}), protocol("x", {"y": 0.5})
+    assert (plain.note, plain.marked) == ("answers are compared exactly", False)
+    assert (marked.note, marked.marked) == (task.protocol("b.jsonl").note, True) and MARKS in marked.note
 
 
 def test_official_files_of_results(tmp_path: Path) -> None:

@@ -517,6 +517,46 @@ def primary(page: sync_api.Page) -> list[str]:
     return found
 
 
+@pytest.mark.parametrize("same", [False, True])
+def test_a_text_of_a_sample_does_not_stay_beside_an_image_of_the_users_own(visit: Visit, same: bool) -> None:
+    page = visit.page
+    if same:  # then it suits any image
+        page.route("**/api/model", _alike)
+        page.reload()
+        page.locator("#panel-answer .headline").wait_for()
+    fields = {panel: page.locator(f"#panel-{panel} form input[type=text]").first for panel in TABS}
+    suggested = {panel: field.input_value() for panel, field in fields.items()}
+    assert all(suggested[panel] for panel in ("answer", "locate", "entails", "choose"))
+    upload(page, "answer")
+    stays = suggested["answer"] if same else ""
+    assert fields["answer"].input_value() == stays
+    assert [fields[panel].input_value() for panel in ("locate", "entails", "choose")] == [""] * 3
+    assert page.locator("#panel-answer .headline").count() == 0  # nothing is asked for the user
+    fields["answer"].fill("what is it ?")
+    choose_file(page, "answer", "b.png", png(2))
+    page.locator("#panel-answer img[alt='The image b.png']").wait_for()
+    assert fields["answer"].input_value() == "what is it ?"  # which the user typed
+    fields["answer"].fill(stays)
+    page.locator("#panel-answer summary", has_text="Another image").click() if visit.phone else None
+    page.locator("#panel-answer .sample").first.click()
+    page.locator("#panel-answer .headline").wait_for()
+    assert fields["answer"].input_value() == suggested["answer"]
+    page.get_by_role("tab", name="Verify").click()
+    page.locator("#panel-verify .headline").wait_for()
+    assert fields["verify"].input_value()
+    upload(page, "verify")
+    assert fields["verify"].input_value() == ""
+
+
+def _alike(route: sync_api.Route) -> None:
+    """Every sample has the same question, as those of a task of one's own may."""
+    reply = route.fetch()
+    told = reply.json()
+    for sample in told["samples"]:
+        sample["texts"]["answer"] = "is it red ?"
+    route.fulfill(response=reply, json=told)
+
+
 def test_a_question_of_the_user_comes_before_the_demonstration(visit: Visit) -> None:
     page = visit.page
     held: list[sync_api.Route] = []

@@ -129,7 +129,7 @@ class Evaluator:
         split = split or task.test_split
         examples = self._read(task, split)
         error, bins, confused = None, tuple[ScoreBin, ...](), tuple[Confusion, ...]()
-        protocol = self.protocol(task, split)
+        protocol = task.task.protocol_on(self.protocol(task, split), examples)
         collator = self._collator(task)
         if task.output.ranks_gallery:
             examples, ours, baselines, most, protocol = self._ranked(task, collator, examples, protocol)

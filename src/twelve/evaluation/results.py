@@ -113,6 +113,12 @@ class TaskResult:
     """Right and predicted values, where the output chooses among named ones (evaluation/confusions.py)."""
 
     @property
+    def ties_matter(self) -> bool:
+        """Whether the order of equal scores says anything of a task of one's own: where a gallery is ranked, or answers
+        can be right in part."""
+        return self.protocol.marked or self.metric != "accuracy"
+
+    @property
     def normalised(self) -> float | None:
         """The normalised score: 0 at the best baseline, 100 at the upper bound; None without an upper bound."""
         return normalised(self.score.mean, [baseline.score for baseline in self.baselines.values()], self.upper_bound)

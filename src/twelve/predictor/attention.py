@@ -90,7 +90,8 @@ class Attention:
 
         Args:
             word: a whole word, or the index of one of its pieces in :attr:`words`. Of a word in several pieces, the
-                mean is shown. None for the word that one box attends to much more than the others do.
+                mean is shown. None for the word that one box attends to much more than the others do, among those
+                that were typed: no marker word of a dialogue.
             connection: its number, from 0.
 
         Raises:
@@ -146,7 +147,9 @@ class Attention:
     @staticmethod
     def _distinct(words: Sequence[tuple[str, list[int]]], values: NDArray[np.float32]) -> tuple[str, list[int]]:
         """The word that one of the boxes of ``values`` (R, L) attends to much more than the others do."""
-        typed = [word for word in words if not word[0].startswith("[")] or words
+        marks = _marks([text for text, _ in words])
+        shown = [word for place, word in enumerate(words) if not word[0].startswith("[") and place not in marks]
+        typed = shown or words
         if not len(values):
             return typed[0]
         shares = np.array([values[:, pieces].mean(1) for _, pieces in typed])
@@ -163,3 +166,22 @@ class Attention:
         chosen = [part.mean(0) if head is None else part[head] for part in parts]
         mean: NDArray[np.float32] = np.mean(chosen, axis=0, dtype=np.float32)
         return mean
+
+
+def _marks(words: Sequence[str]) -> set[int]:
+    """The places of the words that the program added to a dialogue, "start … ? answer yes stop"; none in another text.
+    A question may contain the same words, so the neighbours decide, as on the page (web/static/dialogue.js)."""
+
+    def is_outside(place: int) -> bool:
+        return not 0 <= place < len(words) or words[place].startswith("[")
+
+    def ends(place: int) -> bool:
+        return (
+            not is_outside(place) and words[place] == "stop" and (is_outside(place + 1) or words[place + 1] == "start")
+        )
+
+    places = range(len(words))
+    starts = {k for k in places if words[k] == "start" and (is_outside(k - 1) or words[k - 1] == "stop")}
+    # "yes" and "no" are one word, "n/a" is three.
+    answers = {k for k in places if words[k] == "answer" and (ends(k + 2) or ends(k + 4))}
+    return starts | answers | set(filter(ends, places)) if starts and answers else set()

@@ -38,6 +38,8 @@ FEW_LEARNED = 500
 """The same where the task may be learned, but the score leaves room."""
 MEMORISED = 0.15
 """By how much (0..1) the score on training examples is above that on test examples if the model has memorised them."""
+KNOWN = 0.9
+"""Score on training examples (0..1) below which they are not learned yet."""
 HIGH = 90
 """Score of such a task from which more training examples are not needed."""
 FEW_EPOCHS, ENOUGH_EPOCHS = 10, 25
@@ -84,13 +86,17 @@ def next_steps(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
 def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
     """The steps of an evaluated run; several may have the same commands."""
     told, trained = set[str](), [*_little_trained(run, scored), *_fallen(run, scored)]
+    rises = [] if trained else [*_rising(run, scored)]
+    longer = trained or rises or [*_longer(run, scored)]
+    few = [*_few_learned(run, scored, told, longer)]
+    first = longer if few and _longer_first(run, scored) else trained
     return [
         *_evaluation(run, scored),
-        *trained,
-        *_few_learned(run, scored, told),
+        *first,
+        *few,
         *_undecided(run, scored, told),
         *_unlearned(run, scored, told),
-        *([] if trained else _rising(run, scored)),
+        *(rises if first is not rises else ()),
         *_tuned(run, scored),
         *_small(run, scored),
         *_wide(run, scored, told),
@@ -244,24 +250,60 @@ def _fallen(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
         yield Step("Lower the learning rate", f"{why}. The rate was {words.rate(rate)}; try {lower}{then}.", commands)
 
 
-def _few_learned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
-    """Tasks of one's own that few examples taught something: more of them teach more. ``told``: see
-    :func:`_new_images`."""
-    for each in scored:
-        score = each.score
-        if score.groups >= FEWEST_GROUPS and score.bar.value < HIGH and (score.beats_all or score.undecided):
-            why = _memorised(run, each) or (
-                f"Its score of {score.bar.value:.1f} leaves room for improvement, probably because there are few "
-                "training examples. "
+def _room(run: Run, scored: Sequence[ScoredTask]) -> list[ScoredTask]:
+    """Tasks of one's own that are learned, or may be, with a score that leaves room for improvement."""
+    own = (each for each in scored if run.is_own(each.name) and each.score.groups >= FEWEST_GROUPS)
+    return [each for each in own if each.score.bar.value < HIGH and (each.score.beats_all or each.score.undecided)]
+
+
+def _longer_first(run: Run, scored: Sequence[ScoredTask]) -> bool:
+    """Whether longer training, which needs no new examples, comes before more examples: unless all are memorised."""
+    return not all(_memorised(run, each) for each in _room(run, scored))
+
+
+def _longer(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
+    """A single task whose score leaves room, and whose examples are not memorised: train longer."""
+    for each in _room(run, scored):
+        known, found, done = run.learned.get(each.name), each.score.bar.value, run.history.iterations
+        ended = (run.config.training.iterations or done) > done  # early, because nothing improved
+        if run.alone != each.name or ended or not done or _memorised(run, each):
+            continue
+        if known is None:
+            why = f"The score of {found:.1f} leaves room for improvement."
+        elif known < KNOWN:
+            why = f"The model scores only {100 * known:.1f} on its own training examples: it has not learned them yet."
+        else:
+            why = (
+                f"The model scores {100 * known:.1f} on its own training examples and {found:.1f} on the test "
+                "examples, which does not tell whether it needs more training or more examples."
             )
-            step = _few_lines(run, each, why, told, FEW_LEARNED)
-            yield from [] if step is None else [step]
+        spent = f" and takes about {words.about(2 * run.history.seconds)}" if run.history.seconds else ""
+        commands = _again(run, "longer", f"training.iterations={2 * done}")
+        if commands:
+            yield Step("Train longer", f"{why} Twice the training needs no new examples{spent}.", commands)
+
+
+def _few_learned(run: Run, scored: Sequence[ScoredTask], told: set[str], longer: Sequence[Step]) -> Iterator[Step]:
+    """Tasks of one's own that few examples taught something: more of them teach more.
+
+    Args:
+        told: see :func:`_new_images`.
+        longer: steps that train longer, which come before this one unless the examples are memorised.
+    """
+    for each in _room(run, scored):
+        found = f"{each.score.bar.value:.1f}"
+        few = f"The score of {found} leaves room for improvement, and there are few training examples. "
+        rest = f"If that does not raise the score of {found} enough, more examples may. " if longer else few
+        why = _memorised(run, each) or rest
+        step = _few_lines(run, each, why, told, FEW_LEARNED)
+        yield from [] if step is None else [step]
 
 
 def _memorised(run: Run, each: ScoredTask) -> str:
-    """A sentence that says so if the model knows its training examples far better than the test examples."""
+    """A sentence that says so if the model knows its training examples far better than the test examples, or all of
+    them."""
     known, found = run.learned.get(each.name), each.score.bar.value
-    if known is None or 100 * known - found < 100 * MEMORISED:
+    if known is None or (known < 1 and 100 * known - found < 100 * MEMORISED):
         return ""
     return (
         f"The model scores {100 * known:.1f} on its own training examples and {found:.1f} on the test examples: it has "
@@ -370,9 +412,11 @@ def _few_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: int =
     chosen = beside(run, "more" if len(run.config.tasks) == 1 else f"{each.name}-more")
     if not 0 < count < most:
         return None
-    # As often through the examples as now.
+    # As often through the examples as now, so that a new score is due to the examples alone.
     longer, before = min(MOST_TIMES, round((count + max(count, ADDED)) / count)), run.config.training.iterations
-    settings = () if before is None else (f"training.iterations={longer * before}",)
+    settings = [] if before is None else [f"training.iterations={longer * before}"]
+    if before is not None and run.epochs and run.alone == each.name:
+        settings = ["training.iterations=null", f"training.epochs={max(1, round(run.epochs))}"]
     again = _train(_config(run), *(() if len(run.config.tasks) == 1 else (f"tasks=[{each.name}]",)), *settings, chosen)
     if again is None:
         return None

@@ -188,8 +188,8 @@ def _protocol(result: TaskResult, drawn: bool, own: bool) -> list[tuple[str, str
         ("examples", f"{result.examples:,}"),
         ("resampled by", f"{result.groups:,} groups (images, or sentences said of several)"),
         ("boxes", boxes.get(protocol.boxes, protocol.boxes)),
-        ("equal scores", protocol.ties),
     ]
+    rows += [("equal scores", protocol.ties)] if result.ties_matter or not own else []
     several = f", {protocol.galleries} such galleries averaged" if protocol.galleries > 1 else ""
     rows += [("gallery", f"{protocol.gallery:,} images{several}")] if protocol.gallery else []
     shortlist = f"{protocol.shortlist} images by the contrast head, which alone ranks the rest"

@@ -11,6 +11,7 @@ from twelve.evaluation.results import Baseline, ScoredPart, TaskResult, normalis
 from twelve.metrics.bootstrap import Interval
 from twelve.report import words
 from twelve.report.gallery import HALF
+from twelve.report.one_answer import ASKED
 from twelve.report.reading import Run
 
 SHOWN, PER_TASK, WORSE_PER_TASK = 9, 2, 4
@@ -18,6 +19,8 @@ SHOWN, PER_TASK, WORSE_PER_TASK = 9, 2, 4
 LISTED = 100
 """Fewest examples of a part of a task that is listed: of many smaller ones, the lowest are low by chance. A smaller
 one is listed if it is far below a baseline (see :func:`_failed`)."""
+FEWEST_OF_ANSWER = 5
+"""Fewest examples of a correct answer that is listed."""
 Z = 1.96
 """Quantile of the normal distribution for intervals of 95%."""
 
@@ -55,12 +58,14 @@ class Weak:
         compared: number of parts that were compared.
         measured: whether they are official scores; else validation scores of a run that has not been evaluated.
         nothing: why no part is listed, in words; "" if there are some.
+        by_answer: whether the parts are the correct answers of the only task, of which no other part is weak.
     """
 
     parts: Sequence[WeakPart]
     compared: int
     measured: bool
     nothing: str = ""
+    by_answer: bool = False
 
 
 def weak(run: Run) -> Weak:
@@ -73,17 +78,23 @@ def weak(run: Run) -> Weak:
         )
         return Weak(found[:SHOWN], len(found), measured=False, nothing="" if found else nothing)
     results = [replace(result, title=run.task(result.task).title) for result in results]
-    candidates = [each for result in results for each in (*_whole(result), *low_parts(result))]
+    alone = len(results) == 1  # its score as a whole is that of the verdict
+    wholes = [] if alone else [each for result in results for each in _whole(result)]
+    candidates = [*wholes, *(each for result in results for each in low_parts(result))]
     kept, counts = list[WeakPart](), dict[str, int]()
     for each in sorted(candidates, key=_order):
         counts[each.task] = counts.get(each.task, 0) + 1
         if counts[each.task] <= (WORSE_PER_TASK if each.worse else PER_TASK):
             kept.append(each)
-    compared = sum(len([*_whole(result)]) + len(_judged(result)) for result in results)
+    if alone and not kept and (answers := _answers(run, results[0])):
+        return Weak(answers[:SHOWN], len(answers), measured=True, by_answer=True)
+    compared = len(wholes) + sum(len(_judged(result)) for result in results)
     nothing = (
-        "No part is clearly weaker than its task as a whole." if compared else "Too few test examples to compare parts."
+        "No part is clearly weaker than its task as a whole."
+        if compared or any(map(_told, results))
+        else "Too few test examples to compare parts."
     )
-    if not kept and len(results) == 1 and (told := _wrong(run, results[0])):
+    if not kept and alone and (told := _wrong(run, results[0])):
         nothing += f" {told}: see the wrong examples below."
     return Weak(kept[:SHOWN], compared, measured=True, nothing="" if kept else nothing)
 
@@ -102,9 +113,40 @@ def _order(each: WeakPart) -> tuple[float, float]:
     return each.score.mean if each.normalised is None else each.normalised, each.score.mean
 
 
+def _answers(run: Run, result: TaskResult) -> list[WeakPart]:
+    """The task's examples by their correct answer, the lowest share of correct ones first; none if no answer is wrong
+    more often than the others, or only once, or if the confusions do not tell them all."""
+    wrong, of = dict[str, int](), dict[str, int]()
+    for each in result.confusions:
+        of[each.wanted] = each.of
+        wrong[each.wanted] = wrong.get(each.wanted, 0) + each.examples * (each.wanted != each.said)
+    # Where many answers are confused, not all are kept; and an answer can be correct in part.
+    if (
+        result.groups < FEWEST_GROUPS
+        or abs(sum(wrong.values()) - result.examples * (1 - result.score.mean / 100)) > 0.5
+    ):
+        return []
+    asked = ASKED.get(run.task(result.task).kind, "examples")
+    shares = {name: 1 - wrong[name] / of[name] for name in of if of[name] >= FEWEST_OF_ANSWER}
+    names = sorted(shares, key=shares.__getitem__)
+    # Rounded, because shares that are equal may differ in the last digit.
+    if not names or wrong[names[0]] < 2 or round(100 * shares[names[0]], 3) >= round(result.score.mean, 3):
+        return []
+    parts = {name: words.with_answer(asked, name) for name in names}
+    return [
+        WeakPart(result.task, result.title, parts[name], _wilson(shares[name], of[name]), of[name], None, "")
+        for name in names
+    ]
+
+
+def _told(result: TaskResult) -> bool:
+    """Whether the task was measured on enough examples to tell something."""
+    return result.examples >= FEWEST_EXAMPLES and result.groups >= FEWEST_GROUPS
+
+
 def _whole(result: TaskResult) -> Iterator[WeakPart]:
     """The task itself, unless its score says little."""
-    if result.examples < FEWEST_EXAMPLES or result.groups < FEWEST_GROUPS:
+    if not _told(result):
         return
     best = unbeaten(result.baselines) or max(
         result.baselines.values(), key=lambda each: height(each.name, each.score), default=None
@@ -148,14 +190,18 @@ def _bound(result: TaskResult) -> float:
     return 100.0 if result.upper_bound is None else result.upper_bound
 
 
+def _wilson(share: float, count: int) -> Interval:
+    """A share of ``count`` examples, per cent, with Wilson's interval (1927), which is wide enough for graded marks."""
+    middle = (share + Z * Z / (2 * count)) / (1 + Z * Z / count)
+    half = Z / (1 + Z * Z / count) * (share * (1 - share) / count + Z * Z / (4 * count * count)) ** 0.5
+    return Interval(100 * share, 100 * (middle - half), 100 * (middle + half))
+
+
 def _validated(run: Run) -> Iterator[WeakPart]:
-    """The last validation score of each task, with Wilson's interval (1927), which is wide enough for graded marks."""
+    """The last validation score of each task."""
     for name, points in run.history.scores.items():
         count = run.validation_examples(name) or 0
         if name not in run.config.tasks or count < FEWEST_EXAMPLES:
             continue
         mean = min(1.0, max(0.0, points[-1][1]))
-        middle = (mean + Z * Z / (2 * count)) / (1 + Z * Z / count)
-        half = Z / (1 + Z * Z / count) * (mean * (1 - mean) / count + Z * Z / (4 * count * count)) ** 0.5
-        score = Interval(100 * mean, 100 * (middle - half), 100 * (middle + half))
-        yield WeakPart(name, run.task(name).title, "", score, count, None, "")
+        yield WeakPart(name, run.task(name).title, "", _wilson(mean, count), count, None, "")

@@ -72,6 +72,8 @@ VALIDATION = "The score of the task on training images that are held out for val
 OWN_VALIDATION = "The score of the task on training images that are held out for validation; not on your test file."
 OWN_MARKS = "Mean mark of the answers, as your test file gives them; 100 means every answer is correct."
 """The accuracy of a task of one's own whose answers have marks."""
+OWN_ANSWERS = "Share of the questions that are answered correctly."
+"""The accuracy of a task of one's own whose answers are correct or not."""
 STOPPED = (
     "Stop-and-go: a task whose validation score no longer rises is stopped. It is then trained only occasionally, "
     "until its score drops."
@@ -137,6 +139,11 @@ def part(kind: str, value: str) -> str:
         return f"texts that name “{value}”"
     span = value.replace("-", " to ").replace("+", " or more") if kind in ("words", "candidates") else value
     return _PARTS.get(kind, shortened(kind.replace("_", " "), 40) + " “{}”").replace("{}", span)
+
+
+def with_answer(asked: str, answer: str) -> str:
+    """The examples with a correct answer, in words: ``questions whose correct answer is “no”``."""
+    return f"{asked} whose correct answer is “{shortened(answer, 40)}”"
 
 
 def score(own: str) -> str:

@@ -178,7 +178,8 @@ def _score(run: Run, name: str, output: Output) -> TaskScore:
     own, meanings = run.is_own(name), output.metrics
     answers = run.data.vocabularies.get(run.task(name).output) if output.needs_vocabulary else None
     if own and output.kind == "answer":
-        meanings = {**meanings, "accuracy": words.OWN_MARKS}
+        marked = run.results[name].protocol.marked
+        meanings = {**meanings, "accuracy": words.OWN_MARKS if marked else words.OWN_ANSWERS}
     return task_score(run.results[name], meanings, drawn=run.facts.get(DRAWN) is True, own=own, answers=answers)
 
 

@@ -93,7 +93,7 @@ def protocol_line(result: TaskResult) -> str:
         f"split {protocol.split}",
         f"{result.examples:,} examples, resampled by {result.groups:,} groups",
         f"{protocol.boxes} boxes",
-        f"ties: {protocol.ties}",
+        *((f"ties: {protocol.ties}",) if result.ties_matter or not _own(result) else ()),
     ]
     if protocol.gallery:
         several = f"{protocol.galleries} galleries" if protocol.galleries > 1 else "gallery"

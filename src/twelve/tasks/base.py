@@ -193,6 +193,10 @@ class Task(abc.ABC):
         note = "; ".join(part for part in (self.note, self.protocols[name]) if part)
         return Protocol(split=split, boxes="given" if self.has_candidates else "detected", note=note, name=name)
 
+    def protocol_on(self, protocol: Protocol, examples: Sequence[Example]) -> Protocol:
+        """The protocol, without what does not matter on these examples."""
+        return protocol
+
     def protocol_name(self, name: str | None = None, known: Mapping[str, str] | None = None) -> str:
         """The name of a protocol; None: of the default one.
 

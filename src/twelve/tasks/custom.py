@@ -34,6 +34,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -54,7 +55,7 @@ from twelve.tasks.formats.field_names import misnamed
 from twelve.tasks.formats.shared import accuracy, some, values
 from twelve.tasks.formats.tables import given_as_table
 from twelve.types.examples import Box, Example, Target
-from twelve.types.measurement import Measurement
+from twelve.types.measurement import MARKS, Measurement, Protocol
 
 if TYPE_CHECKING:
     from twelve.settings import TaskSettings
@@ -66,6 +67,7 @@ _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _NEEDED = ("train", "test_split")
 _FIELDS = ("text", "image", "images", "target", "candidates", "id", "group")
 """Fields of a line; others are ignored."""
+_EXACT = "answers are compared exactly"
 _OWN = ("kind", "captions", "images", "output", "title", "train")
 """Settings for own tasks only, except ``train``, which names a split of a known task."""
 
@@ -235,7 +237,11 @@ class FileTask(Task):
 class AnswerFile(FileTask):
     kind: ClassVar[str] = "answer"
     output: ClassVar[str] = "answer"
-    note: ClassVar[str] = "the answer's score in the file, otherwise 0; answers are compared exactly"
+    note: ClassVar[str] = f"{MARKS}; {_EXACT}"
+
+    def protocol_on(self, protocol: Protocol, examples: Sequence[Example]) -> Protocol:
+        marks = {mark for example in examples for mark in cast(Mapping[str, float], example.target or {}).values()}
+        return protocol if marks - {1.0} else replace(protocol, note=protocol.note.replace(self.note, _EXACT))
 
     def target(self, record: Record, example: Example) -> Target:
         answers = record.fields["target"]

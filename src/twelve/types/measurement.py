@@ -12,6 +12,8 @@ from pydantic import Field
 
 OFFICIAL = "official"
 """Name of the only protocol of most tasks."""
+MARKS = "the answer's score in the file, otherwise 0"
+"""The part of a protocol's note that says that answers have marks between 0 and 1."""
 _Count: TypeAlias = Annotated[int, Field(ge=1, lt=2**31)]
 """A number of images or of galleries, as it may be in a file."""
 
@@ -41,6 +43,11 @@ class Protocol:
     name: str = OFFICIAL
     galleries: _Count = 1
     contrast_weight: float = 0.0
+
+    @property
+    def marked(self) -> bool:
+        """Whether answers of a file of one's own can be right in part."""
+        return MARKS in self.note
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,14 +48,14 @@ function thresholdField(input) {
   return field(label, input, "The model always ranks some box first. If its score is lower than this, the reply is “not in the image”.");
 }
 
-/** `suggest` fills a field with a text of the selected sample, unless the user has typed one; `demonstrate` sends it. */
+/** `suggest` fills a field with a text, or clears the one that it suggested before, unless the user has typed one;
+ *  `demonstrate` sends it. */
 function suggestions(form, current) {
   let last = "";
   return {
     suggest(text) {
       const input = current();
-      if (!text || (input.value && input.value !== last)) return;
-      input.value = last = text;
+      if (!input.value || input.value === last) input.value = last = text ?? "";
     },
     demonstrate: () => last && current().value === last && form.demonstrate(),
   };

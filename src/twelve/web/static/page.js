@@ -26,6 +26,14 @@ const QUICK = 2e7;
 /** Beside replies about the user's own images: what a model of synthetic images says about them. */
 const notesOf = (model) => (images) => (model.note && images.some(({ sample }) => !sample) ? [model.note] : []);
 
+/** The text to suggest: that of the sample. A sample's text rarely suits an image of the user's own (no
+ *  sample), unless all samples have the same. */
+function suggestion(model, method, sample) {
+  if (sample) return sample.texts[method];
+  const texts = new Set(model.samples.map((sample) => sample.texts[method]));
+  return texts.size === 1 ? [...texts][0] : null;
+}
+
 function panelOf(method, model, image) {
   const tasks = model.methods[method];
   const [name, , words] = TABS[method];
@@ -36,8 +44,12 @@ function panelOf(method, model, image) {
     const left = new ImageView("Left image", model.samples);
     const right = new ImageView("Right image", model.samples);
     const shown = pairForm({ button, left, right, tasks, notes, quick });
+    const suggest = (sample) => {
+      const own = [left, right].some((side) => side.scene && !side.sample);
+      shown.suggest(suggestion(model, method, own ? null : sample));
+    };
     const demonstrate = () => left.sample && right.sample && shown.demonstrate();
-    for (const side of [left, right]) side.addEventListener("opened", (event) => { shown.clear(); shown.suggest(event.detail?.texts.verify); demonstrate(); });
+    for (const side of [left, right]) side.addEventListener("opened", (event) => { shown.clear(); suggest(event.detail); demonstrate(); });
     const begin = () => {
       if (model.samples.length < 2 || !left.untouched || !right.untouched) return demonstrate();
       [left, right].forEach((side, k) => side.useSample(model.samples[k]));
@@ -57,7 +69,7 @@ function panelOf(method, model, image) {
   }
   const make = method === "choose" || method === "guess" ? boxesForm : textForm;
   const shown = make(method, { ...words, button, image, tasks, notes, quick });
-  image.addEventListener("opened", (event) => { shown.clear(); shown.suggest(event.detail?.texts[method]); });
+  image.addEventListener("opened", (event) => { shown.clear(); shown.suggest(suggestion(model, method, event.detail)); });
   const begin = () => {
     if (image.sample) shown.demonstrate();
     else if (image.untouched && model.samples.length) image.useSample(model.samples[0]);
