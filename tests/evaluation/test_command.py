@@ -292,7 +292,8 @@ def test_a_table_fits_into_80_columns(groups: int) -> None:
     assert lines[0].split() == ["task,", "metric", "/", "baseline", "score", "ahead", "95%", "interval", "verdict"]
     assert lines[0].index("95% interval") == lines[1].index("[0.0, 100.0]") == lines[2].index("[-100.0")
     legend = " ".join(lines[lines.index("") :])
-    assert "resampling images; where all of them give the same value, Wilson's." in legend
+    assert "from resampling images; of 0 and 100, where every sample is alike, Wilson's." in legend
+    assert "Wilson" not in table([replace(result, score=Interval(50, 0, 100))])
     assert "better, worse: the interval is above, below 0; no better: the difference may be chance." in legend
     assert "majority: always giving the most frequent answer; shuffled images: the same model with wrong" in legend
     assert [line.endswith(f"[-100.0, +100.0] {verdict}") for line in lines[2:5]] == [True] * 3

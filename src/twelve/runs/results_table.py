@@ -18,7 +18,8 @@ from twelve.types.measurement import OFFICIAL
 
 FEW = 10
 """With fewer groups to resample, an interval does not show whether a baseline is beaten."""
-_INTERVAL = "interval: 95%, from resampling images; where all of them give the same value, Wilson's."
+_INTERVAL = "interval: 95%, from resampling images"
+_ALIKE = "; of 0 and 100, where every sample is alike, Wilson's"
 _BASELINES = (
     f"over ...: a baseline, {GUESS}; ahead: the model minus it, points. "
     f"{BETTER}, {WORSE}: the interval is above, below 0; {NO_BETTER}: {UNDECIDED}."
@@ -60,7 +61,8 @@ def table(results: Sequence[TaskResult]) -> str:
         if result.upper_bound is not None:
             share = f"{result.normalised:7.1f} normalised score" if result.normalised is not None else ""
             lines.append(f"  {'upper bound':<31}{result.upper_bound:6.1f} {share}".rstrip())
-    legend = [f"score: {_metric(results)}, per cent. {_INTERVAL}"]
+    alike = _ALIKE if any(result.score.mean in (0, 100) for result in results) else ""
+    legend = [f"score: {_metric(results)}, per cent. {_INTERVAL}{alike}."]
     legend += [_BASELINES] if any(result.baselines for result in results) else []
     guesses = {name: guess(name) for each in results for name in each.baselines}
     legend += ["; ".join(f"{name}: {said}" for name, said in guesses.items()) + "."] if guesses else []
