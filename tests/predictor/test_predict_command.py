@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -112,6 +113,46 @@ def test_a_folder_with_a_damaged_image(model: Path, images: Path, tmp_path: Path
     assert [Path(line["image"]).name for line in found] == ["0.png", "1.png", "2.png", "3.jpg"]
     assert "error" in found[3] and all("answer" in line for line in found[:3])
     assert sorted(path.name for path in drawn.iterdir()) == ["00000-0.png", "00001-1.png", "00002-2.png"]
+
+
+def test_answers_as_a_table(model: Path, images: Path, tmp_path: Path) -> None:
+    out, asked = tmp_path / "out.csv", 'is it "red", or\tblue ?'
+    words = ["--image", images, "--ask", asked, "--locate", "the ball", "--entails", "it is red", "--out", out]
+    for _ in range(2):  # a table is replaced by another
+        said = CliRunner().invoke(cli.app, ["predict", str(model), *map(str, words)])
+    assert said.exit_code == 1 and not said.stdout and f"9 answers written to {out}\n" in said.stderr
+    assert len(out.read_text().splitlines()) == 13
+    with out.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["image", "question", "answer", "score", "error"]
+    assert [Path(row["image"]).name for row in rows] == [
+        f"{n}.{'jpg' if n == 3 else 'png'}" for n in range(4) for _ in "123"
+    ]
+    assert [row["question"] for row in rows[:3]] == ['is it "red", or blue ?', "the ball", "it is red"]
+    shown = lines(twelve("predict", model, *words[:-2], "--json")[1])
+    assert [row["answer"] for row in rows[::3]] == [line.get("answer", "") for line in shown[::3]]
+    assert [row["answer"] for row in rows[2::3]] == [line.get("label", "") for line in shown[2::3]]
+    for row, line in zip(rows, shown, strict=True):
+        assert (row["error"], row["score"] == "") == (line.get("error", ""), "error" in line)
+        assert "error" in line or float(row["score"]) == pytest.approx(line["score"], abs=1e-6)
+    assert [float(side) for side in rows[1]["answer"].split()] == pytest.approx(shown[1]["box"], abs=0.06)
+    out.write_text("image,label\n0.png,red\n")
+    with pytest.raises(ConfigError, match="does not contain results, so it is not replaced"):
+        twelve("predict", model, *words)
+
+
+def test_two_images_and_no_box_in_a_table(model: Path, images: Path, tmp_path: Path) -> None:
+    file, out = images / "tabled.jsonl", tmp_path / "out.csv"
+    asked: list[dict[str, Any]] = [
+        {"images": ["0.png", "1.png"], "verify": "both show a ball"},
+        {"image": "0.png", "locate": "the ball", "threshold": 1},
+        {"image": "0.png", "choose": "what is red ?", "boxes": [[0, 0, 30, 30], [20, 20, 90, 80]]},
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in asked))
+    assert twelve("predict", model, "--jsonl", file, "--out", out)[0] == 0
+    both, none, chosen = csv.reader(out.read_text().splitlines()[1:])
+    assert both[0] == f"{images / '0.png'} + {images / '1.png'}" and both[2] in ("true", "false")
+    assert none[2] == "" and none[3] and chosen[2] in ("0.0 0.0 30.0 30.0", "20.0 20.0 90.0 80.0")
 
 
 def test_an_image_of_too_many_pixels_is_told_without_an_option_that_predict_lacks(model: Path, tmp_path: Path) -> None:
@@ -309,6 +350,9 @@ def test_finished_answers_of_an_interrupted_run_are_kept(
         assert (tmp_path / name).read_bytes() == before.splitlines(keepends=True)[0]
     assert out.read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == ["o.jsonl", "o.jsonl.part", "o.jsonl.part2"]
+    result = CliRunner().invoke(cli.app, [*map(str, asked), "--out", str(tmp_path / "o.csv")])
+    assert f"1 finished answer kept in {tmp_path / 'o.csv.part'}" in result.stderr  # the header is none
+    assert len((tmp_path / "o.csv.part").read_text().splitlines()) == 2
 
 
 def test_questions_without_an_image_say_so(model: Path, images: Path) -> None:

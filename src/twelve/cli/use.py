@@ -35,7 +35,9 @@ def predict(
     task: Annotated[str | None, typer.Option(help=TASK)] = None,
     threshold: Annotated[float | None, typer.Option(help="Minimum score (0..1) for --locate to report a box.")] = None,
     jsonl: Annotated[Path | None, typer.Option(help="A file with one question per line (docs/predict.md).")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write one JSON object per line to this file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write to this file: JSON lines, or a table if it ends in .csv.")
+    ] = None,
     draw: Annotated[Path | None, typer.Option(help="Write the annotated images to this folder.")] = None,
     as_json: Json = False,
     weights: Weights = None,

@@ -43,6 +43,10 @@ class Answered(Result):
     alternatives: tuple[tuple[str, float], ...] = ()
 
     @property
+    def value(self) -> str:
+        return self.answer
+
+    @property
     def words(self) -> str:
         return ranked(self.answer, self.score, self.alternatives)
 

@@ -28,6 +28,10 @@ class Verified(Result):
     right: Image.Image | None = field(default=None, repr=False, compare=False, metadata=HIDDEN)
 
     @property
+    def value(self) -> str:
+        return named(self.true)
+
+    @property
     def words(self) -> str:
         return f"{named(self.true)} ({percent(self.score)})"
 

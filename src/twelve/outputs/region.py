@@ -54,6 +54,10 @@ class Located(Result):
         return self.box is not None
 
     @property
+    def value(self) -> str:
+        return _corners(self.box)
+
+    @property
     def words(self) -> str:
         if self.box is None:
             return f"not in the image (at most {percent(self.score)})"
@@ -89,6 +93,10 @@ class Chosen(Result):
         return self.index is not None
 
     @property
+    def value(self) -> str:
+        return _corners(self.box)
+
+    @property
     def words(self) -> str:
         if self.index is None:
             return f"none of the {len(self.boxes)} boxes (at most {percent(self.score)})"
@@ -105,6 +113,11 @@ class Chosen(Result):
     def frames(self) -> Sequence[tuple[Box, float]]:
         others = [(self.boxes[index], share) for index, share in self.shares if index != self.index]
         return others if self.box is None else ((self.box, 1.0), *others)
+
+
+def _corners(box: Box | None) -> str:
+    """A box as its numbers, x1 y1 x2 y2 in pixels."""
+    return "" if box is None else " ".join(f"{side:.1f}" for side in box)
 
 
 _BOXES = "[(0, 0, 80, 60), (80, 60, 160, 120)]"

@@ -21,6 +21,7 @@ from twelve.io.json_file import decode, readable
 from twelve.outputs.parts.result import Result
 from twelve.predictor.lines import Request
 from twelve.predictor.matched import Matched
+from twelve.predictor.table import HEADER, is_table, row
 from twelve.predictor.warnings import of_an_image
 from twelve.progress import Track, tell
 from twelve.regions.asked import check_weights
@@ -110,7 +111,7 @@ def check_outputs(requests: Sequence[Request], *, out: Path | None, draw: Path |
 
 
 def _check_results(out: Path) -> None:
-    """Raise ConfigError if ``out`` exists and does not begin with a result of :func:`write`."""
+    """Raise ConfigError if ``out`` exists and does not begin with what :func:`write` writes to a file of its name."""
     if not out.exists() or not out.stat().st_size:
         return
     with out.open("rb") as file:
@@ -119,7 +120,10 @@ def _check_results(out: Path) -> None:
         first = decode(line.decode("utf-8"))
     except ValueError:
         first = None
-    if not isinstance(first, dict) or "method" not in first or not {"image", "images"} & set(first):
+    ours = isinstance(first, dict) and "method" in first and bool({"image", "images"} & set(first))
+    if is_table(out):
+        ours = line.rstrip() == HEADER.encode()
+    if not ours:
         problem = "this file exists and does not contain results, so it is not replaced"
         raise ConfigError(problem, file=out, remedy="choose another output")
 
@@ -220,8 +224,8 @@ def write(
     names: Mapping[Path, str],
     with_task: Callable[[str], bool] = lambda method: False,
 ) -> int:
-    """Write outcomes as they come, and drawings. ``out`` is written completely or not at all; if the work ends early,
-    the finished outcomes are kept beside it.
+    """Write outcomes as they come, and drawings. ``out`` is written completely or not at all, and then told on stderr;
+    if the work ends early, the finished outcomes are kept beside it. It is a table if its name ends in .csv.
 
     Args:
         names: names of the images in lines of text.
@@ -236,26 +240,42 @@ def write(
             return one.line(names, with_task=with_task(one.request.method))
 
         return _write(outcomes, _json if as_json else line, draw, stream)
-    with replacing(out) as partial, _kept(partial, out), partial.open("w", encoding="utf-8") as file:
-        return _write(outcomes, _json, draw, file)
+    table, count = is_table(out), 0
+
+    def counted() -> Iterator[Outcome]:
+        nonlocal count
+        for outcome in outcomes:
+            count += outcome.result is not None
+            yield outcome
+
+    with (
+        replacing(out) as partial,
+        _kept(partial, out, headers=int(table)),
+        partial.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
+    ):
+        if table:
+            print(HEADER, file=file, flush=True)
+        missing = _write(counted(), row if table else _json, draw, file)
+    print(one_line(f"{count:,} answer{'s' * (count != 1)} written to {out}"), file=sys.stderr)
+    return missing
 
 
 @contextmanager
-def _kept(partial: Path, out: Path) -> Iterator[None]:
+def _kept(partial: Path, out: Path, headers: int) -> Iterator[None]:
     """Keep the complete lines of ``partial`` as ``out``.part, or .part2, ..., if the block ends with an error or is
-    interrupted, and print where they are."""
+    interrupted, and print where they are. The first ``headers`` of them are no answers."""
     try:
         yield
     except BaseException:
         with suppress(OSError):
             whole = partial.read_bytes()
             whole = whole[: whole.rfind(b"\n") + 1]
-            if whole:
+            lines = whole.count(b"\n") - headers
+            if lines > 0:
                 partial.write_bytes(whole)
                 name = (out.with_name(f"{out.name}.part{number if number > 1 else ''}") for number in count(1))
                 kept = next(path for path in name if not os.path.lexists(path))
                 os.rename(partial, kept)
-                lines = whole.count(b"\n")
                 print(one_line(f"{lines:,} finished answer{'s' * (lines > 1)} kept in {kept}"), file=sys.stderr)
         raise
 

@@ -59,6 +59,11 @@ class Result:
         raise NotImplementedError
 
     @property
+    def value(self) -> str:
+        """The answer alone, for a cell of a table; empty if there is none. By default :attr:`words`."""
+        return self.words
+
+    @property
     def line(self) -> str:
         """:attr:`words`, and that the scores are not calibrated where they are not."""
         return self.words + suffix(self.calibrated)
@@ -139,6 +144,10 @@ class Judged(Result):
 
     label: str
     alternatives: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def value(self) -> str:
+        return self.label
 
     @property
     def words(self) -> str:
