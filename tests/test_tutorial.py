@@ -24,7 +24,7 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(EXAMPLES, tmp_path / "examples")
     commands = [command for body in test_docs.blocks(text, "bash") for command in body.splitlines()]
-    assert len(commands) == 8 and commands[1] == "cp -r examples/tutorial mine"
+    assert len(commands) == 9 and commands[1] == "cp -r examples/tutorial mine"
     printed = {}
     for command in commands:
         name, *words = shlex.split(command, comments=True)
