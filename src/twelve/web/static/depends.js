@@ -15,7 +15,7 @@ const LEAST = 0.05; // a smaller fall is not worth a mention
  */
 export function dependsView({ method, quick, images }, told, stale) {
   const said = el("p", { class: "told" });
-  const tip = el("p", { class: "tip" }, "Each box was left out in turn; the more the answer's score falls without it, the more strongly it is shaded. Select a box to see its numbers.");
+  const tip = el("p", { class: "tip" }, "Each box was left out in turn; the more the answer's score falls without it, the more strongly it is shaded. What remains comes from the other boxes, the whole image and the words. Select a box to see its numbers.");
   const view = el("section", { class: "depends", "aria-label": "What the answer depends on" });
 
   async function measure() {
@@ -66,10 +66,12 @@ export function dependsView({ method, quick, images }, told, stale) {
 
     function pick(k) {
       said.textContent = sentence(k);
+      said.classList.remove("nothing");
       draw(k);
     }
 
     said.textContent = falls[best] > LEAST ? sentence(best) : `${answer} falls by no more than 5 points, whichever single box is left out.`;
+    said.classList.toggle("nothing", falls[best] <= LEAST);
     view.replaceChildren(said, tip);
     draw();
   }
