@@ -42,6 +42,7 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads((tmp_path / "runs/mine/trained.json").read_text())["on_training_examples"]["mine"] > 0.9
     for said in (
         "on its own training examples",
+        "is one of them; the training examples have yes (9), no (7)",
         "fewer than 20 often teach nothing",
         "scores not calibrated: 4 validation examples, 50 are needed",
     ):

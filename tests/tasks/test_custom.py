@@ -117,7 +117,7 @@ def test_a_task_of_ones_own_goes_the_whole_way(root: Path, tmp_path: Path) -> No
 
 
 def test_training_and_evaluation_say_what_may_be_wrong_in_the_files(root: Path, tmp_path: Path) -> None:
-    """Also in lines that training leaves out: every image of the last line is held back."""
+    """In all lines of the training file, also those that are held back."""
     mine = own(root, "answer")
     lines = [record | {"target": "red"} for record in tiny_own.lines("answer", range(9))]
     lines[8] |= {"target": "Red", "text": ""}
