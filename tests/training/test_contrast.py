@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
+import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tiny
+import tiny_own
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
@@ -28,6 +32,8 @@ from twelve.model.vilbert import Twelve
 from twelve.outputs.parts.contrast import Vectors, belonging, contrastive_loss, distillation_loss
 from twelve.outputs.parts.neighbours import HardPool, HardRows
 from twelve.predictor.abilities import check_head
+from twelve.predictor.loading import check_contrast
+from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.results_table import protocol_line
 from twelve.runs.train import train
@@ -36,6 +42,7 @@ from twelve.training.contrast import hard_rows
 from twelve.training.trainer import Trainer
 from twelve.types.examples import Example
 
+CAPTIONS = "the head learns from captions, of which this model's tasks have none"
 QUIET = Console(quiet=True)
 TASKS = ("flickr30k", "snli_ve")
 
@@ -276,6 +283,45 @@ def test_added_afterwards_it_leaves_the_model_as_it_is(plain: Path, tmp_path: Pa
     scores = [line["score"] for line in logged(run, "validation")]
     assert max(scores) >= 0.4  # of four images of three colours
     assert {result.task for result in evaluate_run(run, console=QUIET)} == {"flickr30k"}
+
+
+def refused(run: Path) -> str:
+    """The remedy that a search with this run names."""
+    with pytest.raises(ConfigError, match="the model has no contrast head -> ") as caught:
+        check_contrast(model_folder(run))
+    return str(caught.value.remedy)
+
+
+def test_a_search_without_the_head_names_a_command_that_adds_it(root: Path, tmp_path: Path) -> None:
+    """Also to a run on captions of one's own."""
+    own = {"mine": tiny_own.settings(root, "retrieval", 12, 4), "others": tiny_own.settings(root, "answer", 12, 4)}
+    begun = train(parsed(root, tmp_path / "my run", tasks=own, contrast=None), console=QUIET)
+    words = shlex.split(refused(begun).removeprefix("add one: "))
+    settings = [after for before, after in pairwise(words) if before == "--set"]
+    assert words[:3] == ["twelve", "train", "configs/contrast.yaml"] and settings == [f"init={begun}", "tasks=[mine]"]
+    short = ["training.epochs=1", "contrast.size=16", "training.threads=1", f"run={tmp_path / 'added'}"]
+    check_contrast(model_folder(train(configuration.load(words[2], [*settings, *short]), console=QUIET)))
+    moved = shutil.copytree(begun / "model", tmp_path / "alone")  # the data of a model by itself are not known
+    assert refused(moved) == "search without --index, --shortlist and --contrast-weight; " + CAPTIONS
+
+
+def test_a_search_without_captions_to_learn_from_names_no_command(
+    root: Path, plain: Path, joint: Path, tmp_path: Path
+) -> None:
+    alone = shutil.copytree(plain / "model", tmp_path / "alone")
+    assert refused(alone).endswith(f"--set init={alone} --set data=DATA --set 'tasks=[flickr30k]'")
+    without = "search without --index, --shortlist and --contrast-weight"
+    own = {"mine": tiny_own.settings(root, "answer", 12, 4)}
+    for name, begun, told in (
+        ("from plain", plain, without),
+        ("from joint", joint, f"{without}, or with the model that this run began with, which has the head: {joint}"),
+        ("from gone", tmp_path / "gone", without),
+    ):
+        model = parsed(root, tmp_path / name, tasks=own, contrast=None)
+        changed = model.model.model_copy(update={"init": str(begun)})
+        model.model_copy(update={"model": changed}).write(RunFolder(tmp_path / name).config)
+        shutil.copytree(plain / "model", tmp_path / name / "model")
+        assert refused(tmp_path / name) == f"{told}; {CAPTIONS}"
 
 
 def test_a_measurement_names_its_shortlist(joint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,9 +197,9 @@ def _copied(value: Any) -> Any:
     return [_copied(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def no_contrast(file: Path | None = None) -> ConfigError:
-    """The error to raise where a model has no contrast head."""
-    remedy = "add one: twelve train configs/contrast.yaml --set init=RUN"
+def no_contrast(file: Path | None = None, remedy: str | None = None) -> ConfigError:
+    """The error to raise where a model has no contrast head; ``remedy``: by default for any run."""
+    remedy = remedy or "add one: twelve train configs/contrast.yaml --set init=RUN --set tasks=[TASK]"
     return ConfigError("the model has no contrast head", file=file, remedy=remedy)
 
 

@@ -255,7 +255,7 @@ def write(
     ):
         if table:
             print(HEADER, file=file, flush=True)
-        missing = _write(counted(), row if table else _json, draw, file)
+        missing = _write(counted(), _row if table else _json, draw, file)
     print(one_line(f"{count:,} answer{'s' * (count != 1)} written to {out}"), file=sys.stderr)
     return missing
 
@@ -278,6 +278,11 @@ def _kept(partial: Path, out: Path, headers: int) -> Iterator[None]:
                 os.rename(partial, kept)
                 print(one_line(f"{lines:,} finished answer{'s' * (lines > 1)} kept in {kept}"), file=sys.stderr)
         raise
+
+
+def _row(outcome: Outcome) -> str:
+    """A row of a table."""
+    return row(" + ".join(map(str, outcome.request.images)), outcome.asked, outcome.result, outcome.error)
 
 
 def _json(outcome: Outcome) -> str:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twelve.config import load_run
-from twelve.errors import CheckpointError, ConfigError
+from twelve.errors import CheckpointError, ConfigError, TwelveError, quoted
 from twelve.io.files import is_there
 from twelve.io.hub import inside
 from twelve.io.json_file import read_object
 from twelve.model.processor import TwelveProcessor
 from twelve.model.settings import no_contrast
+from twelve.outputs import get_output
 from twelve.predictor.abilities import Abilities
 from twelve.predictor.asked import find
-from twelve.run_folder import RunFolder
+from twelve.run_folder import RunFolder, model_folder
 from twelve.settings import Precision
-from twelve.tasks.base import Task
+from twelve.tasks.base import Task, all_tasks
 from twelve.tasks.custom import own_tasks
 
 if TYPE_CHECKING:
@@ -44,9 +47,33 @@ def abilities_of(folder: Path) -> Abilities:
 
 def check_contrast(folder: Path) -> None:
     """Raise ConfigError if the model in a folder of :func:`find` has no contrast head; its network is not read."""
+    if not _has_contrast(folder):
+        raise no_contrast(folder, _to_search(folder))
+
+
+def _has_contrast(folder: Path) -> bool:
     tree = read_object(inside(folder, "config.json"), remedy="use the file that was saved with the model")
-    if not tree.get("contrast"):
-        raise no_contrast(folder)
+    return bool(tree.get("contrast"))
+
+
+def _to_search(folder: Path) -> str:
+    """What to do about a model without the contrast head: add it with the captions that the model knows, if any."""
+    run = RunFolder(folder.parent)
+    if is_there(run.config, ConfigError):
+        config = load_run(run.path)
+        words = [f"init={run.path}"]
+        names, known, init = list(config.tasks), all_tasks(own_tasks(config.tasks)), config.model.init
+    else:  # what was trained on is not known: the data are the reader's
+        words = [f"init={folder}", "data=DATA"]
+        names, known, init = list(TwelveProcessor.from_pretrained(folder).task_outputs), all_tasks(), None
+    if able := [name for name in names if name in known and get_output(known[name].kind).contrasts]:
+        settings = [word for setting in (*words, f"tasks=[{','.join(able)}]") for word in ("--set", setting)]
+        return f"add one: {shlex.join(['twelve', 'train', 'configs/contrast.yaml', *settings])}"
+    remedy = "search without --index, --shortlist and --contrast-weight"
+    with suppress(TwelveError):  # the model that the run began with may be gone
+        if init is not None and _has_contrast(model_folder(Path(init))):
+            remedy += f", or with the model that this run began with, which has the head: {quoted(init)}"
+    return f"{remedy}; the head learns from captions, of which this model's tasks have none"
 
 
 def _own_tasks(folder: Path) -> Mapping[str, Task]:

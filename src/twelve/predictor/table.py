@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from twelve.predictor.command import Outcome
+    from twelve.outputs.parts.result import Result
 
 COLUMNS = ("image", "question", "answer", "score", "error")
 HEADER = ",".join(COLUMNS)
@@ -19,11 +19,10 @@ def is_table(path: Path) -> bool:
     return path.suffix.lower() == ".csv"
 
 
-def row(outcome: Outcome) -> str:
+def row(images: str, question: str, result: Result | None, error: str) -> str:
     """The row of a question; without an answer, it has the error in place of answer and score."""
-    images, result = " + ".join(map(str, outcome.request.images)), outcome.result
     answer, score = ("", "") if result is None else (result.value, str(round(result.score, 6)))
     stream = io.StringIO()
-    cells = [" ".join(cell.split()) for cell in (outcome.asked, answer, score, outcome.error)]
+    cells = [" ".join(cell.split()) for cell in (question, answer, score, error)]
     csv.writer(stream, lineterminator="").writerow([images.replace("\n", " "), *cells])
     return stream.getvalue()
