@@ -20,6 +20,7 @@ def test_every_example_is_answered(app: FastAPI) -> None:
     titles = re.findall("<h2><code>(.*?)</code>", page)
     assert titles == [f"{m.upper()} {path}" for path, methods in described["paths"].items() for m in methods]
     assert "string; 1 to 2,000 characters<" in page and "number or null; 0 to 1; a best box with a lower" in page
+    assert "object {scene, image}; An image: the id of a stored one (scene), or the bytes of a file" in page
     assert not re.search(r"(src|href)=\"(https?:)?//", page) and "Bearer" not in page
     assert "Bearer TOKEN" in reference(described, "http://x", token=True)
     stored = client.post("/api/scenes", content=png(1), headers={"Content-Type": "image/png"}).json()["id"]

@@ -76,7 +76,8 @@ def _kind(schema: _Schema, schemas: _Schema) -> Iterator[str]:
             yield f"{found.get(low, 0):,g} to {found[high]:,g}{what}"
     if found.get("default") is not None:
         yield f"default {json.dumps(found['default'])}"
-    yield from [schema["description"]] if "description" in schema else []
+    if "description" in found:
+        yield found["description"].replace("`", "")
 
 
 def _example(name: str, schema: _Schema, schemas: _Schema) -> Any:
