@@ -90,7 +90,7 @@ def test_with_the_token_everything_is(client: TestClient) -> None:
 
 def test_the_page_and_health_need_none(client: TestClient) -> None:
     samples = client.get("/api/model", headers=bearer(TOKEN)).json()["samples"]
-    for path in ("/", "/page.js", "/page.css", "/openapi.json", "/health", f"/api/samples/{samples[0]['name']}"):
+    for path in ("/", "/page.js", "/docs", "/openapi.json", "/health", f"/api/samples/{samples[0]['name']}"):
         assert client.get(path).status_code == 200
     described = client.get("/openapi.json").json()["paths"]["/api/answer"]["post"]["responses"]
     assert "401" in described

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -22,6 +22,7 @@ from twelve.web.api import routes
 from twelve.web.gate import Gate
 from twelve.web.limits import Limits
 from twelve.web.measured import TaskStanding
+from twelve.web.reference import reference
 from twelve.web.samples import Sample, samples_for
 from twelve.web.schemas import Health
 from twelve.web.service import Service
@@ -29,7 +30,7 @@ from twelve.web.service import Service
 LOCAL = ("localhost", "127.0.0.1", "::1")
 """Names by which a machine reaches itself."""
 _STATIC = Path(__file__).with_name("static")
-_FREE = ("/", "/openapi.json", "/health")
+_FREE = ("/", "/docs", "/openapi.json", "/health")
 """Paths that need no token, besides the page's files and samples: they contain no user's data."""
 _TOKEN = 16
 """Minimum length of a token."""
@@ -49,7 +50,7 @@ def create_app(
     Args:
         hosts: host names that requests may use; empty to allow any.
         token: requests must send it as ``Authorization: Bearer TOKEN``, except for the page's own files, its samples,
-            ``/openapi.json`` and ``/health``. None to require no token.
+            ``/docs``, ``/openapi.json`` and ``/health``. None to require no token.
         samples: images to try, which need no token; by default those that suit the model.
         standings: task -> what its evaluation says of it (:func:`twelve.web.measured.standings_of`).
 
@@ -68,7 +69,7 @@ def create_app(
         tidying.cancel()
         await asyncio.to_thread(service.close)
 
-    # FastAPI's documentation pages load scripts from other hosts; the description itself is /openapi.json.
+    # FastAPI's documentation pages load scripts from other hosts; /docs is web/reference.py.
     app = FastAPI(
         title="twelve",
         version=__version__,
@@ -85,6 +86,11 @@ def create_app(
     problems.install(app)
     app.include_router(routes(service, samples, standings or {}))
     _add_monitoring(app, service)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> HTMLResponse:
+        return HTMLResponse(reference(app.openapi(), str(request.base_url).rstrip("/"), token=token is not None))
+
     # A mount would match before the endpoints and hide their 405 replies.
     app.router.default = _Page(directory=_STATIC, html=True)
     return app

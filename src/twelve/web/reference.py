@@ -1,0 +1,94 @@
+"""The page /docs: what the API takes and returns, from its OpenAPI description. Nothing is loaded from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from html import escape
+from shlex import quote
+from typing import Any, TypeAlias
+
+_Schema: TypeAlias = Mapping[str, Any]
+TEXTS = {"phrase": "the red one", "statement": "there is a ball", "captions": "a ball", "method": "answer"}
+"""Texts for the examples, by field; a question for others."""
+RANGES = (("minimum", "maximum", ""), ("minLength", "maxLength", " characters"), ("minItems", "maxItems", " items"))
+HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>twelve: API</title><link rel="icon" href="icon.svg" type="image/svg+xml"><link rel="stylesheet" href="page.css">
+</head><body class="reference"><header><h1>API</h1>
+<p>Upload an image to <code>/api/scenes</code>, and ask about the <code>id</code> in the reply. For programs:
+<a href="openapi.json">openapi.json</a>. <a href="./">Back to the page</a></p></header><main>
+"""
+
+
+def reference(description: _Schema, address: str, *, token: bool = False) -> str:
+    """The page as HTML; the examples have the ``address`` of the service, and a token where one is needed."""
+    schemas = description["components"]["schemas"]
+    found = ((method, path, each) for path, of in description["paths"].items() for method, each in of.items())
+    return f"{HEAD}{''.join(_section(*each, schemas, address, token) for each in found)}</main></body></html>"
+
+
+def _section(method: str, path: str, operation: _Schema, schemas: _Schema, address: str, token: bool) -> str:
+    content = operation.get("requestBody", {}).get("content", {})
+    takes = _resolved(content.get("application/json", {}).get("schema", {}), schemas)
+    needed = takes.get("required", ())
+    rows = [(each["name"], each["schema"]) for each in operation.get("parameters", [])]
+    rows += takes.get("properties", {}).items()
+    lines = "".join(
+        f'<tr><th scope="row"><code>{escape(name)}</code></th><td>'
+        f"{escape('; '.join(_kind(each, schemas)))}{'' if name in needed or not takes else ' (optional)'}</td></tr>"
+        for name, each in rows
+    )
+    words = ["curl", "-s"] + ["-X", method.upper()] * (method == "delete")
+    words += ["-H", "Authorization: Bearer TOKEN"] * (token and "401" in operation["responses"])
+    sent = ["-H", "Content-Type: image/jpeg", "--data-binary", "@image.jpg"] if content else []
+    if takes:
+        sent = ["-H", "Content-Type: application/json", "-d", json.dumps(_example("", takes, schemas))]
+    command = " ".join(map(quote, [*words, *sent, address + path.replace("{scene}", "ID").replace("{name}", "NAME")]))
+    return (
+        f"<section><h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation['description'])}</p>"
+        f"{lines and f'<table>{lines}</table>'}"
+        f'<pre tabindex="0" aria-label="Example">{escape(command)}</pre></section>\n'
+    )
+
+
+def _resolved(schema: _Schema, schemas: _Schema) -> _Schema:
+    found: _Schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    return found
+
+
+def _kind(schema: _Schema, schemas: _Schema) -> Iterator[str]:
+    """The type of a field, its range, default and meaning, in words."""
+    found = _resolved(schema, schemas)
+    if "anyOf" in found:
+        yield " or ".join(next(_kind(each, schemas)) for each in found["anyOf"])
+        found = {**found["anyOf"][0], **found}
+    elif "items" in found:
+        yield f"array of {next(_kind(found['items'], schemas))}"
+    elif "prefixItems" in found:
+        yield f"[{', '.join(next(_kind(each, schemas)) for each in found['prefixItems'])}]"
+    elif "properties" in found:
+        yield f"object {{{', '.join(found['properties'])}}}"
+    else:
+        yield ", ".join(map(json.dumps, found["enum"])) if "enum" in found else found["type"]
+    for low, high, what in RANGES:
+        if high in found and "prefixItems" not in found:
+            yield f"{found.get(low, 0):,g} to {found[high]:,g}{what}"
+    if found.get("default") is not None:
+        yield f"default {json.dumps(found['default'])}"
+    if "description" in found:
+        yield found["description"].replace("`", "")
+
+
+def _example(name: str, schema: _Schema, schemas: _Schema) -> Any:
+    """A value that the schema allows, with the fields that are needed."""
+    found = _resolved(schema, schemas)
+    if "scene" in found.get("properties", {}):
+        return {"scene": "ID"}
+    if "properties" in found:
+        return {key: _example(key, found["properties"][key], schemas) for key in found["required"]}
+    if "prefixItems" in found:
+        return [0, 0, 50, 50]
+    if "items" in found:
+        return [_example(name, found["items"], schemas)]
+    return found["enum"][0] if "enum" in found else TEXTS.get(name, "what is it?")

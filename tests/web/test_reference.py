@@ -1,0 +1,33 @@
+"""The page /docs describes every path, and its examples are requests that the service answers."""
+
+from __future__ import annotations
+
+import html
+import re
+import shlex
+
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from test_api import png
+
+from twelve.web.reference import reference
+
+
+def test_every_example_is_answered(app: FastAPI) -> None:
+    client = TestClient(app)
+    page = client.get("/docs").text
+    described = client.get("/openapi.json").json()
+    titles = re.findall("<h2><code>(.*?)</code>", page)
+    assert titles == [f"{m.upper()} {path}" for path, methods in described["paths"].items() for m in methods]
+    assert "string; 1 to 2,000 characters<" in page and "number or null; 0 to 1; a best box with a lower" in page
+    assert "object {scene, image}; An image: the id of a stored one (scene), or the bytes of a file" in page
+    assert not re.search(r"(src|href)=\"(https?:)?//", page) and "Bearer" not in page
+    assert "Bearer TOKEN" in reference(described, "http://x", token=True)
+    stored = client.post("/api/scenes", content=png(1), headers={"Content-Type": "image/png"}).json()["id"]
+    for example in re.findall("<pre.*?>(.*?)</pre>", page):
+        words = shlex.split(html.unescape(example).replace("ID", stored).replace("NAME", "sample-1.png"))
+        body = words[words.index("-d") + 1] if "-d" in words else png(1) if "--data-binary" in words else None
+        method = "DELETE" if "-X" in words else "POST" if body else "GET"
+        kind = {"Content-Type": "application/json" if "-d" in words else "image/png"}
+        if method != "DELETE":  # the others need the image
+            assert client.request(method, words[-1], content=body, headers=kind).is_success, example
