@@ -3,7 +3,8 @@
     python benchmarks/pointing.py examples/quickstart-model
 
 Generates images, asks "What colour is the NOUN?" and locates "the COLOUR NOUN", about a thing that is the only one of
-its kind and that the detector has found. Prints in how many images the box is this thing, as docs/search-and-service.md reports.
+its kind and that the detector has found. Prints in how many images the box is this thing, as
+docs/search-and-service.md reports.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@
 
 and of real photographs, after ``make real-sample``:
 
-    twelve train configs/contrast.yaml --set init=runs/real-sample --set "tasks=[flickr30k]" --set run=runs/real-contrast
+    twelve train configs/contrast.yaml --set init=runs/real-sample --set "tasks=[flickr30k]" \
+        --set run=runs/real-contrast
     python benchmarks/retrieval.py --run runs/real-contrast --task flickr30k --held-out --parts quality
 
 ``--run`` is a run whose model has a contrast head. With one on the microworld, the gallery is drawn from another seed
