@@ -1,4 +1,4 @@
-"""Retrieval: every pair through the model, against shortlists by the contrast head that the model ranks.
+r"""Retrieval: every pair through the model, against shortlists by the contrast head that the model ranks.
 
     twelve quickstart microworld-full.yaml
     twelve train configs/contrast.yaml --set init=microworld/run --set run=microworld/contrast
