@@ -257,7 +257,7 @@ def test_malformed_json(content: bytes, client: TestClient) -> None:
         "/..%2f..%2fapp.py",
         "//etc/passwd",
         "/static/",
-        "/docs",
+        "/docs/../app.py",
         "/redoc",
         "/api/samples/..%2f..%2fapp.py",
         "/api/scenes/..%2f..%2fetc%2fpasswd",
