@@ -10,15 +10,20 @@ import tiny
 
 from twelve import config as configuration
 from twelve.data.check import check_root
-from twelve.data.own_files import listed, misspelt, unanswerable
+from twelve.data.own_files import misspelt, unanswerable, with_counts
 from twelve.formats.data_root import DataRoot
 from twelve.tasks.custom import own_tasks
 
 
 def test_the_most_frequent_answers_are_listed() -> None:
-    assert listed({"no": 1200, "yes": 1300, "a, b": 2, "no ": 1}) == "yes (1,300), no (1,200), 'a, b' (2), 'no ' (1)"
+    assert (
+        with_counts({"no": 1200, "yes": 1300, "a, b": 2, "no ": 1}) == "yes (1,300), no (1,200), 'a, b' (2), 'no ' (1)"
+    )
     many = {f"answer{number:02}": 1 for number in range(13)}
-    assert listed(many).endswith("answer09 (1), and 3 more") and listed(dict(list(many.items())[:10])).count("(") == 10
+    assert (
+        with_counts(many).endswith("answer09 (1), and 3 more")
+        and with_counts(dict(list(many.items())[:10])).count("(") == 10
+    )
 
 
 @pytest.mark.parametrize(

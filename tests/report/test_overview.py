@@ -824,7 +824,7 @@ def test_of_a_run_named_from_here_every_path_is_from_here(
     if state == "own task, few examples":
         assert any("regions extract --images root/" in command for step in steps for command in step.commands)
         assert any("to root/questions.jsonl, which has" in step.why for step in steps)
-        assert f"to {run.parent}/root/questions.jsonl, which has" in away  # not in the current folder
+        assert f"to {run.parent / 'root' / 'questions.jsonl'}, which has" in away  # not in the current folder
     absolute = str(next_steps(read_run(run), scored(run)))
     assert "config.yaml" not in absolute or f"{run}/config.yaml" in absolute
 

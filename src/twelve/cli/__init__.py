@@ -150,7 +150,7 @@ def train(
     from twelve.config import load, naming
 
     parsed = load(config, settings or ())  # before torch is imported, so that errors appear at once
-    from twelve.data.sources import with_all_flaws
+    from twelve.data.own_files import with_all_flaws
     from twelve.runs.train import train as run
 
     with naming(config, settings or ()), with_all_flaws(parsed, config, settings or ()):

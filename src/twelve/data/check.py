@@ -4,9 +4,8 @@ examples compare with the official ones."""
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from PIL import Image
@@ -23,13 +22,13 @@ from twelve.data.examples.columns import (
 )
 from twelve.data.examples.reading import read_examples
 from twelve.data.opening import no_images
-from twelve.data.own_files import listed, warnings_of
+from twelve.data.own_files import missing_images, warnings_of, with_counts
 from twelve.data.sources import MOST, elsewhere, fetching, fetching_images
 from twelve.data.vocabulary import labels_of
 from twelve.downloads.lock import FetchLock
 from twelve.errors import DataError, MissingData, TwelveError, one_line
 from twelve.formats import flaws
-from twelve.formats.data_root import IMAGES, NO_FILE, DataRoot
+from twelve.formats.data_root import NO_FILE, DataRoot
 from twelve.formats.mistaken import what_is
 from twelve.formats.records import check_regular
 from twelve.progress import Track
@@ -303,7 +302,7 @@ def _check_split(
         damaged = task.files(split) != task.files(task.train_split)  # a file for all splits may lack this one
         return SplitCheck(split, official=official, errors=(str(error),), damaged=damaged)
     except DataError as error:
-        errors = _of_each_line(task.reader.flaws(root, split)) or [str(error)]
+        errors = flaws.first_of(task.reader.flaws(root, split)) or [str(error)]
         if isinstance(task, FileTask):  # its images too, so that all can be mended at once
             good = [example for _, example in task.sound_lines(root, split)]
             errors += seen.check(task, split, distinct_images(good), [])[0]
@@ -345,26 +344,8 @@ def _check_split(
         damaged,
         unseen,
         tuple(warnings_of(task, root, split, examples, read.get(task.train_split))),
-        listed(labels_of(examples)) if trains and isinstance(task, AnswerFile) else "",
+        with_counts(labels_of(examples)) if trains and isinstance(task, AnswerFile) else "",
     )
-
-
-def _of_each_line(found: Iterator[DataError]) -> list[str]:
-    """Errors about the first of some lines that cannot be used; a remedy occurs once."""
-    first = list(islice(found, flaws.LISTED))
-    return flaws.listed(first, len(first) + sum(1 for _ in found))
-
-
-def _lacking(task: FileTask, root: DataRoot, split: str, lacking: Collection[str]) -> Iterator[DataError]:
-    """An error about the first line that names each of these images, which have neither a file nor regions."""
-    left = set(lacking)
-    for record, example in task.sound_lines(root, split):
-        for name, image in zip(task.images_named(record), example.images, strict=True):
-            if image in left:
-                left.remove(image)
-                folder = root.path / IMAGES / image.split("/")[0]
-                remedy = f"correct the name in this line, or put the image into {folder}"
-                yield record.error(f"there is no image {name} in {folder}, and no regions of it", remedy)
 
 
 class _Images:
@@ -395,7 +376,7 @@ class _Images:
                 return [str(folder)], []
             where = elsewhere(root, task, neither, store) if len(neither) >= MOST * len(images) else None
             if isinstance(task, FileTask) and not where:
-                return _of_each_line(_lacking(task, root, split, neither)), []
+                return flaws.first_of(missing_images(task, root, split, neither)), []
             command = fetching_images(root, task) if len(neither) == len(images) else None
             more = f"; {where}" if where else f" -> fetch them: {command}" if command else ""
             return [f"{share} have neither a file nor regions; the first is {neither[0]}{more}"], []

@@ -3,14 +3,20 @@ evaluation say it."""
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
 
 from twelve.data.examples.columns import counted, texts_of
 from twelve.data.vocabulary import labels_of
-from twelve.formats.data_root import DataRoot
+from twelve.errors import DataError
+from twelve.formats.data_root import IMAGES, DataRoot
+from twelve.settings import RunConfig
 from twelve.tasks.base import Task
-from twelve.tasks.custom import AnswerFile, FileTask
+from twelve.tasks.custom import AnswerFile, FileTask, own_tasks
 from twelve.types.examples import Example
 
 _SHOWN = 10
@@ -58,7 +64,7 @@ def unanswerable(
     impossible = unknown(examples, frozenset(vocabulary))
     if impossible:
         answers = f"the answer{'s' * (impossible.total() > 1)} to {_of(impossible, examples)}"
-        found.append(f"the model cannot give {answers} of {split}: {listed(impossible)}")
+        found.append(f"the model cannot give {answers} of {split}: {with_counts(impossible)}")
     lacking = unknown(examples, labels_of(trained)) if trained else Counter()
     if untaught := Counter({answer: count for answer, count in lacking.items() if answer not in impossible}):
         found.append(_untaught(examples, untaught, "the training examples"))
@@ -68,14 +74,14 @@ def unanswerable(
 def _untaught(examples: Sequence[Example], lacking: Counter[str], where: str) -> str:
     occur, them = ("answer {} never occurs", "it") if lacking.total() == 1 else ("answers {} never occur", "them")
     never = occur.format(f"to {_of(lacking, examples)}")
-    return f"the {never} in {where}, so training cannot teach {them}: {listed(lacking)}"
+    return f"the {never} in {where}, so training cannot teach {them}: {with_counts(lacking)}"
 
 
 def _of(counts: Counter[str], examples: Sequence[Example]) -> str:
     return f"{counts.total():,} of {len(examples):,} questions"
 
 
-def listed(counts: Mapping[str, int]) -> str:
+def with_counts(counts: Mapping[str, int]) -> str:
     """The most frequent answers with their counts: ``yes (32), no (31), and 3 more``."""
     ordered = _by_count(counts)
     more = [f"and {len(ordered) - _SHOWN:,} more"] if len(ordered) > _SHOWN else []
@@ -131,6 +137,49 @@ def empty_texts(task: FileTask, root: DataRoot, split: str, examples: Sequence[E
         return ""
     first = next((line.place for line, example in task.sound_lines(root, split) if not example.text.strip()), "")
     return f"{empty:,} of {len(examples):,} texts {'is' if empty == 1 else 'are'} empty, the first in {first}"
+
+
+def missing_images(task: FileTask, root: DataRoot, split: str, lacking: Collection[str]) -> Iterator[DataError]:
+    """An error about the first line that names each of these images, which have neither a file nor regions."""
+    left = set(lacking)
+    for record, example in task.sound_lines(root, split):
+        for name, image in zip(task.images_named(record), example.images, strict=True):
+            if image in left:
+                left.remove(image)
+                folder = root.path / IMAGES / image.split("/")[0]
+                remedy = f"correct the name in this line, or put the image into {folder}"
+                yield record.error(f"there is no image {name} in {folder}, and no regions of it", remedy)
+
+
+@contextmanager
+def with_all_flaws(config: RunConfig, named: str, settings: Sequence[str]) -> Iterator[None]:
+    """Reading stops at the first bad line of a user's own file: the error names the command that lists all of them.
+
+    Args:
+        config: what the next two make.
+        named, settings: the configuration and its changes, as the user wrote them.
+    """
+    try:
+        yield
+    except DataError as error:
+        if not _has_more_flaws(config, error):
+            raise
+        changes = [word for setting in settings for word in ("--set", setting)]
+        words = ["twelve", "data", "check", config.data, "--config", named, *changes]
+        remedy = f"{error.remedy}; to list all bad lines: {shlex.join(words)}"
+        raise DataError(error.problem, file=error.file, record=error.record, remedy=remedy) from error.__cause__
+
+
+def _has_more_flaws(config: RunConfig, error: DataError) -> bool:
+    """Whether an error is about a file of the user's own that has another bad line."""
+    own = own_tasks(config.tasks)
+    root = DataRoot(config.data, config.sources, own)
+    return any(
+        len(list(islice(task.reader.flaws(root, split), 2))) > 1
+        for task in own.values()
+        for split in dict.fromkeys((task.train_split, task.test_split))
+        if error.file is not None and root.path / split == Path(error.file)
+    )
 
 
 def _by_count(counts: Mapping[str, int]) -> list[str]:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from twelve.config import load, naming
 from twelve.downloads.registry import shipped
-from twelve.errors import ConfigError, DataError, MissingData, RegionError, quoted
+from twelve.errors import ConfigError, MissingData, RegionError, quoted
 from twelve.formats.data_root import COCO, IMAGES, SOURCES, DataRoot, image_key, is_drawn
 from twelve.regions.store.region_store import RegionStore
-from twelve.settings import RunConfig
 from twelve.tasks.base import Task, all_tasks, get
 from twelve.tasks.custom import own_tasks
 
@@ -81,37 +77,6 @@ def opened(
         where = "" if path.is_absolute() else f" (in {Path.cwd()})"
         raise MissingData(f"data root not found{where}", file=path, remedy=remedy)
     return DataRoot(path, given, own), chosen or None
-
-
-@contextmanager
-def with_all_flaws(config: RunConfig, named: str, settings: Sequence[str]) -> Iterator[None]:
-    """Reading stops at the first bad line of a user's own file: the error names the command that lists all of them.
-
-    Args:
-        config: what the next two make.
-        named, settings: the configuration and its changes, as the user wrote them.
-    """
-    try:
-        yield
-    except DataError as error:
-        if not _has_more_flaws(config, error):
-            raise
-        changes = [word for setting in settings for word in ("--set", setting)]
-        words = ["twelve", "data", "check", config.data, "--config", named, *changes]
-        remedy = f"{error.remedy}; to list all bad lines: {shlex.join(words)}"
-        raise DataError(error.problem, file=error.file, record=error.record, remedy=remedy) from error.__cause__
-
-
-def _has_more_flaws(config: RunConfig, error: DataError) -> bool:
-    """Whether an error is about a file of the user's own that has another bad line."""
-    own = own_tasks(config.tasks)
-    root = DataRoot(config.data, config.sources, own)
-    return any(
-        len(list(islice(task.reader.flaws(root, split), 2))) > 1
-        for task in own.values()
-        for split in dict.fromkeys((task.train_split, task.test_split))
-        if error.file is not None and root.path / split == Path(error.file)
-    )
 
 
 def fetching(path: Path, names: Sequence[str] = ()) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -59,3 +60,9 @@ def listed(first: Iterable[DataError], count: int) -> list[str]:
         lines.append(str(DataError(flaw.problem, file=flaw.file, record=flaw.record, remedy=remedy)))
         remedies.add(flaw.remedy)
     return [*lines, f"and {count - len(lines):,} more"] if count > len(lines) else lines
+
+
+def first_of(found: Iterator[DataError]) -> list[str]:
+    """The first flaws, as :func:`listed` has them."""
+    first = list(islice(found, LISTED))
+    return listed(first, len(first) + sum(1 for _ in found))

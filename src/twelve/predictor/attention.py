@@ -69,8 +69,7 @@ class Attention:
         """(R, L), each 0..1: attention of each region to each word in the head where it is largest.
 
         In the model of examples/quickstart-model, this shows best which region a word is about (measured in
-        docs/search-and-service.md). Rows
-        do not sum to 1: each number can be of another head.
+        docs/search-and-service.md). Rows do not sum to 1: each number can be of another head.
 
         Args:
             connection: its number, from 0.

@@ -146,9 +146,7 @@ def evaluate_run(
         facts = _facts(run, model, evaluator, spent) | regions.facts
         for line in (*lines_of(results, facts), *comparison(earlier(config.model.init), results), *told_files):
             say(line)
-        for line in _unanswerable(evaluator, names, split):
-            say(line)
-        for line in () if split is None else _trained_on(evaluator, names, split):
+        for line in _warnings(evaluator, names, split):
             say(line)
         if trained and not saved and submit is None:
             say("not saved to the run: to save, omit --task, --split, --no-baselines and --set")
@@ -260,26 +258,22 @@ def _measured(
     return [result for result, _, _ in done], [line for _, line, _ in done if line]
 
 
-def _unanswerable(evaluator: Evaluator, names: Sequence[str], split: str | None) -> Iterator[str]:
-    """Warnings about questions of one's own whose answers the model cannot give, or was not trained to give."""
+def _warnings(evaluator: Evaluator, names: Sequence[str], split: str | None) -> Iterator[str]:
+    """What speaks against a score: answers of one's own that the model cannot give, or was not trained to give; and,
+    of a split that was asked for, images that the model was trained on (unknown without the training files)."""
     for data in (evaluator.data.tasks[name] for name in names):
-        if not isinstance(data.task, AnswerFile):
+        task, name = data.task, split or data.test_split
+        if split is None and not isinstance(task, AnswerFile):
             continue
-        name = split or data.test_split
-        examples = read_examples(data.task, evaluator.data.root, name)
-        vocabulary = evaluator.processor.vocabularies.get(data.task.output, ())
-        for line in unanswerable(data.task, name, examples, data.train, vocabulary):
-            yield f"warning: {data.task.title}: {line}"
-
-
-def _trained_on(evaluator: Evaluator, names: Sequence[str], split: str) -> Iterator[str]:
-    """A warning for every task of which the split has training images; unknown without the training files."""
-    for data in (evaluator.data.tasks[name] for name in names):
-        images = set(distinct_images(read_examples(data.task, evaluator.data.root, split)))
+        examples, title = read_examples(task, evaluator.data.root, name), task.title
+        vocabulary = evaluator.processor.vocabularies.get(task.output, ())
+        for line in unanswerable(task, name, examples, data.train, vocabulary):
+            yield f"warning: {title}: {line}"
+        images = set(distinct_images(examples)) if split is not None else set()
         if seen := len(images.intersection(distinct_images(data.train))):
             yield (
-                f"warning: {data.task.title}: the model was trained on {seen:,} of {split}'s {len(images):,} "
-                "images, so this is not a test score"
+                f"warning: {title}: the model was trained on {seen:,} of {name}'s {len(images):,} images, so this is "
+                "not a test score"
             )
 
 

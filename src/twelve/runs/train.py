@@ -19,7 +19,7 @@ from twelve import freed_memory
 from twelve.config import load_run
 from twelve.data.examples.columns import distinct_images, take
 from twelve.data.examples.reading import read_examples
-from twelve.data.own_files import listed, warnings_of
+from twelve.data.own_files import warnings_of, with_counts
 from twelve.data.prepare import Prepared, TaskData, sources_of
 from twelve.data.vocabulary import labels_of
 from twelve.errors import CheckpointError, ConfigError
@@ -339,7 +339,7 @@ def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer
         for noted in (data.coverage, data.found):
             line += f"; {noted[name]}" if name in noted else ""
         if isinstance(task.task, AnswerFile):
-            line += f"; the training examples have {listed(labels_of(task.train))}"
+            line += f"; the training examples have {with_counts(labels_of(task.train))}"
         say(line + _defaults(task))
     for task in data.tasks.values():
         for warning in _of_own_file(task.task, data.root):
