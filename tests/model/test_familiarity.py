@@ -69,6 +69,17 @@ def test_too_few_images_tell_nothing() -> None:
     assert familiarity_of([str(n) for n in range(LEAST)], lambda _: flat) is None
 
 
+def test_limits_are_widened_for_a_few_images_of_another_kind(familiar: Familiarity) -> None:
+    shift = 40 * np.ones(SIZE, np.float32)
+    few, alike, new = ([one + shift for one in images(count, seed)] for count, seed in ((20, 2), (100, 3), (1, 4)))
+    assert not any(familiar.knows(one) for one in few)
+    wider = familiar.widened([*few, np.zeros((0, SIZE), np.float32)])
+    assert all(wider.knows(one) for one in (*few, *images(20, 5)))
+    assert sum(wider.knows(one) for one in alike) >= 80
+    assert not wider.knows(new[0] + 4 * shift)
+    assert familiar.widened(images(5, 1)).limits == familiar.limits == familiar.widened([]).limits
+
+
 def test_it_is_saved_with_the_processor(familiar: Familiarity, tmp_path: Path) -> None:
     folder = tiny_model.make(tmp_path)
     processor = TwelveProcessor.from_pretrained(folder)

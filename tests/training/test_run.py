@@ -306,6 +306,12 @@ def test_training_saves_what_its_images_have_in_common(
     run = train(parsed(root, tmp_path / "run"), console=QUIET)
     saved = TwelveProcessor.from_pretrained(run / "model").familiar
     assert saved is not None and len(saved.mean) == Twelve.from_pretrained(run / "model").config.v_feature_size
+    monkeypatch.setattr("twelve.model.familiarity.LEAST", 1 << 20)
+    config = parsed(root, tmp_path / "few")
+    config = config.model_copy(update={"model": config.model.model_copy(update={"init": str(run)})})
+    few = train(config, console=QUIET)
+    kept = TwelveProcessor.from_pretrained(few / "model").familiar  # the base model's, for its images and the run's own
+    assert kept is not None and (kept.mean == saved.mean).all() and kept.limits >= saved.limits
 
 
 def test_images_of_ones_own_are_a_kind_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,5 +328,5 @@ def test_images_of_ones_own_are_a_kind_of_their_own(monkeypatch: pytest.MonkeyPa
 
     tasks = {"vqa": task(None, "coco/1"), "mine": task("answer", "mine/1", "coco/2"), "gqa": task(None, "vg/1")}
     data: Any = SimpleNamespace(tasks=tasks, store=None)
-    _familiar(data, 4)
+    _familiar(data, 4, None)
     assert told == {"coco/1": "", "mine/1": "mine", "coco/2": "", "vg/1": ""}

@@ -21,8 +21,8 @@ from serving import served
 from test_api import png
 
 import twelve.web
-from twelve.errors import ConfigError
-from twelve.web.server import allowed, serve
+from twelve.errors import CheckpointError, ConfigError
+from twelve.web.server import _bound, allowed, serve
 
 # The model is slow to answer here, so that there is something to finish.
 _SLOW = """
@@ -195,6 +195,17 @@ def test_without_the_extra_says_what_to_install(missing: str, monkeypatch: pytes
         monkeypatch.delitem(sys.modules, f"twelve.web.{name}", raising=False)
     with pytest.raises(ConfigError, match=rf"needs {missing} -> pip install 'twelve-vl\[web\]'"):
         twelve.web.__getattr__("serve")
+
+
+def test_without_a_port_the_next_free_one_serves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setattr("twelve.web.server.PORT", port := taken.getsockname()[1])
+        with _bound(tmp_path, "127.0.0.1", None) as bound:
+            assert bound.getsockname()[1] not in (0, port)
+        with pytest.raises(CheckpointError, match="no such folder"):  # not that the port is in use
+            serve(tmp_path / "missing")
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:

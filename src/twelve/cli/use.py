@@ -264,7 +264,9 @@ def push(
 def serve(
     run: Run,
     host: Annotated[str, typer.Option(help="The address to listen on; by default only this machine.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port; 0 chooses a free one.")] = 8012,
+    port: Annotated[
+        int | None, typer.Option(help="The port; by default 8012, or the next free one. 0 chooses any free one.")
+    ] = None,
     name: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="An additional host name to accept (repeatable).")
     ] = None,
@@ -289,7 +291,7 @@ def serve(
     from twelve.predictor import command, loading
     from twelve.web.limits import check_port
 
-    check_port(port)
+    check_port(port or 0)
     command.check_extractor(weights, device)
     loading.abilities_of(folder)
     from twelve.web import serve as run_service  # raises an error that names the missing extra

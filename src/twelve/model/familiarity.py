@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,12 @@ class Familiarity:
         whole = np.maximum((difference**2).sum(1), 1e-12)
         outside = float(np.clip(1 - (along**2).sum(1) / whole, 0, 1).mean())
         return outside, float((((along.mean(0) - self.center) ** 2) / self.spread)[:NEAR].mean())
+
+    def widened(self, images: Iterable[NDArray[np.floating]]) -> Familiarity:
+        """The same statistics, with limits that none of further training images, (R, F) features each, exceeds."""
+        found = [self.measures(features) for features in images if len(features)]
+        outside, distance = (float(f"{MARGIN * limit:.4g}") for limit in np.max(found or [(0.0, 0.0)], axis=0))
+        return replace(self, limits=(max(self.limits[0], outside), max(self.limits[1], distance)))
 
     def to_tree(self) -> dict[str, Any]:
         """Plain values, rounded to four digits."""

@@ -251,7 +251,7 @@ def calibrate(trainer: Trainer, model: Twelve) -> list[str]:
     validations = {name: task.validation for name, task in trainer.data.tasks.items()}
     found = calibrate_scores(model, collators, validations, seed=trainer.config.seed)
     trainer.processor.temperatures, trainer.processor.likely = found
-    trainer.processor.familiar = _familiar(trainer.data, trainer.processor.max_regions)
+    trainer.processor.familiar = _familiar(trainer.data, trainer.processor.max_regions, trainer.processor.familiar)
     trainer.processor.known_words = _known_words(trainer)
     trainer.processor.save_pretrained(model_folder(trainer.run.path))
     write_run_card(trainer.run.path, model, trainer.processor, trainer.state.kept)
@@ -275,9 +275,10 @@ def of_training_examples(trainer: Trainer, model: Twelve) -> dict[str, float]:
     }
 
 
-def _familiar(data: Prepared, most: int) -> Familiarity | None:
+def _familiar(data: Prepared, most: int, base: Familiarity | None) -> Familiarity | None:
     """Statistics of training images, equally many of each task, over their first ``most`` regions. Images that only
-    tasks of one's own have are a kind of their own, by source."""
+    tasks of one's own have are a kind of their own, by source. Too few images widen the limits of ``base``, those of
+    the model that the run began with."""
     images: dict[str, None] = {}
     official: set[str] = set()
     for task in data.tasks.values():
@@ -295,7 +296,8 @@ def _familiar(data: Prepared, most: int) -> Familiarity | None:
         source = image.partition("/")[0]
         return "" if source in official else source
 
-    return familiarity_of(list(images), features, kind_of)
+    found = familiarity_of(list(images), features, kind_of)
+    return base.widened(map(features, images)) if found is None and base is not None else found
 
 
 def _known_words(trainer: Trainer) -> KnownWords:

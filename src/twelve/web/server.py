@@ -23,14 +23,14 @@ from twelve.web.samples import recorded_samples
 HOST, PORT = "127.0.0.1", 8012
 _CONNECTIONS = 512
 _TRIED = 20
-"""Ports after one in use that may be advised."""
+"""Ports after one in use that are tried."""
 
 
 def serve(
     run: str | Path,
     *,
     host: str = HOST,
-    port: int = PORT,
+    port: int | None = None,
     names: Collection[str] = (),
     weights: str | None = None,
     device: str = "cpu",
@@ -43,7 +43,8 @@ def serve(
 
     Args:
         run: see :func:`twelve.load`.
-        host, port: address to listen at; by default, only this machine can reach it.
+        host: address to listen at; by default, only this machine can reach it.
+        port: by default 8012, or the next free one if that is in use; 0 chooses any free one.
         names: further host names that requests may use. If ``host`` is not an address of this machine alone, an empty
             list allows any.
         weights: file of the extractor's weights, if it was built from one.
@@ -117,17 +118,22 @@ def _is_loopback(address: str) -> bool:
         return False
 
 
-def _bound(run: str | Path, host: str, port: int) -> socket.socket:
+def _bound(run: str | Path, host: str, port: int | None) -> socket.socket:
     """A bound socket. It is bound before the model is loaded, so that a port in use is reported at once."""
-    check_port(port)
+    asked = PORT if port is None else port
+    check_port(asked)
     try:
-        return _listener(host, port)
+        return _listener(host, asked)
     except OSError as error:
         reason, remedy = error.strerror or str(error), "choose another port or host"
         if error.errno == errno.EADDRINUSE:
-            words = ["twelve", "serve", str(run), *(() if host == HOST else ("--host", host))]
-            remedy = f"choose another port: {shlex.join([*words, '--port', str(_free_port(host, port))])}"
-        raise ConfigError(f"cannot listen at {host}:{port} ({reason})", remedy=remedy) from None
+            free = _free(host, asked)
+            if port is None:
+                return free
+            with free:
+                words = ["twelve", "serve", str(run), *(() if host == HOST else ("--host", host))]
+                remedy = f"choose another port: {shlex.join([*words, '--port', str(free.getsockname()[1])])}"
+        raise ConfigError(f"cannot listen at {host}:{asked} ({reason})", remedy=remedy) from None
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -142,9 +148,9 @@ def _listener(host: str, port: int) -> socket.socket:
     return bound
 
 
-def _free_port(host: str, port: int) -> int:
-    """One of the next ports that is free; 0, which chooses one, where there is none."""
+def _free(host: str, port: int) -> socket.socket:
+    """A socket bound to one of the next ports that is free, or to any free one where there is none."""
     for other in range(port + 1, min(port + 1 + _TRIED, 1 << 16)):
-        with contextlib.suppress(OSError), _listener(host, other):
-            return other
-    return 0
+        with contextlib.suppress(OSError):
+            return _listener(host, other)
+    return _listener(host, 0)
