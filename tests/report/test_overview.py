@@ -26,7 +26,8 @@ from twelve.evaluation import calibration, recorded
 from twelve.evaluation.results import Baseline
 from twelve.metrics.bootstrap import Interval
 from twelve.report.heading import CHANGES, heading
-from twelve.report.next_steps import FEW_LEARNED, FEW_LINES, next_steps
+from twelve.report.next_steps import next_steps
+from twelve.report.own_task_steps import FEW_LEARNED, FEW_LINES
 from twelve.report.reading import read_run
 from twelve.report.rising import Rising, late_gain, rising
 from twelve.report.scores import task_score
@@ -949,6 +950,7 @@ def test_every_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (folder / "trained.json").unlink()
     configured(folder, iterations=3)
     monkeypatch.setattr("twelve.report.next_steps.FEWEST_GROUPS", 1)  # so that tasks of few images are advised on, too
+    monkeypatch.setattr("twelve.report.own_task_steps.FEWEST_GROUPS", 1)
     seen = set()
     for _ in range(4):
         page = write_report(Path("runs/first")).read_text(encoding="utf-8")

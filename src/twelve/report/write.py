@@ -23,10 +23,11 @@ from twelve.report.curves import Chart, Sketch, chart, sketch
 from twelve.report.gallery import Gallery, galleries, glimpses
 from twelve.report.heading import heading
 from twelve.report.mixed_up import mixed_up
-from twelve.report.next_steps import beside, next_steps
+from twelve.report.next_steps import next_steps
 from twelve.report.reading import Run, read_run
 from twelve.report.reliability import reliability
 from twelve.report.scores import TaskScore, task_score
+from twelve.report.step import beside
 from twelve.report.verdict import ScoredTask, verdict
 from twelve.report.weak import LISTED, PER_TASK, WORSE_PER_TASK, weak
 from twelve.run_folder import RunFolder

@@ -1,0 +1,262 @@
+"""Steps for tasks of one's own, whose examples and training are in the hands of whoever reads the report: train longer
+or slower, add training or test examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from twelve.evaluation.parts import FEWEST_GROUPS
+from twelve.formats.data_root import DataRoot
+from twelve.report import words
+from twelve.report.one_answer import one_answer
+from twelve.report.reading import Run
+from twelve.report.step import (
+    Step,
+    as_named,
+    beside,
+    command_line,
+    config_of,
+    to_check,
+    to_evaluate,
+    to_train,
+    to_train_again,
+)
+from twelve.report.verdict import ScoredTask
+from twelve.tasks.custom import FileTask
+
+ADDED, MOST_TIMES = 75, 5
+"""Lines that are added, about; how many times the iterations are trained then, at most."""
+FEW_LINES = 100
+"""Examples in the training file of a task of one's own below which more are the first thing that it needs."""
+FEW_LEARNED = 500
+"""The same where the task may be learned, but the score leaves room."""
+MEMORISED = 0.15
+"""By how much (0..1) the score on training examples is above that on test examples if the model has memorised them."""
+KNOWN = 0.9
+"""Score on training examples (0..1) below which they are not learned yet."""
+HIGH = 90
+"""Score of such a task from which more training examples are not needed."""
+FEW_EPOCHS, ENOUGH_EPOCHS = 10, 25
+"""Epochs below which a task that is not learned was trained too little, and after which it no longer is."""
+FALL, SLOWER = 0.1, 4
+"""Fall of a validation score from its best (0..1) that tells that steps are too large, and by what the learning rate is
+divided then."""
+LONGEST = 200
+"""Characters of a line that is shown as an example."""
+
+
+def little_trained(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
+    """A single task that is not learned, whose examples were trained on a few times only: train longer."""
+    each, many, epochs = _not_learned(run, scored), _iterations(run), run.epochs
+    if each is None or many is None or epochs is None:
+        return
+    commands = to_train_again(run, "longer", f"training.iterations={many}")
+    if commands:
+        size, done = run.data.tasks[each.name].train, run.history.iterations
+        why = (
+            f"{done:,} iterations of {min(run.batch_size(each.name), size)} are only {words.epochs(epochs)} of the "
+            f"{size:,} training examples; {many:,} are {words.epochs(many * epochs / done)}"
+        )
+        spent = f", in about {words.about(run.history.seconds * many / done)}" if run.history.seconds else ""
+        yield Step("Train longer", f"{why}{spent}.", commands)
+
+
+def fallen(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
+    """A single task that is not learned, with signs of steps that are too large: lower the learning rate. After few
+    epochs, train for longer as well: small steps need more of them."""
+    each, many = _not_learned(run, scored), _iterations(run)
+    if each is None:
+        return
+    points = [score for _, score in run.history.scores.get(each.name, ())]
+    count, rate = run.validation_examples(each.name) or 0, run.learning_rate(each.name)
+    best, last = (max(points), points[-1]) if points else (0.0, 0.0)
+    if count and best - last >= max(FALL, 2 / count):  # one example may change by chance
+        why = f"The validation score fell from {100 * best:.1f}, its best, to {100 * last:.1f} at the end"
+    elif rate > run.task(each.name).defaults.learning_rate and one_answer(run):
+        why = "A model that gives the same answer to everything was often trained with steps that are too large"
+    else:
+        return
+    lower = words.rate(rate / SLOWER)
+    longer = () if many is None else (f"training.iterations={many}",)
+    commands = to_train_again(run, "slower", f"tasks.{each.name}.learning_rate={lower}", *longer)
+    if commands:
+        then = "" if many is None else ", with as many iterations as above"
+        yield Step("Lower the learning rate", f"{why}. The rate was {words.rate(rate)}; try {lower}{then}.", commands)
+
+
+def _not_learned(run: Run, scored: Sequence[ScoredTask]) -> ScoredTask | None:
+    """The run's only task, if its score is no better than a baseline."""
+    tried = (each for each in scored if each.name == run.alone and each.score.groups >= FEWEST_GROUPS)
+    return next((each for each in tried if each.score.unbeaten), None)
+
+
+def _iterations(run: Run) -> int | None:
+    """How many iterations the only task needs for enough epochs, if it has had few; else None."""
+    epochs, done = run.epochs, run.history.iterations
+    if epochs is None or not 0 < epochs < FEW_EPOCHS:
+        return None
+    return max(2 * done, _rounded(done * ENOUGH_EPOCHS / epochs))
+
+
+def _rounded(count: float) -> int:
+    """A number rounded up to two digits: ``415.2 -> 420``."""
+    unit = 10 ** max(0, len(str(int(count))) - 2)
+    return int(-(-count // unit) * unit)
+
+
+def longer_first(run: Run, scored: Sequence[ScoredTask]) -> bool:
+    """Whether longer training, which needs no new examples, comes before more examples: unless all are memorised."""
+    return not all(memorised(run, each) for each in _room(run, scored))
+
+
+def train_longer(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
+    """A single task whose score leaves room, and whose examples are not memorised: train longer."""
+    for each in _room(run, scored):
+        known, found, done = run.learned.get(each.name), each.score.bar.value, run.history.iterations
+        ended = (run.config.training.iterations or done) > done  # early, because nothing improved
+        if run.alone != each.name or ended or not done or memorised(run, each):
+            continue
+        if known is None:
+            why = f"The score of {found:.1f} leaves room for improvement."
+        elif known < KNOWN:
+            why = f"The model scores only {100 * known:.1f} on its own training examples: it has not learned them yet."
+        else:
+            why = (
+                f"The model scores {100 * known:.1f} on its own training examples and {found:.1f} on the test "
+                "examples, which does not tell whether it needs more training or more examples."
+            )
+        spent = f" and takes about {words.about(2 * run.history.seconds)}" if run.history.seconds else ""
+        commands = to_train_again(run, "longer", f"training.iterations={2 * done}")
+        if commands:
+            yield Step("Train longer", f"{why} Twice the training needs no new examples{spent}.", commands)
+
+
+def few_learned(run: Run, scored: Sequence[ScoredTask], told: set[str], longer: Sequence[Step]) -> Iterator[Step]:
+    """Tasks of one's own that few examples taught something: more of them teach more.
+
+    Args:
+        told: see :func:`_new_images`.
+        longer: steps that train longer, which come before this one unless the examples are memorised.
+    """
+    for each in _room(run, scored):
+        found = f"{each.score.bar.value:.1f}"
+        few = f"The score of {found} leaves room for improvement, and there are few training examples. "
+        rest = f"If that does not raise the score of {found} enough, more examples may. " if longer else few
+        why = memorised(run, each) or rest
+        step = more_lines(run, each, why, told, FEW_LEARNED)
+        yield from [] if step is None else [step]
+
+
+def _room(run: Run, scored: Sequence[ScoredTask]) -> list[ScoredTask]:
+    """Tasks of one's own that are learned, or may be, with a score that leaves room for improvement."""
+    own = (each for each in scored if run.is_own(each.name) and each.score.groups >= FEWEST_GROUPS)
+    return [each for each in own if each.score.bar.value < HIGH and (each.score.beats_all or each.score.undecided)]
+
+
+def memorised(run: Run, each: ScoredTask) -> str:
+    """A sentence that says so if the model knows its training examples far better than the test examples, or all of
+    them."""
+    known, found = run.learned.get(each.name), each.score.bar.value
+    if known is None or (known < 1 and 100 * known - found < 100 * MEMORISED):
+        return ""
+    return (
+        f"The model scores {100 * known:.1f} on its own training examples and {found:.1f} on the test examples: it has "
+        "memorised them, and needs more. "
+    )
+
+
+def more_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: int = FEW_LINES) -> Step | None:
+    """Add examples to the small training file of a task of one's own that is not learned, and train again.
+
+    Args:
+        why: the numbers that tell that it is not learned.
+        told: see :func:`_new_images`.
+        most: lines from which the file is not small.
+    """
+    task = run.task(each.name)
+    if not isinstance(task, FileTask) or not run.is_own(each.name):
+        return None
+    file = as_named(run, DataRoot(run.config.data, run.config.sources).path / task.train_split)
+    sizes = run.data.tasks.get(each.name)
+    count = _lines(file) or (sizes.train + sizes.validation if sizes else 0)
+    chosen = beside(run, "more" if len(run.config.tasks) == 1 else f"{each.name}-more")
+    if not 0 < count < most:
+        return None
+    # As often through the examples as now, so that a new score is due to the examples alone.
+    longer, before = min(MOST_TIMES, round((count + max(count, ADDED)) / count)), run.config.training.iterations
+    settings = [] if before is None else [f"training.iterations={longer * before}"]
+    if before is not None and run.epochs and run.alone == each.name:
+        settings = ["training.iterations=null", f"training.epochs={max(1, round(run.epochs))}"]
+    again = to_train(
+        config_of(run), *(() if len(run.config.tasks) == 1 else (f"tasks=[{each.name}]",)), *settings, chosen
+    )
+    if again is None:
+        return None
+    extract, which = _new_images(run, [task], told)
+    even = " (about as many of each answer)" if task.kind in ("answer", "pair", "entailment") else ""
+    lines = "1 line" if count == 1 else f"{count} lines"
+    added = "50 to 100" if count <= FEW_LINES else f"about {count}"
+    how = f"Add {added} lines{even} to {file}, which has {lines}{_like(file)}"
+    compare = (
+        "The last command gives the new score on the training file: if that is low, too, train for more iterations, "
+        "at another learning rate, or from another base model. If it is high and the test score stays low, what you "
+        "ask about may not be in the boxes that the model sees (docs/tutorial.md, “If it is still at chance”)."
+    )
+    folder = Path(chosen.removeprefix("run="))
+    commands = [again, command_line("evaluate", folder), command_line("report", folder)]
+    compared = command_line("evaluate", folder, "--split", task.train_split)
+    alike = "" if len(run.config.tasks) == 1 else f"{each.title}: "
+    why = f"{alike}{why}{how}. {which} {compare}"
+    return Step("Add training examples", why, [*extract, *commands, compared])
+
+
+def _lines(path: Path) -> int:
+    """The number of lines of a file that are not empty; 0 if it cannot be read."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return sum(1 for line in file if line.strip())
+    except (OSError, ValueError):
+        return 0
+
+
+def on_more(run: Run, scored: Sequence[ScoredTask], title: str, why: str, told: set[str]) -> Step:
+    """Evaluate on more test examples: one's own can be added to, those of a dataset may be incomplete."""
+    own = [task for task in (run.task(each.name) for each in scored) if isinstance(task, FileTask)]
+    if not own:
+        return Step(title, why, to_check(run))
+    root = DataRoot(run.config.data, run.config.sources)
+    files = list(dict.fromkeys(as_named(run, root.path / task.test_split) for task in own))
+    extract, which = _new_images(run, own, told)
+    how = f"Add lines to {' and '.join(map(str, files))}{_like(files[0])}. {which}"
+    why = f"{why} Four times as many halve the interval. {how}"
+    return Step("Add test examples", why, [*extract, *to_evaluate(run)])
+
+
+def _new_images(run: Run, tasks: Sequence[FileTask], told: set[str]) -> tuple[list[str], str]:
+    """The commands that extract the regions of new images, and a sentence that says so.
+
+    Args:
+        told: commands that an earlier step recommends, which are not repeated; these are added.
+    """
+    from twelve.regions.store.region_store import RegionStore  # loads pyarrow, which an early error must not wait for
+
+    root = DataRoot(run.config.data, run.config.sources)
+    store = RegionStore(as_named(run, run.config.regions_folder), data=as_named(run, root.path))
+    found = [store.command(source) for source in dict.fromkeys(root.image_source(task) for task in tasks)]
+    new = [command for command in found if command not in told]
+    told.update(new)
+    if not new:
+        return [], "If the lines name new images, extract their regions first, as above."
+    first = "command extracts" if len(new) == 1 else f"{len(new)} commands extract"
+    return new, f"If the lines name new images, the first {first} their regions."
+
+
+def _like(path: Path) -> str:
+    """The first line of a file, as an example, unless it is long or cannot be read."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            line = file.readline(LONGEST + 1).strip()
+    except (OSError, ValueError):
+        return ""
+    return f", such as {line}" if 0 < len(line) <= LONGEST else ""

@@ -1,0 +1,74 @@
+"""A step that a report advises, and the commands that run as they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import join
+
+from twelve.config import load
+from twelve.errors import TwelveError
+from twelve.report.reading import Run
+from twelve.run_folder import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something to do.
+
+    Attributes:
+        title: what.
+        why: the numbers that it follows from.
+        commands: one or more, in order.
+    """
+
+    title: str
+    why: str
+    commands: Sequence[str]
+
+
+def command_line(*parts: str | Path) -> str:
+    return join(["twelve", *map(str, parts)])
+
+
+def to_evaluate(run: Run) -> list[str]:
+    return [command_line("evaluate", run.folder), command_line("report", run.folder)]
+
+
+def to_check(run: Run) -> list[str]:
+    """Checks the files of the run's tasks: only its configuration knows its own ones, and where its images are."""
+    regions = ("--regions", as_named(run, run.config.regions_folder)) if run.config.regions else ()
+    return [command_line("data", "check", as_named(run, run.config.data), "--config", config_of(run), *regions)]
+
+
+def to_train(config: str | Path, *settings: str) -> str | None:
+    """The command that trains with these settings; None if the configuration does not allow them."""
+    try:
+        load(config, settings)
+    except TwelveError:
+        return None
+    return command_line("train", config, *(word for setting in settings for word in ("--set", setting)))
+
+
+def to_train_again(run: Run, name: str, *settings: str) -> list[str]:
+    """The commands that train with other settings into a new folder, and measure; none if that is not possible."""
+    chosen = beside(run, name)
+    train, folder = to_train(config_of(run), *settings, chosen), Path(chosen.removeprefix("run="))
+    return [] if train is None else [train, command_line("evaluate", folder), command_line("report", folder)]
+
+
+def beside(run: Run, name: str) -> str:
+    """A setting for a run in a new folder beside this one."""
+    return f"run={run.folder.with_name(f'{run.folder.resolve().name}-{name}')}"
+
+
+def config_of(run: Run) -> Path:
+    return RunFolder(run.folder).config
+
+
+def as_named(run: Run, path: str | Path) -> Path:
+    """A path of the configuration, which has absolute ones, as the commands name the run's folder: from the current
+    folder, if the path is in it."""
+    path, current = Path(path), Path.cwd()
+    return path.relative_to(current) if not run.folder.is_absolute() and path.is_relative_to(current) else path
