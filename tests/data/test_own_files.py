@@ -87,6 +87,14 @@ def test_data_check_says_nothing_of_sound_files(tmp_path: Path) -> None:
     assert not any("warning" in line for line in found) and "  train.jsonl: answers: no (1), yes (1)" in found
 
 
+def test_a_damaged_image_of_ones_own_is_nowhere_to_download(tmp_path: Path) -> None:
+    (tmp_path / "images" / "mine").mkdir(parents=True)
+    (tmp_path / "images" / "mine" / "a.jpg").write_bytes(b"")
+    found = checked(tmp_path, [("t", "yes")], [("t", "yes")])
+    (line, _) = (line for line in found if "damaged" in line)
+    assert line.endswith("a.jpg: is empty (0 bytes) -> replace them by complete copies")
+
+
 def test_answers_that_a_model_cannot_give(tmp_path: Path) -> None:
     """Those that its vocabulary lacks, and those that only another task can have taught it."""
     settings = {"kind": "answer", "train": "train.jsonl", "test_split": "val.jsonl"}

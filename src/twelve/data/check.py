@@ -384,7 +384,8 @@ class _Images:
         if damaged:
             image, found = damaged[0]
             share = f"{len(damaged):,} of {len(images):,} image files are damaged"
-            return [f"{share}; the first is {root.image_file(image)}: {found} -> download them again"], []
+            remedy = "replace them by complete copies" if isinstance(task, FileTask) else "download them again"
+            return [f"{share}; the first is {root.image_file(image)}: {found} -> {remedy}"], []
         notes = []
         if without_file:
             notes.append(f"{len(without_file):,} of {len(images):,} images have regions but no file")
