@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from twelve.model.bert_tokenizer import SPECIAL, wordpieces
 from twelve.model.familiarity import BEYOND, LEAST, familiarity_of
 from twelve.model.known_words import FEW, words_in
 from twelve.predictor import Predictor, Scene
-from twelve.predictor.warnings import FOREIGN, LEFT_OUT, NO_REGION, UNKNOWN_WORDS, of_text, words_of
+from twelve.predictor.warnings import FOREIGN, LEFT_OUT, NO_REGION, OTHER_SPELLING, UNKNOWN_WORDS, of_text, words_of
 from twelve.types.half_precision import as_tensor
 
 KNOWN = "what colour is the ball ?"
@@ -81,12 +82,22 @@ def test_one_unknown_word_is_enough(scene: Scene) -> None:
     assert warning == f"{RARE}giraffe"
 
 
-def test_the_other_spelling_is_offered_where_it_is_known(folder: Path) -> None:
-    processor = twelve.load(folder).processor
-    processor.known_words = words_in(processor.tokenizer, [["what colour is the gray ball ?"] * FEW])
-    assert of_text(processor, ["what Color is the ball ?"]) == (f"{RARE}Color (try colour)",)
-    assert of_text(processor, ["what colour is the grey ball ?"]) == (f"{RARE}grey (try gray)",)
-    assert of_text(processor, ["what is the center ?"]) == (f"{RARE}center",)
+def test_a_known_spelling_is_read_for_an_unknown_one(folder: Path) -> None:
+    model = twelve.load(folder)
+    model.processor.known_words = words_in(
+        model.processor.tokenizer, [["what colour is the gray ball ? is it at a theater or theatre ?"] * FEW]
+    )
+    read = partial(of_text, model.processor)
+    assert read(["what Color, is the ball?"]) == (f"{OTHER_SPELLING}: Color as Colour",)
+    assert read(["colour grey", "grey giraffe"]) == (f"{OTHER_SPELLING}: grey as gray", f"{RARE}giraffe")
+    assert read(["what is the center ?"]) == (f"{RARE}center",)  # nor is centre known
+    assert not read(["what colour is the theatre ? the theater ? gray ?"])
+    scene = model.scene(Image.new("RGB", (64, 48)))
+    for there, here in (("what color is it?", "what colour is it?"), ("a grey ball", "a gray ball")):
+        other, same = scene.answer(there), scene.answer(here)
+        assert other.score == same.score and other.text == there != same.text
+        assert (model.match([scene], there).logits == model.match([scene], here).logits).all()
+        assert model.match([scene], there).warnings[-1].startswith(f"{there}: {OTHER_SPELLING}: ")
 
 
 def test_words_of_the_training_texts_are_known_and_no_others(folder: Path, tmp_path: Path) -> None:

@@ -418,17 +418,18 @@ class Predictor(Abilities):
         check_weight(contrast_weight)
         for text in texts:
             self.check_words(text)
+        read = [warnings.respelt(self.processor, text) for text in texts]
         scenes = [image if isinstance(image, Scene) else self.scene(image) for image in several]
         collator = self._scenes_collator(name, scenes)
         ids = [scene.id for scene in scenes]
         options: dict[str, Any] = {"batch_size": pairs, "threads": self.threads}
         count = places(shortlist, able=self.model.contrasts, captions=len(texts), images=len(ids))
         if count is None and not contrast_weight:
-            logits = found = yield from pair_tiles(self.model, collator, texts, ids, **options)
+            logits = found = yield from pair_tiles(self.model, collator, read, ids, **options)
         else:
-            head = shortlists(self.model, collator, texts, ids, count, both=False)
+            head = shortlists(self.model, collator, read, ids, count, both=False)
             yield 0
-            found = yield from scored_pairs(self.model, collator, texts, ids, *np.nonzero(head.chosen), **options)
+            found = yield from scored_pairs(self.model, collator, read, ids, *np.nonzero(head.chosen), **options)
             logits = np.full(head.chosen.shape, np.nan, np.float32)
             logits[head.chosen] = found + head.added(contrast_weight)
         check_finite(found, self.processor.task_outputs[name])
@@ -461,7 +462,8 @@ class Predictor(Abilities):
     def caption_vectors(self, captions: Sequence[str], *, task: str | None = None) -> list[NDArray[np.float32]]:
         """(words, D) unit vectors of each caption; as :meth:`image_vectors`."""
         collator = self._scenes_collator(self.task_for("match", task), ())
-        return [rows.numpy() for rows in text_vectors(self.model, collator, list(captions)).rows()]
+        read = [warnings.respelt(self.processor, caption) for caption in captions]
+        return [rows.numpy() for rows in text_vectors(self.model, collator, read).rows()]
 
     def vectors_mark(self) -> str:
         """Fingerprint of everything that the vectors of images depend on: weights, extractor, number of regions."""
@@ -500,7 +502,8 @@ class Predictor(Abilities):
                 if with_boxes:
                     candidates[image] = scene.regions_of(question.boxes)
                 ids.append(image)
-            examples.append(Example(str(number), question.model_text, tuple(ids), candidates=question.boxes))
+            text = warnings.respelt(self.processor, question.model_text)
+            examples.append(Example(str(number), text, tuple(ids), candidates=question.boxes))
         collator = self._collator(task, MemoryStore(detected, candidates), given=with_boxes)
         batch = collator(examples)
         inputs = batch.inputs(self.model.device)

@@ -6,8 +6,10 @@ which are sentences: in Python (``result.warnings``, and printed), as JSON, on s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from string import punctuation
 from typing import TYPE_CHECKING
 from unicodedata import category
 
@@ -27,6 +29,7 @@ NO_REGION = "no region was found in the image, so the model only has the feature
 SIDES = ("left image: ", "right image: ")
 """What a warning of one of two images begins with."""
 UNKNOWN_WORDS = "the training texts hardly contain these words, so the result may be meaningless"
+OTHER_SPELLING = "words are read as the training texts spell them"
 LEFT_OUT = "the last training changed the model without this task, so its answers may no longer be right"
 NAMED = 5
 """Words or images that a warning names at most."""
@@ -45,16 +48,37 @@ def of_regions(processor: TwelveProcessor, regions: Regions) -> tuple[str, ...]:
 
 
 def of_text(processor: TwelveProcessor, texts: Iterable[str]) -> tuple[str, ...]:
-    """A warning that names the unknown words of a text, or of its parts together."""
-    unknown = dict.fromkeys(word for text in texts for word, known in words_of(processor, text) if not known)
-    return (f"{UNKNOWN_WORDS}: {_some(_hinted(processor, word) for word in unknown)}",) if unknown else ()
+    """A warning that names the unknown words of a text, or of its parts together, and one that names words of which
+    the model reads another spelling."""
+    unknown, other = dict[str, None](), dict[str, None]()
+    for text in texts:
+        read = respelt(processor, text)
+        unknown |= dict.fromkeys(word for word, known in words_of(processor, read) if not known)
+        pairs = zip(text.split(), read.split(), strict=True)
+        other |= dict.fromkeys(f"{_bare(one)} as {_bare(another)}" for one, another in pairs if one != another)
+    found = ((OTHER_SPELLING, other), (UNKNOWN_WORDS, unknown))
+    return tuple(f"{warning}: {_some(words)}" for warning, words in found if words)
 
 
-def _hinted(processor: TwelveProcessor, word: str) -> str:
-    """An unknown word, with its other spelling if that is known."""
-    other = OTHER_SPELLINGS.get(word.lower())
-    known = other is not None and all(each for _, each in words_of(processor, other))
-    return f"{word} (try {other})" if known else word
+def respelt(processor: TwelveProcessor, text: str) -> str:
+    """The text as the model reads it: an unknown word that has another spelling (color, colour), which the model knows,
+    has that one."""
+
+    def known(word: str) -> bool:
+        return all(each for _, each in words_of(processor, word))
+
+    def read(match: re.Match[str]) -> str:
+        word = match[0]
+        other = OTHER_SPELLINGS.get(word.lower())
+        if other is None or known(word) or not known(other):
+            return word
+        return other.capitalize() if word[0].isupper() else other
+
+    return re.sub(r"[A-Za-z]+", read, text)
+
+
+def _bare(word: str) -> str:
+    return word.strip(punctuation)
 
 
 def of_length(processor: TwelveProcessor, task: str, text: str) -> tuple[str, ...]:
@@ -101,7 +125,7 @@ def of_question(processor: TwelveProcessor, question: Question) -> tuple[str, ..
     texts = [asked for asked, _ in question.turns] if question.turns else [question.text]
     sides = SIDES if len(question.scenes) == 2 else ("",)
     found = [side + warning for side, scene in zip(sides, question.scenes, strict=True) for warning in scene.warnings]
-    length = of_length(processor, question.task, question.model_text)
+    length = of_length(processor, question.task, respelt(processor, question.model_text))
     return (*found, *of_text(processor, texts), *length, *of_task(processor, question.task))
 
 
