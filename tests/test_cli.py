@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import tiny
+import torch
 import typer
 import yaml
 from typer.testing import CliRunner
@@ -332,7 +333,13 @@ def test_a_name_without_an_end_is_shortened(
     [
         (RuntimeError("a\nb\x1b[2J"), "RuntimeError: a b\\x1b[2J: this is a bug in twelve", 3),
         (RecursionError(), "RecursionError: this is a bug in twelve", 3),
-        (MemoryError(), "out of memory -> reduce the batch size", 3),
+        (MemoryError(), "out of memory -> reduce the batch size, or use a device with more memory\n", 3),
+        (
+            torch.OutOfMemoryError("CUDA"),
+            "out of memory -> reduce the batch size, or use a device with more memory (",
+            3,
+        ),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory -> ", 3),
         (KeyboardInterrupt(), "interrupted", 130),
     ],
 )

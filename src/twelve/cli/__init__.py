@@ -304,13 +304,21 @@ def main() -> None:
         _fail(one_line(f"{name}: {error.strerror or shortened(str(error))} -> check the path and its permissions"), 2)
     except KeyboardInterrupt:  # outside typer
         _fail(f"interrupted{_how_on(sys.argv[1:])}", 130)
-    except MemoryError as error:
-        _trace()
-        _fail(one_line(f"out of memory -> reduce the batch size, or use a machine with more memory {error}"), 3)
     except Exception as error:
         _trace()
+        if _lacks_memory(error):
+            why = f" ({shortened(str(error))})" if str(error) else ""
+            _fail(one_line(f"out of memory -> reduce the batch size, or use a device with more memory{why}"), 3)
         what = one_line(f"{type(error).__name__}: {str(error)[:600]}".rstrip(": "))
         _fail(f"{what}: this is a bug in twelve {__version__} -> report it with the traceback that {DEBUG}=1 prints", 3)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether memory ran out: of Python, of a GPU (torch.OutOfMemoryError), or of torch on the CPU, which raises plain
+    RuntimeErrors. Torch is not imported to tell."""
+    return isinstance(error, MemoryError) or any(
+        sign in f"{type(error).__name__}: {error}" for sign in ("OutOfMemoryError", "DefaultCPUAllocator")
+    )
 
 
 def _trace() -> None:
