@@ -78,12 +78,16 @@ def test_how_much_comes_from_looking(tmp_path: Path) -> None:
     also = {"shuffled": 30.0, "shuffled_values": [0.3] * 400}
     made_up(tmp_path, {BASE: (0.7, 0.5), OPPONENT: (0.7, 0.5)}, also=also)
     score = findings(tmp_path).rows[0].scores[BASE]
-    assert score.shuffled == 30 and score.looking is not None
+    assert score.shuffled == 30 and score.looking is not None and score.learned
     assert score.looking.mean == pytest.approx(score.score.mean - 30) and score.looking.low > 0
     assert f"{score.score.mean:.1f} (30.0)" in show(tmp_path, console=QUIET)
     made_up(tmp_path / "old", {BASE: (0.7, 0.5), OPPONENT: (0.7, 0.5)})
     assert findings(tmp_path / "old").rows[0].scores[BASE].looking is None
     assert "shuffled images were not recorded" in show(tmp_path / "old", console=QUIET)
+    also = {"shuffled": 70.0, "shuffled_values": [0.7] * 400}  # above the baseline of 40, but as good without the image
+    made_up(tmp_path / "blind", {BASE: (0.7, 0.5), OPPONENT: (0.7, 0.5)}, also=also)
+    score = findings(tmp_path / "blind").rows[0].scores[BASE]
+    assert score.closed.low > 0 and not score.learned
 
 
 def test_types_are_those_of_all_seeds_and_what_rises_has_not_converged(tmp_path: Path) -> None:

@@ -132,8 +132,8 @@ class Arm(Strict):
 class Contrast(Strict):
     """A comparison: the score of ``arm`` minus that of ``minus``, on ``tasks``, and the mean over these tasks.
 
-    A task on which the ``reference`` (by default ``minus``) does not beat the best baseline is not learned: a
-    difference there is no gain.
+    A task on which the ``reference`` (by default ``minus``) does not beat both the best baseline and its own score
+    with shuffled images is not learned: a difference there is no gain.
     """
 
     arm: Name

@@ -24,7 +24,7 @@ class Score:
         score: the official metric, a mean over the seeds.
         closed: the normalised score: 0 at the best baseline, 100 at the upper bound.
         seeds: the score of each seed.
-        learned: the interval of its advantage over the best baseline is above zero.
+        learned: the intervals of its advantage over the best baseline and of ``looking`` are above zero.
         shuffled: the score with shuffled images; None if it was not measured.
         looking: the score minus that with shuffled images: how much comes from the right image.
         validation: the validation score of the kept model, of each seed.
@@ -77,7 +77,7 @@ class Cell:
         points: difference of the official metric.
         closed: the same in points of normalised score.
         seeds: ``points`` of each seed.
-        learned: whether the contrast's reference beats the best baseline; if not, this is no gain and no loss.
+        learned: whether the contrast's reference has learned the task; if not, this is no gain and no loss.
     """
 
     task: str

@@ -210,9 +210,22 @@ class _Samples:
         return seen[task][:, ours] - seen[task][:, theirs], drawn[task][:, ours] - drawn[task][:, theirs]
 
     def learned(self, arm: str, task: str) -> bool:
-        """Whether the interval of an arm's advantage over the best baseline is above zero."""
+        """Whether the intervals of an arm's advantage over the best baseline and, where that was measured, of what it
+        gains from the right image are above zero."""
         place = self.place(arm, task)
-        return _interval(self.seen.closed[task][:, place], self.drawn.closed[task][:, place]).low > 0
+        advantage = _interval(self.seen.closed[task][:, place], self.drawn.closed[task][:, place])
+        looking = self.looking(arm, task)
+        return advantage.low > 0 and (looking is None or looking.low > 0)
+
+    def looking(self, arm: str, task: str) -> Interval | None:
+        """The score minus that with shuffled images; None if that was not measured."""
+        if any(
+            result.shuffled is None or result.shuffled_values is None for result in self.tasks[task].by_seed(arm) or []
+        ):
+            return None
+        place, other = self.place(arm, task), self.place(arm, task, shuffled=True)
+        seen, samples = self.seen.points[task], self.drawn.points[task]
+        return _interval(seen[:, place] - seen[:, other], samples[:, place] - samples[:, other])
 
 
 def _interval(seen: Array, drawn: Array) -> Interval:
@@ -246,11 +259,8 @@ def _row(task: _Task, drawn: _Samples) -> Row:
 def _score(task: _Task, arm: str, drawn: _Samples) -> Score:
     results, place = task.by_seed(arm) or [], drawn.place(arm, task.name)
     seen, samples = drawn.seen.points[task.name], drawn.drawn.points[task.name]
-    shuffled, looking = None, None
-    if all(result.shuffled is not None and result.shuffled_values is not None for result in results):
-        other = drawn.place(arm, task.name, shuffled=True)
-        shuffled = float(np.mean([result.shuffled for result in results if result.shuffled is not None]))
-        looking = _interval(seen[:, place] - seen[:, other], samples[:, place] - samples[:, other])
+    looking = drawn.looking(arm, task.name)
+    shuffled = None if looking is None else float(np.mean([result.shuffled or 0.0 for result in results]))
     return Score(
         score=_interval(seen[:, place], samples[:, place]),
         closed=_interval(drawn.seen.closed[task.name][:, place], drawn.drawn.closed[task.name][:, place]),

@@ -33,10 +33,10 @@ def _warnings(found: Findings) -> Iterator[str]:
             for row, name in zip(unlearned, names, strict=True)
             if all(_below(score.score, row.baseline) for score in row.scores.values())
         ]
-        some = f" On {', '.join(worse)}, every model is significantly below it." if worse else ""
+        some = f" On {', '.join(worse)}, every model is significantly below the best baseline." if worse else ""
         yield (
-            f"On {len(unlearned)} of {len(found.rows)} tasks, no model is significantly above the best baseline: "
-            f"{', '.join(names)}.{some} A difference there is neither a gain nor a loss."
+            f"On {len(unlearned)} of {len(found.rows)} tasks, no model is significantly above all scores without the "
+            f"right image: {', '.join(names)}.{some} A difference there is neither a gain nor a loss."
         )
 
 
