@@ -9,11 +9,17 @@ from pathlib import Path
 
 import pytest
 import test_docs
+from small_world import SIZES
 from typer.testing import CliRunner
 
 import twelve
 from twelve import cli
+from twelve import config as configuration
+from twelve.data.check import check_root
+from twelve.formats.data_root import DataRoot
+from twelve.microworld.make import make_microworld
 from twelve.report.write import write_report
+from twelve.tasks.custom import own_tasks
 
 PAGE = test_docs.HOME / "docs" / "tutorial.md"
 EXAMPLES = test_docs.HOME / "examples"
@@ -73,3 +79,16 @@ def test_the_page_shows_the_files() -> None:
     for name in ("questions", "check"):
         answers = [json.loads(line) for line in (EXAMPLES / "tutorial" / f"{name}.jsonl").read_text().splitlines()]
         assert [each["target"] for each in answers].count("yes") == len(answers) / 2 == 10
+
+
+def test_answers_from_scene_graphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program of the page, on a small world."""
+    monkeypatch.chdir(tmp_path)
+    make_microworld(Path("more"), 7, SIZES)
+    Path("mine/images/mine").mkdir(parents=True)
+    (program,) = test_docs.blocks(PAGE.read_text(encoding="utf-8"), "python")
+    exec(program.replace("[:135]", "[:9]").replace("[135:]", "[9:]"), {})  # our own page
+    settings = {"kind": "answer", "train": "questions.jsonl", "test_split": "check.jsonl"}
+    config = configuration.parse({"run": "r", "data": "mine", "tasks": {"mine": settings}})
+    report = check_root(DataRoot(Path("mine"), own_tasks=own_tasks(config.tasks)), ["mine"])
+    assert report.ok and {"yes", "no"} <= set(report.tasks[0].train.answers.replace(",", " ").split())
