@@ -168,9 +168,9 @@ def test_boxes_of_less_than_one_per_cent_are_left_out(
     def chosen(route: sync_api.Route) -> None:
         reply = route.fetch()
         told = reply.json()
-        places = [place for place, _ in told["shares"]][:4]
-        shares = [list(row) for row in zip(places, (0.9, *others), strict=True)]
-        route.fulfill(response=reply, json={**told, "index": places[0], "shares": shares})
+        places = [place for place, _ in told["alternatives"]][:4]
+        scores = [list(row) for row in zip(places, (0.9, *others), strict=True)]
+        route.fulfill(response=reply, json={**told, "index": places[0], "alternatives": scores})
 
     visit.page.route("**/api/choose", chosen)
     visit.page.locator("#tab-choose").click()
@@ -358,6 +358,26 @@ def _second_best(score: float) -> Callable[[sync_api.Route], None]:
     return told
 
 
+def test_a_box_has_one_number_and_percentages_are_explained(visit: Visit) -> None:
+    page = visit.page
+
+    def sure(route: sync_api.Route) -> None:
+        told = (reply := route.fetch()).json()
+        scores, shares = [[0, 0.87], [1, 0.2]], [[0, 0.96], [1, 0.04]]
+        sure = {"index": 0, "score": 0.87, "alternatives": scores, "shares": shares, "calibrated": True}
+        route.fulfill(response=reply, json=told | sure)
+
+    for method in ("choose", "guess"):
+        page.route(f"**/api/{method}", sure)
+        page.locator(f"#tab-{method}").click()
+        page.locator(f"#panel-{method} .headline").wait_for()
+        said = page.locator(f"#panel-{method} .result").inner_text()
+        assert re.findall(r"\d+%", said) == ["87%", "87%", "20%", "100%"]  # of the answer, of its row, of another
+        read = "Each percentage is the probability that this box is correct."
+        apart = f"{read} They are independent, so they may sum to more than 100%."
+        assert page.locator(f"#panel-{method} .read").inner_text() == apart
+
+
 def test_chooses_among_boxes_that_were_drawn(visit: Visit) -> None:
     page = visit.page
     upload(page, "answer")
@@ -372,7 +392,7 @@ def test_chooses_among_boxes_that_were_drawn(visit: Visit) -> None:
     assert page.locator("#panel-choose .candidates input").count() == offered + 1
     page.locator("#panel-choose .candidates input").first.uncheck()
     assert re.match(
-        r"Found: ([a-z]+ \(box \d+\)|box \d+ \(yours\)) *\ncorrect with a probability of \d+%",
+        r"Found: ([a-z]+ \(box \d+\)|box \d+ \(yours\)) <?\d+(\.\d)?%$",
         ask(page, "choose", "the big one").inner_text(),
     )
     assert page.locator("#panel-choose .frame.best").count() == 1
@@ -419,7 +439,6 @@ def test_guesses_from_a_dialogue(visit: Visit) -> None:
     page.get_by_role("button", name="Remove question 1").click()
     assert questions.count() == 1 and questions.first.input_value() == ""
     assert ask(page, "guess", "is it red ?").inner_text().startswith("Found: ")
-    assert page.locator("#panel-guess .compared").inner_text() == "The bars compare these boxes with each other."
     page.get_by_role("button", name="Show the attention").click()
     words = page.locator("#panel-guess .word")
     words.first.wait_for()
@@ -665,6 +684,8 @@ def test_a_left_out_task_and_scores_that_are_not_calibrated_are_said(visit: Visi
     page = visit.page
     uncalibrated = page.locator("#panel-answer .uncalibrated")
     assert uncalibrated.count() == 0  # VQA's scores are calibrated
+    means = "Each percentage is the probability that this answer is correct."
+    assert means in page.locator("#panel-answer .read").inner_text()
     page.route("**/api/answer", _left_out)
     ask(page, "answer", "what colour is it ?")
     warning = page.locator("#panel-answer .result .warning:not(.note)")
@@ -768,7 +789,8 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
     page.reload()
     by = page.locator("#panel-answer .by")
     by.wait_for()
-    assert by.inner_text() == f"Answered as in VQA v2, measured at {said}. Choose another task under Advanced."
+    told = f"Test score of this task: {said}."
+    assert by.inner_text() == f"Answered as in VQA v2. Choose another task under Advanced. {told}"
     assert axe.findings(page) == []
     page.locator("#panel-answer summary", has_text="Advanced").click()
     page.locator("#panel-answer select").select_option("gqa")
@@ -776,7 +798,7 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
     assert by.inner_text() == "Answered as in GQA. Choose another task under Advanced."  # nothing is stored of it
     page.get_by_role("tab", name="Entails").click()
     page.locator("#panel-entails .by").wait_for()
-    assert page.locator("#panel-entails .by").inner_text() == f"Answered as in SNLI-VE, measured at {said}."
+    assert page.locator("#panel-entails .by").inner_text() == f"Answered as in SNLI-VE. {told}"
 
 
 def _doubted(route: sync_api.Route) -> None:

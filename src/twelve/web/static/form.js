@@ -4,8 +4,8 @@ import * as api from "./api.js";
 import { attentionView } from "./attention.js";
 import { dependsView } from "./depends.js";
 import { el, titled } from "./dom.js";
+import { meaning } from "./replies.js";
 
-const NOT_CALIBRATED = "Not calibrated: compare these percentages with each other, do not read them as probabilities.";
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
@@ -86,7 +86,7 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     const score = !told.attention && task?.score; // there is little room on a phone
     if (task && (others || task.left_out || score)) {
       const choice = others ? " Choose another task under Advanced." : "";
-      head.push(el("p", { class: "tip by" }, `Answered as in ${titled(task)}${score ? `, measured at ${score}` : ""}.${choice}`));
+      head.push(el("p", { class: "tip by" }, `Answered as in ${titled(task)}.${choice}${score ? ` Test score of this task: ${score}.` : ""}`));
     }
     const warnings = [...new Set(told.warnings)].map((text) => el("p", { class: "warning" }, sentence(text, told)));
     // That the model knows no photographs is said once.
@@ -101,10 +101,10 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
       (result.querySelector(".word[aria-pressed=true]") ?? result.querySelector(".word"))?.focus({ preventScroll: true });
     } else {
       const why = explained && el("button", { type: "button", class: "plain why", click: () => send({ explain: true }) }, "Show the attention");
-      const uncalibrated = !told.calibrated && el("p", { class: "tip uncalibrated" }, NOT_CALIBRATED);
+      const read = el("p", { class: `tip read${told.calibrated ? "" : " uncalibrated"}` }, meaning(method, told));
       const mine = latest;
       const measured = depends && dependsView(depends, told, () => latest !== mine || element.closest("[hidden]"));
-      const parts = [details, doubt && el("p", { class: "tip doubt" }, doubt), uncalibrated, measured, why];
+      const parts = [details, read, doubt && el("p", { class: "tip doubt" }, doubt), measured, why];
       result.replaceChildren(...[...head, ...warnings, ...parts].filter(Boolean));
     }
     if (!quiet) result.scrollIntoView({ block: "nearest", behavior: CALM.matches ? "auto" : "smooth" });
