@@ -524,7 +524,24 @@ def test_it_opens_with_an_image_a_question_and_its_answer(visit: Visit) -> None:
     assert page.get_by_label("Answer in the style of").first.is_visible()
     assert axe.findings(page) == []
     page.get_by_text("About this model").click()
-    assert "SNLI-VE" in page.locator("#known").inner_text() and "minutes" in page.locator("#known").inner_text()
+    assert "SNLI-VE" in page.locator("#known").inner_text()
+
+
+@pytest.mark.parametrize(("seconds", "time"), [(900.0, "15 minutes"), (60.0, "60 seconds"), (0.5, "1 second")])
+def test_one_sentence_says_how_long_images_are_kept(visit: Visit, seconds: float, time: str) -> None:
+    page = visit.page
+
+    def kept(route: sync_api.Route) -> None:
+        told = (reply := route.fetch()).json()
+        route.fulfill(response=reply, json={**told, "limits": {**told["limits"], "scene_seconds": seconds}})
+
+    page.route("**/api/model", kept)
+    page.reload()
+    page.locator("#panel-answer .headline").wait_for()
+    page.get_by_text("About this model").click()
+    said = page.locator("body").inner_text()
+    assert said.count("memory") == 1 and "saved" not in said
+    assert f"memory of this service for at most {time} after the last question about them; neither they" in said
 
 
 def primary(page: sync_api.Page) -> list[str]:
