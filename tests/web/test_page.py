@@ -14,6 +14,8 @@ import pytest
 from serving import served
 from test_api import png
 
+from twelve.predictor.warnings import FOREIGN, LEFT_OUT, NO_REGION, OTHER_SPELLING, UNKNOWN_WORDS
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (make installs it)")
 
 pytestmark = pytest.mark.slow
@@ -717,6 +719,34 @@ def test_a_left_out_task_and_scores_that_are_not_calibrated_are_said(visit: Visi
         page.locator(f"#tab-{method}").click()
         assert page.locator(f"#panel-{method} .uncalibrated").inner_text() == told
     assert axe.findings(page) == []
+
+
+@pytest.mark.parametrize("warning", [FOREIGN, NO_REGION, f"{UNKNOWN_WORDS}: zebra", f"vqa: {LEFT_OUT}"])
+def test_a_meaningless_answer_begins_with_the_warning_and_claims_no_score(visit: Visit, warning: str) -> None:
+    page, warned = visit.page, [warning]
+
+    def measured(route: sync_api.Route) -> None:
+        told = (reply := route.fetch()).json()
+        told["methods"]["answer"][0]["score"] = "75.2% on 2,040 test examples, better than every baseline"
+        route.fulfill(response=reply, json=told)
+
+    def warns(route: sync_api.Route) -> None:
+        told = (reply := route.fetch()).json()
+        route.fulfill(response=reply, json={**told, "warnings": warned})
+
+    page.route("**/api/model", measured)
+    page.route("**/api/answer", warns)
+    page.reload()
+    result = page.locator("#panel-answer .result")
+    result.locator(".headline").wait_for()
+    shown, head = result.locator(".warning").bounding_box(), result.locator(".headline").bounding_box()
+    assert shown and head and shown["y"] + shown["height"] <= head["y"]
+    assert result.locator(".headline.doubtful").count() == 1 and "baseline" not in result.inner_text()
+    assert result.locator(".read").inner_text() == "These percentages are not reliable here: see the warning above."
+    assert axe.findings(page) == []
+    warned[:] = [f"{OTHER_SPELLING}: color as colour"]  # the answer is as good as another
+    ask(page, "answer", "what colour is it ?")
+    assert result.locator(".headline.doubtful").count() == 0 and "baseline" in result.inner_text()
 
 
 def _left_out(route: sync_api.Route) -> None:

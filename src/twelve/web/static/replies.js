@@ -7,6 +7,7 @@ const LITTLE = 0.0095; // less is not shown as 1%
 const CLOSE = 0.05; // scores that differ by less are almost equal ...
 const LARGE = 0.8; // ... unless they are so small that one is much less than the other
 const NOT_CALIBRATED = "Not calibrated: compare these percentages with each other, do not read them as probabilities.";
+const UNRELIABLE = "These percentages are not reliable here: see the warning above.";
 const FOLLOWS = { entailment: "Yes, it follows", neutral: "The image does not tell", contradiction: "No, it contradicts" };
 
 /** A label in plain words, followed by the label itself in small print. */
@@ -98,9 +99,13 @@ const JUDGED = { answer: "answer", entails: "verdict", verify: "verdict", locate
 /** Methods whose scores are independent of each other. */
 const APART = ["answer", "locate", "choose", "guess"];
 
-/** A sentence that says what the percentages of a reply are, so that nobody takes them for one another. */
-export function meaning(method, { calibrated, alternatives = [] }) {
+/**
+ * A sentence that says what the percentages of a reply are, so that nobody takes them for one another.
+ * @param meaningless whether the reply may be
+ */
+export function meaning(method, { calibrated, alternatives = [] }, meaningless = false) {
   if (!calibrated) return NOT_CALIBRATED;
+  if (meaningless) return UNRELIABLE;
   if (method === "match") return "Each percentage is the probability that the caption describes this image, if it describes exactly one of them.";
   const apart = APART.includes(method) && alternatives.reduce((sum, [, score]) => sum + score, 0) > 1.005;
   const more = apart ? " They are independent, so they may sum to more than 100%." : "";
