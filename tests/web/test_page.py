@@ -366,8 +366,8 @@ def test_a_box_has_one_number_and_percentages_are_explained(visit: Visit) -> Non
     def sure(route: sync_api.Route) -> None:
         told = (reply := route.fetch()).json()
         scores, shares = [[0, 0.87], [1, 0.2]], [[0, 0.96], [1, 0.04]]
-        sure = {"index": 0, "score": 0.87, "alternatives": scores, "shares": shares, "calibrated": True}
-        route.fulfill(response=reply, json=told | sure)
+        sure = {"index": 0, "score": 0.87, "alternatives": scores, "shares": shares}
+        route.fulfill(response=reply, json=told | sure | {"calibrated": True, "warnings": []})
 
     for method in ("choose", "guess"):
         page.route(f"**/api/{method}", sure)
@@ -843,7 +843,7 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
     means = "Each percentage is the probability that this answer is correct."
     assert page.locator("#panel-answer .read").inner_text().startswith(means)
     told = f"Test score of this task: {said}."
-    assert by.inner_text() == f"Answered as in VQA v2. Choose another task under Advanced. {told}"
+    assert by.inner_text() == f"Answered as in VQA v2. {told} Choose another task under Advanced."
     assert axe.findings(page) == []
     page.locator("#panel-answer summary", has_text="Advanced").click()
     page.locator("#panel-answer select").select_option("gqa")

@@ -93,7 +93,7 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     const score = !told.attention && !meaningless && task?.score; // with the attention, there is little room on a phone
     if (task && (others || task.left_out || score)) {
       const choice = others ? " Choose another task under Advanced." : "";
-      head.push(el("p", { class: "tip by" }, `Answered as in ${titled(task)}.${choice}${score ? ` Test score of this task: ${score}.` : ""}`));
+      head.push(el("p", { class: "tip by" }, `Answered as in ${titled(task)}.${score ? ` Test score of this task: ${score}.` : ""}${choice}`));
     }
     if (told.attention) {
       const restore = () => {
