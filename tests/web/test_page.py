@@ -375,9 +375,8 @@ def test_a_box_has_one_number_and_percentages_are_explained(visit: Visit) -> Non
         page.locator(f"#panel-{method} .headline").wait_for()
         said = page.locator(f"#panel-{method} .result").inner_text()
         assert re.findall(r"\d+%", said) == ["87%", "87%", "20%", "100%"]  # of the answer, of its row, of another
-        read = "Each percentage is the probability that this box is correct."
-        apart = f"{read} They are independent, so they may sum to more than 100%."
-        assert page.locator(f"#panel-{method} .read").inner_text() == apart
+        read = "Each percentage is the probability that this box is correct; their sum may exceed 100%."
+        assert page.locator(f"#panel-{method} .read").inner_text() == read
 
 
 def test_chooses_among_boxes_that_were_drawn(visit: Visit) -> None:
@@ -756,7 +755,7 @@ def _left_out(route: sync_api.Route) -> None:
 def test_the_task_that_answered_stands_beside_the_answer(visit: Visit) -> None:
     page = visit.page
     by = page.locator("#panel-answer .by")
-    assert by.inner_text() == "Answered as in VQA v2. Choose another task under Advanced."
+    assert by.inner_text() == "Answered as in VQA v2. Change the task under Advanced."
     page.locator("#panel-answer summary", has_text="Advanced").click()
     page.locator("#panel-answer select").select_option("gqa")
     ask(page, "answer", "what colour is it ?")
@@ -840,15 +839,15 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
     page.reload()
     by = page.locator("#panel-answer .by")
     by.wait_for()
-    means = "Each percentage is the probability that this answer is correct."
+    means = "Each percentage is the probability that this answer is correct"
     assert page.locator("#panel-answer .read").inner_text().startswith(means)
     told = f"Test score of this task: {said}."
-    assert by.inner_text() == f"Answered as in VQA v2. {told} Choose another task under Advanced."
+    assert by.inner_text() == f"Answered as in VQA v2. {told} Change the task under Advanced."
     assert axe.findings(page) == []
     page.locator("#panel-answer summary", has_text="Advanced").click()
     page.locator("#panel-answer select").select_option("gqa")
     ask(page, "answer", "what colour is it ?")
-    assert by.inner_text() == "Answered as in GQA. Choose another task under Advanced."  # nothing is stored of it
+    assert by.inner_text() == "Answered as in GQA. Change the task under Advanced."  # nothing is stored of it
     page.get_by_role("tab", name="Entails").click()
     page.locator("#panel-entails .by").wait_for()
     assert page.locator("#panel-entails .by").inner_text() == f"Answered as in SNLI-VE. {told}"

@@ -108,6 +108,5 @@ export function meaning(method, { calibrated, alternatives = [] }, meaningless =
   if (meaningless) return UNRELIABLE;
   if (method === "match") return "Each percentage is the probability that the caption describes this image, if it describes exactly one of them.";
   const apart = APART.includes(method) && alternatives.reduce((sum, [, score]) => sum + score, 0) > 1.005;
-  const more = apart ? " They are independent, so they may sum to more than 100%." : "";
-  return `Each percentage is the probability that this ${JUDGED[method]} is correct.${more}`;
+  return `Each percentage is the probability that this ${JUDGED[method]} is correct${apart ? "; their sum may exceed 100%" : ""}.`;
 }
