@@ -173,10 +173,16 @@ def _chosen(*scores: float) -> Chosen:
 
 def test_a_choice_has_shares_and_keeps_the_raw_score() -> None:
     found = _chosen(0.003, 0.002)
-    assert found.words == "box 1 of 2 (60% of the choice, 0.3% by itself)"
+    assert found.words == "box 1 of 2 (0.3%)"
     assert found.score == 0.003 and found.alternatives == ((0, 0.003), (1, 0.002))
     assert found.to_dict()["shares"] == [[0, pytest.approx(0.6, abs=1e-3)], [1, pytest.approx(0.4, abs=1e-3)]]
-    assert _chosen(0.3).words == "box 1 of 1 (30% by itself)"
+    assert _chosen(0.3).words == "box 1 of 1 (30%)"
+
+
+def test_a_chosen_box_has_one_number_wherever_it_is_shown() -> None:
+    found = _chosen(0.87, 0.2, 0.001)
+    assert found.shares[0][1] > 0.95
+    assert found.words == "box 1 of 3 (87%)" and [said for *_, said in found.bars] == ["87%", "20%"]
 
 
 def test_shares_are_the_softmax_of_the_logits() -> None:

@@ -14,6 +14,8 @@ import pytest
 from serving import served
 from test_api import png
 
+from twelve.predictor.warnings import FOREIGN, LEFT_OUT, NO_REGION, OTHER_SPELLING, UNKNOWN_WORDS
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (make installs it)")
 
 pytestmark = pytest.mark.slow
@@ -168,9 +170,9 @@ def test_boxes_of_less_than_one_per_cent_are_left_out(
     def chosen(route: sync_api.Route) -> None:
         reply = route.fetch()
         told = reply.json()
-        places = [place for place, _ in told["shares"]][:4]
-        shares = [list(row) for row in zip(places, (0.9, *others), strict=True)]
-        route.fulfill(response=reply, json={**told, "index": places[0], "shares": shares})
+        places = [place for place, _ in told["alternatives"]][:4]
+        scores = [list(row) for row in zip(places, (0.9, *others), strict=True)]
+        route.fulfill(response=reply, json={**told, "index": places[0], "alternatives": scores})
 
     visit.page.route("**/api/choose", chosen)
     visit.page.locator("#tab-choose").click()
@@ -358,6 +360,25 @@ def _second_best(score: float) -> Callable[[sync_api.Route], None]:
     return told
 
 
+def test_a_box_has_one_number_and_percentages_are_explained(visit: Visit) -> None:
+    page = visit.page
+
+    def sure(route: sync_api.Route) -> None:
+        told = (reply := route.fetch()).json()
+        scores, shares = [[0, 0.87], [1, 0.2]], [[0, 0.96], [1, 0.04]]
+        sure = {"index": 0, "score": 0.87, "alternatives": scores, "shares": shares}
+        route.fulfill(response=reply, json=told | sure | {"calibrated": True, "warnings": []})
+
+    for method in ("choose", "guess"):
+        page.route(f"**/api/{method}", sure)
+        page.locator(f"#tab-{method}").click()
+        page.locator(f"#panel-{method} .headline").wait_for()
+        said = page.locator(f"#panel-{method} .result").inner_text()
+        assert re.findall(r"\d+%", said) == ["87%", "87%", "20%", "100%"]  # of the answer, of its row, of another
+        read = "Each percentage is the probability that this box is correct; their sum may exceed 100%."
+        assert page.locator(f"#panel-{method} .read").inner_text() == read
+
+
 def test_chooses_among_boxes_that_were_drawn(visit: Visit) -> None:
     page = visit.page
     upload(page, "answer")
@@ -372,7 +393,7 @@ def test_chooses_among_boxes_that_were_drawn(visit: Visit) -> None:
     assert page.locator("#panel-choose .candidates input").count() == offered + 1
     page.locator("#panel-choose .candidates input").first.uncheck()
     assert re.match(
-        r"Found: ([a-z]+ \(box \d+\)|box \d+ \(yours\)) *\ncorrect with a probability of \d+%",
+        r"Found: ([a-z]+ \(box \d+\)|box \d+ \(yours\)) <?\d+(\.\d)?%$",
         ask(page, "choose", "the big one").inner_text(),
     )
     assert page.locator("#panel-choose .frame.best").count() == 1
@@ -419,7 +440,6 @@ def test_guesses_from_a_dialogue(visit: Visit) -> None:
     page.get_by_role("button", name="Remove question 1").click()
     assert questions.count() == 1 and questions.first.input_value() == ""
     assert ask(page, "guess", "is it red ?").inner_text().startswith("Found: ")
-    assert page.locator("#panel-guess .compared").inner_text() == "The bars compare these boxes with each other."
     page.get_by_role("button", name="Show the attention").click()
     words = page.locator("#panel-guess .word")
     words.first.wait_for()
@@ -505,7 +525,24 @@ def test_it_opens_with_an_image_a_question_and_its_answer(visit: Visit) -> None:
     assert page.get_by_label("Answer in the style of").first.is_visible()
     assert axe.findings(page) == []
     page.get_by_text("About this model").click()
-    assert "SNLI-VE" in page.locator("#known").inner_text() and "minutes" in page.locator("#known").inner_text()
+    assert "SNLI-VE" in page.locator("#known").inner_text()
+
+
+@pytest.mark.parametrize(("seconds", "time"), [(900.0, "15 minutes"), (60.0, "60 seconds"), (0.5, "1 second")])
+def test_one_sentence_says_how_long_images_are_kept(visit: Visit, seconds: float, time: str) -> None:
+    page = visit.page
+
+    def kept(route: sync_api.Route) -> None:
+        told = (reply := route.fetch()).json()
+        route.fulfill(response=reply, json={**told, "limits": {**told["limits"], "scene_seconds": seconds}})
+
+    page.route("**/api/model", kept)
+    page.reload()
+    page.locator("#panel-answer .headline").wait_for()
+    page.get_by_text("About this model").click()
+    said = page.locator("body").inner_text()
+    assert said.count("memory") == 1 and "saved" not in said
+    assert f"memory of this service for at most {time} after the last question about them; neither they" in said
 
 
 def primary(page: sync_api.Page) -> list[str]:
@@ -681,6 +718,34 @@ def test_a_left_out_task_and_scores_that_are_not_calibrated_are_said(visit: Visi
     assert axe.findings(page) == []
 
 
+@pytest.mark.parametrize("warning", [FOREIGN, NO_REGION, f"{UNKNOWN_WORDS}: zebra", f"vqa: {LEFT_OUT}"])
+def test_a_meaningless_answer_begins_with_the_warning_and_claims_no_score(visit: Visit, warning: str) -> None:
+    page, warned = visit.page, [warning]
+
+    def measured(route: sync_api.Route) -> None:
+        told = (reply := route.fetch()).json()
+        told["methods"]["answer"][0]["score"] = "75.2% on 2,040 test examples, better than every baseline"
+        route.fulfill(response=reply, json=told)
+
+    def warns(route: sync_api.Route) -> None:
+        told = (reply := route.fetch()).json()
+        route.fulfill(response=reply, json={**told, "warnings": warned})
+
+    page.route("**/api/model", measured)
+    page.route("**/api/answer", warns)
+    page.reload()
+    result = page.locator("#panel-answer .result")
+    result.locator(".headline").wait_for()
+    shown, head = result.locator(".warning").bounding_box(), result.locator(".headline").bounding_box()
+    assert shown and head and shown["y"] + shown["height"] <= head["y"]
+    assert result.locator(".headline.doubtful").count() == 1 and "baseline" not in result.inner_text()
+    assert result.locator(".read").inner_text() == "These percentages are not reliable here: see the warning above."
+    assert axe.findings(page) == []
+    warned[:] = [f"{OTHER_SPELLING}: color as colour"]  # the answer is as good as another
+    ask(page, "answer", "what colour is it ?")
+    assert result.locator(".headline.doubtful").count() == 0 and "baseline" in result.inner_text()
+
+
 def _left_out(route: sync_api.Route) -> None:
     reply = route.fetch()
     told = {**reply.json(), "warnings": ["vqa: the last training changed the model without this task"]}
@@ -690,7 +755,7 @@ def _left_out(route: sync_api.Route) -> None:
 def test_the_task_that_answered_stands_beside_the_answer(visit: Visit) -> None:
     page = visit.page
     by = page.locator("#panel-answer .by")
-    assert by.inner_text() == "Answered as in VQA v2. Choose another task under Advanced."
+    assert by.inner_text() == "Answered as in VQA v2. Change the task under Advanced."
     page.locator("#panel-answer summary", has_text="Advanced").click()
     page.locator("#panel-answer select").select_option("gqa")
     ask(page, "answer", "what colour is it ?")
@@ -764,19 +829,28 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
         told["methods"]["answer"][0]["score"] = told["methods"]["entails"][0]["score"] = said
         route.fulfill(response=reply, json=told)
 
+    def plain(route: sync_api.Route) -> None:
+        told = (reply := route.fetch()).json()
+        route.fulfill(response=reply, json={**told, "warnings": []})
+
     page.route("**/api/model", measured)
+    for method in ("answer", "entails"):
+        page.route(f"**/api/{method}", plain)
     page.reload()
     by = page.locator("#panel-answer .by")
     by.wait_for()
-    assert by.inner_text() == f"Answered as in VQA v2, measured at {said}. Choose another task under Advanced."
+    means = "Each percentage is the probability that this answer is correct"
+    assert page.locator("#panel-answer .read").inner_text().startswith(means)
+    told = f"Test score of this task: {said}."
+    assert by.inner_text() == f"Answered as in VQA v2. {told} Change the task under Advanced."
     assert axe.findings(page) == []
     page.locator("#panel-answer summary", has_text="Advanced").click()
     page.locator("#panel-answer select").select_option("gqa")
     ask(page, "answer", "what colour is it ?")
-    assert by.inner_text() == "Answered as in GQA. Choose another task under Advanced."  # nothing is stored of it
+    assert by.inner_text() == "Answered as in GQA. Change the task under Advanced."  # nothing is stored of it
     page.get_by_role("tab", name="Entails").click()
     page.locator("#panel-entails .by").wait_for()
-    assert page.locator("#panel-entails .by").inner_text() == f"Answered as in SNLI-VE, measured at {said}."
+    assert page.locator("#panel-entails .by").inner_text() == f"Answered as in SNLI-VE. {told}"
 
 
 def _doubted(route: sync_api.Route) -> None:

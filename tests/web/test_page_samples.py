@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,15 +21,16 @@ from twelve.evaluation import recorded
 from twelve.evaluation.results import Baseline, TaskResult, write_results
 from twelve.metrics.bootstrap import Interval
 from twelve.microworld.draw import draw
+from twelve.microworld.language import NOUNS
 from twelve.microworld.scene import sample_scene
-from twelve.predictor import Predictor
+from twelve.predictor import Dependence, Predictor, Question
 from twelve.run_folder import RunFolder
 from twelve.types.measurement import Protocol
 from twelve.types.predictions import RecordedPrediction
-from twelve.web import server
+from twelve.web import samples, server
 from twelve.web.app import create_app
 from twelve.web.measured import TaskStanding, standings_of
-from twelve.web.samples import COUNT, SIDE, recorded_samples, samples_for
+from twelve.web.samples import COUNT, SIDE, opening_samples, recorded_samples, samples_for
 
 TASKS = {"mine": ("answer", "answer"), "vqa": ("answer", "answer"), "refcoco": ("region", "region")}
 TOKEN = "a-token-of-16-characters"
@@ -215,3 +217,60 @@ def test_ones_own_images_are_shown_to_nobody_else(
     assert bool(told["samples"]) == shown
     assert ("right" in json.dumps(told)) == shown  # nor are the right answers
     assert told["methods"]["answer"][0]["doubt"].startswith("On its 16 test examples")
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, falls: Callable[[str], float], value: str | None = None) -> list[str]:
+    """Make every answer the right one (or ``value``), with a fall of its score without the box of the thing that
+    depends on the thing's noun; the list collects the questions."""
+    asked, scenes = list[str](), list[samples._Scene]()
+    plain = samples._scenes
+
+    def noted(predictor: Predictor, count: int) -> Iterator[samples._Scene]:
+        for one in plain(predictor, count):
+            scenes.append(one)
+            yield one
+
+    def depends(_: Predictor, question: Question) -> Dependence:
+        asked.append(question.text)
+        noun = question.text.rstrip("?").split()[-1]
+        things = scenes[-1].scene.things
+        place, thing = next((k, one) for k, one in enumerate(things) if NOUNS[one.kind][0] == noun)
+        scores = np.full(len(things), 0.9)
+        scores[place] -= falls(noun)
+        boxes = tuple(one.box for one in things)
+        told = thing.colour if value is None else value
+        return Dependence(
+            text=question.text, task="vqa", value=told, score=0.9, calibrated=True, boxes=boxes, scores=scores
+        )
+
+    monkeypatch.setattr(samples, "_scenes", noted)
+    monkeypatch.setattr(Predictor, "depends", depends)
+    return asked
+
+
+def test_each_sample_asks_what_clearly_depends_on_a_box(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = samples_for(predictor)
+    first = [one.texts["answer"] for one in plain]
+    unclear = {plain[0].texts["answer"].rstrip("?").split()[-1]}
+    answering(monkeypatch, lambda noun: 0.1 if noun in unclear else 0.8)
+    found = opening_samples(predictor)
+    assert [one.png for one in found] == [one.png for one in plain]
+    asked = [one.texts["answer"] for one in found]
+    assert asked[0] != first[0] and not any(text.rstrip("?").split()[-1] in unclear for text in asked)
+    monkeypatch.undo()
+    # Without a right answer, or if the model is not small, the first question stays.
+    with monkeypatch.context() as other:
+        answering(other, lambda noun: 0.8, value="no colour")
+        assert opening_samples(predictor) == plain
+    with monkeypatch.context() as other:
+        none = answering(other, lambda noun: 0.8)
+        other.setattr(samples, "QUICK", 0)
+        assert opening_samples(predictor) == plain and none == []
+
+
+def test_an_image_without_a_clear_question_comes_last(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = samples_for(predictor)
+    lost = {NOUNS[thing.kind][0] for thing in next(samples._scenes(predictor, 1)).things}
+    answering(monkeypatch, lambda noun: 0.1 if noun in lost else 0.8)
+    found = opening_samples(predictor)
+    assert found[0].name != plain[0].name and plain[0] in found

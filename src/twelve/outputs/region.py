@@ -19,7 +19,7 @@ from twelve.metrics.referring import iou
 from twelve.outputs.base import Examples, Labels, Output, Prospects, RegionSets, register
 from twelve.outputs.parts.later import Tensor, nn, torch
 from twelve.outputs.parts.losses import label_at_best, log_odds, sum_over_labels
-from twelve.outputs.parts.result import HIDDEN, SHOWN, Context, Result, bars_of, percent
+from twelve.outputs.parts.result import HIDDEN, SHOWN, Context, Result, best_bars, percent
 from twelve.types.examples import Box, Example
 from twelve.types.predictions import Card, CardImage, Frame, Prediction, RecordedPrediction
 from twelve.types.regions import Regions
@@ -77,9 +77,9 @@ class Chosen(Result):
         index, box: the chosen one, counted from 0 (text and pages count boxes from 1); None if it scores below the
             threshold.
         alternatives: (index, score) of all of them, best first, whatever the threshold. Each score judges a box by
-            itself; ``score`` is that of the best one.
+            itself; ``score`` is that of the best one. These are printed, and shown in notebooks and on the page.
         shares: (index, share) in the same order: the probability that this box is right if exactly one of them is. They
-            add up to 1.
+            add up to 1, and follow from the scores.
     """
 
     index: int | None
@@ -100,14 +100,11 @@ class Chosen(Result):
     def words(self) -> str:
         if self.index is None:
             return f"none of the {len(self.boxes)} boxes (at most {percent(self.score)})"
-        alone = f"{percent(self.score)} by itself"
-        if len(self.boxes) == 1:
-            return f"box 1 of 1 ({alone})"
-        return f"box {self.index + 1} of {len(self.boxes)} ({percent(self.shares[0][1])} of the choice, {alone})"
+        return f"box {self.index + 1} of {len(self.boxes)} ({percent(self.score)})"
 
     @property
     def bars(self) -> Sequence[tuple[str, float, str]]:
-        return bars_of([(f"box {index + 1}", share) for index, share in self.shares])
+        return best_bars([(f"box {index + 1}", score) for index, score in self.alternatives])
 
     @property
     def frames(self) -> Sequence[tuple[Box, float]]:

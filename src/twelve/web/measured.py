@@ -24,7 +24,7 @@ class TaskStanding:
     """What an evaluation says of a task: one of the two, or neither.
 
     Attributes:
-        score: its score in words, to follow "measured at", if it is better than every baseline.
+        score: its score in words, to follow "test score", if it is better than every baseline.
         doubt: a sentence with its score and that of the best baseline that it is no better than.
     """
 

@@ -19,6 +19,7 @@ from twelve.microworld.draw import draw
 from twelve.microworld.language import NOUNS, article
 from twelve.microworld.scene import Thing, WorldScene, sample_scene
 from twelve.outputs import OUTPUTS
+from twelve.outputs.region import overlap_with
 from twelve.predictor import Predictor
 from twelve.regions.images import open_image
 from twelve.regions.recipe import Recipe
@@ -30,6 +31,11 @@ COUNT = 6
 BACKBONE = "microworld"
 SIDE = 1024
 """Pixels to which the longer side of one's own images is reduced."""
+QUICK = 5_000_000
+"""Parameters of a model up to which questions are asked when the service starts: of 2 million, that takes 0.2 s of one
+core. The limit is no time, so that a busy machine does not change with what the page opens."""
+CLEAR = 0.5
+"""Fall of an answer's score without a region that shows clearly that the answer depends on it."""
 _SEED = 1207
 
 
@@ -55,7 +61,22 @@ class Sample:
 def samples_for(predictor: Predictor, count: int = COUNT) -> list[Sample]:
     """Sample images, if the model was trained on the microworld; otherwise none. A model with tasks of one's own has
     none: it answers as these first, so questions about the microworld would show it at its worst."""
-    return list(_samples(count)) if any(_drawn(predictor)) and not own_tasks(predictor) else []
+    return [one.sample(one.things[0]) for one in _scenes(predictor, count)]
+
+
+def opening_samples(predictor: Predictor, count: int = COUNT) -> list[Sample]:
+    """:func:`samples_for`, each with a question whose answer is right and clearly depends on what the question is
+    about: the first such one of its image. Images without one come last, with their first question.
+
+    The questions are asked here, so a larger model has the plain samples.
+    """
+    if sum(weights.numel() for weights in predictor.model.parameters()) > QUICK or "answer" not in predictor.methods:
+        return samples_for(predictor, count)
+    clear, others = list[Sample](), list[Sample]()
+    for one in _scenes(predictor, count):
+        thing = _clearest(predictor, one)
+        (others if thing is None else clear).append(one.sample(thing or one.things[0]))
+    return [*clear, *others]
 
 
 def recorded_samples(predictor: Predictor, run: Path, count: int = COUNT) -> list[Sample]:
@@ -147,22 +168,54 @@ def _drawn(predictor: Predictor) -> list[bool]:
     return [recipe.config.backbone == BACKBONE for recipe in recipes]
 
 
-def _samples(count: int) -> Iterator[Sample]:
+@dataclass(frozen=True)
+class _Scene:
+    """A drawn scene, and the things that it has only one of: each can be asked about."""
+
+    number: int
+    scene: WorldScene
+    things: list[Thing]
+    image: Image.Image
+
+    def sample(self, thing: Thing) -> Sample:
+        """The sample that asks about a thing."""
+        file = io.BytesIO()
+        self.image.save(file, "PNG")
+        return Sample(f"sample-{self.number}.png", file.getvalue(), _said(self.scene), _texts(thing))
+
+
+def _scenes(predictor: Predictor, count: int) -> Iterator[_Scene]:
+    """The scenes of the samples; none if the model has none."""
+    if not any(_drawn(predictor)) or own_tasks(predictor):
+        return
     rng, made = np.random.default_rng(_SEED), 0
     while made < count:
         scene = sample_scene(rng)
-        if (told := next(_single(scene), None)) is None:
-            continue
-        made += 1
-        file = io.BytesIO()
-        draw(scene, seed=_SEED + made).save(file, "PNG")
-        yield Sample(f"sample-{made}.png", file.getvalue(), _said(scene), _texts(told))
+        if things := _single(scene):
+            made += 1
+            yield _Scene(made, scene, things, draw(scene, seed=_SEED + made))
 
 
-def _single(scene: WorldScene) -> Iterator[Thing]:
+def _single(scene: WorldScene) -> list[Thing]:
     """Things that are the only one of their kind in a scene."""
     kinds = [thing.kind for thing in scene.things]
-    return (thing for thing in scene.things if kinds.count(thing.kind) == 1)
+    return [thing for thing in scene.things if kinds.count(thing.kind) == 1]
+
+
+def _clearest(predictor: Predictor, one: _Scene) -> Thing | None:
+    """The first thing of a scene whose colour the model names, and no longer does without its region; None if there
+    is none."""
+    try:
+        seen = predictor.scene(one.image)
+        for thing in one.things:
+            found = predictor.depends(predictor.question("answer", _texts(thing)["answer"], seen))
+            if found.most is None or found.value != thing.colour or found.falls[found.most] < CLEAR:
+                continue
+            if int(overlap_with(np.array(found.boxes), thing.box).argmax()) == found.most:
+                return thing
+    except TwelveError:  # a service needs no samples; what is wrong is told to those who ask
+        return None
+    return None
 
 
 def _said(scene: WorldScene) -> str:

@@ -116,7 +116,7 @@ class ChooseRequest(_Explained):
     image: ImageOf
     question: Text
     boxes: list[GivenBox] = Field(min_length=1, max_length=MAX_BOXES)
-    threshold: Share | None = None
+    threshold: Share | None = Field(None, description="a best box with a lower score is not returned")
 
 
 class Turn(_Closed):
@@ -132,7 +132,7 @@ class GuessRequest(_Explained):
     image: ImageOf
     dialogue: list[Turn] = Field(min_length=1, max_length=MAX_TURNS)
     boxes: list[GivenBox] = Field(min_length=1, max_length=MAX_BOXES)
-    threshold: Share | None = None
+    threshold: Share | None = Field(None, description="a best box with a lower score is not returned")
 
 
 class VerifyRequest(_Explained):
@@ -203,7 +203,7 @@ class AttentionReply(BaseModel):
 class _Reply(BaseModel):
     text: str
     task: str
-    score: float
+    score: float = Field(description="the probability that the answer (class, box) is correct, 0..1")
     calibrated: bool = Field(description=_CALIBRATED)
     warnings: list[str] = Field(default=[], description="why the answer may be meaningless")
     attention: AttentionReply | None = None
@@ -216,24 +216,26 @@ class AnswerReply(_Reply):
 
 class LocateReply(_Reply):
     box: Box | None
-    alternatives: list[tuple[Box, float]]
+    alternatives: list[tuple[Box, float]] = Field(description="the best boxes with their scores, best first")
     unlikely: bool = Field(default=False, description="the phrase probably refers to nothing in the image")
 
 
 class ChosenReply(_Reply):
     index: int | None = Field(description="index of the box in the request; null: below the threshold")
     box: Box | None
-    alternatives: list[tuple[int, float]] = Field(description="independent scores of the boxes, best first")
-    shares: list[tuple[int, float]] = Field(description="the same as shares of the choice, which add up to 1")
+    alternatives: list[tuple[int, float]] = Field(description="all boxes with their scores, best first")
+    shares: list[tuple[int, float]] = Field(
+        description="each box with its probability if exactly one of them is correct (not its score); they add up to 1"
+    )
 
 
 class EntailsReply(_Reply):
     label: str
-    alternatives: list[tuple[str, float]]
+    alternatives: list[tuple[str, float]] = Field(description="all classes with their scores, best first")
 
 
 class VerifyReply(_Reply):
-    true: bool
+    true: bool = Field(description="the verdict; score is the probability that it is correct")
 
 
 class DependsReply(BaseModel):
@@ -252,7 +254,9 @@ class DependsReply(BaseModel):
 
 class RankedImage(BaseModel):
     image: int = Field(description="index of the image in the request")
-    share: float
+    share: float = Field(
+        description="the probability that the caption describes this image, if it describes exactly one of them"
+    )
 
 
 class RankedCaption(BaseModel):
@@ -279,7 +283,8 @@ class TaskChoice(BaseModel):
     left_out: bool = Field(False, description="whether the last training changed the model without this task")
     score: str | None = Field(
         None,
-        description="its score in words, if the stored evaluation is above every baseline, and of the current model",
+        description="its score on its test examples in words (not that of a reply), if the stored evaluation is above "
+        "every baseline, and of the current model",
     )
     doubt: str | None = Field(
         None,

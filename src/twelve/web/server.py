@@ -18,7 +18,7 @@ from twelve.settings import Precision
 from twelve.web.app import LOCAL, check_token, create_app
 from twelve.web.limits import Limits, check_port
 from twelve.web.measured import standings_of
-from twelve.web.samples import recorded_samples
+from twelve.web.samples import opening_samples, recorded_samples
 
 HOST, PORT = "127.0.0.1", 8012
 _CONNECTIONS = 512
@@ -77,7 +77,7 @@ def serve(
         limits,
         hosts=allowed(host, names),
         token=token,
-        samples=samples,
+        samples=samples or opening_samples(predictor),
         standings=standings_of(run),
     )
     predictor.measure_threads()

@@ -4,8 +4,10 @@ import * as api from "./api.js";
 import { attentionView } from "./attention.js";
 import { dependsView } from "./depends.js";
 import { el, titled } from "./dom.js";
+import { meaning } from "./replies.js";
 
-const NOT_CALIBRATED = "Not calibrated: compare these percentages with each other, do not read them as probabilities.";
+/** A warning with one of these: the model was not trained, tested or calibrated on such input. */
+const MEANINGLESS = ["may be meaningless", "no region was found", "may no longer be right"];
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
@@ -76,36 +78,37 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
 
   function shown(told, images, quiet = false) {
     const [headline, details] = said(told, images);
-    const head = [el("h3", { class: "headline" }, ...[headline].flat())];
+    const warnings = [...new Set(told.warnings)].map((text) => el("p", { class: "warning" }, sentence(text, told)));
+    // That the model knows no photographs is said once.
+    const unlike = told.warnings.some((text) => text.includes("unlike the training images"));
+    if (!unlike) warnings.unshift(...notes(images).map((text) => el("p", { class: "warning note" }, text)));
+    const meaningless = told.warnings.some((text) => MEANINGLESS.some((words) => text.includes(words)));
+    const head = [...warnings, el("h3", { class: meaningless ? "headline doubtful" : "headline" }, ...[headline].flat())];
     const [{ sample } = {}] = images;
     const known = images.length === 1 && sample?.right && told.text && sample.texts[method] === told.text;
     if (known) head.push(el("p", { class: "tip right" }, `correct answer: ${sample.right}`));
     const task = tasks.find(({ name }) => name === told.task);
     const doubt = task?.doubt;
     const others = tasks.length > 1;
-    const score = !told.attention && task?.score; // there is little room on a phone
+    const score = !told.attention && !meaningless && task?.score; // with the attention, there is little room on a phone
     if (task && (others || task.left_out || score)) {
-      const choice = others ? " Choose another task under Advanced." : "";
-      head.push(el("p", { class: "tip by" }, `Answered as in ${titled(task)}${score ? `, measured at ${score}` : ""}.${choice}`));
+      const choice = others ? " Change the task under Advanced." : "";
+      head.push(el("p", { class: "tip by" }, `Answered as in ${titled(task)}.${score ? ` Test score of this task: ${score}.` : ""}${choice}`));
     }
-    const warnings = [...new Set(told.warnings)].map((text) => el("p", { class: "warning" }, sentence(text, told)));
-    // That the model knows no photographs is said once.
-    const unlike = told.warnings.some((text) => text.includes("unlike the training images"));
-    if (!unlike) warnings.unshift(...notes(images).map((text) => el("p", { class: "warning note" }, text)));
     if (told.attention) {
       const restore = () => {
         shown({ ...told, attention: null }, images);
         result.querySelector(".why").focus();
       };
-      result.replaceChildren(...head, ...warnings, attentionView(explained, told.attention, restore));
+      result.replaceChildren(...head, attentionView(explained, told.attention, restore));
       (result.querySelector(".word[aria-pressed=true]") ?? result.querySelector(".word"))?.focus({ preventScroll: true });
     } else {
       const why = explained && el("button", { type: "button", class: "plain why", click: () => send({ explain: true }) }, "Show the attention");
-      const uncalibrated = !told.calibrated && el("p", { class: "tip uncalibrated" }, NOT_CALIBRATED);
+      const read = el("p", { class: `tip read${told.calibrated ? "" : " uncalibrated"}` }, meaning(method, told, meaningless));
       const mine = latest;
       const measured = depends && dependsView(depends, told, () => latest !== mine || element.closest("[hidden]"));
-      const parts = [details, doubt && el("p", { class: "tip doubt" }, doubt), uncalibrated, measured, why];
-      result.replaceChildren(...[...head, ...warnings, ...parts].filter(Boolean));
+      const parts = [details, read, doubt && el("p", { class: "tip doubt" }, doubt), measured, why];
+      result.replaceChildren(...[...head, ...parts].filter(Boolean));
     }
     if (!quiet) result.scrollIntoView({ block: "nearest", behavior: CALM.matches ? "auto" : "smooth" });
   }

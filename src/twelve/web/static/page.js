@@ -155,6 +155,13 @@ function described({ methods, parameters, synthetic }) {
   return [`One vision-and-language model of ${(parameters / 1e6).toFixed(1)} M parameters${on}.`, `Trained on ${trained((titles) => titles)}.`];
 }
 
+/** Where images and questions stay, and how long. */
+function kept(seconds) {
+  const [count, unit] = seconds < 90 ? [Math.ceil(seconds), "second"] : [Math.round(seconds / 60), "minute"];
+  const time = `${count} ${unit}${count === 1 ? "" : "s"}`;
+  return `Images stay in the memory of this service for at most ${time} after the last question about them; neither they nor the questions are written to disk or sent elsewhere.`;
+}
+
 /** Ask for the token; `wrong` if one was sent before. */
 function askToken(panels, wrong) {
   const input = el("input", { type: "password", required: true, autocomplete: "off" });
@@ -182,10 +189,10 @@ async function start(asked = false) {
     const model = await api.model();
     panels.replaceChildren();
     const [short, datasets] = described(model);
-    const minutes = Math.max(1, Math.round(model.limits.scene_seconds / 60));
     document.getElementById("about").textContent = short;
     const known = document.getElementById("known");
-    known.append(el("p", {}, datasets), el("p", {}, `The service keeps images in memory for ${minutes} minutes after the last question.`));
+    known.append(el("p", {}, datasets));
+    document.getElementById("kept").textContent = kept(model.limits.scene_seconds);
     known.hidden = false;
     build(model);
   } catch (error) {

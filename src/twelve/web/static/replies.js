@@ -6,6 +6,8 @@ const RANKED = 5;
 const LITTLE = 0.0095; // less is not shown as 1%
 const CLOSE = 0.05; // scores that differ by less are almost equal ...
 const LARGE = 0.8; // ... unless they are so small that one is much less than the other
+const NOT_CALIBRATED = "Not calibrated: compare these percentages with each other, do not read them as probabilities.";
+const UNRELIABLE = "These percentages are not reliable here: see the warning above.";
 const FOLLOWS = { entailment: "Yes, it follows", neutral: "The image does not tell", contradiction: "No, it contradicts" };
 
 /** A label in plain words, followed by the label itself in small print. */
@@ -31,10 +33,8 @@ export function ranked(list, rows, below = null) {
 
 export function answered(told) {
   const list = ranking(worthShowing(told.alternatives), "Answers, best first");
-  const sum = told.alternatives.reduce((sum, [, score]) => sum + score, 0);
-  const apart = "Independent scores: they may sum to more than 100%.";
   const rows = told.alternatives.map(([answer, score]) => [`“${answer}”`, score]);
-  return [told.answer, ranked(list, rows, sum > 1.005 ? el("p", { class: "tip" }, apart) : null)];
+  return [told.answer, ranked(list, rows)];
 }
 
 export const entailed = ({ label, alternatives }) => [
@@ -77,16 +77,36 @@ export function located(told, image) {
   ];
 }
 
-/** @param sent the candidates of the request; the reply contains their indices */
+/**
+ * Each box has its own score, as in the other tabs: a share of the choice would be a second number for the same box.
+ * @param sent the candidates of the request; the reply contains their indices
+ */
 export function chosen(told, sent, image) {
-  const rows = told.shares.slice(0, 8).filter(worthDrawing).map(([place, share]) => [sent[place].name, share, sent[place].box]);
-  const list = ranking(rows, "Shares of the choice", (box) => image.point(box));
+  const rows = told.alternatives.slice(0, 8).filter(worthDrawing).map(([place, score]) => [sent[place].name, score, sent[place].box]);
+  const list = ranking(rows, "Boxes, best first", (box) => image.point(box));
   return [
-    [`Found: ${placed(sent[told.index])} `, el("small", { class: "below" }, `correct with a probability of ${percent(told.score)}`)],
+    [`Found: ${placed(sent[told.index])} `, el("small", {}, percent(told.score))],
     ranked(
       list,
-      told.shares.map(([place, share]) => [placed(sent[place]), share]),
-      el("div", {}, noOther(rows.length === 1 && told.shares.length > 1), told.shares.length > 1 ? el("p", { class: "tip compared" }, "The bars compare these boxes with each other.") : null),
+      told.alternatives.map(([place, score]) => [placed(sent[place]), score]),
+      noOther(rows.length === 1 && told.alternatives.length > 1),
     ),
   ];
+}
+
+/** Method -> what is correct or not. */
+const JUDGED = { answer: "answer", entails: "verdict", verify: "verdict", locate: "box", choose: "box", guess: "box" };
+/** Methods whose scores are independent of each other. */
+const APART = ["answer", "locate", "choose", "guess"];
+
+/**
+ * A sentence that says what the percentages of a reply are, so that nobody takes them for one another.
+ * @param meaningless whether the reply may be
+ */
+export function meaning(method, { calibrated, alternatives = [] }, meaningless = false) {
+  if (!calibrated) return NOT_CALIBRATED;
+  if (meaningless) return UNRELIABLE;
+  if (method === "match") return "Each percentage is the probability that the caption describes this image, if it describes exactly one of them.";
+  const apart = APART.includes(method) && alternatives.reduce((sum, [, score]) => sum + score, 0) > 1.005;
+  return `Each percentage is the probability that this ${JUDGED[method]} is correct${apart ? "; their sum may exceed 100%" : ""}.`;
 }
