@@ -156,10 +156,14 @@ class FileTask(Task):
                     ids.add(example.id)
                     yield record, example
 
-    def line_of(self, image: str, root: DataRoot) -> tuple[Record, str] | None:
-        """The first line of the task's files that names an image (an id), and the name there; None if none does."""
-        for split in dict.fromkeys((self.train_split, self.test_split, *self.splits)):
-            path = root.path / split
+    def line_of(self, image: str, root: DataRoot, split: str | None = None) -> tuple[Record, str] | None:
+        """The first line of the task's files that names an image (an id), and the name there; None if none does.
+
+        Args:
+            split: look into this file alone.
+        """
+        splits = (self.train_split, self.test_split, *self.splits) if split is None else (split,)
+        for path in (root.path / each for each in dict.fromkeys(splits)):
             for record in read_lines(path) if path.is_file() else ():
                 for name in self.images_named(record):
                     if self._image(name, root, record, {}) == image:
