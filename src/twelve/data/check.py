@@ -297,7 +297,8 @@ def _check_split(
         folder = root.path / task.folder
         missing = tuple(name for name in task.files(split) if not os.path.exists(folder / name))
         if missing:  # the error says where else the file is, in a folder or an archive
-            nearby = (str(error),) if folder.is_dir() and error.problem != NO_FILE else ()
+            told = isinstance(task, FileTask) or error.problem != NO_FILE
+            nearby = (str(error),) if folder.is_dir() and told else ()
             return SplitCheck(split, missing, official=official, notes=nearby)
         damaged = task.files(split) != task.files(task.train_split)  # a file for all splits may lack this one
         return SplitCheck(split, official=official, errors=(str(error),), damaged=damaged)
