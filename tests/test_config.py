@@ -23,7 +23,7 @@ MINIMAL = {"run": "r", "data": "d", "tasks": ["vqa", "snli_ve"]}
     ("change", "words"),
     [
         ({"trainig": {}}, ["trainig", '"training"']),
-        ({"tasks": {"vqa": {"batchsize": 3}}}, ["tasks.vqa.batchsize", '"batch_size"']),
+        ({"tasks": {"vqa": {"batchsize": 3}}}, ["tasks.vqa.batchsize", '"tasks.vqa.batch_size"']),
         ({"tasks": ["vqaa"]}, ["vqaa", '"vqa"']),
         ({"training": {"epochs": "many"}}, ["training.epochs"]),
         ({"hold_out": "val"}, ["hold_out"]),
@@ -215,6 +215,14 @@ def test_a_flaw_of_yaml_is_said_in_plain_words(
     assert isinstance(read_yaml(text.replace(*mended), file), dict)  # the remedy works
 
 
+@pytest.mark.parametrize("named", ["alve", "alve/config.yaml"])
+def test_the_configuration_of_the_run_with_the_nearest_name_is_told(tmp_path: Path, named: str) -> None:
+    (tmp_path / "alive").mkdir()
+    written(tmp_path / "alive", yaml.safe_dump(MINIMAL)).rename(tmp_path / "alive" / "config.yaml")
+    with pytest.raises(ConfigError, match=rf'\(did you mean "{tmp_path}/alive/config.yaml"\?\) -> check the path'):
+        config.load(tmp_path / named)
+
+
 @pytest.mark.parametrize("text", ["run: 2020-99-99", "[" * 3000, "run: \x00", "{[a]: b}", "a: b: c"])
 def test_what_yaml_refuses_is_one_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match=r"c\.yaml.*not valid YAML"):
@@ -224,7 +232,7 @@ def test_what_yaml_refuses_is_one_line(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("training.epoch=3", '--set training.epoch=3 [training.epoch]: unknown key (did you mean "epochs"?)'),
+        ("training.epoch=3", '--set training.epoch=3 [training.epoch]: unknown key (did you mean "training.epochs"?)'),
         ("seed=[", "--set seed=[ [line 1, column 2]: not valid YAML: a bracket"),
         ("seed=2020-99-99", "--set seed=2020-99-99: not valid YAML"),
         ("seed={a: 1, a: 2}", "--set seed={a: 1, a: 2} [line 1]: the key 'a'"),

@@ -54,6 +54,11 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
         load_run(tmp_path)
     with pytest.raises(ConfigError, match="the folder does not exist"):
         load_run(tmp_path / "none")
+    RunFolder(tmp_path / "alive").path.mkdir()
+    with pytest.raises(
+        ConfigError, match=r'does not exist \(did you mean ".*/alive"\?\) -> check its name, or train one'
+    ):
+        load_run(tmp_path / "alve")
     with pytest.raises(CheckpointError, match="no model here"):
         model_folder(tmp_path)
     run.config.touch()

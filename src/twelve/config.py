@@ -88,8 +88,20 @@ def _alike(path: Path) -> str:
     with suppress(OSError):
         there = sorted(one for one in path.parent.iterdir() if one.suffix in (".yaml", ".yml") and one.is_file())
         names |= {one.stem: above + one.name for one in there}
-    near = closest(path.stem, names, cutoff=_NEAR)
-    return f' (did you mean "{names[near]}"?)' if near else ""
+    if not (near := closest(path.stem, names, cutoff=_NEAR)):
+        return _of_run_beside(path)
+    return f' (did you mean "{names[near]}"?)'
+
+
+def _of_run_beside(path: Path) -> str:
+    """A hint at the configuration of the run with the nearest name, where ``path`` names a run's folder or file."""
+    named = RunFolder(path.parent if path == RunFolder(path.parent).config else path).path
+    with suppress(OSError):
+        runs = [one.name for one in sorted(named.parent.iterdir()) if RunFolder(one).config.is_file()]
+        if near := closest(named.name, runs):
+            above = str(named).removesuffix(named.name)
+            return f' (did you mean "{RunFolder(above + near).config}"?)'
+    return ""
 
 
 def load(path: str | Path, settings: Sequence[str] = ()) -> RunConfig:
@@ -218,7 +230,7 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
         message, remedy = problem_of(first), _instead(first) or "see docs/configuration.md"
         if first["type"] == "extra_forbidden":
             known = _keys_at(where[:-1])
-            message = f"unknown key{nearest(where[-1], known)}"
+            message = f"unknown key{nearest(where[-1], known, ''.join(f'{each}.' for each in where[:-1]))}"
             remedy = f"known here: {', '.join(known)}"
             if (key := meant(where, known)) is not None:
                 message, remedy = f'unknown key (did you mean "{key}"?)', f"write {key}"

@@ -67,8 +67,11 @@ class RunFolder:
         if not files.is_there(self.config, ConfigError):
             near = _nearest_run(self.path)
             remedy = near or "train one: twelve train CONFIG"
-            problem = "this folder holds no run" if self.path.is_dir() else "no run here, the folder does not exist"
-            if self.path.is_file():
+            problem = "this folder holds no run"
+            if not self.path.exists():
+                problem, hint = "no run here, the folder does not exist", folder_beside(self.path)
+                problem, remedy = problem + hint, f"check its name, or {remedy}" if hint else remedy
+            elif self.path.is_file():
                 problem, remedy = _in_its_place(self.path)
             elif all((self.path / name).is_file() for name in MODEL_FILES):
                 problem = "this is a model's folder, not a run's"

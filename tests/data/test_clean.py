@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -99,7 +100,12 @@ def test_the_table_has_columns_for_the_splits_that_share_images(tmp_path: Path, 
     _, report = clean_splits(train, held_out_images(DataRoot(tmp_path), required={"b": "val"}, tasks=tasks))
     expected = ["task", "images", "kept", "out", "examples", "kept", "out", "a", "test", "b", "val"]
     assert str(report).splitlines()[2].split() == expected
-    assert str(report).endswith("split: its images that were in the task's training set, now removed")
+    assert str(report).splitlines()[-2:] == [
+        "a: 1 training image also occurs in b val; it is removed from training",
+        "b: 1 training image also occurs in a test; it is removed from training",
+    ]
+    many = replace(report, overlap={name: {"a test": 2} for name in "abcd"})
+    assert "column of a split: how many of the task's training images also occur in it" in str(many)
     alone = {"a": train["a"]}
     _, report = clean_splits(alone, held_out_images(DataRoot(tmp_path), required={"b": "val"}, tasks=tasks))
     assert str(report).splitlines()[2].split()[7:] == ["b", "val"]  # a's own test set shares nothing

@@ -226,6 +226,11 @@ def test_a_csv_table_is_recognised_and_converted_by_the_page(
     exec(convert, {})  # our own page
     found = task.read(DataRoot(tmp_path), "train.jsonl")
     assert [(each.text, each.target) for each in found] == [("red, or blue?", {"red": 1}), ("what is it?", {"cup": 1})]
+    before = Path("train.jsonl").read_text()
+    Path("train.csv").write_text(table.replace("answer", "reply"))
+    with pytest.raises(KeyError, match="answer"):
+        exec(convert, {})
+    assert Path("train.jsonl").read_text() == before
 
 
 @pytest.mark.parametrize(

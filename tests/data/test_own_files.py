@@ -61,9 +61,11 @@ def test_a_few_misspellings_are_named() -> None:
     assert all("'yes' (99 times)" in said for said in found[:5])
 
 
-def checked(root: Path, train: list[tuple[str, str]], val: list[tuple[str, object]]) -> list[str]:
-    for name, lines in (("train", train), ("val", val)):
-        records = [{"text": text, "image": "a.jpg", "target": target} for text, target in lines]
+def checked(
+    root: Path, train: list[tuple[str, str]], val: list[tuple[str, object]], tested: str = "b.jpg"
+) -> list[str]:
+    for name, lines, image in (("train", train, "a.jpg"), ("val", val, tested)):
+        records = [{"text": text, "image": image, "target": target} for text, target in lines]
         (root / f"{name}.jsonl").write_text("\n\n".join(map(json.dumps, records)))
     settings = {"kind": "answer", "train": "train.jsonl", "test_split": "val.jsonl"}
     config = configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}})
@@ -74,23 +76,33 @@ def test_data_check_says_what_may_be_wrong(tmp_path: Path) -> None:
     train = [("t", "yes"), ("", "yes"), (" ", "no"), ("t", "no"), ("t", "no"), ("t", "No")]
     found = checked(tmp_path, train, [("t", "maybe"), ("t", {"maybe": 1.0, "no": 0.3}), ("t", {"no": 0.0})])
     assert "  train.jsonl: answers: no (3), yes (2), No (1)" in found
+    assert "  val.jsonl: answers: maybe (2), no (1)" in found
     assert [line for line in found if "warning" in line] == [
         "  train.jsonl: warning: 2 of 6 texts are empty, the first in line 3",
         "  train.jsonl: warning: answer 'No' (1 time) differs from 'no' (3 times) only in case or spaces",
+        "  train.jsonl: warning: mine has 6 training examples: fewer than 20 often teach nothing; compare the test "
+        "score with the baselines",
         "  val.jsonl: warning: the answer to 1 of 3 questions never occurs in train.jsonl, so training cannot teach "
         "it: maybe (1)",
     ]
 
 
 def test_data_check_says_nothing_of_sound_files(tmp_path: Path) -> None:
-    found = checked(tmp_path, [("t", "yes"), ("t", "no")], [("t", "yes")])
-    assert not any("warning" in line for line in found) and "  train.jsonl: answers: no (1), yes (1)" in found
+    found = checked(tmp_path, [("t", "yes"), ("t", "no")] * 10, [("t", "yes")])
+    assert not any("warning" in line for line in found) and "  train.jsonl: answers: no (10), yes (10)" in found
+
+
+def test_data_check_warns_of_training_images_that_are_tested_too(tmp_path: Path) -> None:
+    found = checked(tmp_path, [("t", "yes"), ("t", "no")] * 10, [("t", "yes")], tested="a.jpg")
+    assert [line for line in found if "warning" in line] == [
+        "  val.jsonl: warning: 1 of 1 training images is also in val.jsonl; training leaves it out"
+    ]
 
 
 def test_a_damaged_image_of_ones_own_is_nowhere_to_download(tmp_path: Path) -> None:
     (tmp_path / "images" / "mine").mkdir(parents=True)
     (tmp_path / "images" / "mine" / "a.jpg").write_bytes(b"")
-    found = checked(tmp_path, [("t", "yes")], [("t", "yes")])
+    found = checked(tmp_path, [("t", "yes")], [("t", "yes")], tested="a.jpg")
     (line, _) = (line for line in found if "damaged" in line)
     assert line.endswith("a.jpg: is empty (0 bytes) -> replace them by complete copies")
 

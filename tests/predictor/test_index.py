@@ -201,6 +201,36 @@ def test_an_image_that_cannot_be_read_is_told(model: Predictor, images: list[Pat
     assert list(failed) == [str(images[0])] and len(found.images) == 5
 
 
+def test_unusual_images_beyond_the_shortlist_are_told_when_they_are_indexed(
+    model: Predictor,
+    images: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("twelve.predictor.warnings.of_regions", lambda processor, regions: ("it is odd",))
+
+    def warned() -> list[str]:
+        found, _ = command.match(model, images, CAPTIONS[:1], shortlist=2, index=tmp_path / "index")
+        (own,) = [line for line in found.warnings if line.endswith(": it is odd")]
+        assert all(name in own for name in found.images)
+        told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
+        assert not any(name in line for line in told for name in found.images)
+        return told
+
+    (line,) = warned()
+    assert line.endswith(": it is odd") and sum(str(image) in line for image in images) == 4
+    assert warned() == []
+
+
+def test_what_percentages_compare_is_said_where_there_are_several(folder: Path, images: list[Path]) -> None:
+    for several in (True, False):
+        words = ["match", str(folder), *CAPTIONS, "--images", str(images[0].parent if several else images[0])]
+        result = CliRunner().invoke(app, words)
+        said = [line for line in result.stderr.splitlines() if line.startswith("percentages: each image's share among")]
+        assert len(said) == several and "percentages" not in result.stdout
+
+
 def test_the_closest_images_of_any_caption() -> None:
     gallery = [np.eye(4, dtype=np.float16)[row : row + 1] for row in range(4)]
     captions = [np.array([[0, 0, 1, 0]], np.float32), np.array([[1, 0.5, 0, 0], [1, 0, 0, 0]], np.float32)]

@@ -109,6 +109,8 @@ def test_bad_images_are_reported_and_the_rest_is_done(folder: Path, tmp_path: Pa
     assert report.written == 6 and sorted(report.failed) == ["s/broken", "s/cut"]
     assert "broken.jpg: cannot identify image file" in report.failed["s/broken"]
     assert "2 skipped:" in str(report)
+    remedy = "replace their files by complete copies, then run the same command again"
+    assert str(report).splitlines()[-1].startswith(f"s: 2 images have no regions: {remedy}")
     assert "s/cut" in RegionFile(report.file).metadata["failed"]  # type: ignore[arg-type]
     assert run(folder, tmp_path / "out").failed.keys() == report.failed.keys()
     draw_image(folder / "cut.png", seed=77)

@@ -189,6 +189,25 @@ def test_an_image_that_does_not_exist_is_named_with_its_line(root: Path, base: P
     train(plan, console=QUIET)
 
 
+def test_an_image_of_the_test_split_that_does_not_exist_is_named_with_its_line(
+    root: Path, base: Path, tmp_path: Path
+) -> None:
+    """Another image without regions comes first, whose remedy would not help this one."""
+    folders = [root / "images" / "mine" / name for name in ("first", "second")]
+    extract(folders, "detect", "microworld", root / "regions", progress=False)
+    plan = configuration.parse(tree(root, base, tmp_path / "run"))
+    run = train(plan, console=QUIET)
+    draw(sample_scene(np.random.default_rng(98)), seed=98).save(root / "images" / "mine" / "98.png")
+    tested = root / str(plan.tasks["mine"].test_split)
+    lines = tested.read_text().splitlines()
+    for name, file in (("check", tested), ("another", tested.with_name("another.jsonl"))):
+        wrong = [json.dumps(json.loads(lines[0]) | {"image": image}) for image in ("98.png", "99.png")]
+        file.write_text("\n".join([*wrong, *lines]) + "\n")
+        with pytest.raises(RegionError, match=r"99.png has no regions \(2 of 4 .*has no such image -> correct") as e:
+            evaluate_run(run, split=None if name == "check" else file.name, console=QUIET)
+        assert str(e.value).startswith(f"{file} [line 2]: ")
+
+
 def test_without_any_model_the_remedy_names_a_network(root: Path, tmp_path: Path) -> None:
     plan = tree(root, tmp_path, tmp_path / "run") | {"model": {}}
     with pytest.raises(RegionError, match="--boxes grid:6x6 --backbone tf_efficientnet_lite0 --weights package:"):

@@ -397,6 +397,29 @@ def test_a_file_that_is_named_from_the_current_folder(tmp_path: Path, monkeypatc
             task.read(DataRoot("data"), split)
 
 
+def test_the_file_with_the_nearest_name_is_told(tmp_path: Path) -> None:
+    settings = {"kind": "answer", "train": "mugs/trian.jsonl", "test_split": "check.jsonl"}
+    tasks = configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}}).tasks
+    root = DataRoot(tmp_path, own_tasks=own_tasks(tasks))
+    task = root.own_tasks["mine"]
+    good = {"text": "t", "image": "a.jpg", "target": "x"}
+    tiny.write_lines(tmp_path / "mugs" / "train.jsonl", [good])
+    tiny.write_lines(tmp_path / "other.jsonl", [good])
+    for split, words in (
+        (
+            "mugs/trian.jsonl",
+            '(did you mean "mugs/train.jsonl"?) -> create it, or name another file in tasks.mine.train',
+        ),
+        ("mugs/train.json", '(did you mean "mugs/train.jsonl"?) -> name a JSON Lines file of mine, relative to '),
+        ("check.jsonl", "no such file -> create it, or name another file in tasks.mine.test_split"),
+    ):
+        with pytest.raises(DataError) as caught:
+            task.read(root, split)
+        assert words in str(caught.value)
+    told = str(check_root(root, ["mine"]))
+    assert "trian.jsonl: missing mugs/trian.jsonl" in told and 'did you mean "mugs/train.jsonl"?' in told
+
+
 def test_the_page_about_a_file_outside_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its Python and its entry point, as an installed distribution has them."""
     _, module = snippets("add-a-task.md", "python")  # the first converts a table

@@ -15,6 +15,7 @@ from rich.console import Console
 from torch.autograd.graph import saved_tensors_hooks
 
 from twelve import config as configuration
+from twelve.data.own_files import FEW, too_few
 from twelve.errors import ConfigError
 from twelve.runs import train as run
 from twelve.runs.new_model import new_model
@@ -129,9 +130,9 @@ def test_free_memory_and_scores_are_told_in_few_words() -> None:
 
 
 def test_few_training_examples_are_told_once() -> None:
-    (line,) = run.few({"Drink": 12, "Food": 1, "Cars": run.FEW})
-    assert line.startswith("warning: Drink has 12 training examples, Food has 1 training example: fewer than 20")
-    assert run.few({"Cars": run.FEW}) == []
+    (line,) = too_few({"Drink": 12, "Food": 1, "Cars": FEW})
+    assert line.startswith("Drink has 12 training examples, Food has 1 training example: fewer than 20")
+    assert too_few({"Cars": FEW}) == []
 
 
 def test_training_prints_how_many_images_and_examples_it_holds_out(

@@ -225,6 +225,7 @@ def test_a_wrong_method_names_the_right_one_with_an_example(client: TestClient) 
         reply = client.get(f"/api/{path}")
         assert reply.status_code == 405 and reply.json()["error"] == f"/api/{path} does not support GET"
         assert reply.json()["remedy"].startswith("use POST, for example curl") and example in reply.json()["remedy"]
+        assert f" {client.base_url}/api/{path}; see " in reply.json()["remedy"]
     assert client.post("/api/model", json={}).json()["remedy"].startswith("use GET")
 
 

@@ -189,7 +189,8 @@ def test_what_a_flaw_is_called(client: TestClient) -> None:
     said = {
         '{"question": ""}': "image: is missing; question: expected a text of at least 1 character, found an empty one",
         '{"image": {"scene": "a"}, "question": "what ?", "qestion": ""}': "qestion: no such key",
-        '{"image': "the body: is not valid JSON (Unterminated string)",
+        '{"image': "the body: is not valid JSON (Unterminated string at line 1, column 2)",
+        '{\n "image": 1\n "question": ""}': "the body: is not valid JSON (Expecting ',' delimiter at line 3, column 2)",
         '{"image": {"scene": "a"}, "question": 5, "explain": "yes"}': "explain: expected true or false, "
         "found 'yes'; question: expected a text, found 5",
         "[]": "the body: expected a JSON object; send it with the header Content-Type: application/json",

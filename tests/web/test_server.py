@@ -197,13 +197,17 @@ def test_without_the_extra_says_what_to_install(missing: str, monkeypatch: pytes
         twelve.web.__getattr__("serve")
 
 
-def test_without_a_port_the_next_free_one_serves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_port_the_next_free_one_serves(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         monkeypatch.setattr("twelve.web.server.PORT", port := taken.getsockname()[1])
         with _bound(tmp_path, "127.0.0.1", None) as bound:
-            assert bound.getsockname()[1] not in (0, port)
+            found = bound.getsockname()[1]
+            assert found not in (0, port)
+        assert capsys.readouterr() == ("", f"port {port} is in use; serving at {found}\n")
         with pytest.raises(CheckpointError, match="no such folder"):  # not that the port is in use
             serve(tmp_path / "missing")
 

@@ -48,7 +48,7 @@ def first_frame(data: bytes) -> bytes:
 Request = Callable[[TestClient], Any]
 REMEDIES: dict[str, tuple[str, Request, Request]] = {
     "no kind of image": (
-        "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg'; "
+        "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg' http://localhost/api/scenes; "
         "application/octet-stream does for every format",
         lambda client: upload(client, png(1), "text/plain"),
         lambda client: upload(client, png(1)),

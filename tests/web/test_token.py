@@ -45,6 +45,12 @@ WRONG = {
 }
 
 
+def test_a_command_that_is_advised_sends_the_token(client: TestClient) -> None:
+    told = client.post("/api/scenes", content=png(1), headers=bearer(TOKEN) | {"content-type": "text/plain"}).json()
+    assert "-H 'Authorization: Bearer TOKEN' http://testserver/api/scenes; " in told["remedy"]
+    assert TOKEN not in told["remedy"]
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_without_the_token_nothing_is_done(name: str, client: TestClient) -> None:
     for method, path in (

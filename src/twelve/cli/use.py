@@ -174,6 +174,8 @@ def match(
         typer.echo(one_line(caption) + answering)
         for place, (name, share) in enumerate(found.ranked_images(row)[:top], start=1):
             typer.echo(f"  {place}. {one_line(names[Path(name)])} ({percent(share)}){suffix(found.calibrated)}")
+    if len(names) > 1:
+        print("percentages: each image's share among the images that were ranked for the caption", file=sys.stderr)
     raise typer.Exit(int(bool(failed)))
 
 

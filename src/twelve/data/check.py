@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -22,7 +22,7 @@ from twelve.data.examples.columns import (
 )
 from twelve.data.examples.reading import read_examples
 from twelve.data.opening import no_images
-from twelve.data.own_files import missing_images, warnings_of, with_counts
+from twelve.data.own_files import missing_images, too_few, warnings_of, with_counts
 from twelve.data.sources import MOST, elsewhere, fetching, fetching_images
 from twelve.data.vocabulary import labels_of
 from twelve.downloads.lock import FetchLock
@@ -60,7 +60,7 @@ class SplitCheck:
         errors: what makes the split unusable.
         notes: what is unusual, but no error.
         warnings: what may be a mistake in a file of one's own.
-        answers: those of such a file for training, with their counts.
+        answers: those of such a file, with their counts.
         damaged: whether anything that is there is wrong, as opposed to missing.
         unseen: whether images are missing or damaged, which is a note where neither training nor evaluation reads them.
     """
@@ -213,6 +213,11 @@ def _check_task(root: DataRoot, task: Task, seen: _Images, lock: FetchLock) -> T
     default = splits_of(task)
     read: dict[str, Sequence[Example]] = {}
     train, *measured = (_check_split(root, task, split, seen, read) for split in default)
+    if isinstance(task, FileTask) and task.train_split in read:
+        tested = {image for split in measured for image in distinct_images(read.get(split.split, ()))}
+        left = sum(tested.isdisjoint(example.images) for example in read[task.train_split])
+        if left or not tested:  # else the other split's warning says that none is
+            train = replace(train, warnings=(*train.warnings, *too_few({task.title: left})))
     checked = {path for split in default for path in task.input_files(root, split)}
     others = []
     for split in task.splits:
@@ -297,7 +302,8 @@ def _check_split(
         folder = root.path / task.folder
         missing = tuple(name for name in task.files(split) if not os.path.exists(folder / name))
         if missing:  # the error says where else the file is, in a folder or an archive
-            nearby = (str(error),) if folder.is_dir() and error.problem != NO_FILE else ()
+            told = isinstance(task, FileTask) or error.problem != NO_FILE
+            nearby = (str(error),) if folder.is_dir() and told else ()
             return SplitCheck(split, missing, official=official, notes=nearby)
         damaged = task.files(split) != task.files(task.train_split)  # a file for all splits may lack this one
         return SplitCheck(split, official=official, errors=(str(error),), damaged=damaged)
@@ -332,7 +338,6 @@ def _check_split(
             errors.append(f"has exactly as many examples and images as {twin}: is it that file?")
         notes += odd
     damaged = len(errors) > lacking
-    trains = split == task.train_split
     return SplitCheck(
         split,
         (),
@@ -344,7 +349,7 @@ def _check_split(
         damaged,
         unseen,
         tuple(warnings_of(task, root, split, examples, read.get(task.train_split))),
-        with_counts(labels_of(examples)) if trains and isinstance(task, AnswerFile) else "",
+        with_counts(labels_of(examples)) if needed and isinstance(task, AnswerFile) else "",
     )
 
 

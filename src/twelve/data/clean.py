@@ -24,6 +24,8 @@ from twelve.tasks.base import Task, tasks_of
 from twelve.types.examples import Example
 
 NO_FOLDER = "the data root has no folder for it"
+_SENTENCES = 3
+"""Most numbers of the table that are also told in sentences."""
 Mode: TypeAlias = Literal["none", "test", "test+val"]
 
 
@@ -108,11 +110,23 @@ class CleanReport:
             cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
             lines.append("  ".join(cells))
         if names:
-            lines += ["", "columns named after a split: its images that were in the task's training set, now removed"]
+            lines += ["", *self._shared(names)]
         elif every:
             lines += ["", "no image of these sets was in a training set"]
         lines += [f"not held out: {', '.join(names)} ({why})" for why, names in by_reason(self.skipped).items()]
         return "\n".join(lines)
+
+    def _shared(self, names: Sequence[str]) -> list[str]:
+        """What the columns of splits say: in sentences where there are few numbers."""
+        found = [(task, name, row[name]) for task, row in self.overlap.items() for name in names if row[name]]
+        if len(found) > _SENTENCES:
+            return ["column of a split: how many of the task's training images also occur in it; they are removed"]
+        return [
+            f"{task}: {count:,} training image{'s' * (count != 1)} also occur{'s' * (count == 1)} in "
+            f"{name.removeprefix(f'{task} ')}; "
+            f"{'it is' if count == 1 else 'they are'} removed from training"
+            for task, name, count in found
+        ]
 
 
 def why_missing(root: DataRoot, task: Task, error: MissingData) -> str:

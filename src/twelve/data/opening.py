@@ -81,11 +81,14 @@ def check_annotations(config: RunConfig) -> None:
             ) from None
 
 
-def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example], root: DataRoot | None = None) -> None:
+def check_regions(
+    store: RegionStore, task: Task, *parts: Sequence[Example], root: DataRoot | None = None, split: str | None = None
+) -> None:
     """Check that every image of a task's examples has regions, also of its candidates.
 
     Args:
         root: the data root, to find the line of a task's own file that names the image.
+        split: the split that the examples are from, where it need not be one of the task's.
 
     Raises:
         RegionError: some have none; names the first one, and says how many.
@@ -94,15 +97,18 @@ def check_regions(store: RegionStore, task: Task, *parts: Sequence[Example], roo
     images = distinct_images(*parts)
     missing = [image for image in images if image not in store]
     if missing:
-        if isinstance(task, FileTask) and root is not None and (line := task.line_of(missing[0], root)) is not None:
+        first = missing[0]
+        if isinstance(task, FileTask) and root is not None:  # extracting regions does not help where there is no image
+            first = next((image for image in missing if root.image_file(image) is None), first)
+        if isinstance(task, FileTask) and root is not None and (line := task.line_of(first, root, split)) is not None:
             record, name = line
-            source = missing[0].split("/")[0]
+            source = first.split("/")[0]
             problem = f"{name} has no regions ({len(missing)} of {len(images)} images of {task.name} have none)"
             remedy = f"run: {store.command(source)}"
             folder = root.path / IMAGES / source
-            if (error := no_images(task, root, store, missing[0], len(images))) is not None:
+            if (error := no_images(task, root, store, first, len(images))) is not None:
                 raise error
-            if root.image_file(missing[0]) is None:
+            if root.image_file(first) is None:
                 problem += f", and {folder} has no such image"
                 remedy = f"correct the name in this line, or put the image into {folder} and {remedy}"
             raise RegionError(problem, file=record.file, record=record.place, remedy=remedy)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from twelve.data.examples.columns import counted, texts_of
+from twelve.data.examples.columns import counted, distinct_images, texts_of
 from twelve.data.vocabulary import labels_of
 from twelve.errors import DataError
 from twelve.formats.data_root import IMAGES, DataRoot
@@ -19,6 +19,8 @@ from twelve.tasks.base import Task
 from twelve.tasks.custom import AnswerFile, FileTask, own_tasks
 from twelve.types.examples import Example
 
+FEW = 20
+"""With fewer training examples of a task, a warning says that there may be too few to learn it."""
 _SHOWN = 10
 """Most answers that are listed."""
 _SUSPECTS = 5
@@ -40,6 +42,8 @@ def warnings_of(
     if not isinstance(task, FileTask):
         return []
     found = [said] if (said := empty_texts(task, root, split, examples)) else []
+    if split != task.train_split and trained is not None:
+        found += shared_images(split, examples, trained)
     if not isinstance(task, AnswerFile):
         return found
     if split == task.train_split:
@@ -47,6 +51,24 @@ def warnings_of(
     if trained is not None and (lacking := unknown(examples, labels_of(trained))):
         found.append(_untaught(examples, lacking, task.train_split))
     return found
+
+
+def too_few(sizes: Mapping[str, int]) -> list[str]:
+    """A sentence about tasks with few training examples, if any has; ``sizes``: title -> how many."""
+    small = [f"{title} has {size:,} training example{'s' * (size != 1)}" for title, size in sizes.items() if size < FEW]
+    if not small:
+        return []
+    return [f"{', '.join(small)}: fewer than {FEW} often teach nothing; compare the test score with the baselines"]
+
+
+def shared_images(split: str, examples: Sequence[Example], trained: Sequence[Example]) -> list[str]:
+    """A sentence about training images that a split for evaluation has too, if any is."""
+    images = distinct_images(trained)
+    count = len(set(images).intersection(distinct_images(examples)))
+    if not count:
+        return []
+    verb, them = ("is", "it") if count == 1 else ("are", "them")
+    return [f"{count:,} of {len(images):,} training images {verb} also in {split}; training leaves {them} out"]
 
 
 def unanswerable(

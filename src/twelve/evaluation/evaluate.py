@@ -189,7 +189,7 @@ class Evaluator:
         examples = read_examples(task.task, self.data.root, split)
         if task.task.partial:
             examples = having_regions(self.data.store, task.task, examples)
-        check_regions(self.data.store, task.task, examples)
+        check_regions(self.data.store, task.task, examples, root=self.data.root, split=split)
         sources = sorted({image.split("/")[0] for image in distinct_images(examples)})
         self.processor.check_regions(self.data.store, sources, insist="--allow-other-features")
         self.check(self.data.store, sources)

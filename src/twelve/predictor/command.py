@@ -22,7 +22,7 @@ from twelve.outputs.parts.result import Result
 from twelve.predictor.lines import Request
 from twelve.predictor.matched import Matched
 from twelve.predictor.table import HEADER, is_table, row
-from twelve.predictor.warnings import of_an_image
+from twelve.predictor.warnings import of_an_image, of_images
 from twelve.progress import Track, tell
 from twelve.regions.asked import check_weights
 
@@ -389,7 +389,8 @@ def _shortlisted(
     shortlist: int | None,
     opened: Callable[[Sequence[Path], str], Iterator[tuple[Path, Scene]]],
 ) -> list[Path]:
-    """The images on the shortlist of any caption, by their vectors in an index, which is updated first."""
+    """The images on the shortlist of any caption, by their vectors in an index, which is updated first. Prints the
+    warnings of images that are new in it and not on the shortlist, which nothing else would tell."""
     from twelve.evaluation.shortlist import PLACES
     from twelve.predictor.index import ImageIndex, best_images
 
@@ -397,9 +398,11 @@ def _shortlisted(
     if index.dropped:
         tell(f"{file}: {index.dropped:,} vectors of another model will be replaced")
     new = [image for image in images if index.get(image) is None]
+    doubts: dict[Path, tuple[str, ...]] = {}
     try:
         seen = opened(new, "indexing")
         while part := list(islice(seen, INDEXED)):
+            doubts |= {image: scene.warnings for image, scene in part if scene.warnings}
             found = predictor.image_vectors([scene for _, scene in part])
             index.add({image: vectors for (image, _), vectors in zip(part, found, strict=True)})
     finally:  # what was computed is kept when a search is interrupted
@@ -410,7 +413,9 @@ def _shortlisted(
     if not known:
         return []
     chosen = best_images(predictor.caption_vectors(captions, task=task), list(known.values()), count)
-    return [list(known)[row] for row in chosen]
+    listed = [list(known)[row] for row in chosen]
+    warn(of_images((str(image), doubts[image]) for image in doubts if image not in listed), set())
+    return listed
 
 
 def check_extractor(weights: str | None, device: str) -> None:

@@ -134,15 +134,20 @@ def of_an_image(warning: str) -> bool:
     return any(warning == side + known for side in ("", *SIDES) for known in (FOREIGN, NO_REGION))
 
 
+def of_images(named: Iterable[tuple[str, Iterable[str]]]) -> list[str]:
+    """The warnings of images, given by name, each once with the names of its images."""
+    images: dict[str, list[str]] = {}
+    for name, warnings in named:
+        for warning in warnings:
+            images.setdefault(warning, []).append(name)
+    return [f"{_some(names)}: {warning}" for warning, names in images.items()]
+
+
 def of_match(
     processor: TwelveProcessor, task: str, scenes: Sequence[Scene], captions: Sequence[str]
 ) -> tuple[str, ...]:
     """The warnings of a search: each once, with the names of its images or with its caption."""
-    images: dict[str, list[str]] = {}
-    for scene in scenes:
-        for warning in scene.warnings:
-            images.setdefault(warning, []).append(scene.name)
-    found = [f"{_some(names)}: {warning}" for warning, names in images.items()]
+    found = of_images((scene.name, scene.warnings) for scene in scenes)
     for caption in captions:
         own = (*of_text(processor, [caption]), *of_length(processor, task, caption))
         found += [f"{caption}: {warning}" for warning in own]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from functools import partial
@@ -19,7 +19,7 @@ from twelve import freed_memory
 from twelve.config import load_run
 from twelve.data.examples.columns import distinct_images, take
 from twelve.data.examples.reading import read_examples
-from twelve.data.own_files import warnings_of, with_counts
+from twelve.data.own_files import too_few, warnings_of, with_counts
 from twelve.data.prepare import Prepared, TaskData, sources_of
 from twelve.data.vocabulary import labels_of
 from twelve.errors import CheckpointError, ConfigError
@@ -57,8 +57,6 @@ if TYPE_CHECKING:
     from twelve.training.trainer import Trainer
 
 
-FEW = 20
-"""With fewer training examples of a task, a warning says that there may be too few to learn it."""
 TRAINING_EXAMPLES = 500
 """Training examples of a task that are scored after training, at most."""
 
@@ -346,8 +344,8 @@ def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer
     for task in data.tasks.values():
         for warning in _of_own_file(task.task, data.root):
             say(f"warning: {data.root.path / task.task.train_split}: {warning}")
-    for line in few({task.task.title: len(task.train) for task in data.tasks.values()}):
-        say(line)
+    for line in too_few({task.task.title: len(task.train) for task in data.tasks.values()}):
+        say(f"warning: {line}")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     frozen = f" ({trainer.frozen / 1e6:.1f} M frozen)" if trainer.frozen else ""
     threads = "" if trainer.threads.auto else f", {counted(torch.get_num_threads())}"
@@ -375,16 +373,6 @@ def sizes(part: str, examples: Sequence[Example]) -> str:
     ``val_fraction`` may be held out."""
     count, images = len(examples), len(distinct_images(examples))
     return f"{count:,} {part} example{'s' * (count != 1)} of {images:,} image{'s' * (images != 1)}"
-
-
-def few(sizes: Mapping[str, int]) -> list[str]:
-    """A warning about tasks with few training examples, if any has; ``sizes``: title -> how many."""
-    small = [f"{title} has {size:,} training example{'s' * (size != 1)}" for title, size in sizes.items() if size < FEW]
-    if not small:
-        return []
-    return [
-        f"warning: {', '.join(small)}: fewer than {FEW} often teach nothing; compare the test score with the baselines"
-    ]
 
 
 def _defaults(task: TaskData) -> str:

@@ -41,8 +41,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.errors import ConfigError, DataError, MissingData, Own, nearest
-from twelve.formats.data_root import FOLDER, SUFFIXES, DataRoot, image_key
+from twelve.errors import ConfigError, DataError, MissingData, Own, closest, nearest
+from twelve.formats.data_root import FOLDER, NO_FILE, SUFFIXES, DataRoot, image_key
 from twelve.formats.records import Record, describe, read_each_line, read_lines, writable
 from twelve.formats.results import mended, mended_by
 from twelve.metrics import referring
@@ -102,12 +102,16 @@ class FileTask(Task):
     def read(self, root: DataRoot, split: str) -> list[Example]:
         path = root.path / split
         if not path.is_file():
-            remedy = f"create it, or configure another file for {self.name}"
+            key = {self.train_split: "train", self.test_split: "test_split"}.get(split)
+            hint = _file_beside(path, split)
+            remedy = f"name a JSON Lines file of {self.name}, relative to {root.path}"
+            if key is not None:
+                remedy = f"create it, or name another file in tasks.{self.name}.{key}"
             if (given := Path(split)).is_file():
                 inside = given.resolve().is_relative_to(root.path.resolve())
                 name = given.resolve().relative_to(root.path.resolve()) if inside else f"{given.name}, and put it there"
                 remedy = f"files are named relative to the data root: write {name}"
-            raise MissingData("no such file", file=path, remedy=remedy)
+            raise MissingData(f"{NO_FILE}{hint}", file=path, remedy=remedy)
         examples: list[Example] = []
         for line in self._lines(root, split):
             if isinstance(line, DataError):
@@ -156,10 +160,14 @@ class FileTask(Task):
                     ids.add(example.id)
                     yield record, example
 
-    def line_of(self, image: str, root: DataRoot) -> tuple[Record, str] | None:
-        """The first line of the task's files that names an image (an id), and the name there; None if none does."""
-        for split in dict.fromkeys((self.train_split, self.test_split, *self.splits)):
-            path = root.path / split
+    def line_of(self, image: str, root: DataRoot, split: str | None = None) -> tuple[Record, str] | None:
+        """The first line of the task's files that names an image (an id), and the name there; None if none does.
+
+        Args:
+            split: look into this file alone.
+        """
+        splits = (self.train_split, self.test_split, *self.splits) if split is None else (split,)
+        for path in (root.path / each for each in dict.fromkeys(splits)):
             for record in read_lines(path) if path.is_file() else ():
                 for name in self.images_named(record):
                     if self._image(name, root, record, {}) == image:
@@ -346,9 +354,21 @@ KINDS: Mapping[str, type[FileTask]] = {
     "entailment": EntailmentFile,
     "pretraining": PretrainingFile,
 }
+_SPLITS = (".jsonl", ".ndjson", ".json")
+"""Suffixes of files that may be splits."""
 _REMEDY = Own("correct this line; docs/add-a-task.md shows one of each kind")
 _ANSWER = Own("write the answer into this line, or remove the line")
 _WRITE = Own("write one JSON object a line; docs/add-a-task.md shows one of each kind")
+
+
+def _file_beside(path: Path, split: str) -> str:
+    """A hint at the file beside a missing one whose name is nearest; ``split``: as it was named."""
+    with suppress(OSError):
+        there = sorted(one.name for one in path.parent.iterdir() if one.suffix in _SPLITS and one.is_file())
+        names = {Path(name).stem: name for name in there}  # the endings say nothing
+        if near := closest(path.stem, names):
+            return f' (did you mean "{split.removesuffix(path.name)}{names[near]}"?)'
+    return ""
 
 
 def own_tasks(tasks: Mapping[str, TaskSettings]) -> dict[str, Task]:

@@ -13,7 +13,7 @@ from twelve.version import __version__
 from twelve.web import schemas
 from twelve.web.limits import Limits
 from twelve.web.measured import TaskStanding
-from twelve.web.problems import CURL, ServiceError, documented
+from twelve.web.problems import ServiceError, curl, documented
 from twelve.web.samples import Sample, note_for, own_tasks, synthetic_tasks
 from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_IMAGES, MAX_TEXT, MAX_TURNS
 from twelve.web.service import Service
@@ -70,7 +70,7 @@ def _keep(router: APIRouter, service: Service) -> None:
             raise ServiceError(
                 415,
                 f"expected an image, found the content type {kind[:60] or 'none'}",
-                f"{CURL}; {IMAGES[0]} does for every format",
+                f"{curl(request)}; {IMAGES[0]} does for every format",
             )
         scene = await service.scene(await request.body())
         return described_scene(service, service.scenes.add(scene), scene)

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from twelve.errors import TwelveError
+from twelve.errors import TwelveError, quoted
 from twelve.io.invalid import bound, problem_of
 from twelve.io.json_file import reason
 from twelve.web.schemas import Problem
@@ -28,7 +28,7 @@ MEANINGS = {
     503: "The service is stopping, the answer took too long, or the model returned no number.",
 }
 """Status -> its description in OpenAPI."""
-CURL = "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg'"
+_IMAGE_BYTES = "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg'"
 """How to send an image; curl's -d would drop its line breaks."""
 _JSON = """curl -H 'Content-Type: application/json' -d '{"image": {"scene": "ID"}, ...}'"""
 _IMAGE = (
@@ -101,7 +101,7 @@ def install(app: FastAPI) -> None:
     async def invalid(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         found = error.errors()
-        problem = "; ".join(map(_said, found[:3])) or "the request is malformed"
+        problem = "; ".join(_said(each, error.body) for each in found[:3]) or "the request is malformed"
         return reply(422, problem, _remedy(found) or _DESCRIBED)
 
     async def other(request: Request, error: Exception) -> JSONResponse:
@@ -109,7 +109,7 @@ def install(app: FastAPI) -> None:
         if error.status_code == 405:
             allowed = (error.headers or {}).get("Allow", "")
             problem = f"{request.url.path[:100]} does not support {request.method[:20]}"
-            return reply(405, problem, _used(request.url.path[:100], allowed), error.headers)
+            return reply(405, problem, _used(request, allowed), error.headers)
         known = {
             400: "the body cannot be read",
             404: "no such path",
@@ -127,12 +127,23 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, handler)
 
 
-def _used(path: str, allowed: str) -> str:
-    """How to send a request to a path, which takes these methods."""
+def curl(request: Request) -> str:
+    """How to send an image to the address of a request."""
+    return _addressed(_IMAGE_BYTES, request)
+
+
+def _used(request: Request, allowed: str) -> str:
+    """How to send a request to the same path, which takes these methods."""
     if "POST" not in allowed:
         return f"use {allowed or 'another method'}; {_DESCRIBED}"
-    example = CURL if path.endswith("/scenes") else _JSON
-    return f"use POST, for example {example} http://HOST:PORT{path}; {_DESCRIBED}"
+    example = _IMAGE_BYTES if request.url.path.endswith("/scenes") else _JSON
+    return f"use POST, for example {_addressed(example, request)}; {_DESCRIBED}"
+
+
+def _addressed(command: str, request: Request) -> str:
+    """A command with the token's header, if the request has one, and the request's address."""
+    token = " -H 'Authorization: Bearer TOKEN'" if "authorization" in request.headers else ""
+    return f"{command}{token} {quoted(str(request.url.replace(query=''))[:200])}"
 
 
 def _remedy(errors: Sequence[Mapping[str, Any]]) -> str | None:
@@ -162,12 +173,20 @@ def _formed(name: str) -> str:
     return f'"{name}": {_FORMS[name]}' if name in _FORMS else name
 
 
-def _said(error: Mapping[str, Any]) -> str:
+def _place(body: Any, at: Any) -> str:
+    """Where in a body of several lines a character is, from its number; empty where it is not known."""
+    if not isinstance(body, str) or not isinstance(at, int):
+        return ""
+    return f" at line {body.count(chr(10), 0, at) + 1}, column {at - body.rfind(chr(10), 0, at)}"
+
+
+def _said(error: Mapping[str, Any], body: Any) -> str:
     """One error of a request, with the beginning of the input, which may be long or not be text."""
     invalid = error["type"] == "json_invalid"
     # In invalid JSON, the location is a number of characters.
     places = [] if invalid else [str(part)[:40] for part in error["loc"] if part != "body"]
-    flaw = f"is not valid JSON ({reason(error['ctx']['error'])})" if invalid else problem_of(error)
+    place = _place(body, error["loc"][-1]) if invalid else ""
+    flaw = f"is not valid JSON ({reason(error['ctx']['error'])}{place})" if invalid else problem_of(error)
     if not invalid and error["loc"] == ("body",):
         flaw = "expected a JSON object; send it with the header Content-Type: application/json"
     if error["type"] in ("model_type", "model_attributes_type") and len(error["loc"]) > 1 and "dialogue" not in places:

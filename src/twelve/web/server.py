@@ -12,8 +12,10 @@ from collections.abc import Collection
 from pathlib import Path
 
 import uvicorn
+from rich.console import Console
 
 from twelve.errors import ConfigError
+from twelve.progress import tell
 from twelve.settings import Precision
 from twelve.web.app import LOCAL, check_token, create_app
 from twelve.web.limits import Limits, check_port
@@ -129,6 +131,7 @@ def _bound(run: str | Path, host: str, port: int | None) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             free = _free(host, asked)
             if port is None:
+                tell(f"port {asked} is in use; serving at {free.getsockname()[1]}", Console(stderr=True))
                 return free
             with free:
                 words = ["twelve", "serve", str(run), *(() if host == HOST else ("--host", host))]
