@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from twelve.evaluation.compared import WORSE, compared, height, standing, unbeaten
 from twelve.evaluation.parts import FEWEST_EXAMPLES, FEWEST_GROUPS
 from twelve.evaluation.results import Baseline, ScoredPart, TaskResult, normalised
-from twelve.metrics.bootstrap import Interval
+from twelve.metrics.bootstrap import Interval, wilson
 from twelve.report import words
 from twelve.report.gallery import HALF
 from twelve.report.one_answer import ASKED
@@ -21,8 +21,6 @@ LISTED = 100
 one is listed if it is far below a baseline (see :func:`_failed`)."""
 FEWEST_OF_ANSWER = 5
 """Fewest examples of a correct answer that is listed."""
-Z = 1.96
-"""Quantile of the normal distribution for intervals of 95%."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +189,9 @@ def _bound(result: TaskResult) -> float:
 
 
 def _wilson(share: float, count: int) -> Interval:
-    """A share of ``count`` examples, per cent, with Wilson's interval (1927), which is wide enough for graded marks."""
-    middle = (share + Z * Z / (2 * count)) / (1 + Z * Z / count)
-    half = Z / (1 + Z * Z / count) * (share * (1 - share) / count + Z * Z / (4 * count * count)) ** 0.5
-    return Interval(100 * share, 100 * (middle - half), 100 * (middle + half))
+    """A share of ``count`` examples, per cent, with its interval."""
+    found = wilson(share, count)
+    return Interval(100 * share, 100 * found.low, 100 * found.high)
 
 
 def _validated(run: Run) -> Iterator[WeakPart]:
