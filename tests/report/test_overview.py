@@ -221,15 +221,45 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     below = said(alone(run, 40.0, -70.0))
     assert (below.word, below.good) == ("Not learned", False)
     assert below.sentence == (
-        "The model scores 40.0 on 10 test examples: worse than always giving the most frequent answer (50.0)."
+        "The model scores 40.0 (95% interval 37 to 43) on 10 test examples: worse than always giving the most frequent "
+        "answer (50.0)."
     )
     little = said(alone(run, 51.0, 0.0, examples=1000))
     assert little.word == "Not learned"  # enough to see that it is little
-    assert (
-        little.sentence
-        == "The model scores 51.0: no better than always giving the most frequent answer (50.0; the difference may be "
-        "chance)."
+    assert little.sentence == (
+        "The model scores 51.0 (95% interval 48 to 54): no better than always giving the most frequent answer (50.0; "
+        "the difference may be chance)."
     )
+
+
+def test_a_small_lead_on_few_examples_is_not_learned_so_far(run: Path) -> None:
+    """A reader need not add test examples to learn that 52.5 beside 50 is nothing yet."""
+
+    def wide(tree: Tree) -> None:
+        result = tree["tasks"]["mine"]
+        result["score"] = {"mean": 52.5, "low": 37.5, "high": 67.1}
+        for each in result["baselines"].values():
+            each["advantage"] = {"mean": 2.5, "low": -12.5, "high": 17.5}
+
+    changed(alone(run, 52.5, 0.0, examples=40), wide)
+    found = said(run)
+    assert (found.word, found.good) == ("Not learned so far", False)
+    assert found.sentence == (
+        "The model scores 52.5 (95% interval 38 to 67) on 40 test examples: no better than always giving the most "
+        "frequent answer (50.0; the difference may be chance)."
+    )
+    page = render(read_run(run))
+    assert "undecided" not in page and "<b>Not learned so far.</b>" in page
+    line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n'
+    Path(read_run(run).config.data, "questions.jsonl").write_text(160 * line)
+    (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 1.0}}))
+    assert titles(run)[:2] == ["Add training examples", "Add test examples"]  # memorised, though it has 160 lines
+
+    def larger(tree: Tree) -> None:
+        for each in tree["tasks"]["mine"]["baselines"].values():
+            each["advantage"] = {"mean": 10.0, "low": -5.0, "high": 25.0}
+
+    assert said(changed(run, larger)).word == "Undecided"
 
 
 def answered(run: Path, *answers: str) -> list[RecordedPrediction]:

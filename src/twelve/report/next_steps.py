@@ -10,6 +10,8 @@ from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.report import words
 from twelve.report.heading import is_synthetic
 from twelve.report.own_task_steps import (
+    FEW_LEARNED,
+    FEW_LINES,
     fallen,
     few_learned,
     little_trained,
@@ -143,11 +145,11 @@ def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
         best = each.score.best_unbeaten
         assert best is not None
         why = "" if best.compared in said else f"Its score of {each.score.bar.value:.1f} is {best.compared}. "
-        why += memorised(run, each)
+        why += (known := memorised(run, each))
         alone = None
         if len(run.config.tasks) > 1:
             alone = to_train(config_of(run), f"tasks=[{each.name}]", beside(run, each.name))
-        few = more_lines(run, each, why, told)
+        few = more_lines(run, each, why, told, FEW_LEARNED if known else FEW_LINES)
         if few is not None:
             yield few
         elif alone is None:

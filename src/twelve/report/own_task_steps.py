@@ -30,7 +30,7 @@ ADDED, MOST_TIMES = 75, 5
 FEW_LINES = 100
 """Examples in the training file of a task of one's own below which more are the first thing that it needs."""
 FEW_LEARNED = 500
-"""The same where the task may be learned, but the score leaves room."""
+"""The same where the task may be learned, but the score leaves room, or where the model has memorised its examples."""
 MEMORISED = 0.15
 """By how much (0..1) the score on training examples is above that on test examples if the model has memorised them."""
 KNOWN = 0.9

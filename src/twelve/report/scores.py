@@ -118,11 +118,15 @@ class TaskScore:
 
     @property
     def undecided(self) -> bool:
-        """Whether it is above every baseline, but measured on too few images to tell whether it is better than each."""
-        highest = self.best_baseline
-        if highest is None or self.beats_all:
+        """Whether it is well above every baseline, but measured on too few images to tell whether it is better than
+        each. Of a small lead, by less than about a standard error (a quarter of its 95% interval), more images would
+        hardly tell anything else."""
+        highest, unbeaten = self.best_baseline, self.best_unbeaten
+        if highest is None or unbeaten is None:
             return False
-        return self.groups < FEW and self.bar.value > highest.bar.value
+        lead = unbeaten.advantage
+        well = lead.low is None or lead.high is None or lead.value >= (lead.high - lead.low) / 4
+        return self.groups < FEW and self.bar.value > highest.bar.value and well
 
     @property
     def unbeaten(self) -> tuple[str, ...]:
