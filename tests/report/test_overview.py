@@ -815,14 +815,20 @@ def of_mine(run: Path, *scores: float) -> None:
 def test_a_score_that_falls_back_calls_for_a_lower_learning_rate(run: Path) -> None:
     small(run, 40.0, -70.0, train=20, learning_rate=4e-4)
     assert titles(run)[0] == "Add training examples"
-    of_mine(run, 0.4, 0.8, 0.6, 0.5)
+    of_mine(run, 0.4, 0.8, 0.6, 0.5)  # 16 and 10 of 20 examples: chance may explain it
+    assert "Lower the learning rate" not in titles(run)
+    of_mine(run, 0.4, 0.8, 0.6, 0.3)
     first = next_steps(read_run(run), scored(run))[0]
     assert first.title == "Lower the learning rate"
     assert (
-        first.why == "The validation score fell from 80.0, its best, to 50.0 at the end. The rate was 4e-4; try 1e-4."
+        first.why == "The validation score fell from 80.0, its best, to 30.0 at the end. The rate was 4e-4; try 1e-4."
     )
     chosen = f"--set tasks.mine.learning_rate=1e-4 --set run={run}-slower"
     assert first.commands[0] == f"twelve train {run / 'config.yaml'} {chosen}"
+    (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 1.0}}))
+    assert titles(run)[:2] == ["Add training examples", "Lower the learning rate"]  # the examples are memorised
+    assert next_steps(read_run(run), scored(run))[0].why.startswith("The model scores 100.0 on its own training ")
+    (run / "trained.json").unlink()
     of_mine(run, 0.4, 0.55, 0.5, 0.5)  # a single example of 20
     assert "Lower the learning rate" not in titles(run)
     recorded.write(RunFolder(run).predictions, answered(run, *["no"] * 10))
