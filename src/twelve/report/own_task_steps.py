@@ -12,6 +12,7 @@ from twelve.metrics.bootstrap import wilson
 from twelve.report import words
 from twelve.report.one_answer import one_answer
 from twelve.report.reading import Run
+from twelve.report.scores import HIGH
 from twelve.report.step import (
     Step,
     as_named,
@@ -36,8 +37,6 @@ MEMORISED = 0.15
 """By how much (0..1) the score on training examples is above that on test examples if the model has memorised them."""
 KNOWN = 0.9
 """Score on training examples (0..1) below which they are not learned yet."""
-HIGH = 90
-"""Score of such a task from which more training examples are not needed."""
 FEW_EPOCHS, ENOUGH_EPOCHS = 10, 25
 """Epochs below which a task that is not learned was trained too little, and after which it no longer is."""
 FALL, SLOWER = 0.1, 4

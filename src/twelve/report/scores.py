@@ -15,6 +15,8 @@ from twelve.types.measurement import OFFICIAL
 FEW = 100
 """Test images below which a score above every baseline may still decide nothing: with as many, the 95% interval of a
 share reaches up to 10 points to either side."""
+HIGH = 90
+"""Score from which a task leaves little room for improvement."""
 
 
 @dataclass(frozen=True, slots=True)

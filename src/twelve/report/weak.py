@@ -13,6 +13,7 @@ from twelve.report import words
 from twelve.report.gallery import HALF
 from twelve.report.one_answer import ASKED
 from twelve.report.reading import Run
+from twelve.report.scores import HIGH
 
 SHOWN, PER_TASK, WORSE_PER_TASK = 9, 2, 4
 """Most parts that are listed, most of one task, and most of one task where they are worse than a baseline."""
@@ -112,8 +113,9 @@ def _order(each: WeakPart) -> tuple[float, float]:
 
 
 def _answers(run: Run, result: TaskResult) -> list[WeakPart]:
-    """The task's examples by their correct answer, the lowest share of correct ones first; none if no answer is wrong
-    more often than the others, or only once, or if the confusions do not tell them all."""
+    """The task's examples by those correct answers of which fewer are correct than of all, the lowest share first. If
+    the score leaves little room, an answer is listed only if its whole interval is below that score. None if an answer
+    is wrong only once, or if the confusions do not tell them all."""
     wrong, of = dict[str, int](), dict[str, int]()
     for each in result.confusions:
         of[each.wanted] = each.of
@@ -125,15 +127,16 @@ def _answers(run: Run, result: TaskResult) -> list[WeakPart]:
     ):
         return []
     asked = ASKED.get(run.task(result.task).kind, "examples")
-    shares = {name: 1 - wrong[name] / of[name] for name in of if of[name] >= FEWEST_OF_ANSWER}
-    names = sorted(shares, key=shares.__getitem__)
-    # Rounded, because shares that are equal may differ in the last digit.
-    if not names or wrong[names[0]] < 2 or round(100 * shares[names[0]], 3) >= round(result.score.mean, 3):
+    scores = {name: _wilson(1 - wrong[name] / of[name], of[name]) for name in of if of[name] >= FEWEST_OF_ANSWER}
+    names = sorted(scores, key=lambda name: scores[name].mean)
+    if not names or wrong[names[0]] < 2:
         return []
-    parts = {name: words.with_answer(asked, name) for name in names}
     return [
-        WeakPart(result.task, result.title, parts[name], _wilson(shares[name], of[name]), of[name], None, "")
+        WeakPart(result.task, result.title, words.with_answer(asked, name), scores[name], of[name], None, "")
         for name in names
+        # Rounded, because shares that are equal may differ in the last digit.
+        if round(scores[name].mean, 3) < round(result.score.mean, 3)
+        and (result.score.mean < HIGH or scores[name].high < result.score.mean)
     ]
 
 
