@@ -44,7 +44,7 @@ class Scores:
         primary: the headline number's name in ``numbers``; ``headline``: its mean and 95 % interval, per cent.
         numbers: name -> number, in per cent unless its name says otherwise.
         examples: how many make up the headline number; ``groups``: of how many images (see ``unit``), which the
-            interval resamples.
+            interval resamples unless each has one example that is right or wrong.
         notes: what was left out, passed over or assumed; those that may make the numbers wrong begin with "warning: ".
     """
 

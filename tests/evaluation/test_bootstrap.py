@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twelve.metrics.bootstrap import bounds_of_lead, interval, part_intervals
+from twelve.metrics.bootstrap import bounds_of_lead, interval, part_intervals, wilson
 
 
 def test_matches_the_normal_approximation() -> None:
@@ -24,7 +24,7 @@ def test_groups_of_equal_examples_count_once() -> None:
     values = np.random.default_rng(1).binomial(1, 0.5, 200).astype(float)
     alone = interval(values, [str(i) for i in range(200)])
     copies = interval(np.repeat(values, 10), [str(i) for i in range(200) for _ in range(10)])
-    assert copies.high - copies.low == pytest.approx(alone.high - alone.low, rel=0.05)
+    assert copies.high - copies.low == pytest.approx(alone.high - alone.low, rel=0.1)  # of one each, Wilson's
 
 
 def test_same_seed_same_interval() -> None:
@@ -44,6 +44,30 @@ def test_groups_that_all_agree_have_the_interval_of_wilson(count: int) -> None:
     assert copies.low == right.low  # equal examples of a group count once
     (part,) = part_intervals(np.ones(2 * count), [*groups, *"x" * count], np.arange(2 * count)[None] < count)
     assert part == right
+
+
+@pytest.mark.parametrize(("right", "of", "low", "high"), [(57, 60, 0.8630, 0.9829), (17, 20, 0.6396, 0.9476)])
+def test_a_share_with_one_example_a_group_has_the_interval_of_wilson(
+    right: int, of: int, low: float, high: float
+) -> None:
+    """With errors seen, 1 cannot be the true share; the percentile interval of these reaches it."""
+    values, groups = np.array([1.0] * right + [0.0] * (of - right)), [str(k) for k in range(of)]
+    found = interval(values, groups)
+    assert (found.mean, found.low, found.high) == pytest.approx((right / of, low, high), abs=1e-4)
+    padded = np.append(values, [1.0, 1.0])  # two more examples, of one group, are not in the part
+    (part,) = part_intervals(padded, [*groups, "x", "x"], (np.arange(of + 2) < of)[None])
+    assert part == found == wilson(right / of, of)
+
+
+def test_several_examples_a_group_soft_scores_and_differences_are_resampled() -> None:
+    values, groups = np.array([1.0] * 17 + [0.0] * 3), [str(k) for k in range(20)]
+    bounds = wilson(0.85, 20).low, wilson(0.85, 20).high
+    pairs, soft = [str(k // 2) for k in range(20)], np.where(values > 0, 0.9, 0.0)
+    for found in (interval(values, pairs), interval(soft, groups), interval(values, groups, bounds=(-1.0, 1.0))):
+        assert (found.low, found.high) != pytest.approx(bounds, abs=1e-3)
+    whole = np.ones((1, 20), bool)
+    parts = [*part_intervals(values, pairs, whole), *part_intervals(values, groups, whole, bounds=[(-1.0, 1.0)])]
+    assert [each.high for each in parts] == pytest.approx([1.0, 1.0])
 
 
 def test_differences_that_all_agree_have_a_width_to_both_sides() -> None:

@@ -232,6 +232,21 @@ def test_examples_are_varied_and_the_first_ones() -> None:
     assert len(varied(twice, 99)) == len(twice)
 
 
+def test_examples_show_each_answer_in_turn() -> None:
+    """All of one question: otherwise the first ones may all be "no"."""
+    pattern = fake_run.predictions()[0]
+    records = [
+        replace(pattern, id=f"{row} {answer}", text="is it wet ?", images=(f"mine/{row}",), value=answer)
+        for row, answer in enumerate(["no", "no", "no", "no", "yes", "no", "maybe", "yes"])
+    ]
+    assert [each.id for each in varied(records, 6)] == ["0 no", "4 yes", "6 maybe", "1 no", "7 yes", "2 no"]
+    assert varied(records, 99) == varied(records, 99) and {each.id for each in varied(records, 99)} == {
+        each.id for each in records
+    }
+    boxes = [each for each in fake_run.predictions() if each.kind == "region"]
+    assert varied(boxes, 99) == boxes
+
+
 @pytest.mark.parametrize("kind", OUTPUTS)
 def test_every_kind_of_output_is_drawn_and_explained(kind: str) -> None:
     output, record = OUTPUTS[kind], fake_run.predictions()[0]

@@ -47,7 +47,7 @@ class ScoredPart:
 
     Attributes:
         kind, value: of the examples.
-        examples, groups: how many there are, and how many groups the interval resamples.
+        examples, groups: how many there are, and how many groups an interval resamples.
         score: per cent.
         baseline: the best of the task's baselines on these examples; None if none was measured.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
 from pathlib import Path
 from textwrap import wrap
 
@@ -12,6 +13,7 @@ from twelve.errors import DataError
 from twelve.formats.data_root import DataRoot
 from twelve.outputs import get_output
 from twelve.report.image_files import BUDGET, ImageFiles, ShownImage
+from twelve.report.one_answer import ASKED
 from twelve.report.reading import Run
 from twelve.types.predictions import Card, RecordedPrediction
 
@@ -165,7 +167,8 @@ def draw(record: RecordedPrediction, images: ImageFiles) -> ShownCard:
 
 
 def varied(records: Sequence[RecordedPrediction], count: int) -> list[RecordedPrediction]:
-    """The first ``count`` records; those that repeat an image or a text come last."""
+    """The first ``count`` records, one of each answer in turn; those that repeat an image or a text come last among
+    those of their answer. Otherwise all could show the same answer, and tell nothing about the others."""
     seen: set[object] = set()
     fresh: list[RecordedPrediction] = []
     repeated: list[RecordedPrediction] = []
@@ -173,4 +176,13 @@ def varied(records: Sequence[RecordedPrediction], count: int) -> list[RecordedPr
         keys = {record.text, record.images}
         (repeated if keys & seen else fresh).append(record)
         seen |= keys
-    return (fresh + repeated)[:count]
+    turns = dict[str, list[RecordedPrediction]]()
+    for record in fresh + repeated:
+        turns.setdefault(_answer(record), []).append(record)
+    each = chain.from_iterable(zip_longest(*turns.values()))
+    return [record for record in each if record is not None][:count]
+
+
+def _answer(record: RecordedPrediction) -> str:
+    """What the model answers, if it chooses among named answers; "" of boxes and images, which all differ."""
+    return get_output(record.kind).name(record.value) if record.kind in ASKED else ""

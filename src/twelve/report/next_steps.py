@@ -10,8 +10,11 @@ from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.report import words
 from twelve.report.heading import is_synthetic
 from twelve.report.own_task_steps import (
+    FEW_LEARNED,
+    FEW_LINES,
     fallen,
     few_learned,
+    first_examples,
     little_trained,
     longer_first,
     memorised,
@@ -54,7 +57,8 @@ def next_steps(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
 
 def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
     """The steps of an evaluated run; several may have the same commands."""
-    told, trained = set[str](), [*little_trained(run, scored), *fallen(run, scored)]
+    told, slower, late = set[str](), [*fallen(run, scored)], first_examples(run, scored)
+    trained = [*little_trained(run, scored), *(() if late else slower)]
     rises = [] if trained else [*_rising(run, scored)]
     longer = trained or rises or [*train_longer(run, scored)]
     few = [*few_learned(run, scored, told, longer)]
@@ -65,6 +69,7 @@ def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
         *few,
         *_undecided(run, scored, told),
         *_unlearned(run, scored, told),
+        *(slower if late else ()),
         *(rises if first is not rises else ()),
         *_tuned(run, scored),
         *_small(run, scored),
@@ -143,11 +148,11 @@ def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
         best = each.score.best_unbeaten
         assert best is not None
         why = "" if best.compared in said else f"Its score of {each.score.bar.value:.1f} is {best.compared}. "
-        why += memorised(run, each)
+        why += (known := memorised(run, each))
         alone = None
         if len(run.config.tasks) > 1:
             alone = to_train(config_of(run), f"tasks=[{each.name}]", beside(run, each.name))
-        few = more_lines(run, each, why, told)
+        few = more_lines(run, each, why, told, FEW_LEARNED if known else FEW_LINES)
         if few is not None:
             yield few
         elif alone is None:

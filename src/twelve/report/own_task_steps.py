@@ -8,9 +8,11 @@ from pathlib import Path
 
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.formats.data_root import DataRoot
+from twelve.metrics.bootstrap import wilson
 from twelve.report import words
 from twelve.report.one_answer import one_answer
 from twelve.report.reading import Run
+from twelve.report.scores import HIGH
 from twelve.report.step import (
     Step,
     as_named,
@@ -30,18 +32,16 @@ ADDED, MOST_TIMES = 75, 5
 FEW_LINES = 100
 """Examples in the training file of a task of one's own below which more are the first thing that it needs."""
 FEW_LEARNED = 500
-"""The same where the task may be learned, but the score leaves room."""
+"""The same where the task may be learned, but the score leaves room, or where the model has memorised its examples."""
 MEMORISED = 0.15
 """By how much (0..1) the score on training examples is above that on test examples if the model has memorised them."""
 KNOWN = 0.9
 """Score on training examples (0..1) below which they are not learned yet."""
-HIGH = 90
-"""Score of such a task from which more training examples are not needed."""
 FEW_EPOCHS, ENOUGH_EPOCHS = 10, 25
 """Epochs below which a task that is not learned was trained too little, and after which it no longer is."""
 FALL, SLOWER = 0.1, 4
-"""Fall of a validation score from its best (0..1) that tells that steps are too large, and by what the learning rate is
-divided then."""
+"""Fall of a validation score from its best (0..1) that tells that steps are too large, if chance does not explain it
+(see :func:`_has_fallen`), and by what the learning rate is divided then."""
 LONGEST = 200
 """Characters of a line that is shown as an example."""
 
@@ -64,14 +64,15 @@ def little_trained(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
 
 def fallen(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     """A single task that is not learned, with signs of steps that are too large: lower the learning rate. After few
-    epochs, train for longer as well: small steps need more of them."""
+    epochs, train for longer as well: small steps need more of them. Of a model that has memorised its training
+    examples, this comes after more of them: see :func:`first_examples`."""
     each, many = _not_learned(run, scored), _iterations(run)
     if each is None:
         return
     points = [score for _, score in run.history.scores.get(each.name, ())]
     count, rate = run.validation_examples(each.name) or 0, run.learning_rate(each.name)
     best, last = (max(points), points[-1]) if points else (0.0, 0.0)
-    if count and best - last >= max(FALL, 2 / count):  # one example may change by chance
+    if _has_fallen(best, last, count):
         why = f"The validation score fell from {100 * best:.1f}, its best, to {100 * last:.1f} at the end"
     elif rate > run.task(each.name).defaults.learning_rate and one_answer(run):
         why = "A model that gives the same answer to everything was often trained with steps that are too large"
@@ -83,6 +84,19 @@ def fallen(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     if commands:
         then = "" if many is None else ", with as many iterations as above"
         yield Step("Lower the learning rate", f"{why}. The rate was {words.rate(rate)}; try {lower}{then}.", commands)
+
+
+def _has_fallen(best: float, last: float, count: int) -> bool:
+    """Whether a validation score on ``count`` examples has fallen by more than chance explains: the intervals of the
+    two do not overlap. This is strict, because the best of many scores is high by chance already."""
+    return count > 0 and best - last >= FALL and wilson(last, count).high < wilson(best, count).low
+
+
+def first_examples(run: Run, scored: Sequence[ScoredTask]) -> bool:
+    """Whether more examples come before a lower learning rate: the only task is not learned, though its training
+    examples are memorised."""
+    each = _not_learned(run, scored)
+    return each is not None and bool(memorised(run, each))
 
 
 def _not_learned(run: Run, scored: Sequence[ScoredTask]) -> ScoredTask | None:

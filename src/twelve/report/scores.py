@@ -15,6 +15,8 @@ from twelve.types.measurement import OFFICIAL
 FEW = 100
 """Test images below which a score above every baseline may still decide nothing: with as many, the 95% interval of a
 share reaches up to 10 points to either side."""
+HIGH = 90
+"""Score from which a task leaves little room for improvement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +120,15 @@ class TaskScore:
 
     @property
     def undecided(self) -> bool:
-        """Whether it is above every baseline, but measured on too few images to tell whether it is better than each."""
-        highest = self.best_baseline
-        if highest is None or self.beats_all:
+        """Whether it is well above every baseline, but measured on too few images to tell whether it is better than
+        each. Of a small lead, by less than about a standard error (a quarter of its 95% interval), more images would
+        hardly tell anything else."""
+        highest, unbeaten = self.best_baseline, self.best_unbeaten
+        if highest is None or unbeaten is None:
             return False
-        return self.groups < FEW and self.bar.value > highest.bar.value
+        lead = unbeaten.advantage
+        well = lead.low is None or lead.high is None or lead.value >= (lead.high - lead.low) / 4
+        return self.groups < FEW and self.bar.value > highest.bar.value and well
 
     @property
     def unbeaten(self) -> tuple[str, ...]:

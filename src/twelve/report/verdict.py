@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from twelve.evaluation.compared import GUESS, guess
+from twelve.evaluation.compared import GUESS, WORSE, guess
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.report import words
 from twelve.report.one_answer import one_answer
@@ -111,7 +111,9 @@ def _compared(scored: Sequence[ScoredTask], failed: bool) -> Verdict:
     if not judged:
         return Verdict("Undecided", sentence, None)
     if below:
-        return Verdict("Learned in part" if len(below) < len(judged) else "Not learned", sentence, False, decided=True)
+        word = "Learned in part" if len(below) < len(judged) else "Not learned"
+        word += " so far" if len(below) == len(judged) and all(map(_may_be_luck, below)) else ""
+        return Verdict(word, sentence, False, decided=True)
     mean = _mean(judged)  # None: how much better a score could be is not known
     good = mean is None or mean >= GOOD
     word = "Learned" if mean is None else "Good" if good else "Learned, but weak"
@@ -127,6 +129,12 @@ def _compared(scored: Sequence[ScoredTask], failed: bool) -> Verdict:
     return Verdict(word, sentence, good, decided=True)
 
 
+def _may_be_luck(each: ScoredTask) -> bool:
+    """Whether a score that is not above its baselines may be so by bad luck: few images do not tell."""
+    best = each.score.best_unbeaten
+    return each.score.groups < FEW_IMAGES and best is not None and best.standing != WORSE
+
+
 def _above(scored: Sequence[ScoredTask], below: Sequence[ScoredTask], alone: bool) -> str:
     """Which tasks are better than the baselines.
 
@@ -140,14 +148,12 @@ def _above(scored: Sequence[ScoredTask], below: Sequence[ScoredTask], alone: boo
         score, best = below[0].score, below[0].score.best_unbeaten
         assert best is not None
         on = f" on {examples(below[0])}" if score.groups < FEW_IMAGES else ""
-        return f"{model} scores {score.bar.value:.1f}{on}: {best.compared}"
+        return f"{model} scores {score.bar.value:.1f}{_interval(below[0])}{on}: {best.compared}"
     better = f"clearly better than every baseline ({GUESS})"
     if alone and above:
         score, best = scored[0].score, scored[0].score.best_baseline
         assert best is not None
-        bar = score.bar
-        interval = "" if bar.low is None else f" (95% interval {bar.low:.0f} to {bar.high:.0f})"
-        of = f"{bar.value:.1f}{interval} on {examples(scored[0])}"
+        of = f"{score.bar.value:.1f}{_interval(scored[0])} on {examples(scored[0])}"
         return f"The model scores {of}: {better}. The best one, {guess(best.name)}, scores {best.bar.value:.1f}"
     if not above:
         return f"On none of {len(scored)} tasks is the model {better}"
@@ -160,6 +166,11 @@ def _above(scored: Sequence[ScoredTask], below: Sequence[ScoredTask], alone: boo
     return f"{sentence}. {'; '.join(map(_below, below))}" if below else sentence
 
 
+def _interval(each: ScoredTask) -> str:
+    bar = each.score.bar
+    return "" if bar.low is None else f" (95% interval {bar.low:.0f} to {bar.high:.0f})"
+
+
 def _below(each: ScoredTask) -> str:
     best = each.score.best_unbeaten
     assert best is not None
@@ -167,7 +178,7 @@ def _below(each: ScoredTask) -> str:
 
 
 def _undecided(undecided: Sequence[ScoredTask]) -> str:
-    """Scores above every baseline that may be so by luck."""
+    """Scores well above every baseline that may be so by luck."""
     if len(undecided) == 1:
         each, best = undecided[0], undecided[0].score.best_unbeaten
         assert best is not None

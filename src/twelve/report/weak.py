@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from twelve.evaluation.compared import WORSE, compared, height, standing, unbeaten
 from twelve.evaluation.parts import FEWEST_EXAMPLES, FEWEST_GROUPS
 from twelve.evaluation.results import Baseline, ScoredPart, TaskResult, normalised
-from twelve.metrics.bootstrap import Interval
+from twelve.metrics.bootstrap import Interval, wilson
 from twelve.report import words
 from twelve.report.gallery import HALF
 from twelve.report.one_answer import ASKED
 from twelve.report.reading import Run
+from twelve.report.scores import HIGH
 
 SHOWN, PER_TASK, WORSE_PER_TASK = 9, 2, 4
 """Most parts that are listed, most of one task, and most of one task where they are worse than a baseline."""
@@ -21,8 +22,6 @@ LISTED = 100
 one is listed if it is far below a baseline (see :func:`_failed`)."""
 FEWEST_OF_ANSWER = 5
 """Fewest examples of a correct answer that is listed."""
-Z = 1.96
-"""Quantile of the normal distribution for intervals of 95%."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +113,9 @@ def _order(each: WeakPart) -> tuple[float, float]:
 
 
 def _answers(run: Run, result: TaskResult) -> list[WeakPart]:
-    """The task's examples by their correct answer, the lowest share of correct ones first; none if no answer is wrong
-    more often than the others, or only once, or if the confusions do not tell them all."""
+    """The task's examples by those correct answers of which fewer are correct than of all, the lowest share first. If
+    the score leaves little room, an answer is listed only if its whole interval is below that score. None if an answer
+    is wrong only once, or if the confusions do not tell them all."""
     wrong, of = dict[str, int](), dict[str, int]()
     for each in result.confusions:
         of[each.wanted] = each.of
@@ -127,15 +127,16 @@ def _answers(run: Run, result: TaskResult) -> list[WeakPart]:
     ):
         return []
     asked = ASKED.get(run.task(result.task).kind, "examples")
-    shares = {name: 1 - wrong[name] / of[name] for name in of if of[name] >= FEWEST_OF_ANSWER}
-    names = sorted(shares, key=shares.__getitem__)
-    # Rounded, because shares that are equal may differ in the last digit.
-    if not names or wrong[names[0]] < 2 or round(100 * shares[names[0]], 3) >= round(result.score.mean, 3):
+    scores = {name: _wilson(1 - wrong[name] / of[name], of[name]) for name in of if of[name] >= FEWEST_OF_ANSWER}
+    names = sorted(scores, key=lambda name: scores[name].mean)
+    if not names or wrong[names[0]] < 2:
         return []
-    parts = {name: words.with_answer(asked, name) for name in names}
     return [
-        WeakPart(result.task, result.title, parts[name], _wilson(shares[name], of[name]), of[name], None, "")
+        WeakPart(result.task, result.title, words.with_answer(asked, name), scores[name], of[name], None, "")
         for name in names
+        # Rounded, because shares that are equal may differ in the last digit.
+        if round(scores[name].mean, 3) < round(result.score.mean, 3)
+        and (result.score.mean < HIGH or scores[name].high < result.score.mean)
     ]
 
 
@@ -191,10 +192,9 @@ def _bound(result: TaskResult) -> float:
 
 
 def _wilson(share: float, count: int) -> Interval:
-    """A share of ``count`` examples, per cent, with Wilson's interval (1927), which is wide enough for graded marks."""
-    middle = (share + Z * Z / (2 * count)) / (1 + Z * Z / count)
-    half = Z / (1 + Z * Z / count) * (share * (1 - share) / count + Z * Z / (4 * count * count)) ** 0.5
-    return Interval(100 * share, 100 * (middle - half), 100 * (middle + half))
+    """A share of ``count`` examples, per cent, with its interval."""
+    found = wilson(share, count)
+    return Interval(100 * share, 100 * found.low, 100 * found.high)
 
 
 def _validated(run: Run) -> Iterator[WeakPart]:

@@ -40,7 +40,7 @@ BASELINES = {
 
 INTERVAL = (
     "The range next to it is the 95% interval: how much the score would vary with other images of the same kind "
-    "(bootstrap over whole images, not single examples)."
+    "(Wilson's interval of a share of correct examples, one per image; otherwise a bootstrap over whole images)."
 )
 ADVANTAGE = "The model's score minus the baseline's on the same examples, in points."
 BEATEN = (
@@ -79,7 +79,7 @@ STOPPED = (
     "until its score drops."
 )
 DRAWN = (
-    "The examples are not hand-picked. They are the first correct and the first wrong ones among "
+    "The examples are not hand-picked. They are the first correct and the first wrong ones (each answer in turn) among "
     f"{KEPT} random examples of the split, or among all if there are fewer."
 )
 

@@ -18,8 +18,12 @@ from twelve.types.measurement import OFFICIAL
 
 FEW = 10
 """With fewer groups to resample, an interval does not show whether a baseline is beaten."""
-_INTERVAL = "interval: 95%, from resampling images"
+_RESAMPLED = "interval: 95%, from resampling images"
 _ALIKE = "; of 0 and 100, where every sample is alike, Wilson's"
+_SHARE = (
+    "interval: 95%; Wilson's of a score that is the share of correct examples, one per image, "
+    "otherwise from resampling images"
+)
 _BASELINES = (
     f"over ...: a baseline, {GUESS}; ahead: the model minus it, points. "
     f"{BETTER}, {WORSE}: the interval is above, below 0; {NO_BETTER}: {UNDECIDED}."
@@ -61,8 +65,7 @@ def table(results: Sequence[TaskResult]) -> str:
         if result.upper_bound is not None:
             share = f"{result.normalised:7.1f} normalised score" if result.normalised is not None else ""
             lines.append(f"  {'upper bound':<31}{result.upper_bound:6.1f} {share}".rstrip())
-    alike = _ALIKE if any(result.score.mean in (0, 100) for result in results) else ""
-    legend = [f"score: {_metric(results)}, per cent. {_INTERVAL}{alike}."]
+    legend = [f"score: {_metric(results)}, per cent. {_interval(results)}."]
     legend += [_BASELINES] if any(result.baselines for result in results) else []
     guesses = {name: guess(name) for each in results for name in each.baselines}
     legend += ["; ".join(f"{name}: {said}" for name, said in guesses.items()) + "."] if guesses else []
@@ -76,6 +79,13 @@ def _metric(results: Sequence[TaskResult]) -> str:
     if all(own):
         return "the metric on your file"
     return "the official metric; of your own tasks, the metric on your file" if any(own) else "official metric"
+
+
+def _interval(results: Sequence[TaskResult]) -> str:
+    """Where the intervals come from (metrics/bootstrap.py)."""
+    several = [result for result in results if result.examples > result.groups]
+    alike = _ALIKE if any(result.score.mean in (0, 100) for result in several) else ""
+    return f"{_RESAMPLED if several == list(results) else _SHARE}{alike}"
 
 
 def _own(result: TaskResult) -> bool:
