@@ -196,7 +196,8 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     root.mkdir(parents=True, exist_ok=True)
     (root / "check.jsonl").write_text(f"{line}\n{line}\n")
     step = next_steps(read_run(run), scored(run))[0]
-    assert f"check.jsonl, such as {line}. If the lines name new images, the first command extracts their" in step.why
+    copied = f"Copy images that are new into {root / 'images' / 'mine'}"
+    assert f"check.jsonl, such as {line}. {copied}; the first command extracts their" in step.why
     assert step.commands[0].startswith("twelve regions extract ") and step.commands[1].startswith("twelve evaluate ")
 
     def majority_is_close(tree: dict[str, Any]) -> None:
@@ -761,15 +762,13 @@ def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Pa
     first, second = next_steps(read_run(run), scored(run))[:2]
     assert (first.title, second.title) == ("Add training examples", "Add test examples")
     assert first.why.startswith("Add 50 to 100 ") and ": worse than" in said(run).sentence  # told once
-    assert f"each answer) to {root / 'questions.jsonl'}, which has 16 lines, such as {line}. If the" in first.why
+    assert f"each answer) to {root / 'questions.jsonl'}, which has 16 lines, such as {line}. Copy images" in first.why
     # The score of 40 is not in the middle.
     changed(run, lambda tree: tree["tasks"]["mine"]["score"].update(low=18.76, high=50.0))
     second = next_steps(read_run(run), scored(run))[1]
     assert second.why.startswith("The 95% interval is 18.8 to 50.0: other scores in this range may differ by chance ")
-    assert (
-        f"to {root / 'check.jsonl'}, such as {line}. If the lines name new images, extract their regions first, as"
-        in second.why
-    )
+    copied = f"Copy images that are new into {root / 'images' / 'mine'}"
+    assert f"to {root / 'check.jsonl'}, such as {line}. {copied}, and extract their regions first, as" in second.why
     extract, train, evaluate, report, compare = first.commands
     assert extract.startswith("twelve regions extract ") and extract not in second.commands
     assert train == f"twelve train {run / 'config.yaml'} --set training.iterations=200 --set run={run}-more"
@@ -779,7 +778,7 @@ def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Pa
     data = json.loads((run / "data.json").read_text())
     data["tasks"]["mine"] = {"train": 9, "validation": 3}
     (run / "data.json").write_text(json.dumps(data))
-    assert "which has 12 lines. If the lines" in next_steps(read_run(run), scored(run))[0].why
+    assert "which has 12 lines. Copy images that are new into" in next_steps(read_run(run), scored(run))[0].why
     (root / "questions.jsonl").write_text(f"{line}\n" * FEW_LINES)
     assert titles(run)[:2] == ["Check the data of mine", "Add test examples"]
     del data["tasks"]["mine"]

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from twelve.evaluation.parts import FEWEST_GROUPS
-from twelve.formats.data_root import DataRoot
+from twelve.formats.data_root import IMAGES, DataRoot
 from twelve.metrics.bootstrap import wilson
 from twelve.report import words
 from twelve.report.one_answer import one_answer
 from twelve.report.reading import Run
-from twelve.report.scores import HIGH
 from twelve.report.step import (
     Step,
     as_named,
@@ -35,6 +34,8 @@ FEW_LEARNED = 500
 """The same where the task may be learned, but the score leaves room, or where the model has memorised its examples."""
 MEMORISED = 0.15
 """By how much (0..1) the score on training examples is above that on test examples if the model has memorised them."""
+ENOUGH = 95
+"""Score of a task of one's own from which neither longer training nor more examples are advised."""
 KNOWN = 0.9
 """Score on training examples (0..1) below which they are not learned yet."""
 FEW_EPOCHS, ENOUGH_EPOCHS = 10, 25
@@ -165,7 +166,7 @@ def few_learned(run: Run, scored: Sequence[ScoredTask], told: set[str], longer: 
 def _room(run: Run, scored: Sequence[ScoredTask]) -> list[ScoredTask]:
     """Tasks of one's own that are learned, or may be, with a score that leaves room for improvement."""
     own = (each for each in scored if run.is_own(each.name) and each.score.groups >= FEWEST_GROUPS)
-    return [each for each in own if each.score.bar.value < HIGH and (each.score.beats_all or each.score.undecided)]
+    return [each for each in own if each.score.bar.value < ENOUGH and (each.score.beats_all or each.score.undecided)]
 
 
 def memorised(run: Run, each: ScoredTask) -> str:
@@ -260,10 +261,12 @@ def _new_images(run: Run, tasks: Sequence[FileTask], told: set[str]) -> tuple[li
     found = [store.command(source) for source in dict.fromkeys(root.image_source(task) for task in tasks)]
     new = [command for command in found if command not in told]
     told.update(new)
+    folders = [str(as_named(run, root.path / IMAGES / root.image_source(task))) for task in tasks]
+    copied = f"Copy images that are new into {' and '.join(dict.fromkeys(folders))}"
     if not new:
-        return [], "If the lines name new images, extract their regions first, as above."
+        return [], f"{copied}, and extract their regions first, as above."
     first = "command extracts" if len(new) == 1 else f"{len(new)} commands extract"
-    return new, f"If the lines name new images, the first {first} their regions."
+    return new, f"{copied}; the first {first} their regions."
 
 
 def _like(path: Path) -> str:
