@@ -23,6 +23,10 @@ def test_every_example_is_answered(app: FastAPI) -> None:
     assert "object {scene, image}; An image: the id of a stored one (scene), or the bytes of a file" in page
     assert not re.search(r"(src|href)=\"(https?:)?//", page) and "Bearer" not in page
     assert "Bearer TOKEN" in reference(described, "http://x", token=True)
+    answer = page.partition("POST /api/answer<")[2].partition("</section>")[0]
+    request, reply = (re.findall(r"<code>(\w+)</code></th>", part) for part in answer.split("<pre"))
+    assert request[:2] == ["image", "question"] and {"answer", "score", "warnings"} <= {*reply}
+    assert "<caption>Reply</caption>" in answer.partition("<pre")[2]
     stored = client.post("/api/scenes", content=png(1), headers={"Content-Type": "image/png"}).json()["id"]
     for example in re.findall("<pre.*?>(.*?)</pre>", page):
         words = shlex.split(html.unescape(example).replace("ID", stored).replace("NAME", "sample-1.png"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from html import escape
 from shlex import quote
 from typing import Any, TypeAlias
@@ -33,12 +33,8 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     takes = _resolved(content.get("application/json", {}).get("schema", {}), schemas)
     needed = takes.get("required", ())
     rows = [(each["name"], each["schema"]) for each in operation.get("parameters", [])]
-    rows += takes.get("properties", {}).items()
-    lines = "".join(
-        f'<tr><th scope="row"><code>{escape(name)}</code></th><td>'
-        f"{escape('; '.join(_kind(each, schemas)))}{'' if name in needed or not takes else ' (optional)'}</td></tr>"
-        for name, each in rows
-    )
+    rows += sorted(takes.get("properties", {}).items(), key=lambda row: row[0] not in needed)
+    optional = {name for name, _ in rows if takes and name not in needed}
     words = ["curl", "-s"] + ["-X", method.upper()] * (method == "delete")
     words += ["-H", "Authorization: Bearer TOKEN"] * (token and "401" in operation["responses"])
     sent = ["-H", "Content-Type: image/jpeg", "--data-binary", "@image.jpg"] if content else []
@@ -47,9 +43,26 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     command = " ".join(map(quote, [*words, *sent, address + path.replace("{scene}", "ID").replace("{name}", "NAME")]))
     return (
         f"<section><h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation['description'])}</p>"
-        f"{lines and f'<table>{lines}</table>'}"
-        f'<pre tabindex="0" aria-label="Example">{escape(command)}</pre></section>\n'
+        f"{_table('Request', rows, schemas, optional)}"
+        f'<pre tabindex="0" aria-label="Example">{escape(command)}</pre>'
+        f"{_table('Reply', _replied(operation, schemas), schemas)}</section>\n"
     )
+
+
+def _replied(operation: _Schema, schemas: _Schema) -> Iterator[tuple[str, _Schema]]:
+    """The fields of the reply to a request that succeeds, if it is JSON."""
+    good = next((reply for code, reply in operation["responses"].items() if code.startswith("2")), {})
+    schema = good.get("content", {}).get("application/json", {}).get("schema", {})
+    yield from _resolved(schema, schemas).get("properties", {}).items()
+
+
+def _table(title: str, rows: Iterable[tuple[str, _Schema]], schemas: _Schema, optional: Collection[str] = ()) -> str:
+    lines = "".join(
+        f'<tr><th scope="row"><code>{escape(name)}</code></th><td>'
+        f"{escape('; '.join(_kind(each, schemas)))}{' (optional)' * (name in optional)}</td></tr>"
+        for name, each in rows
+    )
+    return f"<table><caption>{title}</caption>{lines}</table>" if lines else ""
 
 
 def _resolved(schema: _Schema, schemas: _Schema) -> _Schema:
