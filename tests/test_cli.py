@@ -117,7 +117,7 @@ def test_help_imports_nothing_heavy() -> None:
         ({}, ["--set", "data=nowhere"], ["nowhere", "data root not found"]),
         ({}, ["--set", "regions=nowhere"], ["nowhere", "regions extract"]),
         ({}, ["--set", "tasks.vqa.test_split=vall"], ["vall"]),
-        ({}, ["--set", "training.epoch=3"], ['"epochs"']),
+        ({}, ["--set", "training.epoch=3"], ['"training.epochs"']),
         ({"tasks": ["vqq"]}, [], ['"vqa"']),
         ({"tasks": {}}, [], ["tasks"]),
         ({}, ["--set", "tasks.vqa=0"], ["--set tasks.vqa=0", "[tasks.vqa]", "mapping"]),

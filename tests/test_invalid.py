@@ -115,5 +115,7 @@ def test_a_value_is_told_for_a_wrong_one(setting: str, told: str) -> None:
 def test_keys_are_told_where_a_section_is_a_value() -> None:
     with pytest.raises(ConfigError, match="put keys and values below it; known there: size, weight, distill, "):
         load("real-sample.yaml", ["contrast=5"])
-    with pytest.raises(ConfigError, match=r'unknown key \(did you mean "weight"\?\) -> known here: size, weight, '):
+    with pytest.raises(
+        ConfigError, match=r'unknown key \(did you mean "contrast\.weight"\?\) -> known here: size, weight, '
+    ):
         load("real-sample.yaml", ["contrast.wieght=5"])
