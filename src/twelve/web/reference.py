@@ -51,7 +51,7 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
 
 def _replied(operation: _Schema, schemas: _Schema) -> Iterator[tuple[str, _Schema]]:
     """The fields of the reply to a request that succeeds, if it is JSON."""
-    good = next((reply for code, reply in operation["responses"].items() if code.startswith("2")), {})
+    good: _Schema = next((reply for code, reply in operation["responses"].items() if code.startswith("2")), {})
     schema = good.get("content", {}).get("application/json", {}).get("schema", {})
     yield from _resolved(schema, schemas).get("properties", {}).items()
 
