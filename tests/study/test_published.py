@@ -32,6 +32,7 @@ def test_there_are_some() -> None:
         "real-photographs-small",
         "real-sample",
         "six-tasks",
+        "six-tasks-ablations",
     ]
     assert [study.name for study in STUDIES] == [f"study-{name}" for name in names]
 
