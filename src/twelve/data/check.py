@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
-
+from twelve.data.check_images import CheckedImages, wrong_boxes, wrong_sizes
 from twelve.data.examples.columns import (
     counted,
     distinct_images,
-    have_boxes,
     have_candidates,
     ids_of,
     repeated_ids,
@@ -21,32 +19,23 @@ from twelve.data.examples.columns import (
     texts_of,
 )
 from twelve.data.examples.reading import read_examples
-from twelve.data.opening import no_images
-from twelve.data.own_files import missing_images, too_few, warnings_of, with_counts
-from twelve.data.sources import MOST, elsewhere, fetching, fetching_images
+from twelve.data.own_files import too_few, warnings_of, with_counts
+from twelve.data.sources import MOST, fetching
 from twelve.data.vocabulary import labels_of
 from twelve.downloads.lock import FetchLock
-from twelve.errors import DataError, MissingData, TwelveError, one_line
+from twelve.errors import DataError, MissingData, one_line
 from twelve.formats import flaws
 from twelve.formats.data_root import NO_FILE, DataRoot
-from twelve.formats.mistaken import what_is
-from twelve.formats.records import check_regular
 from twelve.progress import Track
 from twelve.regions.store.region_store import RegionStore
 from twelve.tasks.base import Task, all_tasks, get
 from twelve.tasks.custom import AnswerFile, FileTask
-from twelve.types.examples import Box, Example
+from twelve.types.examples import Example
 
 REGIONS = "regions"
 _COUNTED = ("examples", "images")
-_END = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
-"""Format -> what every file ends with."""
-_FRACTION = 2.0
-"""Pixels: boxes that all lie within this are fractions of the image's size."""
 _NAMED = 4
 """Most missing files that are named."""
-_TAIL = 64
-"""Bytes at the end of a file that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +164,7 @@ def check_root(
     root = data if isinstance(data, DataRoot) else DataRoot(data)
     store = RegionStore(regions or root.path / REGIONS, data=root.path)
     chosen = [get(name, root.own_tasks) for name in tasks] if tasks else _present(root)
-    seen, lock = _Images(root, store), FetchLock(root.path)
+    seen, lock = CheckedImages(root, store), FetchLock(root.path)
     with Track("checking tasks", len(chosen), "tasks") as track:
         found = []
         for task in chosen:
@@ -209,7 +198,7 @@ def splits_of(task: Task) -> tuple[str, ...]:
     return tuple(dict.fromkeys([task.train_split, *held_out, task.test_split]))
 
 
-def _check_task(root: DataRoot, task: Task, seen: _Images, lock: FetchLock) -> TaskCheck:
+def _check_task(root: DataRoot, task: Task, seen: CheckedImages, lock: FetchLock) -> TaskCheck:
     default = splits_of(task)
     read: dict[str, Sequence[Example]] = {}
     train, *measured = (_check_split(root, task, split, seen, read) for split in default)
@@ -289,7 +278,7 @@ def _check_split(
     root: DataRoot,
     task: Task,
     split: str,
-    seen: _Images,
+    seen: CheckedImages,
     read: dict[str, Sequence[Example]],
     *,
     needed: bool = True,
@@ -325,8 +314,8 @@ def _check_split(
     blank = sum(not text.strip() for text in texts_of(examples))
     if blank and not isinstance(task, FileTask):  # of which this is a warning
         notes.append(f"{blank:,} of {len(examples):,} texts are empty")
-    wrong, beyond = _boxes(examples, seen)
-    errors += [*wrong, *_sizes(task, root, split, seen)]
+    wrong, beyond = wrong_boxes(examples, seen)
+    errors += [*wrong, *wrong_sizes(task, root, split, seen)]
     notes += beyond
     if official is not None:
         expected = zip((len(examples), len(images)), official, _COUNTED, strict=True)
@@ -351,153 +340,3 @@ def _check_split(
         tuple(warnings_of(task, root, split, examples, read.get(task.train_split))),
         with_counts(labels_of(examples)) if needed and isinstance(task, AnswerFile) else "",
     )
-
-
-class _Images:
-    """The images of all tasks, each opened once."""
-
-    def __init__(self, root: DataRoot, store: RegionStore) -> None:
-        self._root, self._store = root, store
-        self._sizes: dict[str, tuple[int, int] | str] = {}
-        """Image id -> width and height, or what is wrong with its file."""
-
-    def check(self, task: Task, split: str, images: Sequence[str], asked: Sequence[str]) -> tuple[list[str], list[str]]:
-        """(errors, notes) on images without a file and regions; an image needs one of the two.
-
-        Args:
-            asked: images with boxes that the dataset gives.
-        """
-        root, store = self._root, self._store
-        without_file = [image for image in images if root.image_file(image) is None]
-        try:
-            neither = [image for image in without_file if image not in store]
-            bare = [image for image in images if image not in store]
-            half = sum(image in store and not store.has_given(image) for image in asked)
-        except TwelveError as error:
-            return [str(error)], []
-        if neither:
-            share = f"{len(neither):,} of {len(images):,} images"
-            if isinstance(task, FileTask) and (folder := no_images(task, root, store, neither[0], len(images))):
-                return [str(folder)], []
-            where = elsewhere(root, task, neither, store) if len(neither) >= MOST * len(images) else None
-            if isinstance(task, FileTask) and not where:
-                return flaws.first_of(missing_images(task, root, split, neither)), []
-            command = fetching_images(root, task) if len(neither) == len(images) else None
-            more = f"; {where}" if where else f" -> fetch them: {command}" if command else ""
-            return [f"{share} have neither a file nor regions; the first is {neither[0]}{more}"], []
-        damaged = [(image, found) for image in bare if isinstance(found := self._file(image), str)]
-        if damaged:
-            image, found = damaged[0]
-            share = f"{len(damaged):,} of {len(images):,} image files are damaged"
-            remedy = "replace them by complete copies" if isinstance(task, FileTask) else "download them again"
-            return [f"{share}; the first is {root.image_file(image)}: {found} -> {remedy}"], []
-        notes = []
-        if without_file:
-            notes.append(f"{len(without_file):,} of {len(images):,} images have regions but no file")
-        if bare:
-            notes.append(f"{len(bare):,} of {len(images):,} images have no regions yet")
-        if half:
-            notes.append(f"{half:,} of {len(asked):,} images have regions, but not yet of their candidate boxes")
-        return [], notes
-
-    def size(self, image: str) -> tuple[int, int] | None:
-        """Width and height, from the file's header or the regions; None where neither has it."""
-        found = self._file(image)
-        if isinstance(found, tuple):
-            return found
-        try:
-            if image in self._store:
-                regions = self._store.get(image)
-                return regions.width, regions.height
-        except TwelveError:
-            return None
-        return None
-
-    def _file(self, image: str) -> tuple[int, int] | str:
-        if image not in self._sizes:
-            path = self._root.image_file(image)
-            self._sizes[image] = "no file" if path is None else _opened(path)
-        return self._sizes[image]
-
-
-def _opened(path: Path) -> tuple[int, int] | str:
-    """Width and height of an image, or what is wrong with its file.
-
-    A file that does not end as its format should (an interrupted download) is decoded, since it may be complete and
-    have something after its end.
-    """
-    try:
-        check_regular(path)
-        if (found := what_is(path)) is not None:
-            return found[0]
-        with Image.open(path) as opened:
-            size = opened.size
-            if not _ends(path, opened.format):
-                opened.load()
-            return size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, TwelveError) as error:
-        return error.problem if isinstance(error, TwelveError) else str(error)
-
-
-def _ends(path: Path, kind: str | None) -> bool:
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - _TAIL))
-        return _END.get(kind or "", b"") in stream.read()
-
-
-def _sizes(task: Task, root: DataRoot, split: str, seen: _Images) -> list[str]:
-    """Errors about sizes of images that a dataset states, and its images, its regions or itself state otherwise."""
-    stated: dict[str, tuple[int, int]] = {}
-    wrong: dict[str, str] = {}
-    try:
-        for image, size in task.image_sizes(root, split):
-            if (before := stated.setdefault(image, size)) != size:
-                wrong.setdefault(image, f"{_pixels(size)} stated, {_pixels(before)} before")
-    except DataError as error:  # a file that was there a moment ago
-        return [str(error)]
-    for image, size in stated.items():
-        own = seen.size(image)
-        if own is not None and own != size:
-            wrong.setdefault(image, f"{_pixels(size)} stated, {_pixels(own)} found")
-    if not wrong:
-        return []
-    first = next(iter(wrong))
-    return [
-        f"{len(wrong):,} of {len(stated):,} images have another size than the files state; the first is {first}: "
-        f"{wrong[first]} -> take the images, and the files, of the official release"
-    ]
-
-
-def _pixels(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
-
-
-def _boxes(examples: Sequence[Example], seen: _Images) -> tuple[list[str], list[str]]:
-    """(errors, notes): errors on boxes without area or outside their image, notes on boxes that reach beyond it."""
-    by_image: dict[str, dict[Box, str]] = {}
-    furthest = 0.0
-    for example in take(examples, have_boxes(examples)):
-        boxes = [*example.candidates, *([example.target] if isinstance(example.target, tuple) else [])]
-        for box in boxes:
-            by_image.setdefault(example.images[0], {}).setdefault(box, example.id)
-            furthest = max(furthest, *box)
-    empty: list[str] = []
-    outside: list[str] = []
-    beyond: list[str] = []
-    for image, found in by_image.items():
-        size = seen.size(image)
-        for box, key in found.items():
-            x1, y1, x2, y2 = box
-            name = f"{image} (example {key})"
-            if not (x2 > x1 and y2 > y1):
-                empty.append(name)
-            elif size is not None and (x1 >= size[0] or y1 >= size[1] or x2 <= 0 or y2 <= 0):
-                outside.append(name)
-            elif size is not None and (x1 < -1 or y1 < -1 or x2 > size[0] + 1 or y2 > size[1] + 1):
-                beyond.append(name)
-    kinds: Mapping[str, list[str]] = {"have no area": empty, "lie outside their image": outside}
-    errors = [f"{len(names):,} boxes {what}, the first of {names[0]}" for what, names in kinds.items() if names]
-    if by_image and furthest <= _FRACTION:
-        errors.append("no box reaches beyond 2 pixels: these are fractions of the image's size, expected pixels")
-    reach = [f"{len(beyond):,} boxes reach beyond their image, the first of {beyond[0]}"] if beyond else []
-    return errors, reach
