@@ -112,8 +112,8 @@ def test_a_command_of_the_readme_names_files_of_the_clone_or_placeholders() -> N
     parts = [part for page, command in documented() if page == "README.md" for part in words(command)]
     files = [part for part in parts if re.search(r"/|\.\w+$", part)]
     made = {"mine/regions", "runs/mine", "answers.csv"}  # by its commands; mine is a copy of examples/tutorial
-    there = [HOME / re.sub("^mine/", "examples/tutorial/", part) for part in files if part not in made]
-    assert files and not [path for path in there if not path.name.split(".")[0].isupper() and not path.exists()]
+    there = [re.sub("^mine/", "examples/tutorial/", part) for part in files if part not in made]
+    assert there and not [part for part in there if not part.split(".")[0].isupper() and not (HOME / part).exists()]
 
 
 @pytest.fixture(scope="module")

@@ -120,8 +120,7 @@ def widened(found: Interval, groups: int, *, level: float, bounds: tuple[float, 
     """
     if found.high - found.low > _NO_WIDTH:
         return found
-    square = NormalDist().inv_cdf((1 + level) / 2) ** 2
-    others = square / (groups + square)
+    others = wilson(0.0, groups, level=level).high
     down, up = max(0.0, found.mean - bounds[0]), max(0.0, bounds[1] - found.mean)
     return Interval(found.mean, found.low - others * down, found.high + others * up)
 

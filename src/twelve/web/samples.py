@@ -74,7 +74,7 @@ def opening_samples(predictor: Predictor, count: int = COUNT) -> list[Sample]:
         return samples_for(predictor, count)
     clear, others = list[Sample](), list[Sample]()
     for one in _scenes(predictor, count):
-        thing = _clearest(predictor, one)
+        thing = _first_clear(predictor, one)
         (others if thing is None else clear).append(one.sample(thing or one.things[0]))
     return [*clear, *others]
 
@@ -202,7 +202,7 @@ def _single(scene: WorldScene) -> list[Thing]:
     return [thing for thing in scene.things if kinds.count(thing.kind) == 1]
 
 
-def _clearest(predictor: Predictor, one: _Scene) -> Thing | None:
+def _first_clear(predictor: Predictor, one: _Scene) -> Thing | None:
     """The first thing of a scene whose colour the model names, and no longer does without its region; None if there
     is none."""
     try:

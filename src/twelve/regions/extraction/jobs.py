@@ -84,14 +84,14 @@ class ExtractReport:
         if self.failed:
             shown = list(self.failed.items())[:_SHOWN]
             text += f"; {len(self.failed)} skipped:" + "".join(f"\n  {key}: {why}" for key, why in shown)
-            if len(self.failed) > _SHOWN:
-                text += f"\n  ... all in {self.failed_file}"
-            count = len(self.failed)
             lacking, them = ("image has", "its file by a complete copy")
-            if count > 1:
+            if len(self.failed) > 1:
                 lacking, them = ("images have", "their files by complete copies")
-            text += f"\n{self.source}: {count} {lacking} no regions: replace {them}, then run the same command again, "
-            text += "which extracts only what is missing"
+            every = f" (all in {self.failed_file})" if len(self.failed) > _SHOWN else ""
+            text += (
+                f"\n{self.source}: {len(self.failed)} {lacking} no regions{every}: replace {them}, then run the same "
+            )
+            text += "command again, which extracts only what is missing"
         return text if self.given is None else f"{text}\n{self.given}"
 
 
