@@ -43,6 +43,8 @@ from twelve.outputs import get_output
 from twelve.training.provenance import machine
 
 PIECES = 23
+SETTLING = 3
+"""Steps before measuring, after which memory is taken from what earlier steps freed."""
 QUESTIONS = 4
 """Questions about an image, in ragged batches."""
 KINDS = {
@@ -155,6 +157,8 @@ def measure(way: str, examples: int, ragged: bool, rounds: int) -> dict[str, Any
         with products:
             step()
         ways["products"] = products.replay()
+    for _ in range(SETTLING):
+        step()
     times = in_turns(ways, rounds)
     found: dict[str, Any] = {f"{name}, seconds": round(statistics.median(each), 3) for name, each in times.items()}
     found["samples/s"] = round(examples / statistics.median(times["step"]), 2)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from twelve.model import sequences
-from twelve.model.attention import Block
+from twelve.model.attention import Attention, Block
 from twelve.model.config import TwelveConfig
 from twelve.model.sequences import Packing, Sequences
 from twelve.model.trunk import TRUNKS
@@ -163,6 +163,21 @@ def test_blocks_hold_every_pair_once_and_little_padding(lengths: list[int]) -> N
     assert sorted(np.concatenate(rows)) == list(range(len(lengths)))
     assert all(keys[part].max() <= sequences.SPREAD * keys[part].min() + sequences.SLACK for part in rows)
     assert len(rows) <= 1 + np.log(100) / np.log(sequences.SPREAD)
+
+
+@pytest.mark.parametrize("lengths", [[24, 24], [101], [93, 93], [90, 70, 20], [3, 140, 31, 96], [5, 6, 7]])
+def test_attention_in_half_precision_of_any_lengths(lengths: list[int]) -> None:
+    """Padding of keys for softmax, and blocks that are already in order, change nothing."""
+    torch.manual_seed(0)
+    attention = Attention(query_size=16, key_size=16, size=16, heads=2, dropout=0.0).eval()
+    states = [torch.randn(length, 16) for length in lengths]
+    packed = Sequences(torch.cat(states).bfloat16(), None, Packing(np.array(lengths)))
+    with torch.no_grad():
+        wanted = torch.cat([attention(each[None], each[None], None)[0][0] for each in states])
+        half = attention.bfloat16()
+        found, _ = half(packed.states, packed.states, packed.over(packed))
+    torch.testing.assert_close(found.float(), wanted, rtol=0.02, atol=0.02)
+    assert sequences._lanes(93) == 96 and sequences._lanes(101) == 101 and sequences._lanes(24) == 32
 
 
 def test_taking_and_padding_are_inverse_to_packing() -> None:

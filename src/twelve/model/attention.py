@@ -104,7 +104,7 @@ def _context(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dro
         hidden = query.new_zeros(mask.shape).masked_fill_(~mask, -math.inf).expand(-1, heads, -1, -1).flatten(0, 1)
     # Scaling and masking within the product save two passes over the scores.
     scores = torch.baddbmm(hidden, query, key.transpose(1, 2), beta=int(mask is not None), alpha=1 / math.sqrt(size))
-    context = drop(scores.softmax(-1), dropout) @ value
+    context = torch.bmm(drop(scores.softmax(-1), dropout), value)
     return context.view(rows, heads, *context.shape[1:])
 
 
@@ -118,7 +118,12 @@ class Residual(nn.Module):
         self.norm = nn.LayerNorm(outputs, eps=LAYER_NORM_EPS)
 
     def forward(self, states: Tensor, residual: Tensor) -> Tensor:
-        normed: Tensor = self.norm(self.dropout(self.dense(states)) + residual)
+        added = self.dropout(self.dense(states))
+        if torch.is_grad_enabled() or added.dtype != residual.dtype:
+            added = added + residual
+        else:
+            added.add_(residual)  # in the processor's cache, without one more tensor
+        normed: Tensor = self.norm(added)
         return normed
 
 

@@ -24,8 +24,9 @@ Integers: TypeAlias = "NDArray[np.int64]"
 SPREAD, SLACK = 1.25, 16
 """The longest sequence of a block may have this many times the positions of its shortest, and so many more. Smaller
 values compute less padding, in more operations."""
-LANES, FEW = 32, 64
-"""In half precision, fewer than ``FEW`` keys are padded to a multiple of ``LANES``: softmax is three times as fast."""
+LANES, FEW, REST = 32, 64, 10
+"""In half precision, keys are padded to a multiple of ``LANES``, since softmax takes the rest one by one; from ``FEW``
+keys on only if this rest is more than ``REST``, since padding also makes the products larger."""
 
 
 class Packing:
@@ -77,14 +78,14 @@ class Blocks:
 
     def __init__(self, queries: Packing, keys: Packing, *, half: bool = False) -> None:
         self.queries, self.keys = queries, keys
-        self.even = queries.even and keys.even and not (half and keys.longest < FEW and keys.longest % LANES)
+        self._back: Tensor | None = None
+        self.even = queries.even and keys.even and not (half and _lanes(keys.longest) > keys.longest)
         if self.even:
             return
         longer, other = (keys, queries) if keys.longest >= queries.longest else (queries, keys)
         self._rows = _similar(np.lexsort((other.lengths, longer.lengths)), longer.lengths)
         asked = [int(keys.lengths[rows].max()) for rows in self._rows]
-        if half:
-            asked = [-(-length // LANES) * LANES if length < FEW else length for length in asked]
+        asked = [_lanes(length) for length in asked] if half else asked
         asking = [int(queries.lengths[rows].max()) for rows in self._rows]
         self._lengths = asking, asked
         self._masks = [_mask(keys.lengths[rows], length) for rows, length in zip(self._rows, asked, strict=True)]
@@ -93,7 +94,9 @@ class Blocks:
         order = np.concatenate(self._rows)
         starts = np.empty_like(order)
         starts[order] = longest.cumsum() - longest
-        self._back = torch.from_numpy(spans(starts, queries.lengths))
+        back = spans(starts, queries.lengths)
+        if len(back) < longest.sum() or (back[1:] < back[:-1]).any():
+            self._back = torch.from_numpy(back)
 
     def split(
         self, query: Tensor, key: Tensor, value: Tensor, heads: int
@@ -119,7 +122,8 @@ class Blocks:
     def join(self, contexts: Sequence[Tensor]) -> Tensor:
         """(S, W) of the packed queries from (n, A, Q, W / A) of every block."""
         flat = [context.transpose(1, 2).flatten(2).flatten(0, 1) for context in contexts]
-        return flat[0] if self.even else torch.cat(flat).index_select(0, self._back)
+        joined = flat[0] if len(flat) == 1 else torch.cat(flat)
+        return joined if self._back is None else joined.index_select(0, self._back)
 
     def _at(self, heads: int) -> tuple[list[Tensor], list[Tensor]]:
         """(n, A, Q) and (n, A, K) places of every block's positions and heads in (S * A, W / A)."""
@@ -133,6 +137,12 @@ class Blocks:
             )
             self._places[heads] = asking, asked
         return self._places[heads]
+
+
+def _lanes(length: int) -> int:
+    """Keys with their padding, in half precision."""
+    rest = length % LANES
+    return length if rest == 0 or (length >= FEW and rest <= REST) else length - rest + LANES
 
 
 def spans(starts: Integers, lengths: Integers) -> Integers:
