@@ -109,7 +109,10 @@ function build(model) {
   for (const method of methods) {
     const [name, purpose] = TABS[method];
     const shown = panelOf(method, model, image);
-    const tab = el("button", { type: "button", role: "tab", id: `tab-${method}`, "aria-controls": `panel-${method}`, title: `API: ${method}`, click: () => select(method) }, name);
+    const earlier = model.methods[method].every((task) => task.left_out); // the last training was without them
+    const tip = earlier ? "Of an earlier training: replies may no longer be right." : `API: ${method}`;
+    const label = earlier ? `${name} (earlier)` : name;
+    const tab = el("button", { type: "button", role: "tab", id: `tab-${method}`, "aria-controls": `panel-${method}`, title: tip, click: () => select(method) }, label);
     const columns = el("div", { class: "columns" }, shown.images ?? null, shown.element);
     const panel = el("div", { role: "tabpanel", id: `panel-${method}`, "aria-labelledby": `tab-${method}`, hidden: true }, el("p", { class: "purpose" }, purpose), columns);
     parts[method] = { ...shown, tab, panel };
@@ -155,6 +158,15 @@ function described({ methods, parameters, synthetic }) {
   return [`One vision-and-language model of ${(parameters / 1e6).toFixed(1)} M parameters${on}.`, `Trained on ${trained((titles) => titles)}.`];
 }
 
+/** The page of a model that the user trained on tasks of their own has the names of these tasks as its title. */
+function named({ methods }) {
+  const own = Object.values(methods).flat().filter((task) => task.own && !task.left_out);
+  if (!own.length) return;
+  const names = new Intl.ListFormat("en").format(own.map(titled));
+  document.querySelector("h1").textContent = names;
+  document.title = `${names}: questions about images`;
+}
+
 /** Where images and questions stay, and how long. */
 function kept(seconds) {
   const [count, unit] = seconds < 90 ? [Math.ceil(seconds), "second"] : [Math.round(seconds / 60), "minute"];
@@ -189,6 +201,7 @@ async function start(asked = false) {
     const model = await api.model();
     panels.replaceChildren();
     const [short, datasets] = described(model);
+    named(model);
     document.getElementById("about").textContent = short;
     const known = document.getElementById("known");
     known.append(el("p", {}, datasets));
