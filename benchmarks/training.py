@@ -137,7 +137,8 @@ def evaluation_of(examples: int, ragged: bool) -> Callable[[], None]:
 
 def shares(run: Callable[[], None]) -> dict[str, float]:
     """Share of the time that each kind of operator takes."""
-    run()
+    for _ in range(SETTLING):
+        run()
     with profile(activities=[ProfilerActivity.CPU]) as recorded:
         run()
     found = dict.fromkeys([*KINDS, "rest"], 0.0)

@@ -746,6 +746,23 @@ def test_a_meaningless_answer_begins_with_the_warning_and_claims_no_score(visit:
     assert result.locator(".headline.doubtful").count() == 0 and "baseline" in result.inner_text()
 
 
+def test_tasks_of_the_users_own_name_the_page(visit: Visit) -> None:
+    page = visit.page
+    assert page.locator("h1").inner_text() == "twelve"
+
+    def owned(route: sync_api.Route) -> None:
+        told = (reply := route.fetch()).json()
+        told["methods"]["answer"][0] |= {"own": True, "title": "mine"}
+        told["methods"]["answer"][1] |= {"own": True, "title": "before", "left_out": True}
+        route.fulfill(response=reply, json=told)
+
+    page.route("**/api/model", owned)
+    page.reload()
+    page.locator("#panel-answer .headline").wait_for()
+    assert page.locator("h1").inner_text() == "“mine”"
+    assert page.title() == "“mine”: questions about images"
+
+
 def _left_out(route: sync_api.Route) -> None:
     reply = route.fetch()
     told = {**reply.json(), "warnings": ["vqa: the last training changed the model without this task"]}
@@ -784,7 +801,8 @@ def test_a_tab_says_before_one_asks_that_the_last_training_left_its_task_out(vis
     assert lost.inner_text() == "The last training changed this model without GQA: replies here may no longer be right."
     page.locator("#panel-answer select").select_option("vqa")
     assert lost.is_hidden()
-    page.get_by_role("tab", name="Entails").click()
+    assert page.get_by_role("tab", name="Ask").inner_text() == "Ask"  # VQA was trained
+    page.get_by_role("tab", name="Entails (earlier)").click()
     assert page.locator("#panel-entails .lost").is_visible()
     ask(page, "entails", "it is green")
     assert page.locator("#panel-entails .by").inner_text() == "Answered as in SNLI-VE."
