@@ -340,6 +340,10 @@ def test_a_task_of_ones_own_is_not_told_in_the_words_of_a_dataset(tmp_path: Path
     assert "<dt>your test file</dt><dd>check.jsonl</dd>" in alone and "your test file gives them" not in alone
     assert "Share of the questions that are answered correctly." in alone and "<dt>equal scores</dt>" not in alone
     assert "Test images were removed from the training set. Some" in alone and "any task" not in alone
+    config["model"] = {"init": "base"}
+    told = "removed from the training set; those that the base model was trained on were not compared. Some"
+    assert told in page()
+    del config["model"]
     result["protocol"] |= {"note": MARKS}
     marked = page()
     assert "as your test file gives them" in marked and "<dt>equal scores</dt>" in marked

@@ -136,6 +136,7 @@ def render(run: Run) -> str:
         files=file_rows(run),
         files_read=files_read(run),
         cleaned=run.data.cleaned,
+        continued=run.config.model.init is not None,
         unread=unread(run),
         unlinked=unlinked(run),
         stages=stages(run),

@@ -333,6 +333,8 @@ def _check_folder(config: RunConfig, run: RunFolder, resume: bool) -> None:
 def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer, say: Callable[[str], None]) -> None:
     """Say what will be trained on what, and how much memory that needs."""
     say(str(data.cleaned))
+    if config.model.init is not None:
+        say(f"not compared with these sets: the images that the base model, {config.model.init}, was trained on")
     for name, task in data.tasks.items():
         train, validation = sizes("training", task.train), sizes("validation", task.validation)
         line = f"{task.task.title}: {train}, {validation}"
