@@ -18,6 +18,7 @@ from twelve import config as configuration
 from twelve.data.check import check_root
 from twelve.formats.data_root import DataRoot
 from twelve.microworld.make import make_microworld
+from twelve.predictor.warnings import FEW_SHARED
 from twelve.report.write import write_report
 from twelve.tasks.custom import own_tasks
 
@@ -69,6 +70,9 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = twelve.load("runs/mine")
     scene = model.scene("mine/images/mine/20.jpg")
     assert model.question("answer", "is it red?", scene).task == "mine"  # not one of the base
+    assert model.processor.own_words == {"mine": {"could", "i", "ride", "on", "something", "here", "?"}}
+    asked = ("what colour is the boat?", "can I ride on anything?", "could I ride on something here?")
+    assert [f"mine: {FEW_SHARED}" in scene.answer(each).warnings for each in asked] == [True, False, False]
     kept = [json.loads(line) for line in (tmp_path / "runs/mine/predictions.jsonl").read_text().splitlines()]
     assert {each["task"] for each in kept} == {"mine"}
 

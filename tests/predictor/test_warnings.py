@@ -16,14 +16,23 @@ from typer.testing import CliRunner
 
 import twelve
 from twelve.cli import app
-from twelve.errors import ConfigError
+from twelve.errors import CheckpointError, ConfigError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.model.bert_tokenizer import SPECIAL, wordpieces
 from twelve.model.familiarity import BEYOND, LEAST, familiarity_of
 from twelve.model.known_words import FEW, words_in
 from twelve.predictor import Predictor, Scene
-from twelve.predictor.warnings import FOREIGN, LEFT_OUT, NO_REGION, OTHER_SPELLING, UNKNOWN_WORDS, of_text, words_of
+from twelve.predictor.warnings import (
+    FEW_SHARED,
+    FOREIGN,
+    LEFT_OUT,
+    NO_REGION,
+    OTHER_SPELLING,
+    UNKNOWN_WORDS,
+    of_text,
+    words_of,
+)
 from twelve.types.half_precision import as_tensor
 
 KNOWN = "what colour is the ball ?"
@@ -146,6 +155,40 @@ def test_a_task_that_the_last_run_left_out_says_so(
     assert scene.answer(KNOWN).warnings == (f"vqa: {LEFT_OUT}",)
     assert f"coco: {LEFT_OUT}" in model.match([scene], KNOWN).warnings
     assert not scene.locate("the ball").warnings
+
+
+def test_a_question_unlike_those_of_a_task_of_ones_own_says_so(
+    model: Predictor, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model.processor, "known_words", words_in(model.processor.tokenizer, [[KNOWN, "can i ride it"]]))
+    words = {"mine": ["could", "i", "ride", "on", "something", "here", "?"]}
+    monkeypatch.setattr(model.processor, "own_words", words)
+    assert scene.answer(KNOWN).warnings == ()  # nothing is recorded of a dataset's task
+    words |= {task: words["mine"] for task in ("vqa", "guesswhat", "coco")}
+    assert scene.answer(KNOWN).warnings == (f"vqa: {FEW_SHARED}",)  # although the model knows the words
+    boxes = [(5, 5, 40, 40), (50, 20, 90, 60)]
+    assert scene.guess([("the ball ?", "no"), ("the ball ?", "no")], boxes).warnings == (f"guesswhat: {FEW_SHARED}",)
+    assert f"{KNOWN}: coco: {FEW_SHARED}" in model.match([scene], KNOWN).warnings
+    for paraphrase in ("Can I RIDE it?", "is it something, the ball, here ?", "ride what colour?"):  # a third, at least
+        assert FEW_SHARED not in str(scene.answer(paraphrase).warnings), paraphrase
+    assert FEW_SHARED in str(scene.answer("ride what is it ?").warnings)  # a quarter: marks are no words
+    assert scene.answer("the ball ? ?").warnings == ()  # two words tell little
+
+
+def test_the_words_of_tasks_of_ones_own_are_kept_with_the_model(folder: Path, tmp_path: Path) -> None:
+    processor = twelve.TwelveProcessor.from_pretrained(folder)
+    file = tmp_path / "processor_config.json"
+    assert processor.own_words == {}
+    processor.save_pretrained(tmp_path)
+    tree = json.loads(file.read_text())
+    assert "own_words" not in tree  # as in earlier folders
+    processor.own_words = {"vqa": frozenset({"is", "été", "?"}), "coco": frozenset()}
+    processor.save_pretrained(tmp_path)
+    assert twelve.TwelveProcessor.from_pretrained(tmp_path).own_words == processor.own_words
+    for hostile in (None, "vqa", ["vqa"], {"vqa": ["is"]}, {"vqa": None}, {"vqa": {"is": 1}}, {"other": "is"}):
+        file.write_text(json.dumps(tree | {"own_words": hostile}))
+        with pytest.raises(CheckpointError, match="own_words must be a mapping of tasks of the model to words"):
+            twelve.TwelveProcessor.from_pretrained(tmp_path)
 
 
 def test_a_text_of_megabytes_is_refused(model: Predictor, scene: Scene) -> None:

@@ -100,7 +100,7 @@ def test_a_task_of_ones_own_goes_the_whole_way(root: Path, tmp_path: Path) -> No
     tasks["mine"]["val_split"] = tiny_own.write(root, "answer", "validation", range(0, 3))
     run = train(configuration.parse(configured(root, tmp_path / "run", tasks)), console=QUIET)
     processor = TwelveProcessor.from_pretrained(run / "model")
-    assert processor.token_rows["vqa"] == 1
+    assert processor.token_rows["vqa"] == 1 and processor.own_words.keys() == {"mine"}
     assert processor.token_rows["mine"] not in [base.get(name).token for name in tiny_others.ALL_TASKS]
     assert set(tiny.COLOURS) | set(tiny_own.SAID) == set(processor.vocabularies["answer"])
     sizes = json.loads((run / "data.json").read_text())["tasks"]["mine"]
@@ -166,6 +166,17 @@ def test_a_saved_model_learns_another_task(
     grown = [name for name, tensor in old.state_dict().items() if ours[name].shape != tensor.shape]
     assert bool(grown) == (key in old.config.heads) and all(name.startswith("heads.answer.") for name in grown)
     assert evaluate_run(run, baselines=False, console=QUIET)[0].task == "mine"
+
+
+def test_the_words_of_a_task_are_those_of_every_training(root: Path, tmp_path: Path) -> None:
+    mine = own(root, "answer")
+    first = train(configuration.parse(configured(root, tmp_path / "first", {"mine": mine})), console=QUIET)
+    assert TwelveProcessor.from_pretrained(first / "model").own_words == {"mine": {"what", "is", "it", "?"}}
+    file = root / mine["train"]
+    file.write_text(file.read_text().replace("what is it", "Which one is it"))
+    tree = configured(root, tmp_path / "second", {"mine": mine}, model={"init": str(first)})
+    words = TwelveProcessor.from_pretrained(train(configuration.parse(tree), console=QUIET) / "model").own_words
+    assert words == {"mine": {"what", "which", "one", "is", "it", "?"}}
 
 
 def test_a_head_of_another_kind_is_refused(known: Path, root: Path, tmp_path: Path) -> None:

@@ -353,6 +353,7 @@ def test_pretraining_beside_the_tasks(root: Path, tmp_path: Path) -> None:
     model = Twelve.from_pretrained(run / "model")
     assert set(model.config.heads) == {"answer"} and model.pretraining is not None
     assert model.config.vocab_size == len(tiny.WORDS)  # the tokenizer's
+    assert TwelveProcessor.from_pretrained(run / "model").own_words == {}  # no question is one of "mine"
 
 
 # --- the files ------------------------------------------------------------------------------------------------------

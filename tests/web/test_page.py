@@ -14,7 +14,7 @@ import pytest
 from serving import served
 from test_api import png
 
-from twelve.predictor.warnings import FOREIGN, LEFT_OUT, NO_REGION, OTHER_SPELLING, UNKNOWN_WORDS
+from twelve.predictor.warnings import FEW_SHARED, FOREIGN, LEFT_OUT, NO_REGION, OTHER_SPELLING, UNKNOWN_WORDS
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (make installs it)")
 
@@ -718,7 +718,9 @@ def test_a_left_out_task_and_scores_that_are_not_calibrated_are_said(visit: Visi
     assert axe.findings(page) == []
 
 
-@pytest.mark.parametrize("warning", [FOREIGN, NO_REGION, f"{UNKNOWN_WORDS}: zebra", f"vqa: {LEFT_OUT}"])
+@pytest.mark.parametrize(
+    "warning", [FOREIGN, NO_REGION, f"{UNKNOWN_WORDS}: zebra", f"vqa: {LEFT_OUT}", f"vqa: {FEW_SHARED}"]
+)
 def test_a_meaningless_answer_begins_with_the_warning_and_claims_no_score(visit: Visit, warning: str) -> None:
     page, warned = visit.page, [warning]
 

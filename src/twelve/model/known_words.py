@@ -55,11 +55,15 @@ def words_in(tokenizer: Tokenizer, tasks: Iterable[Sequence[str]]) -> KnownWords
     for texts in tasks:
         total: Counter[str] = Counter()
         for start in range(0, len(texts), _JOINED):
-            text = normalised(tokenizer, "\n".join(texts[start : start + _JOINED]))
-            total.update(word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text))
+            total.update(split(tokenizer, "\n".join(texts[start : start + _JOINED])))
         least = 1 if len(texts) < FEW else 2
         found.update(word for word, count in total.items() if count >= least)
     return KnownWords(frozenset(found))
+
+
+def split(tokenizer: Tokenizer, text: str) -> list[str]:
+    """The words and punctuation marks of a text, normalised."""
+    return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalised(tokenizer, text))]
 
 
 def normalised(tokenizer: Tokenizer, text: str) -> str:

@@ -71,6 +71,7 @@ class TwelveProcessor:
         max_regions: number of detected regions kept per image, without the global one.
         familiar: statistics of the training images' regions, or None.
         known_words: words of the training texts, or None if they were not recorded.
+        own_words: task of one's own -> words of its training texts; absent if they were not recorded.
         left_out: tasks that a later run did not train while it changed the trunk: their answers may no longer be right.
     """
 
@@ -89,6 +90,7 @@ class TwelveProcessor:
         max_regions: int = REGIONS,
         familiar: Familiarity | None = None,
         known_words: KnownWords | None = None,
+        own_words: Mapping[str, Iterable[str]] | None = None,
         task_tokens: str = "dataset",
         left_out: Sequence[str] = (),
     ) -> None:
@@ -110,6 +112,7 @@ class TwelveProcessor:
         self.max_regions = max_regions
         self.familiar = familiar
         self.known_words = known_words
+        self.own_words = {task: frozenset(words) for task, words in (own_words or {}).items()}
         self.left_out = tuple(left_out)
         self.special = special_rows(tokenizer)
 
@@ -325,6 +328,8 @@ class TwelveProcessor:
             tree["familiar"] = self.familiar.to_tree()
         if self.known_words is not None:
             tree["known_words"] = self.known_words.to_tree()
+        if self.own_words:
+            tree["own_words"] = {task: " ".join(sorted(words)) for task, words in self.own_words.items()}
         if self.left_out:
             tree["left_out"] = list(self.left_out)
         if self.likely:  # earlier folders have none

@@ -18,7 +18,7 @@ SAVED = "use the file saved with the model"
 CONFIG_FILE = "processor_config.json"
 TASK_TOKENS = ("dataset", "head", "none")
 """Which tasks share a task token: none, those of one head, or there are no task tokens."""
-_OPTIONAL = ("processor_class", "familiar", "known_words", "likely", "task_tokens", "left_out")
+_OPTIONAL = ("processor_class", "familiar", "known_words", "own_words", "likely", "task_tokens", "left_out")
 
 
 def read_fields(file: Path) -> dict[str, Any]:
@@ -45,6 +45,8 @@ def read_fields(file: Path) -> dict[str, Any]:
         raise CheckpointError("familiar must hold statistics of regions", file=file, remedy=SAVED)
     if not known_words.sound(tree.get("known_words")):
         raise CheckpointError("known_words must hold words of training texts", file=file, remedy=SAVED)
+    if not _mapping(_string)(own := tree.get("own_words", {})) or not own.keys() <= tree["task_outputs"].keys():
+        raise CheckpointError("own_words must be a mapping of tasks of the model to words", file=file, remedy=SAVED)
     if not _strings(left_out := tree.get("left_out", [])) or not set(left_out) <= set(tree["task_outputs"]):
         raise CheckpointError("left_out must be a list of tasks of the model", file=file, remedy=SAVED)
     words = KnownWords.from_tree(tree["known_words"]) if tree.get("known_words") is not None else None
@@ -57,7 +59,8 @@ def read_fields(file: Path) -> dict[str, Any]:
         except RegionError as error:
             raise CheckpointError(error.problem, file=file, record=f"region_recipes.{source}", remedy=SAVED) from None
     optional = {"likely": likely, "familiar": familiar, "known_words": words, "task_tokens": task_tokens}
-    return {key: tree[key] for key in _FIELDS} | optional | {"left_out": left_out}
+    optional |= {"own_words": {task: text.split() for task, text in own.items()}, "left_out": left_out}
+    return {key: tree[key] for key in _FIELDS} | optional
 
 
 def _mapping(of: Callable[[Any], bool]) -> Callable[[Any], bool]:

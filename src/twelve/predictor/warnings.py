@@ -13,7 +13,7 @@ from string import punctuation
 from typing import TYPE_CHECKING
 from unicodedata import category
 
-from twelve.model.known_words import normalised
+from twelve.model.known_words import normalised, split
 from twelve.predictor.spellings import OTHER_SPELLINGS
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ NO_REGION = "no region was found in the image, so the model only has the feature
 SIDES = ("left image: ", "right image: ")
 """What a warning of one of two images begins with."""
 UNKNOWN_WORDS = "the training texts hardly contain these words, so the result may be meaningless"
+FEW_SHARED = "its training texts contain few words of this text, so the result may be meaningless"
 OTHER_SPELLING = "words are read as the training texts spell them"
 LEFT_OUT = "the last training changed the model without this task, so its answers may no longer be right"
 NAMED = 5
@@ -120,13 +121,24 @@ def of_task(processor: TwelveProcessor, task: str) -> tuple[str, ...]:
     return (f"{task}: {LEFT_OUT}",) if task in processor.left_out else ()
 
 
+def of_shared_words(processor: TwelveProcessor, task: str, text: str) -> tuple[str, ...]:
+    """A warning if more than two thirds of a text's words, of at least three, do not occur in the training texts of a
+    task of one's own. The model may know these words from other tasks."""
+    if (own := processor.own_words.get(task)) is None:
+        return ()
+    read = split(processor.tokenizer, respelt(processor, text))
+    shared = [word in own for word in read if any(mark.isalnum() for mark in word)]
+    return (f"{task}: {FEW_SHARED}",) if len(shared) >= 3 and 3 * sum(shared) < len(shared) else ()
+
+
 def of_question(processor: TwelveProcessor, question: Question) -> tuple[str, ...]:
     """The warnings of a question: those of its images (of two, with the side), of its text, and of its task."""
     texts = [asked for asked, _ in question.turns] if question.turns else [question.text]
     sides = SIDES if len(question.scenes) == 2 else ("",)
     found = [side + warning for side, scene in zip(sides, question.scenes, strict=True) for warning in scene.warnings]
     length = of_length(processor, question.task, respelt(processor, question.model_text))
-    return (*found, *of_text(processor, texts), *length, *of_task(processor, question.task))
+    shared = of_shared_words(processor, question.task, " ".join(texts))
+    return (*found, *of_text(processor, texts), *shared, *length, *of_task(processor, question.task))
 
 
 def of_an_image(warning: str) -> bool:
@@ -150,6 +162,7 @@ def of_match(
     found = of_images((scene.name, scene.warnings) for scene in scenes)
     for caption in captions:
         own = (*of_text(processor, [caption]), *of_length(processor, task, caption))
+        own += of_shared_words(processor, task, caption)
         found += [f"{caption}: {warning}" for warning in own]
     return (*found, *of_task(processor, task))
 

@@ -250,7 +250,7 @@ def calibrate(trainer: Trainer, model: Twelve) -> list[str]:
     found = calibrate_scores(model, collators, validations, seed=trainer.config.seed)
     trainer.processor.temperatures, trainer.processor.likely = found
     trainer.processor.familiar = _familiar(trainer.data, trainer.processor.max_regions, trainer.processor.familiar)
-    trainer.processor.known_words = _known_words(trainer)
+    _record_words(trainer)
     trainer.processor.save_pretrained(model_folder(trainer.run.path))
     write_run_card(trainer.run.path, model, trainer.processor, trainer.state.kept)
     own = {name: examples for name, examples in validations.items() if collators[name].output.own_head}
@@ -298,16 +298,20 @@ def _familiar(data: Prepared, most: int, base: Familiarity | None) -> Familiarit
     return base.widened(map(features, images)) if found is None and base is not None else found
 
 
-def _known_words(trainer: Trainer) -> KnownWords:
-    """The words of the training texts, and those that the model knew when the run began."""
-    texts = []
-    for task in trainer.data.tasks.values():
+def _record_words(trainer: Trainer) -> None:
+    """Add the words of the training texts to those that the model knew when the run began."""
+    processor, found = trainer.processor, frozenset[str]()
+    for name, task in trainer.data.tasks.items():
         step = max(1, math.ceil(len(task.train) / MOST_TEXTS))
         sample = take(task.train, np.arange(0, len(task.train), step))
-        texts.append([text for example in sample for text in (example.text, *example.options)])
-    own = words_in(trainer.processor.tokenizer, texts)
-    continues = trainer.config.model.init or trainer.processor.known_words is not None
-    return own.joined(trainer.processor.known_words) if continues else own
+        texts = [text for example in sample for text in (example.text, *example.options)]
+        words = words_in(processor.tokenizer, [texts]).words
+        found |= words
+        if task.settings.kind is not None and task.output.own_head:
+            processor.own_words[name] = words | processor.own_words.get(name, frozenset())
+    known = KnownWords(found)
+    continues = trainer.config.model.init or processor.known_words is not None
+    processor.known_words = known.joined(processor.known_words) if continues else known
 
 
 def _check_folder(config: RunConfig, run: RunFolder, resume: bool) -> None:
