@@ -89,6 +89,10 @@ def test_only_a_close_name_is_suggested(name: str, meant: str | None) -> None:
     assert str(caught.value).endswith("-> check the path; for the shipped ones: twelve configs")
 
 
+def test_a_shipped_configuration_needs_no_ending() -> None:
+    assert config.find("quickstart") == config.find("quickstart.yaml") == config.find("configs/quickstart")
+
+
 def test_a_file_beside_the_missing_one_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine").mkdir()

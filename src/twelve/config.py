@@ -59,8 +59,10 @@ def find(path: str | Path) -> Path:
     if not path.is_dir() and is_there(path, ConfigError):
         return path
     known = shipped()
-    if path.name in known and path.parent in (Path(), Path("configs")):
-        return known[path.name]
+    if path.parent in (Path(), Path("configs")):
+        for name in (path.name, f"{path.name}.yaml"):
+            if name in known:
+                return known[name]
     listed = "for the shipped ones: twelve configs"
     if path.is_dir():
         remedy = f"name a file{_inside(path)}; {listed}"
