@@ -276,7 +276,7 @@ def test_what_an_answer_depends_on_is_shown_first(visit: Visit) -> None:
     page.unroute("**/api/depends")
     page.route("**/api/depends", _no_box_matters)
     ask(page, "answer", "is it red ?")
-    page.get_by_text("“red” falls by no more than 5 points, whichever single box is left out.").wait_for()
+    page.get_by_text("The answer depends little on any single box: its score falls by at most 5 points.").wait_for()
     assert max(page.locator("#panel-answer .frame.region").evaluate_all(heat)) == 0
 
 
@@ -761,6 +761,7 @@ def test_tasks_of_the_users_own_name_the_page(visit: Visit) -> None:
     page.route("**/api/model", owned)
     page.reload()
     page.locator("#panel-answer .headline").wait_for()
+    assert page.locator("#panel-answer .by").inner_text().startswith("Answered by the task “mine”.")
     assert page.locator("h1").inner_text() == "“mine”"
     assert page.title() == "“mine”: questions about images"
 
@@ -804,12 +805,81 @@ def test_a_tab_says_before_one_asks_that_the_last_training_left_its_task_out(vis
     page.locator("#panel-answer select").select_option("vqa")
     assert lost.is_hidden()
     assert page.get_by_role("tab", name="Ask").inner_text() == "Ask"  # VQA was trained
-    page.get_by_role("tab", name="Entails (earlier)").click()
+    trained = [name for name in TABS.values() if name != "Entails"]
+    assert page.locator("[role=tablist] > *").all_inner_texts() == [*trained, "earlier:", "Entails"]
+    assert page.get_by_role("tab").all_inner_texts() == [*trained, "Entails"]
+    entails = page.get_by_role("tab", name="Entails", exact=True)
+    assert "an earlier training" in str(entails.get_attribute("title"))
+    entails.click()
+    assert axe.findings(page) == []
     assert page.locator("#panel-entails .lost").is_visible()
     ask(page, "entails", "it is green")
     assert page.locator("#panel-entails .by").inner_text() == "Answered as in SNLI-VE."
     page.get_by_role("tab", name="Locate").click()
     assert page.locator("#panel-locate .lost").count() == 0
+
+
+def test_a_page_opens_with_a_task_of_the_last_training(visit: Visit) -> None:
+    page = visit.page
+
+    def one_trained(route: sync_api.Route) -> None:
+        told = (reply := route.fetch()).json()
+        for method, tasks in told["methods"].items():
+            for task in tasks:
+                task["left_out"] = method != "entails"
+        route.fulfill(response=reply, json=told)
+
+    page.route("**/api/model", one_trained)
+    page.goto(f"{visit.address}/?again")  # without the name of a tab
+    page.locator("#panel-entails .headline").wait_for()
+    others = [name for name in TABS.values() if name != "Entails"]
+    assert page.locator("[role=tablist] > *").all_inner_texts() == ["Entails", "earlier:", *others]
+    page.get_by_role("tab").first.press("ArrowRight")
+    assert page.locator("[role=tab][aria-selected=true]").inner_text() == "Ask"
+    assert tabs_move(page) == []
+
+
+def test_tabs_stay_where_they_are_when_another_one_is_selected(visit: Visit) -> None:
+    assert tabs_move(visit.page) == []
+
+
+def tabs_move(page: sync_api.Page) -> list[str]:
+    """The tabs whose selection changes the height of the list, or where one of its tabs is."""
+
+    def layout(tab: sync_api.Locator) -> list[object]:
+        tab.click()
+        return [page.locator("[role=tablist]").bounding_box(), *(one.bounding_box() for one in tabs)]
+
+    first, *others = tabs = page.get_by_role("tab").all()
+    expected = layout(first)
+    return [tab.inner_text() for tab in others if layout(tab) != expected]
+
+
+@pytest.mark.parametrize(
+    "widths",
+    [(390, 844, 390), (390, 1280), (600, 1024), (1280, 390, 1280)],
+    ids=lambda widths: "-".join(map(str, widths)),
+)
+@pytest.mark.parametrize("panel", ["answer", "verify"])
+def test_images_can_be_selected_at_every_width(visit: Visit, widths: tuple[int, ...], panel: str) -> None:
+    page = visit.page
+    page.set_viewport_size({"width": widths[0], "height": 844})
+    page.reload()
+    page.locator("#panel-answer .headline").wait_for()
+    page.locator(f"#tab-{panel}").click()
+    page.locator(f"#panel-{panel} .headline").wait_for()
+    for width in widths[1:]:
+        page.set_viewport_size({"width": width, "height": 390})
+        sides = page.locator(f"#panel-{panel} .chooser").all()
+        assert sides
+        for side in sides:
+            another = side.get_by_text("Another image")
+            sync_api.expect(another).to_be_visible(visible=width <= 760)
+            if width <= 760:
+                sync_api.expect(side.locator(".file")).to_be_hidden()
+                another.click()
+            for choice in (side.locator(".file"), side.locator(".sample").first):
+                sync_api.expect(choice).to_be_visible()
 
 
 def test_a_field_that_one_scrolls_to_is_not_under_the_image(visit: Visit) -> None:

@@ -70,7 +70,7 @@ export function dependsView({ method, quick, images }, told, stale) {
       draw(k);
     }
 
-    said.textContent = falls[best] > LEAST ? sentence(best) : `${answer} falls by no more than 5 points, whichever single box is left out.`;
+    said.textContent = falls[best] > LEAST ? sentence(best) : "The answer depends little on any single box: its score falls by at most 5 points.";
     said.classList.toggle("nothing", falls[best] <= LEAST);
     view.replaceChildren(said, tip);
     draw();

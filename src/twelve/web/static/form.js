@@ -93,7 +93,7 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     const score = !told.attention && !meaningless && task?.score; // with the attention, there is little room on a phone
     if (task && (others || task.left_out || score)) {
       const choice = others ? " Change the task under Advanced." : "";
-      head.push(el("p", { class: "tip by" }, `Answered as in ${titled(task)}.${score ? ` Test score of this task: ${score}.` : ""}${choice}`));
+      head.push(el("p", { class: "tip by" }, `Answered ${task.own ? "by the task" : "as in"} ${titled(task)}.${score ? ` Test score of this task: ${score}.` : ""}${choice}`));
     }
     if (told.attention) {
       const restore = () => {

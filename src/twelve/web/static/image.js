@@ -40,6 +40,7 @@ export class ImageView extends EventTarget {
       this.chooser,
     );
     dropped(this.element, ([file]) => this.use(file));
+    NARROW.addEventListener("change", () => this.scene && this.fold()); // only a phone has the element that opens it again
     this.image.addEventListener("error", () => this.say("The browser cannot display this format, but the boxes are correct."));
   }
 

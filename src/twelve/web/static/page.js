@@ -78,7 +78,8 @@ function panelOf(method, model, image) {
 }
 
 function build(model) {
-  const methods = Object.keys(TABS).filter((method) => method in model.methods);
+  const earlier = (method) => model.methods[method].every((task) => task.left_out); // the last training was without them
+  const methods = Object.keys(TABS).filter((method) => method in model.methods).sort((one, other) => earlier(one) - earlier(other));
   const image = new ImageView("Image", model.samples);
   const tablist = document.getElementById("tabs");
   const panels = document.getElementById("panels");
@@ -109,10 +110,9 @@ function build(model) {
   for (const method of methods) {
     const [name, purpose] = TABS[method];
     const shown = panelOf(method, model, image);
-    const earlier = model.methods[method].every((task) => task.left_out); // the last training was without them
-    const tip = earlier ? "Of an earlier training: replies may no longer be right." : `API: ${method}`;
-    const label = earlier ? `${name} (earlier)` : name;
-    const tab = el("button", { type: "button", role: "tab", id: `tab-${method}`, "aria-controls": `panel-${method}`, title: tip, click: () => select(method) }, label);
+    if (method === methods.find(earlier)) tablist.append(el("span", { class: "earlier", role: "presentation" }, "earlier:"));
+    const tip = earlier(method) ? "Of an earlier training: replies may no longer be right." : `API: ${method}`;
+    const tab = el("button", { type: "button", role: "tab", id: `tab-${method}`, "aria-controls": `panel-${method}`, "data-label": name, title: tip, click: () => select(method) }, name);
     const columns = el("div", { class: "columns" }, shown.images ?? null, shown.element);
     const panel = el("div", { role: "tabpanel", id: `panel-${method}`, "aria-labelledby": `tab-${method}`, hidden: true }, el("p", { class: "purpose" }, purpose), columns);
     parts[method] = { ...shown, tab, panel };
