@@ -104,6 +104,10 @@ MISTAKES = {
     "line": ("predict {model} --jsonl {folder}/bad.jsonl", "did you mean"),
     "image of a line": ("predict {model} --jsonl {folder}/away.jsonl", "no such"),
     "out": ("predict {model} --image {image} --ask what --out {folder}/empty", "this is a folder"),
+    "out's folder": (
+        "predict {model} --image {image} --ask what --out {folder}/none/deep/a.csv",
+        "folder {folder}/none/deep does not exist -> create it: mkdir -p {folder}/none/deep",
+    ),
     "match": ("match {model} ball --images {folder}/no.png", "no such"),
     "match's run": ("match {folder}/none ball --images {image}", "no such folder"),
     "match's task": ("match {model} ball --images {image} --task vqa", "no task 'vqa'"),

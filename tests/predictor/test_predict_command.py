@@ -22,7 +22,8 @@ from twelve import cli, threads
 from twelve.errors import ConfigError, RegionError, TwelveError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
-from twelve.predictor import Matched, load
+from twelve.outputs.answer import Answered
+from twelve.predictor import Matched, load, table
 from twelve.predictor import command as commands
 
 
@@ -124,7 +125,7 @@ def test_answers_as_a_table(model: Path, images: Path, tmp_path: Path) -> None:
     assert len(out.read_text().splitlines()) == 13
     with out.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["image", "question", "answer", "score", "error"]
+    assert list(rows[0]) == ["image", "question", "answer", "score", "error", "calibrated", "warnings"]
     assert [Path(row["image"]).name for row in rows] == [
         f"{n}.{'jpg' if n == 3 else 'png'}" for n in range(4) for _ in "123"
     ]
@@ -135,10 +136,20 @@ def test_answers_as_a_table(model: Path, images: Path, tmp_path: Path) -> None:
     for row, line in zip(rows, shown, strict=True):
         assert (row["error"], row["score"] == "") == (line.get("error", ""), "error" in line)
         assert "error" in line or float(row["score"]) == pytest.approx(line["score"], abs=1e-6)
+        assert row["calibrated"] == ("" if "error" in line else str(line["calibrated"]).lower())
+        assert row["warnings"] == "; ".join(line.get("warnings", []))
+    assert [row["calibrated"] for row in rows[-6:]] == ["true", "false", "false", "", "", ""]
+    out.write_text("image,question,answer,score,error\n")  # of an earlier version
+    assert twelve("predict", model, *words)[0] == 1 and len(out.read_text().splitlines()) == 13
     assert [float(side) for side in rows[1]["answer"].split()] == pytest.approx(shown[1]["box"], abs=0.06)
     out.write_text("image,label\n0.png,red\n")
     with pytest.raises(ConfigError, match="does not contain results, so it is not replaced"):
         twelve("predict", model, *words)
+
+
+def test_warnings_in_a_table_are_in_one_cell() -> None:
+    found = Answered(text="it", task="vqa", score=0.5, answer="red", warnings=("it is\nodd", "a, or b"))
+    assert table.row("0.png", "it", found, "") == '0.png,it,red,0.5,,false,"it is odd; a, or b"'
 
 
 def test_two_images_and_no_box_in_a_table(model: Path, images: Path, tmp_path: Path) -> None:

@@ -31,6 +31,11 @@ def several(client: TestClient, images: list[dict[str, str]]) -> Any:
     return client.post("/api/match", json={"images": images, "captions": ["it"]})
 
 
+def depends(client: TestClient, right: dict[str, str]) -> Any:
+    asked = {"image": inline(png(1)), "right": right, "text": "it is red", "method": "verify"}
+    return client.post("/api/depends", json=asked)
+
+
 def inline(data: bytes) -> dict[str, str]:
     return {"image": base64.b64encode(data).decode()}
 
@@ -119,6 +124,55 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "\u200b"}),
         lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "what ?"}),
     ),
+    "an endless text": (
+        "shorten it to 2,000 characters",
+        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "why " * 501}),
+        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "why " * 500}),
+    ),
+    "an empty question": (
+        "write a question",
+        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": ""}),
+        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "what ?"}),
+    ),
+    "only spaces": (
+        "write a caption",
+        lambda client: client.post("/api/match", json={"images": [inline(png(1))], "captions": [" "]}),
+        lambda client: client.post("/api/match", json={"images": [inline(png(1))], "captions": ["a ball"]}),
+    ),
+    "a number in quotes": (
+        "give threshold as a number, without quotes",
+        lambda client: client.post("/api/locate", json={"image": inline(png(1)), "phrase": "it", "threshold": "0.5"}),
+        lambda client: client.post("/api/locate", json={"image": inline(png(1)), "phrase": "it", "threshold": 0.5}),
+    ),
+    "half a shortlist": (
+        "give shortlist as an integer, without quotes",
+        lambda client: client.post(
+            "/api/match", json={"images": [inline(png(1))], "captions": ["it"], "shortlist": 0.5}
+        ),
+        lambda client: client.post("/api/match", json={"images": [inline(png(1))], "captions": ["it"], "shortlist": 0}),
+    ),
+    "half a box": (
+        "write each box as [x1, y1, x2, y2]",
+        lambda client: choose(client, inline(png(1)), [10, 10, 60]),
+        lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
+    ),
+    "a path": (
+        'remove path; an image is {"scene": "ID"}, the id that POST /api/scenes replied with, or {"image": "..."}, the '
+        "bytes of a file in base64",
+        lambda client: choose(client, {"path": "photograph.jpg"}, [10, 10, 60, 60]),
+        lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
+    ),
+    "a path in place of a right image": (
+        'remove path; an image is {"scene": "ID"}, the id that POST /api/scenes replied with, or {"image": "..."}, the '
+        "bytes of a file in base64",
+        lambda client: depends(client, {"path": "photograph.jpg"}),
+        lambda client: depends(client, inline(png(1))),
+    ),
+    "a path beside an image": (
+        "remove path; expected image, question, task or explain",
+        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "it", "path": "a.jpg"}),
+        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "it"}),
+    ),
     "an id in place of an image": (
         'replace scene by "image": {"scene": "ID"}',
         lambda client: client.post("/api/answer", json=kept(client, png(1)) | {"question": "what ?"}),
@@ -166,6 +220,8 @@ def test_remedies_fit_the_mistake(predictor: Predictor) -> None:
         assert (problem, remedy) == ("threshold: expected at most 1, found 3", "give a number of at most 1")
         assert told("locate", phrase="it", threshold=-1)[0] == "threshold: expected at least 0, found -1"
         assert told("answer", text="what ?")[1] == "rename text to question"
-        assert told("answer", question="what ?", txt="")[1].startswith("remove txt; ")
+        assert told("answer", question="what ?", txt="")[1] == "remove txt; expected image, question, task or explain"
+        asked = {"boxes": [[1, 1, 9, 9]], "dialogue": [{"question": "it ?", "answer": "yes", "no": 1}]}
+        assert told("guess", **asked)[1] == "remove no; expected question or answer"
         assert told("answer")[1].startswith("add question; ")
         assert told("choose", question="which ?")[1].startswith('add "boxes": [[x1, y1, x2, y2]]; ')

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from twelve.device import check_name
-from twelve.errors import ConfigError, DataError, RegionError, TwelveError, one_line
+from twelve.errors import ConfigError, DataError, RegionError, TwelveError, one_line, quoted
 from twelve.formats.data_root import image_key
 from twelve.formats.flaws import without_flaws
 from twelve.io.files import check_file, check_folder, replacing
@@ -21,7 +21,7 @@ from twelve.io.json_file import decode, readable
 from twelve.outputs.parts.result import Result
 from twelve.predictor.lines import Request
 from twelve.predictor.matched import Matched
-from twelve.predictor.table import HEADER, is_table, row
+from twelve.predictor.table import HEADER, HEADERS, is_table, row
 from twelve.predictor.warnings import of_an_image, of_images
 from twelve.progress import Track, tell
 from twelve.regions.asked import check_weights
@@ -91,7 +91,8 @@ def check_outputs(requests: Sequence[Request], *, out: Path | None, draw: Path |
     """Check the output files before any work is done.
 
     Raises:
-        ConfigError: an output is also an input (links are followed), or ``out`` exists and is not a file of results.
+        ConfigError: an output is also an input (links are followed), ``out`` exists and is not a file of results, or
+            its folder does not exist.
         TwelveError: an output cannot be written.
     """
     read = {os.path.realpath(image) for request in requests for image in request.images}
@@ -103,6 +104,8 @@ def check_outputs(requests: Sequence[Request], *, out: Path | None, draw: Path |
         written += [_drawing(draw, number, request) for number, request in enumerate(requests)]
     if out is not None:
         check_file(out)
+        if not out.parent.is_dir():
+            raise ConfigError(f"folder {out.parent} does not exist", remedy=f"create it: mkdir -p {quoted(out.parent)}")
         if os.path.realpath(out) not in read:
             _check_results(out)
     for path in written:
@@ -122,7 +125,7 @@ def _check_results(out: Path) -> None:
         first = None
     ours = isinstance(first, dict) and "method" in first and bool({"image", "images"} & set(first))
     if is_table(out):
-        ours = line.rstrip() == HEADER.encode()
+        ours = line.rstrip().decode(errors="replace") in HEADERS
     if not ours:
         problem = "this file exists and does not contain results, so it is not replaced"
         raise ConfigError(problem, file=out, remedy="choose another output")

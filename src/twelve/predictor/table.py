@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from twelve.outputs.parts.result import Result
 
-COLUMNS = ("image", "question", "answer", "score", "error")
-HEADER = ",".join(COLUMNS)
+HEADER = "image,question,answer,score,error,calibrated,warnings"
+HEADERS = {HEADER, "image,question,answer,score,error"}
+"""The header, and that of tables of earlier versions."""
 
 
 def is_table(path: Path) -> bool:
@@ -20,9 +21,12 @@ def is_table(path: Path) -> bool:
 
 
 def row(images: str, question: str, result: Result | None, error: str) -> str:
-    """The row of a question; without an answer, it has the error in place of answer and score."""
-    answer, score = ("", "") if result is None else (result.value, str(round(result.score, 6)))
+    """The row of a question; without an answer, only image, question and error are filled."""
+    answer = score = calibrated = warnings = ""
+    if result is not None:
+        answer, score, calibrated = result.value, str(round(result.score, 6)), str(result.calibrated).lower()
+        warnings = "; ".join(result.warnings)
     stream = io.StringIO()
-    cells = [" ".join(cell.split()) for cell in (question, answer, score, error)]
+    cells = [" ".join(cell.split()) for cell in (question, answer, score, error, calibrated, warnings)]
     csv.writer(stream, lineterminator="").writerow([images.replace("\n", " "), *cells])
     return stream.getvalue()

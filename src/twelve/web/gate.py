@@ -13,9 +13,10 @@ import time
 from collections.abc import Collection
 from contextlib import ExitStack
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from twelve.web.problems import ServiceError
+from twelve.web.problems import ServiceError, described
 from twelve.web.service import Service
 from twelve.web.uploads import IMAGES
 
@@ -92,7 +93,7 @@ class Gate:
             _check_token(_headers(scope, b"authorization"), self._token)
         if any(mark < " " or mark == "\x7f" for mark in scope["path"]):
             # A route's pattern also matches before a final line break, so /health%0a would be /health.
-            raise ServiceError(404, "no such path", "see /openapi.json for the paths")
+            raise ServiceError(404, "no such path", described(Request(scope)))
         if scope["method"] == "HEAD":  # answered like GET, without the body
             scope["method"], send = "GET", _without_body(send)
         if scope["method"] not in _BODIES:
@@ -103,7 +104,7 @@ class Gate:
         try:
             await self._read(scope, receive, body)
             if not _is_image(scope):
-                _check_marks(body, service.limits.max_marks)
+                _check_marks(body, service.limits.max_marks, Request(scope))
             service.admit()
             with ExitStack() as slot:
                 slot.enter_context(service.accepted())
@@ -170,13 +171,13 @@ def _is_image(scope: Scope) -> bool:
     return _header(scope, b"content-type").split(";")[0].strip().lower() in IMAGES
 
 
-def _check_marks(body: bytearray, most: int) -> None:
+def _check_marks(body: bytearray, most: int, request: Request) -> None:
     """Raise ServiceError for JSON with more keys and values than any request needs. Base64 contains no such marks."""
     if len(body) > most and len(body) - len(body.translate(None, b'[]{}:,"')) > most:
         raise ServiceError(
             422,
             f"the JSON has more than {most:,} brackets, colons, commas and quotes",
-            "see /openapi.json for its form",
+            described(request),
         )
 
 

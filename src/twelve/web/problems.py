@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, get_args
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from twelve.errors import TwelveError, quoted
 from twelve.io.invalid import bound, problem_of
 from twelve.io.json_file import reason
-from twelve.web.schemas import Problem
+from twelve.web.schemas import ImageOf, Problem
 
 MEANINGS = {
-    400: "The request is malformed.",
+    400: "The body cannot be read, or the host name is unknown.",
     401: "The token is missing or wrong.",
     404: "The image does not exist, or has expired.",
     405: "The path does not support this method.",
@@ -43,7 +44,16 @@ _FORMS = {
     "dialogue": '[{"question": "...", "answer": "yes"}]',
 }
 """Fields that are not plain texts, with their form: the value of another field may not fit them."""
-_DESCRIBED = "see /openapi.json for the form of requests"
+_TEXTS = {"question", "phrase", "statement", "text", "caption"}
+"""Fields that hold what is asked, and one of ``captions``."""
+_TYPES = {
+    "int_type": "an integer, without quotes",
+    "float_type": "a number, without quotes",
+    "finite_number": "a finite number",
+    "bool_type": "true or false, without quotes",
+    "string_type": "a text, in quotes",
+}
+"""Type of an error about the type of a value -> how to give it."""
 
 
 class ServiceError(Exception):
@@ -98,11 +108,11 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, TwelveError)
         return reply(422, error.problem, error.remedy)
 
-    async def invalid(_: Request, error: Exception) -> JSONResponse:
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         found = error.errors()
         problem = "; ".join(_said(each, error.body) for each in found[:3]) or "the request is malformed"
-        return reply(422, problem, _remedy(found) or _DESCRIBED)
+        return reply(422, problem, _remedy(found, request) or described(request))
 
     async def other(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
@@ -115,7 +125,7 @@ def install(app: FastAPI) -> None:
             404: "no such path",
         }
         problem = known.get(error.status_code, str(error.detail))
-        return reply(error.status_code, problem, _DESCRIBED, error.headers)
+        return reply(error.status_code, problem, described(request), error.headers)
 
     handlers: list[tuple[type[Exception], Callable[[Request, Exception], Awaitable[JSONResponse]]]] = [
         (ServiceError, refused),
@@ -132,12 +142,17 @@ def curl(request: Request) -> str:
     return _addressed(_IMAGE_BYTES, request)
 
 
+def described(request: Request) -> str:
+    """Where the form of requests is described."""
+    return f"see {str(request.base_url)[:200].rstrip('/')}/docs for the form of requests"
+
+
 def _used(request: Request, allowed: str) -> str:
     """How to send a request to the same path, which takes these methods."""
     if "POST" not in allowed:
-        return f"use {allowed or 'another method'}; {_DESCRIBED}"
+        return f"use {allowed or 'another method'}; {described(request)}"
     example = _IMAGE_BYTES if request.url.path.endswith("/scenes") else _JSON
-    return f"use POST, for example {_addressed(example, request)}; {_DESCRIBED}"
+    return f"use POST, for example {_addressed(example, request)}; {described(request)}"
 
 
 def _addressed(command: str, request: Request) -> str:
@@ -146,7 +161,7 @@ def _addressed(command: str, request: Request) -> str:
     return f"{command}{token} {quoted(str(request.url.replace(query=''))[:200])}"
 
 
-def _remedy(errors: Sequence[Mapping[str, Any]]) -> str | None:
+def _remedy(errors: Sequence[Mapping[str, Any]], request: Request) -> str | None:
     """What to do about the first error of a request, where its kind tells."""
     first: Mapping[str, Any] = errors[0] if errors else {"type": "", "loc": ()}
     name = str(first["loc"][-1])[:40] if first["loc"] else ""
@@ -161,11 +176,38 @@ def _remedy(errors: Sequence[Mapping[str, Any]]) -> str | None:
     elif len(missing) == len(extra) == 1 and name in (*missing, *extra):  # one field under another name
         known = missing[0]
         remedy = f"replace {extra[0]} by {_formed(known)}" if known in _FORMS else f"rename {extra[0]} to {known}"
+    elif name in missing and name.isdigit():
+        remedy = "write each box as [x1, y1, x2, y2]"
     elif name in missing:
-        remedy = f"add {_formed(name)}; {_DESCRIBED}"
+        remedy = f"add {_formed(name)}; {described(request)}"
     elif name in extra:
-        remedy = f"remove {name}; {_DESCRIBED}"
+        remedy = f"remove {name}; {_expected(request, where[1:])}"
+    elif first["type"] in _TYPES:
+        remedy = f"give {'.'.join(map(str, first['loc'][1:]))} as {_TYPES[first['type']]}"
+    elif (text := "caption" if "captions" in where else name) in _TEXTS:
+        long = first["type"] == "string_too_long"
+        remedy = f"shorten it to {first['ctx']['max_length']:,} characters" if long else f"write a {text}"
     return remedy and remedy.encode("utf-8", "replace").decode("utf-8")
+
+
+def _expected(request: Request, place: Sequence[str | int]) -> str:
+    """Which fields a place of the request's body has."""
+    model: Any = request.scope["route"].body_field.field_info.annotation
+    for part in place:
+        if isinstance(part, str):
+            model = next(_models(model.model_fields[part].annotation))
+    if model is ImageOf:
+        return _IMAGE
+    *names, last = sorted(model.model_fields, key=lambda name: not model.model_fields[name].is_required())
+    return f"expected {', '.join(names)} or {last}"
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in a type, such as an optional one or a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
 
 
 def _formed(name: str) -> str:
