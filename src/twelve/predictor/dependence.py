@@ -68,7 +68,7 @@ class Dependence:
 
     @property
     def most(self) -> int | None:
-        """Index of the region without which the score falls most; None if it falls by no more than 5 points."""
+        """Index of the region without which the score falls most; None if it falls by at most 5 points."""
         if not len(self.boxes):
             return None
         best = int(np.argmax(self.falls))
@@ -78,8 +78,8 @@ class Dependence:
     def words(self) -> str:
         """The finding as a sentence; boxes are counted from 1, in each image."""
         if self.most is None:
-            least = round(100 * LEAST)
-            return f"“{named(self.value)}” falls by no more than {least} points, whichever single box is left out."
+            fall = f"its score falls by at most {round(100 * LEAST)} points"
+            return f"“{named(self.value)}” depends little on any single box: {fall}."
         without = percent(float(self.scores[self.most]))
         side = self.sides[self.most] if self.sides else None
         number = 1 + (self.sides[: self.most].count(side) if side else self.most)
