@@ -1,7 +1,7 @@
-"""Retrieval alone on the small real sample at a third of its learning rate, which the study of four tasks on
+r"""Retrieval alone on the small real sample at a third of its learning rate, which the study of four tasks on
 photographs did not search.
 
-For each of the seeds 1, 2 and 3 (about 15 minutes of a core), in the folder with the regions (make real-regions):
+For each of the seeds 1, 2 and 3 (about 20 minutes of a core), in the folder with the regions (make real-regions):
 
     twelve train configs/study-real-photographs-small.yaml --set data=DATA --set "tasks=[flickr30k]" --set seed=1 \
       --set tasks.flickr30k.learning_rate=1.8e-4 --set training.iterations=6186 --set run=runs/rate-1

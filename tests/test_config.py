@@ -89,8 +89,12 @@ def test_only_a_close_name_is_suggested(name: str, meant: str | None) -> None:
     assert str(caught.value).endswith("-> check the path; for the shipped ones: twelve configs")
 
 
-def test_a_shipped_configuration_needs_no_ending() -> None:
+def test_a_shipped_configuration_needs_no_ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     assert config.find("quickstart") == config.find("quickstart.yaml") == config.find("configs/quickstart")
+    (tmp_path / "quickstart").mkdir()  # the folder that the quickstart writes
+    with pytest.raises(ConfigError, match="found a folder"):
+        config.find("quickstart")
 
 
 def test_a_file_beside_the_missing_one_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def find(path: str | Path) -> Path:
     if not path.is_dir() and is_there(path, ConfigError):
         return path
     known = shipped()
-    if path.parent in (Path(), Path("configs")):
+    if not path.is_dir() and path.parent in (Path(), Path("configs")):
         for name in (path.name, f"{path.name}.yaml"):
             if name in known:
                 return known[name]

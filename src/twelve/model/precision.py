@@ -89,7 +89,7 @@ def packing_works(dtype: torch.dtype) -> bool:
 
 
 def for_predicting(network: N, asked: Precision = "auto") -> N:
-    """The network, in evaluation mode, or a copy of it that predicts faster and shares what stays in float32.
+    """The network, in evaluation mode, or a copy of it that predicts faster and shares what is not converted.
 
     Args:
         asked: ``auto`` for bfloat16 where it is faster, but not in networks of narrow layers.
@@ -101,7 +101,8 @@ def for_predicting(network: N, asked: Precision = "auto") -> N:
     if any(isinstance(part, Product) for part in network.modules()):
         return network  # such a copy already
     precision, device = resolve(network, asked), network.device
-    if precision == "fp32" and (_width(network) < LARGE or device.type != "cpu" or not packing_works(torch.float32)):
+    packs = device.type == "cpu" and packing_works(torch.float32)
+    if precision == "fp32" and (_width(network) < LARGE or not packs):
         return network
     copied = copy.deepcopy(network, {id(parameter): parameter for parameter in network.parameters()})
     copied.precision, dtype = precision, DTYPES[precision]
@@ -115,13 +116,12 @@ def for_predicting(network: N, asked: Precision = "auto") -> N:
                     setattr(part, name, Product(layer, dtype))
                 elif isinstance(layer, nn.LayerNorm) and device.type != "cpu":
                     setattr(part, name, copy.deepcopy(layer).to(dtype))  # only a CPU normalizes with other weights
+        if packs and isinstance(part, Poolers | nn.Sequential):
+            for name, layer in part.named_children():
+                if type(layer) is nn.Linear:  # not one with a forward pass of its own
+                    setattr(part, name, Product(layer, torch.float32))
         if isinstance(part, TextEmbedding):
             part.dtype = dtype
-    if device.type == "cpu" and packing_works(torch.float32):
-        for part in copied.modules():
-            for name, layer in part.named_children() if isinstance(part, Poolers | nn.Sequential) else ():
-                if type(layer) is nn.Linear:
-                    setattr(part, name, Product(layer, torch.float32))
     return copied
 
 
