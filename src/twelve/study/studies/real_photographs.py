@@ -31,6 +31,8 @@ class RealPhotographs(Study):
     """Tasks whose single-task models have a search of the learning rate."""
     factors: Factors = (0.3, 1.0, 3.0)
     """Factors of that search, at full length on the first seed."""
+    search_joint: bool = False
+    """Whether the joint runs have a search too, of one factor for all tasks."""
     longer: float = Field(2.0, ge=1)
     """Updates of a single-task model, relative to those that the task has in the joint run."""
     tuning: float = Field(0.5, gt=0)
@@ -42,7 +44,8 @@ class RealPhotographs(Study):
 
     def arms(self, subjects: Subjects) -> Sequence[Arm]:
         self._check(subjects)
-        joint = subjects.joint(JOINT, length=Length(extend=self.extend))
+        rates = Rates(factors=self.factors) if self.search_joint else Rates()
+        joint = subjects.joint(JOINT, length=Length(extend=self.extend)).model_copy(update={"rates": rates})
         scaled = {**joint.overrides, "optimizer.task_scale": self.task_scale}
         return [
             joint,
