@@ -21,6 +21,8 @@ PLACES = {aten.mm: (0, 1), aten.bmm: (0, 1), aten.addmm: (1, 2), aten.baddbmm: (
 """Which arguments of an operator are the factors."""
 FUSED = (aten._scaled_dot_product_flash_attention_for_cpu, aten._scaled_dot_product_flash_attention_for_cpu_backward)
 """Attention in one operator, whose products are inside."""
+ONEDNN = torch.ops.mkldnn._linear_pointwise
+"""Products of float32 on some processors (twelve/model/linear.py): the second factor is given transposed."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,21 @@ class Recorded(TorchDispatchMode):
 
     Attributes:
         pairs: both factors of every product, in order, (M, K) and (K, N) or a batch of them.
+        onednn: places of the pairs that oneDNN multiplies, not torch's choice.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.pairs: list[tuple[Operand, Operand]] = []
+        self.onednn = set[int]()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         places = PLACES.get(func.overloadpacket)
         if places is not None:
             self.pairs.append((Operand.of(args[places[0]]), Operand.of(args[places[1]])))
+        elif func.overloadpacket is ONEDNN and args[1].layout is torch.strided:
+            self.onednn.add(len(self.pairs))
+            self.pairs.append((Operand.of(args[0]), Operand.of(args[1].t())))
         elif func.overloadpacket in FUSED:
             backward = func.overloadpacket is FUSED[1]
             self.pairs += _attention(*args[backward : 3 + backward], backward=backward)
@@ -71,12 +78,15 @@ class Recorded(TorchDispatchMode):
     def replay(self) -> Callable[[], None]:
         """The products alone, of factors that are made beforehand; equal ones share their factors."""
         made = {operand: operand.make() for pair in self.pairs for operand in pair}
-        work = [(made[a], made[b]) for a, b in self.pairs]
+        work = [(made[a], made[b], place in self.onednn) for place, (a, b) in enumerate(self.pairs)]
 
         def run() -> None:
             with torch.no_grad():
-                for a, b in work:
-                    torch.matmul(a, b)
+                for a, b, onednn in work:
+                    if onednn:
+                        ONEDNN(a, b.t(), None, "none", [], "")
+                    else:
+                        torch.matmul(a, b)
 
         return run
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from twelve.model.dropout import Dropout, drop
+from twelve.model.linear import Linear
 from twelve.model.sequences import Blocks
 
 LAYER_NORM_EPS = 1e-12
@@ -51,9 +52,9 @@ class Attention(nn.Module):
         if size % heads:
             raise ValueError(f"expected a size divisible by {heads} heads, found {size}")
         self.heads, self.dropout = heads, dropout
-        self.query = nn.Linear(query_size, size)
-        self.key = nn.Linear(key_size, size)
-        self.value = nn.Linear(key_size, size)
+        self.query = Linear(query_size, size)
+        self.key = Linear(key_size, size)
+        self.value = Linear(key_size, size)
 
     def forward(
         self,
@@ -113,7 +114,7 @@ class Residual(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
         super().__init__()
-        self.dense = nn.Linear(inputs, outputs)
+        self.dense = Linear(inputs, outputs)
         self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(outputs, eps=LAYER_NORM_EPS)
 
@@ -156,7 +157,7 @@ class Block(nn.Module):
             query_size=query_size, key_size=key_size, size=size, heads=heads, dropout=attention_dropout
         )
         self.attention_output = Residual(size, query_size, dropout)
-        self.intermediate = nn.Linear(query_size, intermediate)
+        self.intermediate = Linear(query_size, intermediate)
         self.activation = ACTIVATION[activation]
         self.output = Residual(intermediate, query_size, dropout)
         self.gradient_checkpointing = False

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from twelve.errors import DataError
 from twelve.model.attention import LAYER_NORM_EPS
+from twelve.model.linear import Linear
 from twelve.model.sequences import Sequences
 from twelve.model.settings import Settings
 
@@ -76,7 +77,7 @@ class ImageEmbedding(nn.Module):
 
     def __init__(self, config: Settings, width: int) -> None:
         super().__init__()
-        self.features = nn.Linear(config.v_feature_size, width)
+        self.features = Linear(config.v_feature_size, width)
         self.boxes = nn.Linear(5, width)
         self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)  # the text stream's rate, as in the original
