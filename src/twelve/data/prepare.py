@@ -127,6 +127,7 @@ class Prepared:
         validation_images: the images that are held back.
         coverage: of tasks whose images are only partly here.
         found: task of which only a part is here -> how much of it.
+        held_out: the images of all held-out splits; none where only an evaluation is prepared.
         lacking: task without training files, so that no baseline can be fitted -> a line that says so.
     """
 
@@ -139,6 +140,7 @@ class Prepared:
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
     found: Mapping[str, str] = field(default_factory=dict)
     lacking: Mapping[str, str] = field(default_factory=dict)
+    held_out: HeldOutImages = field(default_factory=lambda: HeldOutImages("none", ()))
 
 
 def prepare(
@@ -203,7 +205,7 @@ def prepare(
         if data.output.needs_vocabulary
     }
     held_back = _held_back(distinct_images(*everything.values()), validated, held_out)
-    return Prepared(root, store, tasks, cleaned, built, held_back, covered, found)
+    return Prepared(root, store, tasks, cleaned, built, held_back, covered, found, held_out=held_out)
 
 
 def _held_back(known: Sequence[str], validated: Sequence[str], held_out: HeldOutImages) -> ValidationImages:

@@ -28,6 +28,7 @@ from twelve.model.processor_file import CONFIG_FILE, SAVED, read_fields
 from twelve.progress import tell
 from twelve.regions.recipe import Made, preferred
 from twelve.run_folder import saved_in
+from twelve.types.trained_images import TrainedImages
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,6 +73,7 @@ class TwelveProcessor:
         familiar: statistics of the training images' regions, or None.
         known_words: words of the training texts, or None if they were not recorded.
         own_words: task of one's own -> words of its training texts; absent if they were not recorded.
+        trained_images: digests of the training images, or None if they were not recorded.
         left_out: tasks that a later run did not train while it changed the trunk: their answers may no longer be right.
     """
 
@@ -93,6 +95,7 @@ class TwelveProcessor:
         own_words: Mapping[str, Iterable[str]] | None = None,
         task_tokens: str = "dataset",
         left_out: Sequence[str] = (),
+        trained_images: TrainedImages | None = None,
     ) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
@@ -114,6 +117,7 @@ class TwelveProcessor:
         self.known_words = known_words
         self.own_words = {task: frozenset(words) for task, words in (own_words or {}).items()}
         self.left_out = tuple(left_out)
+        self.trained_images = trained_images
         self.special = special_rows(tokenizer)
 
     @classmethod
@@ -330,6 +334,8 @@ class TwelveProcessor:
             tree["known_words"] = self.known_words.to_tree()
         if self.own_words:
             tree["own_words"] = {task: " ".join(sorted(words)) for task, words in self.own_words.items()}
+        if self.trained_images is not None:
+            tree["trained_images"] = self.trained_images.to_tree()
         if self.left_out:
             tree["left_out"] = list(self.left_out)
         if self.likely:  # earlier folders have none

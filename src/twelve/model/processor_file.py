@@ -13,12 +13,23 @@ from twelve.model.familiarity import Familiarity
 from twelve.model.known_words import KnownWords
 from twelve.regions.recipe import Recipe
 from twelve.regions.sizes import WINDOWS
+from twelve.types import trained_images
+from twelve.types.trained_images import TrainedImages
 
 SAVED = "use the file saved with the model"
 CONFIG_FILE = "processor_config.json"
 TASK_TOKENS = ("dataset", "head", "none")
 """Which tasks share a task token: none, those of one head, or there are no task tokens."""
-_OPTIONAL = ("processor_class", "familiar", "known_words", "own_words", "likely", "task_tokens", "left_out")
+_OPTIONAL = (
+    "processor_class",
+    "familiar",
+    "known_words",
+    "own_words",
+    "likely",
+    "task_tokens",
+    "left_out",
+    "trained_images",
+)
 
 
 def read_fields(file: Path) -> dict[str, Any]:
@@ -49,6 +60,8 @@ def read_fields(file: Path) -> dict[str, Any]:
         raise CheckpointError("own_words must be a mapping of tasks of the model to words", file=file, remedy=SAVED)
     if not _strings(left_out := tree.get("left_out", [])) or not set(left_out) <= set(tree["task_outputs"]):
         raise CheckpointError("left_out must be a list of tasks of the model", file=file, remedy=SAVED)
+    if not trained_images.sound(images := tree.get("trained_images")):
+        raise CheckpointError("trained_images must hold digests of training images", file=file, remedy=SAVED)
     words = KnownWords.from_tree(tree["known_words"]) if tree.get("known_words") is not None else None
     familiar = Familiarity.from_tree(tree["familiar"]) if tree.get("familiar") is not None else None
     for source, recipe in tree["region_recipes"].items():
@@ -60,6 +73,7 @@ def read_fields(file: Path) -> dict[str, Any]:
             raise CheckpointError(error.problem, file=file, record=f"region_recipes.{source}", remedy=SAVED) from None
     optional = {"likely": likely, "familiar": familiar, "known_words": words, "task_tokens": task_tokens}
     optional |= {"own_words": {task: text.split() for task, text in own.items()}, "left_out": left_out}
+    optional["trained_images"] = None if images is None else TrainedImages.from_tree(images)
     return {key: tree[key] for key in _FIELDS} | optional
 
 

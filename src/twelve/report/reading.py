@@ -20,6 +20,7 @@ from twelve.io.invalid import problem_of
 from twelve.io.json_file import read_object
 from twelve.io.yaml_text import read_text
 from twelve.run_folder import RunFolder
+from twelve.runs.base_images import BaseImages
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task, get
 from twelve.tasks.custom import own_tasks
@@ -48,6 +49,7 @@ class Data:
     Attributes:
         region_samples: image id -> digest of its regions, of some images of every source.
         vocabularies: output -> number of its answers.
+        base_images: the comparison of the test images with those of the base model.
     """
 
     cleaned: Cleaned = field(default_factory=Cleaned)
@@ -56,6 +58,7 @@ class Data:
     files: Any = None
     region_samples: Mapping[str, str] = field(default_factory=dict)
     vocabularies: Mapping[str, int] = field(default_factory=dict)
+    base_images: BaseImages = field(default_factory=BaseImages)
 
 
 @dataclass(slots=True)

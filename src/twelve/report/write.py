@@ -136,7 +136,8 @@ def render(run: Run) -> str:
         files=file_rows(run),
         files_read=files_read(run),
         cleaned=run.data.cleaned,
-        continued=run.config.model.init is not None,
+        uncompared=run.config.model.init is not None and not run.data.base_images.tasks,
+        of_base=of_base(run),
         unread=unread(run),
         unlinked=unlinked(run),
         stages=stages(run),
@@ -246,6 +247,15 @@ def _title(run: Run, name: str) -> str:
         return run.task(name).title
     except ConfigError:  # a task that no longer exists
         return name
+
+
+def of_base(run: Run) -> list[tuple[str, Sequence[str]]]:
+    """What the comparison of the test images with those of the base model found: (sentence, ids of images)."""
+    found = run.data.base_images
+    if not found.tasks:
+        return []
+    said = found.sentences({name: _title(run, name) for name in found.tasks})
+    return [(text[:1].upper() + text[1:], found.tasks[name].seen if name else ()) for name, text in said.items()]
 
 
 def unread(run: Run) -> dict[str, str]:

@@ -27,10 +27,12 @@ from twelve.formats.data_root import DataRoot
 from twelve.io import files
 from twelve.model.familiarity import MOST, Familiarity, familiarity_of
 from twelve.model.known_words import MOST_TEXTS, KnownWords, words_in
+from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock, tell
 from twelve.regions.store.samples import sampled
 from twelve.run_folder import RunFolder, folder_beside, model_folder
+from twelve.runs.base_images import BaseImages, compare, lines, trained_images
 from twelve.runs.complete import completion
 from twelve.runs.new_model import Start, new_model
 from twelve.runs.next_command import next_command
@@ -169,18 +171,21 @@ def _train(
     freed_memory.keep()
     model, processor, data, known = start or beginning(config)
     devices.draw_apart(config.seed)
+    base = BaseImages()
+    if devices.main:
+        base = _record_images(config, processor, data, bool(known))
 
     say = partial(tell, to=console)
     trainer = Trainer(config, data, model, processor, run.path, devices, known, say, hook)
     trainer.record = record_of(config, data, processor, iterations=trainer.total, processes=devices.count)
     if devices.main:
-        _describe(config, data, model, trainer, say)
+        _describe(config, data, model, trainer, base, say)
     if resume:
         for noted in trainer.checkpoints.resume(trainer.record, allow_changed_data=allow_changed_data):
             say(noted)
         say(f"resumed at iteration {trainer.state.iteration} of {trainer.total}")
     if devices.main:
-        for noted in _write_facts(config, data, trainer):
+        for noted in _write_facts(config, data, trainer, base):
             say(noted)
     trainer.log.start_trackers(run.path.resolve().name, config.model_dump(mode="json"))
     if trainer.state.iteration == 0:
@@ -206,7 +211,7 @@ def _train(
     )
 
 
-def _write_facts(config: RunConfig, data: Prepared, trainer: Trainer) -> list[str]:
+def _write_facts(config: RunConfig, data: Prepared, trainer: Trainer, base: BaseImages) -> list[str]:
     """Write the configuration, and facts about data and machine, into the run's folder; a resumed run keeps the facts
     that it has. Returns a note on each file that was lost."""
     run, resumed, lost = trainer.run, trainer.state.iteration > 0, []
@@ -216,6 +221,7 @@ def _write_facts(config: RunConfig, data: Prepared, trainer: Trainer) -> list[st
         if resumed:
             lost.append(f"{file.name} was lost or damaged; it is written again, as it is now")
         about = summary(data) | {"trained_on": trainer.record["examples"], "region_samples": _samples(data)}
+        about |= {"base_images": asdict(base)} if base.tasks else {}
         run.write(file, machine() if file == run.machine else about | fingerprints(config, data))
     if trainer.checkpoints.changed_data:
         tree = run.read(run.data)
@@ -314,6 +320,16 @@ def _record_words(trainer: Trainer) -> None:
     processor.known_words = known.joined(processor.known_words) if continues else known
 
 
+def _record_images(config: RunConfig, processor: TwelveProcessor, data: Prepared, known: bool) -> BaseImages:
+    """Add the training images to those that the model was trained on when the run began, and return the comparison of
+    these with the test images."""
+    base = processor.trained_images
+    continues = config.model.init or known or processor.known_words is not None or base is not None
+    own = trained_images(data)
+    processor.trained_images = own.joined(base) if continues else own
+    return compare(data, base) if config.model.init else BaseImages()
+
+
 def _check_folder(config: RunConfig, run: RunFolder, resume: bool) -> None:
     """Raise an error rather than overwrite anything trained, or resume another run."""
     run.check_links()
@@ -334,11 +350,14 @@ def _check_folder(config: RunConfig, run: RunFolder, resume: bool) -> None:
         )
 
 
-def _describe(config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer, say: Callable[[str], None]) -> None:
+def _describe(
+    config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer, base: BaseImages, say: Callable[[str], None]
+) -> None:
     """Say what will be trained on what, and how much memory that needs."""
     say(str(data.cleaned))
     if config.model.init is not None:
-        say(f"not compared with these sets: the images that the base model, {config.model.init}, was trained on")
+        for line in lines(base, data, trainer.run.path, config.model.init):
+            say(line)
     for name, task in data.tasks.items():
         train, validation = sizes("training", task.train), sizes("validation", task.validation)
         line = f"{task.task.title}: {train}, {validation}"
