@@ -12,6 +12,7 @@ from twelve.predictor import Predictor, Result, Scene
 from twelve.predictor.checks import METHODS, Turn
 from twelve.version import __version__
 from twelve.web import schemas
+from twelve.web.examples import EXAMPLES
 from twelve.web.limits import Limits
 from twelve.web.measured import TaskStanding
 from twelve.web.problems import ServiceError, curl, documented
@@ -160,7 +161,9 @@ def _several(router: APIRouter, service: Service) -> None:
         )
         return schemas.VerifyReply(**said(found))
 
-    @router.post("/ask", responses=_ASKED)
+    @router.post(
+        "/ask", responses=_ASKED | {200: {"content": {"application/json": {"example": EXAMPLES["AnswerReply"]}}}}
+    )
     async def ask(asked: schemas.AskRequest) -> dict[str, Any]:
         """The result of any method of the model. Its fields depend on the output."""
         return said(await service.ask(asked.method, asked.text, asked.images, task=asked.task, explain=asked.explain))
