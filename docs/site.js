@@ -22,18 +22,21 @@ function whole() {
 }
 new MutationObserver(reachable).observe(document.documentElement, { childList: true, subtree: true });
 reachable();
-// On a phone, the last column of a wide table with sentences would be off the screen: site.css shows its rows as
-// paragraphs, in which each cell but the first and the last has the name of its column before it.
+// On a phone, a wide table with sentences would be off the screen, or its columns narrow: site.css shows its rows as
+// paragraphs, in which each cell but the first has the name of its column before it, and but the last if that is a
+// sentence.
 function stacked() {
   for (const table of document.querySelectorAll(".md-typeset table:not([class])")) {
     const names = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
     const rows = [...table.querySelectorAll("tbody tr")].map((row) => [...row.cells]);
     if (table.closest(".doc-contents")) continue; // all of them are, with other columns
-    if (names.length < 3 || !rows.some((cells) => cells.at(-1)?.textContent.length > 60)) continue;
+    const long = names.map((_, k) => k > 0 && rows.some((cells) => cells[k]?.textContent.length > 60));
+    if (names.length < 3 || !long.includes(true)) continue;
     table.dataset.stacked = "";
     for (const cells of rows) {
       for (const [k, cell] of cells.entries()) {
-        if (k > 0 && k < cells.length - 1 && cell.textContent.trim()) cell.dataset.column = `${names[k]}: `;
+        const plain = k === names.length - 1 && long[k];
+        if (k > 0 && !plain && cell.textContent.trim()) cell.dataset.column = `${names[k]}: `;
       }
     }
   }

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from twelve import config
+from twelve import cli, config
 from twelve.errors import ConfigError
 from twelve.io.yaml_text import read_yaml
 from twelve.meant import MEANT
@@ -143,6 +143,35 @@ def test_a_key_that_is_required_and_misspelt_is_named_as_it_is_written(tmp_path:
     file.write_text("run: runs/mine\ndata: mine\nsubjects: {vqa: {}}\n")
     with pytest.raises(ConfigError, match=r"mine\.yaml \[tasks\]: this key is required"):
         config.load(file)
+
+
+def test_all_mistakes_are_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(
+        tmp_path, "run: r\ndaat: d\ntasks: {vqa: {batch_size: 0}}\ntraining: {iterations: many, eval_evry: 3}\n"
+    )
+    monkeypatch.setattr("sys.argv", ["twelve", "train", str(file), "--set", "optimizer.betas=[1, 0.9]"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    lines = capsys.readouterr().err.splitlines()
+    for line, start in zip(
+        lines,
+        (
+            "--set optimizer.betas=[1, 0.9] [optimizer.betas.0]: expected less than 1, found 1 -> change it, for exam",
+            f"{file} [training.iterations]: expected an integer, found 'many' -> change it, for example: --set traini",
+            f'{file} [training.eval_evry]: unknown key (did you mean "training.eval_every"?) -> known here: iterations',
+            f'{file} [daat]: unknown key (did you mean "data"?) -> known here: run, data',  # and no data are missing
+            f"twelve: {file} [tasks.vqa.batch_size]: expected at least 1, found 0 -> change it, for example: --set ta",
+        ),
+        strict=True,
+    ):
+        assert line.startswith(start)
+    assert left.value.code == 2
+    file.write_text(yaml.safe_dump(MINIMAL | {f"unknown_{number}": 1 for number in range(config.TOLD + 5)}))
+    with pytest.raises(ConfigError) as caught:
+        config.load(file)
+    assert len(caught.value.listed) == config.TOLD - 1
 
 
 @pytest.mark.parametrize("old,new", KEYS.items())

@@ -266,6 +266,26 @@ def test_the_meaning_of_a_key_is_on_the_screen(width: int, shown: str, address: 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("width", "shown"), [(390, "block"), (1280, "table-cell")])
+def test_the_answers_of_studies_are_as_wide_as_the_screen(width: int, shown: str, address: str, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 844})
+    page.goto(f"{address}/results.html")
+    page.locator(".md-typeset__scrollwrap").first.wait_for()
+    cells = page.locator(".md-typeset table:not([class])").first.locator("tbody tr").first.locator("td").all()
+    assert [cell.evaluate("cell => getComputedStyle(cell).display") for cell in cells] == [shown] * 5
+    if shown == "block":
+        label = "cell => getComputedStyle(cell, '::before').content"
+        assert [cell.evaluate(label).strip('"') for cell in cells[1:]] == [
+            "question: ",
+            "answer: ",
+            "seeds: ",
+            "processor time: ",
+        ]
+        assert all(cell.bounding_box()["width"] > 300 for cell in cells)
+    page.close()
+
+
+@pytest.mark.slow
 def test_on_a_phone_a_table_that_scrolls_says_so_and_python_wraps(address: str, browser: Any) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 844})
     page.goto(f"{address}/results.html")

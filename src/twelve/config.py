@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, get_args
 
@@ -31,6 +31,8 @@ from twelve.settings import RunConfig
 SHIPPED = Path(__file__).parent / "configs"
 BASE = "base"
 """Key of a file: the configuration that it starts from."""
+TOLD = 10
+"""Most mistakes that are told at once."""
 _LONG = 110
 _NEAR = 0.72
 """Least similarity of a name that is suggested: two-tasks and study-four-tasks, which share their ending, have 0.64."""
@@ -203,15 +205,22 @@ def naming(path: str | Path, settings: Sequence[str] = ()) -> Iterator[None]:
     except TwelveError as error:
         if error.file is not None:
             raise
-        file, place = str(path if Path(path).is_dir() else find(path)), f"{error.record}." if error.record else "."
-        for setting in reversed(settings):
-            key = setting.partition("=")[0] + "."
-            if place.startswith(key):
-                raise error.located(f"--set {setting}") from None
-            if key.startswith(place):  # the setting changes a part of the place; the file may hold the rest
-                file = f"{file} with --set {setting}"
-                break
-        raise error.located(file) from None
+        found = error.located(_origin(error, path, settings))
+        if isinstance(error, ConfigError) and isinstance(found, ConfigError):
+            found.others = [each.located(_origin(each, path, settings)) for each in error.others]
+        raise found from None
+
+
+def _origin(error: TwelveError, path: str | Path, settings: Sequence[str]) -> str:
+    """The setting or the file that holds the key that an error is about."""
+    file, place = str(path if Path(path).is_dir() else find(path)), f"{error.record}." if error.record else "."
+    for setting in reversed(settings):
+        key = setting.partition("=")[0] + "."
+        if place.startswith(key):
+            return f"--set {setting}"
+        if key.startswith(place):  # the setting changes a part of the place; the file may hold the rest
+            return f"{file} with --set {setting}"
+    return file
 
 
 def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
@@ -222,46 +231,51 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
         file: named in errors.
 
     Raises:
-        ConfigError: an unknown key, a value of the wrong type, an unknown task.
+        ConfigError: unknown keys, values of the wrong type (several at once: :attr:`ConfigError.others`), an unknown
+            task.
     """
     try:
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
-        first = _first(error.errors())
-        where = [str(part) for part in first["loc"]]
-        message, remedy = problem_of(first), _instead(first) or "see docs/configuration.md"
-        if first["type"] == "extra_forbidden":
-            known = _keys_at(where[:-1])
-            message = f"unknown key{nearest(where[-1], known, ''.join(f'{each}.' for each in where[:-1]))}"
-            remedy = f"known here: {', '.join(known)}"
-            if (key := meant(where, known)) is not None:
-                message, remedy = f'unknown key (did you mean "{key}"?)', f"write {key}"
-                remedy += f", where {TASK} is the name of a task" if TASK in key.split(".") else ""
-            if (name := renamed(where)) is not None:
-                message, remedy = "a key of an earlier version", f"it is called {name} now: rename it"
-        elif first["type"] in ("missing", "tuple_type") and where[0] == "optimizer":
-            message, remedy = "two numbers are needed", "write [0.9, 0.999]"
-        elif first["type"] == "missing":
-            message, remedy = (
-                "this key is required",
-                f"add {'.'.join(where)} to the file, or --set {'.'.join(where)}=VALUE",
-            )
-        raise ConfigError(message, file=file, record=".".join(where), remedy=remedy) from None
+        first, *others = (_mistake(each, file) for each in islice(_told(error.errors()), TOLD))
+        first.others = others
+        raise first from None
     with nullcontext() if file is None else found_in(file):
         check_names(config)
     return config
 
 
-def _first(errors: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The error to tell of: where a key is missing and a similar one is unknown, it is misspelt rather than missing."""
-    first = errors[0]
-    if first["type"] == "missing":
-        *above, missing = first["loc"]
-        for other in errors:
-            *place, name = other["loc"]
-            if other["type"] == "extra_forbidden" and place == above and closest(str(name), [str(missing)]):
-                return other
-    return first
+def _mistake(error: Mapping[str, Any], file: str | Path | None) -> ConfigError:
+    """One of ``ValidationError.errors()`` in our words."""
+    where = [str(part) for part in error["loc"]]
+    message, remedy = problem_of(error), _instead(error) or "see docs/configuration.md"
+    if error["type"] == "extra_forbidden":
+        known = _keys_at(where[:-1])
+        message = f"unknown key{nearest(where[-1], known, ''.join(f'{each}.' for each in where[:-1]))}"
+        remedy = f"known here: {', '.join(known)}"
+        if (key := meant(where, known)) is not None:
+            message, remedy = f'unknown key (did you mean "{key}"?)', f"write {key}"
+            remedy += f", where {TASK} is the name of a task" if TASK in key.split(".") else ""
+        if (name := renamed(where)) is not None:
+            message, remedy = "a key of an earlier version", f"it is called {name} now: rename it"
+    elif error["type"] in ("missing", "tuple_type") and where[0] == "optimizer":
+        message, remedy = "two numbers are needed", "write [0.9, 0.999]"
+    elif error["type"] == "missing":
+        message, remedy = (
+            "this key is required",
+            f"add {'.'.join(where)} to the file, or --set {'.'.join(where)}=VALUE",
+        )
+    return ConfigError(message, file=file, record=".".join(where), remedy=remedy)
+
+
+def _told(errors: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """The errors to tell of: where a key is missing and a similar one is unknown, it is misspelt, not missing."""
+    unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
+    for error in errors:
+        *above, name = error["loc"] or ("",)
+        misspelt = (each for each in unknown if [*each[:-1]] == above and closest(str(each[-1]), [str(name)]))
+        if error["type"] != "missing" or next(misspelt, None) is None:
+            yield error
 
 
 def _apply(tree: dict[str, Any], setting: str) -> dict[str, Any]:

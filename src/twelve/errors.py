@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -93,7 +93,17 @@ def found_in(file: str | Path) -> Iterator[None]:
 
 
 class ConfigError(TwelveError):
-    """An unknown key, a value of the wrong type, a combination that cannot run."""
+    """An unknown key, a value of the wrong type, a combination that cannot run.
+
+    Attributes:
+        others: further mistakes in the same configuration, to be printed before this one.
+    """
+
+    others: Sequence[TwelveError] = ()
+
+    @property
+    def listed(self) -> list[str]:
+        return [str(each) for each in self.others]
 
 
 class DataError(TwelveError):

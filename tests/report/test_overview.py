@@ -158,7 +158,7 @@ def test_few_groups_tell_nothing(run: Path) -> None:
     assert weak(read_run(run)).parts == [] or all(each.part for each in weak(read_run(run)).parts)
     steps = next_steps(read_run(run), scored(run))  # one command checks the files for training and for evaluation
     more = next(step for step in steps if step.title == "Get more examples")
-    assert "Evaluate on more images: Fewer than 10 images: no interval of VQA v2," in more.why
+    assert "Evaluate on more images: With fewer than 10 images, no interval of VQA v2," in more.details
     assert not any("not learned" in step.title or "not learned" in step.why for step in steps)
 
 
@@ -197,7 +197,8 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     (root / "check.jsonl").write_text(f"{line}\n{line}\n")
     step = next_steps(read_run(run), scored(run))[0]
     copied = f"Copy images that are new into {root / 'images' / 'mine'}"
-    assert f"check.jsonl, such as {line}. {copied}; the first command extracts their" in step.why
+    assert step.why.endswith(f"really better than a text-only model (50.0): add lines to {root / 'check.jsonl'}.")
+    assert f"The first line is {line}. {copied}; the first command extracts their" in step.details
     assert step.commands[0].startswith("twelve regions extract ") and step.commands[1].startswith("twelve evaluate ")
 
     def majority_is_close(tree: dict[str, Any]) -> None:
@@ -207,9 +208,11 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     changed(alone(run, 90.0, 10.0), majority_is_close)
     assert ">undecided against majority 49.0<" in render(read_run(run))  # though the best baseline is beaten
     few = said(alone(run, 90.0, 10.0))
-    assert (few.word, few.good) == ("Learned (judged on 10 test images)", None)  # neutral in colour
-    assert '<p class="answer open"><b>Learned (judged on 10 test images).</b>' in render(read_run(run))
-    assert few.sentence.startswith("The model scores 90.0 (95% interval ") and " on 10 test examples: " in few.sentence
+    word = "Above every baseline, but measured on 10 test images only"
+    assert (few.word, few.good) == (word, None)  # neutral in colour
+    assert f'<p class="answer open"><b>{word}.</b>' in render(read_run(run))
+    assert few.sentence.startswith("The model scores 90.0 (95% interval ")
+    assert " on 10 test examples: better than every baseline (" in few.sentence  # not "clearly"
     assert "The best one, always giving the most frequent answer, scores 50.0." in few.sentence
     chance = fake_run.task_result("vqa", 90.0, {"chance": 50.0})["baselines"]["chance"]
     even = changed(
@@ -310,10 +313,11 @@ def test_an_undecided_task_does_not_decide_on_the_others(run: Path) -> None:
     assert why.startswith("60 test examples on 20 images are too few to tell whether 80.0 is really better")
     changed(run, lambda tree: [tree["tasks"][name].update(groups=4) for name in ("refcoco", "nlvr2", "flickr30k")])
     assert said(run).sentence.startswith("On SNLI-VE, the model is clearly better than every baseline (")
+    above = "Above every baseline, but measured on"
     changed(run, lambda tree: tree["tasks"]["snli_ve"].update(groups=60))
-    assert (said(run).word, said(run).good) == ("Good (judged on 60 test images)", None)
+    assert (said(run).word, said(run).good) == (f"{above} 60 test images only", None)
     changed(run, lambda tree: tree["tasks"]["refcoco"].update(groups=70))
-    assert (said(run).word, said(run).good) == ("Good (judged on at most 70 test images a task)", None)
+    assert (said(run).word, said(run).good) == (f"{above} at most 70 test images a task", None)
     changed(run, lambda tree: tree["tasks"]["refcoco"].update(groups=100))
     assert (said(run).word, said(run).good) == ("Good", True)
     unsure = json.loads((run / "evaluation.json").read_text())["tasks"]["vqa"]["baselines"]
@@ -391,9 +395,10 @@ def test_parts_that_are_worse_than_a_baseline_qualify_a_good_verdict(run: Path) 
     changed(run, lambda tree: [task.update(upper_bound=None) for task in tree["tasks"].values()])
     assert said(run).word == "Learned, with weak parts"
     changed(run, lambda tree: [task.update(groups=60) for task in tree["tasks"].values()])
-    assert said(run).word == "Learned, with weak parts (judged on at most 60 test images a task)"
+    on = "but measured on at most 60 test images a task"
+    assert said(run).word == f"Above every baseline, with weak parts, {on}"
     changed(run, lambda tree: tree["tasks"]["vqa"]["parts"][0]["baseline"]["advantage"].update(high=1.0))
-    assert said(run).word == "Learned (judged on at most 60 test images a task)"  # no better: it may be chance
+    assert said(run).word == f"Above every baseline, {on}"  # no better: it may be chance
 
 
 def test_more_parts_of_a_task_are_listed_where_they_are_worse_than_a_baseline(run: Path) -> None:
@@ -451,7 +456,7 @@ def test_the_answers_of_a_single_task_without_weak_parts_are_listed(run: Path) -
     page = render(read_run(run))
     assert '<a href="#certainty">Questions whose correct answer is “no”</a>:\n<b>80.0</b>' in page
     assert "as a whole" not in page and "where one reaches the score of the task, the difference" in page
-    assert said(run).word == "Learned (judged on 50 test images)"  # answers are no weak parts
+    assert said(run).word.startswith("Above every baseline, but measured on 50 ")  # answers are no weak parts
     assert weak(read_run(confused(run, *pairs, marks=3.0))).parts == []  # some answers are right in part
     for even in ([("no", "yes", 3), ("no", "no", 22)], [("no", "yes", 1), ("no", "no", 24), ("yes", "yes", 25)]):
         more = [] if len(even) == 3 else [("yes", "no", 3), ("yes", "yes", 22)]
@@ -525,12 +530,12 @@ def test_the_steps_do_not_repeat_the_verdict(run: Path) -> None:
         changed(run, lambda tree: tree["tasks"][task]["baselines"].update(tree["tasks"]["vqa"]["baselines"]))  # noqa: B023
     worse = next(step for step in next_steps(read_run(run), scored(run)) if step.title == "Train VQA v2 alone")
     assert worse.why.startswith(
-        "Its score of 27.3 is no better than a text-only model (27.4; the difference may be chance). If it "
+        "Its score of 27.3 is no better than a text-only model (27.4; the difference may be chance): if it "
     )
     changed(run, lambda tree: [task.update(groups=20) for task in tree["tasks"].values()])
     changed(run, lambda tree: [task["baselines"].clear() for task in tree["tasks"].values()])
     longer = next(step for step in next_steps(read_run(run), scored(run)) if step.title == "Train longer")
-    assert longer.why.startswith("Validation scores rose on 4 of 5 tasks over the last half of the training; training ")
+    assert longer.details.startswith("Validation scores rose on 4 of 5 tasks over the last half of the training; ")
 
 
 def rescored(run: Path, *scores: float) -> None:
@@ -631,7 +636,7 @@ def test_a_run_is_evaluated_again_if_another_model_is_kept(run: Path) -> None:
     step = next_steps(read_run(run), scored(run))[0]
     assert (step.title, step.why) == (
         "Evaluate it again",
-        "These results were measured after 20 iterations. 40 are done now, and the model of iteration 30, which is "
+        "These results were measured after 20 iterations; 40 are done now, and the model of iteration 30, which is "
         "better on the validation images, has replaced the measured one.",
     )
     (run / "trained.json").write_text(json.dumps({"iterations": 40, "kept": dict.fromkeys(fake_run.KINDS, 0.7)}))
@@ -724,6 +729,19 @@ STATES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("state", STATES)
+def test_a_step_is_a_sentence_and_a_command(state: str, run: Path) -> None:
+    STATES[state](run)
+    steps = next_steps(read_run(run), scored(run))
+    assert not [step.why for step in steps if re.search(r"[.?!] [A-Z]", step.why) or not step.why.endswith(".")]
+    page = render(read_run(run))
+    first = page.partition('<ol class="next">')[2].partition("</ol>")[0]
+    first = re.sub(r"<details>.*?</details>", "", first, flags=re.S)
+    assert commands(first) == [step.commands[0] for step in steps[:2]]
+    assert Counter(commands(page)) >= Counter(command for step in steps for command in step.commands)
+    assert all(step.details in html.unescape(page) for step in steps)
+
+
+@pytest.mark.parametrize("state", STATES)
 def test_every_command_is_understood(state: str, tmp_path: Path) -> None:
     folder = fake_run.make(tmp_path / "my runs" / "a run", fake_run.make_root(tmp_path / "root", with_images=False))
     STATES[state](folder)
@@ -749,8 +767,8 @@ def test_a_command_that_does_not_exist_is_seen(run: Path) -> None:
 def test_wide_intervals_are_told_by_their_ends(run: Path) -> None:
     changed(run, lambda tree: tree["tasks"]["vqa"]["score"].update(low=18.76, high=50.0))
     steps = next_steps(read_run(run), [each for each in scored(run) if each.name in ("vqa", "refcoco")])
-    wide = "On 1 of 2 tasks, the 95% interval is more than 10 points wide (widest: VQA v2, 18.8 to 50.0): "
-    assert any(wide in step.why for step in steps)  # with a step of the same commands
+    wide = "On 1 of 2 tasks, the 95% interval is more than 10 points wide (widest: VQA v2, 18.8 to 50.0). "
+    assert any(wide in step.details for step in steps)  # with a step of the same commands
 
 
 def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Path) -> None:
@@ -762,13 +780,15 @@ def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Pa
     first, second = next_steps(read_run(run), scored(run))[:2]
     assert (first.title, second.title) == ("Add training examples", "Add test examples")
     assert first.why.startswith("Add 50 to 100 ") and ": worse than" in said(run).sentence  # told once
-    assert f"each answer) to {root / 'questions.jsonl'}, which has 16 lines, such as {line}. Copy images" in first.why
+    assert first.why == f"Add 50 to 100 lines to {root / 'questions.jsonl'}, which has 16 lines."
+    assert first.details.startswith(f"The first line is {line}. Copy images") and "of each answer" in first.details
     # The score of 40 is not in the middle.
     changed(run, lambda tree: tree["tasks"]["mine"]["score"].update(low=18.76, high=50.0))
     second = next_steps(read_run(run), scored(run))[1]
-    assert second.why.startswith("The 95% interval is 18.8 to 50.0: other scores in this range may differ by chance ")
+    assert second.why == f"The 95% interval is 18.8 to 50.0: add lines to {root / 'check.jsonl'}."
+    assert second.details.startswith("Other scores in this range may differ by chance alone. Four times as many ")
     copied = f"Copy images that are new into {root / 'images' / 'mine'}"
-    assert f"to {root / 'check.jsonl'}, such as {line}. {copied}, and extract their regions first, as" in second.why
+    assert f"The first line is {line}. {copied}, and extract their regions first, as" in second.details
     extract, train, evaluate, report, compare = first.commands
     assert extract.startswith("twelve regions extract ") and extract not in second.commands
     assert train == f"twelve train {run / 'config.yaml'} --set training.iterations=200 --set run={run}-more"
@@ -778,7 +798,8 @@ def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Pa
     data = json.loads((run / "data.json").read_text())
     data["tasks"]["mine"] = {"train": 9, "validation": 3}
     (run / "data.json").write_text(json.dumps(data))
-    assert "which has 12 lines. Copy images that are new into" in next_steps(read_run(run), scored(run))[0].why
+    first = next_steps(read_run(run), scored(run))[0]
+    assert first.why.endswith("which has 12 lines.") and first.details.startswith("Copy images that are new into")
     (root / "questions.jsonl").write_text(f"{line}\n" * FEW_LINES)
     assert titles(run)[:2] == ["Check the data of mine", "Add test examples"]
     del data["tasks"]["mine"]
@@ -826,14 +847,12 @@ def test_a_score_that_falls_back_calls_for_a_lower_learning_rate(run: Path) -> N
     of_mine(run, 0.4, 0.8, 0.6, 0.3)
     first = next_steps(read_run(run), scored(run))[0]
     assert first.title == "Lower the learning rate"
-    assert (
-        first.why == "The validation score fell from 80.0, its best, to 30.0 at the end. The rate was 4e-4; try 1e-4."
-    )
+    assert first.why == "The validation score fell from 80.0, its best, to 30.0 at the end: try 1e-4 in place of 4e-4."
     chosen = f"--set tasks.mine.learning_rate=1e-4 --set run={run}-slower"
     assert first.commands[0] == f"twelve train {run / 'config.yaml'} {chosen}"
     (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 1.0}}))
     assert titles(run)[:2] == ["Add training examples", "Lower the learning rate"]  # the examples are memorised
-    assert next_steps(read_run(run), scored(run))[0].why.startswith("The model scores 100.0 on its own training ")
+    assert next_steps(read_run(run), scored(run))[0].why.startswith("The model has memorised its training ")
     (run / "trained.json").unlink()
     of_mine(run, 0.4, 0.55, 0.5, 0.5)  # a single example of 20
     assert "Lower the learning rate" not in titles(run)
@@ -844,7 +863,7 @@ def test_a_score_that_falls_back_calls_for_a_lower_learning_rate(run: Path) -> N
     recorded.write(RunFolder(run).predictions, answered(run, *["no"] * 10))
     assert titles(run)[:2] == ["Train longer", "Lower the learning rate"]
     slower = next_steps(read_run(run), scored(run))[1]
-    assert slower.why.endswith(" try 1e-4, with as many iterations as above.")
+    assert slower.why.endswith(" try 1e-4 in place of 4e-4, with as many iterations as above.")
     assert "learning_rate=1e-4 --set training.iterations=420 --set run=" in slower.commands[0]
     small(run, 40.0, -70.0, train=20)
     recorded.write(RunFolder(run).predictions, answered(run, *["no"] * 10))
@@ -883,24 +902,22 @@ def test_of_few_training_examples_more_are_added_before_test_examples(run: Path)
     longer, first = next_steps(read_run(run), scored(run))[:2]
     assert titles(run)[:3] == ["Train longer", "Add training examples", "Add test examples"]
     assert titles(run).count("Add test examples") == titles(run).count("Train longer") == 1
-    assert longer.why == (
-        "The score of 70.0 leaves room for improvement. Twice the training needs no new examples and takes about 2 min "
-        "40 s."
-    )
+    assert longer.why == "The score of 70.0 leaves room for improvement."
+    assert longer.details == "Twice the training needs no new examples and takes about 2 min 40 s."
     assert longer.commands == [
         f"twelve train {run / 'config.yaml'} --set training.iterations=80 --set run={run}-longer",
         f"twelve evaluate {run}-longer",
         f"twelve report {run}-longer",
     ]
     assert first.why.startswith(
-        "If that does not raise the score of 70.0 enough, more examples may. Add 50 to 100 lines"
+        "If that does not raise the score of 70.0 enough, more examples may: add 50 to 100 lines"
     )
     assert first.commands[1].endswith(f" --set training.iterations=200 --set run={run}-more")
     (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 0.95}}))
     (root / "questions.jsonl").write_text(120 * line)
     first = next_steps(read_run(run), scored(run))[0]
-    assert first.title == "Add training examples" and "and 70.0 on the test examples: it has memorised" in first.why
-    assert "Add about 120 lines" in first.why
+    assert first.title == "Add training examples" and "(it scores 95.0 on them, 70.0 on the test exa" in first.why
+    assert ": add about 120 lines" in first.why
     (root / "questions.jsonl").write_text(FEW_LEARNED * line)
     assert titles(run)[0] == "Add test examples"
     (root / "questions.jsonl").write_text(15 * line)
@@ -925,10 +942,10 @@ def test_whether_longer_training_or_more_examples_come_first_follows_from_the_ev
         "The model scores 98.4 on its own training examples and 86.0 on the test examples, which does not tell whether "
     )
     assert told(0.875) == both
-    assert "only 87.5 on its own training examples: it has not learned them yet. Twice" in render(read_run(run))
+    assert "only 87.5 on its own training examples: it has not learned them yet.\n" in render(read_run(run))
     assert told(1.0)[0] == "Add training examples" and "Train longer" not in titles(run)  # all are memorised
     more = next_steps(read_run(run), scored(run))[0]
-    assert "has memorised them, and needs more. Add 50 to 100 lines" in more.why
+    assert more.why.startswith("The model has memorised its training examples (it scores 100.0 on them, 86.0 on the ")
     # As many epochs, however many lines are added: 40 iterations of 5 are 4 of the 50 examples.
     epochs = "--set training.iterations=null --set training.epochs=4"
     assert more.commands[1] == f"twelve train {run / 'config.yaml'} {epochs} --set run={run}-more"
@@ -955,7 +972,8 @@ def test_of_several_tasks_the_one_that_needs_examples_is_trained_alone(run: Path
     config["tasks"] |= {"vqa": tree["vqa"]}
     (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     step = next_steps(read_run(run), scored(run))[0]
-    assert step.title == "Add training examples" and "which has 1 line, such as" in step.why
+    assert step.title == "Add training examples" and step.why.endswith("which has 1 line.")
+    assert step.why.startswith("mine: Add 50 to 100 lines to ") and "The first line is {" in step.details
     assert step.commands[1].endswith(f"--set 'tasks=[mine]' --set training.iterations=200 --set run={run}-mine-more")
     assert step.commands[-1] == f"twelve evaluate {run}-mine-more --split questions.jsonl"
 

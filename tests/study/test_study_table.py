@@ -14,6 +14,7 @@ from twelve.study import plan as plans
 from twelve.study.findings import findings
 from twelve.study.results import result_file
 from twelve.study.show import show
+from twelve.study.studies.base import said as sentence
 from twelve.study.studies.joint_vs_single import BASE, OPPONENT
 
 TASKS = ("vqa", "nlvr2")
@@ -67,7 +68,19 @@ def test_what_its_reference_has_not_learned_is_no_gain(tmp_path: Path) -> None:
     assert comparison.endpoint == comparison.learned
     said = show(tmp_path, console=QUIET)
     assert "scores lower than single-longer" in said and "not learned (+" in said and "learned alone: 1 of 2" in said
+    every = comparison.every
+    numbers = f"{every.mean:+.1f} [{every.low:+.1f}, {every.high:+.1f}]"
+    also = f"; {BASE} scores higher than {OPPONENT} over all 2 tasks: {numbers}."
+    assert f"mean over 1 task that {OPPONENT} learned{also}" in " ".join(said.split())
     assert "<svg" in (tmp_path / "results-tasks.svg").read_text()
+
+
+def test_both_means_may_agree(tmp_path: Path) -> None:
+    made_up(tmp_path, {BASE: (0.8, 0.9), OPPONENT: (0.7, 0.4)})
+    (comparison,) = findings(tmp_path).comparisons
+    told = sentence(comparison)
+    assert told.startswith(f"{BASE} scores higher than {OPPONENT}: ") and told.count(" scores ") == 1
+    assert f"mean over 1 task that {OPPONENT} learned; also over all 2 tasks: +" in told
     made_up(tmp_path / "none", {BASE: (0.6, 0.9), OPPONENT: (0.4, 0.4)})
     (comparison,) = findings(tmp_path / "none").comparisons
     assert comparison.learned is None and comparison.endpoint == comparison.every

@@ -288,7 +288,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except TwelveError as error:
-        for line in getattr(error, "listed", ()):  # several bad lines of a file
+        for line in getattr(error, "listed", ()):  # several bad lines of a file, or mistakes of a configuration
             print(line, file=sys.stderr)
         _fail(str(error), getattr(error, "exit_code", 2))
     except SystemExit as leaving:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from twelve.outputs.parts.drawing import caption_below, enlarged, framed, heated, scaled
 from twelve.outputs.parts.notebook import png
-from twelve.outputs.parts.result import percent
+from twelve.outputs.parts.result import percent, rounded
 from twelve.types.examples import Box
 
 
@@ -119,10 +119,10 @@ class Attention:
         """Words, boxes, both means and :meth:`strongest` as plain values."""
         return {
             "words": list(self.words),
-            "boxes": [list(map(float, box)) for box in self.boxes],
-            "words_to_regions": self.words_to_regions().round(5).tolist(),
-            "regions_to_words": self.regions_to_words().round(5).tolist(),
-            "strongest": self.strongest().round(5).tolist(),
+            "boxes": rounded([list(map(float, box)) for box in self.boxes]),
+            "words_to_regions": self.words_to_regions().astype(np.float64).round(5).tolist(),
+            "regions_to_words": self.regions_to_words().astype(np.float64).round(5).tolist(),
+            "strongest": self.strongest().astype(np.float64).round(5).tolist(),
         }
 
     def _whole(self) -> list[tuple[str, list[int]]]:

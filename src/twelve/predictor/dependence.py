@@ -14,7 +14,7 @@ from PIL import Image
 
 from twelve.outputs.parts.drawing import caption_below, enlarged, framed, heated, scaled, side_by_side
 from twelve.outputs.parts.notebook import png
-from twelve.outputs.parts.result import NO_IMAGE, named, percent
+from twelve.outputs.parts.result import NO_IMAGE, named, percent, rounded
 from twelve.types.examples import Box
 
 SIDES = ("left", "right")
@@ -125,15 +125,18 @@ class Dependence:
         return None if None in self._images else png(self.draw())
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the images, as plain values."""
-        return {
-            "text": self.text,
-            "task": self.task,
-            "value": named(self.value),
-            "score": self.score,
-            "calibrated": self.calibrated,
-            "boxes": [list(map(float, box)) for box in self.boxes],
-            "scores": self.scores.tolist(),
-            "labels": list(self.labels),
-            "sides": list(self.sides),
-        }
+        """All but the images, as plain values, numbers rounded as those of other results."""
+        found: dict[str, Any] = rounded(
+            {
+                "text": self.text,
+                "task": self.task,
+                "value": named(self.value),
+                "score": self.score,
+                "calibrated": self.calibrated,
+                "boxes": [list(map(float, box)) for box in self.boxes],
+                "scores": self.scores.tolist(),
+                "labels": self.labels,
+                "sides": self.sides,
+            }
+        )
+        return found

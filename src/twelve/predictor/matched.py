@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from twelve.errors import ConfigError, nearest
 from twelve.formats.records import describe
 from twelve.io.json_file import readable
-from twelve.outputs.parts.result import HIDDEN, SHOWN, percent, suffix
+from twelve.outputs.parts.result import HIDDEN, SHOWN, percent, rounded, suffix
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -126,24 +126,23 @@ class Matched:
         )
         return figure(self.draw(), tuple(filter(None, lines)), warnings=self.warnings)
 
-    @property
-    def plain_logits(self) -> list[list[float | None]]:
-        """The logits; None where an image was not ranked."""
-        return [[None if np.isnan(logit) else logit for logit in row] for row in self.logits.tolist()]
-
     def to_dict(self) -> dict[str, Any]:
-        """Captions with their ranked images, and the logits."""
-        return {
-            "task": self.task,
-            "calibrated": self.calibrated,
-            "captions": [
-                {"caption": caption, "images": [{"image": i, "share": s} for i, s in self.ranked_images(row)]}
-                for row, caption in enumerate(self.captions)
-            ],
-            "shortlist": self.shortlist,
-            "logits": self.plain_logits,
-            "warnings": list(self.warnings),
-        }
+        """Captions with their ranked images, and the logits (None where an image was not ranked); numbers are rounded
+        as those of other results."""
+        found: dict[str, Any] = rounded(
+            {
+                "task": self.task,
+                "calibrated": self.calibrated,
+                "captions": [
+                    {"caption": caption, "images": [{"image": i, "share": s} for i, s in self.ranked_images(row)]}
+                    for row, caption in enumerate(self.captions)
+                ],
+                "shortlist": self.shortlist,
+                "logits": [[None if np.isnan(logit) else logit for logit in row] for row in self.logits.tolist()],
+                "warnings": self.warnings,
+            }
+        )
+        return found
 
     def to_json(self) -> str:
         """:meth:`to_dict` as a line of JSON."""

@@ -7,6 +7,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twelve.outputs.parts.result import rounded
+
 if TYPE_CHECKING:
     from twelve.outputs.parts.result import Result
 
@@ -24,7 +26,7 @@ def row(images: str, question: str, result: Result | None, error: str) -> str:
     """The row of a question; without an answer, only image, question and error are filled."""
     answer = score = calibrated = warnings = ""
     if result is not None:
-        answer, score, calibrated = result.value, str(round(result.score, 6)), str(result.calibrated).lower()
+        answer, score, calibrated = result.value, str(rounded(result.score)), str(result.calibrated).lower()
         warnings = "; ".join(result.warnings)
     stream = io.StringIO()
     cells = [" ".join(cell.split()) for cell in (question, answer, score, error, calibrated, warnings)]

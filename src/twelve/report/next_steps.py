@@ -24,7 +24,17 @@ from twelve.report.own_task_steps import (
 )
 from twelve.report.reading import Run
 from twelve.report.rising import rising
-from twelve.report.step import Step, as_named, beside, command_line, config_of, to_check, to_evaluate, to_train
+from twelve.report.step import (
+    Step,
+    as_named,
+    beside,
+    command_line,
+    config_of,
+    sentence,
+    to_check,
+    to_evaluate,
+    to_train,
+)
 from twelve.report.verdict import ScoredTask, examples, verdict
 from twelve.training.convergence import GAIN
 
@@ -51,7 +61,8 @@ def next_steps(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
     for step in _all(run, scored):
         same = found.setdefault(tuple(step.commands), step)
         if step.title != same.title:
-            found[tuple(step.commands)] = replace(same, why=f"{same.why} {step.title}: {step.why}")
+            more = f"{same.details} {step.title}: {step.why} {step.details}".strip()
+            found[tuple(step.commands)] = replace(same, details=more)
     return list(found.values())
 
 
@@ -116,7 +127,7 @@ def _newer(run: Run, since: int) -> str:
         return f"These results were measured after {since:,} iterations; {done:,} are done now."
     better = "" if now.last else ", which is better on the validation images,"
     return (
-        f"These results were measured after {since:,} iterations. {done:,} are done now, and the model of iteration "
+        f"These results were measured after {since:,} iterations; {done:,} are done now, and the model of iteration "
         f"{now.iteration:,}{better} has replaced the measured one."
     )
 
@@ -127,12 +138,12 @@ def _undecided(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
     if found:
         each, best = found[0], found[0].score.best_unbeaten
         assert best is not None
-        others = f" The same is true of {', '.join(other.title for other in found[1:])}." if len(found) > 1 else ""
+        others = f"The same is true of {', '.join(other.title for other in found[1:])}." if len(found) > 1 else ""
         why = (
             f"{examples(each)} are too few to tell whether {each.score.bar.value:.1f} is really better than "
-            f"{guess(best.name)} ({best.bar.value:.1f}).{others}"
+            f"{guess(best.name)} ({best.bar.value:.1f})"
         )
-        yield on_more(run, found, "Evaluate on more examples", why, told)
+        yield on_more(run, found, "Evaluate on more examples", why, told, others)
 
 
 def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
@@ -147,8 +158,8 @@ def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
     for each in below[:UNLEARNED]:
         best = each.score.best_unbeaten
         assert best is not None
-        why = "" if best.compared in said else f"Its score of {each.score.bar.value:.1f} is {best.compared}. "
-        why += (known := memorised(run, each))
+        why = "" if best.compared in said else f"Its score of {each.score.bar.value:.1f} is {best.compared}"
+        why = (known := memorised(run, each)) or why
         alone = None
         if len(run.config.tasks) > 1:
             alone = to_train(config_of(run), f"tasks=[{each.name}]", beside(run, each.name))
@@ -156,11 +167,11 @@ def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
         if few is not None:
             yield few
         elif alone is None:
-            why += "Check its files, its regions, and whether its loss falls (the curve is below)."
-            yield Step(f"Check the data of {each.title}", why, to_check(run))
+            then = "check its files, its regions, and whether its loss falls (the curve is below)."
+            yield Step(f"Check the data of {each.title}", sentence(why, then), to_check(run))
         else:
-            why += "If it learns alone, it needs more iterations here; if not, check its regions and labels."
-            yield Step(f"Train {each.title} alone", why, [alone])
+            then = "if it learns alone, it needs more iterations here; if not, check its regions and labels."
+            yield Step(f"Train {each.title} alone", sentence(why, then), [alone])
 
 
 def _rising(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
@@ -174,13 +185,13 @@ def _rising(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     if command is not None:
         command += " --continue" if run.checkpoints else ""
         spent = words.about(history.seconds * (1 if run.checkpoints else 2))
-        said = "" if found.sentence in verdict(run, scored).sentence else f"{found.sentence} "
+        said = "" if found.sentence in verdict(run, scored).sentence else found.sentence
         rise = "the validation score rose" if found.tasks == 1 else "validation scores rose, on average,"
         why = (
-            f"{said}Over {found.span}, {rise} by {100 * found.mean:.1f} points. Twice the iterations "
-            f"take about {spent}{' more' if run.checkpoints else ''}."
+            f"Over {found.span}, {rise} by {100 * found.mean:.1f} points; twice the iterations take about {spent}"
+            f"{' more' if run.checkpoints else ''}."
         )
-        yield Step("Train longer", why, [command])
+        yield Step("Train longer", why, [command], said)
 
 
 def _tuned(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
@@ -217,7 +228,7 @@ def _small(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
         command = to_train(config_of(run), *settings)
         if command is not None:
             few_examples = f"{run.task(least).title} has {sizes[least]:,} training examples"
-            why = f"{few_examples}. Generate {LARGER} times as many images."
+            why = f"{few_examples}: generate {LARGER} times as many images."
             yield Step("Train on more examples", why, [command.replace("twelve train", "twelve quickstart", 1)])
         return
     few = {name: share for name in sizes if (share := _share(run, name, sizes[name])) is not None and share < SMALL}
@@ -225,8 +236,9 @@ def _small(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
         told = [
             f"{run.task(name).title} {sizes[name]:,} ({share:.1%} of the official ones)" for name, share in few.items()
         ]
-        why = f"Training examples: {', '.join(told)}. The command lists official files that are missing or incomplete."
-        yield Step("Get more examples", why, to_check(run))
+        why = f"Training examples: {', '.join(told)}."
+        how = "The command lists official files that are missing or incomplete."
+        yield Step("Get more examples", why, to_check(run), how)
 
 
 def _share(run: Run, name: str, size: int) -> float | None:
@@ -243,7 +255,7 @@ def _wide(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[St
     few = [each for each in scored if each.score.groups < FEWEST_GROUPS]
     if few:
         titles = ", ".join(each.title for each in few)
-        why = f"Fewer than {FEWEST_GROUPS} images: no interval of {titles} can be trusted."
+        why = f"With fewer than {FEWEST_GROUPS} images, no interval of {titles} can be trusted"
         yield on_more(run, few, "Evaluate on more images", why, told)
         return
     # Of an undecided one, this is said already.
@@ -254,11 +266,12 @@ def _wide(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[St
         ends = f"{bar.low:.1f} to {bar.high:.1f}"
         why = (
             f"On {len(wide)} of {len(scored)} tasks, the 95% interval is more than {WIDE} points wide (widest: "
-            f"{worst.title}, {ends}): other scores in this range may differ by chance alone."
+            f"{worst.title}, {ends})"
         )
         if len(scored) == 1:
-            why = f"The 95% interval is {ends}: other scores in this range may differ by chance alone."
-        yield on_more(run, [worst], "Evaluate on more examples", why, told)
+            why = f"The 95% interval is {ends}"
+        chance = "Other scores in this range may differ by chance alone."
+        yield on_more(run, [worst], "Evaluate on more examples", why, told, chance)
 
 
 def _width(each: ScoredTask) -> float:

@@ -18,6 +18,7 @@ from twelve.report.step import (
     beside,
     command_line,
     config_of,
+    sentence,
     to_check,
     to_evaluate,
     to_train,
@@ -84,7 +85,8 @@ def fallen(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     commands = to_train_again(run, "slower", f"tasks.{each.name}.learning_rate={lower}", *longer)
     if commands:
         then = "" if many is None else ", with as many iterations as above"
-        yield Step("Lower the learning rate", f"{why}. The rate was {words.rate(rate)}; try {lower}{then}.", commands)
+        why = f"{why}: try {lower} in place of {words.rate(rate)}{then}."
+        yield Step("Lower the learning rate", why, commands)
 
 
 def _has_fallen(best: float, last: float, count: int) -> bool:
@@ -144,7 +146,7 @@ def train_longer(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
         spent = f" and takes about {words.about(2 * run.history.seconds)}" if run.history.seconds else ""
         commands = to_train_again(run, "longer", f"training.iterations={2 * done}")
         if commands:
-            yield Step("Train longer", f"{why} Twice the training needs no new examples{spent}.", commands)
+            yield Step("Train longer", why, commands, f"Twice the training needs no new examples{spent}.")
 
 
 def few_learned(run: Run, scored: Sequence[ScoredTask], told: set[str], longer: Sequence[Step]) -> Iterator[Step]:
@@ -156,8 +158,8 @@ def few_learned(run: Run, scored: Sequence[ScoredTask], told: set[str], longer: 
     """
     for each in _room(run, scored):
         found = f"{each.score.bar.value:.1f}"
-        few = f"The score of {found} leaves room for improvement, and there are few training examples. "
-        rest = f"If that does not raise the score of {found} enough, more examples may. " if longer else few
+        few = f"The score of {found} leaves room for improvement, and there are few training examples"
+        rest = f"If that does not raise the score of {found} enough, more examples may" if longer else few
         why = memorised(run, each) or rest
         step = more_lines(run, each, why, told, FEW_LEARNED)
         yield from [] if step is None else [step]
@@ -170,14 +172,14 @@ def _room(run: Run, scored: Sequence[ScoredTask]) -> list[ScoredTask]:
 
 
 def memorised(run: Run, each: ScoredTask) -> str:
-    """A sentence that says so if the model knows its training examples far better than the test examples, or all of
+    """A clause that says so if the model knows its training examples far better than the test examples, or all of
     them."""
     known, found = run.learned.get(each.name), each.score.bar.value
     if known is None or (known < 1 and 100 * known - found < 100 * MEMORISED):
         return ""
     return (
-        f"The model scores {100 * known:.1f} on its own training examples and {found:.1f} on the test examples: it has "
-        "memorised them, and needs more. "
+        f"The model has memorised its training examples (it scores {100 * known:.1f} on them, {found:.1f} on the test "
+        "examples)"
     )
 
 
@@ -185,7 +187,7 @@ def more_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: int =
     """Add examples to the small training file of a task of one's own that is not learned, and train again.
 
     Args:
-        why: the numbers that tell that it is not learned.
+        why: a clause with the numbers that tell that it is not learned; may be empty.
         told: see :func:`_new_images`.
         most: lines from which the file is not small.
     """
@@ -209,10 +211,10 @@ def more_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: int =
     if again is None:
         return None
     extract, which = _new_images(run, [task], told)
-    even = " (about as many of each answer)" if task.kind in ("answer", "pair", "entailment") else ""
+    even = " About as many of each answer are best." if task.kind in ("answer", "pair", "entailment") else ""
     lines = "1 line" if count == 1 else f"{count} lines"
     added = "50 to 100" if count <= FEW_LINES else f"about {count}"
-    how = f"Add {added} lines{even} to {file}, which has {lines}{_like(file)}"
+    how = sentence(why, f"add {added} lines to {file}, which has {lines}.")
     compare = (
         "The last command gives the new score on the training file: if that is low, too, train for more iterations, "
         "at another learning rate, or from another base model. If it is high and the test score stays low, what you "
@@ -222,8 +224,8 @@ def more_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: int =
     commands = [again, command_line("evaluate", folder), command_line("report", folder)]
     compared = command_line("evaluate", folder, "--split", task.train_split)
     alike = "" if len(run.config.tasks) == 1 else f"{each.title}: "
-    why = f"{alike}{why}{how}. {which} {compare}"
-    return Step("Add training examples", why, [*extract, *commands, compared])
+    details = f"{_like(file)}{which}{even} {compare}"
+    return Step("Add training examples", f"{alike}{how}", [*extract, *commands, compared], details)
 
 
 def _lines(path: Path) -> int:
@@ -235,17 +237,23 @@ def _lines(path: Path) -> int:
         return 0
 
 
-def on_more(run: Run, scored: Sequence[ScoredTask], title: str, why: str, told: set[str]) -> Step:
-    """Evaluate on more test examples: one's own can be added to, those of a dataset may be incomplete."""
+def on_more(run: Run, scored: Sequence[ScoredTask], title: str, why: str, told: set[str], more: str = "") -> Step:
+    """Evaluate on more test examples: one's own can be added to, those of a dataset may be incomplete.
+
+    Args:
+        why: a clause.
+        told: see :func:`_new_images`.
+        more: a sentence for the details.
+    """
     own = [task for task in (run.task(each.name) for each in scored) if isinstance(task, FileTask)]
     if not own:
-        return Step(title, why, to_check(run))
+        return Step(title, f"{why}.", to_check(run), more)
     root = DataRoot(run.config.data, run.config.sources)
     files = list(dict.fromkeys(as_named(run, root.path / task.test_split) for task in own))
     extract, which = _new_images(run, own, told)
-    how = f"Add lines to {' and '.join(map(str, files))}{_like(files[0])}. {which}"
-    why = f"{why} Four times as many halve the interval. {how}"
-    return Step("Add test examples", why, [*extract, *to_evaluate(run)])
+    how = f"add lines to {' and '.join(map(str, files))}."
+    details = f"{more} Four times as many halve the interval. {_like(files[0])}{which}".lstrip()
+    return Step("Add test examples", sentence(why, how), [*extract, *to_evaluate(run)], details)
 
 
 def _new_images(run: Run, tasks: Sequence[FileTask], told: set[str]) -> tuple[list[str], str]:
@@ -270,10 +278,10 @@ def _new_images(run: Run, tasks: Sequence[FileTask], told: set[str]) -> tuple[li
 
 
 def _like(path: Path) -> str:
-    """The first line of a file, as an example, unless it is long or cannot be read."""
+    """A sentence with the first line of a file, as an example, unless it is long or cannot be read."""
     try:
         with path.open(encoding="utf-8") as file:
             line = file.readline(LONGEST + 1).strip()
     except (OSError, ValueError):
         return ""
-    return f", such as {line}" if 0 < len(line) <= LONGEST else ""
+    return f"The first line is {line}. " if 0 < len(line) <= LONGEST else ""

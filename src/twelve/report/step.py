@@ -19,13 +19,20 @@ class Step:
 
     Attributes:
         title: what.
-        why: the numbers that it follows from.
+        why: the numbers that it follows from, or what to do, in a sentence.
         commands: one or more, in order.
+        details: further sentences, which are shown on request, as the commands after the first are.
     """
 
     title: str
     why: str
     commands: Sequence[str]
+    details: str = ""
+
+
+def sentence(why: str, then: str) -> str:
+    """A sentence of a reason, if there is one, and of what to do."""
+    return f"{why}: {then}" if why else f"{then[:1].upper()}{then[1:]}"
 
 
 def command_line(*parts: str | Path) -> str:

@@ -117,16 +117,17 @@ def _compared(scored: Sequence[ScoredTask], failed: bool) -> Verdict:
     mean = _mean(judged)  # None: how much better a score could be is not known
     good = mean is None or mean >= GOOD
     word = "Learned" if mean is None else "Good" if good else "Learned, but weak"
-    word += ", with weak parts" if good and failed else ""
-    most = max(each.score.groups for each in judged)
-    if most < FEW_IMAGES:
-        word += (
-            f" (judged on {most} test images)"
-            if len(judged) == 1
-            else f" (judged on at most {most} test images a task)"
-        )
-        return Verdict(word, sentence, None if good else False, decided=True)
-    return Verdict(word, sentence, good, decided=True)
+    parts = ", with weak parts" if good and failed else ""
+    if _on_few(judged):  # that it is no accident is all that few images tell
+        most = max(each.score.groups for each in judged)
+        on = f"{most} test images only" if len(judged) == 1 else f"at most {most} test images a task"
+        return Verdict(f"Above every baseline{parts}, but measured on {on}", sentence, None, decided=True)
+    return Verdict(f"{word}{parts}", sentence, good, decided=True)
+
+
+def _on_few(scored: Sequence[ScoredTask]) -> bool:
+    """Whether every score is of so few images that its interval is wide."""
+    return all(each.score.groups < FEW_IMAGES for each in scored)
 
 
 def _may_be_luck(each: ScoredTask) -> bool:
@@ -149,7 +150,7 @@ def _above(scored: Sequence[ScoredTask], below: Sequence[ScoredTask], alone: boo
         assert best is not None
         on = f" on {examples(below[0])}" if score.groups < FEW_IMAGES else ""
         return f"{model} scores {score.bar.value:.1f}{_interval(below[0])}{on}: {best.compared}"
-    better = f"clearly better than every baseline ({GUESS})"
+    better = f"{'' if _on_few(scored) else 'clearly '}better than every baseline ({GUESS})"
     if alone and above:
         score, best = scored[0].score, scored[0].score.best_baseline
         assert best is not None

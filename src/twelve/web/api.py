@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
+from twelve.outputs.parts.result import rounded
 from twelve.predictor import Predictor, Result, Scene
 from twelve.predictor.checks import METHODS, Turn
 from twelve.version import __version__
 from twelve.web import schemas
+from twelve.web.examples import EXAMPLES
 from twelve.web.limits import Limits
 from twelve.web.measured import TaskStanding
 from twelve.web.problems import ServiceError, curl, documented
@@ -159,7 +161,9 @@ def _several(router: APIRouter, service: Service) -> None:
         )
         return schemas.VerifyReply(**said(found))
 
-    @router.post("/ask", responses=_ASKED)
+    @router.post(
+        "/ask", responses=_ASKED | {200: {"content": {"application/json": {"example": EXAMPLES["AnswerReply"]}}}}
+    )
     async def ask(asked: schemas.AskRequest) -> dict[str, Any]:
         """The result of any method of the model. Its fields depend on the output."""
         return said(await service.ask(asked.method, asked.text, asked.images, task=asked.task, explain=asked.explain))
@@ -169,23 +173,7 @@ def _several(router: APIRouter, service: Service) -> None:
         """Scores of every caption with every image, or with those on its shortlist."""
         chosen = asked.shortlist, asked.contrast_weight
         found = await service.match(asked.images, asked.captions, asked.task, *chosen)
-        ranked = [
-            schemas.RankedCaption(
-                caption=caption,
-                images=[
-                    schemas.RankedImage(image=int(place), share=share) for place, share in found.ranked_images(row)
-                ],
-            )
-            for row, caption in enumerate(found.captions)
-        ]
-        return schemas.MatchReply(
-            task=found.task,
-            calibrated=found.calibrated,
-            captions=ranked,
-            shortlist=found.shortlist,
-            logits=found.plain_logits,
-            warnings=list(found.warnings),
-        )
+        return schemas.MatchReply(**found.to_dict())  # an image's name is its index
 
 
 def said(result: Result) -> dict[str, Any]:
@@ -197,7 +185,7 @@ def said(result: Result) -> dict[str, Any]:
 def described_scene(service: Service, name: str, scene: Scene) -> schemas.SceneReply:
     """The size and regions of an image."""
     regions = scene.regions
-    boxes = [(float(a), float(b), float(c), float(d)) for a, b, c, d in regions.boxes]
+    boxes = rounded([tuple(map(float, box)) for box in regions.boxes])
     return schemas.SceneReply(
         id=name,
         width=regions.width,

@@ -9,14 +9,13 @@ from shlex import quote
 from typing import Any, TypeAlias
 
 _Schema: TypeAlias = Mapping[str, Any]
-TEXTS = {"phrase": "the red one", "statement": "there is a ball", "captions": "a ball", "method": "answer"}
-"""Texts for the examples, by field; a question for others."""
 RANGES = (("minimum", "maximum", ""), ("minLength", "maxLength", " characters"), ("minItems", "maxItems", " items"))
 HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>twelve: API</title><link rel="icon" href="icon.svg" type="image/svg+xml"><link rel="stylesheet" href="page.css">
 </head><body class="reference"><header><h1>API</h1>
-<p>Upload an image to <code>/api/scenes</code>, and ask about the <code>id</code> in the reply. For programs:
+<p>Upload an image to <code>/api/scenes</code>, and write the <code>id</code> in the reply in place of <code>ID</code>.
+The examples are about <code>examples/scene.jpg</code> of the repository. For programs:
 <a href="openapi.json">openapi.json</a>. <a href="./">Back to the page</a></p></header><main>
 """
 
@@ -37,23 +36,29 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     optional = {name for name, _ in rows if takes and name not in needed}
     words = ["curl", "-s"] + ["-X", method.upper()] * (method == "delete")
     words += ["-H", "Authorization: Bearer TOKEN"] * (token and "401" in operation["responses"])
-    sent = ["-H", "Content-Type: image/jpeg", "--data-binary", "@image.jpg"] if content else []
+    sent = ["-H", "Content-Type: image/jpeg", "--data-binary", "@examples/scene.jpg"] if content else []
     if takes:
-        sent = ["-H", "Content-Type: application/json", "-d", json.dumps(_example("", takes, schemas))]
+        sent = ["-H", "Content-Type: application/json", "-d", json.dumps(takes["examples"][0])]
     command = " ".join(map(quote, [*words, *sent, address + path.replace("{scene}", "ID").replace("{name}", "NAME")]))
+    reply = _reply(operation)
+    replied = _resolved(reply.get("schema", {}), schemas)
+    told = [reply["example"]] if "example" in reply else replied.get("examples", [])
+    shown = "".join(
+        f"<details><summary>Example</summary><code>{escape(json.dumps(each))}</code></details>" for each in told
+    )
     return (
         f"<section><h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation['description'])}</p>"
         f"{_table('Request', rows, schemas, optional)}"
         f'<pre tabindex="0" aria-label="Example">{escape(command)}</pre>'
-        f"{_table('Reply', _replied(operation, schemas), schemas)}</section>\n"
+        f"{_table('Reply', replied.get('properties', {}).items(), schemas)}{shown}</section>\n"
     )
 
 
-def _replied(operation: _Schema, schemas: _Schema) -> Iterator[tuple[str, _Schema]]:
-    """The fields of the reply to a request that succeeds, if it is JSON."""
+def _reply(operation: _Schema) -> _Schema:
+    """Schema and example of the reply to a request that succeeds, if it is JSON."""
     good: _Schema = next((reply for code, reply in operation["responses"].items() if code.startswith("2")), {})
-    schema = good.get("content", {}).get("application/json", {}).get("schema", {})
-    yield from _resolved(schema, schemas).get("properties", {}).items()
+    found: _Schema = good.get("content", {}).get("application/json", {})
+    return found
 
 
 def _table(title: str, rows: Iterable[tuple[str, _Schema]], schemas: _Schema, optional: Collection[str] = ()) -> str:
@@ -91,17 +96,3 @@ def _kind(schema: _Schema, schemas: _Schema) -> Iterator[str]:
         yield f"default {json.dumps(found['default'])}"
     if "description" in found:
         yield found["description"].replace("`", "")
-
-
-def _example(name: str, schema: _Schema, schemas: _Schema) -> Any:
-    """A value that the schema allows, with the fields that are needed."""
-    found = _resolved(schema, schemas)
-    if "scene" in found.get("properties", {}):
-        return {"scene": "ID"}
-    if "properties" in found:
-        return {key: _example(key, found["properties"][key], schemas) for key in found["required"]}
-    if "prefixItems" in found:
-        return [0, 0, 50, 50]
-    if "items" in found:
-        return [_example(name, found["items"], schemas)]
-    return found["enum"][0] if "enum" in found else TEXTS.get(name, "what is it?")

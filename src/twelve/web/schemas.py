@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from twelve.settings import MOST_WEIGHT
+from twelve.web.examples import with_example
 
 MAX_TEXT = 2000
 MAX_TURNS = 20
@@ -54,10 +55,16 @@ TaskName = Annotated[str, Field(max_length=100)]
 class _Closed(BaseModel):
     """Unknown keys are errors, as are numbers and booleans in quotes."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=with_example)
 
 
-class Problem(BaseModel):
+class _Told(BaseModel):
+    """A reply."""
+
+    model_config = ConfigDict(json_schema_extra=with_example)
+
+
+class Problem(_Told):
     """An error, and what to do about it."""
 
     error: str
@@ -177,7 +184,7 @@ class MatchRequest(_Asking):
 _CALIBRATED = "whether training has calibrated the scores; otherwise compare them, do not read them as probabilities"
 
 
-class SceneReply(BaseModel):
+class SceneReply(_Told):
     """A stored image."""
 
     id: str
@@ -188,7 +195,7 @@ class SceneReply(BaseModel):
     seconds: float = Field(description="how long the image is stored after the last question about it")
 
 
-class AttentionReply(BaseModel):
+class AttentionReply(_Told):
     """Attention between words and regions."""
 
     words: list[str]
@@ -200,7 +207,7 @@ class AttentionReply(BaseModel):
     )
 
 
-class _Reply(BaseModel):
+class _Reply(_Told):
     text: str
     task: str
     score: float = Field(description="the probability that the answer (class, box) is correct, 0..1")
@@ -238,7 +245,7 @@ class VerifyReply(_Reply):
     true: bool = Field(description="the verdict; score is the probability that it is correct")
 
 
-class DependsReply(BaseModel):
+class DependsReply(_Told):
     """The score of a result, and that of the same result without each region."""
 
     text: str
@@ -252,19 +259,19 @@ class DependsReply(BaseModel):
     sides: list[str] = Field(description="image of each box, left or right; empty if there is one image")
 
 
-class RankedImage(BaseModel):
+class RankedImage(_Told):
     image: int = Field(description="index of the image in the request")
     share: float = Field(
         description="the probability that the caption describes this image, if it describes exactly one of them"
     )
 
 
-class RankedCaption(BaseModel):
+class RankedCaption(_Told):
     caption: str
     images: list[RankedImage] = Field(description="all ranked images, best first; shares sum to 1")
 
 
-class MatchReply(BaseModel):
+class MatchReply(_Told):
     task: str
     calibrated: bool = Field(description=_CALIBRATED)
     captions: list[RankedCaption]
@@ -273,7 +280,7 @@ class MatchReply(BaseModel):
     warnings: list[str] = Field(default=[], description="why the shares may be meaningless; images are named by index")
 
 
-class TaskChoice(BaseModel):
+class TaskChoice(_Told):
     """A task of a method."""
 
     name: str
@@ -292,7 +299,7 @@ class TaskChoice(BaseModel):
     )
 
 
-class SampleReply(BaseModel):
+class SampleReply(_Told):
     """A sample image."""
 
     name: str
@@ -303,7 +310,7 @@ class SampleReply(BaseModel):
     )
 
 
-class ModelReply(BaseModel):
+class ModelReply(_Told):
     """What the model can do, and the limits of the service."""
 
     version: str
@@ -315,7 +322,7 @@ class ModelReply(BaseModel):
     limits: dict[str, Any]
 
 
-class Health(BaseModel):
+class Health(_Told):
     status: Literal["ok"]
     waiting: int
     scenes: int

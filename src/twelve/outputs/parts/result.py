@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 """Alternatives that are printed."""
+DIGITS = 6
+"""Decimals, or significant digits, of numbers in JSON: more than a model's scores have a meaning to."""
 HIDDEN = {"hidden": True}
 """Metadata of a field that is not written as JSON."""
 LITTLE = 0.0095
@@ -74,8 +76,8 @@ class Result:
         return ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as plain values."""
-        return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if not f.metadata.get("hidden")}
+        """The result as plain values, numbers :func:`rounded`."""
+        return {f.name: rounded(getattr(self, f.name)) for f in fields(self) if not f.metadata.get("hidden")}
 
     def to_json(self) -> str:
         """:meth:`to_dict` as a line of JSON."""
@@ -210,8 +212,19 @@ def percent(share: float) -> str:
     return f"{share:.1%}" if 0 < share < 0.0095 else f"{share:.0%}"
 
 
-def _plain(value: Any) -> Any:
-    """Tuples as lists, numpy's numbers as Python's."""
+def rounded(value: Any) -> Any:
+    """A value for JSON: tuples as lists, numpy's numbers as Python's, and those with a fraction rounded to
+    :data:`DIGITS` decimals, or to as many significant digits if they are below 1: a small share does not become 0.
+
+    Example:
+        >>> rounded([0.97421345710754, 0.0000012345678, 123.4567891234])
+        [0.974213, 1.23457e-06, 123.456789]
+    """
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value.item() if isinstance(value, np.generic) else value
+        return [rounded(item) for item in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.{DIGITS}g}") if abs(value) < 1 else round(value, DIGITS)

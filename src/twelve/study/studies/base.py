@@ -9,6 +9,7 @@ from typing import ClassVar, TypeVar
 
 from pydantic import ConfigDict
 
+from twelve.metrics.bootstrap import Interval
 from twelve.outputs import get_output
 from twelve.settings import RunConfig, Strict
 from twelve.study.arms import Arm, Contrast, Length
@@ -117,19 +118,32 @@ class Study(Strict):
 
 
 def said(comparison: Comparison) -> str:
-    """What a contrast found, as a sentence."""
-    contrast, gain = comparison.contrast, comparison.endpoint
-    learned = sum(cell.learned for cell in comparison.cells)
-    count = learned or len(comparison.cells)
+    """What a contrast found, as a sentence: on the tasks that count, and on all tasks where these are more."""
+    contrast, gain, every = comparison.contrast, comparison.endpoint, comparison.every
+    learned, total = sum(cell.learned for cell in comparison.cells), len(comparison.cells)
+    count = learned or total
     tasks = f"{count} task{'s' * (count != 1)}"
-    if learned < len(comparison.cells):
+    if learned < total:
         tasks += f" that {contrast.judge} learned" if learned else f", of which {contrast.judge} learned none"
-    if gain.low <= 0 <= gain.high:
-        told = f"{contrast.arm} and {contrast.minus} do not differ significantly"
-    else:
-        told = f"{contrast.arm} scores {'higher' if gain.low > 0 else 'lower'} than {contrast.minus}"
-    numbers = f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}] points of normalised score"
-    return f"{told}: {numbers}, mean over {tasks}."
+    told = {
+        1: f"{contrast.arm} scores higher than {contrast.minus}",
+        -1: f"{contrast.arm} scores lower than {contrast.minus}",
+        0: f"{contrast.arm} and {contrast.minus} do not differ significantly",
+    }
+    also = ""
+    if count < total:
+        short = told[_sign(every)] if _sign(every) != _sign(gain) else "also"
+        also = f"; {short} over all {total} tasks: {_signed(every)}"
+    return f"{told[_sign(gain)]}: {_signed(gain)} points of normalised score, mean over {tasks}{also}."
+
+
+def _sign(gain: Interval) -> int:
+    """1 or -1 where a gain is significant, else 0."""
+    return (gain.low > 0) - (gain.high < 0)
+
+
+def _signed(gain: Interval) -> str:
+    return f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]"
 
 
 STUDIES: dict[str, type[Study]] = {}

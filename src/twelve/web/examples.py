@@ -1,0 +1,123 @@
+"""An example of every request and reply, for the description of the API: questions about ``examples/scene.jpg``, and
+what ``examples/quickstart-model`` replies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+IMAGE = {"scene": "ID"}
+"""A stored image: ``ID`` stands for the id that the service replied with."""
+TASK = "mine"
+"""A task; those of a model are its own."""
+_BOXES = [[88, 99, 137, 125], [71, 69, 96, 90], [42, 24, 69, 52]]
+_BEST = [71.0, 69.0, 96.0, 90.0]
+
+
+def _reply(text: str, score: float, **others: Any) -> dict[str, Any]:
+    rest = {"calibrated": True, "warnings": [], "attention": None}
+    return {"text": text, "task": TASK, "score": score, **rest, **others}
+
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "ImageOf": IMAGE,
+    "AnswerRequest": {"image": IMAGE, "question": "what colour is the boat?"},
+    "LocateRequest": {"image": IMAGE, "phrase": "the big blue bottle"},
+    "EntailsRequest": {"image": IMAGE, "statement": "there is a red boat"},
+    "ChooseRequest": {"image": IMAGE, "question": "which one is a boat?", "boxes": _BOXES},
+    "GuessRequest": {
+        "image": IMAGE,
+        "dialogue": [{"question": "is it a boat?", "answer": "yes"}],
+        "boxes": _BOXES,
+    },
+    "VerifyRequest": {"left": IMAGE, "right": IMAGE, "statement": "both images contain a boat"},
+    "AskRequest": {"method": "answer", "text": "what colour is the boat?", "images": [IMAGE]},
+    "DependsRequest": {"image": IMAGE, "text": "what colour is the boat?"},
+    "MatchRequest": {"images": [IMAGE], "captions": ["a red boat"]},
+    "SceneReply": {
+        "id": "ID",
+        "width": 160,
+        "height": 128,
+        "boxes": [[88.425674, 98.752869, 136.940536, 125.396088], [70.967575, 69.14045, 95.799118, 89.652611]],
+        "labels": ["car", "boat"],
+        "seconds": 900.0,
+    },
+    "AnswerReply": _reply(
+        "what colour is the boat?",
+        0.968784,
+        answer="red",
+        alternatives=[["red", 0.968784], ["purple", 0.0526149]],
+    ),
+    "LocateReply": _reply(
+        "the big blue bottle",
+        0.955654,
+        box=[93.720184, 0.0, 113.524841, 48.753437],
+        alternatives=[[[93.720184, 0.0, 113.524841, 48.753437], 0.955654]],
+        unlikely=False,
+    ),
+    "EntailsReply": _reply(
+        "there is a red boat",
+        0.967624,
+        label="entailment",
+        alternatives=[["entailment", 0.967624], ["contradiction", 0.0170444], ["neutral", 0.0153321]],
+    ),
+    "ChosenReply": _reply(
+        "is it a boat? yes",
+        0.874702,
+        index=1,
+        box=_BEST,
+        alternatives=[[1, 0.874702], [0, 0.0671828], [2, 0.0452085]],
+        shares=[[1, 0.983188], [0, 0.0101434], [2, 0.00666856]],
+    ),
+    "VerifyReply": _reply("both images contain a boat", 0.997508, true=True),
+    "DependsReply": {
+        "text": "what colour is the boat?",
+        "task": TASK,
+        "value": "red",
+        "score": 0.968784,
+        "calibrated": True,
+        "boxes": [[88.425674, 98.752869, 136.940536, 125.396088], [70.967575, 69.14045, 95.799118, 89.652611]],
+        "scores": [0.963219, 0.0256999],
+        "labels": ["car", "boat"],
+        "sides": [],
+    },
+    "MatchReply": {
+        "task": TASK,
+        "calibrated": True,
+        "captions": [{"caption": "a red boat", "images": [{"image": 0, "share": 1.0}]}],
+        "shortlist": None,
+        "logits": [[-2.733009]],
+        "warnings": [],
+    },
+    "ModelReply": {
+        "version": "0.1.0",
+        "parameters": 2000872,
+        "methods": {
+            "answer": [
+                {
+                    "name": TASK,
+                    "title": TASK,
+                    "own": True,
+                    "synthetic": False,
+                    "left_out": False,
+                    "score": None,
+                    "doubt": None,
+                }
+            ]
+        },
+        "note": "This model was trained on synthetic images only, not on photographs.",
+        "synthetic": True,
+        "samples": [],
+        "limits": {"text": 2000, "images": 64},
+    },
+    "Health": {"status": "ok", "waiting": 0, "scenes": 1},
+    "Problem": {"error": "question: contains only spaces", "remedy": "write a question"},
+}
+"""Name of a schema -> an example."""
+
+
+def with_example(schema: dict[str, Any], of: type[BaseModel]) -> None:
+    """Add the example of a request or a reply to its schema."""
+    if of.__name__ in EXAMPLES:
+        schema["examples"] = [EXAMPLES[of.__name__]]

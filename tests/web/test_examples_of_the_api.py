@@ -1,0 +1,65 @@
+"""The examples in the description of the API: each is valid, and requests and replies belong together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import BaseModel
+from test_api import near
+
+import twelve
+from twelve.web import schemas
+from twelve.web.app import create_app
+from twelve.web.examples import EXAMPLES
+
+PLACE = Path(__file__).parents[2] / "examples"
+REQUESTS = [name for name in EXAMPLES if name.endswith("Request")]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_is_valid(name: str) -> None:
+    model: type[BaseModel] = getattr(schemas, name)
+    model.model_validate_json(json.dumps(EXAMPLES[name]))
+    assert set(EXAMPLES[name]) <= set(model.model_fields)
+    assert name in REQUESTS or set(EXAMPLES[name]) == set(model.model_fields) or name == "ImageOf"
+
+
+@pytest.fixture(scope="module")
+def client() -> TestClient:
+    return TestClient(create_app(twelve.load(PLACE / "quickstart-model"), hosts=()))
+
+
+def test_every_request_and_reply_of_json_has_an_example(client: TestClient) -> None:
+    described = client.get("/openapi.json").json()
+    shown = described["components"]["schemas"]
+    page = client.get("/docs").text
+    assert page.count("<summary>Example</summary>") == len(REQUESTS) + 4  # model, scenes (put, got), health
+    for path, methods in described["paths"].items():
+        for operation in methods.values():
+            bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+            for body in (each.get("content", {}).get("application/json") for each in bodies):
+                if body is not None and "HTTPValidationError" not in str(body):
+                    named = shown.get(body["schema"].get("$ref", "").rpartition("/")[2], {})
+                    assert "example" in body or named.get("examples"), path
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_every_request_is_answered_with_what_the_examples_say(name: str, client: TestClient) -> None:
+    image, kind = (PLACE / "scene.jpg").read_bytes(), {"Content-Type": "image/jpeg"}
+    stored = client.post("/api/scenes", content=image, headers=kind).json()
+    asked = json.loads(json.dumps(EXAMPLES[name]).replace('"ID"', json.dumps(stored["id"])))
+    path = f"/api/{name.removesuffix('Request').lower()}"
+    reply = client.post(path, json=asked)
+    assert reply.status_code == 200, reply.text
+    of = client.get("/openapi.json").json()["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]
+    told = of.get("example") or EXAMPLES[of["schema"]["$ref"].rpartition("/")[2]]
+    found: dict[str, Any] = reply.json()
+    if name == "ChooseRequest":  # the example is a reply to guess
+        assert found["index"] == told["index"] and found["box"] == told["box"]
+    else:
+        same = set(told) - {"task", "alternatives", "boxes", "labels", "scores"}  # those lists are shortened
+        assert near({key: found[key] for key in same}, {key: told[key] for key in same})
