@@ -10,7 +10,7 @@ memory is given; a step takes turns with its products:
 * ``fp32``, ``bf16``: the package's step without padding (``training.packed``): forward pass, loss, backward pass,
   update.
 * ``plain``: fp32, the package's model with every row padded to 23 and 101, images repeated for every question, all
-  heads and all layers run, gradients added to zeros.
+  heads and all layers run, gradients added to zeros, products left to torch.
 * ``products``: the matrix products of the package's step, recorded and repeated with nothing in between.
 
 Medians over the rounds. ``--profile`` adds what a training step and an evaluation spend by kind of operator. Written as
@@ -108,6 +108,7 @@ def step_of(way: str, examples: int, ragged: bool) -> Callable[[], None]:
     output, plain = get_output("answer"), way == "plain"
     inputs = padded(inputs) if plain else inputs
     model.packs_training = not plain
+    linear.onednn_is_faster = (lambda: False) if plain else linear.onednn_is_faster
     freed_memory.keep()
 
     def step() -> None:
