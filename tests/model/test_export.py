@@ -289,7 +289,7 @@ def test_the_example_of_the_docs(saved: Path, tmp_path: Path, monkeypatch: pytes
         image = draw(sample_scene(np.random.default_rng(seed)), seed=seed)
         image.save(f"{name}.jpg")
         scenes.append(predictor.scene(Image.open(f"{name}.jpg")))
-        exec(save.replace("runs/first", str(saved)).replace("boat.", f"{name}."), {})
+        exec(save.replace("runs/mine", str(saved)).replace("boat.", f"{name}."), {})
     (tmp_path / "use.py").write_text("import sys\n\nsys.modules['torch'] = sys.modules['twelve'] = None\n" + use)
     located = scenes[0].locate("the red ball")
     verified = predictor.verify(*scenes, "both show a ball")
