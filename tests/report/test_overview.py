@@ -26,6 +26,7 @@ from twelve.evaluation import calibration, recorded
 from twelve.evaluation.results import Baseline
 from twelve.metrics.bootstrap import Interval
 from twelve.report.heading import CHANGES, heading
+from twelve.report.heading import configuration as name_of
 from twelve.report.next_steps import next_steps
 from twelve.report.own_task_steps import FEW_LEARNED, FEW_LINES
 from twelve.report.reading import read_run
@@ -1097,3 +1098,9 @@ def test_a_shipped_configuration_is_named_with_what_was_changed(tmp_path: Path) 
         (tmp_path / "mine").mkdir(exist_ok=True)
         config.write(tmp_path / "mine" / "config.yaml")
         assert heading(read_run(tmp_path / "mine")).name == name
+
+
+def test_among_configurations_the_folder_decides() -> None:
+    """With bf16, real-sample.yaml differs less from a study's configuration than from itself."""
+    changed = ["training.precision=bf16", "training.threads=1"]
+    assert name_of(configuration.load("real-sample.yaml", changed)) == "real-sample.yaml with 2 changes"

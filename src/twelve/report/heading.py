@@ -78,19 +78,21 @@ def is_synthetic(run: Run) -> bool:
 
 
 def configuration(config: RunConfig) -> str:
-    """The shipped configuration that differs least from this one, and in what, in words; "" if too much differs."""
-    ours, found = dict(_flat(config.absolute())), list[tuple[int, str]]()
+    """The shipped configuration that differs least from this one, and in what, in words; "" if too much differs. One
+    whose run has a folder of the same name comes before others."""
+    ours, found = dict(_flat(config.absolute())), list[tuple[bool, int, str]]()
     for name, path in shipped().items():
         try:
-            theirs = dict(_flat(load(path).absolute()))
+            other = load(path)
         except TwelveError:  # it continues from a run that is not there
             continue
+        theirs = dict(_flat(other.absolute()))
         changed = [key for key in sorted({*ours, *theirs}) if ours.get(key) != theirs.get(key)]
         changes = [f"{key}={ours.get(key)}" for key in changed]
         told = f" with {changes[0]}" if len(changes) == 1 else f" with {len(changes)} changes" if changes else ""
-        found.append((len(changes), name + told))
-    count, name = min(found, default=(CHANGES + 1, ""))
-    return name if count <= CHANGES else ""
+        if len(changes) <= CHANGES:
+            found.append((Path(other.run).name != Path(config.run).name, len(changes), name + told))
+    return min(found, default=(False, 0, ""))[-1]
 
 
 def folder_and_tasks(run: Run) -> str:
