@@ -242,6 +242,8 @@ def _measured(
             if not skip:
                 raise
             return error
+        except DataError as error:
+            raise _of_another_task(error, evaluator, name, names, split) from None
         line = ""
         if written is not None:
             own, root = evaluator.data.tasks[name].task, evaluator.data.root
@@ -278,6 +280,19 @@ def _warnings(evaluator: Evaluator, names: Sequence[str], split: str | None) -> 
                 f"warning: {title}: the model was trained on {seen:,} of {name}'s {len(images):,} images, so this is "
                 "not a test score"
             )
+
+
+def _of_another_task(
+    error: DataError, evaluator: Evaluator, name: str, names: Sequence[str], split: str | None
+) -> DataError:
+    """An error in a line of a file that was named for several tasks, which may be another one's."""
+    others = [each for each in names if each != name]
+    if not others or split is None or error.record is None or error.file != evaluator.data.root.path / split:
+        return error
+    its = f"--task {others[0]}" if len(others) == 1 else f"--task NAME (one of {', '.join(others)})"
+    return DataError(
+        error.problem, file=error.file, record=error.record, remedy=f"{error.remedy}; or name its task: {its}"
+    )
 
 
 def _known_to_base(evaluator: Evaluator, base: BaseImages, names: Sequence[str], split: str | None) -> Iterator[str]:
