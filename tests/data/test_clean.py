@@ -111,7 +111,7 @@ def test_the_table_has_columns_for_the_splits_that_share_images(tmp_path: Path, 
     assert str(report).splitlines()[2].split()[7:] == ["b", "val"]  # a's own test set shares nothing
     _, report = clean_splits(alone, held_out_images(DataRoot(tmp_path), tasks=tasks))
     assert "a test" not in str(report)
-    assert str(report).endswith("no image of these sets was in a training set")
+    assert str(report).endswith("no image of the test sets is in this run's training sets")
 
 
 def test_the_table_of_uncleaned_splits_says_what_is_kept(tmp_path: Path, tasks: dict[str, Task]) -> None:
@@ -124,6 +124,9 @@ def test_the_table_of_uncleaned_splits_says_what_is_kept(tmp_path: Path, tasks: 
     _, report = clean_splits(train, held)
     assert str(report).splitlines()[0].endswith("test sets, except those of the splits that this run reports")
     assert str(report).splitlines()[2].split()[7:] == ["b", "val"]
+    held = held_out_images(DataRoot(tmp_path), mode="none", required={"a": "val"}, tasks=tasks)
+    _, report = clean_splits({"a": train["a"]}, held)
+    assert str(report).endswith("no image of the splits that this run reports is in its training sets")
 
 
 def test_validation_images_too_when_asked(tmp_path: Path, tasks: dict[str, Task]) -> None:

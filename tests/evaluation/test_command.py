@@ -293,14 +293,17 @@ def test_a_table_fits_into_80_columns(groups: int) -> None:
     assert lines[0].index("95% interval") == lines[1].index("[0.0, 100.0]") == lines[2].index("[-100.0")
     legend = " ".join(lines[lines.index("") :])
     one_each = (
-        "Wilson's of a score that is the share of correct examples, one per image, otherwise from resampling images"
+        "by Wilson's formula if the score is the share of correct examples and each image has one example; otherwise "
+        "from resampling images"
     )
-    assert f"interval: 95%; {one_each}." in legend
+    one_training = "It covers the choice of test images, for one training; another seed may differ by more."
+    assert f"interval: 95%, {one_each}. {one_training}" in legend
     several = replace(result, examples=2 * groups)
     assert "interval: 95%, from resampling images; of 0 and 100," in " ".join(table([several]).split())
     assert "Wilson" not in table([replace(several, score=Interval(50, 0, 100))])
     assert "better, worse: the interval is above, below 0; no better: the difference may be chance." in legend
-    assert "majority: always giving the most frequent answer; shuffled images: the same model with wrong" in legend
+    majority = "majority: always giving the most frequent answer of the evaluated split"
+    assert f"{majority}; shuffled images: the same model with wrong" in legend
     assert [line.endswith(f"[-100.0, +100.0] {verdict}") for line in lines[2:5]] == [True] * 3
     assert "score: official metric, per cent." in " ".join(lines)
     own = replace(result, task="mine", title="mine")

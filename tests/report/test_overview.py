@@ -150,6 +150,31 @@ def test_every_verdict(run: Path, score: float, upper_bound: float | None, word:
     assert ("On all 5 tasks" in found.sentence) == (word != "Not learned")
 
 
+@pytest.mark.parametrize(
+    ("score", "word", "good"),
+    [(80.0, "Good, but the base model knew test images", None), (40.0, "Learned, but weak", False)],
+)
+def test_a_base_model_that_knew_test_images(run: Path, score: float, word: str, good: bool | None) -> None:
+    flat(changed(run, lambda tree: beaten(tree, score, 100.0)))
+
+    def known(*seen: str) -> Verdict:
+        data = json.loads((run / "data.json").read_text())
+        found = {task: {"images": 9, "compared": 9, "seen": ["x"] if task in seen else []} for task in fake_run.KINDS}
+        (run / "data.json").write_text(json.dumps(data | {"base_images": {"complete": False, "tasks": found}}))
+        return said(run)
+
+    none = known()
+    assert none.good is (score > 50) and "base model" not in none.sentence
+    one = known("vqa", "nlvr2")
+    assert (one.word, one.good) == (word, good)
+    told = [f"1 of 9 test images of {title} was used to train the base model: the score may be too high." for title in
+            ("VQA v2", "NLVR2")]  # fmt: skip
+    assert one.sentence == f"{none.sentence} {' '.join(told)}"
+    many = known("vqa", "nlvr2", "refcoco")
+    sentence = "Test images of 3 tasks were used to train the base model: their scores may be too high."
+    assert (many.word, many.sentence) == (word, f"{none.sentence} {sentence}")
+
+
 def test_few_groups_tell_nothing(run: Path) -> None:
     def few(tree: Tree) -> None:
         for task in tree["tasks"].values():

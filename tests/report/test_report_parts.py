@@ -297,6 +297,26 @@ def test_few_predictions_do_not_judge_the_scores(tmp_path: Path) -> None:
     assert "VQA: too few predictions (20)" in both and "<b>On average about right: the mean score is 50%" in both
 
 
+def test_bins_of_few_predictions_are_faint_and_no_line_leads_to_them(tmp_path: Path) -> None:
+    folder = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
+    tree = json.loads((folder / "evaluation.json").read_text())
+
+    def drawn(*examples: int) -> tuple[list[str], str, str]:
+        bins = [{"examples": count, "score": 0.35 + row / 10, "right": 0.5} for row, count in enumerate(examples)]
+        tree["tasks"]["vqa"]["calibration"] = bins
+        (folder / "evaluation.json").write_text(json.dumps(tree))
+        chart = render(read_run(folder)).split('class="chart reliability"')[1].split("</figure>")[0]
+        (path,) = re.findall(r'<path class="line" d="([^"]*)"', chart)
+        return re.findall(r'<circle class="([^"]*)"', chart), path, chart
+
+    dots, path, chart = drawn(40, 9, 10)
+    assert dots == ["dot", "dot few", "dot"] and path == "M111.0 144.0 L155.0 144.0"
+    assert "Large dots: many predictions; faint ones: fewer than 10. Thin lines" in chart
+    dots, path, chart = drawn(40, 10)
+    assert dots == ["dot", "dot"] and path.count("L") == 1 and "faint ones" not in chart
+    assert drawn(*[9] * 6)[:2] == (["dot few"] * 6, "")
+
+
 def test_scores_that_are_not_calibrated_are_not_called_probabilities(tmp_path: Path) -> None:
     folder = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
     told = "compare these percentages with each other, do not read them as probabilities."

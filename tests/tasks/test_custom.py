@@ -116,6 +116,24 @@ def test_a_task_of_ones_own_goes_the_whole_way(root: Path, tmp_path: Path) -> No
     assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == ["1", "2", "3"]
 
 
+def test_a_file_that_is_read_as_every_task(root: Path, tmp_path: Path) -> None:
+    """The remedy, to name its task, works."""
+    tasks = {"mine": own(root, "answer"), "other": own(root, "entailment")}
+    run = train(configuration.parse(configured(root, tmp_path / "run", tasks)), console=QUIET)
+    file = tasks["mine"]["train"]
+    problem = rf"^{root / file} \[line 1\]: field 'target' must be .* -> correct this line; .*; or name its task: "
+
+    def refused(tasks: list[str] | None = None, split: str = file) -> str:
+        with pytest.raises(DataError) as caught:
+            evaluate_run(run, tasks=tasks, split=split, baselines=False, console=QUIET)
+        return str(caught.value)
+
+    assert re.search(rf"{problem}--task mine$", refused()), refused()
+    assert "--task" not in refused(["other"])
+    assert "or name its task" not in refused(split="answer/none.jsonl")
+    assert evaluate_run(run, tasks=["mine"], split=file, baselines=False, console=QUIET)[0].examples == 9
+
+
 def test_training_and_evaluation_say_what_may_be_wrong_in_the_files(root: Path, tmp_path: Path) -> None:
     """In all lines of the training file, also those that are held back."""
     mine = own(root, "answer")

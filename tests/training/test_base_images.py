@@ -24,6 +24,7 @@ from twelve.formats.data_root import DRAWN, DataRoot
 from twelve.model.processor import TwelveProcessor
 from twelve.report.write import write_report
 from twelve.runs.base_images import BaseImages, OfTask
+from twelve.runs.evaluate import evaluate_run
 from twelve.runs.push import assemble
 from twelve.runs.train import train
 from twelve.types.trained_images import BYTES, TrainedImages, sound
@@ -65,6 +66,13 @@ def trained(root: Path, name: str, run: Path, init: Path | None = None) -> tuple
     said = io.StringIO()
     train(configuration.parse(tree), console=Console(file=said, width=10_000))
     return run, said.getvalue()
+
+
+def evaluated(run: Path, *settings: str) -> str:
+    """What an evaluation said."""
+    said = io.StringIO()
+    evaluate_run(run, settings=settings, console=Console(file=said, width=10_000))
+    return said.getvalue()
 
 
 def recorded(run: Path) -> TrainedImages | None:
@@ -113,7 +121,14 @@ def test_a_copy_under_another_name_is_found_and_the_remedy_works(base: Path, tmp
     page = write_report(run).read_text()
     assert "2 of 4 test images of yours were used to train the base model" in page and "not compared" not in page
     assert "yours/11, yours/9" in page
+    told = "of 4 test images of yours were used to train the base model: the score may be too high"
+    assert f"\nwarning: 2 {told}\n" in evaluated(run)
+    assert f"2 {told}." in write_report(run).read_text()
+    assert "base model" not in evaluated(run, f"data={base / 'root'}", "tasks.yours.images=mine")
+    write_questions(root, "yours", "test.jsonl", [8, 10, 11])
+    assert "warning: 1 of 3 test images of yours was used" in evaluated(run, "evaluation.resamples=100")
     write_questions(root, "yours", "test.jsonl", [8, 10])
+    assert "base model" not in evaluated(run, "evaluation.resamples=100")
     again, said = trained(root, "yours", tmp_path / "again", base / "run")
     assert "none of the test images was used to train the base model (compared: 2 of yours)\n" in said
     assert "warning: 2 of" not in said and UNCOMPARED not in said

@@ -112,7 +112,8 @@ class CleanReport:
         if names:
             lines += ["", *self._shared(names)]
         elif every:
-            lines += ["", "no image of these sets was in a training set"]
+            sets = f"the {held} is in this run's" if held else "the splits that this run reports is in its"
+            lines += ["", f"no image of {sets} training sets"]
         lines += [f"not held out: {', '.join(names)} ({why})" for why, names in by_reason(self.skipped).items()]
         return "\n".join(lines)
 

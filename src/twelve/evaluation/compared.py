@@ -26,6 +26,11 @@ def guess(name: str) -> str:
     return _GUESSES.get(name, f"the baseline {name}")
 
 
+def explained(name: str) -> str:
+    """What a baseline does, for a list of baselines."""
+    return f"{guess(name)}{' of the evaluated split' * (name == 'majority')}"
+
+
 def standing(low: float | None, high: float | None) -> str:
     """How a model stands to a baseline, by the interval of its advantage."""
     if low is not None and low > 0:

@@ -11,18 +11,21 @@ from twelve.training.convergence import EXAMPLES
 
 SIDE, MARGIN = 220, 34
 """Length of the plotted square, and the space for its labels."""
+FEW = 10
+"""With fewer predictions, a dot is faint, and no line leads to it."""
 LARGEST = 9.0
 """Radius of the dot with the most predictions."""
 
 
 @dataclass(frozen=True, slots=True)
 class BinDot:
-    """Predictions with about the same score: place, radius and label."""
+    """Predictions with about the same score: place, radius, label, and whether they are few."""
 
     x: float
     y: float
     radius: float
     text: str
+    few: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,14 @@ class Reliability:
     mean_score: float
     mean_right: float
     few: Sequence[tuple[str, int]] = ()
+    fewest: int = FEW
     size: int = SIDE + 2 * MARGIN
     margin: int = MARGIN
     side: int = SIDE
 
     @property
     def path(self) -> str:
-        return _path([(dot.x, dot.y) for dot in self.dots])
+        return _path([(dot.x, dot.y) for dot in self.dots if not dot.few])
 
     @property
     def uncalibrated(self) -> Sequence[tuple[str, str]]:
@@ -82,7 +86,15 @@ def reliability(results: Sequence[TaskResult]) -> Reliability | None:
         return Reliability((), (), (), 0.0, 0.0, few) if few else None
     pooled = _pooled([each for result in known for each in result.calibration])
     most, mean = max(each.examples for each in pooled), _together(pooled)
-    dots = [BinDot(*_place(each), max(2.0, LARGEST * (each.examples / most) ** 0.5), _told(each)) for each in pooled]
+    dots = [
+        BinDot(
+            *_place(each),
+            max(2.0, LARGEST * (each.examples / most) ** 0.5),
+            _told(each),
+            few=each.examples < FEW,
+        )
+        for each in pooled
+    ]
     errors = [(result.title, result.calibration_error or 0.0, _count(result), result.uncalibrated) for result in known]
     return Reliability(
         dots=dots,

@@ -30,7 +30,7 @@ class Verdict:
     Attributes:
         word: the answer in a word or three.
         sentence: the numbers behind it.
-        good: True, False, or None where nothing is known yet, or only of few images.
+        good: True, False, or None where nothing is known yet, or only of few or of known images.
         decided: whether any score could be compared with its baselines.
     """
 
@@ -53,6 +53,24 @@ def verdict(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
     """The verdict on a run; ``scored`` are its evaluated tasks."""
     if not scored:
         return _untold(run)
+    found, known = _of_scores(run, scored), _known_to_base(run, scored)
+    if not known:
+        return found
+    word = f"{found.word}, but the base model knew test images" if found.good else found.word
+    return replace(found, word=word, sentence=f"{found.sentence} {known}", good=None if found.good else found.good)
+
+
+def _known_to_base(run: Run, scored: Sequence[ScoredTask]) -> str:
+    """What to say of test images that the base model was trained on; "" if there are none."""
+    found = run.data.base_images.sentences({each.name: each.title for each in scored})
+    said = [found[each.name] for each in scored if each.name in found]
+    if len(said) > FEW:
+        return f"Test images of {len(said)} tasks were used to train the base model: their scores may be too high."
+    return " ".join(f"{each}." for each in said)
+
+
+def _of_scores(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
+    """The verdict on evaluated tasks by their scores alone."""
     if not any(each.score.baselines for each in scored):
         low, high = (choose(scored, key=lambda each: each.score.bar.value) for choose in (min, max))
         sentence = (

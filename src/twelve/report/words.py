@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from twelve.errors import shortened
-from twelve.evaluation.compared import GUESS, NO_BETTER, guess
+from twelve.evaluation.compared import GUESS, NO_BETTER, explained
 from twelve.evaluation.recorded import KEPT
 
 METRICS = {
@@ -39,8 +39,9 @@ BASELINES = {
 }
 
 INTERVAL = (
-    "The range next to it is the 95% interval: how much the score would vary with other images of the same kind "
-    "(Wilson's interval of a share of correct examples, one per image; otherwise a bootstrap over whole images)."
+    "The range next to it is the 95% interval: how much the score would vary with other images of the same kind. It is "
+    "of one training; another seed may differ by more. It is Wilson's interval if the score is the share of correct "
+    "examples and each image has one example; otherwise it is from resampling whole images."
 )
 ADVANTAGE = "The model's score minus the baseline's on the same examples, in points."
 BEATEN = (
@@ -173,7 +174,7 @@ def standing(stands: str) -> str:
 
 def guesses(names: Iterable[str]) -> str:
     """What baselines are, and these do, each once."""
-    told = "; ".join(f"{name}: {guess(name)}" for name in dict.fromkeys(names))
+    told = "; ".join(f"{name}: {explained(name)}" for name in dict.fromkeys(names))
     return f"A baseline is {GUESS}: only a better score shows that the model uses it. {told[:1].upper()}{told[1:]}."
 
 

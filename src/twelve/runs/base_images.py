@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter, ValidationError
 
 from twelve.run_folder import RunFolder
 from twelve.types.trained_images import TrainedImages
@@ -66,6 +68,17 @@ class BaseImages:
         )
         return found | ({"": "; ".join(rest)} if rest else {})
 
+    def warning(self, name: str, title: str, images: Collection[str]) -> str:
+        """The sentence on a task's test images that the base model was trained on; "" if none of them was.
+
+        Args:
+            images: those of the test split as it is now.
+        """
+        each = self.tasks.get(name, OfTask(0, 0))
+        seen = [image for image in each.seen if image in images]
+        now = OfTask(len(images), min(each.compared, len(images)), seen)
+        return BaseImages(self.complete, {name: now}).sentences({name: title}).get(name, "")
+
     def _counts(self, titles: Mapping[str, str]) -> str:
         """How many images of each task were compared."""
         return "compared: " + ", ".join(
@@ -106,6 +119,14 @@ def compare(data: Prepared, base: TrainedImages | None) -> BaseImages:
         if not known.isdisjoint(images)
     }
     return BaseImages(base.complete, tasks)
+
+
+def recorded_in(run: RunFolder) -> BaseImages:
+    """The comparison that a run has recorded; empty if it has none."""
+    try:
+        return TypeAdapter(BaseImages).validate_python(run.read(run.data).get("base_images", {}))
+    except ValidationError:
+        return BaseImages()
 
 
 def lines(found: BaseImages, data: Prepared, run: Path, base: str) -> list[str]:

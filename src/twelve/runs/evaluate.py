@@ -42,6 +42,7 @@ from twelve.processes import connected, joined, own_device
 from twelve.progress import tell
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.asked import asked, label
+from twelve.runs.base_images import BaseImages, recorded_in
 from twelve.runs.results_table import lines_of
 from twelve.runs.run_card import kept_scores, write_run_card
 from twelve.runs.same_regions import SameRegions
@@ -146,7 +147,9 @@ def evaluate_run(
         facts = _facts(run, model, evaluator, spent) | regions.facts
         for line in (*lines_of(results, facts), *comparison(earlier(config.model.init), results), *told_files):
             say(line)
-        for line in _warnings(evaluator, names, split):
+        # In another data root, the ids may be those of other images.
+        base = BaseImages() if any(each.startswith("data=") for each in settings) else recorded_in(run)
+        for line in (*_warnings(evaluator, names, split), *_known_to_base(evaluator, base, names, split)):
             say(line)
         if trained and not saved and submit is None:
             say("not saved to the run: to save, omit --task, --split, --no-baselines and --set")
@@ -239,6 +242,8 @@ def _measured(
             if not skip:
                 raise
             return error
+        except DataError as error:
+            raise _of_another_task(error, evaluator, name, names, split) from None
         line = ""
         if written is not None:
             own, root = evaluator.data.tasks[name].task, evaluator.data.root
@@ -275,6 +280,28 @@ def _warnings(evaluator: Evaluator, names: Sequence[str], split: str | None) -> 
                 f"warning: {title}: the model was trained on {seen:,} of {name}'s {len(images):,} images, so this is "
                 "not a test score"
             )
+
+
+def _of_another_task(
+    error: DataError, evaluator: Evaluator, name: str, names: Sequence[str], split: str | None
+) -> DataError:
+    """An error in a line of a file that was named for several tasks, which may be another one's."""
+    others = [each for each in names if each != name]
+    if not others or split is None or error.record is None or error.file != evaluator.data.root.path / split:
+        return error
+    its = f"--task {others[0]}" if len(others) == 1 else f"--task NAME (one of {', '.join(others)})"
+    return DataError(
+        error.problem, file=error.file, record=error.record, remedy=f"{error.remedy}; or name its task: {its}"
+    )
+
+
+def _known_to_base(evaluator: Evaluator, base: BaseImages, names: Sequence[str], split: str | None) -> Iterator[str]:
+    """Which test images the base model was trained on."""
+    for name, data in ((name, evaluator.data.tasks[name]) for name in names if name in base.tasks):
+        if split in (None, data.test_split):
+            images = distinct_images(read_examples(data.task, evaluator.data.root, data.test_split))
+            if said := base.warning(name, data.task.title, images):
+                yield f"warning: {said}"
 
 
 def _calibrated(result: TaskResult, run: RunFolder, processor: TwelveProcessor) -> TaskResult:

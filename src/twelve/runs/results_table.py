@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from twelve.evaluation import published_scores
-from twelve.evaluation.compared import BETTER, GUESS, NO_BETTER, UNDECIDED, WORSE, guess, standing
+from twelve.evaluation.compared import BETTER, GUESS, NO_BETTER, UNDECIDED, WORSE, explained, standing
 from twelve.evaluation.results import TaskResult
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import WIDTH, clock, tell
@@ -21,9 +21,10 @@ FEW = 10
 _RESAMPLED = "interval: 95%, from resampling images"
 _ALIKE = "; of 0 and 100, where every sample is alike, Wilson's"
 _SHARE = (
-    "interval: 95%; Wilson's of a score that is the share of correct examples, one per image, "
+    "interval: 95%, by Wilson's formula if the score is the share of correct examples and each image has one example; "
     "otherwise from resampling images"
 )
+_ONE_TRAINING = "It covers the choice of test images, for one training; another seed may differ by more."
 _BASELINES = (
     f"over ...: a baseline, {GUESS}; ahead: the model minus it, points. "
     f"{BETTER}, {WORSE}: the interval is above, below 0; {NO_BETTER}: {UNDECIDED}."
@@ -65,9 +66,9 @@ def table(results: Sequence[TaskResult]) -> str:
         if result.upper_bound is not None:
             share = f"{result.normalised:7.1f} normalised score" if result.normalised is not None else ""
             lines.append(f"  {'upper bound':<31}{result.upper_bound:6.1f} {share}".rstrip())
-    legend = [f"score: {_metric(results)}, per cent. {_interval(results)}."]
+    legend = [f"score: {_metric(results)}, per cent. {_interval(results)}. {_ONE_TRAINING}"]
     legend += [_BASELINES] if any(result.baselines for result in results) else []
-    guesses = {name: guess(name) for each in results for name in each.baselines}
+    guesses = {name: explained(name) for each in results for name in each.baselines}
     legend += ["; ".join(f"{name}: {said}" for name, said in guesses.items()) + "."] if guesses else []
     legend += [_BOUND] if any(result.upper_bound is not None for result in results) else []
     return "\n".join([*lines, "", *(line for told in legend for line in textwrap.wrap(told, WIDTH))])
