@@ -7,6 +7,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -93,6 +94,8 @@ def create_app(
 
     # A mount would match before the endpoints and hide their 405 replies.
     app.router.default = _Page(directory=_STATIC, html=True)
+    if token is not None:
+        _add_security(app.openapi())
     return app
 
 
@@ -114,6 +117,15 @@ class _Page(StaticFiles):
             return await super().get_response(path, scope)
         await super().get_response(path, {**scope, "method": "HEAD"})  # 404 where there is nothing
         raise HTTPException(405, headers={"Allow": "GET, HEAD"})
+
+
+def _add_security(description: dict[str, Any]) -> None:
+    """Say in the OpenAPI description which paths need the token: those that may reply that it is wrong."""
+    description["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for path in description["paths"].values():
+        for operation in path.values():
+            if "401" in operation["responses"]:
+                operation["security"] = [{"token": []}]
 
 
 def _add_monitoring(app: FastAPI, service: Service) -> None:
