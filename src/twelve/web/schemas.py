@@ -12,6 +12,7 @@ from twelve.predictor.checks import CHOOSING, METHODS
 from twelve.settings import MOST_WEIGHT
 from twelve.web.examples import with_example
 
+MAX_ID = 64
 MAX_TEXT = 2000
 MAX_TURNS = 20
 MAX_BOXES = 100
@@ -84,7 +85,7 @@ class Problem(_Told):
 class ImageOf(_Closed):
     """An image: the id of a stored one (``scene``), or the bytes of a file in base64 (``image``), used once."""
 
-    scene: Annotated[str | None, Field(max_length=64)] = None
+    scene: Annotated[str | None, Field(max_length=MAX_ID)] = None
     image: Encoded | None = None
 
     @model_validator(mode="after")
