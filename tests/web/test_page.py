@@ -585,6 +585,19 @@ def test_a_text_of_a_sample_does_not_stay_beside_an_image_of_the_users_own(visit
     assert fields["verify"].input_value() == ""
 
 
+def test_a_text_that_the_user_typed_stays_and_none_is_asked_for_by_its_name(visit: Visit) -> None:
+    page = visit.page
+    fields = {panel: page.locator(f"#panel-{panel} form input[type=text]").first for panel in TABS}
+    fields["answer"].fill(typed := fields["answer"].input_value())  # as the sample's
+    upload(page, "answer")
+    assert fields["answer"].input_value() == typed
+    fields["answer"].fill("")
+    for panel, name in (("answer", "question"), ("locate", "phrase"), ("entails", "statement"), ("choose", "question")):
+        page.locator(f"#tab-{panel}").click()
+        page.locator(f"#panel-{panel} form button[type=submit]").click()
+        assert page.locator(f"#panel-{panel} form > [role=alert]").inner_text() == f"Type a {name} first."
+
+
 def _alike(route: sync_api.Route) -> None:
     """Every sample has the same question, as those of a task of one's own may."""
     reply = route.fetch()
@@ -645,7 +658,7 @@ def test_mistakes_are_said(visit: Visit) -> None:
     line = page.locator("#panel-answer form input[type=text]")
     line.fill("")
     line.press("Enter")
-    page.get_by_text("Type a text first.").wait_for()
+    page.get_by_text("Type a question first.").wait_for()
     assert page.locator("#panel-answer .headline").count() == 0  # it was the reply to another question
     line.fill("what is it ?")
     page.route("**/api/answer", lambda route: route.abort())

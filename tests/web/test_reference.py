@@ -20,6 +20,11 @@ def test_every_example_is_answered(app: FastAPI) -> None:
     titles = re.findall("<h2><code>(.*?)</code>", page)
     assert titles == [f"{m.upper()} {path}" for path, methods in described["paths"].items() for m in methods]
     assert "string; 1 to 2,000 characters<" in page and "number or null; 0 to 1; a best box with a lower" in page
+    plain = html.unescape(page)
+    asked, measured = (plain.partition(f"POST /api/{name}<")[2].split("</section>")[0] for name in ("ask", "depends"))
+    assert '>"answer" or "entails" or "verify" or "locate"<' in asked
+    assert '>"answer" or "entails" or "verify"; default "answer" (optional)<' in measured
+    assert '1 to 20 items; an answer in it is "yes", "no" or "n/a"<' in plain and '>"ok"<' in plain
     assert "object {scene, image}; An image: the id of a stored one (scene), or the bytes of a file" in page
     assert not re.search(r"(src|href)=\"(https?:)?//", page) and "Bearer" not in page
     assert "Bearer TOKEN" in reference(described, "http://x", token=True)

@@ -19,8 +19,10 @@ import pytest
 from PIL import Image
 from serving import served
 from test_api import png
+from typer.testing import CliRunner
 
 import twelve.web
+from twelve.cli import app as program
 from twelve.errors import CheckpointError, ConfigError
 from twelve.web.server import _bound, allowed, serve
 
@@ -198,18 +200,37 @@ def test_without_the_extra_says_what_to_install(missing: str, monkeypatch: pytes
 
 
 def test_without_a_port_the_next_free_one_serves(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """It is told when the service listens, not before a check fails."""
+    monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: sockets[0].close())
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         monkeypatch.setattr("twelve.web.server.PORT", port := taken.getsockname()[1])
         with _bound(tmp_path, "127.0.0.1", None) as bound:
-            found = bound.getsockname()[1]
-            assert found not in (0, port)
-        assert capsys.readouterr() == ("", f"port {port} is in use; serving at {found}\n")
+            assert bound.getsockname()[1] not in (0, port)
         with pytest.raises(CheckpointError, match="no such folder"):  # not that the port is in use
             serve(tmp_path / "missing")
+        for asked in (None, port):
+            with pytest.raises(ConfigError, match="no token is set"):
+                serve(tmp_path, host="0.0.0.0", port=asked)
+        assert capsys.readouterr() == ("", "")
+        serve(model_folder)
+        out, err = capsys.readouterr()
+        found = int(out.removeprefix("http://127.0.0.1:").partition("/")[0])
+        assert found not in (0, port) and err == f"port {port} is in use; serving at {found}\n"
+
+
+def test_the_command_says_at_once_what_it_loads(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[str] = []
+    monkeypatch.setattr(twelve.web, "serve", lambda run, **_: served.append(run), raising=False)
+    run = CliRunner().invoke(program, ["serve", str(model_folder)])
+    assert (run.stdout, run.stderr, served) == ("", f"loading {model_folder}\n", [str(model_folder)])
+    run = CliRunner().invoke(program, ["serve", str(model_folder / "none"), "--host", "0.0.0.0"])
+    assert run.stderr == "" and "no token is set" in str(run.exception)  # before a model is looked for
+    run = CliRunner().invoke(program, ["serve", str(model_folder), "--host", "no.such.host.invalid"])
+    assert str(run.exception).startswith("cannot listen at no.such.host.invalid (")
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -22,12 +23,12 @@ def upload(client: TestClient, data: bytes, kind: str = "application/octet-strea
     return client.post("/api/scenes", content=data, headers={"content-type": kind})
 
 
-def choose(client: TestClient, image: dict[str, str], box: list[int]) -> Any:
+def choose(client: TestClient, image: Any, box: Any) -> Any:
     asked = {"image": image, "question": "which ?", "boxes": [box]}
     return client.post("/api/choose", json=asked)
 
 
-def several(client: TestClient, images: list[dict[str, str]]) -> Any:
+def several(client: TestClient, images: list[Any]) -> Any:
     return client.post("/api/match", json={"images": images, "captions": ["it"]})
 
 
@@ -178,6 +179,36 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: client.post("/api/answer", json=kept(client, png(1)) | {"question": "what ?"}),
         lambda client: client.post("/api/answer", json={"image": kept(client, png(1)), "question": "what ?"}),
     ),
+    "an id without scene": (
+        'write "image": {"scene": "ID"}',
+        lambda client: choose(client, kept(client, png(1))["scene"], [10, 10, 60, 60]),
+        lambda client: choose(client, kept(client, png(1)), [10, 10, 60, 60]),
+    ),
+    "base64 without image": (
+        'write "image": {"image": "..."}',
+        lambda client: choose(client, inline(png(1))["image"], [10, 10, 60, 60]),
+        lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
+    ),
+    "ids without scene": (
+        'write "images": [{"scene": "ID"}]',
+        lambda client: several(client, [kept(client, png(1))["scene"]]),
+        lambda client: several(client, [kept(client, png(1))]),
+    ),
+    "a box that is no list": (
+        'write "boxes": [[x1, y1, x2, y2]]',
+        lambda client: choose(client, inline(png(1)), 10),
+        lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
+    ),
+    "JSON without its header": (
+        "send the header Content-Type: application/json",
+        lambda client: client.post("/api/match", content=json.dumps({"images": [inline(png(1))], "captions": ["it"]})),
+        lambda client: several(client, [inline(png(1))]),
+    ),
+    "another path": (
+        "use POST /api/match; see http://localhost/docs for the form of requests",
+        lambda client: client.post("/match", json={"images": [inline(png(1))], "captions": ["it"]}),
+        lambda client: several(client, [inline(png(1))]),
+    ),
     "an image in place of several": (
         'replace image by "images": [{"scene": "ID"}]',
         lambda client: client.post("/api/match", json={"image": kept(client, png(1)), "captions": ["it"]}),
@@ -225,3 +256,18 @@ def test_remedies_fit_the_mistake(predictor: Predictor) -> None:
         assert told("guess", **asked)[1] == "remove no; expected question or answer"
         assert told("answer")[1].startswith("add question; ")
         assert told("choose", question="which ?")[1].startswith('add "boxes": [[x1, y1, x2, y2]]; ')
+
+
+def test_the_path_that_is_meant_is_named(predictor: Predictor) -> None:
+    with TestClient(create_app(predictor), base_url="http://127.0.0.1:8012") as client:
+        for method, path, meant in (
+            ("POST", "/api/anwser", "POST /api/answer"),
+            ("GET", "/api/v1/answer", "POST /api/answer"),
+            ("DELETE", "/api/scene/x", "DELETE /api/scenes/ID"),
+            ("GET", "/api/model/", "GET /api/model"),
+        ):
+            told = client.request(method, path).json()
+            assert told["error"] == f'no such path (did you mean "{meant.split()[1]}"?)'
+            assert told["remedy"].startswith(f"use {meant}; see ")
+        told = client.get("/api/nosuch").json()
+        assert told["error"] == "no such path" and told["remedy"].startswith("see ")

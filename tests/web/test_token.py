@@ -102,6 +102,17 @@ def test_the_page_and_health_need_none(client: TestClient) -> None:
     assert "401" in described
 
 
+def test_the_description_says_what_needs_the_token(client: TestClient, app: FastAPI) -> None:
+    described = client.get("/openapi.json").json()
+    assert described["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+    sample = client.get("/api/model", headers=bearer(TOKEN)).json()["samples"][0]["name"]
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            reply = client.request(method, path.format(name=sample, scene="x"))
+            assert operation.get("security") == ([{"token": []}] if reply.status_code == 401 else None), path
+    assert "security" not in TestClient(app).get("/openapi.json").text  # a service without a token
+
+
 @pytest.mark.parametrize(
     "token", ["", "short", "with spaces in between", "ümlaute-sind-keine-zeichen", "x" * 20 + "\n"]
 )

@@ -288,14 +288,16 @@ def serve(
 
     docs/service.md describes both. Uploads are not stored."""
     from twelve.predictor import asked
+    from twelve.web.access import check_access
 
+    check_access(host, port or 0, token, no_token=no_token)
     folder = asked.find(run)
     from twelve.predictor import command, loading
-    from twelve.web.limits import check_port
+    from twelve.progress import tell
 
-    check_port(port or 0)
     command.check_extractor(weights, device)
     loading.abilities_of(folder)
+    tell(f"loading {run}")
     from twelve.web import serve as run_service  # raises an error that names the missing extra
 
     run_service(

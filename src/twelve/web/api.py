@@ -17,7 +17,7 @@ from twelve.web.limits import Limits
 from twelve.web.measured import TaskStanding
 from twelve.web.problems import ServiceError, curl, documented
 from twelve.web.samples import Sample, note_for, own_tasks, synthetic_tasks
-from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_IMAGES, MAX_TEXT, MAX_TURNS
+from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_ID, MAX_IMAGES, MAX_TEXT, MAX_TURNS
 from twelve.web.service import Service
 from twelve.web.uploads import IMAGES
 
@@ -25,7 +25,7 @@ _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _UPLOAD = {"requestBody": {"required": True, "content": dict.fromkeys(IMAGES, _BYTES)}}
 _ASKED = documented(400, 401, 404, 408, 413, 415, 422, 429, 503)
 _STORED = documented(400, 401, 404, 422, 429, 503)
-SceneId = Annotated[str, Path(max_length=64)]
+SceneId = Annotated[str, Path(max_length=MAX_ID)]
 
 
 def routes(service: Service, samples: list[Sample], standings: Mapping[str, TaskStanding]) -> APIRouter:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -14,10 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from twelve.errors import ConfigError
 from twelve.predictor import Predictor
 from twelve.version import __version__
 from twelve.web import problems
+from twelve.web.access import check_token
 from twelve.web.api import routes
 from twelve.web.gate import Gate
 from twelve.web.limits import Limits
@@ -32,8 +32,6 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 _STATIC = Path(__file__).with_name("static")
 _FREE = ("/", "/docs", "/openapi.json", "/health")
 """Paths that need no token, besides the page's files and samples: they contain no user's data."""
-_TOKEN = 16
-"""Minimum length of a token."""
 
 
 def create_app(
@@ -93,17 +91,9 @@ def create_app(
 
     # A mount would match before the endpoints and hide their 405 replies.
     app.router.default = _Page(directory=_STATIC, html=True)
+    if token is not None:
+        _add_security(app.openapi())
     return app
-
-
-def check_token(token: str | None) -> None:
-    """Raise ConfigError for a token that is too short, or that a header cannot contain."""
-    if token is None or re.fullmatch(f"[!-~]{{{_TOKEN},}}", token):
-        return
-    raise ConfigError(
-        f"expected a token of at least {_TOKEN} printable ASCII characters without spaces",
-        remedy="create one: python -c 'import secrets; print(secrets.token_urlsafe())'",
-    )
 
 
 class _Page(StaticFiles):
@@ -114,6 +104,15 @@ class _Page(StaticFiles):
             return await super().get_response(path, scope)
         await super().get_response(path, {**scope, "method": "HEAD"})  # 404 where there is nothing
         raise HTTPException(405, headers={"Allow": "GET, HEAD"})
+
+
+def _add_security(description: dict[str, Any]) -> None:
+    """Say in the OpenAPI description which paths need the token: those that may reply that it is wrong."""
+    description["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for path in description["paths"].values():
+        for operation in path.values():
+            if "401" in operation["responses"]:
+                operation["security"] = [{"token": []}]
 
 
 def _add_monitoring(app: FastAPI, service: Service) -> None:

@@ -11,10 +11,10 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from twelve.errors import TwelveError, quoted
+from twelve.errors import TwelveError, closest, quoted
 from twelve.io.invalid import bound, problem_of
 from twelve.io.json_file import reason
-from twelve.web.schemas import ImageOf, Problem
+from twelve.web.schemas import MAX_ID, ImageOf, Problem
 
 MEANINGS = {
     400: "The body cannot be read, or the host name is unknown.",
@@ -32,13 +32,11 @@ MEANINGS = {
 _IMAGE_BYTES = "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg'"
 """How to send an image; curl's -d would drop its line breaks."""
 _JSON = """curl -H 'Content-Type: application/json' -d '{"image": {"scene": "ID"}, ...}'"""
-_IMAGE = (
-    'an image is {"scene": "ID"}, the id that POST /api/scenes replied with, or {"image": "..."}, the bytes of a file '
-    "in base64"
-)
+_STORED, _SENT = '{"scene": "ID"}', '{"image": "..."}'
+_IMAGE = f"an image is {_STORED}, the id that POST /api/scenes replied with, or {_SENT}, the bytes of a file in base64"
 _FORMS = {
-    **dict.fromkeys(("image", "left", "right"), '{"scene": "ID"}'),
-    "images": '[{"scene": "ID"}]',
+    **dict.fromkeys(("image", "left", "right"), _STORED),
+    "images": f"[{_STORED}]",
     "boxes": "[[x1, y1, x2, y2]]",
     "captions": '["..."]',
     "dialogue": '[{"question": "...", "answer": "yes"}]',
@@ -54,6 +52,8 @@ _TYPES = {
     "string_type": "a text, in quotes",
 }
 """Type of an error about the type of a value -> how to give it."""
+_SHAPES = ("model_type", "model_attributes_type", "list_type", "tuple_type")
+"""Types of errors about a value that is no object or no list."""
 
 
 class ServiceError(Exception):
@@ -124,8 +124,10 @@ def install(app: FastAPI) -> None:
             400: "the body cannot be read",
             404: "no such path",
         }
-        problem = known.get(error.status_code, str(error.detail))
-        return reply(error.status_code, problem, described(request), error.headers)
+        problem, remedy = known.get(error.status_code, str(error.detail)), described(request)
+        if error.status_code == 404 and (meant := _meant(request)):
+            problem, remedy = f'{problem} (did you mean "{meant[1]}"?)', f"use {' '.join(meant)}; {remedy}"
+        return reply(error.status_code, problem, remedy, error.headers)
 
     handlers: list[tuple[type[Exception], Callable[[Request, Exception], Awaitable[JSONResponse]]]] = [
         (ServiceError, refused),
@@ -145,6 +147,19 @@ def curl(request: Request) -> str:
 def described(request: Request) -> str:
     """Where the form of requests is described."""
     return f"see {str(request.base_url)[:200].rstrip('/')}/docs for the form of requests"
+
+
+def _meant(request: Request) -> tuple[str, str] | None:
+    """Method and path that are meant by a path that does not exist; None where none is near."""
+    paths = {path.removeprefix("/api"): (path, of) for path, of in request.app.openapi()["paths"].items()}
+    asked = request.url.path[:100].removeprefix("/api")
+    alike = [path for path in paths if path.count("/") == asked.count("/")]
+    near = closest(asked, alike) or closest(asked, paths)
+    if near is None:
+        return None
+    path, methods = paths[near]
+    method = request.method if request.method.lower() in methods else next(iter(methods)).upper()
+    return method, path.replace("{scene}", "ID").replace("{name}", "NAME")
 
 
 def _used(request: Request, allowed: str) -> str:
@@ -171,7 +186,10 @@ def _remedy(errors: Sequence[Mapping[str, Any]], request: Request) -> str | None
         for kind in ("missing", "extra_forbidden")
     )
     remedy = None
-    if (most := bound(first)) is not None:
+    if first["loc"] == ("body",):
+        json = "json" in request.headers.get("content-type", "").lower()
+        remedy = None if json else "send the header Content-Type: application/json"
+    elif (most := bound(first)) is not None:
         remedy = f"give a number of {most}"
     elif len(missing) == len(extra) == 1 and name in (*missing, *extra):  # one field under another name
         known = missing[0]
@@ -182,6 +200,10 @@ def _remedy(errors: Sequence[Mapping[str, Any]], request: Request) -> str | None
         remedy = f"add {_formed(name)}; {described(request)}"
     elif name in extra:
         remedy = f"remove {name}; {_expected(request, where[1:])}"
+    elif first["type"] in _SHAPES and (fields := [part for part in first["loc"] if part in _FORMS]):
+        remedy = f"write {_formed(fields[-1])}"
+        if isinstance(first["input"], str) and len(first["input"]) > MAX_ID:  # the image itself
+            remedy = remedy.replace(_STORED, _SENT)
     elif first["type"] in _TYPES:
         remedy = f"give {'.'.join(map(str, first['loc'][1:]))} as {_TYPES[first['type']]}"
     elif (text := "caption" if "captions" in where else name) in _TEXTS:

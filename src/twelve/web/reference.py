@@ -88,9 +88,10 @@ def _kind(schema: _Schema, schemas: _Schema) -> Iterator[str]:
     elif "properties" in found:
         yield f"object {{{', '.join(found['properties'])}}}"
     else:
-        yield ", ".join(map(json.dumps, found["enum"])) if "enum" in found else found["type"]
+        choices = found.get("enum", [found["const"]] if "const" in found else [])
+        yield " or ".join(map(json.dumps, choices)) or found["type"]
     for low, high, what in RANGES:
-        if high in found and "prefixItems" not in found:
+        if high in found and not {"prefixItems", "enum"} & found.keys():
             yield f"{found.get(low, 0):,g} to {found[high]:,g}{what}"
     if found.get("default") is not None:
         yield f"default {json.dumps(found['default'])}"

@@ -7,9 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from twelve.outputs import OUTPUTS
+from twelve.predictor.checks import CHOOSING, METHODS
 from twelve.settings import MOST_WEIGHT
 from twelve.web.examples import with_example
 
+MAX_ID = 64
 MAX_TEXT = 2000
 MAX_TURNS = 20
 MAX_BOXES = 100
@@ -50,6 +53,13 @@ Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Encoded = Annotated[bytes, BeforeValidator(_unpacked), WithJsonSchema({"type": "string", "format": "base64"})]
 TaskName = Annotated[str, Field(max_length=100)]
+_ASKED = [method for method in METHODS if method not in CHOOSING]
+_MEASURED = [
+    name for name in _ASKED if any(name in each.methods and each.reads == "fused" for each in OUTPUTS.values())
+]
+# Only the description enumerates them: an unknown one gets the error that names those of the model.
+AskedMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": _ASKED})]
+MeasuredMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": _MEASURED})]
 
 
 class _Closed(BaseModel):
@@ -75,7 +85,7 @@ class Problem(_Told):
 class ImageOf(_Closed):
     """An image: the id of a stored one (``scene``), or the bytes of a file in base64 (``image``), used once."""
 
-    scene: Annotated[str | None, Field(max_length=64)] = None
+    scene: Annotated[str | None, Field(max_length=MAX_ID)] = None
     image: Encoded | None = None
 
     @model_validator(mode="after")
@@ -88,7 +98,7 @@ class ImageOf(_Closed):
 
 
 class _Asking(_Closed):
-    task: TaskName | None = Field(None, description="name of the task; by default, the first one of the method")
+    task: TaskName | None = Field(None, description="one of those in /api/model; by default, the first of the method")
 
 
 class _Explained(_Asking):
@@ -137,7 +147,9 @@ class GuessRequest(_Explained):
     """A dialogue that is about one of several boxes."""
 
     image: ImageOf
-    dialogue: list[Turn] = Field(min_length=1, max_length=MAX_TURNS)
+    dialogue: list[Turn] = Field(
+        min_length=1, max_length=MAX_TURNS, description='an answer in it is "yes", "no" or "n/a"'
+    )
     boxes: list[GivenBox] = Field(min_length=1, max_length=MAX_BOXES)
     threshold: Share | None = Field(None, description="a best box with a lower score is not returned")
 
@@ -153,7 +165,7 @@ class VerifyRequest(_Explained):
 class AskRequest(_Explained):
     """A text for any method that takes a text and no boxes, including those of further outputs."""
 
-    method: Annotated[str, Field(max_length=100)]
+    method: AskedMethod
     text: Text
     images: list[ImageOf] = Field(min_length=1, max_length=2)
 
@@ -164,7 +176,7 @@ class DependsRequest(_Asking):
     image: ImageOf
     right: ImageOf | None = Field(None, description="for verify, the right image; the other one is then the left")
     text: Text
-    method: Annotated[str, Field(max_length=100)] = "answer"
+    method: MeasuredMethod = "answer"
 
 
 class MatchRequest(_Asking):
@@ -237,7 +249,7 @@ class ChosenReply(_Reply):
 
 
 class EntailsReply(_Reply):
-    label: str
+    label: str = Field(description="contradiction, neutral or entailment; of a task of two classes, true or false")
     alternatives: list[tuple[str, float]] = Field(description="all classes with their scores, best first")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import math
 import shlex
 import socket
@@ -12,13 +11,13 @@ from collections.abc import Collection
 from pathlib import Path
 
 import uvicorn
-from rich.console import Console
 
 from twelve.errors import ConfigError
 from twelve.progress import tell
 from twelve.settings import Precision
-from twelve.web.app import LOCAL, check_token, create_app
-from twelve.web.limits import Limits, check_port
+from twelve.web.access import check_access, is_loopback
+from twelve.web.app import LOCAL, create_app
+from twelve.web.limits import Limits
 from twelve.web.measured import standings_of
 from twelve.web.samples import opening_samples, recorded_samples
 
@@ -59,19 +58,9 @@ def serve(
     """
     from twelve.predictor import load
 
-    check_token(token)
-    if token is not None and no_token:
-        raise ConfigError(
-            "expected a token or --no-token, found both", remedy="omit one (TWELVE_TOKEN sets a token too)"
-        )
+    check_access(host, PORT if port is None else port, token, no_token=no_token)
     bound = _bound(run, host, port)
-    alone = token is None and _is_loopback(bound.getsockname()[0])
-    if token is None and not no_token and not alone:
-        bound.close()
-        raise ConfigError(
-            f"other machines can reach {host}, and no token is set",
-            remedy="set TWELVE_TOKEN to a secret of at least 16 characters, or add --no-token to serve everyone",
-        )
+    alone = token is None and is_loopback(bound.getsockname()[0])
     predictor = load(run, weights=weights, device=device, precision=precision)
     samples = recorded_samples(predictor, Path(run)) if alone else ()  # one's own images are shown to nobody else
     app = create_app(
@@ -97,7 +86,10 @@ def serve(
     )
     shown = f"[{host}]" if ":" in host else host
     bound.listen(_CONNECTIONS)  # clients can connect as soon as they read the next line
-    print(f"http://{shown}:{bound.getsockname()[1]}/ (ctrl-c stops)", flush=True)
+    listening = bound.getsockname()[1]
+    if port is None and listening != PORT:
+        tell(f"port {PORT} is in use; serving at {listening}")
+    print(f"http://{shown}:{listening}/ (ctrl-c stops)", flush=True)
     try:
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[bound])
@@ -108,22 +100,14 @@ def serve(
 
 def allowed(host: str, names: Collection[str] = ()) -> tuple[str, ...]:
     """Host names that requests to a service at ``host`` may use; empty for any."""
-    if host in LOCAL or names or _is_loopback(host):
+    if host in LOCAL or names or is_loopback(host):
         return (*LOCAL, host, *names)
     return ()
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:  # a host name
-        return False
 
 
 def _bound(run: str | Path, host: str, port: int | None) -> socket.socket:
     """A bound socket. It is bound before the model is loaded, so that a port in use is reported at once."""
     asked = PORT if port is None else port
-    check_port(asked)
     try:
         return _listener(host, asked)
     except OSError as error:
@@ -131,7 +115,6 @@ def _bound(run: str | Path, host: str, port: int | None) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             free = _free(host, asked)
             if port is None:
-                tell(f"port {asked} is in use; serving at {free.getsockname()[1]}", Console(stderr=True))
                 return free
             with free:
                 words = ["twelve", "serve", str(run), *(() if host == HOST else ("--host", host))]

@@ -48,14 +48,15 @@ function thresholdField(input) {
   return field(label, input, "The model always ranks some box first. If its score is lower than this, the reply is “not in the image”.");
 }
 
-/** `suggest` fills a field with a text, or clears the one that it suggested before, unless the user has typed one;
- *  `demonstrate` sends it. */
+/** `suggest` fills a field with a text, or clears the one that it suggested before, unless the user has typed one, be it
+ *  the same; `demonstrate` sends it. */
 function suggestions(form, current) {
   let last = "";
+  form.element.addEventListener("input", ({ target }) => { if (target === current()) last = ""; });
   return {
     suggest(text) {
       const input = current();
-      if (!input.value || input.value === last) input.value = last = text ?? "";
+      if (["", last, text].includes(input.value)) input.value = last = text ?? "";
     },
     demonstrate: () => last && current().value === last && form.demonstrate(),
   };
@@ -74,7 +75,7 @@ export function textForm(method, { label, key, placeholder, button, image, tasks
     fields: [task.lost, field(label, input)],
     more: advanced(task.field, threshold && thresholdField(threshold)),
     asked: () => ({
-      problem: opened(image) || typed(input, "a text"),
+      problem: opened(image) || typed(input, `a ${label.toLowerCase()}`),
       images: [image],
       body: () => {
         const body = { image: image.reference, [key]: input.value };

@@ -1,0 +1,56 @@
+"""Who can reach the service, and what they need: checked before anything is loaded."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+
+from twelve.errors import ConfigError
+from twelve.web.limits import check_port
+
+_TOKEN = 16
+"""Minimum length of a token."""
+
+
+def check_access(host: str, port: int, token: str | None, *, no_token: bool) -> None:
+    """Check the address to listen at and the token.
+
+    Raises:
+        ConfigError: the host is unknown, the port is none, the token is unusable, or a required one is missing.
+    """
+    check_port(port)
+    check_token(token)
+    if token is not None and no_token:
+        raise ConfigError(
+            "expected a token or --no-token, found both", remedy="omit one (TWELVE_TOKEN sets a token too)"
+        )
+    try:
+        address = str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen at {host} ({error.strerror or error})", remedy="choose another host"
+        ) from None
+    if token is None and not no_token and not is_loopback(address):
+        raise ConfigError(
+            f"other machines can reach {host}, and no token is set",
+            remedy="set TWELVE_TOKEN to a secret of at least 16 characters, or add --no-token to serve everyone",
+        )
+
+
+def check_token(token: str | None) -> None:
+    """Raise ConfigError for a token that is too short, or that a header cannot contain."""
+    if token is None or re.fullmatch(f"[!-~]{{{_TOKEN},}}", token):
+        return
+    raise ConfigError(
+        f"expected a token of at least {_TOKEN} printable ASCII characters without spaces",
+        remedy="create one: python -c 'import secrets; print(secrets.token_urlsafe())'",
+    )
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach an address; False for a host name."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
