@@ -136,13 +136,13 @@ def test_products(dtype: torch.dtype, gelu: bool, works: bool, monkeypatch: pyte
 def test_products_that_torch_lacks_or_gets_wrong_are_not_used(
     fault: Exception | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def multiply(states: Tensor, packed: Tensor, bias: Tensor, gelu: bool) -> Tensor:
+    def faulty(states: Tensor, packed: Tensor, bias: Tensor, *, gelu: bool) -> Tensor:
         if fault is not None:
             raise fault
         return torch.zeros(len(states), len(bias), dtype=states.dtype)
 
     packing_works.cache_clear()
-    monkeypatch.setattr(precision, "_multiply", multiply)
+    monkeypatch.setattr(precision, "product", faulty)
     try:
         assert not packing_works(torch.float32)
     finally:

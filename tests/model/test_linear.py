@@ -71,6 +71,19 @@ def test_few_numbers_of_rows_are_compiled() -> None:
     assert torch.equal(multiply(torch.ones(70, 3), torch.ones(2, 3)), torch.full((70, 2), 3.0))
 
 
+@pytest.mark.parametrize("fault", [AttributeError("no such operator"), None])
+def test_products_that_torch_lacks_or_gets_wrong_are_not_used(
+    fault: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        if fault is not None:
+            raise fault
+        return torch.zeros(len(states), len(weight))
+
+    monkeypatch.setattr(linear, "product", faulty)
+    assert not linear._right()
+
+
 @pytest.mark.parametrize("rows", [1, FEW - 1])
 def test_few_rows_are_left_to_torch(rows: int) -> None:
     layer, states = Linear(24, 40), torch.randn(rows, 24)

@@ -33,10 +33,10 @@ class Linear(nn.Linear):
             return F.linear(states, self.weight, self.bias)
         flat = states.reshape(-1, states.shape[-1])
         if torch.is_grad_enabled():
-            product: Tensor = _Product.apply(flat, self.weight, self.bias)  # type: ignore[no-untyped-call]
+            found: Tensor = _Product.apply(flat, self.weight, self.bias)  # type: ignore[no-untyped-call]
         else:
-            product = multiply(flat, self.weight, self.bias)
-        return product.view(*rows, -1)
+            found = multiply(flat, self.weight, self.bias)
+        return found.view(*rows, -1)
 
     def _in_onednn(self, states: Tensor) -> bool:
         """Whether the product is one of float32 on a CPU on which oneDNN is faster, and computed now."""
@@ -75,12 +75,18 @@ def _right() -> bool:
 
 def multiply(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """states (S, K), weight (N, K), bias (N,) -> (S, N)."""
-    return _product(_filled(states), weight, bias)[: len(states)]
+    return product(_filled(states), weight, bias)[: len(states)]
 
 
-def _product(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(states, weight, bias, "none", [], "")
-    return product
+def product(states: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool = False) -> Tensor:
+    """oneDNN's product of states (..., K) and a weight (N, K), which may be packed for it -> (..., N).
+
+    Args:
+        gelu: followed by the exact GELU.
+    """
+    activation, variant = ("gelu", "none") if gelu else ("none", "")
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(states, weight, bias, activation, [], variant)
+    return found
 
 
 def _filled(states: Tensor) -> Tensor:
@@ -105,7 +111,7 @@ class _Product(torch.autograd.Function):
         needs_states, needs_weight, needs_bias = ctx.needs_input_grad
         filled = _filled(gradient)
         return (
-            _product(filled, weight.t())[: len(states)] if needs_states else None,
-            _product(filled.t(), _filled(states).t()) if needs_weight else None,
+            product(filled, weight.t())[: len(states)] if needs_states else None,
+            product(filled.t(), _filled(states).t()) if needs_weight else None,
             gradient.sum(0) if needs_bias else None,
         )

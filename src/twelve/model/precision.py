@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from twelve.errors import ConfigError
 from twelve.model.attention import Attention, Block, Residual
 from twelve.model.embeddings import ImageEmbedding, Poolers, TextEmbedding
+from twelve.model.linear import product
 from twelve.model.network import Network
 from twelve.settings import Precision
 
@@ -51,10 +52,10 @@ class Product(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         if self.packed is not None:
-            return _multiply(states, self.packed, self.bias, self.gelu)
+            return product(states, self.packed, self.bias, gelu=self.gelu)
         assert self.weight is not None
-        product = F.linear(states, self.weight, self.bias)
-        return F.gelu(product) if self.gelu else product
+        found = F.linear(states, self.weight, self.bias)
+        return F.gelu(found) if self.gelu else found
 
 
 def _packed(weight: Tensor) -> Tensor | None:
@@ -63,13 +64,6 @@ def _packed(weight: Tensor) -> Tensor | None:
         return None
     packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight)
     return packed
-
-
-def _multiply(states: Tensor, packed: Tensor, bias: Tensor, gelu: bool) -> Tensor:
-    """(..., K) -> (..., N)."""
-    activation, variant = ("gelu", "none") if gelu else ("none", "")
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(states, packed, bias, activation, [], variant)
-    return product
 
 
 @lru_cache
@@ -81,7 +75,7 @@ def packing_works(dtype: torch.dtype) -> bool:
     wanted = F.gelu(F.linear(states, weight, bias))
     try:
         packed = torch.ops.mkldnn._reorder_linear_weight(weight)
-        found = _multiply(states, packed, bias, gelu=True)
+        found = product(states, packed, bias, gelu=True)
     except (RuntimeError, AttributeError, TypeError, NotImplementedError):
         return False
     tolerance = 5e-2 if dtype == torch.bfloat16 else 1e-4

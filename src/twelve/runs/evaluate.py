@@ -42,7 +42,7 @@ from twelve.processes import connected, joined, own_device
 from twelve.progress import tell
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.asked import asked, label
-from twelve.runs.base_images import BaseImages, recorded_in
+from twelve.runs.base_images import recorded_in
 from twelve.runs.results_table import lines_of
 from twelve.runs.run_card import kept_scores, write_run_card
 from twelve.runs.same_regions import SameRegions
@@ -147,9 +147,7 @@ def evaluate_run(
         facts = _facts(run, model, evaluator, spent) | regions.facts
         for line in (*lines_of(results, facts), *comparison(earlier(config.model.init), results), *told_files):
             say(line)
-        # In another data root, the ids may be those of other images.
-        base = BaseImages() if any(each.startswith("data=") for each in settings) else recorded_in(run)
-        for line in (*_warnings(evaluator, names, split), *_known_to_base(evaluator, base, names, split)):
+        for line in (*_warnings(evaluator, names, split), *_known_to_base(evaluator, run, settings, names, split)):
             say(line)
         if trained and not saved and submit is None:
             say("not saved to the run: to save, omit --task, --split, --no-baselines and --set")
@@ -295,8 +293,13 @@ def _of_another_task(
     )
 
 
-def _known_to_base(evaluator: Evaluator, base: BaseImages, names: Sequence[str], split: str | None) -> Iterator[str]:
+def _known_to_base(
+    evaluator: Evaluator, run: RunFolder, settings: Sequence[str], names: Sequence[str], split: str | None
+) -> Iterator[str]:
     """Which test images the base model was trained on."""
+    if any(each.startswith("data=") for each in settings):  # there, the ids may be those of other images
+        return
+    base = recorded_in(run)
     for name, data in ((name, evaluator.data.tasks[name]) for name in names if name in base.tasks):
         if split in (None, data.test_split):
             images = distinct_images(read_examples(data.task, evaluator.data.root, data.test_split))

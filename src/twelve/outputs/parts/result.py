@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SHOWN = 3
 """Alternatives that are printed."""
 DIGITS = 6
-"""Decimals, or significant digits, of numbers in JSON: more than a model's scores have a meaning to."""
+"""Decimals, or significant digits, of numbers in JSON: further digits of a model's score mean nothing."""
 HIDDEN = {"hidden": True}
 """Metadata of a field that is not written as JSON."""
 LITTLE = 0.0095
