@@ -174,6 +174,42 @@ def test_all_mistakes_are_told_at_once(
     assert len(caught.value.listed) == config.TOLD - 1
 
 
+def told(command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What a command that fails prints, without remedies."""
+    monkeypatch.setattr("sys.argv", ["twelve", *command])
+    with pytest.raises(SystemExit):
+        cli.main()
+    return [line.partition(" -> ")[0] for line in capsys.readouterr().err.splitlines()]
+
+
+def test_names_and_paths_that_do_not_exist_are_told_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = written(tmp_path, "run: r\ndata: none\ntasks: {vqaa: {}, gqa: {val_split: train_balanced}}\nreplay: [gqa]\n")
+    command = ["train", str(file)]
+    assert told(command, monkeypatch, capsys) == [
+        f"twelve: {file} [tasks.vqaa]: unknown name 'vqaa' (did you mean \"vqa\"?)"
+    ]
+    file.write_text(file.read_text().replace("vqaa", "vqa"))
+    assert told(command, monkeypatch, capsys) == [
+        f"{file} [replay]: a new model has nothing to replay",
+        f"twelve: {file} [tasks.gqa.val_split]: training may not validate on the split that it trains on, or on the "
+        "test split",
+    ]
+    file.write_text("run: r\ndata: none\ntasks: {vqa: {}, gqa: {}}\n")
+    assert told([*command, "--set", "init=no_run", "--set", "schedule.name=stop"], monkeypatch, capsys) == [
+        "no_run [model.init]: no such folder",
+        f"none: data root not found (in {tmp_path})",
+        "twelve: --set schedule.name=stop [schedule.name]: unknown schedule 'stop'",
+    ]
+    (tmp_path / "none").mkdir()
+    assert told(command, monkeypatch, capsys) == [
+        "none/gqa: the data root has no folder for gqa",
+        "twelve: none/vqa: the data root has no folder for vqa",
+    ]
+
+
 @pytest.mark.parametrize("old,new", KEYS.items())
 def test_a_key_of_an_earlier_version_is_told_its_name(tmp_path: Path, old: str, new: str) -> None:
     file = written(tmp_path, yaml.safe_dump(MINIMAL))

@@ -203,11 +203,11 @@ def naming(path: str | Path, settings: Sequence[str] = ()) -> Iterator[None]:
     try:
         yield
     except TwelveError as error:
-        if error.file is not None:
-            raise
+        others = [each.located(_origin(each, path, settings)) for each in error.others]
         found = error.located(_origin(error, path, settings))
-        if isinstance(error, ConfigError) and isinstance(found, ConfigError):
-            found.others = [each.located(_origin(each, path, settings)) for each in error.others]
+        found.others = others
+        if found is error:
+            raise
         raise found from None
 
 
@@ -231,8 +231,7 @@ def parse(tree: Mapping[str, Any], file: str | Path | None = None) -> RunConfig:
         file: named in errors.
 
     Raises:
-        ConfigError: unknown keys, values of the wrong type (several at once: :attr:`ConfigError.others`), an unknown
-            task.
+        ConfigError: unknown keys, values of the wrong type, an unknown task (several at once: ``others``).
     """
     try:
         config = RunConfig.model_validate(tree)

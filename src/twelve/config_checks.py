@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from twelve.errors import ConfigError, nearest
+from twelve.errors import ConfigError, check_all, nearest
 
 if TYPE_CHECKING:
     from twelve.settings import RunConfig
@@ -13,34 +14,38 @@ if TYPE_CHECKING:
 
 
 def check_names(config: RunConfig) -> None:
-    """Tasks and outputs that the configuration names exist."""
-    from twelve.tasks.base import all_tasks, broken
+    """Check that the tasks and outputs that the configuration names exist, and what depends on them."""
+    from twelve.tasks.base import all_tasks
     from twelve.tasks.custom import own_tasks
 
     known = all_tasks(own_tasks(config.tasks))
     outputs = sorted({task.output for task in known.values()})
-    for record, names, right in (
-        ("tasks", config.tasks, sorted(known)),
-        ("sources", config.sources, sorted(known)),
-        ("evaluation.protocols", config.evaluation.protocols, sorted(known)),
-        ("vocabulary.label_maps", config.vocabulary.label_maps, outputs),
-        ("vocabulary.counted", config.vocabulary.counted, outputs),
-        *((f"vocabulary.counted.{key}", found, sorted(known)) for key, found in config.vocabulary.counted.items()),
-    ):
-        for name in names:
-            if name not in right:
-                raise ConfigError(
-                    f"unknown name {name!r}{nearest(name, right)}{broken(name)}",
-                    record=f"{record}.{name}",
-                    remedy=f"choose among {', '.join(right)}",
-                )
-    _check_splits(config, known)
-    _check_choices(config, known)
-    _check_heads(config, known)
-    _check_replay(config)
-    _check_freezing(config)
-    _check_contrast(config, known)
-    _check_updates(config)
+    check_all(
+        partial(_check_name, name, right, record)
+        for record, names, right in (
+            ("tasks", config.tasks, sorted(known)),
+            ("sources", config.sources, sorted(known)),
+            ("evaluation.protocols", config.evaluation.protocols, sorted(known)),
+            ("vocabulary.label_maps", config.vocabulary.label_maps, outputs),
+            ("vocabulary.counted", config.vocabulary.counted, outputs),
+            *((f"vocabulary.counted.{key}", found, sorted(known)) for key, found in config.vocabulary.counted.items()),
+        )
+        for name in names
+    )
+    of_tasks = (_check_splits, _check_choices, _check_heads, _check_contrast)
+    alone = (_check_replay, _check_freezing, _check_updates)
+    check_all([*(partial(check, config, known) for check in of_tasks), *(partial(check, config) for check in alone)])
+
+
+def _check_name(name: str, known: Sequence[str], record: str) -> None:
+    from twelve.tasks.base import broken
+
+    if name not in known:
+        raise ConfigError(
+            f"unknown name {name!r}{nearest(name, known)}{broken(name)}",
+            record=f"{record}.{name}",
+            remedy=f"choose among {', '.join(known)}",
+        )
 
 
 def _check_updates(config: RunConfig) -> None:

@@ -33,7 +33,12 @@ class TwelveError(Exception):
         file: the file it was found in.
         record: the record inside that file (a line number, an id).
         remedy: what to do about it, as an imperative.
+
+    Attributes:
+        others: errors of the same kind of check, to be printed before this one (:func:`check_all`).
     """
+
+    others: Sequence[TwelveError] = ()
 
     def __init__(
         self,
@@ -57,6 +62,11 @@ class TwelveError(Exception):
         if self.file is not None:
             return self
         return type(self)(self.problem, file=file, record=self.record, remedy=self.remedy)
+
+    @property
+    def listed(self) -> Sequence[str]:
+        """Lines to print before the error itself."""
+        return [str(each) for each in self.others]
 
 
 def shortened(text: str, most: int = 600) -> str:
@@ -92,18 +102,25 @@ def found_in(file: str | Path) -> Iterator[None]:
         raise error.located(file) from error.__cause__
 
 
-class ConfigError(TwelveError):
-    """An unknown key, a value of the wrong type, a combination that cannot run.
+def check_all(checks: Iterable[Callable[[], object]]) -> None:
+    """Run every check, even after one has failed, so that all mistakes are told at once.
 
-    Attributes:
-        others: further mistakes in the same configuration, to be printed before this one.
+    Raises:
+        TwelveError: the first error, with those of the other checks as its ``others``.
     """
+    found: list[TwelveError] = []
+    for check in checks:
+        try:
+            check()
+        except TwelveError as error:
+            found += (error, *error.others)
+    if found:
+        found[0].others = found[1:]
+        raise found[0]
 
-    others: Sequence[TwelveError] = ()
 
-    @property
-    def listed(self) -> list[str]:
-        return [str(each) for each in self.others]
+class ConfigError(TwelveError):
+    """An unknown key, a value of the wrong type, a combination that cannot run."""
 
 
 class DataError(TwelveError):

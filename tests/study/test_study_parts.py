@@ -98,9 +98,11 @@ def test_what_only_a_study_says_needs_its_file(mine: Path, monkeypatch: pytest.M
     assert "Only this study says so." in (mine / "results.md").read_text()
     monkeypatch.setattr("twelve.study.studies.FROM_FILES", known := {})
     monkeypatch.setattr("twelve.study.findings.FROM_FILES", known)
-    shown = CliRunner().invoke(cli.app, ["study", "show", str(mine)])
+    shown = CliRunner().invoke(cli.app, ["study", "show", str(mine), "--tables"])
     assert shown.exit_code == 0 and "Only this study" not in shown.output
-    shown = CliRunner().invoke(cli.app, ["study", "show", str(mine), "--code", str(mine.parent / "mine.py")])
+    shown = CliRunner().invoke(
+        cli.app, ["study", "show", str(mine), "--tables", "--code", str(mine.parent / "mine.py")]
+    )
     assert shown.exit_code == 0 and "Only this study says so." in shown.output
 
 

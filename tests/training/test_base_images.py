@@ -123,7 +123,7 @@ def test_a_copy_under_another_name_is_found_and_the_remedy_works(base: Path, tmp
     assert "yours/11, yours/9" in page
     told = "of 4 test images of yours were used to train the base model: the score may be too high"
     assert f"\nwarning: 2 {told}\n" in evaluated(run)
-    assert f"2 {told}." in write_report(run).read_text()
+    assert f"2 {told}." in write_report(run).read_text() and f"2 {told}." in (run / "model/README.md").read_text()
     assert "base model" not in evaluated(run, f"data={base / 'root'}", "tasks.yours.images=mine")
     write_questions(root, "yours", "test.jsonl", [8, 10, 11])
     assert "warning: 1 of 3 test images of yours was used" in evaluated(run, "evaluation.resamples=100")

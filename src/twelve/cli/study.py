@@ -154,15 +154,15 @@ def _know(code: list[Path] | None) -> None:
 def show(
     study: Annotated[Path, typer.Argument(help="The folder of a study.")],
     code: Code = None,
-    short: Annotated[bool, typer.Option("--brief", help="Print the answer and each arm's score only.")] = False,
+    tables: Annotated[bool, typer.Option("--tables", help="Print all tables, as Markdown.")] = False,
 ) -> None:
-    """Show the tables of a study, without training.
+    """Print what a study found, without training.
 
-    Also writes its plots, if matplotlib is installed."""
+    Writes its tables to results.md and, if matplotlib is installed, its plots."""
     from twelve.study.show import show as run
 
     _know(code)
-    run(study, short=short)
+    run(study, tables=tables)
 
 
 @study_app.command(epilog="Example: twelve study report benchmarks/results/study-microworld --out study.html")

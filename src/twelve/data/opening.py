@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from twelve.data.examples.columns import distinct_images, have_candidates, images_of, take
 from twelve.data.examples.reading import read_examples
 from twelve.downloads.registry import shipped
-from twelve.errors import ConfigError, MissingData, RegionError, nearest, quoted
+from twelve.errors import ConfigError, MissingData, RegionError, check_all, nearest, quoted
 from twelve.formats.data_root import IMAGES, DataRoot, is_drawn, make_command
 from twelve.regions.store.region_file import GIVEN
 from twelve.regions.store.region_store import RegionStore
@@ -31,7 +32,7 @@ def open_root(
         DataError: there is no data root.
         RegionError: there is no region store; gives the commands that make it.
     """
-    root, folder = _root(config), config.regions_folder
+    root, folder = data_root(config), config.regions_folder
     store = RegionStore(folder, data=root.path, recipes=recipes)
     if folder.exists() and not folder.is_dir():
         remedy = "name the folder of regions, or remove the file"
@@ -47,7 +48,7 @@ def open_root(
     return root, store
 
 
-def _root(config: RunConfig) -> DataRoot:
+def data_root(config: RunConfig) -> DataRoot:
     """The run's data root; raises DataError if there is none, with the command that generates a microworld."""
     try:
         return DataRoot(config.data, config.sources, own_tasks(config.tasks))
@@ -60,25 +61,28 @@ def _root(config: RunConfig) -> DataRoot:
 
 
 def check_annotations(config: RunConfig) -> None:
-    """Raise MissingData where a training split lacks an official file; says how to fetch it, if it can be fetched."""
-    root = _root(config)
-    if is_drawn(root.path):  # its files were written together: one that is gone is told when it is read
+    """Raise MissingData where training splits lack official files; says how to fetch them, if they can be fetched."""
+    root = data_root(config)
+    if not is_drawn(root.path):  # its files were written together: one that is gone is told when it is read
+        check_all(partial(_check_files, root, name, settings.train) for name, settings in config.tasks.items())
+
+
+def _check_files(root: DataRoot, name: str, split: str | None) -> None:
+    """Check those of a training split, by default the task's own."""
+    task = get(name, root.own_tasks)
+    split = split or task.train_split
+    if all(path.is_file() for path in task.reader.input_files(root, split)):
         return
-    for name, settings in config.tasks.items():
-        task = get(name, root.own_tasks)
-        split = settings.train or task.train_split
-        if all(path.is_file() for path in task.reader.input_files(root, split)):
-            continue
-        try:
-            read_examples(task, root, split)
-        except MissingData as error:
-            known = {one for each in shipped() if each.kind == "annotation" for one in each.tasks}
-            if name not in known:
-                raise
-            command = f"twelve data fetch {quoted(name)} --root {quoted(root.path)} --yes"
-            raise MissingData(
-                error.problem, file=error.file, record=error.record, remedy=f"{error.remedy}, or run {command}"
-            ) from None
+    try:
+        read_examples(task, root, split)
+    except MissingData as error:
+        known = {one for each in shipped() if each.kind == "annotation" for one in each.tasks}
+        if name not in known:
+            raise
+        command = f"twelve data fetch {quoted(name)} --root {quoted(root.path)} --yes"
+        raise MissingData(
+            error.problem, file=error.file, record=error.record, remedy=f"{error.remedy}, or run {command}"
+        ) from None
 
 
 def check_regions(

@@ -31,7 +31,7 @@ from twelve.data.vocabulary import (
     read_label_map,
     vocabulary_of,
 )
-from twelve.errors import DataError, MissingData, RegionError
+from twelve.errors import DataError, MissingData
 from twelve.formats.data_root import DataRoot
 from twelve.formats.records import read_object
 from twelve.io import files
@@ -163,11 +163,8 @@ def prepare(
         DataError: a file is missing or malformed.
         RegionError: an image has no regions.
     """
-    try:
-        root, store = open_root(config, config.tasks, recipes)
-    except RegionError:
-        check_annotations(config)  # hours of extraction are no use without them
-        raise
+    check_annotations(config)  # before regions are asked for: hours of extraction are no use without them
+    root, store = open_root(config, config.tasks, recipes)
     chosen = {name: get(name, root.own_tasks) for name in config.tasks}
     apart = config.validation_images == "apart"
     tested = {name: settings.test_split or chosen[name].test_split for name, settings in config.tasks.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ def origin_of_run(
     *,
     drawn: bool,
     began: str | None,
+    seen: Iterable[str] = (),
     validations: Mapping[str, float],
     results: Sequence[TaskResult] = (),
     machine: str = "",
@@ -51,6 +52,7 @@ def origin_of_run(
         data: what the run trained on, as its folder has it.
         drawn: whether its data root is a microworld.
         began: the saved model that it continued from.
+        seen: sentences on test images that this one was trained on.
         validations: see :class:`Origin`.
     """
     tasks = {name: part for name, part in data.get("tasks", {}).items() if isinstance(part, dict)}
@@ -64,6 +66,7 @@ def origin_of_run(
     words += " Images that any of the tasks is evaluated on were removed from the training sets of all tasks."
     if began is not None:
         words += f" It continued from the model `{'/'.join(Path(began).parts[-2:])}`."
+    words += "".join(f" {each}." for each in seen)
     if not results:
         words += " It has not been evaluated yet: `twelve evaluate` puts its scores here, beside the best baseline."
     return Origin(words, drawn, trained, validations, results, machine)

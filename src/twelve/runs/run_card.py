@@ -10,6 +10,7 @@ from twelve.config import load_run
 from twelve.formats.data_root import DRAWN
 from twelve.formats.records import finite
 from twelve.run_folder import RunFolder, model_folder
+from twelve.runs.base_images import recorded_in
 from twelve.runs.card import write_card
 from twelve.runs.card_origin import Origin, origin_of_run
 from twelve.tasks.custom import own_tasks
@@ -49,10 +50,12 @@ def origin_of(
 ) -> Origin:
     """What the card of a run's model says about it; the arguments are those of :func:`write_run_card`."""
     run, config = RunFolder(folder), load_run(folder)
+    known = recorded_in(run).sentences({each.task: each.title for each in results})
     return origin_of_run(
         run.read(run.data),
         drawn=(Path(config.data) / DRAWN).is_file(),
         began=config.model.init,
+        seen=[sentence for task, sentence in known.items() if task],
         validations=validations,
         results=results,
         machine=machine,

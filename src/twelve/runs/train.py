@@ -19,10 +19,11 @@ from twelve import freed_memory
 from twelve.config import load_run
 from twelve.data.examples.columns import distinct_images, take
 from twelve.data.examples.reading import read_examples
+from twelve.data.opening import data_root
 from twelve.data.own_files import too_few, warnings_of, with_counts
 from twelve.data.prepare import Prepared, TaskData, sources_of
 from twelve.data.vocabulary import labels_of
-from twelve.errors import CheckpointError, ConfigError
+from twelve.errors import CheckpointError, ConfigError, check_all
 from twelve.formats.data_root import DataRoot
 from twelve.io import files
 from twelve.model.familiarity import MOST, Familiarity, familiarity_of
@@ -100,12 +101,10 @@ def train(
     run = RunFolder(config.run)
     resume = resume or (go_on and files.is_there(run.config, ConfigError) and run.holds_training())
     _check_folder(config, run, resume)
-    check_trackers(config.training.trackers)
-    check_options(config.schedule.name, config.schedule.options)
-    check_balancing(config, weighs=SCHEDULES[config.schedule.name].weighs)
-    check_together(config)
-    if config.replay:
-        check_stops(config.schedule.name)
+    check_all(
+        partial(check, config)
+        for check in (_check_trackers, _check_schedule, check_together, *(() if start or resume else (_check_paths,)))
+    )
     if config.training.threads != "auto":
         torch.set_num_threads(config.training.threads)
     elif not torch.cuda.is_available():
@@ -145,13 +144,7 @@ def beginning(config: RunConfig) -> Start:
         DataError: see :func:`twelve.data.prepare.prepare`.
     """
     if config.model.init:
-        if not Path(config.model.init).exists():
-            raise ConfigError(
-                f"no such folder{folder_beside(Path(config.model.init))}",
-                file=config.model.init,
-                record="model.init",
-                remedy="train that model first, name another (--set init=RUN), or begin a new one: --set init=null",
-            )
+        _check_init(config)
         return continued(config, model_folder(Path(config.model.init)))
     return new_model(config)
 
@@ -347,6 +340,34 @@ def _check_folder(config: RunConfig, run: RunFolder, resume: bool) -> None:
     if not run.saved() and (files.is_there(run.trained, CheckpointError) or last > begun.training.save_every):
         raise CheckpointError(
             "its checkpoints are gone", file=run.path, remedy="copy them back, or train anew: --set run=ANOTHER"
+        )
+
+
+def _check_trackers(config: RunConfig) -> None:
+    check_trackers(config.training.trackers)
+
+
+def _check_schedule(config: RunConfig) -> None:
+    schedule = config.schedule
+    check_options(schedule.name, schedule.options)
+    check_balancing(config, weighs=SCHEDULES[schedule.name].weighs)
+    if config.replay:
+        check_stops(schedule.name)
+
+
+def _check_paths(config: RunConfig) -> None:
+    """What a new run reads exists: the model that it begins with, the data root."""
+    check_all(partial(check, config) for check in (_check_init, data_root))
+
+
+def _check_init(config: RunConfig) -> None:
+    init = config.model.init
+    if init and not Path(init).exists():
+        raise ConfigError(
+            f"no such folder{folder_beside(Path(init))}",
+            file=init,
+            record="model.init",
+            remedy="train that model first, name another (--set init=RUN), or begin a new one: --set init=null",
         )
 
 

@@ -22,12 +22,12 @@ NOT_AGAIN = ("plan", "folder", "arms", "sections", "plots")
 """Findings that are not repeated in results.json: they are in study.json, or on the page."""
 
 
-def show(out: Path, *, short: bool = False, console: Console | None = None) -> str:
+def show(out: Path, *, tables: bool = False, console: Console | None = None) -> str:
     """Write results.md, results.json and, if matplotlib is installed, the plots of the report as SVG into a study's
-    folder; print the tables and return them.
+    folder, and return the tables. Prints the answer and each arm's score.
 
     Args:
-        short: print the answer and each arm's score only.
+        tables: print the tables instead.
 
     Raises:
         DataError: no study, no complete arm, or a damaged file.
@@ -43,7 +43,7 @@ def show(out: Path, *, short: bool = False, console: Console | None = None) -> s
     for name, page in pages.items():
         with files.replacing(out / name) as partial:
             partial.write_text(page, encoding="utf-8")
-    tell(brief(found, str(out / TABLE)) if short else text, console or Console())
+    tell(text if tables else brief(found, str(out / TABLE)), console or Console())
     return text
 
 
