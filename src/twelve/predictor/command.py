@@ -306,7 +306,8 @@ def _write(outcomes: Iterable[Outcome], text: Callable[[Outcome], str], draw: Pa
             with replacing(_drawing(draw, number, one.request)) as partial:
                 one.result.draw().save(partial, "PNG")
     if first is not None:
-        print(one_line(f"{missing} of {number + 1} questions failed; first: {first.failure()}"), file=sys.stderr)
+        count = f"{missing} of {number + 1} questions failed; first" if number else "the question failed"
+        print(one_line(f"{count}: {first.failure()}"), file=sys.stderr)
     return missing
 
 

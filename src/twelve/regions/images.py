@@ -151,7 +151,10 @@ def _decoded(file: BinaryIO, max_pixels: int, raw: bool) -> Image.Image:
         _check_pixels(opened.size, max_pixels)
         if opened.format in ("JPEG", "MPO"):
             _check_scans(file)
-        opened.load()
+        try:
+            opened.load()
+        except OSError as error:
+            raise OSError(f"the image is damaged or incomplete ({error})") from error
         return opened if raw else _rgb(_upright(opened))
 
 
