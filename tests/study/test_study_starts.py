@@ -13,11 +13,13 @@ import torch
 from twelve import config as configuration
 from twelve.data.prepare import Prepared, prepare
 from twelve.microworld import make as world
+from twelve.model.opening import open_saved
+from twelve.model.processor import TwelveProcessor
 from twelve.regions.extraction import extract as regions
 from twelve.settings import RunConfig
 from twelve.study import pretraining
 from twelve.study.arms import Arm
-from twelve.study.initialization import Beginning, of_seed
+from twelve.study.initialization import Beginning, of_seed, save
 from twelve.study.runs import run_config
 from twelve.study.worlds import draw
 from twelve.training.devices import Devices
@@ -62,6 +64,16 @@ def start(begun: Beginning, *names: str, folder: Path | None = None) -> Any:
 
 def ids(data: Prepared, name: str) -> tuple[list[str], list[str]]:
     return [e.id for e in data.tasks[name].train], [e.id for e in data.tasks[name].validation]
+
+
+def test_a_study_can_begin_with_a_model_that_knows_other_tasks(begun: Beginning, tmp_path: Path) -> None:
+    tree = of(begun, "refcoco", "snli_ve").model_dump(mode="json")
+    later = Beginning(configuration.parse(tree | {"model": {"init": str(begun.folder)}}), tmp_path / "seed")
+    assert set(TwelveProcessor.from_pretrained(later.folder).left_out) == {"flickr30k"}
+    model, processor, _, _ = start(later, "snli_ve")
+    save(model, processor, tmp_path / "saved")
+    again = open_saved(tmp_path / "saved")[1]
+    assert [*again.task_outputs] == ["snli_ve"] and not again.left_out
 
 
 def test_a_task_alone_begins_with_the_joint_models_parameters(begun: Beginning) -> None:

@@ -64,6 +64,7 @@ class Beginning:
         part = self.part(config)
         keys = {task.task.output for task in part.tasks.values() if task.output.own_head}
         processor.task_outputs = {task: key for task, key in processor.task_outputs.items() if key in keys}
+        processor.left_out = tuple(task for task in processor.left_out if task in processor.task_outputs)
         processor.vocabularies = {key: labels for key, labels in processor.vocabularies.items() if key in keys}
         return only(model, keys), processor, part, list(config.tasks) if known else []
 
