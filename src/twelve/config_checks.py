@@ -49,8 +49,14 @@ def _check_name(name: str, known: Sequence[str], record: str) -> None:
 
 
 def _check_updates(config: RunConfig) -> None:
-    """Moments of a task need gradients of this task alone."""
+    """Moments of a task need gradients of this task alone, and gradients together need an update of each task."""
     settings = config.optimizer
+    if settings.together > 1 and (settings.update != "task" or settings.accumulate > 1):
+        raise ConfigError(
+            "expected an update after each batch (update: task, accumulate: 1), or together: 1",
+            record="optimizer.together",
+            remedy="--set optimizer.together=1",
+        )
     for mixes, key, value in (
         (settings.update == "iteration", "update", "task"),
         (settings.accumulate > 1, "accumulate", "1"),

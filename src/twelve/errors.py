@@ -103,20 +103,22 @@ def found_in(file: str | Path) -> Iterator[None]:
 
 
 def check_all(checks: Iterable[Callable[[], object]]) -> None:
-    """Run every check, even after one has failed, so that all mistakes are told at once.
+    """Run every check, even after one has failed, so that all mistakes are told at once, each once.
 
     Raises:
         TwelveError: the first error, with those of the other checks as its ``others``.
     """
-    found: list[TwelveError] = []
+    found: dict[tuple[str, str, str], TwelveError] = {}
     for check in checks:
         try:
             check()
         except TwelveError as error:
-            found += (error, *error.others)
+            for each in (error, *error.others):
+                found.setdefault((each.problem, str(each.file), str(each.record)), each)
     if found:
-        found[0].others = found[1:]
-        raise found[0]
+        first, *others = found.values()
+        first.others = others
+        raise first
 
 
 class ConfigError(TwelveError):

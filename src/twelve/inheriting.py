@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from twelve.errors import ConfigError
-from twelve.io.files import is_there
+from twelve.io.files import folder_beside, is_there
 from twelve.io.yaml_text import read_text, read_yaml
-from twelve.run_folder import RunFolder, folder_beside, of_run
+from twelve.run_folder import RunFolder, of_run
 
 TAKEN = (
     *("data", "regions", "sources", "hold_out", "validation_images", "val_fraction", "seed"),

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from twelve.errors import CheckpointError, ConfigError, TwelveError, nearest, quoted
+from twelve.errors import CheckpointError, ConfigError, TwelveError, quoted
 from twelve.io import files, json_file, paths
 
 CONFIG = "config.yaml"
@@ -69,7 +69,7 @@ class RunFolder:
             remedy = near or "train one: twelve train CONFIG"
             problem = "this folder holds no run"
             if not self.path.exists():
-                problem, hint = "no run here, the folder does not exist", folder_beside(self.path)
+                problem, hint = "no run here, the folder does not exist", files.folder_beside(self.path)
                 problem, remedy = problem + hint, f"check its name, or {remedy}" if hint else remedy
             elif self.path.is_file():
                 problem, remedy = _in_its_place(self.path)
@@ -180,15 +180,6 @@ def _other_kind(folder: Path) -> tuple[str, str] | None:
         return f"{MODEL_FILES[1]} is missing, which lies beside the model", "copy the whole folder that was saved"
     problem = f"this model is not one of twelve: its model_type is {kind[:40]!r}"
     return problem, "name a run's folder, or the folder of a model of this project"
-
-
-def folder_beside(folder: Path) -> str:
-    """A hint at the folder beside a missing one whose name is most similar; empty if there is none."""
-    try:
-        above = str(folder).removesuffix(folder.name)  # so that the hint can be pasted
-        return nearest(folder.name, [one.name for one in folder.parent.iterdir() if one.is_dir()], above)
-    except OSError:
-        return ""
 
 
 def of_run(tree: Mapping[str, Any], file: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from twelve.config import load
 from twelve.data.examples.reading import read_examples
-from twelve.data.opening import check_annotations
+from twelve.data.files_there import check_annotations
 from twelve.errors import ConfigError, DataError, MissingData
 from twelve.formats.data_root import DataRoot, image_key
 from twelve.tasks.base import get

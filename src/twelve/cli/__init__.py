@@ -151,9 +151,13 @@ def train(
 
     parsed = load(config, settings or ())  # before torch is imported, so that errors appear at once
     from twelve.data.own_files import with_all_flaws
-    from twelve.runs.train import train as run
+    from twelve.runs.early import check
 
     with naming(config, settings or ()), with_all_flaws(parsed, config, settings or ()):
+        if not go_on:
+            check(parsed, resume=resume)
+        from twelve.runs.train import train as run
+
         run(parsed, resume=resume, go_on=go_on, allow_changed_data=allow_changed_data)
 
 

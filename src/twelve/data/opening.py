@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from twelve.data.examples.columns import distinct_images, have_candidates, images_of, take
-from twelve.data.examples.reading import read_examples
-from twelve.downloads.registry import shipped
-from twelve.errors import ConfigError, MissingData, RegionError, check_all, nearest, quoted
-from twelve.formats.data_root import IMAGES, DataRoot, is_drawn, make_command
+from twelve.data.files_there import data_root
+from twelve.errors import ConfigError, RegionError, nearest
+from twelve.formats.data_root import IMAGES, DataRoot
 from twelve.regions.store.region_file import GIVEN
 from twelve.regions.store.region_store import RegionStore
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task, get
-from twelve.tasks.custom import FileTask, own_tasks
+from twelve.tasks.custom import FileTask
 from twelve.types.examples import Example
 
 
@@ -46,43 +44,6 @@ def open_root(
         first = f"put the images into {' and '.join(lacking)}, then " if lacking else ""
         raise RegionError("no such region store", file=folder, remedy=f"{first}make it: {' && '.join(commands)}")
     return root, store
-
-
-def data_root(config: RunConfig) -> DataRoot:
-    """The run's data root; raises DataError if there is none, with the command that generates a microworld."""
-    try:
-        return DataRoot(config.data, config.sources, own_tasks(config.tasks))
-    except MissingData as error:
-        if "microworld" not in config.model_fields_set or Path(config.data).exists():
-            raise
-        command = make_command(Path(config.data), config.seed, config.microworld.scale, apart=config.microworld.apart)
-        remedy = f"generate it: {command}; or run twelve quickstart with this configuration, which does everything"
-        raise MissingData(error.problem, file=error.file, remedy=remedy) from None
-
-
-def check_annotations(config: RunConfig) -> None:
-    """Raise MissingData where training splits lack official files; says how to fetch them, if they can be fetched."""
-    root = data_root(config)
-    if not is_drawn(root.path):  # its files were written together: one that is gone is told when it is read
-        check_all(partial(_check_files, root, name, settings.train) for name, settings in config.tasks.items())
-
-
-def _check_files(root: DataRoot, name: str, split: str | None) -> None:
-    """Check those of a training split, by default the task's own."""
-    task = get(name, root.own_tasks)
-    split = split or task.train_split
-    if all(path.is_file() for path in task.reader.input_files(root, split)):
-        return
-    try:
-        read_examples(task, root, split)
-    except MissingData as error:
-        known = {one for each in shipped() if each.kind == "annotation" for one in each.tasks}
-        if name not in known:
-            raise
-        command = f"twelve data fetch {quoted(name)} --root {quoted(root.path)} --yes"
-        raise MissingData(
-            error.problem, file=error.file, record=error.record, remedy=f"{error.remedy}, or run {command}"
-        ) from None
 
 
 def check_regions(

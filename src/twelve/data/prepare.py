@@ -20,8 +20,9 @@ from twelve.data.clean import CleanReport, HeldOutImages, clean_splits, held_out
 from twelve.data.examples.columns import distinct_images, groups_of, images_of, take, texts_of
 from twelve.data.examples.reading import read_examples
 from twelve.data.examples.store import Examples
+from twelve.data.files_there import check_annotations
 from twelve.data.kept import kept
-from twelve.data.opening import check_annotations, check_regions, open_root
+from twelve.data.opening import check_regions, open_root
 from twelve.data.partial import with_regions
 from twelve.data.vocabulary import (
     Coverage,

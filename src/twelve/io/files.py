@@ -15,7 +15,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twelve.errors import ConfigError, TwelveError, quoted
+from twelve.errors import ConfigError, TwelveError, nearest, quoted
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -360,3 +360,12 @@ def sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def folder_beside(folder: Path) -> str:
+    """A hint at the folder beside a missing one whose name is most similar; empty if there is none."""
+    try:
+        above = str(folder).removesuffix(folder.name)  # so that the hint can be pasted
+        return nearest(folder.name, [one.name for one in folder.parent.iterdir() if one.is_dir()], above)
+    except OSError:
+        return ""

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from twelve.errors import CheckpointError, ConfigError, RegionError, quoted
 from twelve.formats.records import describe
+from twelve.io.files import folder_beside
 from twelve.io.hub import HUB_NAME, PACKAGE, resolve
 from twelve.io.image_suffixes import SUFFIXES, beside, flaw, repeating
-from twelve.run_folder import folder_beside, model_folder
+from twelve.run_folder import model_folder
 
 _FILES = ("*.json", "*.safetensors")
 """The files of a model in a hub repository."""

@@ -19,11 +19,10 @@ from twelve import freed_memory
 from twelve.config import load_run
 from twelve.data.examples.columns import distinct_images, take
 from twelve.data.examples.reading import read_examples
-from twelve.data.opening import data_root
 from twelve.data.own_files import too_few, warnings_of, with_counts
 from twelve.data.prepare import Prepared, TaskData, sources_of
 from twelve.data.vocabulary import labels_of
-from twelve.errors import CheckpointError, ConfigError, check_all
+from twelve.errors import CheckpointError, ConfigError
 from twelve.formats.data_root import DataRoot
 from twelve.io import files
 from twelve.model.familiarity import MOST, Familiarity, familiarity_of
@@ -32,9 +31,10 @@ from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock, tell
 from twelve.regions.store.samples import sampled
-from twelve.run_folder import RunFolder, folder_beside, model_folder
+from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.base_images import BaseImages, compare, lines, trained_images
 from twelve.runs.complete import completion
+from twelve.runs.early import check, check_init
 from twelve.runs.new_model import Start, new_model
 from twelve.runs.next_command import next_command
 from twelve.runs.run_card import write_run_card
@@ -43,15 +43,11 @@ from twelve.settings import RunConfig
 from twelve.tasks.base import Task
 from twelve.tasks.custom import AnswerFile, FileTask
 from twelve.threads import counted, given_back
-from twelve.training.balancing import check_balancing
 from twelve.training.continued import continued
 from twelve.training.hooks import TrainingHook
-from twelve.training.log import check_trackers
 from twelve.training.memory import advice, need_of
 from twelve.training.provenance import fingerprints, machine
 from twelve.training.sameness import check_same, record_of
-from twelve.training.schedules import SCHEDULES, check_options, check_stops
-from twelve.training.side_by_side import check_together
 from twelve.types.examples import Example
 from twelve.types.half_precision import as_tensor
 
@@ -100,11 +96,9 @@ def train(
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it writes
     run = RunFolder(config.run)
     resume = resume or (go_on and files.is_there(run.config, ConfigError) and run.holds_training())
-    _check_folder(config, run, resume)
-    check_all(
-        partial(check, config)
-        for check in (_check_trackers, _check_schedule, check_together, *(() if start or resume else (_check_paths,)))
-    )
+    check(config, resume=resume, made=start is not None)
+    if resume:
+        _check_resumed(config, run)
     if config.training.threads != "auto":
         torch.set_num_threads(config.training.threads)
     elif not torch.cuda.is_available():
@@ -144,7 +138,7 @@ def beginning(config: RunConfig) -> Start:
         DataError: see :func:`twelve.data.prepare.prepare`.
     """
     if config.model.init:
-        _check_init(config)
+        check_init(config)
         return continued(config, model_folder(Path(config.model.init)))
     return new_model(config)
 
@@ -323,51 +317,14 @@ def _record_images(config: RunConfig, processor: TwelveProcessor, data: Prepared
     return compare(data, base) if config.model.init else BaseImages()
 
 
-def _check_folder(config: RunConfig, run: RunFolder, resume: bool) -> None:
-    """Raise an error rather than overwrite anything trained, or resume another run."""
-    run.check_links()
-    exists = files.is_there(run.config, ConfigError)
-    if exists and not resume and run.holds_training():
-        raise ConfigError("this folder already holds a run", file=run.path, remedy="add --resume, or --set run=ANOTHER")
-    if resume and not exists:
-        remedy = "leave out --resume, or write --continue, which begins where nothing is"
-        raise ConfigError("there is no run to resume", file=run.path, remedy=remedy)
-    if not resume:
-        return
+def _check_resumed(config: RunConfig, run: RunFolder) -> None:
+    """Raise an error rather than resume another run, or one that has lost its checkpoints."""
     begun = load_run(run.path)
     check_same(config, begun, run.path)
     last = max((line["iteration"] for line in run.logged() if line.get("kind") == "step"), default=0)
     if not run.saved() and (files.is_there(run.trained, CheckpointError) or last > begun.training.save_every):
         raise CheckpointError(
             "its checkpoints are gone", file=run.path, remedy="copy them back, or train anew: --set run=ANOTHER"
-        )
-
-
-def _check_trackers(config: RunConfig) -> None:
-    check_trackers(config.training.trackers)
-
-
-def _check_schedule(config: RunConfig) -> None:
-    schedule = config.schedule
-    check_options(schedule.name, schedule.options)
-    check_balancing(config, weighs=SCHEDULES[schedule.name].weighs)
-    if config.replay:
-        check_stops(schedule.name)
-
-
-def _check_paths(config: RunConfig) -> None:
-    """What a new run reads exists: the model that it begins with, the data root."""
-    check_all(partial(check, config) for check in (_check_init, data_root))
-
-
-def _check_init(config: RunConfig) -> None:
-    init = config.model.init
-    if init and not Path(init).exists():
-        raise ConfigError(
-            f"no such folder{folder_beside(Path(init))}",
-            file=init,
-            record="model.init",
-            remedy="train that model first, name another (--set init=RUN), or begin a new one: --set init=null",
         )
 
 

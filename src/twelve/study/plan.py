@@ -210,7 +210,8 @@ def _record(out: Path) -> Record:
 def check_there(out: Path) -> None:
     """Raises DataError for a folder without a study."""
     if not files.is_there(out / FILE, DataError):
-        raise DataError("no study here", file=out, remedy="name the folder that a study was run in")
+        hint = "" if out.exists() else files.folder_beside(out)
+        raise DataError(f"no study here{hint}", file=out, remedy="name the folder that a study was run in")
 
 
 def checked(model: type[M], record: Record, remedy: str) -> M:

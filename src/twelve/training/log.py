@@ -11,12 +11,14 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twelve.errors import CheckpointError, ConfigError
 from twelve.io import files, json_file
 from twelve.run_folder import RunFolder
-from twelve.training.devices import Devices
+
+if TYPE_CHECKING:
+    from twelve.training.devices import Devices
 
 TRACKERS: Mapping[str, tuple[str, ...]] = {
     "tensorboard": ("tensorboard", "tensorboardX"),

@@ -21,7 +21,6 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from twelve.errors import ConfigError
 from twelve.forked import HelperLost, Turns, helping
 from twelve.settings import RunConfig
 from twelve.threads import most
@@ -74,21 +73,6 @@ def computed(compute: Callable[[], tuple[Tensor, int]], parameters: Sequence[nn.
     loss, pairs = compute()
     seconds = time.perf_counter() - begun
     return Computed(loss, pairs, seconds, [parameter.grad for parameter in parameters])
-
-
-def check_together(config: RunConfig) -> None:
-    """Check ``optimizer.together``, before data are read.
-
-    Raises:
-        ConfigError: gradients of a task would not be an update of their own.
-    """
-    optimizer = config.optimizer
-    if optimizer.together > 1 and (optimizer.update != "task" or optimizer.accumulate > 1):
-        raise ConfigError(
-            "expected an update after each batch (update: task, accumulate: 1), or together: 1",
-            record="optimizer.together",
-            remedy="--set optimizer.together=1",
-        )
 
 
 def helpers(config: RunConfig, devices: Devices, weighing: Weighing, hook: TrainingHook | None) -> int:

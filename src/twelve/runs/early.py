@@ -1,0 +1,71 @@
+"""What ``twelve train`` checks before it imports what training needs, which takes seconds."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from twelve.data.files_there import check_annotations
+from twelve.errors import ConfigError, check_all
+from twelve.io import files
+from twelve.run_folder import RunFolder
+from twelve.settings import RunConfig
+from twelve.training.log import check_trackers
+
+
+def check(config: RunConfig, *, resume: bool, made: bool = False) -> None:
+    """Check that a run can begin, or be resumed.
+
+    Args:
+        resume: resume the run in the folder.
+        made: what the run begins with is made already.
+
+    Raises:
+        TwelveError: with all that is wrong, :func:`twelve.errors.check_all`.
+    """
+    reads = () if resume or made else (check_init, check_annotations)
+    check_all(
+        [
+            partial(_check_folder, config, resume),
+            *(partial(each, config) for each in (_check_schedule, _check_trackers, *reads)),
+        ]
+    )
+
+
+def _check_folder(config: RunConfig, resume: bool) -> None:
+    """Raise an error rather than overwrite anything trained."""
+    run = RunFolder(config.run)
+    run.check_links()
+    exists = files.is_there(run.config, ConfigError)
+    if exists and not resume and run.holds_training():
+        raise ConfigError("this folder already holds a run", file=run.path, remedy="add --resume, or --set run=ANOTHER")
+    if resume and not exists:
+        remedy = "leave out --resume, or write --continue, which begins where nothing is"
+        raise ConfigError("there is no run to resume", file=run.path, remedy=remedy)
+
+
+def _check_schedule(config: RunConfig) -> None:
+    from twelve.training.balancing import check_balancing
+    from twelve.training.schedules import SCHEDULES, check_options, check_stops
+
+    schedule = config.schedule
+    check_options(schedule.name, schedule.options)
+    check_balancing(config, weighs=SCHEDULES[schedule.name].weighs)
+    if config.replay:
+        check_stops(schedule.name)
+
+
+def _check_trackers(config: RunConfig) -> None:
+    check_trackers(config.training.trackers)
+
+
+def check_init(config: RunConfig) -> None:
+    """Raise ConfigError where the model that a run begins with does not exist."""
+    init = config.model.init
+    if init and not Path(init).exists():
+        raise ConfigError(
+            f"no such folder{files.folder_beside(Path(init))}",
+            file=init,
+            record="model.init",
+            remedy="train that model first, name another (--set init=RUN), or begin a new one: --set init=null",
+        )
