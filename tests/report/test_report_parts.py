@@ -103,6 +103,8 @@ def test_a_curve_is_where_its_numbers_are() -> None:
     assert [label for _, label in found.ticks_x] == ["0", "50", "100"]
     assert found.path.startswith(f"M{LEFT:.1f} ") and found.path.count("L") == 2
     assert chart("Loss", "loss", [(1, float("nan"))], 10) is None
+    level = chart("Score", "per cent", [(0, 100.0), (10, 100.0)], 10, most=100)
+    assert level is not None and level.ticks_y[-1] == (TOP, "100")
     raised = chart("Score", "per cent", [(0, 60.0), (10, 80.0)], 10)
     assert raised is not None and [dot.y for dot in raised.dots] == [HEIGHT - BOTTOM, TOP]
 

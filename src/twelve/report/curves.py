@@ -58,6 +58,7 @@ def chart(
     iterations: int,
     spans: Sequence[tuple[int, int]] = (),
     form: str = ".2f",
+    most: float = math.inf,
 ) -> Chart | None:
     """A chart of (iteration, value) points; None if there are no finite values.
 
@@ -65,12 +66,13 @@ def chart(
         iterations: end of the horizontal axis.
         spans: (from, to) iterations that are shaded.
         form: format of the values.
+        most: the largest possible value; the smallest is 0, unless one of the points is below.
     """
     points = thinned([point for point in points if math.isfinite(point[1])])
     if not points:
         return None
     values = [value for _, value in points]
-    steps = ticks(min(values), max(values))
+    steps = [step for step in ticks(min(values), max(values)) if min(0, *values) <= step <= most]
     low, high = min(steps[0], min(values)), max(steps[-1], max(values))
     across = _scale(0, max(iterations, 1), LEFT, WIDTH - RIGHT)
     up = _scale(low, high, HEIGHT - BOTTOM, TOP)

@@ -192,7 +192,7 @@ def _protocol(result: TaskResult, drawn: bool, own: bool) -> list[tuple[str, str
     rows += [
         ("your test file" if own else "split", protocol.split),
         ("examples", f"{result.examples:,}"),
-        ("resampled by", f"{result.groups:,} groups (images, or sentences said of several)"),
+        ("resampled by", f"{result.groups:,} groups of examples with the same image or sentence"),
         ("boxes", boxes.get(protocol.boxes, protocol.boxes)),
     ]
     rows += [("equal scores", protocol.ties)] if result.ties_matter or not own else []

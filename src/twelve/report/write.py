@@ -168,7 +168,9 @@ def sections(run: Run) -> list[Section]:
                 score=None if result is None else _score(run, name, output),
                 loss=chart("Loss", "", history.losses.get(name, ()), history.iterations, spans),
                 sketch=sketch(validations, spans),
-                validation=chart("Validation score", "per cent", validations, history.iterations, spans, form=".1f"),
+                validation=chart(
+                    "Validation score", "per cent", validations, history.iterations, spans, form=".1f", most=100
+                ),
                 stopped=spans,
                 gallery=shown.get(name),
                 parts=() if result is None else sorted(result.parts, key=lambda each: each.score.mean),
