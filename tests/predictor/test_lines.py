@@ -176,7 +176,7 @@ def test_a_file_without_lines(model: Path, images: Path) -> None:
 def test_the_bad_lines_of_a_file_are_listed_at_once(
     model: Path, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The first ten, each remedy once; also of lines that this model cannot answer."""
+    """The first ten, each problem and each remedy once; also of lines that this model cannot answer."""
     file, good = images / "several.jsonl", {"image": "0.png", "answer": "is it red ?"}
     wrong = ["{not JSON", '{"image": "0.png"}', *('{"image": "0.png", "answer": 3}' for _ in range(10))]
 
@@ -188,8 +188,9 @@ def test_the_bad_lines_of_a_file_are_listed_at_once(
         assert left.value.code == 2
         return capsys.readouterr().err.splitlines()
 
-    *listed, more, last = said([json.dumps(good), *wrong, json.dumps(good)])
-    assert [re.findall(r"\[line (\d+)\]", line) for line in listed] == [[str(number)] for number in range(2, 12)]
+    *listed, same, more, last = said([json.dumps(good), *wrong, json.dumps(good)])
+    assert [re.findall(r"\[line (\d+)\]", line) for line in listed] == [["2"], ["3"], ["4"]]
+    assert same == f"the same: {', '.join(f'line {number}' for number in range(5, 12))}"
     assert "JSON" in listed[0] and listed[0].endswith(" -> correct this line; docs/predict.md shows one of every kind")
     assert "expected one of" in listed[1] and not any(" -> " in line for line in listed[2:]) and more == "and 2 more"
     assert last == f"twelve: {file}: 12 of 14 lines are wrong, listed above -> correct these first"

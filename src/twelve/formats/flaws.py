@@ -52,14 +52,20 @@ def without_flaws(values: Iterable[Value | DataError], file: Path) -> list[Value
 
 
 def listed(first: Iterable[DataError], count: int) -> list[str]:
-    """The first flaws of ``count``, each remedy once, and how many more there are."""
+    """The first flaws of ``count``, each problem and each remedy once, and how many more there are."""
+    places: dict[tuple[str, str], list[DataError]] = {}
+    for flaw in first:
+        places.setdefault((flaw.problem, str(flaw.file)), []).append(flaw)
     remedies: set[str | None] = set()
     lines: list[str] = []
-    for flaw in first:
+    for flaw, *others in places.values():
         remedy = None if flaw.remedy in remedies else flaw.remedy
         lines.append(str(DataError(flaw.problem, file=flaw.file, record=flaw.record, remedy=remedy)))
         remedies.add(flaw.remedy)
-    return [*lines, f"and {count - len(lines):,} more"] if count > len(lines) else lines
+        if others:
+            lines.append(f"the same: {', '.join(str(each.record) for each in others)}")
+    more = count - sum(map(len, places.values()))
+    return [*lines, f"and {more:,} more"] if more else lines
 
 
 def first_of(found: Iterator[DataError]) -> list[str]:
