@@ -47,9 +47,11 @@ def create_app(
     samples: Sequence[Sample] = (),
     standings: Mapping[str, TaskStanding] | None = None,
 ) -> FastAPI:
-    """The ASGI application that serves a predictor. ``app.state.service`` is its :class:`Service`.
+    """The ASGI application that serves a predictor.
 
     Args:
+        predictor: what :func:`twelve.load` returns.
+        limits: by default, those of :class:`~twelve.web.limits.Limits`.
         hosts: host names that requests may use; empty to allow any.
         token: requests must send it as ``Authorization: Bearer TOKEN``, except for the page's own files, its samples,
             ``/docs``, ``/openapi.json`` and ``/health``. None to require no token.
