@@ -159,7 +159,7 @@ def _boxes(router: APIRouter, service: Service) -> None:
     @router.post("/guess", responses=_ASKED)
     async def guess(asked: schemas.GuessRequest) -> schemas.GuessReply:
         """Guess which box a dialogue is about."""
-        turns = [(turn.question, turn.answer) for turn in asked.dialogue]
+        turns: list[Turn] = [(turn.question, turn.answer) for turn in asked.dialogue]
         return schemas.GuessReply(**await chosen("guess", turns, asked))
 
 
