@@ -205,15 +205,17 @@ serve(sys.argv[1], port=0, limits=Limits(max_bytes=1000))
 """
 
 
-def test_who_is_answered_early_gets_the_reply(model_folder: Path) -> None:
+@pytest.mark.parametrize(("kind", "status"), [("image/png", 413), ("text/plain", 415)])
+def test_who_is_answered_early_gets_the_reply(kind: str, status: int, model_folder: Path) -> None:
     """Also who reads only when all is sent."""
     with served(model_folder, _SHORT) as (_, address):
         where = urlsplit(address)
         with socket.create_connection((where.hostname, where.port), timeout=60) as client:
-            client.sendall(b"POST /api/scenes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n\r\n")
+            client.sendall(b"POST /api/scenes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n")
+            client.sendall(f"Content-Type: {kind}\r\n\r\n".encode())
             for _ in range(20):
                 client.sendall(bytes(1_000_000))
-            assert client.recv(65536).startswith(b"HTTP/1.1 413")
+            assert client.recv(65536).startswith(f"HTTP/1.1 {status}".encode())
 
 
 def test_names_that_are_listened_to() -> None:

@@ -194,7 +194,7 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: choose(client, {"image": base64.encodebytes(png(1)).decode()}, [10, 10, 60, 60]),
         lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
     ),
-    "the address of a picture in a page": (
+    "the address of an image in a page": (
         "remove the beginning up to and including the comma: data:image/...;base64, is not base64",
         lambda client: several(client, [{"image": f"data:image/png;base64,{inline(png(1))['image']}"}]),
         lambda client: several(client, [inline(png(1))]),
