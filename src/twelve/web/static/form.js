@@ -114,8 +114,9 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     }
     if (quiet) return;
     // On a phone, the image stays at the top of the screen: below it comes the question, if the headline fits there too.
+    // With the attention, there is no room for it.
     const height = result.querySelector(".headline").getBoundingClientRect().bottom - element.getBoundingClientRect().top;
-    const whole = PHONE.matches && height < innerHeight / 2;
+    const whole = PHONE.matches && !told.attention && height < innerHeight / 2;
     (whole ? element : result).scrollIntoView({ block: whole ? "start" : "nearest", behavior: CALM.matches ? "auto" : "smooth" });
   }
 
