@@ -130,7 +130,15 @@ def test_replies_say_whether_their_scores_are_calibrated(
     monkeypatch.setitem(predictor.processor.temperatures, "coco", 1.5)
     assert asked() == [True, False, False, True]
     described = client.get("/openapi.json").json()["components"]["schemas"]
-    for reply in ("AnswerReply", "LocateReply", "EntailsReply", "ChosenReply", "VerifyReply", "MatchReply"):
+    for reply in (
+        "AnswerReply",
+        "LocateReply",
+        "EntailsReply",
+        "ChooseReply",
+        "GuessReply",
+        "VerifyReply",
+        "MatchReply",
+    ):
         assert "probabilities" in described[reply]["properties"]["calibrated"]["description"]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import twelve
 from twelve.web import schemas
 from twelve.web.app import create_app
 from twelve.web.examples import EXAMPLES
+from twelve.web.measured import standings_of
 
 PLACE = Path(__file__).parents[2] / "examples"
 REQUESTS = [name for name in EXAMPLES if name.endswith("Request")]
@@ -37,7 +40,7 @@ def test_every_request_and_reply_of_json_has_an_example(client: TestClient) -> N
     described = client.get("/openapi.json").json()
     shown = described["components"]["schemas"]
     page = client.get("/docs").text
-    assert page.count("<summary>Example</summary>") == len(REQUESTS) + 4  # model, scenes (put, got), health
+    assert page.count("<summary>Example</summary>") == len(REQUESTS) + 5  # model, scenes (put, got), health, errors
     for path, methods in described["paths"].items():
         for operation in methods.values():
             bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
@@ -58,8 +61,23 @@ def test_every_request_is_answered_with_what_the_examples_say(name: str, client:
     of = client.get("/openapi.json").json()["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]
     told = of.get("example") or EXAMPLES[of["schema"]["$ref"].rpartition("/")[2]]
     found: dict[str, Any] = reply.json()
-    if name == "ChooseRequest":  # the example is a reply to guess
-        assert found["index"] == told["index"] and found["box"] == told["box"]
-    else:
-        same = set(told) - {"task", "alternatives", "boxes", "labels", "scores"}  # those lists are shortened
-        assert near({key: found[key] for key in same}, {key: told[key] for key in same})
+    same = set(told) - {"alternatives", "boxes", "labels", "scores"}  # those lists are shortened
+    assert near({key: found[key] for key in same}, {key: told[key] for key in same})
+
+
+def test_the_example_of_a_model_is_the_one_of_the_other_examples() -> None:
+    model = PLACE / "quickstart-model"
+    app = create_app(twelve.load(model), hosts=(), standings=standings_of(model))
+    found, told = TestClient(app).get("/api/model").json(), EXAMPLES["ModelReply"]
+    for method, tasks in told["methods"].items():
+        assert tasks and all(task in found["methods"][method] for task in tasks)
+    assert told["limits"].items() <= found["limits"].items()
+    rest = set(told) - {"methods", "limits", "samples"}  # shortened
+    assert {key: found[key] for key in rest} == {key: told[key] for key in rest}
+
+
+def test_every_task_of_an_example_is_one_of_the_model(client: TestClient) -> None:
+    known = {task["name"] for tasks in client.get("/api/model").json()["methods"].values() for task in tasks}
+    named = re.findall(r'"task": "(.*?)"', json.dumps(client.get("/openapi.json").json()))
+    shown = re.findall('"task": "(.*?)"', html.unescape(client.get("/docs").text))
+    assert set(named) == set(shown) and len(set(named)) == 7 and set(named) <= known

@@ -212,7 +212,7 @@ async def raw(
         "query_string": b"",
         "root_path": "",
         "scheme": "http",
-        "headers": headers,
+        "headers": [(b"content-type", b"application/octet-stream"), *headers],
         "server": ("127.0.0.1", 80),
         "client": ("127.0.0.1", 1),
     }

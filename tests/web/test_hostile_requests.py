@@ -124,9 +124,75 @@ def test_whole_images_are_taken(kind: str, client: TestClient) -> None:
     assert client.post("/api/scenes", content=encoded(kind), headers=OCTETS).status_code == 201
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", "image/svg+xml", "application/json"])
-def test_content_type(kind: str, client: TestClient) -> None:
-    refused(client.post("/api/scenes", content=encoded("PNG"), headers={"content-type": kind}), 415)
+@pytest.mark.parametrize("size", [0, 2_000_000, 30_000_000])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "image/svg+xml", "application/json", None]
+)
+def test_content_type(kind: str | None, size: int, client: TestClient) -> None:
+    content = encoded("PNG") + b'[]{}:,"x' * (size // 8)
+    reply = client.post("/api/scenes", content=content, headers={"content-type": kind} if kind else {})
+    refused(reply, 415)
+    assert reply.json()["error"] == f"expected an image, found the content type {kind or 'none'}"
+    assert reply.json()["remedy"].startswith("curl --data-binary @")
+
+
+def test_marks_are_those_of_json(client: TestClient) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded"):
+        reply = client.post("/api/answer", content=b"[]" * 20_000, headers={"content-type": kind})
+        refused(reply, 422)
+        assert reply.json()["remedy"] == "send the header Content-Type: application/json"
+    for kind in ("application/json", "Application/Problem+JSON; charset=x"):
+        assert "brackets" in client.post("/api/answer", content=b"[]" * 20_000, headers={"content-type": kind}).text
+
+
+def form(*files: bytes, end: bytes = b"--x--\r\n", name: bytes = b'; filename="a.png"') -> bytes:
+    head = b'--x\r\nContent-Disposition: form-data; name="file"' + name + b"\r\nContent-Type: image/png\r\n\r\n"
+    return b"".join(head + file + b"\r\n" for file in files) + end
+
+
+FORM = {"content-type": "multipart/form-data; boundary=x"}
+IMAGE = encoded("PNG")
+
+
+def test_a_form_with_one_image_is_taken(client: TestClient) -> None:
+    for content, boundary in ((form(IMAGE), "x"), (form(IMAGE), '"x"'), (form(IMAGE, end=b"--x--"), "x; charset=y")):
+        kind = {"content-type": f"multipart/form-data; boundary={boundary}"}
+        assert client.post("/api/scenes", content=content, headers=kind).status_code == 201
+    reply = client.post("/api/scenes", files={"file": ("a.png", IMAGE, "image/png")})
+    assert reply.status_code == 201 and (reply.json()["width"], reply.json()["height"]) == (80, 60)
+    refused(client.post("/api/scenes", content=form(b""), headers=FORM), 422)
+    refused(client.post("/api/scenes", content=form(b"%!PS-Adobe"), headers=FORM), 415)
+    large = form(IMAGE + bytes(client.app.state.service.limits.max_bytes))  # type: ignore[attr-defined]
+    assert "the image has more than" in client.post("/api/scenes", content=large, headers=FORM).json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("content", "boundary"),
+    [
+        (form(IMAGE, IMAGE), "; boundary=x"),
+        (form(IMAGE, end=b""), "; boundary=x"),
+        (form(IMAGE, end=b"--x-"), "; boundary=x"),
+        (form(IMAGE, name=b""), "; boundary=x"),
+        (form(), "; boundary=x"),
+        (b"", "; boundary=x"),
+        (IMAGE, "; boundary=x"),
+        (form(IMAGE), "; boundary=y"),
+        (form(IMAGE), ""),
+        (form(IMAGE), "; boundary*=utf-8''%f0%9f"),
+    ],
+    ids=["two files", "no end", "half an end", "no file", "no part", "empty", "no form", "other", "none", "encoded"],
+)
+def test_any_other_form_is_refused(content: bytes, boundary: str, client: TestClient) -> None:
+    kind = {"content-type": f"multipart/form-data{boundary}"}
+    reply = client.post("/api/scenes", content=content, headers=kind)
+    refused(reply, 422)
+    assert reply.json()["error"].startswith("expected a form with one file")
+
+
+def test_a_form_of_another_web_page_is_refused(client: TestClient) -> None:
+    """Browsers ask nobody before they send it; an image by itself they send to a service of the same origin only."""
+    for origin in ("http://evil.example", "null"):
+        refused(client.post("/api/scenes", content=form(IMAGE), headers={**FORM, "origin": origin}), 415)
 
 
 SCENE = {"image": {"scene": "none"}}

@@ -280,6 +280,32 @@ def test_what_an_answer_depends_on_is_shown_first(visit: Visit) -> None:
     assert max(page.locator("#panel-answer .frame.region").evaluate_all(heat)) == 0
 
 
+def test_what_remains_without_the_only_box_is_not_said_to_come_from_others(visit: Visit) -> None:
+    page = visit.page
+    tip = page.locator("#panel-answer .depends .tip")
+    sync_api.expect(tip).to_contain_text("What remains comes from the other boxes, the whole image and the words.")
+
+    def alone(route: sync_api.Route) -> None:
+        told = route.fetch().json()
+        route.fulfill(json={**told, "boxes": told["boxes"][:1], "scores": [0.1], "labels": told["labels"][:1]})
+
+    page.route("**/api/depends", alone)
+    ask(page, "answer", "what colour is it ?")
+    sync_api.expect(tip).to_contain_text("What remains comes from the whole image and the words.")
+    assert "other" not in tip.inner_text()
+
+
+def test_the_image_does_not_cover_what_was_asked(visit: Visit) -> None:
+    page = visit.page
+    for height in (844, 667):
+        page.set_viewport_size({"width": page.viewport_size["width"], "height": height})  # type: ignore[index]
+        ask(page, "answer", "what colour is it ?")
+        image = page.locator("#panel-answer .image").bounding_box()
+        for part in ("label", "input[type=text]", "button[type=submit]"):
+            box = page.locator(f"#panel-answer form {part}").first.bounding_box()
+            assert image and box and (not visit.phone or box["y"] >= image["y"] + image["height"]), part
+
+
 def _one_box_matters(route: sync_api.Route) -> None:
     told = route.fetch().json()
     scores = [0.12 if k == 1 else 0.97 for k in range(len(told["boxes"]))]
@@ -777,6 +803,10 @@ def test_tasks_of_the_users_own_name_the_page(visit: Visit) -> None:
     assert page.locator("#panel-answer .by").inner_text().startswith("Answered by the task “mine”.")
     assert page.locator("h1").inner_text() == "“mine”"
     assert page.title() == "“mine”: questions about images"
+    page.route("**/api/answer", _left_out)
+    ask(page, "answer", "what colour is it ?")
+    warning = page.locator("#panel-answer .warning:not(.note)").first.inner_text()
+    assert warning == "“mine”: the last training changed the model without this task."
 
 
 def _left_out(route: sync_api.Route) -> None:
@@ -819,7 +849,11 @@ def test_a_tab_says_before_one_asks_that_the_last_training_left_its_task_out(vis
     assert lost.is_hidden()
     assert page.get_by_role("tab", name="Ask").inner_text() == "Ask"  # VQA was trained
     trained = [name for name in TABS.values() if name != "Entails"]
-    assert page.locator("[role=tablist] > *").all_inner_texts() == [*trained, "earlier:", "Entails"]
+    assert page.locator("[role=tablist] > *").all_inner_texts() == [
+        *trained,
+        "earlier tasks (may be forgotten):",
+        "Entails",
+    ]
     assert page.get_by_role("tab").all_inner_texts() == [*trained, "Entails"]
     entails = page.get_by_role("tab", name="Entails", exact=True)
     assert "an earlier training" in str(entails.get_attribute("title"))
@@ -846,7 +880,11 @@ def test_a_page_opens_with_a_task_of_the_last_training(visit: Visit) -> None:
     page.goto(f"{visit.address}/?again")  # without the name of a tab
     page.locator("#panel-entails .headline").wait_for()
     others = [name for name in TABS.values() if name != "Entails"]
-    assert page.locator("[role=tablist] > *").all_inner_texts() == ["Entails", "earlier:", *others]
+    assert page.locator("[role=tablist] > *").all_inner_texts() == [
+        "Entails",
+        "earlier tasks (may be forgotten):",
+        *others,
+    ]
     page.get_by_role("tab").first.press("ArrowRight")
     assert page.locator("[role=tab][aria-selected=true]").inner_text() == "Ask"
     assert tabs_move(page) == []

@@ -19,14 +19,15 @@ def test_every_example_is_answered(app: FastAPI) -> None:
     described = client.get("/openapi.json").json()
     titles = re.findall("<h2><code>(.*?)</code>", page)
     assert titles == [f"{m.upper()} {path}" for path, methods in described["paths"].items() for m in methods]
+    page = page.partition("</nav>")[2]
     assert "string; 1 to 2,000 characters<" in page and "number or null; 0 to 1; a best box with a lower" in page
     plain = html.unescape(page)
     asked, measured = (plain.partition(f"POST /api/{name}<")[2].split("</section>")[0] for name in ("ask", "depends"))
     assert '>"answer" or "entails" or "verify" or "locate"<' in asked
     assert '>"answer" or "entails" or "verify"; default "answer" (optional)<' in measured
     assert '1 to 20 items; an answer in it is "yes", "no" or "n/a"<' in plain and '>"ok"<' in plain
-    assert "object {scene, image}; An image: the id of a stored one (scene), or the bytes of a file" in page
-    assert not re.search(r"(src|href)=\"(https?:)?//", page) and "Bearer" not in page
+    assert "<td>object; An image: the id of a stored one (scene), or the bytes of a file" in page
+    assert not re.search(r"(src|href)=\"(https?:)?//", page) and "-H 'Authorization" not in plain
     assert "Bearer TOKEN" in reference(described, "http://x", token=True)
     answer = page.partition("POST /api/answer<")[2].partition("</section>")[0]
     request, reply = (re.findall(r"<code>(\w+)</code></th>", part) for part in answer.split("<pre"))
@@ -40,3 +41,38 @@ def test_every_example_is_answered(app: FastAPI) -> None:
         kind = {"Content-Type": "application/json" if "-d" in words else "image/png"}
         if method != "DELETE":  # the others need the image
             assert client.request(method, words[-1], content=body, headers=kind).is_success, example
+
+
+def test_the_list_at_the_top_leads_to_every_endpoint_the_errors_and_the_token(app: FastAPI) -> None:
+    described = TestClient(app).get("/openapi.json").json()
+    names = [each["operationId"] for path in described["paths"].values() for each in path.values()]
+    for token in (False, True):
+        page = reference(described, "http://x", token=token)
+        nav = page.partition("<nav")[2].partition("</nav>")[0]
+        assert re.findall('href="#(.*?)"', nav) == [*names, "errors", *["token"] * token]
+        assert re.findall('<section id="(.*?)"', page) == [*names, "errors", *["token"] * token]
+    assert "<code>/health</code>, <code>/docs</code>" in page.partition('id="token"')[2]
+
+
+def test_errors_have_their_form_and_what_to_do(app: FastAPI) -> None:
+    described = TestClient(app).get("/openapi.json").json()
+    section = reference(described, "http://x").partition('id="errors"')[2].partition("</section>")[0]
+    assert re.findall(r"<code>(\w+)</code></th>", section) == ["error", "remedy"] and "write a question" in section
+    of = {status for path in described["paths"].values() for each in path.values() for status in each["responses"]}
+    assert set(re.findall(r'scope="row">(\d+)<', section)) == {"405", *(status for status in of if status >= "400")}
+    assert "<code>Retry-After</code>" in section
+
+
+def test_objects_in_objects_are_shown_with_their_fields(app: FastAPI) -> None:
+    page = TestClient(app).get("/docs").text
+    fields = {
+        "answer": ("image.scene", "image.image", "attention.words"),
+        "guess": ("dialogue[].question", "dialogue[].answer"),
+        "ask": ("images[].scene",),
+        "match": ("captions[].caption", "captions[].images[].share"),
+        "model": ("methods.NAME[].name", "samples[].texts"),
+    }
+    for name, wanted in fields.items():
+        section = page.partition(f'id="{name}"')[2].partition("</section>")[0]
+        assert all(f"<code>{field}</code></th>" in section for field in wanted), name
+    assert "object {" not in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import http.client
 import io
 import json
@@ -13,17 +14,20 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
 from serving import served
+from starlette.testclient import TestClient
 from test_api import png
 from typer.testing import CliRunner
 
 import twelve.web
 from twelve.cli import app as program
 from twelve.errors import CheckpointError, ConfigError
+from twelve.web.limits import Limits
 from twelve.web.server import _bound, allowed, serve
 
 # The model is slow to answer here, so that there is something to finish.
@@ -95,12 +99,41 @@ def test_head_over_a_connection(model_folder: Path) -> None:
 
 def test_the_python_of_the_page(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     home = Path(__file__).parents[2]
-    text = (home / "docs" / "service.md").read_text(encoding="utf-8")
+    text = (home / "docs" / "http-api.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.S)
     monkeypatch.chdir(home)
     with served(home / "examples" / "quickstart-model") as (_, address):
         exec(code.replace("http://127.0.0.1:8012", address), {})  # our own page
     assert re.fullmatch(r"red \(9\d%\)\n", capsys.readouterr().out)
+
+
+def test_the_server_of_ones_own_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Path(__file__).parents[2]
+    text = (home / "docs" / "deploy.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.S)
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("TWELVE_TOKEN", token := "a-secret-of-16-characters")
+    names: dict[str, Any] = {}
+    exec(code, names)  # our own page
+    for host, given, status in (
+        ("images.example.org", token, 200),
+        ("images.example.org", "another", 401),
+        ("evil.example", token, 400),
+    ):
+        client = TestClient(names["app"], base_url=f"http://{host}")
+        assert client.get("/api/model", headers={"authorization": f"Bearer {given}"}).status_code == status
+    names["app"].state.service.close()
+
+
+def test_the_page_has_every_limit_with_its_default() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| [^|]+ \| `(\w+)` \| (.+) \|$", text, flags=re.M))
+    factors = {"MB": 1e6, "million": 1e6, "minutes": 60}
+    shown = {}
+    for name, default in rows.items():
+        number, _, unit = default.replace(",", "").partition(" ")
+        shown[name] = float(number) * factors.get(unit, 1)
+    assert shown == dataclasses.asdict(Limits())
 
 
 @pytest.mark.skipif(
@@ -172,15 +205,17 @@ serve(sys.argv[1], port=0, limits=Limits(max_bytes=1000))
 """
 
 
-def test_who_is_answered_early_gets_the_reply(model_folder: Path) -> None:
+@pytest.mark.parametrize(("kind", "status"), [("image/png", 413), ("text/plain", 415)])
+def test_who_is_answered_early_gets_the_reply(kind: str, status: int, model_folder: Path) -> None:
     """Also who reads only when all is sent."""
     with served(model_folder, _SHORT) as (_, address):
         where = urlsplit(address)
         with socket.create_connection((where.hostname, where.port), timeout=60) as client:
-            client.sendall(b"POST /api/scenes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n\r\n")
+            client.sendall(b"POST /api/scenes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n")
+            client.sendall(f"Content-Type: {kind}\r\n\r\n".encode())
             for _ in range(20):
                 client.sendall(bytes(1_000_000))
-            assert client.recv(65536).startswith(b"HTTP/1.1 413")
+            assert client.recv(65536).startswith(f"HTTP/1.1 {status}".encode())
 
 
 def test_names_that_are_listened_to() -> None:

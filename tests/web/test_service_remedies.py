@@ -189,6 +189,21 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: choose(client, inline(png(1))["image"], [10, 10, 60, 60]),
         lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
     ),
+    "base64 in lines": (
+        r"remove the line breaks: base64 < FILE | tr -d '\n'",
+        lambda client: choose(client, {"image": base64.encodebytes(png(1)).decode()}, [10, 10, 60, 60]),
+        lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
+    ),
+    "the address of an image in a page": (
+        "remove the beginning up to and including the comma: data:image/...;base64, is not base64",
+        lambda client: several(client, [{"image": f"data:image/png;base64,{inline(png(1))['image']}"}]),
+        lambda client: several(client, [inline(png(1))]),
+    ),
+    "a form with a text": (
+        "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg' http://localhost/api/scenes",
+        lambda client: client.post("/api/scenes", files={"file": png(1), "more": png(2)}),
+        lambda client: client.post("/api/scenes", content=png(1), headers={"content-type": "image/jpeg"}),
+    ),
     "ids without scene": (
         'write "images": [{"scene": "ID"}]',
         lambda client: several(client, [kept(client, png(1))["scene"]]),

@@ -76,6 +76,15 @@ def test_without_the_token_nothing_is_done(name: str, client: TestClient) -> Non
         assert method == "HEAD" or reply.json()["remedy"]
 
 
+def test_it_is_said_that_the_word_bearer_is_missing(client: TestClient) -> None:
+    for given in (TOKEN, "x"):
+        told = client.get("/api/model", headers={"authorization": given}).json()
+        assert told["error"] == "the word Bearer is missing before the token"
+        assert told["remedy"].startswith("send the header Authorization: Bearer TOKEN, ")
+    for given in ("Bearer", "Bearer x", f"Basic {TOKEN}"):
+        assert client.get("/api/model", headers={"authorization": given}).json()["error"] == "the token is wrong"
+
+
 def test_two_tokens_are_none(client: TestClient) -> None:
     headers = [("authorization", f"Bearer {TOKEN}"), ("authorization", "Bearer x")]
     for several in (headers, headers[::-1]):

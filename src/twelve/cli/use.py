@@ -286,7 +286,7 @@ def serve(
 ) -> None:
     """Serve a model as a web page and an HTTP API.
 
-    docs/service.md describes both. Uploads are not stored."""
+    docs/service.md and docs/http-api.md describe them. Uploads are not stored."""
     from twelve.predictor import asked
     from twelve.web.access import check_access
 

@@ -15,29 +15,39 @@ from twelve.web import schemas
 from twelve.web.examples import EXAMPLES
 from twelve.web.limits import Limits
 from twelve.web.measured import TaskStanding
-from twelve.web.problems import ServiceError, curl, documented
+from twelve.web.problems import ServiceError, documented
 from twelve.web.samples import Sample, note_for, own_tasks, synthetic_tasks
 from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_ID, MAX_IMAGES, MAX_TEXT, MAX_TURNS
 from twelve.web.service import Service
-from twelve.web.uploads import IMAGES
+from twelve.web.uploads import FORM, IMAGES, file_of
 
-_BYTES = {"schema": {"type": "string", "format": "binary"}}
-_UPLOAD = {"requestBody": {"required": True, "content": dict.fromkeys(IMAGES, _BYTES)}}
+_BYTES = {"type": "string", "format": "binary"}
+_FILE = {"type": "object", "required": ["file"], "properties": {"file": _BYTES}, "additionalProperties": False}
+_BODIES = {kind: {"schema": _FILE if kind == FORM else _BYTES} for kind in (*IMAGES, FORM)}
+_UPLOAD = {"requestBody": {"required": True, "content": _BODIES}}
 _ASKED = documented(400, 401, 404, 408, 413, 415, 422, 429, 503)
 _STORED = documented(400, 401, 404, 422, 429, 503)
 SceneId = Annotated[str, Path(max_length=MAX_ID)]
 
 
-def routes(service: Service, samples: list[Sample], standings: Mapping[str, TaskStanding]) -> APIRouter:
+TAGS = {
+    "images": "Upload images, and delete them.",
+    "questions": "Ask about images.",
+    "service": "What the model can do, and how the service is.",
+}
+"""Tags of the endpoints, in the order of their groups."""
+
+
+def routes(service: Service, samples: list[Sample], standings: Mapping[str, TaskStanding]) -> list[APIRouter]:
     """Everything under ``/api``."""
-    router = APIRouter(prefix="/api")
-    _describe(router, service, samples, standings)
-    _keep(router, service)
-    _single(router, service)
-    _depends(router, service)
-    _boxes(router, service)
-    _several(router, service)
-    return router
+    images, questions, about = found = [APIRouter(prefix="/api", tags=[tag]) for tag in TAGS]
+    _keep(images, service)
+    _single(questions, service)
+    _depends(questions, service)
+    _boxes(questions, service)
+    _several(questions, service)
+    _describe(about, service, samples, standings)
+    return found
 
 
 def _describe(
@@ -48,7 +58,7 @@ def _describe(
 
     @router.get("/model", responses=documented(400, 401, 503))
     async def model() -> schemas.ModelReply:
-        """What the model can do, and the limits of the service."""
+        """Tell what the model can do, and the limits of the service."""
         return described
 
     @router.get(
@@ -57,7 +67,7 @@ def _describe(
         responses={200: {"content": {"image/png": {}}}, **documented(400, 404, 422, 503)},
     )
     async def sample(name: Annotated[str, Path(max_length=64)]) -> Response:
-        """A sample image."""
+        """Return a sample image."""
         if name not in by_name:
             raise ServiceError(404, "there is no such sample", "see /api/model")
         return Response(by_name[name].png, media_type="image/png")
@@ -65,25 +75,22 @@ def _describe(
 
 def _keep(router: APIRouter, service: Service) -> None:
     @router.post("/scenes", status_code=201, openapi_extra=_UPLOAD, responses=_ASKED)
-    async def upload(request: Request) -> schemas.SceneReply:
-        """Extract the regions of an image, whose bytes are the body, and keep it in memory for questions by its id."""
-        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-        if kind not in IMAGES:
-            raise ServiceError(
-                415,
-                f"expected an image, found the content type {kind[:60] or 'none'}",
-                f"{curl(request)}; {IMAGES[0]} does for every format",
-            )
-        scene = await service.scene(await request.body())
+    async def upload_image(request: Request) -> schemas.SceneReply:
+        """Upload an image.
+
+        Extracts its regions and keeps it in memory, for questions by its id. The body is the file itself, or a form
+        with the file as its only part (not from a web page).
+        """
+        scene = await service.scene(file_of(await request.body(), request))
         return described_scene(service, service.scenes.add(scene), scene)
 
     @router.get("/scenes/{scene}", responses=_STORED)
-    async def recall(scene: SceneId) -> schemas.SceneReply:
-        """A stored image."""
+    async def get_image(scene: SceneId) -> schemas.SceneReply:
+        """Return the size and regions of a stored image."""
         return described_scene(service, scene, service.scenes.get(scene))
 
     @router.delete("/scenes/{scene}", status_code=204, responses=_STORED)
-    async def forget(scene: SceneId) -> None:
+    async def forget_image(scene: SceneId) -> None:
         """Delete a stored image."""
         service.scenes.remove(scene)
 
@@ -91,13 +98,13 @@ def _keep(router: APIRouter, service: Service) -> None:
 def _single(router: APIRouter, service: Service) -> None:
     @router.post("/answer", responses=_ASKED)
     async def answer(asked: schemas.AnswerRequest) -> schemas.AnswerReply:
-        """The answer to a question about an image."""
+        """Answer a question about an image."""
         found = await service.ask("answer", asked.question, [asked.image], task=asked.task, explain=asked.explain)
         return schemas.AnswerReply(**said(found))
 
     @router.post("/locate", responses=_ASKED)
     async def locate(asked: schemas.LocateRequest) -> schemas.LocateReply:
-        """The box that a phrase refers to."""
+        """Locate what a phrase refers to."""
         found = await service.ask(
             "locate",
             asked.phrase,
@@ -110,7 +117,7 @@ def _single(router: APIRouter, service: Service) -> None:
 
     @router.post("/entails", responses=_ASKED)
     async def entails(asked: schemas.EntailsRequest) -> schemas.EntailsReply:
-        """Whether the image proves a statement."""
+        """Check whether an image entails a statement."""
         found = await service.ask("entails", asked.statement, [asked.image], task=asked.task, explain=asked.explain)
         return schemas.EntailsReply(**said(found))
 
@@ -118,7 +125,10 @@ def _single(router: APIRouter, service: Service) -> None:
 def _depends(router: APIRouter, service: Service) -> None:
     @router.post("/depends", responses=_ASKED)
     async def depends(asked: schemas.DependsRequest) -> schemas.DependsReply:
-        """How much the score of an answer, or of the result of another method, falls without each region."""
+        """Measure how much a score falls without each region.
+
+        The score is that of an answer, or of the result of another method.
+        """
         if asked.right is None and METHODS.get(asked.method) == 2:
             raise ServiceError(422, f"{asked.method}: expected two images, found one", "add right, the right image")
         images = [asked.image] if asked.right is None else [asked.image, asked.right]
@@ -129,7 +139,7 @@ def _depends(router: APIRouter, service: Service) -> None:
 def _boxes(router: APIRouter, service: Service) -> None:
     async def chosen(
         method: str, text: str | list[Turn], asked: schemas.ChooseRequest | schemas.GuessRequest
-    ) -> schemas.ChosenReply:
+    ) -> dict[str, Any]:
         found = await service.ask(
             method,
             text,
@@ -139,23 +149,27 @@ def _boxes(router: APIRouter, service: Service) -> None:
             threshold=asked.threshold,
             boxes=asked.boxes,
         )
-        return schemas.ChosenReply(**said(found))
+        return said(found)
 
     @router.post("/choose", responses=_ASKED)
-    async def choose(asked: schemas.ChooseRequest) -> schemas.ChosenReply:
-        """Which of the boxes answers a question."""
-        return await chosen("choose", asked.question, asked)
+    async def choose(asked: schemas.ChooseRequest) -> schemas.ChooseReply:
+        """Choose the box that answers a question."""
+        return schemas.ChooseReply(**await chosen("choose", asked.question, asked))
 
     @router.post("/guess", responses=_ASKED)
-    async def guess(asked: schemas.GuessRequest) -> schemas.ChosenReply:
-        """Which of the boxes a dialogue is about."""
-        return await chosen("guess", [(turn.question, turn.answer) for turn in asked.dialogue], asked)
+    async def guess(asked: schemas.GuessRequest) -> schemas.GuessReply:
+        """Guess which box a dialogue is about."""
+        turns: list[Turn] = [(turn.question, turn.answer) for turn in asked.dialogue]
+        return schemas.GuessReply(**await chosen("guess", turns, asked))
 
 
 def _several(router: APIRouter, service: Service) -> None:
     @router.post("/verify", responses=_ASKED)
     async def verify(asked: schemas.VerifyRequest) -> schemas.VerifyReply:
-        """Whether a statement is true of two images. The attention is that of the left image."""
+        """Check whether a statement is true of two images.
+
+        The attention is that of the left image.
+        """
         found = await service.ask(
             "verify", asked.statement, [asked.left, asked.right], task=asked.task, explain=asked.explain
         )
@@ -165,12 +179,18 @@ def _several(router: APIRouter, service: Service) -> None:
         "/ask", responses=_ASKED | {200: {"content": {"application/json": {"example": EXAMPLES["AnswerReply"]}}}}
     )
     async def ask(asked: schemas.AskRequest) -> dict[str, Any]:
-        """The result of any method of the model. Its fields depend on the output."""
+        """Ask any method of the model.
+
+        The fields of the reply depend on the method. Those of the example are of `answer`.
+        """
         return said(await service.ask(asked.method, asked.text, asked.images, task=asked.task, explain=asked.explain))
 
     @router.post("/match", responses=_ASKED)
     async def match(asked: schemas.MatchRequest) -> schemas.MatchReply:
-        """Scores of every caption with every image, or with those on its shortlist."""
+        """Match captions with images.
+
+        Every caption is scored with every image, or with those on its shortlist.
+        """
         chosen = asked.shortlist, asked.contrast_weight
         found = await service.match(asked.images, asked.captions, asked.task, *chosen)
         return schemas.MatchReply(**found.to_dict())  # an image's name is its index

@@ -18,7 +18,7 @@ from twelve.predictor import Predictor
 from twelve.version import __version__
 from twelve.web import problems
 from twelve.web.access import check_token
-from twelve.web.api import routes
+from twelve.web.api import TAGS, routes
 from twelve.web.gate import Gate
 from twelve.web.limits import Limits
 from twelve.web.measured import TaskStanding
@@ -29,6 +29,10 @@ from twelve.web.service import Service
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 """Names by which a machine reaches itself."""
+_ABOUT = (
+    "Upload an image to `/api/scenes`, and write the `id` in the reply in place of `ID`. The examples are about "
+    "`examples/scene.jpg` of the repository, and the replies are those of the model `examples/quickstart-model`."
+)
 _STATIC = Path(__file__).with_name("static")
 _FREE = ("/", "/docs", "/openapi.json", "/health")
 """Paths that need no token, besides the page's files and samples: they contain no user's data."""
@@ -43,9 +47,11 @@ def create_app(
     samples: Sequence[Sample] = (),
     standings: Mapping[str, TaskStanding] | None = None,
 ) -> FastAPI:
-    """The ASGI application that serves a predictor. ``app.state.service`` is its :class:`Service`.
+    """The ASGI application that serves a predictor.
 
     Args:
+        predictor: what :func:`twelve.load` returns.
+        limits: by default, those of :class:`~twelve.web.limits.Limits`.
         hosts: host names that requests may use; empty to allow any.
         token: requests must send it as ``Authorization: Bearer TOKEN``, except for the page's own files, its samples,
             ``/docs``, ``/openapi.json`` and ``/health``. None to require no token.
@@ -72,6 +78,9 @@ def create_app(
         title="twelve",
         version=__version__,
         summary="Questions about images",
+        description=_ABOUT,
+        openapi_tags=[{"name": name, "description": text} for name, text in TAGS.items()],
+        generate_unique_id_function=lambda route: route.name,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -82,7 +91,8 @@ def create_app(
     free = {*_FREE, *(f"/{file.name}" for file in _STATIC.iterdir()), *(f"/api/samples/{one.name}" for one in samples)}
     app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free)
     problems.install(app)
-    app.include_router(routes(service, samples, standings or {}))
+    for router in routes(service, samples, standings or {}):
+        app.include_router(router)
     _add_monitoring(app, service)
 
     @app.get("/docs", include_in_schema=False)
@@ -91,8 +101,10 @@ def create_app(
 
     # A mount would match before the endpoints and hide their 405 replies.
     app.router.default = _Page(directory=_STATIC, html=True)
+    description = app.openapi()
+    _add_summaries(description)
     if token is not None:
-        _add_security(app.openapi())
+        _add_security(description)
     return app
 
 
@@ -106,6 +118,15 @@ class _Page(StaticFiles):
         raise HTTPException(405, headers={"Allow": "GET, HEAD"})
 
 
+def _add_summaries(description: dict[str, Any]) -> None:
+    """Make the first line of what is said of an operation its summary."""
+    for operation in (each for path in description["paths"].values() for each in path.values()):
+        first, _, rest = operation.pop("description").partition("\n\n")
+        operation["summary"] = first.rstrip(".")
+        if rest:
+            operation["description"] = " ".join(rest.split())
+
+
 def _add_security(description: dict[str, Any]) -> None:
     """Say in the OpenAPI description which paths need the token: those that may reply that it is wrong."""
     description["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
@@ -116,18 +137,22 @@ def _add_security(description: dict[str, Any]) -> None:
 
 
 def _add_monitoring(app: FastAPI, service: Service) -> None:
-    @app.get("/health")
+    @app.get("/health", tags=["service"])
     async def health() -> Health:
-        """Whether the service is running, with the number of waiting requests and stored images."""
+        """Check whether the service is running.
+
+        The reply has the number of waiting requests and of stored images.
+        """
         return Health(status="ok", waiting=service.waiting, scenes=len(service.scenes))
 
     @app.get(
         "/metrics",
+        tags=["service"],
         response_class=Response,
         responses={200: {"content": {"text/plain": {}}}, **problems.documented(401)},
     )
     async def metrics() -> Response:
-        """Metrics in the format of Prometheus."""
+        """Return metrics in the format of Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def failed(_: Request, error: Exception) -> JSONResponse:

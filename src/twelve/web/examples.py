@@ -7,17 +7,23 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from twelve.version import __version__
+
 IMAGE = {"scene": "ID"}
 """A stored image: ``ID`` stands for the id that the service replied with."""
-TASK = "mine"
-"""A task; those of a model are its own."""
 _BOXES = [[88, 99, 137, 125], [71, 69, 96, 90], [42, 24, 69, 52]]
 _BEST = [71.0, 69.0, 96.0, 90.0]
 
 
-def _reply(text: str, score: float, **others: Any) -> dict[str, Any]:
+def _reply(text: str, task: str, score: float, **others: Any) -> dict[str, Any]:
     rest = {"calibrated": True, "warnings": [], "attention": None}
-    return {"text": text, "task": TASK, "score": score, **rest, **others}
+    return {"text": text, "task": task, "score": score, **rest, **others}
+
+
+def _task(name: str, title: str, score: str) -> dict[str, Any]:
+    measured = f"{score} synthetic test examples, better than every baseline"
+    rest = {"own": False, "synthetic": True, "left_out": False, "doubt": None}
+    return {"name": name, "title": title, "score": measured, **rest}
 
 
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -45,12 +51,14 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "AnswerReply": _reply(
         "what colour is the boat?",
+        "vqa",
         0.968784,
         answer="red",
         alternatives=[["red", 0.968784], ["purple", 0.0526149]],
     ),
     "LocateReply": _reply(
         "the big blue bottle",
+        "refcoco",
         0.955654,
         box=[93.720184, 0.0, 113.524841, 48.753437],
         alternatives=[[[93.720184, 0.0, 113.524841, 48.753437], 0.955654]],
@@ -58,22 +66,33 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     ),
     "EntailsReply": _reply(
         "there is a red boat",
+        "snli_ve",
         0.967624,
         label="entailment",
         alternatives=[["entailment", 0.967624], ["contradiction", 0.0170444], ["neutral", 0.0153321]],
     ),
-    "ChosenReply": _reply(
+    "ChooseReply": _reply(
+        "which one is a boat?",
+        "visual7w",
+        0.978168,
+        index=1,
+        box=_BEST,
+        alternatives=[[1, 0.978168], [0, 0.00335303], [2, 0.0021946]],
+        shares=[[1, 0.999876], [0, 0.000075079], [2, 0.0000490831]],
+    ),
+    "GuessReply": _reply(
         "is it a boat? yes",
+        "guesswhat",
         0.874702,
         index=1,
         box=_BEST,
         alternatives=[[1, 0.874702], [0, 0.0671828], [2, 0.0452085]],
         shares=[[1, 0.983188], [0, 0.0101434], [2, 0.00666856]],
     ),
-    "VerifyReply": _reply("both images contain a boat", 0.997508, true=True),
+    "VerifyReply": _reply("both images contain a boat", "nlvr2", 0.997508, true=True),
     "DependsReply": {
         "text": "what colour is the boat?",
-        "task": TASK,
+        "task": "vqa",
         "value": "red",
         "score": 0.968784,
         "calibrated": True,
@@ -83,7 +102,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "sides": [],
     },
     "MatchReply": {
-        "task": TASK,
+        "task": "coco",
         "calibrated": True,
         "captions": [{"caption": "a red boat", "images": [{"image": 0, "share": 1.0}]}],
         "shortlist": None,
@@ -91,25 +110,16 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "warnings": [],
     },
     "ModelReply": {
-        "version": "0.1.0",
+        "version": __version__,
         "parameters": 2000872,
         "methods": {
-            "answer": [
-                {
-                    "name": TASK,
-                    "title": TASK,
-                    "own": True,
-                    "synthetic": False,
-                    "left_out": False,
-                    "score": None,
-                    "doubt": None,
-                }
-            ]
+            "answer": [_task("vqa", "VQA v2", "74.9% on 2,040"), _task("gqa", "GQA", "74.6% on 1,199")],
+            "locate": [_task("refcoco", "RefCOCO", "90.2% on 674")],
         },
         "note": "This model was trained on synthetic images only, not on photographs.",
         "synthetic": True,
         "samples": [],
-        "limits": {"text": 2000, "images": 64},
+        "limits": {"bytes": 16_000_000, "pixels": 36_000_000, "text": 2000, "images": 64},
     },
     "Health": {"status": "ok", "waiting": 0, "scenes": 1},
     "Problem": {"error": "question: contains only spaces", "remedy": "write a question"},

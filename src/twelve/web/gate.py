@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twelve.web.problems import ServiceError, described
 from twelve.web.service import Service
-from twelve.web.uploads import IMAGES
+from twelve.web.uploads import check_kind, kind_of
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -29,6 +29,8 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 """Headers of every reply: the page may load from this service only, and nothing may be cached."""
+UPLOADS = "/api/scenes"
+"""The path that takes images."""
 _BODIES = frozenset({"POST", "PUT", "PATCH"})
 _OTHER = "other"
 
@@ -99,11 +101,14 @@ class Gate:
         if scope["method"] not in _BODIES:
             await self._app(scope, receive, send)
             return
+        if (scope["method"], scope["path"]) == ("POST", UPLOADS):
+            check_kind(Request(scope))
         service.admit()
         body = bytearray()
         try:
             await self._read(scope, receive, body)
-            if not _is_image(scope):
+            kind = kind_of(_header(scope, b"content-type"))
+            if not kind or "json" in kind:
                 _check_marks(body, service.limits.max_marks, Request(scope))
             service.admit()
             with ExitStack() as slot:
@@ -167,10 +172,6 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def _is_image(scope: Scope) -> bool:
-    return _header(scope, b"content-type").split(";")[0].strip().lower() in IMAGES
-
-
 def _check_marks(body: bytearray, most: int, request: Request) -> None:
     """Raise ServiceError for JSON with more keys and values than any request needs. Base64 contains no such marks."""
     if len(body) > most and len(body) - len(body.translate(None, b'[]{}:,"')) > most:
@@ -190,9 +191,11 @@ def _check_token(given: list[str], token: str) -> None:
     kind, _, said = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     right = hmac.compare_digest(said.strip().encode("latin-1"), token.encode())
     if kind.lower() != "bearer" or not right:
+        alone = len(given) == 1 and given[0].strip() and not said.strip() and kind.lower() != "bearer"
+        problem = "the word Bearer is missing before the token" if alone else "the token is wrong"
         raise ServiceError(
             401,
-            "the token is wrong" if given else "the token is missing",
+            problem if given else "the token is missing",
             "send the header Authorization: Bearer TOKEN, with the token that the service was started with",
             headers={"WWW-Authenticate": "Bearer"},
         )

@@ -32,7 +32,8 @@ class Limits:
         max_held_bytes: bytes of all bodies that are being received or waiting.
         max_waiting: accepted requests without an answer; further requests get 429.
         max_batch: questions in one forward pass.
-        max_scenes, max_scene_bytes: number and bytes of stored images; the least recently used is dropped first.
+        max_scenes: number of stored images; the least recently used is dropped first.
+        max_scene_bytes: bytes of stored images together; the least recently used is dropped first.
         scene_seconds: seconds for which an image is stored after the last question about it.
         body_seconds: seconds for a body to arrive.
         answer_seconds: seconds to answer a request.

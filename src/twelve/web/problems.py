@@ -17,18 +17,24 @@ from twelve.io.json_file import reason
 from twelve.web.schemas import MAX_ID, ImageOf, Problem
 
 MEANINGS = {
-    400: "The body cannot be read, or the host name is unknown.",
-    401: "The token is missing or wrong.",
-    404: "The image does not exist, or has expired.",
-    405: "The path does not support this method.",
-    408: "The body did not arrive in time.",
-    413: "The body or an image has too many bytes.",
-    415: "The content type or image format is not supported.",
-    422: "The input is invalid; `error` says why.",
-    429: "Too many requests are waiting.",
-    503: "The service is stopping, the answer took too long, or the model returned no number.",
+    400: ("The body cannot be read, or the host name is unknown.", "Follow `remedy`."),
+    401: ("The token is missing or wrong.", "Send the header `Authorization: Bearer TOKEN`."),
+    404: ("The image does not exist, or has expired.", "Upload the image again; check the path."),
+    405: ("The path does not support this method.", "Use a method of the header `Allow`."),
+    408: ("The body did not arrive in time.", "Send a smaller body, or use a faster connection."),
+    413: ("The body or an image has too many bytes.", "Send a smaller image, or fewer images in one request."),
+    415: ("The content type or image format is not supported.", "Send JPEG, PNG, WebP, GIF or BMP, with its type."),
+    422: ("The input is invalid; `error` says why.", "Follow `remedy`."),
+    429: ("Too many requests are waiting.", "Wait for the seconds of the header `Retry-After`, then send it again."),
+    503: (
+        "The service is stopping, the answer took too long, or the model returned no number.",
+        "Follow `remedy`; if there is a header `Retry-After`, wait for its seconds first.",
+    ),
 }
-"""Status -> its description in OpenAPI."""
+"""Status -> its description in OpenAPI, and what to do."""
+_RETRY_AFTER = {
+    "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer", "minimum": 1}}
+}
 _IMAGE_BYTES = "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg'"
 """How to send an image; curl's -d would drop its line breaks."""
 _JSON = """curl -H 'Content-Type: application/json' -d '{"image": {"scene": "ID"}, ...}'"""
@@ -94,7 +100,12 @@ def reply(
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Error replies of an endpoint, for its OpenAPI description."""
-    return {status: {"model": Problem, "description": MEANINGS[status]} for status in sorted(statuses)}
+    found: dict[int | str, dict[str, Any]] = {
+        status: {"model": Problem, "description": MEANINGS[status][0]} for status in sorted(statuses)
+    }
+    if 429 in found:
+        found[429]["headers"] = _RETRY_AFTER
+    return found
 
 
 def install(app: FastAPI) -> None:
@@ -189,6 +200,8 @@ def _remedy(errors: Sequence[Mapping[str, Any]], request: Request) -> str | None
     if first["loc"] == ("body",):
         json = "json" in request.headers.get("content-type", "").lower()
         remedy = None if json else "send the header Content-Type: application/json"
+    elif isinstance(first["input"], str) and name == "image" and first["type"] == "value_error":
+        remedy = _base64(first["input"])
     elif (most := bound(first)) is not None:
         remedy = f"give a number of {most}"
     elif len(missing) == len(extra) == 1 and name in (*missing, *extra):  # one field under another name
@@ -210,6 +223,13 @@ def _remedy(errors: Sequence[Mapping[str, Any]], request: Request) -> str | None
         long = first["type"] == "string_too_long"
         remedy = f"shorten it to {first['ctx']['max_length']:,} characters" if long else f"write a {text}"
     return remedy and remedy.encode("utf-8", "replace").decode("utf-8")
+
+
+def _base64(text: str) -> str | None:
+    """What to do about a text that is no base64, where it shows what was meant."""
+    if text.startswith("data:"):
+        return "remove the beginning up to and including the comma: data:image/...;base64, is not base64"
+    return r"remove the line breaks: base64 < FILE | tr -d '\n'" if "\n" in text else None
 
 
 def _expected(request: Request, place: Sequence[str | int]) -> str:

@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from shlex import quote
 from typing import Any, TypeAlias
 
+from twelve.web.problems import MEANINGS
+
 _Schema: TypeAlias = Mapping[str, Any]
+_Row: TypeAlias = tuple[str, _Schema, bool]
+"""Name of a field, its schema, and whether a request may lack it."""
 RANGES = (("minimum", "maximum", ""), ("minLength", "maxLength", " characters"), ("minItems", "maxItems", " items"))
-HEAD = """<!doctype html>
+_HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>twelve: API</title><link rel="icon" href="icon.svg" type="image/svg+xml"><link rel="stylesheet" href="page.css">
-</head><body class="reference"><header><h1>API</h1>
-<p>Upload an image to <code>/api/scenes</code>, and write the <code>id</code> in the reply in place of <code>ID</code>.
-The examples are about <code>examples/scene.jpg</code> of the repository. For programs:
-<a href="openapi.json">openapi.json</a>. <a href="./">Back to the page</a></p></header><main>
-"""
+</head><body class="reference"><header><h1>API</h1>"""
+_LINKS = 'For programs: <a href="openapi.json">openapi.json</a>. <a href="./">Back to the page</a>'
 
 
 def reference(description: _Schema, address: str, *, token: bool = False) -> str:
     """The page as HTML; the examples have the ``address`` of the service, and a token where one is needed."""
     schemas = description["components"]["schemas"]
-    found = ((method, path, each) for path, of in description["paths"].items() for method, each in of.items())
-    return f"{HEAD}{''.join(_section(*each, schemas, address, token) for each in found)}</main></body></html>"
+    found = [(method, path, each) for path, of in description["paths"].items() for method, each in of.items()]
+    links = "".join(
+        f'<li><a href="#{each["operationId"]}"><code>{method.upper()} {escape(path)}</code></a> '
+        f"{escape(each['summary'])}</li>"
+        for method, path, each in found
+    )
+    links += '<li><a href="#errors">Errors</a></li>' + '<li><a href="#token">Token</a></li>' * token
+    sections = [_section(*each, schemas, address, token) for each in found]
+    sections += [_errors(schemas), *[_token(found)] * token]
+    head = f"{_HEAD}<p>{_marked(description['info']['description'])} {_LINKS}</p></header>"
+    nav = f'<nav aria-label="Endpoints"><ul>{links}</ul></nav>'
+    return f"{head}{nav}<main>\n{''.join(sections)}</main></body></html>"
 
 
 def _section(method: str, path: str, operation: _Schema, schemas: _Schema, address: str, token: bool) -> str:
     content = operation.get("requestBody", {}).get("content", {})
     takes = _resolved(content.get("application/json", {}).get("schema", {}), schemas)
-    needed = takes.get("required", ())
-    rows = [(each["name"], each["schema"]) for each in operation.get("parameters", [])]
-    rows += sorted(takes.get("properties", {}).items(), key=lambda row: row[0] not in needed)
-    optional = {name for name, _ in rows if takes and name not in needed}
+    rows: list[_Row] = [(each["name"], each["schema"], False) for each in operation.get("parameters", [])]
+    rows += _rows(takes, schemas, sent=True)
     words = ["curl", "-s"] + ["-X", method.upper()] * (method == "delete")
     words += ["-H", "Authorization: Bearer TOKEN"] * (token and "401" in operation["responses"])
     sent = ["-H", "Content-Type: image/jpeg", "--data-binary", "@examples/scene.jpg"] if content else []
@@ -43,15 +53,46 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     reply = _reply(operation)
     replied = _resolved(reply.get("schema", {}), schemas)
     told = [reply["example"]] if "example" in reply else replied.get("examples", [])
-    shown = "".join(
-        f"<details><summary>Example</summary><code>{escape(json.dumps(each))}</code></details>" for each in told
+    said = " ".join(filter(None, (f"{operation['summary']}.", operation.get("description"))))
+    return (
+        f'<section id="{operation["operationId"]}"><h2><code>{method.upper()} {escape(path)}</code></h2>'
+        f"<p>{_marked(said)}</p>{_table('Request', rows, schemas)}"
+        f'<pre tabindex="0" aria-label="Example">{escape(command)}</pre>'
+        f"{_table('Reply', _rows(replied, schemas), schemas)}{''.join(map(_example, told))}</section>\n"
+    )
+
+
+def _errors(schemas: _Schema) -> str:
+    """What an error looks like, and what to do about each status."""
+    problem = schemas["Problem"]
+    lines = "".join(
+        f'<tr><th scope="row">{status}</th><td>{_marked(meaning)}</td><td>{_marked(act)}</td></tr>'
+        for status, (meaning, act) in MEANINGS.items()
     )
     return (
-        f"<section><h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation['description'])}</p>"
-        f"{_table('Request', rows, schemas, optional)}"
-        f'<pre tabindex="0" aria-label="Example">{escape(command)}</pre>'
-        f"{_table('Reply', replied.get('properties', {}).items(), schemas)}{shown}</section>\n"
+        '<section id="errors"><h2>Errors</h2><p>A reply with a status of 400 or more is an object that says what is '
+        f"wrong, and what to do about it.</p>{_table('Reply', _rows(problem, schemas), schemas)}"
+        f'{_example(problem["examples"][0])}<table><thead><tr><th scope="col">Status</th><th scope="col">Meaning</th>'
+        f'<th scope="col">What to do</th></tr></thead><tbody>{lines}</tbody></table></section>\n'
     )
+
+
+def _token(found: Iterable[tuple[str, str, _Schema]]) -> str:
+    free = [f"<code>{escape(path)}</code>" for _, path, each in found if "401" not in each["responses"]]
+    return (
+        '<section id="token"><h2>Token</h2><p>Ask the operator of this service for the token. Send it in the header '
+        "<code>Authorization: Bearer TOKEN</code> of every request, as in the examples. These paths need none: "
+        f"{', '.join(free)}, <code>/docs</code> and <code>/openapi.json</code>.</p></section>\n"
+    )
+
+
+def _example(of: Any) -> str:
+    return f"<details><summary>Example</summary><code>{escape(json.dumps(of))}</code></details>"
+
+
+def _marked(text: str) -> str:
+    """A text as HTML, in which backticks mark code."""
+    return re.sub("`(.*?)`", r"<code>\1</code>", escape(text))
 
 
 def _reply(operation: _Schema) -> _Schema:
@@ -61,13 +102,34 @@ def _reply(operation: _Schema) -> _Schema:
     return found
 
 
-def _table(title: str, rows: Iterable[tuple[str, _Schema]], schemas: _Schema, optional: Collection[str] = ()) -> str:
+def _table(title: str, rows: Iterable[_Row], schemas: _Schema) -> str:
     lines = "".join(
         f'<tr><th scope="row"><code>{escape(name)}</code></th><td>'
-        f"{escape('; '.join(_kind(each, schemas)))}{' (optional)' * (name in optional)}</td></tr>"
-        for name, each in rows
+        f"{escape('; '.join(_kind(each, schemas)))}{' (optional)' * optional}</td></tr>"
+        for name, each, optional in rows
     )
     return f"<table><caption>{title}</caption>{lines}</table>" if lines else ""
+
+
+def _rows(of: _Schema, schemas: _Schema, *, sent: bool = False, above: str = "") -> Iterator[_Row]:
+    """The fields of an object, each followed by the fields of the objects in it; of a request, required ones first."""
+    needed = of.get("required", ())
+    fields = of.get("properties", {}).items()
+    for name, schema in sorted(fields, key=lambda field: sent and field[0] not in needed):
+        yield above + name, schema, sent and name not in needed
+        inner, marks = _inside(schema, schemas)
+        yield from _rows(inner, schemas, sent=sent, above=f"{above}{name}{marks}.")
+
+
+def _inside(schema: _Schema, schemas: _Schema) -> tuple[_Schema, str]:
+    """The object in a field, which may be in lists ([]) or have a name of its own (.NAME)."""
+    found, marks = _resolved(schema, schemas), ""
+    while inner := found.get("anyOf", [None])[0] or found.get("items") or found.get("additionalProperties"):
+        if not isinstance(inner, Mapping):
+            break
+        marks += "[]" if "items" in found else "" if "anyOf" in found else ".NAME"
+        found = _resolved(inner, schemas)
+    return found, marks
 
 
 def _resolved(schema: _Schema, schemas: _Schema) -> _Schema:
@@ -85,8 +147,6 @@ def _kind(schema: _Schema, schemas: _Schema) -> Iterator[str]:
         yield f"array of {next(_kind(found['items'], schemas))}"
     elif "prefixItems" in found:
         yield f"[{', '.join(next(_kind(each, schemas)) for each in found['prefixItems'])}]"
-    elif "properties" in found:
-        yield f"object {{{', '.join(found['properties'])}}}"
     else:
         choices = found.get("enum", [found["const"]] if "const" in found else [])
         yield " or ".join(map(json.dumps, choices)) or found["type"]

@@ -85,8 +85,8 @@ class Problem(_Told):
 class ImageOf(_Closed):
     """An image: the id of a stored one (``scene``), or the bytes of a file in base64 (``image``), used once."""
 
-    scene: Annotated[str | None, Field(max_length=MAX_ID)] = None
-    image: Encoded | None = None
+    scene: str | None = Field(None, max_length=MAX_ID, description="id of a stored image")
+    image: Encoded | None = Field(None, description="a file in base64, without line breaks")
 
     @model_validator(mode="after")
     def _one(self) -> ImageOf:
@@ -239,13 +239,17 @@ class LocateReply(_Reply):
     unlikely: bool = Field(default=False, description="the phrase probably refers to nothing in the image")
 
 
-class ChosenReply(_Reply):
+class ChooseReply(_Reply):
     index: int | None = Field(description="index of the box in the request; null: below the threshold")
     box: Box | None
     alternatives: list[tuple[int, float]] = Field(description="all boxes with their scores, best first")
     shares: list[tuple[int, float]] = Field(
         description="each box with its probability if exactly one of them is correct (not its score); they add up to 1"
     )
+
+
+class GuessReply(ChooseReply):
+    pass
 
 
 class EntailsReply(_Reply):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
+from email.message import Message
 
+from fastapi import Request
 from PIL import Image
 
 from twelve.regions.images import open_image
 from twelve.web.limits import Limits
-from twelve.web.problems import ServiceError
+from twelve.web.problems import ServiceError, curl
 
 KINDS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
     (b"\xff\xd8\xff", ("JPEG", "MPO")),
@@ -22,6 +24,7 @@ KINDS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
 """First bytes -> Pillow's formats. Every further format would be a further target for attacks."""
 IMAGES = ("application/octet-stream", "image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp")
 """Content types of an upload. The format is determined from the bytes."""
+FORM = "multipart/form-data"
 NAMES = "JPEG, PNG, WebP, GIF or BMP"
 MAX_STRETCH = 50
 """Maximum aspect ratio. Extractors enlarge the shorter side, which would give a sliver millions of pixels."""
@@ -49,6 +52,38 @@ class Pieces(io.BytesIO):
         if self.left < 0:
             raise TooManyPieces("the image is made of too many pieces")
         return super().read(size)
+
+
+def check_kind(request: Request) -> None:
+    """Raise ServiceError (415) for an upload that is neither an image nor a form, from its content type.
+
+    Browsers let every web page send a form to every address, with the header Origin: such a form is refused too.
+    """
+    kind = kind_of(request.headers.get("content-type", ""))
+    if kind in IMAGES or (kind == FORM and "origin" not in request.headers):
+        return
+    problem = f"expected an image, found the content type {kind[:60] or 'none'}"
+    raise ServiceError(415, problem, f"{curl(request)}; {IMAGES[0]} does for every format")
+
+
+def kind_of(content_type: str) -> str:
+    """A content type without its parameters."""
+    return content_type.split(";")[0].strip().lower()
+
+
+def file_of(body: bytes, request: Request) -> bytes:
+    """The image in the body of an upload: the body itself, or the only part of a form."""
+    content_type = request.headers["content-type"]
+    if kind_of(content_type) != FORM:
+        return body
+    header = Message()
+    header["content-type"] = content_type
+    mark = b"--" + str(header.get_boundary()).encode("utf-8", "replace")
+    head, _, rest = body.partition(b"\r\n\r\n")
+    data, _, end = rest.partition(b"\r\n" + mark)
+    if head.startswith(mark + b"\r\n") and b"filename" in head and end.rstrip() == b"--":
+        return data
+    raise ServiceError(422, "expected a form with one file and nothing else, found another", curl(request))
 
 
 def check(data: bytes, limits: Limits) -> int:

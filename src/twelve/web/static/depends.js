@@ -15,7 +15,7 @@ const LEAST = 0.05; // a smaller fall is not worth a mention
  */
 export function dependsView({ method, quick, images }, told, stale) {
   const said = el("p", { class: "told" });
-  const tip = el("p", { class: "tip" }, "Each box was left out in turn; the more the answer's score falls without it, the more strongly it is shaded. What remains comes from the other boxes, the whole image and the words. Select a box to see its numbers.");
+  const tip = el("p", { class: "tip" });
   const view = el("section", { class: "depends", "aria-label": "What the answer depends on" });
 
   async function measure() {
@@ -33,6 +33,9 @@ export function dependsView({ method, quick, images }, told, stale) {
 
   function show({ value, score, boxes, scores, sides }) {
     if (!boxes.length) return view.replaceChildren();
+    tip.textContent = boxes.length === 1
+      ? "The only box was left out. What remains comes from the whole image and the words."
+      : "Each box was left out in turn; the more the answer's score falls without it, the more strongly it is shaded. What remains comes from the other boxes, the whole image and the words. Select a box to see its numbers.";
     const falls = scores.map((without) => score - without);
     const best = falls.indexOf(Math.max(...falls));
     const imageOf = (k) => images[sides[k] === "right" ? 1 : 0];

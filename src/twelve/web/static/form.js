@@ -8,6 +8,7 @@ import { meaning } from "./replies.js";
 
 /** A warning with one of these: the model was not trained, tested or calibrated on such input. */
 const MEANINGLESS = ["may be meaningless", "no region was found", "may no longer be right"];
+const PHONE = matchMedia("(max-width: 760px)"); // as in page.css
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
@@ -69,10 +70,11 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     result.setAttribute("aria-busy", String(on));
   }
 
-  /** A warning as a sentence; one about the task begins with its name, which becomes the title. */
+  /** A warning as a sentence; one about the task begins with its name, which becomes the title as it is written. */
   function sentence(text, told) {
-    const title = tasks.find(({ name }) => text.startsWith(`${name}: `) && name === told.task)?.title;
-    const said = title ? `${title}${text.slice(told.task.length)}` : named(text, told);
+    const task = tasks.find(({ name }) => text.startsWith(`${name}: `) && name === told.task);
+    if (task) return `${titled(task)}${text.slice(told.task.length)}.`;
+    const said = named(text, told);
     return `${said[0].toUpperCase()}${said.slice(1)}.`;
   }
 
@@ -110,7 +112,12 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
       const parts = [details, read, doubt && el("p", { class: "tip doubt" }, doubt), measured, why];
       result.replaceChildren(...[...head, ...parts].filter(Boolean));
     }
-    if (!quiet) result.scrollIntoView({ block: "nearest", behavior: CALM.matches ? "auto" : "smooth" });
+    if (quiet) return;
+    // On a phone, the image stays at the top of the screen: below it comes the question, if the headline fits there too.
+    // With the attention, there is no room for it.
+    const height = result.querySelector(".headline").getBoundingClientRect().bottom - element.getBoundingClientRect().top;
+    const whole = PHONE.matches && !told.attention && height < innerHeight / 2;
+    (whole ? element : result).scrollIntoView({ block: whole ? "start" : "nearest", behavior: CALM.matches ? "auto" : "smooth" });
   }
 
   const element = el("form", { novalidate: true }, ...fields.filter(Boolean), el("div", { class: "actions" }, submit, more), problem, result);

@@ -110,7 +110,7 @@ function build(model) {
   for (const method of methods) {
     const [name, purpose] = TABS[method];
     const shown = panelOf(method, model, image);
-    if (method === methods.find(earlier)) tablist.append(el("span", { class: "earlier", role: "presentation" }, "earlier:"));
+    if (method === methods.find(earlier)) tablist.append(el("span", { class: "earlier", role: "presentation" }, "earlier tasks (may be forgotten):"));
     const tip = earlier(method) ? "Of an earlier training: replies may no longer be right." : `API: ${method}`;
     const tab = el("button", { type: "button", role: "tab", id: `tab-${method}`, "aria-controls": `panel-${method}`, "data-label": name, title: tip, click: () => select(method) }, name);
     const columns = el("div", { class: "columns" }, shown.images ?? null, shown.element);
