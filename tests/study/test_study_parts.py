@@ -207,9 +207,9 @@ def test_when_a_run_has_converged() -> None:
 @pytest.mark.parametrize(("last", "unfinished"), [(0.9, True), (0.5, False), (0.1, False)])
 def test_only_a_run_whose_score_still_rises_is_extended(last: float, unfinished: bool, tmp_path: Path) -> None:
     config = write_config(tmp_path, tasks=("vqa",))
-    scores = [(step, 0.5 if step < 5 else last) for step in range(1, 7)]
+    scores = [(step, 0.5 if step < 8 else last) for step in range(1, 10)]
     lines = tuple({"kind": "validation", "task": "vqa", "iteration": step, "score": score} for step, score in scores)
-    history = History(iterations=6, batches={"vqa": 6}, seconds=1.0, before={}, kept={"vqa": last}, events=())
+    history = History(iterations=9, batches={"vqa": 9}, seconds=1.0, before={}, kept={"vqa": last}, events=())
     assert training.Trained([training.Part(load(config), history, lines)]).unfinished is unfinished
 
 
