@@ -63,6 +63,7 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "quickstart-model"
             "run twelve evaluate --help for all options",
         ),
         ("serve RUN --port abc", "invalid value for '--port': expected a number", ""),
+        ("study groups --config c.yaml --seeds 0", "invalid value for '--seeds': expected at least 1, found 0", ""),
         (f"serve {EXAMPLE} --port 99999", "expected a port of 0 to 65,535, found 99999", "choose one, such as 8012"),
         (
             "predict RUN --image a/1.jpg a/2.jpg a/3.jpg --ask x",

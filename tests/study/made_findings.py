@@ -67,6 +67,7 @@ class Made:
             looking=None if shuffled is None else self.interval(mean - shuffled),
             validation=(mean,) * 3,
             converged=(True, True, False) if self.recorded else (None,) * 3,
+            falling=(False,) * 3,
             extensions=(0, 0, 1),
             updates=800.0,
             by_type={},

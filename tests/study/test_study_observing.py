@@ -119,6 +119,7 @@ def test_a_probe_sees_extensions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     plan = plan.model_copy(update={"arms": (plan.arms[0].model_copy(update=longer),)})
     monkeypatch.setitem(PROBES, "counting", Counting)
     monkeypatch.setattr(training, "has_converged", lambda points, length: length > 9)
+    monkeypatch.setattr(training, "falls", lambda points, length: False)
     Seed(plan, tmp_path / "study", 3).take(plan.steps()[0])
     files = sorted((tmp_path / "study" / "seed-3" / "probes" / "stop-and-go").iterdir())
     assert [file.name for file in files] == ["counting-1.json", "counting-2.json", "counting.json"]

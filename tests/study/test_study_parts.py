@@ -27,7 +27,7 @@ from twelve.study.plan import Plan
 from twelve.study.results import History
 from twelve.study.studies import STUDIES, get_study
 from twelve.study.studies.base import Subjects
-from twelve.training.convergence import convergence, gain, has_converged
+from twelve.training.convergence import convergence, falls, gain, has_converged
 
 QUIET = Console(quiet=True)
 OWN = '''
@@ -78,6 +78,7 @@ def mine(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         # The joint run rises until it has been extended once.
         patch.setattr(training, "has_converged", lambda points, length: length > 6)
+        patch.setattr(training, "falls", lambda points, length: False)
         return run(str(folder / "mine.py"), config, seeds=1, out=folder / "study", console=QUIET)
 
 
@@ -118,7 +119,7 @@ def test_a_run_that_has_not_converged_is_extended(mine: Path) -> None:
     assert extension.model.init == str(mine / "seed-3" / "runs" / "joint" / "model")
     assert extension.training.eval_every == 1
     row = findings(mine).rows[0].scores["joint"]
-    assert (row.converged, row.extensions) == ((True,), (1,))
+    assert (row.converged, row.extensions) == ((not row.falling[0],), (1,))  # a falling one is read as one
     assert results(mine)["seed-3/results/groups/vqa.json"]["parts"] == [6]
 
 
@@ -197,9 +198,19 @@ def test_when_a_run_has_converged() -> None:
     flat = [(step, min(step, 60) / 100 + 0.0001 * (step % 2)) for step in range(1, 91)]
     assert has_converged(flat, 90) is True
     falling = [(step, 1 - step / 100) for step in range(1, 91)]
-    assert has_converged(falling, 90) is True
+    assert has_converged(falling, 90) is False and falls(falling, 90)
+    assert not falls(rising, 90) and not falls(flat, 90) and not falls(falling[:62], 90)
     assert has_converged(rising[:62], 90) is None and has_converged([], 90) is None
     assert convergence([(10, 0.2), (20, 0.595), (30, 0.6), (40, 0.5)]) == 20 and convergence([]) is None
+
+
+@pytest.mark.parametrize(("last", "unfinished"), [(0.9, True), (0.5, False), (0.1, False)])
+def test_only_a_run_whose_score_still_rises_is_extended(last: float, unfinished: bool, tmp_path: Path) -> None:
+    config = write_config(tmp_path, tasks=("vqa",))
+    scores = [(step, 0.5 if step < 8 else last) for step in range(1, 10)]
+    lines = tuple({"kind": "validation", "task": "vqa", "iteration": step, "score": score} for step, score in scores)
+    history = History(iterations=9, batches={"vqa": 9}, seconds=1.0, before={}, kept={"vqa": last}, events=())
+    assert training.Trained([training.Part(load(config), history, lines)]).unfinished is unfinished
 
 
 def arm(name: str, **more: Any) -> Arm:

@@ -42,6 +42,15 @@ def html(parts: list[page.StudyPart]) -> str:
     return page.render(parts)
 
 
+def test_a_falling_curve_is_called_so_and_all_tasks_come_first(html: str) -> None:
+    found = made_findings.joint_vs_single()
+    score = found.rows[0].scores["single"]
+    found.rows[0].scores["single"] = replace(score, converged=(True, False, False), falling=(False, True, False))  # type: ignore[index]
+    assert "yes, falling, no" in page.render([page.part_of(found, "key")]) and "falling" not in html
+    header = html.partition('<th scope="col">contrast</th>')[2].partition("</tr>")[0]
+    assert header.index("all tasks") < header.index("learned tasks")
+
+
 def test_the_page_needs_nothing_else(html: str) -> None:
     assert "<script" not in html
     links = re.findall(r"(?:src|href)=\"([^\"]*)\"", html)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from tiny_study import made_up
 
 from twelve.errors import DataError
 from twelve.study import plan as plans
+from twelve.study.brief import brief
 from twelve.study.findings import findings
+from twelve.study.report import page
 from twelve.study.results import result_file
 from twelve.study.show import show
 from twelve.study.studies.base import said as sentence
@@ -68,10 +71,13 @@ def test_what_its_reference_has_not_learned_is_no_gain(tmp_path: Path) -> None:
     assert comparison.endpoint == comparison.learned
     said = show(tmp_path, console=QUIET)
     assert "scores lower than single-longer" in said and "not learned (+" in said and "learned alone: 1 of 2" in said
-    every = comparison.every
-    numbers = f"{every.mean:+.1f} [{every.low:+.1f}, {every.high:+.1f}]"
-    also = f"; {BASE} scores higher than {OPPONENT} over all 2 tasks: {numbers}."
-    assert f"mean over 1 task that {OPPONENT} learned{also}" in " ".join(said.split())
+    every, learned = (
+        f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]" for gain in (comparison.every, comparison.learned)
+    )
+    assert f"{BASE} scores higher than {OPPONENT}: {every} points of normalised score, mean over all 2 tasks" in said
+    assert f"; {BASE} scores lower than {OPPONENT} over the 1 that {OPPONENT} learned: {learned}." in said
+    header = next(line for line in said.splitlines() if line.startswith("| difference |"))
+    assert header.index("all tasks") < header.index("learned tasks")
     assert "<svg" in (tmp_path / "results-tasks.svg").read_text()
 
 
@@ -80,11 +86,15 @@ def test_both_means_may_agree(tmp_path: Path) -> None:
     (comparison,) = findings(tmp_path).comparisons
     told = sentence(comparison)
     assert told.startswith(f"{BASE} scores higher than {OPPONENT}: ") and told.count(" scores ") == 1
-    assert f"mean over 1 task that {OPPONENT} learned; also over all 2 tasks: +" in told
+    assert f"mean over all 2 tasks; also over the 1 that {OPPONENT} learned: +" in told
     made_up(tmp_path / "none", {BASE: (0.6, 0.9), OPPONENT: (0.4, 0.4)})
     (comparison,) = findings(tmp_path / "none").comparisons
     assert comparison.learned is None and comparison.endpoint == comparison.every
     assert "of which single-longer learned none" in show(tmp_path / "none", console=QUIET)
+    made_up(tmp_path / "all", {BASE: (0.8, 0.9), OPPONENT: (0.7, 0.7)})
+    assert sentence(findings(tmp_path / "all").comparisons[0]).endswith(
+        f"over 2 tasks, all of which {OPPONENT} learned."
+    )
 
 
 def test_how_much_comes_from_looking(tmp_path: Path) -> None:
@@ -115,6 +125,53 @@ def test_types_are_those_of_all_seeds_and_what_rises_has_not_converged(tmp_path:
     assert "| single-longer | NLVR2 | 3, 4, 5 | 1, 1, 1 |" in show(tmp_path, console=QUIET)
     tree = json.loads((tmp_path / "results.json").read_text())
     assert tree["curves"][0]["events"] == [{"iteration": 2, "event": "stop"}]
+
+
+def test_which_curves_had_not_converged_is_one_sentence(tmp_path: Path) -> None:
+    """A result of an earlier version, which called a falling curve converged, is read as falling."""
+    scores, points = {BASE: (0.7, 0.5), OPPONENT: (0.7, 0.5)}, [[step, 0.9 - step / 100] for step in range(1, 8)]
+    made_up(tmp_path, scores, also={"converged": True, "recorded": {"curve": points}, "iterations": 7})
+    path = result_file(tmp_path, 4, OPPONENT, "nlvr2")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"converged": False, "recorded": None}))
+    path = result_file(tmp_path, 5, OPPONENT, "nlvr2")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"converged": None, "recorded": None}))
+    said, score = show(tmp_path, console=QUIET), findings(tmp_path).rows[1].scores[OPPONENT]
+    assert (score.converged, score.falling) == ((False, False, None), (True, False, False))
+    told = "Not converged: of the validation curves (one per task and seed), 1 of 5 of single-longer still rose"
+    assert (
+        f"{told} at the end, and 6 of 6 of stop-and-go and 4 of 5 of single-longer fell; for 1 more, it is not known."
+        in said
+    )
+    assert "| single-longer | NLVR2 | 3 (falling), 4 | 0, 0, 0 |" in said
+    level = {"converged": True, "recorded": {"curve": [[step, 0.5] for step in range(1, 8)]}, "iterations": 7}
+    made_up(tmp_path / "level", scores, also=level)
+    assert "Every run whose convergence is known had converged" in brief(findings(tmp_path / "level"), "")
+    made_up(tmp_path / "old", scores)
+    assert "Whether the runs had converged is not known" in " ".join(brief(findings(tmp_path / "old"), "").split())
+
+
+@pytest.mark.parametrize(("seeds", "words"), [(1, "With one seed, the spread"), (2, "hardly known"), (3, None)])
+def test_what_few_seeds_leave_unknown_is_said(seeds: int, words: str | None, tmp_path: Path) -> None:
+    made_up(tmp_path, {BASE: (0.7, 0.5), OPPONENT: (0.7, 0.5)}, seeds=seeds)
+    for said in (show(tmp_path, console=QUIET), " ".join(brief(findings(tmp_path), "").split())):
+        assert words in said if words else "the spread between seeds" not in said
+
+
+def test_notes_stand_after_the_answer_and_nothing_of_them_is_a_tag(tmp_path: Path) -> None:
+    made_up(tmp_path, {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)})
+    assert "Note: " not in show(tmp_path, console=QUIET)
+    (tmp_path / "notes.md").write_text("The rates\nwere <b>not</b> searched.\n \n\nNor \x1b[31mthe seeds.\n")
+    found, screen = findings(tmp_path), io.StringIO()
+    assert found.notes == ("The rates were <b>not</b> searched.", "Nor \x1b[31mthe seeds.")
+    said = show(tmp_path, console=Console(file=screen))
+    answer, note = f"{found.sentences[-1]}\n\n", "Note: The rates were &lt;b&gt;not&lt;/b&gt; searched.\n\nNote: Nor"
+    assert answer + note in said and "\x1b" not in screen.getvalue()
+    assert "2.\nNote: The rates were <b>not</b> searched.\nNote: Nor" in screen.getvalue()
+    html = page.render([page.part_of(found, "key")])
+    assert '<p class="notice">Note: The rates were &lt;b&gt;not&lt;/b&gt; searched.</p>' in html
+    (tmp_path / "notes.md").write_bytes(b"\xff")
+    with pytest.raises(DataError, match=r"notes\.md: cannot be read: .* -> write plain sentences in it, or .*: rm "):
+        findings(tmp_path)
 
 
 def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:

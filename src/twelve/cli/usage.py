@@ -11,6 +11,7 @@ from typing import Any
 
 from twelve.errors import TwelveError, nearest, one_line, shortened
 from twelve.io.image_suffixes import SUFFIXES, repeating
+from twelve.io.invalid import bound, problem_of
 from twelve.meant import meant
 
 _MEANT = {
@@ -62,7 +63,7 @@ def mistake(root: Any, words: Sequence[str], error: Any) -> str:
         hint = f' (did you mean "{name} --{unknown}"?)' if f"--{unknown}" in options else ""
         found = f"no such command {unknown!r}{hint or nearest(unknown, command.commands)}"
     else:
-        found = _NUMBER.sub("expected a number", found).replace("argument(s)", "arguments")
+        found = _NUMBER.sub("expected a number", _of_size(found, error)).replace("argument(s)", "arguments")
         found = found[:1].lower() + found[1:] + _meaning(command, error, option)
         extra = found.partition(" (")[2].removesuffix(")") if found.startswith(_EXTRA) else ""
         if (repeat := _repeating(command, words, extra)) is not None:
@@ -72,6 +73,14 @@ def mistake(root: Any, words: Sequence[str], error: Any) -> str:
     example = str(command.epilog or "").removeprefix("Example: ")
     remedy = f"run {name} --help for all {'commands' if hasattr(command, 'commands') else 'options'}"
     return one_line(f"{found} -> {f'e.g. {example}; ' if example else ''}{remedy}")
+
+
+def _of_size(found: str, error: Any) -> str:
+    """A message in which a number is too small or too large, in the words of the others."""
+    refused: list[Any] = getattr(error.__cause__ or error.__context__, "errors", list)()
+    if not refused or bound(refused[0]) is None:
+        return found
+    return found.replace(str(refused[0]["msg"]), problem_of(refused[0], str))
 
 
 def _meant(option: str, options: Collection[str]) -> str:

@@ -29,6 +29,7 @@ class Score:
         looking: the score minus that with shuffled images: how much comes from the right image.
         validation: the validation score of the kept model, of each seed.
         converged: whether the run had converged, of each seed; None where that is not known.
+        falling: whether its validation score fell at the end, of each seed; such a run has not converged.
         extensions: how often the run was extended, of each seed.
         updates: of this task, a mean over the seeds.
         by_type: kind of type -> type -> (mean score, examples of all seeds); empty if it was not recorded.
@@ -42,6 +43,7 @@ class Score:
     looking: Interval | None
     validation: tuple[float, ...]
     converged: tuple[bool | None, ...]
+    falling: tuple[bool, ...]
     extensions: tuple[int, ...]
     updates: float
     by_type: ByType
@@ -192,6 +194,7 @@ class Findings:
         comparisons: one for each contrast of the plan whose arms are complete.
         machine: that the study was begun on.
         sentences: two that can be quoted.
+        notes: paragraphs that somebody wrote about the recorded study (notes.md in its folder).
         sections: parts of the page, in Markdown, that only this study has.
         plots: name -> SVG of plots that only this study has.
     """
@@ -214,6 +217,7 @@ class Findings:
     searches: tuple[Searched, ...]
     machine: Mapping[str, object]
     sentences: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
     plots: Mapping[str, str] = field(default_factory=dict)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from twelve.errors import DataError
+from twelve.errors import DataError, quoted
+from twelve.io import files, json_file
 from twelve.io.invalid import problem_of
 from twelve.metrics.bootstrap import Interval
 from twelve.study import costs
@@ -22,6 +24,8 @@ from twelve.study.results import AGAIN, ByType, Result, has_result, read_result,
 from twelve.study.studies import FROM_FILES, STUDIES
 from twelve.study.studies.base import said
 
+NOTES = "notes.md"
+"""What somebody wrote about a recorded study: retractions, limits."""
 SHUFFLED = "shuffled images"
 MODELS_OWN = (SHUFFLED,)
 """Baselines that depend on a model: those of the first arm's model count for all arms."""
@@ -69,8 +73,18 @@ def findings(out: Path) -> Findings:
         curves=tuple(curve for task in tasks for curve in task.curves()),
         searches=costs.searches(plan, out),
         machine=plans.machine_of(out),
+        notes=_notes(out),
     )
     return _told(found)
+
+
+def _notes(out: Path) -> tuple[str, ...]:
+    """The paragraphs of notes.md, if it is there; raises DataError if it cannot be read."""
+    path = out / NOTES
+    if not files.is_there(path, DataError):
+        return ()
+    text = json_file.read_text(path, DataError, remedy=f"write plain sentences in it, or remove it: rm {quoted(path)}")
+    return tuple(" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip())
 
 
 def _told(found: Findings) -> Findings:
@@ -86,7 +100,7 @@ def _told(found: Findings) -> Findings:
         place = ".".join(map(str, ("plan", "options", *first["loc"])))
         raise DataError(problem_of(first), file=found.folder / plans.FILE, record=place, remedy=plans.REMEDY) from None
     sentences, sections = _qualified(found, own.sentences(found)), tuple(own.sections(found))
-    return replace(found, sentences=sentences, sections=sections, plots=own.plots(found))
+    return replace(found, question=own.question, sentences=sentences, sections=sections, plots=own.plots(found))
 
 
 def _qualified(found: Findings, sentences: Sequence[str]) -> tuple[str, ...]:
@@ -269,7 +283,8 @@ def _score(task: _Task, arm: str, drawn: _Samples) -> Score:
         shuffled=shuffled,
         looking=looking,
         validation=tuple(100 * result.validation for result in results),
-        converged=tuple(result.converged for result in results),
+        converged=tuple(result.converged and not result.falls for result in results),
+        falling=tuple(result.falls for result in results),
         extensions=tuple(max(0, len(result.parts) - 1) for result in results),
         updates=float(np.mean([result.batches[task.name] for result in results])),
         by_type=_by_type([result.by_type for result in results]),

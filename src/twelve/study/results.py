@@ -17,6 +17,7 @@ from twelve.formats.records import Record, describe, read_object
 from twelve.io import files
 from twelve.settings import Strict
 from twelve.study.plan import Plan, Step, checked
+from twelve.training.convergence import falls
 
 SEARCH, RESULTS, PROBES = "search", "results", "probes"
 AGAIN = "remove this file and go on: --resume"
@@ -112,13 +113,19 @@ class Result(Spent):
     parts: tuple[Count, ...] = ()
     """Iterations of the run and of each of its extensions."""
     converged: bool | None = None
-    """Whether the run had converged in this task at its end (convergence.py); None where too little is known."""
+    """Whether the run had converged in this task at its end (convergence.py); None where too little is known. Earlier
+    versions called a run converged, too, whose score :attr:`falls`."""
     processor_seconds: Seconds | None = None
     """Processor time of training."""
     baselines: Mapping[str, PerCent] | None = None
     """Of the first arm that trains the task; they hold for all arms."""
     upper_bound: PerCent | None = None
     """Of the first arm that trains the task; None where nothing bounds the score."""
+
+    @property
+    def falls(self) -> bool:
+        """Whether the score is known to have fallen at the end of the run (convergence.py)."""
+        return self.recorded is not None and falls(self.recorded.curve, self.iterations)
 
     @model_validator(mode="after")
     def _a_group_each(self) -> Result:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from html import escape
 
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import clock
+from twelve.study.arms import Arm
 from twelve.study.finding_types import Comparison, Findings, Row, Score
 
 NOT_LEARNED = "not learned"
+MOST_ARMS = 3
+"""Most arms that the sentence on convergence names."""
 
 
 def markdown(found: Findings) -> str:
@@ -16,6 +21,7 @@ def markdown(found: Findings) -> str:
     parts = [
         f"**{found.question}**" if found.question else "",
         " ".join(found.sentences) or "There is nothing to compare.",
+        *(f"Note: {escape(note, quote=False)}" for note in found.notes),
         _who(found),
         _arms(found),
         _contrasts(found),
@@ -39,12 +45,24 @@ def _who(found: Findings) -> str:
         + ".",
         "Differences have two-level bootstrap intervals of 95%.",
     ]
-    if len(found.seeds) == 1:
-        lines.append("With one seed, the intervals hold for these models only, not for others trained in the same way.")
+    if (few := few_seeds(found)) is not None:
+        lines.append(few)
     if found.missing:
         lines.append(f"Not complete, and not counted: {', '.join(found.missing)}.")
     lines += [f"{title} is not counted: {why}." for title, why in found.left_out.items()]
     return " ".join(lines)
+
+
+def few_seeds(found: Findings) -> str | None:
+    """What too few seeds leave unknown; None if there are enough."""
+    if len(found.seeds) == 1:
+        return (
+            "With one seed, the spread between seeds is not known: the intervals hold for these models only, not for "
+            "others trained in the same way."
+        )
+    if len(found.seeds) == 2:
+        return "With two seeds, the spread between seeds is hardly known: the intervals may be much too narrow."
+    return None
 
 
 def _arms(found: Findings) -> str:
@@ -84,19 +102,19 @@ def _contrasts(found: Findings) -> str:
         rows.append(
             [
                 each.contrast.name,
-                NOT_LEARNED if each.learned is None else gain_of(each.learned),
-                NOT_LEARNED if each.learned_points is None else gain_of(each.learned_points),
                 gain_of(each.every),
                 gain_of(each.image_free),
+                NOT_LEARNED if each.learned is None else gain_of(each.learned),
+                NOT_LEARNED if each.learned_points is None else gain_of(each.learned_points),
                 ", ".join(unlearned),
             ]
         )
     header = [
         "difference",
-        "normalised score, learned tasks",
-        "official metric, learned tasks",
         "normalised score, all tasks",
         "the same, baselines without a model",
+        "normalised score, learned tasks",
+        "official metric, learned tasks",
         NOT_LEARNED,
     ]
     return table(header, rows) if rows else ""
@@ -154,16 +172,43 @@ def _looked(row: Row, arm: str) -> str:
 
 def _unfinished(found: Findings) -> str:
     """Runs that had not converged at their end."""
-    every = [(arm, row, row.scores[arm.name]) for arm in found.arms for row in found.rows if arm.name in row.scores]
-    if all(known is None for _, _, score in every for known in score.converged):
-        return "Whether the runs had converged is not known: their validation scores were not recorded, or are too few."
     rows = []
-    for arm, row, score in every:
-        if left := [str(seed) for seed, known in zip(found.seeds, score.converged, strict=True) if known is False]:
+    for arm, row, score in _each(found):
+        known = zip(found.seeds, score.converged, score.falling, strict=True)
+        if left := [f"{seed}{' (falling)' * falls}" for seed, converged, falls in known if converged is False]:
             rows.append([arm.name, row.title, ", ".join(left), ", ".join(map(str, score.extensions))])
-    if not rows:
+    header = ["not converged", "task", "seeds", "extensions, by seed"]
+    return "\n\n".join([convergence(found), *([table(header, rows)] if rows else [])])
+
+
+def _each(found: Findings) -> list[tuple[Arm, Row, Score]]:
+    return [(arm, row, row.scores[arm.name]) for arm in found.arms for row in found.rows if arm.name in row.scores]
+
+
+def convergence(found: Findings) -> str:
+    """Which runs had not converged, in a sentence; of a model of several tasks, each has a validation curve."""
+    rising, falling, known = Counter[str](), Counter[str](), Counter[str]()
+    for arm, _, score in _each(found):
+        known[arm.name] += sum(each is not None for each in score.converged)
+        falling[arm.name] += sum(score.falling)
+        rising[arm.name] += sum(each is False for each in score.converged) - sum(score.falling)
+    if not known.total():
+        return "Whether the runs had converged is not known: their validation scores were not recorded, or are too few."
+    ends = ((rising, "still rose at the end"), (falling, "fell"))
+    told = [f"{_of_arms(counts, known)} {words}" for counts, words in ends if +counts]
+    if not told:
         return "Every run whose convergence is known had converged: its validation scores no longer rose."
-    return table(["not converged", "task", "seeds", "extensions, by seed"], rows)
+    every = sum(len(score.converged) for _, _, score in _each(found))
+    unknown = f"; for {every - known.total()} more, it is not known" if every > known.total() else ""
+    return f"Not converged: of the validation curves (one per task and seed), {', and '.join(told)}{unknown}."
+
+
+def _of_arms(counts: Counter[str], known: Counter[str]) -> str:
+    """How many of the known curves these are; arm by arm if they are few."""
+    if len(+known) > MOST_ARMS:
+        return f"{counts.total()} of {known.total()}"
+    *others, last = [f"{count} of {known[arm]} of {arm}" for arm, count in (+counts).items()]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _seeds(found: Findings) -> str:

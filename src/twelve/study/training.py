@@ -14,7 +14,7 @@ from twelve.settings import RunConfig
 from twelve.study.observing import GRADIENT, PROCESSOR
 from twelve.study.results import Event, History, Recorded
 from twelve.study.runs import validation_score
-from twelve.training.convergence import has_converged
+from twelve.training.convergence import falls, has_converged
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,16 @@ class Trained:
 
     @property
     def unfinished(self) -> bool:
-        """Whether one of the tasks is known not to have converged."""
-        return any(self.converged(task) is False for task in self.parts[0].config.tasks)
+        """Whether the score of one of the tasks is known to rise still."""
+        tasks = self.parts[0].config.tasks
+        return any(self.converged(task) is False and not self._falls(task) for task in tasks)
 
     def converged(self, task: str) -> bool | None:
         """Whether a task has converged; None if too little is known."""
         return has_converged(self.recorded(task).curve, self.length)
+
+    def _falls(self, task: str) -> bool:
+        return falls(self.recorded(task).curve, self.length)
 
     def recorded(self, task: str) -> Recorded:
         """What was measured of a task in all parts; iterations count on."""

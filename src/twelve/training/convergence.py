@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 GAIN = 0.005
-"""A task has converged if its validation score gains less than this over the last third of the run."""
+"""A task has converged if its validation score gains or loses less than this over the last third of the run."""
 POINTS = 3
 """Fewest validations in the last third that say anything."""
 EXAMPLES = 50
@@ -36,9 +36,15 @@ def gain(points: Points, length: int) -> float | None:
 
 
 def has_converged(points: Points, length: int) -> bool | None:
-    """Whether the gain is below :data:`GAIN`; None if too little is known."""
+    """Whether the score neither rises by :data:`GAIN` nor falls; None if too little is known."""
     found = gain(points, length)
-    return None if found is None else found < GAIN
+    return None if found is None else -GAIN <= found < GAIN
+
+
+def falls(points: Points, length: int) -> bool:
+    """Whether the loss is known to be above :data:`GAIN`."""
+    found = gain(points, length)
+    return found is not None and found < -GAIN
 
 
 def convergence(points: Points) -> int | None:

@@ -61,6 +61,7 @@ class Course:
     task: str
     parts: Sequence[str]
     converged: Sequence[bool | None]
+    falling: Sequence[bool]
     stops: Sequence[str]
 
 
@@ -230,4 +231,4 @@ def _trained(found: Findings) -> Iterator[Course]:
             ]
             parts = [" + ".join(f"{part:,}" for part in curve.parts) for curve in curves]
             if any(parts) or any(each is not None for each in score.converged):
-                yield Course(arm, row.name, parts, score.converged, stops)
+                yield Course(arm, row.name, parts, score.converged, score.falling, stops)

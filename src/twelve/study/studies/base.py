@@ -118,23 +118,23 @@ class Study(Strict):
 
 
 def said(comparison: Comparison) -> str:
-    """What a contrast found, as a sentence: on the tasks that count, and on all tasks where these are more."""
-    contrast, gain, every = comparison.contrast, comparison.endpoint, comparison.every
-    learned, total = sum(cell.learned for cell in comparison.cells), len(comparison.cells)
-    count = learned or total
-    tasks = f"{count} task{'s' * (count != 1)}"
-    if learned < total:
-        tasks += f" that {contrast.judge} learned" if learned else f", of which {contrast.judge} learned none"
+    """What a contrast found, as a sentence: on all tasks, then on the learned ones where these are fewer."""
+    contrast, every, learned = comparison.contrast, comparison.every, comparison.learned
+    count, total = sum(cell.learned for cell in comparison.cells), len(comparison.cells)
     told = {
         1: f"{contrast.arm} scores higher than {contrast.minus}",
         -1: f"{contrast.arm} scores lower than {contrast.minus}",
         0: f"{contrast.arm} and {contrast.minus} do not differ significantly",
     }
-    also = ""
-    if count < total:
-        short = told[_sign(every)] if _sign(every) != _sign(gain) else "also"
-        also = f"; {short} over all {total} tasks: {_signed(every)}"
-    return f"{told[_sign(gain)]}: {_signed(gain)} points of normalised score, mean over {tasks}{also}."
+    tasks = f"{'all ' * (0 < count < total)}{total} task{'s' * (total != 1)}"
+    if learned is None:
+        rest = f", of which {contrast.judge} learned none"
+    elif count == total:
+        rest = f", {'all of ' * (total > 1)}which {contrast.judge} learned"
+    else:
+        short = told[_sign(learned)] if _sign(learned) != _sign(every) else "also"
+        rest = f"; {short} over the {count} that {contrast.judge} learned: {_signed(learned)}"
+    return f"{told[_sign(every)]}: {_signed(every)} points of normalised score, mean over {tasks}{rest}."
 
 
 def _sign(gain: Interval) -> int:

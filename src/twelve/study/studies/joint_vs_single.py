@@ -1,4 +1,4 @@
-"""Compare one model with a model per task. The protocol is docs/joint-vs-single.md."""
+"""Compare one model with a model per task. The protocol is in docs/studies.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compare joint and single on real photographs. All train to convergence; the protocol is docs/real-photographs.md."""
+"""Compare joint and single on real photographs. The protocol is docs/real-photographs.md."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ JOINT, SCALED, SINGLE, TUNED = "joint", "joint-scaled", "single-longer", "fine-t
 
 @register
 class RealPhotographs(Study):
-    """Four arms; every run is extended until it has converged."""
+    """Four arms; a run that has not converged is extended, at most ``extend`` times."""
 
     name: ClassVar[str] = "real-photographs"
-    question: ClassVar[str] = (
-        "On real photographs, is a converged joint model as good as a converged model for each task?"
-    )
+    question: ClassVar[str] = "On real photographs, is a joint model as good as a model for each task?"
     claim: ClassVar[str] = "One model for all tasks is better on average than a model for each."
 
     task_scale: Literal["lr", "norm"] = "norm"
