@@ -169,9 +169,10 @@ def test_a_question_unlike_those_of_a_task_of_ones_own_says_so(
     boxes = [(5, 5, 40, 40), (50, 20, 90, 60)]
     assert scene.guess([("the ball ?", "no"), ("the ball ?", "no")], boxes).warnings == (f"guesswhat: {FEW_SHARED}",)
     assert f"{KNOWN}: coco: {FEW_SHARED}" in model.match([scene], KNOWN).warnings
-    for paraphrase in ("Can I RIDE it?", "is it something, the ball, here ?", "ride what colour?"):  # a third, at least
+    for paraphrase in ("Can I RIDE it?", "is it something, here ?", "could I ride what colour?"):  # half, at least
         assert FEW_SHARED not in str(scene.answer(paraphrase).warnings), paraphrase
-    assert FEW_SHARED in str(scene.answer("ride what is it ?").warnings)  # a quarter: marks are no words
+    for other in ("ride what is it ? ? ?", "what colour is something here ?"):  # marks are no words
+        assert FEW_SHARED in str(scene.answer(other).warnings), other
     assert scene.answer("the ball ? ?").warnings == ()  # two words tell little
 
 

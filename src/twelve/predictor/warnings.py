@@ -122,13 +122,13 @@ def of_task(processor: TwelveProcessor, task: str) -> tuple[str, ...]:
 
 
 def of_shared_words(processor: TwelveProcessor, task: str, text: str) -> tuple[str, ...]:
-    """A warning if more than two thirds of a text's words, of at least three, do not occur in the training texts of a
-    task of one's own. The model may know these words from other tasks."""
+    """A warning if more than half of a text's words, of at least three, do not occur in the training texts of a task of
+    one's own. The model may know these words from other tasks."""
     if (own := processor.own_words.get(task)) is None:
         return ()
     read = split(processor.tokenizer, respelt(processor, text))
     shared = [word in own for word in read if any(mark.isalnum() for mark in word)]
-    return (f"{task}: {FEW_SHARED}",) if len(shared) >= 3 and 3 * sum(shared) < len(shared) else ()
+    return (f"{task}: {FEW_SHARED}",) if len(shared) >= 3 and 2 * sum(shared) < len(shared) else ()
 
 
 def of_question(processor: TwelveProcessor, question: Question) -> tuple[str, ...]:

@@ -141,5 +141,7 @@ def _size(run: Run) -> str:
     if history.seconds:
         trained += f" in {words.about(history.seconds)}"
     parts += [trained] if history.iterations else []
+    if run.config.model.init is not None:
+        parts.append(f"begun with {'/'.join(Path(run.config.model.init).parts[-2:])}")
     parts += [f"learning rate {words.rate(run.learning_rate(run.alone))}"] if run.alone and history.iterations else []
     return ", ".join(parts)

@@ -24,6 +24,7 @@ from twelve.report.own_task_steps import (
 )
 from twelve.report.reading import Run
 from twelve.report.rising import rising
+from twelve.report.scores import FEW as FEW_IMAGES
 from twelve.report.step import (
     Step,
     as_named,
@@ -259,7 +260,8 @@ def _wide(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[St
         yield on_more(run, few, "Evaluate on more images", why, told)
         return
     # Of an undecided one, this is said already.
-    wide = [each for each in scored if _width(each) > WIDE and not each.score.undecided]
+    least = 0 if len(scored) == 1 and scored[0].score.groups < FEW_IMAGES else WIDE  # the verdict says so
+    wide = [each for each in scored if _width(each) > least and not each.score.undecided]
     if wide and not is_synthetic(run):
         worst = max(wide, key=_width)
         bar = worst.score.bar
