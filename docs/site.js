@@ -23,8 +23,7 @@ function whole() {
 new MutationObserver(reachable).observe(document.documentElement, { childList: true, subtree: true });
 reachable();
 // On a phone, a wide table with sentences would be off the screen, or its columns narrow: site.css shows its rows as
-// paragraphs, in which each cell but the first has the name of its column before it, and but the last if that is a
-// sentence.
+// paragraphs, in which each cell but the first has the name of its column before it.
 function stacked() {
   for (const table of document.querySelectorAll(".md-typeset table:not([class])")) {
     const names = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
@@ -35,8 +34,7 @@ function stacked() {
     table.dataset.stacked = "";
     for (const cells of rows) {
       for (const [k, cell] of cells.entries()) {
-        const plain = k === names.length - 1 && long[k];
-        if (k > 0 && !plain && cell.textContent.trim()) cell.dataset.column = `${names[k]}: `;
+        if (k > 0 && cell.textContent.trim()) cell.dataset.column = `${names[k]}: `;
       }
     }
   }

@@ -275,6 +275,11 @@ def test_the_command_tells_of_an_image_unlike_the_training_images(
     assert said.exit_code == 0 and said.stderr == f"warning: {other}: {FOREIGN}\n"
     as_json = [json.loads(line) for line in CliRunner().invoke(app, [*words, "--json"]).stdout.splitlines()]
     assert [tree["warnings"] for tree in as_json] == [[], [FOREIGN]]
+    (tmp_path / "many").mkdir()
+    for number in range(4):
+        shutil.copy(other, tmp_path / "many" / f"{number}.png")
+    said = CliRunner().invoke(app, ["predict", str(model), "--image", str(tmp_path / "many"), "--ask", KNOWN])
+    assert said.stderr.splitlines()[-1] == f"warning: 1 more image: {FOREIGN}" and len(said.stderr.splitlines()) == 4
 
 
 def test_the_service_sends_them(model: Predictor, image: Image.Image) -> None:

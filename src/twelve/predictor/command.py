@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from twelve.regions.store.region_store import RegionStore
 
 
+SAME = 3
+"""Images that are named for the same warning; of the rest, their number is told."""
 MANY = 256
 """Number of questions, or of caption-image pairs, above which measuring threads saves more time than it takes."""
 
@@ -80,11 +82,11 @@ class Outcome:
         where = " + ".join(map(str, self.request.images)) if place is None else f"{place.file} [{place.place}]"
         return f"{where}: {self.error}"
 
-    def warnings(self) -> list[str]:
-        """The warnings of the result: of an image after the names of the images, of the question after its text."""
+    def warnings(self) -> list[tuple[str, str]]:
+        """What each warning of the result is about, the images or the question, and the warning."""
         found = () if self.result is None else self.result.warnings
         images = " + ".join(map(str, self.request.images))
-        return [f"{images if of_an_image(warning) else self.asked}: {warning}" for warning in found]
+        return [(images if of_an_image(warning) else self.asked, warning) for warning in found]
 
 
 def check_outputs(requests: Sequence[Request], *, out: Path | None, draw: Path | None, jsonl: Path | None) -> None:
@@ -295,16 +297,23 @@ def _json(outcome: Outcome) -> str:
 
 def _write(outcomes: Iterable[Outcome], text: Callable[[Outcome], str], draw: Path | None, stream: IO[str]) -> int:
     missing, number, first = 0, -1, None
-    printed: set[str] = set()
+    printed, doubted = set[str](), Counter[str]()
     for number, one in enumerate(outcomes):
         print(text(one), file=stream, flush=True)
-        warn(one.warnings(), printed)
+        for about, warning in one.warnings():
+            told = f"{about}: {warning}"
+            doubted[warning] += of_an_image(warning) and told not in printed
+            if doubted[warning] <= SAME:
+                warn([told], printed)
+            printed.add(told)
         if one.result is None:
             missing, first = missing + 1, first or one
         if draw is not None and one.result is not None:
             draw.mkdir(parents=True, exist_ok=True)
             with replacing(_drawing(draw, number, one.request)) as partial:
                 one.result.draw().save(partial, "PNG")
+    rest = {warning: found - SAME for warning, found in doubted.items() if found > SAME}
+    warn((f"{more:,} more image{'s' * (more != 1)}: {warning}" for warning, more in rest.items()), set())
     if first is not None:
         count = f"{missing} of {number + 1} questions failed; first" if number else "the question failed"
         print(one_line(f"{count}: {first.failure()}"), file=sys.stderr)
