@@ -111,6 +111,22 @@ def test_help_imports_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_what_cannot_be_trained_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
+    given = [
+        "train",
+        "quickstart.yaml",
+        *("--set", "schedule.name=none"),
+        *("--set", "init=none", "--set", "data=none"),
+    ]
+    code = (
+        "import sys; from twelve.cli import app; from typer.testing import CliRunner;"
+        f"said = CliRunner().invoke(app, {given}).exception;"
+        "assert 'torch' not in sys.modules; print(*said.listed, said, sep='\\n')"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True, text=True).stdout
+    assert "unknown schedule 'none'" in said
+
+
 @pytest.mark.parametrize(
     ("changes", "settings", "words"),
     [

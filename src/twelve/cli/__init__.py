@@ -150,15 +150,16 @@ def train(
     from twelve.config import load, naming
 
     parsed = load(config, settings or ())  # before torch is imported, so that errors appear at once
-    from twelve.data.own_files import with_all_flaws
     from twelve.runs.early import check
 
-    with naming(config, settings or ()), with_all_flaws(parsed, config, settings or ()):
+    with naming(config, settings or ()):
         if not go_on:
             check(parsed, resume=resume)
+        from twelve.data.own_files import with_all_flaws
         from twelve.runs.train import train as run
 
-        run(parsed, resume=resume, go_on=go_on, allow_changed_data=allow_changed_data)
+        with with_all_flaws(parsed, config, settings or ()):
+            run(parsed, resume=resume, go_on=go_on, allow_changed_data=allow_changed_data)
 
 
 @app.command(epilog="Example: twelve evaluate quickstart/run --task refcoco --protocol refcoco=original")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, NotRequired, TypedDict, TypeVar, Unpack
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar, NotRequired, TypedDict, TypeVar, Unpack
 
 from twelve.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class BalancingSetting(TypedDict):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Unpack
+from typing import TYPE_CHECKING, Annotated, ClassVar, Unpack
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
 from twelve.training.balancing.base import BalancingSetting, GradientBalancing, register
 from twelve.training.balancing.torchjd_weightings import check_installed
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @register
@@ -37,6 +38,7 @@ class CAGrad(GradientBalancing):
         check_installed(self.name, "scipy")
 
     def weights(self, tasks: Sequence[str], gramian: Tensor) -> Tensor:
+        import torch
         from scipy.optimize import minimize
 
         matrix, count = gramian.numpy(), len(tasks)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from twelve.training.balancing.base import GradientBalancing, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @register

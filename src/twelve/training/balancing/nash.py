@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from twelve.training.balancing.base import GradientBalancing, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RIDGE = 1e-6
 """Added to the diagonal, so that gradients that cancel each other have a solution."""
@@ -25,6 +25,8 @@ class NashMtl(GradientBalancing):
     name: ClassVar[str] = "nash-mtl"
 
     def weights(self, tasks: Sequence[str], gramian: Tensor) -> Tensor:
+        import torch
+
         matrix = gramian + RIDGE * torch.eye(len(gramian), dtype=gramian.dtype)
         found: Tensor = matrix.diagonal().rsqrt() / len(matrix) ** 0.5
         for _ in range(50):

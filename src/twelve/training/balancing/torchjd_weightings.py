@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Unpack
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from twelve.errors import ConfigError
 from twelve.training.balancing.base import BalancingSetting, GradientBalancing, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def check_installed(name: str, *modules: str) -> None:
@@ -43,6 +43,8 @@ class Weighting(GradientBalancing):
         check_installed(self.name, *self.needs)
 
     def weights(self, tasks: Sequence[str], gramian: Tensor) -> Tensor:
+        import torch
+
         if self._made is None:
             import torchjd.aggregation
 
