@@ -72,6 +72,8 @@ class Outcome:
         :func:`short_names`."""
         shown = " + ".join(names[image] for image in self.request.images)
         words = f"error: {self.error}" if self.result is None else self.result.line
+        if self.result is not None and self.result.warnings:
+            words += "; see the warning"
         if with_task and self.result is not None:
             words += f"; task: {self.result.task}"
         return one_line(f"{shown}: {self.asked} -> {words}")
