@@ -184,7 +184,7 @@ def test_training_on_bad_lines_names_the_command_that_lists_them(tmp_path: Path)
     tiny.write_lines(root / "bad.jsonl", lines)
     command = refused().partition(told)[2]
     shown = run(*shlex.split(command)[1:]).output
-    assert command.endswith(shlex.join(["--config", *words[1:]])) and all(f"[line {n}]" in shown for n in (1, 2, 3))
+    assert command.endswith(shlex.join(["--config", *words[1:]])) and all(f"line {n}" in shown for n in (1, 2, 3))
     tiny.write_lines(root / "bad.jsonl", lines[:1])
     assert told not in refused()  # it is the only one
     (root / "bad.jsonl").write_text("question,image,answer\nwhat is it?,a.jpg,cup\n")

@@ -136,7 +136,10 @@ def test_a_grown_run_is_resumed_exactly(trained: Path, tmp_path: Path, monkeypat
     ("settings", "words"),
     [
         (["schedule={name: always-go}"], r"schedule\.name\]: schedule 'always-go' never stops a task"),
-        (["replay=[nlvr2]", "tasks.nlvr2.batch_size=8"], r"\[replay\]: the model has not learned nlvr2"),
+        (
+            ["replay=[nlvr2]", "tasks.nlvr2={batch_size: 8, test_split: dev}"],
+            r"\[replay\]: the model has not learned nlvr2",
+        ),
     ],
 )
 def test_what_cannot_be_replayed(
