@@ -269,6 +269,8 @@ def test_what_an_answer_depends_on_is_shown_first(visit: Visit) -> None:
     heat = "all => all.map(frame => +frame.style.getPropertyValue('--heat'))"
     heats = page.locator("#panel-answer .frame.region").evaluate_all(heat)
     assert heats.count(0) == len(heats) - 1 and max(heats) == 1
+    fills = "all => all.map(frame => getComputedStyle(frame).fill)"
+    assert {*page.locator("#panel-answer .frame rect").evaluate_all(fills)} == {"none"}  # a box keeps its colours
     assert page.locator("#panel-answer .frame.region:not(.quiet) text").all_text_contents() == ["2"]
     page.get_by_role("button", name=re.compile("^Box 1 ")).focus()
     page.keyboard.press("Enter")
