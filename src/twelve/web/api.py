@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
+from twelve.errors import nearest
 from twelve.outputs.parts.result import rounded
 from twelve.predictor import Predictor, Result, Scene
 from twelve.predictor.checks import METHODS, Turn
@@ -129,6 +130,7 @@ def _depends(router: APIRouter, service: Service) -> None:
 
         The score is that of an answer, or of the result of another method.
         """
+        _check_method(asked.method, schemas.MEASURED, service.predictor)
         if asked.right is None and METHODS.get(asked.method) == 2:
             raise ServiceError(422, f"{asked.method}: expected two images, found one", "add right, the right image")
         images = [asked.image] if asked.right is None else [asked.image, asked.right]
@@ -183,6 +185,7 @@ def _several(router: APIRouter, service: Service) -> None:
 
         The fields of the reply depend on the method. Those of the example are of `answer`.
         """
+        _check_method(asked.method, schemas.ASKED, service.predictor)
         return said(await service.ask(asked.method, asked.text, asked.images, task=asked.task, explain=asked.explain))
 
     @router.post("/match", responses=_ASKED)
@@ -194,6 +197,16 @@ def _several(router: APIRouter, service: Service) -> None:
         chosen = asked.shortlist, asked.contrast_weight
         found = await service.match(asked.images, asked.captions, asked.task, *chosen)
         return schemas.MatchReply(**found.to_dict())  # an image's name is its index
+
+
+def _check_method(method: str, taken: Sequence[str], predictor: Predictor) -> None:
+    """Raise ServiceError for a method that the model does not have, or that an endpoint does not take."""
+    able = [each for each in taken if each in predictor.methods]
+    if method not in able:
+        known = " or ".join(", ".join(able).rsplit(", ", 1)) or "another model"
+        own = method in predictor.methods and method not in schemas.ASKED
+        problem = f"method: expected {known}, found {method}{nearest(method, able)}"
+        raise ServiceError(422, problem, f"use POST /api/{method}" if own else f"use {known}")
 
 
 def said(result: Result) -> dict[str, Any]:

@@ -53,13 +53,11 @@ Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Encoded = Annotated[bytes, BeforeValidator(_unpacked), WithJsonSchema({"type": "string", "format": "base64"})]
 TaskName = Annotated[str, Field(max_length=100)]
-_ASKED = [method for method in METHODS if method not in CHOOSING]
-_MEASURED = [
-    name for name in _ASKED if any(name in each.methods and each.reads == "fused" for each in OUTPUTS.values())
-]
-# Only the description enumerates them: an unknown one gets the error that names those of the model.
-AskedMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": _ASKED})]
-MeasuredMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": _MEASURED})]
+ASKED = [method for method in METHODS if method not in CHOOSING]
+MEASURED = [name for name in ASKED if any(name in each.methods and each.reads == "fused" for each in OUTPUTS.values())]
+# Only the description enumerates them: the error of an unknown one names those of the model.
+AskedMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": ASKED})]
+MeasuredMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": MEASURED})]
 
 
 class _Closed(BaseModel):
