@@ -13,7 +13,6 @@ from twelve.predictor import Predictor, Result, Scene
 from twelve.predictor.checks import METHODS, Turn
 from twelve.version import __version__
 from twelve.web import schemas
-from twelve.web.examples import EXAMPLES
 from twelve.web.limits import Limits
 from twelve.web.measured import TaskStanding
 from twelve.web.problems import ServiceError, documented
@@ -177,9 +176,7 @@ def _several(router: APIRouter, service: Service) -> None:
         )
         return schemas.VerifyReply(**said(found))
 
-    @router.post(
-        "/ask", responses=_ASKED | {200: {"content": {"application/json": {"example": EXAMPLES["AnswerReply"]}}}}
-    )
+    @router.post("/ask", responses=_ASKED)
     async def ask(asked: schemas.AskRequest) -> dict[str, Any]:
         """Ask any method of the model.
 

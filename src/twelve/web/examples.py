@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
-
 from twelve.version import __version__
 
 IMAGE = {"scene": "ID"}
@@ -127,7 +125,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 """Name of a schema -> an example."""
 
 
-def with_example(schema: dict[str, Any], of: type[BaseModel]) -> None:
-    """Add the example of a request or a reply to its schema."""
-    if of.__name__ in EXAMPLES:
-        schema["examples"] = [EXAMPLES[of.__name__]]
+def add_examples(description: dict[str, Any]) -> None:
+    """Add the examples to an OpenAPI description. FastAPI would drop their nulls."""
+    for name, schema in description["components"]["schemas"].items():
+        if name in EXAMPLES:
+            schema["examples"] = [EXAMPLES[name]]
+    asked = description["paths"]["/api/ask"]["post"]["responses"]["200"]["content"]["application/json"]
+    asked["example"] = EXAMPLES["AnswerReply"]

@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from twelve.outputs import OUTPUTS
 from twelve.predictor.checks import CHOOSING, METHODS
 from twelve.settings import MOST_WEIGHT
-from twelve.web.examples import with_example
 
 MAX_ID = 64
 MAX_TEXT = 2000
@@ -63,16 +62,10 @@ MeasuredMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum":
 class _Closed(BaseModel):
     """Unknown keys are errors, as are numbers and booleans in quotes."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=with_example)
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Told(BaseModel):
-    """A reply."""
-
-    model_config = ConfigDict(json_schema_extra=with_example)
-
-
-class Problem(_Told):
+class Problem(BaseModel):
     """An error, and what to do about it."""
 
     error: str
@@ -194,7 +187,7 @@ class MatchRequest(_Asking):
 _CALIBRATED = "whether training has calibrated the scores; otherwise compare them, do not read them as probabilities"
 
 
-class SceneReply(_Told):
+class SceneReply(BaseModel):
     """A stored image."""
 
     id: str
@@ -205,7 +198,7 @@ class SceneReply(_Told):
     seconds: float = Field(description="how long the image is stored after the last question about it")
 
 
-class AttentionReply(_Told):
+class AttentionReply(BaseModel):
     """Attention between words and regions."""
 
     words: list[str]
@@ -217,7 +210,7 @@ class AttentionReply(_Told):
     )
 
 
-class _Reply(_Told):
+class _Reply(BaseModel):
     text: str
     task: str
     score: float = Field(description="the probability that the answer (class, box) is correct, 0..1")
@@ -259,7 +252,7 @@ class VerifyReply(_Reply):
     true: bool = Field(description="the verdict; score is the probability that it is correct")
 
 
-class DependsReply(_Told):
+class DependsReply(BaseModel):
     """The score of a result, and that of the same result without each region."""
 
     text: str
@@ -273,19 +266,19 @@ class DependsReply(_Told):
     sides: list[str] = Field(description="image of each box, left or right; empty if there is one image")
 
 
-class RankedImage(_Told):
+class RankedImage(BaseModel):
     image: int = Field(description="index of the image in the request")
     share: float = Field(
         description="the probability that the caption describes this image, if it describes exactly one of them"
     )
 
 
-class RankedCaption(_Told):
+class RankedCaption(BaseModel):
     caption: str
     images: list[RankedImage] = Field(description="all ranked images, best first; shares sum to 1")
 
 
-class MatchReply(_Told):
+class MatchReply(BaseModel):
     task: str
     calibrated: bool = Field(description=_CALIBRATED)
     captions: list[RankedCaption]
@@ -294,7 +287,7 @@ class MatchReply(_Told):
     warnings: list[str] = Field(default=[], description="why the shares may be meaningless; images are named by index")
 
 
-class TaskChoice(_Told):
+class TaskChoice(BaseModel):
     """A task of a method."""
 
     name: str
@@ -313,7 +306,7 @@ class TaskChoice(_Told):
     )
 
 
-class SampleReply(_Told):
+class SampleReply(BaseModel):
     """A sample image."""
 
     name: str
@@ -324,7 +317,7 @@ class SampleReply(_Told):
     )
 
 
-class ModelReply(_Told):
+class ModelReply(BaseModel):
     """What the model can do, and the limits of the service."""
 
     version: str
@@ -336,7 +329,7 @@ class ModelReply(_Told):
     limits: dict[str, Any]
 
 
-class Health(_Told):
+class Health(BaseModel):
     status: Literal["ok"]
     waiting: int
     scenes: int
