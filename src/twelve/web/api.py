@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
@@ -22,7 +24,8 @@ from twelve.web.service import Service
 from twelve.web.uploads import FORM, IMAGES, file_of
 
 _BYTES = {"type": "string", "format": "binary"}
-_FILE = {"type": "object", "required": ["file"], "properties": {"file": _BYTES}, "additionalProperties": False}
+_FILE = {"type": "object", "properties": {"file": _BYTES}, "additionalProperties": _BYTES}
+_FILE |= {"minProperties": 1, "maxProperties": 1, "description": "one part, of any name"}
 _BODIES = {kind: {"schema": _FILE if kind == FORM else _BYTES} for kind in (*IMAGES, FORM)}
 _UPLOAD = {"requestBody": {"required": True, "content": _BODIES}}
 _ASKED = documented(400, 401, 404, 408, 413, 415, 422, 429, 503)
@@ -176,7 +179,10 @@ def _several(router: APIRouter, service: Service) -> None:
         )
         return schemas.VerifyReply(**said(found))
 
-    @router.post("/ask", responses=_ASKED)
+    # A further output has replies of its own.
+    replies = [getattr(schemas, f"{method.capitalize()}Reply", dict[str, Any]) for method in schemas.ASKED]
+
+    @router.post("/ask", response_model=None, responses=_ASKED | {200: {"model": reduce(or_, replies)}})
     async def ask(asked: schemas.AskRequest) -> dict[str, Any]:
         """Ask any method of the model.
 
@@ -255,15 +261,15 @@ def describe(
             schemas.SampleReply(name=sample.name, alt=sample.alt, texts=sample.texts, right=sample.right)
             for sample in samples
         ],
-        limits={
-            "bytes": limits.max_bytes,
-            "pixels": limits.max_pixels,
-            "request_pixels": limits.max_request_pixels,
-            "text": MAX_TEXT,
-            "turns": MAX_TURNS,
-            "boxes": MAX_BOXES,
-            "images": MAX_IMAGES,
-            "captions": MAX_CAPTIONS,
-            "scene_seconds": limits.scene_seconds,
-        },
+        limits=schemas.LimitsReply(
+            bytes=limits.max_bytes,
+            pixels=limits.max_pixels,
+            request_pixels=limits.max_request_pixels,
+            text=MAX_TEXT,
+            turns=MAX_TURNS,
+            boxes=MAX_BOXES,
+            images=MAX_IMAGES,
+            captions=MAX_CAPTIONS,
+            scene_seconds=limits.scene_seconds,
+        ),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import binascii
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
@@ -50,7 +50,7 @@ GivenBox = Annotated[
 ]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_something)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Encoded = Annotated[bytes, BeforeValidator(_unpacked), WithJsonSchema({"type": "string", "format": "base64"})]
+Encoded = Annotated[bytes, BeforeValidator(_unpacked), WithJsonSchema({"type": "string", "contentEncoding": "base64"})]
 TaskName = Annotated[str, Field(max_length=100)]
 ASKED = [method for method in METHODS if method not in CHOOSING]
 MEASURED = [name for name in ASKED if any(name in each.methods and each.reads == "fused" for each in OUTPUTS.values())]
@@ -73,8 +73,13 @@ class Problem(BaseModel):
 
 
 # --- requests -------------------------------------------------------------------------------------------------
+_GIVEN = [{"required": [name], "properties": {name: {"type": "string"}}} for name in ("scene", "image")]
+
+
 class ImageOf(_Closed):
     """An image: the id of a stored one (``scene``), or the bytes of a file in base64 (``image``), used once."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": _GIVEN})
 
     scene: str | None = Field(None, max_length=MAX_ID, description="id of a stored image")
     image: Encoded | None = Field(None, description="a file in base64, without line breaks")
@@ -244,7 +249,10 @@ class GuessReply(ChooseReply):
 
 
 class EntailsReply(_Reply):
-    label: str = Field(description="contradiction, neutral or entailment; of a task of two classes, true or false")
+    label: str = Field(
+        description="of a task of two classes, true or false",
+        json_schema_extra={"enum": ["contradiction", "neutral", "entailment", "true", "false"]},
+    )
     alternatives: list[tuple[str, float]] = Field(description="all classes with their scores, best first")
 
 
@@ -317,6 +325,20 @@ class SampleReply(BaseModel):
     )
 
 
+class LimitsReply(BaseModel):
+    """The limits of the service."""
+
+    bytes: int = Field(description="of an image, and of all images in one JSON request")
+    pixels: int = Field(description="of an image")
+    request_pixels: int = Field(description="pixels of all images in one JSON request")
+    text: int = Field(description="characters of a text")
+    turns: int = Field(description="turns of a dialogue")
+    boxes: int = Field(description="boxes of a request")
+    images: int = Field(description="images of a request")
+    captions: int = Field(description="captions of a request")
+    scene_seconds: float = Field(description="how long an image is stored after the last question about it")
+
+
 class ModelReply(BaseModel):
     """What the model can do, and the limits of the service."""
 
@@ -326,7 +348,7 @@ class ModelReply(BaseModel):
     note: str | None = Field(description="a note for users, if there is one")
     synthetic: bool = Field(description="whether it was trained on synthetic images only")
     samples: list[SampleReply]
-    limits: dict[str, Any]
+    limits: LimitsReply
 
 
 class Health(BaseModel):
