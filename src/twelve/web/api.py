@@ -23,7 +23,7 @@ from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_ID, MAX_IMAGES, MAX_
 from twelve.web.service import Service
 from twelve.web.uploads import FORM, IMAGES, file_of
 
-_BYTES = {"type": "string", "format": "binary"}
+_BYTES = {"type": "string", "format": "binary", "description": "the file"}
 _FILE = {"type": "object", "properties": {"file": _BYTES}, "additionalProperties": _BYTES}
 _FILE |= {"minProperties": 1, "maxProperties": 1, "description": "one part, of any name"}
 _BODIES = {kind: {"schema": _FILE if kind == FORM else _BYTES} for kind in (*IMAGES, FORM)}
