@@ -82,7 +82,7 @@ def _keep(router: APIRouter, service: Service) -> None:
         """Upload an image.
 
         Extracts its regions and keeps it in memory, for questions by its id. The body is the file itself, or a form
-        with the file as its only part (not from a web page).
+        whose only part is the file. A form that a web page sends is refused.
         """
         scene = await service.scene(file_of(await request.body(), request))
         return described_scene(service, service.scenes.add(scene), scene)

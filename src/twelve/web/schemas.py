@@ -321,7 +321,8 @@ class SampleReply(BaseModel):
     alt: str
     texts: dict[str, str] = Field(description="method -> a text to ask")
     right: str | None = Field(
-        None, description="the correct reply to these texts; of test images only, which only this machine is shown"
+        None,
+        description="the correct reply to these texts, if the image is a test image (only this machine gets such samples)",
     )
 
 
