@@ -24,8 +24,14 @@ from twelve.web.service import Service
 from twelve.web.uploads import FORM, IMAGES, file_of
 
 _BYTES = {"type": "string", "format": "binary", "description": "the file"}
-_FILE = {"type": "object", "properties": {"file": _BYTES}, "additionalProperties": _BYTES}
-_FILE |= {"minProperties": 1, "maxProperties": 1, "description": "one part, of any name"}
+_FILE = {
+    "type": "object",
+    "description": "one part, of any name",
+    "properties": {"file": _BYTES},
+    "additionalProperties": _BYTES,
+    "minProperties": 1,
+    "maxProperties": 1,
+}
 _BODIES = {kind: {"schema": _FILE if kind == FORM else _BYTES} for kind in (*IMAGES, FORM)}
 _UPLOAD = {"requestBody": {"required": True, "content": _BODIES}}
 _ASKED = documented(400, 401, 404, 408, 413, 415, 422, 429, 503)

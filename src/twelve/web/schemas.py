@@ -5,7 +5,16 @@ from __future__ import annotations
 import binascii
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    WithJsonSchema,
+    model_validator,
+)
 
 from twelve.outputs import OUTPUTS
 from twelve.predictor.checks import CHOOSING, METHODS
@@ -73,7 +82,9 @@ class Problem(BaseModel):
 
 
 # --- requests -------------------------------------------------------------------------------------------------
-_GIVEN = [{"required": [name], "properties": {name: {"type": "string"}}} for name in ("scene", "image")]
+_GIVEN: list[JsonValue] = [
+    {"required": [name], "properties": {name: {"type": "string"}}} for name in ("scene", "image")
+]
 
 
 class ImageOf(_Closed):
@@ -322,7 +333,7 @@ class SampleReply(BaseModel):
     texts: dict[str, str] = Field(description="method -> a text to ask")
     right: str | None = Field(
         None,
-        description="the correct reply to these texts, if the image is a test image (only this machine gets such samples)",
+        description="the correct reply to these texts, if the image is a test image (only this machine gets these)",
     )
 
 
