@@ -87,17 +87,17 @@ def test_small_images_are_enlarged_and_their_boxes_with_them() -> None:
 
 
 def test_what_a_box_shows_keeps_its_colours(scene: Scene) -> None:
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8))
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8))
     boxes = ((0.0, 0.0, 640.0, 480.0), (100.0, 100.0, 300.0, 300.0), (400.0, 50.0, 600.0, 250.0))
     found = scene.depends("is it red ?")
     depends = dataclasses.replace(
-        found, score=0.9, scores=np.array([0.1, 0.5]), boxes=boxes[1:], labels=(), image=picture
+        found, score=0.9, scores=np.array([0.1, 0.5]), boxes=boxes[1:], labels=(), image=photo
     )
     towards = np.array([[[0.1], [0.9], [0.7]]], dtype=np.float32)
     maps = {"connection.0.text": towards.swapaxes(1, 2), "connection.0.image": towards}
-    attention = Attention(("boat",), boxes, maps, picture)
+    attention = Attention(("boat",), boxes, maps, photo)
     for drawn in (np.asarray(depends.draw()), np.asarray(attention.draw("boat"))):
-        changed = (drawn[:480] != np.asarray(picture)).any(-1)
+        changed = (drawn[:480] != np.asarray(photo)).any(-1)
         for x1, y1, x2, y2 in (map(int, box) for box in boxes[1:]):
             assert changed[y1:y2, x1].all() and not changed[y1 + 8 : y2 - 8, x1 + 8 : x2 - 8].any()
             changed[y1 : y2 + 1, x1 : x2 + 1] = False
