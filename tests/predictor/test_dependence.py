@@ -60,6 +60,8 @@ def test_the_finding_in_words(scene: Scene) -> None:
     plain = replace(calm, image=Image.new("RGB", (640, 480))).draw()
     assert np.asarray(plain)[:480].max() == 0  # a fall that is not worth a mention is not highlighted either
     assert _dependence(0.9, []).most is None
+    bare = replace(_dependence(0.9, []), image=Image.new("RGB", (640, 480))).draw()
+    assert np.asarray(bare)[:480].max() == 0
     with pytest.raises(ValueError, match="no image"):
         calm.draw()
 

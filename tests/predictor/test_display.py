@@ -12,7 +12,7 @@ from PIL import Image
 
 from twelve.outputs import get_output
 from twelve.outputs.answer import Answered
-from twelve.outputs.parts.drawing import enlarged, framed, heated
+from twelve.outputs.parts.drawing import enlarged, framed
 from twelve.outputs.parts.result import Context, Judged
 from twelve.outputs.region import Chosen, Located, shares_of
 from twelve.predictor import Attention, Predictor, Scene
@@ -86,13 +86,22 @@ def test_small_images_are_enlarged_and_their_boxes_with_them() -> None:
     assert enlarged(large)[1] == 1.0 and enlarged(large)[0].size == large.size
 
 
-def test_attention_leaves_the_image_visible() -> None:
-    pixels = np.zeros((40, 40, 3), np.uint8)
-    pixels[:, ::2] = 255
-    drawn = np.asarray(heated(Image.fromarray(pixels), [(0, 0, 40, 20)], np.array([1.0]))).astype(int)
-    attended, other = drawn[:20], drawn[20:]
-    assert (attended[:, ::2] - attended[:, 1::2]).min() > 100  # stripes are still told from each other
-    assert attended[:, 1::2, 0].min() > other[:, 1::2, 0].max() + 80  # and red was added
+def test_what_a_box_shows_keeps_its_colours(scene: Scene) -> None:
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8))
+    boxes = ((0.0, 0.0, 640.0, 480.0), (100.0, 100.0, 300.0, 300.0), (400.0, 50.0, 600.0, 250.0))
+    found = scene.depends("is it red ?")
+    depends = dataclasses.replace(
+        found, score=0.9, scores=np.array([0.1, 0.5]), boxes=boxes[1:], labels=(), image=photo
+    )
+    towards = np.array([[[0.1], [0.9], [0.7]]], dtype=np.float32)
+    maps = {"connection.0.text": towards.swapaxes(1, 2), "connection.0.image": towards}
+    attention = Attention(("boat",), boxes, maps, photo)
+    for drawn in (np.asarray(depends.draw()), np.asarray(attention.draw("boat"))):
+        changed = (drawn[:480] != np.asarray(photo)).any(-1)
+        for x1, y1, x2, y2 in (map(int, box) for box in boxes[1:]):
+            assert changed[y1:y2, x1].all() and not changed[y1 + 8 : y2 - 8, x1 + 8 : x2 - 8].any()
+            changed[y1 : y2 + 1, x1 : x2 + 1] = False
+        assert not changed.any()
 
 
 def test_a_single_region_is_not_called_regions(model: Predictor, scene: Scene) -> None:
@@ -229,18 +238,18 @@ def test_attention_is_drawn_of_a_whole_word_at_the_first_connection() -> None:
     attention = Attention(words, boxes, maps, Image.new("RGB", (640, 640)))
 
     def reds(drawn: Image.Image) -> list[int]:
-        """Of the middle of the left, the right and the small box."""
+        """Of the frames of the left, the right and the small box."""
         pixels = np.asarray(drawn)
-        return [int(pixels[y, x, 0]) for x, y in ((160, 320), (480, 320), (570, 570))]
+        return [int(pixels[y, x, 0]) for x, y in ((1, 320), (322, 320), (501, 570))]
 
     drawn = attention.draw("dog")
-    assert reds(drawn)[0] == 0 and reds(drawn)[1] == pytest.approx(0.8 * 0.5 * 230, abs=2)
+    assert reds(drawn) == pytest.approx([0, (0.35 + 0.65 * 0.8) * 214, 0], abs=2)  # from 50% up, a box is framed
     assert drawn.tobytes() == attention.draw("DOG").tobytes() == attention.draw(4).tobytes()
     assert drawn.tobytes() == attention.draw().tobytes()  # the word that one box attends to much more than the others
-    assert reds(attention.draw("the")) == [0, 0, 0]  # from 50% up, a box is highlighted
+    assert reds(attention.draw("the")) == pytest.approx([0.35 * 214, 0, 0], abs=2)  # and the best one in any case
     assert reds(attention.draw("dog", connection=1))[0] > 100
     twice = dataclasses.replace(attention, boxes=(*boxes[:3], right))  # one box: the mean of both
-    assert reds(twice.draw("dog"))[1] == pytest.approx(0.15 * 0.5 * 230, abs=2)
+    assert reds(twice.draw("dog"))[1] == pytest.approx((0.35 + 0.65 * 0.15) * 214, abs=2)
     with pytest.raises(ValueError, match=r"expected one of the words \[CLS\], \[TASK\], the, dog, .*, found 'do'"):
         attention.draw("do")
     none = Attention(words, boxes[:1], {name: values[:, :1] for name, values in maps.items()}, attention.image)

@@ -160,15 +160,18 @@ def test_any_method_is_asked_by_its_name(client: TestClient, scenes: list[str]) 
         named = client.post("/api/ask", json={"method": method, "text": text, "images": [image]})
         assert named.status_code == 200, named.text
         assert near(named.json(), client.post(f"/api/{method}", json={"image": image, key: text}).json())
-    for method, images, problem in (
-        ("count", [image], "no task for count"),
-        ("verify", [image], "expected 2 images"),
-        ("choose", [image], "needs boxes"),
-        ("guess", [image], "expected a dialogue"),
-        ("match", [image], "match takes no question"),
+    able = "answer, entails, verify or locate"
+    known = f"method: expected {able}, found"
+    for method, problem, remedy in (
+        ("count", f"{known} count", f"use {able}"),
+        ("answers", f'{known} answers (did you mean "answer"?)', f"use {able}"),
+        ("verify", "verify: expected 2 images, found 1", "pass 2"),
+        *((method, f"{known} {method}", f"use POST /api/{method}") for method in ("choose", "guess", "match")),
     ):
-        refused = client.post("/api/ask", json={"method": method, "text": "it", "images": images})
-        assert 400 <= refused.status_code < 500 and problem in refused.json()["error"], refused.text
+        refused = client.post("/api/ask", json={"method": method, "text": "it", "images": [image]})
+        assert refused.status_code == 422 and refused.json() == {"error": problem, "remedy": remedy}
+    refused = client.post("/api/depends", json={"method": "choose", "text": "it", "image": image})
+    assert refused.json()["error"] == "method: expected answer, entails or verify, found choose"
 
 
 def test_an_image_in_the_request_is_the_same_image(client: TestClient, scenes: list[str]) -> None:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
+from contextlib import nullcontext
 
+import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from pydantic import ValidationError
+from test_api import png
+
+from twelve.outputs import OUTPUTS
+from twelve.outputs.classes import Classes
+from twelve.outputs.parts.result import named
+from twelve.web.schemas import ImageOf
 
 NAMES = {
     "images": ["upload_image", "get_image", "forget_image"],
@@ -32,3 +42,42 @@ def test_a_busy_service_says_when_to_come_again(app: FastAPI) -> None:
     replies = [each["responses"] for path in described["paths"].values() for each in path.values()]
     busy = [reply["429"]["headers"]["Retry-After"] for reply in replies if "429" in reply]
     assert len(busy) == 12 and all(header["schema"]["type"] == "integer" for header in busy)
+
+
+def test_types_are_those_that_programs_need(app: FastAPI) -> None:
+    described = TestClient(app).get("/openapi.json").json()
+    shown = described["components"]["schemas"]
+    outputs = [each for each in OUTPUTS.values() if isinstance(each, Classes) and "entails" in each.methods]
+    classes = {named(name) for output in outputs for name in output.classes}
+    assert set(shown["EntailsReply"]["properties"]["label"]["enum"]) == classes
+    kinds = {name: field["type"] for name, field in shown["LimitsReply"]["properties"].items()}
+    assert kinds.pop("scene_seconds") == "number" and set(kinds.values()) == {"integer"} and len(kinds) == 8
+    asked = described["paths"]["/api/ask"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    replies = {each["$ref"].rpartition("/")[2] for each in asked["anyOf"]}
+    assert replies == {"AnswerReply", "EntailsReply", "LocateReply", "VerifyReply"}
+    for reply in ("AnswerReply", "EntailsReply", "LocateReply", "ChooseReply"):
+        assert len(shown[reply]["properties"]["alternatives"]["items"]["prefixItems"]) == 2
+
+
+def test_an_image_and_a_form_have_exactly_one_part(app: FastAPI) -> None:
+    described = TestClient(app).get("/openapi.json").json()
+    form = described["paths"]["/api/scenes"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    image = described["components"]["schemas"]["ImageOf"]
+    assert image["properties"]["image"]["anyOf"][0] == {"type": "string", "contentEncoding": "base64"}
+    validators = pytest.importorskip("jsonschema_rs", reason="jsonschema_rs is not installed")
+    for found, valid in (
+        ({"scene": "ID"}, True),
+        ({"image": "aGk="}, True),
+        ({"scene": None, "image": "aGk="}, True),
+        ({"scene": "ID", "image": "aGk="}, False),
+        ({"scene": None, "image": None}, False),
+        ({}, False),
+    ):
+        assert validators.Draft202012Validator(image).is_valid(found) == valid
+        with nullcontext() if valid else pytest.raises(ValidationError):
+            ImageOf.model_validate_json(json.dumps(found))
+    for name in ("file", "photo"):  # a form's part may have any name
+        assert validators.Draft202012Validator(form).is_valid({name: "..."})
+        assert TestClient(app).post("/api/scenes", files={name: ("x.png", png(1))}).status_code == 201
+    assert not validators.Draft202012Validator(form).is_valid({})
+    assert not validators.Draft202012Validator(form).is_valid({"file": "...", "photo": "..."})

@@ -50,6 +50,24 @@ def test_every_request_and_reply_of_json_has_an_example(client: TestClient) -> N
                     assert "example" in body or named.get("examples"), path
 
 
+def test_every_example_of_the_description_has_its_own_schema(client: TestClient) -> None:
+    described = client.get("/openapi.json").json()
+    shown = described["components"]["schemas"]
+    assert {name: schema["examples"] for name, schema in shown.items() if "examples" in schema} == {
+        name: [example] for name, example in EXAMPLES.items()
+    }
+    asked = described["paths"]["/api/ask"]["post"]["responses"]["200"]["content"]["application/json"]
+    told = [
+        (asked["schema"], asked["example"]),
+        *(({"$ref": f"#/components/schemas/{n}"}, EXAMPLES[n]) for n in EXAMPLES),
+    ]
+    validators = pytest.importorskip(
+        "jsonschema_rs", reason="jsonschema_rs is not installed (pip install 'twelve-vl[dev]')"
+    )
+    for schema, example in told:
+        validators.Draft202012Validator({**schema, "components": described["components"]}).validate(example)
+
+
 @pytest.mark.parametrize("name", REQUESTS)
 def test_every_request_is_answered_with_what_the_examples_say(name: str, client: TestClient) -> None:
     image, kind = (PLACE / "scene.jpg").read_bytes(), {"Content-Type": "image/jpeg"}

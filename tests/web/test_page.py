@@ -269,6 +269,8 @@ def test_what_an_answer_depends_on_is_shown_first(visit: Visit) -> None:
     heat = "all => all.map(frame => +frame.style.getPropertyValue('--heat'))"
     heats = page.locator("#panel-answer .frame.region").evaluate_all(heat)
     assert heats.count(0) == len(heats) - 1 and max(heats) == 1
+    fills = "all => all.map(frame => getComputedStyle(frame).fill)"
+    assert {*page.locator("#panel-answer .frame rect").evaluate_all(fills)} == {"none"}  # a box keeps its colours
     assert page.locator("#panel-answer .frame.region:not(.quiet) text").all_text_contents() == ["2"]
     page.get_by_role("button", name=re.compile("^Box 1 ")).focus()
     page.keyboard.press("Enter")
@@ -857,6 +859,10 @@ def test_a_tab_says_before_one_asks_that_the_last_training_left_its_task_out(vis
     assert page.get_by_role("tab").all_inner_texts() == [*trained, "Entails"]
     entails = page.get_by_role("tab", name="Entails", exact=True)
     assert "an earlier training" in str(entails.get_attribute("title"))
+    label, last = (page.locator(each).bounding_box() for each in (".earlier", "[role=tab]:has(+ .earlier)"))
+    assert label and last and (label["y"] >= last["y"] + last["height"]) == visit.phone  # on a phone, on its own line
+    following = page.locator(".earlier + [role=tab]").bounding_box()
+    assert following and (following["y"] >= label["y"] + label["height"]) == visit.phone
     entails.click()
     assert axe.findings(page) == []
     assert page.locator("#panel-entails .lost").is_visible()

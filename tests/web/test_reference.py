@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from test_api import png
 
 from twelve.web.reference import reference
+from twelve.web.uploads import FORM, IMAGES
 
 
 def test_every_example_is_answered(app: FastAPI) -> None:
@@ -37,10 +38,24 @@ def test_every_example_is_answered(app: FastAPI) -> None:
     for example in re.findall("<pre.*?>(.*?)</pre>", page):
         words = shlex.split(html.unescape(example).replace("ID", stored).replace("NAME", "sample-1.png"))
         body = words[words.index("-d") + 1] if "-d" in words else png(1) if "--data-binary" in words else None
-        method = "DELETE" if "-X" in words else "POST" if body else "GET"
-        kind = {"Content-Type": "application/json" if "-d" in words else "image/png"}
+        form = {"file": ("scene.png", png(1))} if "-F" in words else None
+        method = "DELETE" if "-X" in words else "POST" if body or form else "GET"
+        kind = {"Content-Type": "application/json" if "-d" in words else "image/png"} if body else None
         if method != "DELETE":  # the others need the image
-            assert client.request(method, words[-1], content=body, headers=kind).is_success, example
+            assert client.request(method, words[-1], content=body, files=form, headers=kind).is_success, example
+
+
+def test_the_upload_has_its_content_types_a_form_and_the_status_of_its_reply(app: FastAPI) -> None:
+    page = html.unescape(TestClient(app).get("/docs").text)
+    upload, deleted, sample = (
+        page.partition(f'<section id="{name}"')[2].partition("</section>")[0]
+        for name in ("upload_image", "forget_image", "sample")
+    )
+    kinds = re.findall(r"<code>([\w/-]+)</code></th>", upload.partition("<pre")[0])
+    assert kinds == [*IMAGES, FORM] and "object; one part, of any name" in upload
+    assert upload.count("<pre") == 2 and "-F file=@examples/scene.jpg http" in upload
+    assert "reply: 201 (application/json)<" in upload
+    assert "reply: 204 (no body)<" in deleted and "reply: 200 (image/png)<" in sample
 
 
 def test_the_list_at_the_top_leads_to_every_endpoint_the_errors_and_the_token(app: FastAPI) -> None:

@@ -28,7 +28,7 @@ import twelve.web
 from twelve.cli import app as program
 from twelve.errors import CheckpointError, ConfigError
 from twelve.web.limits import Limits
-from twelve.web.server import _bound, allowed, serve
+from twelve.web.server import _bound, addresses, allowed, serve
 
 # The model is slow to answer here, so that there is something to finish.
 _SLOW = """
@@ -278,3 +278,15 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
         assert command == f"choose another port: twelve serve {tmp_path}"
         with socket.socket() as other:
             other.bind(("127.0.0.1", int(port)))
+
+
+def test_the_printed_address_is_one_that_others_can_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "desk")
+    assert addresses("127.0.0.1", 8012) == "http://127.0.0.1:8012/"
+    assert addresses("192.168.0.7", 8012, ["example.org"]) == "http://192.168.0.7:8012/"
+    assert addresses("::1", 8012) == "http://[::1]:8012/"
+    others = {"desk": [], "example.org": ["example.org"]}
+    for name, names in others.items():
+        for host, here in (("0.0.0.0", "127.0.0.1"), ("::", "[::1]")):
+            found = f"http://{here}:8012/ from this machine, http://{name}:8012/ from others"
+            assert addresses(host, 8012, names) == found

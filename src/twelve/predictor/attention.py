@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from twelve.outputs.parts.drawing import caption_below, enlarged, framed, heated, scaled
+from twelve.outputs.parts.drawing import caption_below, framed
 from twelve.outputs.parts.notebook import png
 from twelve.outputs.parts.result import percent, rounded
 from twelve.types.examples import Box
@@ -82,10 +82,10 @@ class Attention:
         return found
 
     def draw(self, word: int | str | None = None, connection: int = 0) -> Image.Image:
-        """The image, with the boxes highlighted that attend to a word.
+        """The image, with frames around the boxes that attend to a word.
 
-        It shows :meth:`strongest`, from 50% up, as the page of ``twelve serve`` does. The box that attends to the word
-        most is framed.
+        It shows :meth:`strongest`, from 50% up, as the page of ``twelve serve`` does. The frame of the box that attends
+        to the word most is red, the others are blue.
 
         Args:
             word: a whole word, or the index of one of its pieces in :attr:`words`. Of a word in several pieces, the
@@ -100,17 +100,16 @@ class Attention:
             raise ValueError("there is no image to draw on")
         words, values = self._whole(), self.strongest(connection)[1:]
         text, pieces = self._distinct(words, values) if word is None else self._found(words, word)
-        image, factor = enlarged(self.image)
         if not len(values):
-            return caption_below(image, f"“{text}”: there are no boxes")
+            return caption_below(framed(self.image, ()), f"“{text}”: there are no boxes")
         corners = np.array(self.boxes[1:], dtype=np.float64)
         # A detected box that is also a candidate is two regions, and one box to whoever looks at it: their mean.
         same = np.abs(corners[:, None] - corners[None]).max(-1) < 0.1
         shares = (same @ values[:, pieces].mean(1)) / same.sum(1)
-        boxes, best = [scaled(box, factor) for box in self.boxes[1:]], int(np.argmax(shares))
-        drawn = heated(image, boxes, np.maximum(0, 2 * shares - 1))
-        said = f"“{text}”: most attended to by the framed box ({percent(float(shares[best]))})"
-        return caption_below(framed(drawn, [(boxes[best], 1.0)]), said)
+        order = [k for k in np.argsort(-shares, kind="stable") if not same[k, :k].any()]
+        frames = [(self.boxes[1 + k], 2 * shares[k] - 1) for k in order if shares[k] > 0.5 or k == order[0]]
+        said = f"“{text}”: most attended to by the box with the red frame ({percent(float(shares.max()))})"
+        return caption_below(framed(self.image, frames), said)
 
     def _repr_png_(self) -> bytes | None:
         return None if self.image is None else png(self.draw())

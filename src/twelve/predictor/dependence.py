@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from twelve.outputs.parts.drawing import caption_below, enlarged, framed, heated, scaled, side_by_side
+from twelve.outputs.parts.drawing import caption_below, framed, side_by_side
 from twelve.outputs.parts.notebook import png
 from twelve.outputs.parts.result import NO_IMAGE, named, percent, rounded
 from twelve.types.examples import Box
@@ -89,7 +89,8 @@ class Dependence:
         return f"Without box {number}{label}{where}, “{named(self.value)}” {fall}."
 
     def draw(self) -> Image.Image:
-        """The image, or both side by side, with the regions highlighted without which the score falls.
+        """The image, or both side by side, with frames around the regions without which the score falls; the larger the
+        fall, the stronger the frame.
 
         Raises:
             ValueError: there is no image (a scene was made from regions).
@@ -104,22 +105,14 @@ class Dependence:
         """One of the images with its own boxes."""
         if image is None:
             raise ValueError(NO_IMAGE)
-        image, factor = enlarged(image)
-        own = [k for k in range(len(self.boxes)) if side is None or self.sides[k] == side]
-        drawn = heated(image, [scaled(self.boxes[k], factor) for k in own], self._heats[own])
-        return framed(drawn, [(scaled(self.boxes[k], factor), 1.0) for k in own if k == self.most])
+        order = [k for k in np.argsort(-self.falls, kind="stable") if self.falls[k] > LEAST]
+        own = [k for k in order if side is None or self.sides[k] == side]
+        shares = [(self.boxes[k], self.falls[k] / self.falls.max()) for k in own]
+        return framed(image, shares, best=own[:1] == order[:1])
 
     @property
     def _images(self) -> tuple[Image.Image | None, ...]:
         return (self.image, self.right) if self.sides else (self.image,)
-
-    @property
-    def _heats(self) -> NDArray[np.float64]:
-        """(R,) 0..1: the falls in proportion to the largest; none if that is not worth a mention."""
-        if self.most is None:
-            return np.zeros(len(self.boxes))
-        found: NDArray[np.float64] = np.maximum(self.falls, 0) / self.falls[self.most]
-        return found
 
     def _repr_png_(self) -> bytes | None:
         return None if None in self._images else png(self.draw())

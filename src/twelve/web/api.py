@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
+from twelve.errors import nearest
 from twelve.outputs.parts.result import rounded
 from twelve.predictor import Predictor, Result, Scene
 from twelve.predictor.checks import METHODS, Turn
 from twelve.version import __version__
 from twelve.web import schemas
-from twelve.web.examples import EXAMPLES
 from twelve.web.limits import Limits
 from twelve.web.measured import TaskStanding
 from twelve.web.problems import ServiceError, documented
@@ -21,8 +23,15 @@ from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_ID, MAX_IMAGES, MAX_
 from twelve.web.service import Service
 from twelve.web.uploads import FORM, IMAGES, file_of
 
-_BYTES = {"type": "string", "format": "binary"}
-_FILE = {"type": "object", "required": ["file"], "properties": {"file": _BYTES}, "additionalProperties": False}
+_BYTES = {"type": "string", "format": "binary", "description": "the file"}
+_FILE = {
+    "type": "object",
+    "description": "one part, of any name",
+    "properties": {"file": _BYTES},
+    "additionalProperties": _BYTES,
+    "minProperties": 1,
+    "maxProperties": 1,
+}
 _BODIES = {kind: {"schema": _FILE if kind == FORM else _BYTES} for kind in (*IMAGES, FORM)}
 _UPLOAD = {"requestBody": {"required": True, "content": _BODIES}}
 _ASKED = documented(400, 401, 404, 408, 413, 415, 422, 429, 503)
@@ -79,7 +88,7 @@ def _keep(router: APIRouter, service: Service) -> None:
         """Upload an image.
 
         Extracts its regions and keeps it in memory, for questions by its id. The body is the file itself, or a form
-        with the file as its only part (not from a web page).
+        whose only part is the file. A form that a web page sends is refused.
         """
         scene = await service.scene(file_of(await request.body(), request))
         return described_scene(service, service.scenes.add(scene), scene)
@@ -129,6 +138,7 @@ def _depends(router: APIRouter, service: Service) -> None:
 
         The score is that of an answer, or of the result of another method.
         """
+        _check_method(asked.method, schemas.MEASURED, service.predictor)
         if asked.right is None and METHODS.get(asked.method) == 2:
             raise ServiceError(422, f"{asked.method}: expected two images, found one", "add right, the right image")
         images = [asked.image] if asked.right is None else [asked.image, asked.right]
@@ -175,14 +185,16 @@ def _several(router: APIRouter, service: Service) -> None:
         )
         return schemas.VerifyReply(**said(found))
 
-    @router.post(
-        "/ask", responses=_ASKED | {200: {"content": {"application/json": {"example": EXAMPLES["AnswerReply"]}}}}
-    )
+    # A further output has replies of its own.
+    replies = [getattr(schemas, f"{method.capitalize()}Reply", dict[str, Any]) for method in schemas.ASKED]
+
+    @router.post("/ask", response_model=None, responses=_ASKED | {200: {"model": reduce(or_, replies)}})
     async def ask(asked: schemas.AskRequest) -> dict[str, Any]:
         """Ask any method of the model.
 
         The fields of the reply depend on the method. Those of the example are of `answer`.
         """
+        _check_method(asked.method, schemas.ASKED, service.predictor)
         return said(await service.ask(asked.method, asked.text, asked.images, task=asked.task, explain=asked.explain))
 
     @router.post("/match", responses=_ASKED)
@@ -194,6 +206,16 @@ def _several(router: APIRouter, service: Service) -> None:
         chosen = asked.shortlist, asked.contrast_weight
         found = await service.match(asked.images, asked.captions, asked.task, *chosen)
         return schemas.MatchReply(**found.to_dict())  # an image's name is its index
+
+
+def _check_method(method: str, taken: Sequence[str], predictor: Predictor) -> None:
+    """Raise ServiceError for a method that the model does not have, or that an endpoint does not take."""
+    able = [each for each in taken if each in predictor.methods]
+    if method not in able:
+        known = " or ".join(", ".join(able).rsplit(", ", 1)) or "another model"
+        own = method in predictor.methods and method not in schemas.ASKED
+        problem = f"method: expected {known}, found {method}{nearest(method, able)}"
+        raise ServiceError(422, problem, f"use POST /api/{method}" if own else f"use {known}")
 
 
 def said(result: Result) -> dict[str, Any]:
@@ -245,15 +267,15 @@ def describe(
             schemas.SampleReply(name=sample.name, alt=sample.alt, texts=sample.texts, right=sample.right)
             for sample in samples
         ],
-        limits={
-            "bytes": limits.max_bytes,
-            "pixels": limits.max_pixels,
-            "request_pixels": limits.max_request_pixels,
-            "text": MAX_TEXT,
-            "turns": MAX_TURNS,
-            "boxes": MAX_BOXES,
-            "images": MAX_IMAGES,
-            "captions": MAX_CAPTIONS,
-            "scene_seconds": limits.scene_seconds,
-        },
+        limits=schemas.LimitsReply(
+            bytes=limits.max_bytes,
+            pixels=limits.max_pixels,
+            request_pixels=limits.max_request_pixels,
+            text=MAX_TEXT,
+            turns=MAX_TURNS,
+            boxes=MAX_BOXES,
+            images=MAX_IMAGES,
+            captions=MAX_CAPTIONS,
+            scene_seconds=limits.scene_seconds,
+        ),
     )

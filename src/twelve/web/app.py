@@ -19,6 +19,7 @@ from twelve.version import __version__
 from twelve.web import problems
 from twelve.web.access import check_token
 from twelve.web.api import TAGS, routes
+from twelve.web.examples import add_examples
 from twelve.web.gate import Gate
 from twelve.web.limits import Limits
 from twelve.web.measured import TaskStanding
@@ -103,6 +104,7 @@ def create_app(
     app.router.default = _Page(directory=_STATIC, html=True)
     description = app.openapi()
     _add_summaries(description)
+    add_examples(description)
     if token is not None:
         _add_security(description)
     return app

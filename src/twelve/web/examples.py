@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
-
 from twelve.version import __version__
 
 IMAGE = {"scene": "ID"}
@@ -119,7 +117,17 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "note": "This model was trained on synthetic images only, not on photographs.",
         "synthetic": True,
         "samples": [],
-        "limits": {"bytes": 16_000_000, "pixels": 36_000_000, "text": 2000, "images": 64},
+        "limits": {
+            "bytes": 16_000_000,
+            "pixels": 36_000_000,
+            "request_pixels": 144_000_000,
+            "text": 2000,
+            "turns": 20,
+            "boxes": 100,
+            "images": 64,
+            "captions": 32,
+            "scene_seconds": 900.0,
+        },
     },
     "Health": {"status": "ok", "waiting": 0, "scenes": 1},
     "Problem": {"error": "question: contains only spaces", "remedy": "write a question"},
@@ -127,7 +135,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 """Name of a schema -> an example."""
 
 
-def with_example(schema: dict[str, Any], of: type[BaseModel]) -> None:
-    """Add the example of a request or a reply to its schema."""
-    if of.__name__ in EXAMPLES:
-        schema["examples"] = [EXAMPLES[of.__name__]]
+def add_examples(description: dict[str, Any]) -> None:
+    """Add the examples to an OpenAPI description. FastAPI would drop their nulls."""
+    for name, schema in description["components"]["schemas"].items():
+        if name in EXAMPLES:
+            schema["examples"] = [EXAMPLES[name]]
+    asked = description["paths"]["/api/ask"]["post"]["responses"]["200"]["content"]["application/json"]
+    asked["example"] = EXAMPLES["AnswerReply"]

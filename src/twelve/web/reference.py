@@ -15,6 +15,8 @@ _Schema: TypeAlias = Mapping[str, Any]
 _Row: TypeAlias = tuple[str, _Schema, bool]
 """Name of a field, its schema, and whether a request may lack it."""
 RANGES = (("minimum", "maximum", ""), ("minLength", "maxLength", " characters"), ("minItems", "maxItems", " items"))
+_FILE = ["-H", "Content-Type: image/jpeg", "--data-binary", "@examples/scene.jpg"]
+_FORM = ["-F", "file=@examples/scene.jpg"]
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>twelve: API</title><link rel="icon" href="icon.svg" type="image/svg+xml"><link rel="stylesheet" href="page.css">
@@ -43,21 +45,24 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     content = operation.get("requestBody", {}).get("content", {})
     takes = _resolved(content.get("application/json", {}).get("schema", {}), schemas)
     rows: list[_Row] = [(each["name"], each["schema"], False) for each in operation.get("parameters", [])]
-    rows += _rows(takes, schemas, sent=True)
+    rows += _rows(takes, schemas, sent=True) if takes else [(kind, of["schema"], False) for kind, of in content.items()]
     words = ["curl", "-s"] + ["-X", method.upper()] * (method == "delete")
     words += ["-H", "Authorization: Bearer TOKEN"] * (token and "401" in operation["responses"])
-    sent = ["-H", "Content-Type: image/jpeg", "--data-binary", "@examples/scene.jpg"] if content else []
+    bodies: list[list[str]] = [_FILE, _FORM] if content else [[]]
     if takes:
-        sent = ["-H", "Content-Type: application/json", "-d", json.dumps(takes["examples"][0])]
-    command = " ".join(map(quote, [*words, *sent, address + path.replace("{scene}", "ID").replace("{name}", "NAME")]))
-    reply = _reply(operation)
+        bodies = [["-H", "Content-Type: application/json", "-d", json.dumps(takes["examples"][0])]]
+    url = address + path.replace("{scene}", "ID").replace("{name}", "NAME")
+    commands = [" ".join(map(quote, [*words, *body, url])) for body in bodies]
+    code, good = next((code, reply) for code, reply in operation["responses"].items() if code.startswith("2"))
+    kinds: _Schema = good.get("content", {})
+    reply: _Schema = kinds.get("application/json", {})
     replied = _resolved(reply.get("schema", {}), schemas)
     told = [reply["example"]] if "example" in reply else replied.get("examples", [])
     said = " ".join(filter(None, (f"{operation['summary']}.", operation.get("description"))))
     return (
         f'<section id="{operation["operationId"]}"><h2><code>{method.upper()} {escape(path)}</code></h2>'
         f"<p>{_marked(said)}</p>{_table('Request', rows, schemas)}"
-        f'<pre tabindex="0" aria-label="Example">{escape(command)}</pre>'
+        f"{''.join(map(_command, commands))}<p>Status of the reply: {code} ({', '.join(kinds) or 'no body'})</p>"
         f"{_table('Reply', _rows(replied, schemas), schemas)}{''.join(map(_example, told))}</section>\n"
     )
 
@@ -86,6 +91,10 @@ def _token(found: Iterable[tuple[str, str, _Schema]]) -> str:
     )
 
 
+def _command(line: str) -> str:
+    return f'<pre tabindex="0" aria-label="Example">{escape(line)}</pre>'
+
+
 def _example(of: Any) -> str:
     return f"<details><summary>Example</summary><code>{escape(json.dumps(of))}</code></details>"
 
@@ -93,13 +102,6 @@ def _example(of: Any) -> str:
 def _marked(text: str) -> str:
     """A text as HTML, in which backticks mark code."""
     return re.sub("`(.*?)`", r"<code>\1</code>", escape(text))
-
-
-def _reply(operation: _Schema) -> _Schema:
-    """Schema and example of the reply to a request that succeeds, if it is JSON."""
-    good: _Schema = next((reply for code, reply in operation["responses"].items() if code.startswith("2")), {})
-    found: _Schema = good.get("content", {}).get("application/json", {})
-    return found
 
 
 def _table(title: str, rows: Iterable[_Row], schemas: _Schema) -> str:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import binascii
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    WithJsonSchema,
+    model_validator,
+)
 
 from twelve.outputs import OUTPUTS
 from twelve.predictor.checks import CHOOSING, METHODS
 from twelve.settings import MOST_WEIGHT
-from twelve.web.examples import with_example
 
 MAX_ID = 64
 MAX_TEXT = 2000
@@ -51,30 +59,22 @@ GivenBox = Annotated[
 ]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_something)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Encoded = Annotated[bytes, BeforeValidator(_unpacked), WithJsonSchema({"type": "string", "format": "base64"})]
+Encoded = Annotated[bytes, BeforeValidator(_unpacked), WithJsonSchema({"type": "string", "contentEncoding": "base64"})]
 TaskName = Annotated[str, Field(max_length=100)]
-_ASKED = [method for method in METHODS if method not in CHOOSING]
-_MEASURED = [
-    name for name in _ASKED if any(name in each.methods and each.reads == "fused" for each in OUTPUTS.values())
-]
-# Only the description enumerates them: an unknown one gets the error that names those of the model.
-AskedMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": _ASKED})]
-MeasuredMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": _MEASURED})]
+ASKED = [method for method in METHODS if method not in CHOOSING]
+MEASURED = [name for name in ASKED if any(name in each.methods and each.reads == "fused" for each in OUTPUTS.values())]
+# Only the description enumerates them: the error of an unknown one names those of the model.
+AskedMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": ASKED})]
+MeasuredMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": MEASURED})]
 
 
 class _Closed(BaseModel):
     """Unknown keys are errors, as are numbers and booleans in quotes."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=with_example)
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Told(BaseModel):
-    """A reply."""
-
-    model_config = ConfigDict(json_schema_extra=with_example)
-
-
-class Problem(_Told):
+class Problem(BaseModel):
     """An error, and what to do about it."""
 
     error: str
@@ -82,8 +82,15 @@ class Problem(_Told):
 
 
 # --- requests -------------------------------------------------------------------------------------------------
+_GIVEN: list[JsonValue] = [
+    {"required": [name], "properties": {name: {"type": "string"}}} for name in ("scene", "image")
+]
+
+
 class ImageOf(_Closed):
     """An image: the id of a stored one (``scene``), or the bytes of a file in base64 (``image``), used once."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": _GIVEN})
 
     scene: str | None = Field(None, max_length=MAX_ID, description="id of a stored image")
     image: Encoded | None = Field(None, description="a file in base64, without line breaks")
@@ -196,7 +203,7 @@ class MatchRequest(_Asking):
 _CALIBRATED = "whether training has calibrated the scores; otherwise compare them, do not read them as probabilities"
 
 
-class SceneReply(_Told):
+class SceneReply(BaseModel):
     """A stored image."""
 
     id: str
@@ -207,7 +214,7 @@ class SceneReply(_Told):
     seconds: float = Field(description="how long the image is stored after the last question about it")
 
 
-class AttentionReply(_Told):
+class AttentionReply(BaseModel):
     """Attention between words and regions."""
 
     words: list[str]
@@ -219,7 +226,7 @@ class AttentionReply(_Told):
     )
 
 
-class _Reply(_Told):
+class _Reply(BaseModel):
     text: str
     task: str
     score: float = Field(description="the probability that the answer (class, box) is correct, 0..1")
@@ -253,7 +260,10 @@ class GuessReply(ChooseReply):
 
 
 class EntailsReply(_Reply):
-    label: str = Field(description="contradiction, neutral or entailment; of a task of two classes, true or false")
+    label: str = Field(
+        description="of a task of two classes, true or false",
+        json_schema_extra={"enum": ["contradiction", "neutral", "entailment", "true", "false"]},
+    )
     alternatives: list[tuple[str, float]] = Field(description="all classes with their scores, best first")
 
 
@@ -261,7 +271,7 @@ class VerifyReply(_Reply):
     true: bool = Field(description="the verdict; score is the probability that it is correct")
 
 
-class DependsReply(_Told):
+class DependsReply(BaseModel):
     """The score of a result, and that of the same result without each region."""
 
     text: str
@@ -275,19 +285,19 @@ class DependsReply(_Told):
     sides: list[str] = Field(description="image of each box, left or right; empty if there is one image")
 
 
-class RankedImage(_Told):
+class RankedImage(BaseModel):
     image: int = Field(description="index of the image in the request")
     share: float = Field(
         description="the probability that the caption describes this image, if it describes exactly one of them"
     )
 
 
-class RankedCaption(_Told):
+class RankedCaption(BaseModel):
     caption: str
     images: list[RankedImage] = Field(description="all ranked images, best first; shares sum to 1")
 
 
-class MatchReply(_Told):
+class MatchReply(BaseModel):
     task: str
     calibrated: bool = Field(description=_CALIBRATED)
     captions: list[RankedCaption]
@@ -296,7 +306,7 @@ class MatchReply(_Told):
     warnings: list[str] = Field(default=[], description="why the shares may be meaningless; images are named by index")
 
 
-class TaskChoice(_Told):
+class TaskChoice(BaseModel):
     """A task of a method."""
 
     name: str
@@ -315,18 +325,33 @@ class TaskChoice(_Told):
     )
 
 
-class SampleReply(_Told):
+class SampleReply(BaseModel):
     """A sample image."""
 
     name: str
     alt: str
     texts: dict[str, str] = Field(description="method -> a text to ask")
     right: str | None = Field(
-        None, description="the correct reply to these texts; of test images only, which only this machine is shown"
+        None,
+        description="the correct reply to these texts, if the image is a test image (only this machine gets these)",
     )
 
 
-class ModelReply(_Told):
+class LimitsReply(BaseModel):
+    """The limits of the service."""
+
+    bytes: int = Field(description="of an image, and of all images in one JSON request")
+    pixels: int = Field(description="of an image")
+    request_pixels: int = Field(description="pixels of all images in one JSON request")
+    text: int = Field(description="characters of a text")
+    turns: int = Field(description="turns of a dialogue")
+    boxes: int = Field(description="boxes of a request")
+    images: int = Field(description="images of a request")
+    captions: int = Field(description="captions of a request")
+    scene_seconds: float = Field(description="how long an image is stored after the last question about it")
+
+
+class ModelReply(BaseModel):
     """What the model can do, and the limits of the service."""
 
     version: str
@@ -335,10 +360,10 @@ class ModelReply(_Told):
     note: str | None = Field(description="a note for users, if there is one")
     synthetic: bool = Field(description="whether it was trained on synthetic images only")
     samples: list[SampleReply]
-    limits: dict[str, Any]
+    limits: LimitsReply
 
 
-class Health(_Told):
+class Health(BaseModel):
     status: Literal["ok"]
     waiting: int
     scenes: int

@@ -84,18 +84,26 @@ def serve(
         backlog=_CONNECTIONS,
         timeout_graceful_shutdown=math.ceil(app.state.service.limits.stop_seconds),
     )
-    shown = f"[{host}]" if ":" in host else host
     bound.listen(_CONNECTIONS)  # clients can connect as soon as they read the next line
     listening = bound.getsockname()[1]
     if port is None and listening != PORT:
         tell(f"port {PORT} is in use; serving at {listening}")
-    print(f"http://{shown}:{listening}/ (ctrl-c stops)", flush=True)
+    print(f"{addresses(host, listening, names)} (ctrl-c stops)", flush=True)
     try:
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[bound])
     finally:
         # The interpreter must not exit while a thread runs torch; a second ctrl-c skips the lifespan's shutdown.
         app.state.service.close()
+
+
+def addresses(host: str, port: int, names: Collection[str] = ()) -> str:
+    """Where a service at ``host`` is reached; no browser opens the address that stands for all of a machine's."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    local = f"http://[{here}]:{port}/" if ":" in here else f"http://{here}:{port}/"
+    if here == host:
+        return local
+    return f"{local} from this machine, http://{next(iter(names), socket.gethostname())}:{port}/ from others"
 
 
 def allowed(host: str, names: Collection[str] = ()) -> tuple[str, ...]:

@@ -1,12 +1,10 @@
-"""Boxes, captions and heat on an image."""
+"""Boxes and captions on an image."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from twelve.types.examples import Box
@@ -17,8 +15,6 @@ LEAST_FONT = 12
 """Pixels."""
 LEAST_SIDE = 640
 """Pixels of the longer side of what is drawn; smaller images are enlarged."""
-GLOW, COVER = (230, 60, 20), 0.5
-"""Colour of highlighted boxes, and how much of the image it covers at most."""
 LONGEST = 2000
 """Characters of a caption."""
 
@@ -78,24 +74,6 @@ def caption_below(image: Image.Image, text: str) -> Image.Image:
     for number, line in enumerate(lines):
         pen.text((size // 2, image.height + size // 2 + number * step), line, fill="black", font=font)
     return page
-
-
-def heated(image: Image.Image, boxes: Sequence[Box], weights: NDArray[np.floating]) -> Image.Image:
-    """A copy, at the image's own size, whose boxes glow by their weights, and what they hold stays visible. Where boxes
-    overlap, the strongest counts.
-
-    Args:
-        weights: (R,) 0..1; 1 is drawn in full.
-    """
-    heat = np.zeros((image.height, image.width), dtype=np.float32)
-    for box, weight in zip(boxes, weights, strict=True):
-        x1, y1, x2, y2 = (max(0, round(value)) for value in box)
-        part = heat[y1:y2, x1:x2]
-        np.maximum(part, weight, out=part)
-    colours = np.asarray(image.convert("RGB"), dtype=np.float32)
-    calm = 0.5 * colours + 0.5 * np.asarray(image.convert("L"), dtype=np.float32)[..., None]
-    cover = COVER * heat[..., None]
-    return Image.fromarray((calm * (1 - cover) + np.array(GLOW, dtype=np.float32) * cover).astype(np.uint8))
 
 
 def in_rows(rows: Sequence[tuple[str, Sequence[tuple[Image.Image | None, str]]]]) -> Image.Image:

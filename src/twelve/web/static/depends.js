@@ -1,4 +1,4 @@
-// What an answer depends on: each box is left out in turn, and shaded by how much the answer's score falls without it.
+// What an answer depends on: each box is left out in turn, and its frame shows how much the answer's score falls without it.
 
 import * as api from "./api.js";
 import { el, percent } from "./dom.js";
@@ -35,7 +35,7 @@ export function dependsView({ method, quick, images }, told, stale) {
     if (!boxes.length) return view.replaceChildren();
     tip.textContent = boxes.length === 1
       ? "The only box was left out. What remains comes from the whole image and the words."
-      : "Each box was left out in turn; the more the answer's score falls without it, the more strongly it is shaded. What remains comes from the other boxes, the whole image and the words. Select a box to see its numbers.";
+      : "Each box was left out in turn; the more the answer's score falls without it, the thicker its frame. What remains comes from the other boxes, the whole image and the words. Select a box to see its numbers.";
     const falls = scores.map((without) => score - without);
     const best = falls.indexOf(Math.max(...falls));
     const imageOf = (k) => images[sides[k] === "right" ? 1 : 0];
