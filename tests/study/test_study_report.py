@@ -51,6 +51,17 @@ def test_a_falling_curve_is_called_so_and_all_tasks_come_first(html: str) -> Non
     assert header.index("all tasks") < header.index("learned tasks")
 
 
+def test_the_mean_over_all_tasks_includes_those_not_learned(html: str) -> None:
+    assert "excluded from the mean over learned tasks. The mean over all tasks\nincludes it" in html
+    found = made_findings.joint_vs_single()
+    if plots.available():
+        axes = plots.tasks(found, found.comparisons[:1]).axes[0]
+        labels = [label.get_text() for label in axes.get_yticklabels()]
+        assert labels[-2:] == ["mean of all", "mean of learned"]
+        means = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata()) == 1]
+        assert found.comparisons[0].every_points.mean in means
+
+
 def test_the_page_needs_nothing_else(html: str) -> None:
     assert "<script" not in html
     links = re.findall(r"(?:src|href)=\"([^\"]*)\"", html)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from rich.console import Console
 from tiny_study import TASKS, results, write_config
 
 from twelve.config import load
-from twelve.errors import ConfigError, DataError
+from twelve.errors import ConfigError, DataError, TwelveError
+from twelve.io.files import alone
 from twelve.study import engine, runs, turns
 from twelve.study.engine import planned, run
 from twelve.study.execution import Seed, best
@@ -100,6 +103,27 @@ def test_killed_it_goes_on_and_finds_the_same(
     run(STUDY, config, out=out, resume=True, **SHORT)
     assert results(out) == results(finished)
     assert all(path.stat().st_mtime_ns == written for path, written in done.items())
+
+
+def test_a_study_that_failed_on_its_data_leaves_no_study_behind(config: Path, tmp_path: Path) -> None:
+    """The same command works once the data are there, also with other data; it waits for no other process."""
+    tree = yaml.safe_load(config.read_text())
+    broken = tmp_path / "broken"
+    shutil.copytree(tree["data"], broken)
+    file = next(broken.glob("vqa/*train*questions*.json"))
+    text = file.read_text()
+    file.write_text("{")
+    arms = SHORT | {"arms": ["stop-and-go"]}
+    for _ in range(2):
+        with pytest.raises(TwelveError, match="questions"):
+            run(STUDY, config, out=tmp_path / "out", settings=[f"data={broken}"], **arms)
+    with alone(tmp_path / "out" / "seed-3"), pytest.raises(TwelveError, match="another process is writing here"):
+        run(STUDY, config, out=tmp_path / "out", settings=[f"data={broken}"], **arms)
+    file.write_text(text)
+    run(STUDY, config, out=tmp_path / "out", settings=[f"data={broken}", "val_fraction=0.3"], **arms)
+    assert read(tmp_path / "out").config["val_fraction"] == 0.3
+    with pytest.raises(ConfigError, match="already holds a study"):
+        run(STUDY, config, out=tmp_path / "out", settings=[f"data={broken}"], **arms)
 
 
 def test_in_parts_it_ends_at_checkpoints_and_finds_the_same(

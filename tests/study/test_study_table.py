@@ -90,7 +90,9 @@ def test_both_means_may_agree(tmp_path: Path) -> None:
     made_up(tmp_path / "none", {BASE: (0.6, 0.9), OPPONENT: (0.4, 0.4)})
     (comparison,) = findings(tmp_path / "none").comparisons
     assert comparison.learned is None and comparison.endpoint == comparison.every
-    assert "of which single-longer learned none" in show(tmp_path / "none", console=QUIET)
+    said = show(tmp_path / "none", console=QUIET)
+    assert "mean over 2 tasks; single-longer learned none of them. The joint arm has 1.0 M parameters in one" in said
+    assert "better on 0 tasks" not in said
     made_up(tmp_path / "all", {BASE: (0.8, 0.9), OPPONENT: (0.7, 0.7)})
     assert sentence(findings(tmp_path / "all").comparisons[0]).endswith(
         f"over 2 tasks, all of which {OPPONENT} learned."
@@ -145,9 +147,33 @@ def test_which_curves_had_not_converged_is_one_sentence(tmp_path: Path) -> None:
     assert "| single-longer | NLVR2 | 3 (falling), 4 | 0, 0, 0 |" in said
     level = {"converged": True, "recorded": {"curve": [[step, 0.5] for step in range(1, 8)]}, "iterations": 7}
     made_up(tmp_path / "level", scores, also=level)
-    assert "Every run whose convergence is known had converged" in brief(findings(tmp_path / "level"), "")
+    curves = "12 of 12 validation curves (one per task and seed); level at the end in all 12"
+    assert f"Convergence is known for {curves}." in " ".join(brief(findings(tmp_path / "level"), "").split())
+    made_up(tmp_path / "chance", {BASE: (0.7, 0.5), OPPONENT: (0.4, 0.4)}, also=level)
+    path = result_file(tmp_path / "chance", 4, OPPONENT, "nlvr2")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"converged": None, "recorded": None}))
+    found = findings(tmp_path / "chance")
+    curves = "11 of 12 validation curves (one per task and seed); level at the end in all 11, 5 of them without having"
+    assert f"Convergence is known for {curves} learned the task." in show(tmp_path / "chance", console=QUIET)
+    html = page.render([page.part_of(found, "key")])
+    assert "yes, yes, yes" in html and "level, not learned; unknown; level, not learned" in html
     made_up(tmp_path / "old", scores)
     assert "Whether the runs had converged is not known" in " ".join(brief(findings(tmp_path / "old"), "").split())
+
+
+def test_models_that_have_not_learned_are_told_before_the_answer(tmp_path: Path) -> None:
+    """In the terminal and in results.md as on the page, whether or not a learning rate was searched."""
+    made_up(tmp_path, {BASE: (0.4, 0.4), OPPONENT: (0.4, 0.4)})
+    found = findings(tmp_path)
+    for said in (show(tmp_path, console=QUIET), " ".join(brief(found, "").split())):
+        first = said.index("No model is significantly above the best baselines")
+        assert first < said.index("On 2 of 2 tasks, no model is") < said.index(found.sentences[0])
+        assert said.index(found.sentences[0]) < said.index("No learning rate was searched.")
+    assert "No learning rate was searched." in page.render([page.part_of(found, "key")])
+    options = {"factors": [0.3, 1.0]}
+    made_up(tmp_path / "searched", {BASE: (0.7, 0.5), OPPONENT: (0.7, 0.5)}, options=options)
+    said = show(tmp_path / "searched", console=QUIET)
+    assert "No learning rate" not in said and "No model is" not in said
 
 
 @pytest.mark.parametrize(("seeds", "words"), [(1, "With one seed, the spread"), (2, "hardly known"), (3, None)])
@@ -155,6 +181,9 @@ def test_what_few_seeds_leave_unknown_is_said(seeds: int, words: str | None, tmp
     made_up(tmp_path, {BASE: (0.7, 0.5), OPPONENT: (0.7, 0.5)}, seeds=seeds)
     for said in (show(tmp_path, console=QUIET), " ".join(brief(findings(tmp_path), "").split())):
         assert words in said if words else "the spread between seeds" not in said
+        assert ("1 seed (3), with its own models" in said) == (seeds == 1) and ("each with its own" in said) == (
+            seeds > 1
+        )
 
 
 def test_notes_stand_after_the_answer_and_nothing_of_them_is_a_tag(tmp_path: Path) -> None:

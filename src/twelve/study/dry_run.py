@@ -10,6 +10,7 @@ from pathlib import Path
 
 from twelve.progress import WIDTH
 from twelve.study import plan as plans
+from twelve.study.base_model import told
 from twelve.study.plan import Plan, Step
 from twelve.study.remaining import counted
 
@@ -53,6 +54,7 @@ def overview(plan: Plan, steps: Sequence[Step], out: Path, time: str = "") -> st
         "data: each seed generates its own microworld, nothing is downloaded"
         if plan.worlds
         else f"data: {config.data}; nothing is downloaded",
+        *filter(None, [told(plan)]),
         f"folder: {out}" + (" (holds a study: add --resume)" if (out / plans.FILE).exists() else ""),
         "nothing was written (--dry-run)",
     ]

@@ -23,6 +23,7 @@ from twelve.progress import console as progress_console
 from twelve.settings import RunConfig
 from twelve.study import plan as plans
 from twelve.study.arms import Arm
+from twelve.study.base_model import known_tasks, told
 from twelve.study.overrides import check_overrides
 from twelve.study.plan import Plan, Step
 from twelve.study.remaining import Remaining, counted
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from twelve.study.execution import Seed
 
+WORLD = ("data", "regions", "world.json")
+"""What a seed's folder has before its first model."""
 WAIT = 5.0
 """Seconds after which a process that waits for another one looks again."""
 
@@ -74,8 +77,8 @@ def run(
         dry_run: print the plan, and neither write nor train anything.
 
     Raises:
-        ConfigError: the folder holds a study and ``resume`` is False, or that study was begun with another plan;
-            ``worlds_of`` cannot give its worlds.
+        ConfigError: the folder holds a study with a model or results and ``resume`` is False, or that study was begun
+            with another plan; ``worlds_of`` cannot give its worlds.
         DataError: the data root does not exist.
         TwelveError: a run failed.
     """
@@ -163,6 +166,7 @@ def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] 
             seeds=tuple(range(first, first + seeds)),
             worlds=worlds,
             config=config.absolute() | config.model_dump(mode="json", include=own),
+            known=known_tasks(config),
         )
     except ValidationError as error:
         problem = problem_of(error.errors()[0])
@@ -217,7 +221,7 @@ def begun(plan: Plan, out: Path, resume: bool) -> Plan:
         exists = files.is_there(out / plans.FILE, DataError)
         if not exists and not resume and any(not path.name.startswith(".") for path in out.iterdir()):
             raise ConfigError("this folder holds other files", file=out, remedy="name an empty or a new one: --out")
-        if exists and not resume:
+        if exists and not resume and _started(out):
             remedy = "add --resume, or name another: --out"
             raise ConfigError("this folder already holds a study", file=out, remedy=remedy)
         if resume and not exists:
@@ -227,6 +231,21 @@ def begun(plan: Plan, out: Path, resume: bool) -> Plan:
             plan = plans.agree(plan, plans.read(out), out)
         plans.write(plan, out, machine())
     return plan
+
+
+def _started(out: Path) -> bool:
+    """Whether a seed of the study here has a model or results; without them, it failed on its data, or is reading them.
+
+    Raises:
+        TwelveError: another process reads them.
+    """
+    seeds = [path for path in out.glob("seed-*") if path.is_dir()]
+    if any(path.name not in WORLD and path.name[0] != "." for seed in seeds for path in seed.iterdir()):
+        return True
+    for seed in seeds:
+        with files.alone(seed):
+            pass
+    return False
 
 
 def _chosen(plan: Plan, only: Sequence[str]) -> list[Step]:
@@ -296,13 +315,15 @@ def _announce(plan: Plan, left: Sequence[Step], seeds: Mapping[int, Seed], conso
     from twelve.study.worlds import is_finished
 
     lines = [f"{arm.name}: {arm.meaning}" for arm in plan.arms]
-    each = "a world and its models" if plan.worlds else "models on the same data"
+    each = "with a world and models of its own" if plan.worlds else "with its own models, on the same data"
     units = sum(step.units for step in left)
     todo = f"{len(left)} of {counted(len(plan.steps()), 'step')} left, as long as {units:.2f} joint runs"
-    lines.append(f"{counted(len(plan.seeds), 'seed')}, each {each}; {todo}; the first step will show how long that is")
+    seeds_of = f"{counted(len(plan.seeds), 'seed')}, {'each ' * (len(plan.seeds) > 1)}{each}"
+    lines.append(f"{seeds_of}; {todo}; the first step will show how long that is")
     for number in sorted({step.seed for step in left}):
         seed = seeds[number]
         if seed.worlds_of is not None and not seed.has_world and not is_finished(seed.worlds_of, number):
             lines.append(f"{seed.worlds_of} has no finished world of seed {number}: it is generated here")
-    for line in lines:
-        tell(line, console)
+    for line in (*lines, told(plan)):
+        if line is not None:
+            tell(line, console)

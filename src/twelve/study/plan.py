@@ -49,6 +49,8 @@ class Plan(Strict):
     config: Mapping[str, Any]
     """The complete configuration; seed, run and drawn data are those of each seed. Other paths are absolute, and are
     found again after a move as those of a run (io/paths.py)."""
+    known: tuple[str, ...] | None = None
+    """Tasks that the model named by ``model.init`` was trained on; None without it, and in earlier versions."""
 
     @field_validator("seeds")
     @classmethod
@@ -235,7 +237,8 @@ def agree(plan: Plan, begun: Plan, out: Path) -> Plan:
         ConfigError: anything that was there has changed; names it.
     """
     now, then = (
-        each.model_dump(mode="json", exclude={"arms", "contrasts", "seeds"}) | {"config": places.absolute(each.config)}
+        each.model_dump(mode="json", exclude={"arms", "contrasts", "seeds", "known"})
+        | {"config": places.absolute(each.config)}
         for each in (plan, begun)
     )
     changed = [

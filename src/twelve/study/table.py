@@ -8,8 +8,11 @@ from html import escape
 
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import clock
+from twelve.study import base_model
 from twelve.study.arms import Arm
 from twelve.study.finding_types import Comparison, Findings, Row, Score
+from twelve.study.remaining import counted
+from twelve.study.report.unlearned import warnings
 
 NOT_LEARNED = "not learned"
 MOST_ARMS = 3
@@ -20,8 +23,10 @@ def markdown(found: Findings) -> str:
     """The whole page."""
     parts = [
         f"**{found.question}**" if found.question else "",
+        *said_first(found),
         " ".join(found.sentences) or "There is nothing to compare.",
         *(f"Note: {escape(note, quote=False)}" for note in found.notes),
+        no_search(found) or "",
         _who(found),
         _arms(found),
         _contrasts(found),
@@ -38,11 +43,10 @@ def markdown(found: Findings) -> str:
 
 def _who(found: Findings) -> str:
     plan = found.plan
-    seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)} ({', '.join(map(str, found.seeds))}), each "
+    several = len(found.seeds) > 1
+    own = "its own microworld and models" if plan.worlds else "its own models" + ", on the same data" * several
     lines = [
-        seeds
-        + ("with its own microworld and models" if plan.worlds else "with its own models, on the same data")
-        + ".",
+        f"{counted(len(found.seeds), 'seed')} ({', '.join(map(str, found.seeds))}), {'each ' * several}with {own}.",
         "Differences have two-level bootstrap intervals of 95%.",
     ]
     if (few := few_seeds(found)) is not None:
@@ -51,6 +55,17 @@ def _who(found: Findings) -> str:
         lines.append(f"Not complete, and not counted: {', '.join(found.missing)}.")
     lines += [f"{title} is not counted: {why}." for title, why in found.left_out.items()]
     return " ".join(lines)
+
+
+def said_first(found: Findings) -> list[str]:
+    """What is said before the answer: which models and tasks have not learned, and what all arms begin with."""
+    return [*warnings(found), *filter(None, [base_model.told(found.plan)])]
+
+
+def no_search(found: Findings) -> str | None:
+    """That no learning rate was searched; None if one was."""
+    searched = any(arm.rates.searches(model) for arm in found.arms for model in arm.models)
+    return None if searched else "No learning rate was searched."
 
 
 def few_seeds(found: Findings) -> str | None:
@@ -188,6 +203,7 @@ def _each(found: Findings) -> list[tuple[Arm, Row, Score]]:
 def convergence(found: Findings) -> str:
     """Which runs had not converged, in a sentence; of a model of several tasks, each has a validation curve."""
     rising, falling, known = Counter[str](), Counter[str](), Counter[str]()
+    every = sum(len(score.converged) for _, _, score in _each(found))
     for arm, _, score in _each(found):
         known[arm.name] += sum(each is not None for each in score.converged)
         falling[arm.name] += sum(score.falling)
@@ -197,8 +213,10 @@ def convergence(found: Findings) -> str:
     ends = ((rising, "still rose at the end"), (falling, "fell"))
     told = [f"{_of_arms(counts, known)} {words}" for counts, words in ends if +counts]
     if not told:
-        return "Every run whose convergence is known had converged: its validation scores no longer rose."
-    every = sum(len(score.converged) for _, _, score in _each(found))
+        flat = sum(each is True for _, _, score in _each(found) if not score.learned for each in score.converged)
+        at_baseline = f", {flat} of them without having learned the task" if flat else ""
+        curves = f"{known.total()} of {every} validation curves (one per task and seed)"
+        return f"Convergence is known for {curves}; level at the end in all {known.total()}{at_baseline}."
     unknown = f"; for {every - known.total()} more, it is not known" if every > known.total() else ""
     return f"Not converged: of the validation curves (one per task and seed), {', and '.join(told)}{unknown}."
 

@@ -18,12 +18,12 @@ from twelve.errors import ConfigError
 from twelve.io import files
 from twelve.progress import clock, tell
 from twelve.study import plan as plans
-from twelve.study.finding_types import Comparison, Findings
+from twelve.study.finding_types import Comparison, Findings, Score
 from twelve.study.findings import findings
 from twelve.study.report import plots
 from twelve.study.report.beside import Beside, beside, further, short, signed, titled, unlearned
 from twelve.study.report.relations import Relation, relations
-from twelve.study.report.unlearned import warnings
+from twelve.study.table import no_search, said_first
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,8 +60,8 @@ class Course:
     arm: str
     task: str
     parts: Sequence[str]
-    converged: Sequence[bool | None]
-    falling: Sequence[bool]
+    ends: Sequence[str]
+    """Whether it had converged at its end, in a word."""
     stops: Sequence[str]
 
 
@@ -79,8 +79,13 @@ class StudyPart:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What is said first: which models and tasks are not above the best baseline."""
-        return warnings(self.found)
+        """What is said before the answer."""
+        return said_first(self.found)
+
+    @property
+    def no_search(self) -> str | None:
+        """That no learning rate was searched, if so."""
+        return no_search(self.found)
 
     @property
     def sections(self) -> Sequence[str]:
@@ -231,4 +236,13 @@ def _trained(found: Findings) -> Iterator[Course]:
             ]
             parts = [" + ".join(f"{part:,}" for part in curve.parts) for curve in curves]
             if any(parts) or any(each is not None for each in score.converged):
-                yield Course(arm, row.name, parts, score.converged, score.falling, stops)
+                yield Course(arm, row.name, parts, _ends(score), stops)
+
+
+def _ends(score: Score) -> list[str]:
+    """How each seed's run ended; one that is level without having learned the task has not converged to anything."""
+    level = "yes" if score.learned else "level, not learned"
+    return [
+        "unknown" if converged is None else level if converged else "falling" if falls else "no"
+        for converged, falls in zip(score.converged, score.falling, strict=True)
+    ]

@@ -81,16 +81,17 @@ def contrasts(compared: Sequence[Comparison]) -> Figure:
 def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
     """A forest plot of differences in each task and their mean, official metrics; hollow marks are not learned."""
     names = [row.name for row in found.rows if any(row.name == cell.task for each in compared for cell in each.cells)]
-    figure, axes = _figure(COLUMN, 0.75 + (0.14 + 0.11 * len(compared)) * (1 + len(names)) + 0.15 * len(compared))
+    figure, axes = _figure(COLUMN, 0.75 + (0.14 + 0.11 * len(compared)) * (2 + len(names)) + 0.15 * len(compared))
     for number, each in enumerate(compared):
         shift = 0.62 * ((number + 0.5) / len(compared) - 0.5)
         style = COLOURS[number], MARKS[number]
         for cell in each.cells:
             _interval(axes, names.index(cell.task) + shift, cell.points, *style, cell.learned)
+        _interval(axes, len(names) + shift, each.every_points, *style, True)
         if each.learned_points is not None:
-            _interval(axes, len(names) + shift, each.learned_points, *style, True)
+            _interval(axes, len(names) + 1 + shift, each.learned_points, *style, True)
         axes.plot([], [], color=COLOURS[number], marker=MARKS[number], markersize=3.5, label=each.contrast.name)
-    _rows(axes, [*(short(found, name) for name in names), "mean of learned"])
+    _rows(axes, [*(short(found, name) for name in names), "mean of all", "mean of learned"])
     axes.axhline(len(names) - 0.5, color=LINE, linewidth=0.6)
     axes.set_xlabel("difference, points of the official metric")
     if any(not cell.learned for each in compared for cell in each.cells):

@@ -22,8 +22,8 @@ def _warnings(found: Findings) -> Iterator[str]:
         told = ", ".join(f"{name} {signed(mean)}" for name, mean in means.items())
         yield (
             f"{subject} the best baselines, on average over its tasks (normalised score, 0: the best baseline): "
-            f"{told}. The differences on this page are between models that have not learned: they do not say which way "
-            "of training is better."
+            f"{told}. The differences here are between models that have not learned: they do not say which way of "
+            "training is better."
         )
     unlearned = [row for row in found.rows if row.scores and not any(score.learned for score in row.scores.values())]
     if unlearned:

@@ -128,7 +128,7 @@ def said(comparison: Comparison) -> str:
     }
     tasks = f"{'all ' * (0 < count < total)}{total} task{'s' * (total != 1)}"
     if learned is None:
-        rest = f", of which {contrast.judge} learned none"
+        rest = f"; {contrast.judge} learned none of them" if total > 1 else f", which {contrast.judge} did not learn"
     elif count == total:
         rest = f", {'all of ' * (total > 1)}which {contrast.judge} learned"
     else:

@@ -114,9 +114,11 @@ class JointVsSingle(Study):
         worse = [cell for cell in main.cells if cell.learned and cell.points.high < 0]
         learned = sum(cell.learned for cell in main.cells)
         joint, single = found.costs[BASE], found.costs[OPPONENT]
+        sizes = f"{joint.parameters / 1e6:.1f} M parameters in one model against {single.parameters / 1e6:.1f} M in"
+        if not learned:
+            return [said(main), f"The joint arm has {sizes} {single.models}."]
         return [
             said(main),
-            f"With {joint.parameters / 1e6:.1f} M parameters in one model against {single.parameters / 1e6:.1f} M in "
-            f"{single.models}, the joint model is better on {len(better)} tasks and worse on {len(worse)}; "
-            f"learned alone: {learned} of {len(main.cells)}.",
+            f"With {sizes} {single.models}, the joint model is better on {len(better)} tasks and worse on {len(worse)};"
+            f" learned alone: {learned} of {len(main.cells)}.",
         ]
