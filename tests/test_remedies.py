@@ -866,6 +866,8 @@ def test_a_study_begins_again(place: Path, tmp_path: Path) -> None:
     out.mkdir()
     assert "leave out --resume" in refused(lambda: begun(plan, out, True), "no study to resume")
     begun(plan, out, False)
+    begun(plan, out, False)  # nothing has been made yet
+    (out / f"seed-{plan.seeds[0]}" / "start").mkdir(parents=True)
     remedy = refused(lambda: begun(plan, out, False), "already holds a study")
     assert "add --resume" in remedy and "--out" in remedy
     begun(plan, out, True)
