@@ -210,6 +210,13 @@ def test_names_and_paths_that_do_not_exist_are_told_together(
     ]
 
 
+def test_all_mistakes_name_the_file() -> None:
+    tree = {"run": "r", "data": "d", "tasks": {"vqaa": {}, "gqaa": {}}}
+    with pytest.raises(ConfigError) as caught:
+        config.parse(tree, "mine.yaml")
+    assert [str(each.file) for each in (caught.value, *caught.value.others)] == ["mine.yaml"] * 2
+
+
 @pytest.mark.parametrize("old,new", KEYS.items())
 def test_a_key_of_an_earlier_version_is_told_its_name(tmp_path: Path, old: str, new: str) -> None:
     file = written(tmp_path, yaml.safe_dump(MINIMAL))

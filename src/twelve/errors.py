@@ -58,10 +58,12 @@ class TwelveError(Exception):
         super().__init__(one_line(text))
 
     def located(self, file: str | Path) -> TwelveError:
-        """The same error, found in ``file`` if it names none yet."""
-        if self.file is not None:
-            return self
-        return type(self)(self.problem, file=file, record=self.record, remedy=self.remedy)
+        """The same error, found in ``file`` if it names none yet; likewise its ``others``."""
+        found = self
+        if self.file is None:
+            found = type(self)(self.problem, file=file, record=self.record, remedy=self.remedy)
+        found.others = [each.located(file) for each in self.others]
+        return found
 
     @property
     def listed(self) -> Sequence[str]:
@@ -97,9 +99,10 @@ def found_in(file: str | Path) -> Iterator[None]:
     try:
         yield
     except TwelveError as error:
-        if error.file is not None:
+        found = error.located(file)
+        if found is error:
             raise
-        raise error.located(file) from error.__cause__
+        raise found from error.__cause__
 
 
 def check_all(checks: Iterable[Callable[[], object]]) -> None:

@@ -13,21 +13,21 @@ from twelve.settings import RunConfig
 from twelve.training.log import check_trackers
 
 
-def check(config: RunConfig, *, resume: bool, made: bool = False) -> None:
+def check(config: RunConfig, *, resume: bool, reads: bool = True) -> None:
     """Check that a run can begin, or be resumed.
 
     Args:
         resume: resume the run in the folder.
-        made: what the run begins with is made already.
+        reads: also check the files that a new run reads, as reading them does too.
 
     Raises:
         TwelveError: with all that is wrong, :func:`twelve.errors.check_all`.
     """
-    reads = () if resume or made else (check_init, check_annotations)
+    read = (check_init, check_annotations) if reads and not resume else ()
     check_all(
         [
             partial(_check_folder, config, resume),
-            *(partial(each, config) for each in (_check_schedule, _check_trackers, *reads)),
+            *(partial(each, config) for each in (_check_schedule, _check_trackers, *read)),
         ]
     )
 

@@ -96,7 +96,7 @@ def train(
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it writes
     run = RunFolder(config.run)
     resume = resume or (go_on and files.is_there(run.config, ConfigError) and run.holds_training())
-    check(config, resume=resume, made=start is not None)
+    check(config, resume=resume, reads=False)
     if resume:
         _check_resumed(config, run)
     if config.training.threads != "auto":

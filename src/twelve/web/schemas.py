@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from twelve.outputs import OUTPUTS
+from twelve.outputs.parts.result import named
 from twelve.predictor.checks import CHOOSING, METHODS
 from twelve.settings import MOST_WEIGHT
 
@@ -63,6 +64,9 @@ Encoded = Annotated[bytes, BeforeValidator(_unpacked), WithJsonSchema({"type": "
 TaskName = Annotated[str, Field(max_length=100)]
 ASKED = [method for method in METHODS if method not in CHOOSING]
 MEASURED = [name for name in ASKED if any(name in each.methods and each.reads == "fused" for each in OUTPUTS.values())]
+LABELS: list[JsonValue] = [
+    named(label) for each in OUTPUTS.values() if "entails" in each.methods for label in getattr(each, "classes", ())
+]
 # Only the description enumerates them: the error of an unknown one names those of the model.
 AskedMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": ASKED})]
 MeasuredMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": MEASURED})]
@@ -262,7 +266,7 @@ class GuessReply(ChooseReply):
 class EntailsReply(_Reply):
     label: str = Field(
         description="of a task of two classes, true or false",
-        json_schema_extra={"enum": ["contradiction", "neutral", "entailment", "true", "false"]},
+        json_schema_extra={"enum": LABELS},
     )
     alternatives: list[tuple[str, float]] = Field(description="all classes with their scores, best first")
 

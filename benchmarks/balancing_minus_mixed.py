@@ -1,0 +1,33 @@
+"""The balancing methods with one update per iteration, minus the plain sum of gradients (``mixed``), which makes the
+same updates on the same batches. The recorded study did not plan this contrast; its results allow it.
+
+    python benchmarks/balancing_minus_mixed.py
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from twelve.study.findings import findings
+from twelve.study.plan import FILE
+
+STUDY = Path(__file__).parent / "results" / "study-four-tasks-balancing"
+METHODS, PLAIN = ("pcgrad", "cagrad", "nash-mtl", "aligned-mtl"), "mixed"
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        copy = shutil.copytree(STUDY, Path(place) / "study")
+        record = json.loads((copy / FILE).read_text())
+        plan = record["plan"]
+        plan["contrasts"] = [{"arm": arm, "minus": PLAIN, "tasks": plan["contrasts"][0]["tasks"]} for arm in METHODS]
+        (copy / FILE).write_text(json.dumps(record))
+        for each in findings(copy).comparisons:
+            print(f"{each.contrast.arm}: {each.every.mean:+.1f} [{each.every.low:+.1f}, {each.every.high:+.1f}]")
+
+
+if __name__ == "__main__":
+    main()
