@@ -328,3 +328,23 @@ def test_watched(client: TestClient, scenes: list[str]) -> None:
     text = client.get("/metrics").text
     assert 'twelve_requests_total{endpoint="/api/answer",status="200"}' in text
     assert "process_resident_memory_bytes" in text
+
+
+def test_a_refused_request_is_counted_under_its_path(
+    client: TestClient, scenes: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The count and the log have no ids, so that the former is bounded and the latter opens no image."""
+    caplog.set_level("INFO", "twelve.requests")
+    client.post("/api/scenes?secret=1", content=png(1), headers={"content-type": "text/plain"})
+    client.head(f"/api/scenes/{scenes[0]}")
+    client.get("/secret")
+    text = client.get("/metrics").text
+    for path, status in (("/api/scenes", 415), ("/api/scenes/{scene}", 200), ("other", 404)):
+        assert f'twelve_requests_total{{endpoint="{path}",status="{status}"}}' in text
+    assert "secret" not in text + caplog.text and scenes[0] not in text + caplog.text
+    assert [re.sub(r"\d+ ms", "1 ms", line) for line in caplog.messages] == [
+        "POST /api/scenes 415 1 ms",
+        "HEAD /api/scenes/{scene} 200 1 ms",
+        "GET other 404 1 ms",
+        "GET /metrics 200 1 ms",
+    ]

@@ -118,7 +118,7 @@ def test_uploads_asks_and_shows_the_box(visit: Visit) -> None:
     page.get_by_role("tab", name="Locate").click()
     assert page.get_by_role("tab", name="Locate").get_attribute("title") == "API: locate"
     found = ask(page, "locate", "the red one").inner_text()
-    assert re.fullmatch(r"(Found|.* Closest): ([a-z]+ \(box \d+\)|the whole image) <?\d+(\.\d)?%", found)
+    assert re.fullmatch(r"(Found|.* Closest): (box \d+|the whole image) <?\d+(\.\d)?%", found)
     box = page.locator("#panel-locate .frame.best rect").bounding_box()
     stage = page.locator("#panel-locate .stage").bounding_box()
     assert box and stage and box["width"] > 5
@@ -132,7 +132,6 @@ def test_uploads_asks_and_shows_the_box(visit: Visit) -> None:
 
 def test_boxes_and_their_rows_have_one_name(visit: Visit) -> None:
     page = visit.page
-    upload(page, "answer")
     page.get_by_role("tab", name="Locate").click()
     ask(page, "locate", "the red one")
     rows = page.locator("#panel-locate .ranking .name")
@@ -147,6 +146,10 @@ def test_boxes_and_their_rows_have_one_name(visit: Visit) -> None:
     page.locator("#panel-locate").get_by_text("Advanced", exact=True).click()
     page.locator("#panel-locate input[type=range]").fill("0.3")
     assert page.locator("#panel-locate output").inner_text() == "30%"
+    upload(page, "locate")  # on an image of one's own, the detector's classes are guesses
+    ask(page, "locate", "the red one")
+    names = rows.all_inner_texts()
+    assert names and all(re.fullmatch(r"\d+|the whole image", name) for name in names)
 
 
 @pytest.mark.parametrize(("others", "shown"), [((0.2, 0.004, 0.0004), 2), ((0.004, 0.003, 0.0004), 1)])
@@ -265,16 +268,16 @@ def test_what_an_answer_depends_on_is_shown_first(visit: Visit) -> None:
     ask(page, "answer", "what colour is it ?")
     told = page.locator("#panel-answer .depends .told")
     page.locator("#panel-answer .depends .tip").wait_for()
-    assert re.fullmatch(r"Without box 2 \([a-z]+\), “red” falls from 97% to 12%\.", told.inner_text())
+    assert told.inner_text() == "Without box 2, “red” falls from 97% to 12%."
     heat = "all => all.map(frame => +frame.style.getPropertyValue('--heat'))"
     heats = page.locator("#panel-answer .frame.region").evaluate_all(heat)
     assert heats.count(0) == len(heats) - 1 and max(heats) == 1
     fills = "all => all.map(frame => getComputedStyle(frame).fill)"
     assert {*page.locator("#panel-answer .frame rect").evaluate_all(fills)} == {"none"}  # a box keeps its colours
     assert page.locator("#panel-answer .frame.region:not(.quiet) text").all_text_contents() == ["2"]
-    page.get_by_role("button", name=re.compile("^Box 1 ")).focus()
+    page.get_by_role("button", name="Box 1", exact=True).focus()
     page.keyboard.press("Enter")
-    assert re.fullmatch(r"Without box 1 \([a-z]+\), “red” stays at 97%\.", told.inner_text())
+    assert told.inner_text() == "Without box 1, “red” stays at 97%."
     page.unroute("**/api/depends")
     page.route("**/api/depends", _no_box_matters)
     ask(page, "answer", "is it red ?")
@@ -421,7 +424,7 @@ def test_chooses_among_boxes_that_were_drawn(visit: Visit) -> None:
     assert page.locator("#panel-choose .candidates input").count() == offered + 1
     page.locator("#panel-choose .candidates input").first.uncheck()
     assert re.match(
-        r"Found: ([a-z]+ \(box \d+\)|box \d+ \(yours\)) <?\d+(\.\d)?%$",
+        r"Found: box \d+( \(yours\))? <?\d+(\.\d)?%$",
         ask(page, "choose", "the big one").inner_text(),
     )
     assert page.locator("#panel-choose .frame.best").count() == 1

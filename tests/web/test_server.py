@@ -268,6 +268,22 @@ def test_the_command_says_at_once_what_it_loads(model_folder: Path, monkeypatch:
     assert str(run.exception).startswith("cannot listen at no.such.host.invalid (")
 
 
+def test_requests_are_logged_only_on_demand(model_folder: Path, tmp_path: Path) -> None:
+    code = "import sys; from twelve.cli import app; app(['serve', *sys.argv[1:], '--port', '0'])"
+    lines = {}
+    for options in ((), ("--log-requests",)):
+        with (
+            (tmp_path / "log").open("w") as log,
+            served(model_folder, code, *options, log=log) as (process, address),
+        ):
+            assert call(address, "GET", "/api/scenes/secret?secret")[0] == 404
+            process.terminate()
+            process.wait(60)
+        lines[options] = (tmp_path / "log").read_text().splitlines()
+    assert lines[()] == [f"loading {model_folder}"]
+    assert re.fullmatch(r"[\d-]+ [\d:,]+ GET /api/scenes/\{scene\} 404 \d+ ms", lines["--log-requests",][-1])
+
+
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

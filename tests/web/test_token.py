@@ -76,6 +76,15 @@ def test_without_the_token_nothing_is_done(name: str, client: TestClient) -> Non
         assert method == "HEAD" or reply.json()["remedy"]
 
 
+def test_a_request_without_the_token_is_counted_under_its_path(client: TestClient) -> None:
+    for path in ("/api/answer", "/api/nothing"):
+        client.post(path)
+    text = client.get("/metrics", headers=bearer(TOKEN)).text
+    for endpoint in ("/api/answer", "other"):
+        assert f'twelve_requests_total{{endpoint="{endpoint}",status="401"}}' in text
+    assert "nothing" not in text
+
+
 def test_it_is_said_that_the_word_bearer_is_missing(client: TestClient) -> None:
     for given in (TOKEN, "x"):
         told = client.get("/api/model", headers={"authorization": given}).json()

@@ -280,6 +280,10 @@ def serve(
         ),
     ] = None,
     no_token: Annotated[bool, typer.Option("--no-token", help="Allow requests without a token.")] = False,
+    log_requests: Annotated[
+        bool,
+        typer.Option("--log-requests", help="Log the method, path, status and time of each request to stderr."),
+    ] = False,
     weights: Weights = None,
     device: Device = "cpu",
     precision: Precision = "auto",
@@ -310,6 +314,7 @@ def serve(
         precision=precision,
         token=token,
         no_token=no_token,
+        log_requests=log_requests,
     )
 
 

@@ -90,7 +90,6 @@ def create_app(
     app.state.service = service
     samples = list(samples) or samples_for(predictor)
     free = {*_FREE, *(f"/{file.name}" for file in _STATIC.iterdir()), *(f"/api/samples/{one.name}" for one in samples)}
-    app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free)
     problems.install(app)
     for router in routes(service, samples, standings or {}):
         app.include_router(router)
@@ -105,6 +104,8 @@ def create_app(
     description = app.openapi()
     _add_summaries(description)
     add_examples(description)
+    paths = (*_FREE, *description["paths"])
+    app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free, paths=paths)
     if token is not None:
         _add_security(description)
     return app

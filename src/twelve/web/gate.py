@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import re
 import time
 from collections.abc import Collection
 from contextlib import ExitStack
 
 from starlette.requests import Request
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twelve.web.problems import ServiceError, described
@@ -33,6 +35,7 @@ UPLOADS = "/api/scenes"
 """The path that takes images."""
 _BODIES = frozenset({"POST", "PUT", "PATCH"})
 _OTHER = "other"
+_LOG = logging.getLogger("twelve.requests")
 
 
 class Gate:
@@ -43,6 +46,8 @@ class Gate:
             web page could reach a service on its visitor's machine.
         token: the token that requests must send as ``Authorization: Bearer TOKEN``; None to require none.
         free: paths that can be read without the token.
+        paths: those that are counted and logged under their own names, such as ``/api/scenes/{scene}``; an address may
+            contain the id of an image.
     """
 
     def __init__(
@@ -52,15 +57,17 @@ class Gate:
         hosts: Collection[str],
         token: str | None = None,
         free: Collection[str] = (),
+        paths: Collection[str] = (),
     ) -> None:
         self._app, self._service, self._hosts = app, service, {host.lower() for host in hosts}
         self._token, self._free = token, frozenset(free)
+        self._paths = {path: compile_path(path)[0] for path in paths}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status = time.perf_counter(), 0
+        start, status, method = time.perf_counter(), 0, scope["method"]
 
         async def answered(message: Message) -> None:
             nonlocal status
@@ -80,10 +87,11 @@ class Gate:
                 stopping = ServiceError(503, "the service is stopping", "try again later", retry_after=5)
                 await stopping.reply()(scope, receive, answered)
         finally:
-            route = scope.get("route")
-            endpoint = getattr(route, "path", None) or _OTHER
-            self._service.metrics.requests.labels(endpoint, str(status or 500)).inc()
-            self._service.metrics.seconds.labels(endpoint).observe(time.perf_counter() - start)
+            seconds, status = time.perf_counter() - start, status or 500
+            path = next((name for name, form in self._paths.items() if form.fullmatch(scope["path"])), _OTHER)
+            self._service.metrics.requests.labels(path, str(status)).inc()
+            self._service.metrics.seconds.labels(path).observe(seconds)
+            _LOG.info("%s %s %d %.0f ms", method[:20], path, status, 1000 * seconds)
 
     async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._service

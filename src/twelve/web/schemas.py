@@ -214,7 +214,7 @@ class SceneReply(BaseModel):
     width: int
     height: int
     boxes: list[Box] = Field(description="regions of the image, without the whole image")
-    labels: list[str] | None = Field(description="class of each box, if the detector names classes")
+    labels: list[str] | None = Field(description="what the detector takes each box for, if it names classes")
     seconds: float = Field(description="how long the image is stored after the last question about it")
 
 
@@ -285,7 +285,7 @@ class DependsReply(BaseModel):
     calibrated: bool = Field(description=_CALIBRATED)
     boxes: list[Box] = Field(description="the regions that the model reads, without the whole image; the left's first")
     scores: list[float] = Field(description="score of the same value without each of the boxes")
-    labels: list[str] = Field(description="class of each box; empty if the detector names none")
+    labels: list[str] = Field(description="what the detector takes each box for; empty if it names no classes")
     sides: list[str] = Field(description="image of each box, left or right; empty if there is one image")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import math
 import shlex
 import socket
@@ -39,6 +40,7 @@ def serve(
     limits: Limits | None = None,
     token: str | None = None,
     no_token: bool = False,
+    log_requests: bool = False,
 ) -> None:
     """Serve a trained model until SIGINT or SIGTERM.
 
@@ -52,6 +54,7 @@ def serve(
         precision: see :func:`twelve.load`.
         token: see :func:`twelve.web.app.create_app`. Required if other machines can reach ``host``, unless ``no_token``
             allows requests without one.
+        log_requests: write a line for each request to standard error (the logger ``twelve.requests``).
 
     Raises:
         TwelveError: the model or its extractor cannot be loaded, the port is in use, or a required token is missing.
@@ -72,6 +75,9 @@ def serve(
         standings=standings_of(run),
     )
     predictor.measure_threads()
+    if log_requests:
+        logging.basicConfig(format="%(asctime)s %(message)s")
+        logging.getLogger("twelve.requests").setLevel(logging.INFO)
     app.state.service.warm_up()
     config = uvicorn.Config(
         app,

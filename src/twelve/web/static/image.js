@@ -11,8 +11,10 @@ export const sameBox = (one, other) => one.every((edge, k) => Math.abs(edge - ot
 
 /** Fires `opened` when the service has extracted the regions of an image; `detail` is its sample, or null. */
 export class ImageView extends EventTarget {
-  constructor(title, samples) {
+  /** @param model whose samples can be opened, and whose synthetic ones have classes that the detector knows */
+  constructor(title, { samples, synthetic }) {
     super();
+    this.synthetic = synthetic;
     this.scene = null;
     this.sample = null; // that is open
     this.blob = null;
@@ -125,10 +127,11 @@ export class ImageView extends EventTarget {
   /** The number of a box on the image, counted from 1, and its name in texts. */
   called(box) {
     const { width, height, boxes, labels } = this.scene;
+    const known = labels && this.sample && this.synthetic; // of other images, they are guesses that are often wrong
     if (sameBox(box, [0, 0, width, height])) return { number: null, name: "the whole image" };
     const k = boxes.findIndex((one) => sameBox(one, box));
     if (k < 0) return { number: null, name: box.map(Math.round).join(", ") };
-    return { number: `${k + 1}`, name: labels ? `${k + 1} ${labels[k]}` : `${k + 1}` };
+    return { number: `${k + 1}`, name: known ? `${k + 1} ${labels[k]}` : `${k + 1}` };
   }
 
   /**

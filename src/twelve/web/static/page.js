@@ -41,8 +41,8 @@ function panelOf(method, model, image) {
   const notes = notesOf(model);
   const quick = model.parameters <= QUICK;
   if (method === "verify") {
-    const left = new ImageView("Left image", model.samples);
-    const right = new ImageView("Right image", model.samples);
+    const left = new ImageView("Left image", model);
+    const right = new ImageView("Right image", model);
     const shown = pairForm({ button, left, right, tasks, notes, quick });
     const suggest = (sample) => {
       const own = [left, right].some((side) => side.scene && !side.sample);
@@ -80,7 +80,7 @@ function panelOf(method, model, image) {
 function build(model) {
   const earlier = (method) => model.methods[method].every((task) => task.left_out); // the last training was without them
   const methods = Object.keys(TABS).filter((method) => method in model.methods).sort((one, other) => earlier(one) - earlier(other));
-  const image = new ImageView("Image", model.samples);
+  const image = new ImageView("Image", model);
   const tablist = document.getElementById("tabs");
   const panels = document.getElementById("panels");
   const parts = {};
