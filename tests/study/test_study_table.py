@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from twelve.study.results import result_file
 from twelve.study.show import show
 from twelve.study.studies.base import said as sentence
 from twelve.study.studies.joint_vs_single import BASE, OPPONENT
+from twelve.study.table import by_seed, gain_of
 
 TASKS = ("vqa", "nlvr2")
 QUIET = Console(quiet=True)
@@ -29,7 +32,7 @@ QUIET = Console(quiet=True)
     [
         ((0.7, 0.7), (0.8, 0.8), "scores lower than single-longer", "better on 0 tasks and worse on 2"),
         ((0.8, 0.8), (0.7, 0.7), "scores higher than single-longer", "better on 2 tasks and worse on 0"),
-        ((0.8, 0.7), (0.7, 0.8), "do not differ significantly", "better on 1 tasks and worse on 1"),
+        ((0.8, 0.7), (0.7, 0.8), "do not differ significantly", "better on 1 task and worse on 1;"),
     ],
 )
 def test_the_winner_is_named(
@@ -186,6 +189,27 @@ def test_what_few_seeds_leave_unknown_is_said(seeds: int, words: str | None, tmp
         )
 
 
+def test_the_lead_and_the_scores_of_every_seed_stand_beside_their_means(tmp_path: Path) -> None:
+    made_up(tmp_path, {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)})
+    found = findings(tmp_path)
+    (main,) = found.comparisons
+    scores, leads = [f"{each:.1f}" for each in found.closed_seeds[BASE]], [f"{lead:+.1f}" for lead in main.seeds]
+    line = f"{BASE} minus {OPPONENT} by seed: {', '.join(leads)}. "
+    line += f"About {main.between:.0f}% of the interval's variance comes from the"
+    html = page.render([page.part_of(found, "key")])
+    for said in (show(tmp_path, console=QUIET), " ".join(brief(found, "").split()), html.replace("&#39;", "'")):
+        assert said.index(found.sentences[0]) < said.index(f"{line} seeds.")
+    assert re.search(rf"^{BASE} .*\] +{', '.join(scores)}$", brief(found, ""), flags=re.M)
+    limits = html.partition('<ul class="notice"')[2].partition("</ul>")[0]
+    assert "Whether the runs had converged" in limits and "Searches of learning rates" not in html
+    made_up(tmp_path / "one", {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)}, seeds=1)
+    one = findings(tmp_path / "one")
+    assert by_seed(one) is None and "by seed" not in brief(one, "")
+    assert "With one seed, the spread" in page.render([page.part_of(one, "key")])
+    assert gain_of(main.every) in found.sentences[0]
+    assert by_seed(replace(found, sentences=("Something else was found.",))) is None
+
+
 def test_notes_stand_after_the_answer_and_nothing_of_them_is_a_tag(tmp_path: Path) -> None:
     made_up(tmp_path, {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)})
     assert "Note: " not in show(tmp_path, console=QUIET)
@@ -193,11 +217,14 @@ def test_notes_stand_after_the_answer_and_nothing_of_them_is_a_tag(tmp_path: Pat
     found, screen = findings(tmp_path), io.StringIO()
     assert found.notes == ("The rates were <b>not</b> searched.", "Nor \x1b[31mthe seeds.")
     said = show(tmp_path, console=Console(file=screen))
-    answer, note = f"{found.sentences[-1]}\n\n", "Note: The rates were &lt;b&gt;not&lt;/b&gt; searched.\n\nNote: Nor"
+    answer, note = (
+        f"{found.sentences[-1]}\n\n{by_seed(found)}\n\n",
+        "Note: The rates were &lt;b&gt;not&lt;/b&gt; searched.\n\nNote: Nor",
+    )
     assert answer + note in said and "\x1b" not in screen.getvalue()
-    assert "2.\nNote: The rates were <b>not</b> searched.\nNote: Nor" in screen.getvalue()
+    assert "seeds.\nNote: The rates were <b>not</b> searched.\nNote: Nor" in screen.getvalue()
     html = page.render([page.part_of(found, "key")])
-    assert '<p class="notice">Note: The rates were &lt;b&gt;not&lt;/b&gt; searched.</p>' in html
+    assert "<li>The rates were &lt;b&gt;not&lt;/b&gt; searched.</li>" in html
     (tmp_path / "notes.md").write_bytes(b"\xff")
     with pytest.raises(DataError, match=r"notes\.md: cannot be read: .* -> write plain sentences in it, or .*: rm "):
         findings(tmp_path)

@@ -11,6 +11,7 @@ from pydantic import ConfigDict
 
 from twelve.metrics.bootstrap import Interval
 from twelve.outputs import get_output
+from twelve.progress import counted
 from twelve.settings import RunConfig, Strict
 from twelve.study.arms import Arm, Contrast, Length
 from twelve.study.finding_types import Comparison, Findings
@@ -126,7 +127,7 @@ def said(comparison: Comparison) -> str:
         -1: f"{contrast.arm} scores lower than {contrast.minus}",
         0: f"{contrast.arm} and {contrast.minus} do not differ significantly",
     }
-    tasks = f"{'all ' * (0 < count < total)}{total} task{'s' * (total != 1)}"
+    tasks = f"{'all ' * (0 < count < total)}{counted(total, 'task')}"
     if learned is None:
         rest = f"; {contrast.judge} learned none of them" if total > 1 else f", which {contrast.judge} did not learn"
     elif count == total:
