@@ -6,25 +6,22 @@ import textwrap
 
 from twelve.progress import WIDTH, counted
 from twelve.study.finding_types import Findings
-from twelve.study.table import by_seed, convergence, few_seeds, no_search, said_first
+from twelve.study.table import convergence, few_seeds, no_search, said_first
 
 
 def brief(found: Findings, page: str) -> str:
     """Question, sentences, notes, normalised scores and convergence; ``page`` has all tables."""
     plan, seeds = found.plan, ", ".join(map(str, found.seeds))
     sentences = found.sentences or ["There is nothing to compare."]
-    told = [*said_first(found), " ".join(sentences), by_seed(found)]
-    told += [*(f"Note: {note}" for note in found.notes), no_search(found)]
+    told = [*said_first(found), " ".join(sentences), *(f"Note: {note}" for note in found.notes), no_search(found)]
     answer = "\n".join(textwrap.fill(each, WIDTH) for each in told if each is not None)
     width = max(len(arm.name) for arm in found.arms)
     several = len(found.seeds) > 1
     rows = [f"{'arm':<{width}}  normalised score [95%]{'  by seed' * several}"]
     for arm in found.arms:
-        score, seeds_of = found.closed[arm.name], ", ".join(f"{seed:.1f}" for seed in found.closed_seeds[arm.name])
-        told_score = f"{score.mean:5.1f} [{score.low:.1f}, {score.high:.1f}]"
-        rows.append(
-            f"{arm.name:<{width}}  {told_score:<22}  {seeds_of}" if several else f"{arm.name:<{width}}  {told_score}"
-        )
+        score, by_seed = found.closed[arm.name], ", ".join(f"{each:.1f}" for each in found.closed_seeds[arm.name])
+        mean = f"{score.mean:5.1f} [{score.low:.1f}, {score.high:.1f}]"
+        rows.append(f"{arm.name:<{width}}  {mean:<22}  {by_seed if several else ''}".rstrip())
     own = "its own microworld" if plan.worlds else "its own models" + ", on the same data" * several
     ends = [convergence(found), few_seeds(found)]
     ends += [f"{counted(len(found.seeds), 'seed')} ({seeds}), {'each ' * several}with {own}; all tables: {page}"]

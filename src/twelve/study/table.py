@@ -24,7 +24,6 @@ def markdown(found: Findings) -> str:
         f"**{found.question}**" if found.question else "",
         *said_first(found),
         " ".join(found.sentences) or "There is nothing to compare.",
-        by_seed(found) or "",
         *(f"Note: {escape(note, quote=False)}" for note in found.notes),
         no_search(found) or "",
         _who(found),
@@ -60,18 +59,6 @@ def _who(found: Findings) -> str:
 def said_first(found: Findings) -> list[str]:
     """What is said before the answer: which models and tasks have not learned, and what all arms begin with."""
     return [*warnings(found), *filter(None, [base_model.told(found.plan)])]
-
-
-def by_seed(found: Findings) -> str | None:
-    """The main lead of each seed, where the sentences give its mean; None for one seed."""
-    main = found.comparisons[0] if found.comparisons else None
-    if main is None or len(main.seeds) < 2 or gain_of(main.every) not in " ".join(found.sentences):
-        return None
-    told = f"{main.contrast.name} by seed: {', '.join(f'{seed:+.1f}' for seed in main.seeds)}."
-    if main.between is None:
-        return told
-    images = " and their images" * found.plan.worlds
-    return f"{told} About {main.between:.0f}% of the interval's variance comes from the seeds{images}."
 
 
 def no_search(found: Findings) -> str | None:

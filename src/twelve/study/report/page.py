@@ -23,7 +23,7 @@ from twelve.study.findings import findings
 from twelve.study.report import plots
 from twelve.study.report.beside import Beside, beside, further, short, signed, titled, unlearned
 from twelve.study.report.relations import Relation, relations
-from twelve.study.table import by_seed, convergence, few_seeds, no_search, said_first
+from twelve.study.table import convergence, few_seeds, no_search, said_first
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,11 +81,6 @@ class StudyPart:
     def warnings(self) -> Sequence[str]:
         """What is said before the answer."""
         return said_first(self.found)
-
-    @property
-    def by_seed(self) -> str | None:
-        """The main lead of each seed."""
-        return by_seed(self.found)
 
     @property
     def limits(self) -> Sequence[str]:

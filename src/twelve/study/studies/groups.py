@@ -62,7 +62,8 @@ class Groups(Study):
         loss = [each for each in known if each.endpoint.high < 0]
         said = (
             f"Of {counted(len(known), 'comparison')} between a group trained with others and the same group alone, "
-            f"where it learns alone, {len(gain)} show{'s' * (len(gain) == 1)} a gain from the others and {len(loss)} a loss."
+            f"where it learns alone, {len(gain)} show{'s' * (len(gain) == 1)} a gain from the others and {len(loss)} a "
+            "loss."
         )
         if not known:
             return [said]

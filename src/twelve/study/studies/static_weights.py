@@ -59,8 +59,8 @@ class StaticWeights(Study):
         best = max(means, key=means.__getitem__)
         weights = found.plan.arm(best).overrides["balancing"]["options"]["weights"]
         return [
-            f"Of {counted(len(means), 'set')} of weights, {best} has the best mean validation score, {means[best]:.1f}; "
-            f"the run without weights has {means[found.arms[0].name]:.1f}.",
+            f"Of {counted(len(means), 'set')} of weights, {best} has the best mean validation score, "
+            f"{means[best]:.1f}; the run without weights has {means[found.arms[0].name]:.1f}.",
             f"To use these weights in the study balancing: --option weights='{json.dumps(weights)}'.",
         ]
 
