@@ -117,6 +117,11 @@ def silent() -> Iterator[None]:
         Track._bars -= 1
 
 
+def counted(count: int, noun: str) -> str:
+    """``3 steps``, ``1 step``."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def clock(seconds: float) -> str:
     """``75 -> '1:15'``."""
     minutes, seconds = divmod(int(seconds), 60)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from twelve.study.bootstrap import Sampled, interval, observed, two_level
+from twelve.study.bootstrap import Sampled, between, interval, observed, two_level
 
 
 def cell(
@@ -53,6 +53,23 @@ def test_examples_that_all_seeds_share_are_drawn_once() -> None:
     }
     assert spread[10, True] == pytest.approx(spread[1, True], rel=0.1)
     assert spread[10, False] == pytest.approx(spread[1, False] / 3, rel=0.1)  # means of nine
+
+
+def test_how_much_of_the_variance_comes_from_the_seeds() -> None:
+    """All of it where examples are constant in a seed, none where all seeds are equal."""
+    alike = np.random.default_rng(3).integers(0, 2, 100).astype(float)
+    for shared in (True, False):
+        for rows, share in (
+            ([np.full(100, mean) for mean in (0.1, 0.4, 0.6)], 100),
+            ([alike] * 3, 0),
+            ([alike * scale for scale in (0.9, 1.0, 1.1)], None),
+        ):
+            cells = {"a": [cell([row.tolist()]) for row in rows]}
+            seen, drawn = observed(cells).points["a"][:, 0], two_level(cells, shared=shared).points["a"][:, 0]
+            found = between(drawn, seen)
+            assert found is not None
+            assert 10 < found < 90 if share is None else found == pytest.approx(share, abs=6)
+    assert between(np.ones(10), np.ones(1)) is None and between(np.ones(10), np.ones(3)) is None
 
 
 def test_seeds_vary_as_they_should() -> None:

@@ -79,7 +79,7 @@ def test_what_a_study_says_is_there_and_escaped(html: str) -> None:
 
 
 def test_a_task_that_is_not_learned_is_no_gain(parts: list[page.StudyPart], html: str) -> None:
-    score = html.partition('id="joint-vs-single"')[2].partition("<h3>Differences")[0]
+    score = html.partition('id="joint-vs-single"')[2].partition("<h3>Scores")[2].partition("<h3>Arms")[0]
     rows = {row.partition("<span")[0]: row for row in score.split('<th scope="row">')}
     assert rows["NLVR2"].count("not learned") == 2 and "not learned" not in rows["VQA v2"]
     known = relations(parts[1].found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -161,12 +162,17 @@ def test_a_finished_study_trains_nothing_and_shows_the_same(
     assert (finished / "results.md").read_text() == text
     assert "<svg" in (finished / "results-tasks.svg").read_text()
     for change, what in (
-        ({"options": {"factors": [1.0], "longer": 3.0}}, r"options.longer"),
-        ({"settings": ["val_fraction=0.3"]}, r"config.val_fraction"),
+        ({"options": {"factors": [1.0], "longer": 3.0}}, r"^options.longer: the study has 2.0, the command says 3.0"),
+        ({"settings": ["val_fraction=0.3"]}, r"^val_fraction: the study has 0.\d+, the command says 0.3$"),
+        (
+            {"settings": ["training.eval_every=3", "training.patience=2"]},
+            r"^training.eval_every: the study has \d+, the command says 3 \(1 more difference\)$",
+        ),
     ):
-        with pytest.raises(ConfigError, match=f"{what} is not what the study here was begun with"):
+        with pytest.raises(ConfigError) as error:
             run(STUDY, config, out=finished, resume=True, **SHORT | change)
-    with pytest.raises(ConfigError, match="study is not what"):
+        assert re.search(what, error.value.problem)
+    with pytest.raises(ConfigError, match="study: the study has 'joint-vs-single', the command says 'fine-tuning'"):
         run("fine-tuning", config, out=finished, resume=True, seeds=1, console=QUIET)
     with pytest.raises(ConfigError, match="no study to resume"):
         run(STUDY, config, out=finished / "none", resume=True, **SHORT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ QUIET = Console(quiet=True)
     [
         ((0.7, 0.7), (0.8, 0.8), "scores lower than single-longer", "better on 0 tasks and worse on 2"),
         ((0.8, 0.8), (0.7, 0.7), "scores higher than single-longer", "better on 2 tasks and worse on 0"),
-        ((0.8, 0.7), (0.7, 0.8), "do not differ significantly", "better on 1 tasks and worse on 1"),
+        ((0.8, 0.7), (0.7, 0.8), "do not differ significantly", "better on 1 task and worse on 1;"),
     ],
 )
 def test_the_winner_is_named(
@@ -91,12 +92,12 @@ def test_both_means_may_agree(tmp_path: Path) -> None:
     (comparison,) = findings(tmp_path / "none").comparisons
     assert comparison.learned is None and comparison.endpoint == comparison.every
     said = show(tmp_path / "none", console=QUIET)
-    assert "mean over 2 tasks; single-longer learned none of them. The joint arm has 1.0 M parameters in one" in said
+    assert "mean over 2 tasks; single-longer learned none of them. By seed: +" in said
+    assert "% of the variance. The joint arm has 1.0 M parameters in one" in said
     assert "better on 0 tasks" not in said
     made_up(tmp_path / "all", {BASE: (0.8, 0.9), OPPONENT: (0.7, 0.7)})
-    assert sentence(findings(tmp_path / "all").comparisons[0]).endswith(
-        f"over 2 tasks, all of which {OPPONENT} learned."
-    )
+    told, _, seeds = sentence(findings(tmp_path / "all").comparisons[0]).partition(" By seed: ")
+    assert told.endswith(f"over 2 tasks, all of which {OPPONENT} learned.") and seeds
 
 
 def test_how_much_comes_from_looking(tmp_path: Path) -> None:
@@ -186,6 +187,26 @@ def test_what_few_seeds_leave_unknown_is_said(seeds: int, words: str | None, tmp
         )
 
 
+def test_the_lead_and_the_scores_of_every_seed_stand_beside_their_means(tmp_path: Path) -> None:
+    made_up(tmp_path, {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)})
+    found = findings(tmp_path)
+    (main,) = found.comparisons
+    scores, leads = [f"{each:.1f}" for each in found.closed_seeds[BASE]], [f"{lead:+.1f}" for lead in main.seeds]
+    line = f"learned. By seed: {', '.join(leads)}; seeds are {main.between:.0f}% of the variance."
+    html = page.render([page.part_of(found, "key")])
+    for said in (show(tmp_path, console=QUIET), " ".join(brief(found, "").split()), html.replace("&#39;", "'")):
+        assert line in said
+    assert re.search(rf"^{BASE} .*\] +{', '.join(scores)}$", brief(found, ""), flags=re.M)
+    limits = html.partition('<ul class="notice"')[2].partition("</ul>")[0]
+    assert "Whether the runs had converged" in limits and "Searches of learning rates" not in html
+    made_up(tmp_path / "one", {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)}, seeds=1)
+    one = findings(tmp_path / "one")
+    assert "by seed" not in brief(one, "").lower()
+    assert "With one seed, the spread" in page.render([page.part_of(one, "key")])
+    made_up(tmp_path / "some", {BASE: (0.8, 0.9), OPPONENT: (0.7, 0.4)})
+    assert ". By seed, all tasks: +" in findings(tmp_path / "some").sentences[0]
+
+
 def test_notes_stand_after_the_answer_and_nothing_of_them_is_a_tag(tmp_path: Path) -> None:
     made_up(tmp_path, {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)})
     assert "Note: " not in show(tmp_path, console=QUIET)
@@ -193,11 +214,14 @@ def test_notes_stand_after_the_answer_and_nothing_of_them_is_a_tag(tmp_path: Pat
     found, screen = findings(tmp_path), io.StringIO()
     assert found.notes == ("The rates were <b>not</b> searched.", "Nor \x1b[31mthe seeds.")
     said = show(tmp_path, console=Console(file=screen))
-    answer, note = f"{found.sentences[-1]}\n\n", "Note: The rates were &lt;b&gt;not&lt;/b&gt; searched.\n\nNote: Nor"
+    answer, note = (
+        f"{found.sentences[-1]}\n\n",
+        "Note: The rates were &lt;b&gt;not&lt;/b&gt; searched.\n\nNote: Nor",
+    )
     assert answer + note in said and "\x1b" not in screen.getvalue()
     assert "2.\nNote: The rates were <b>not</b> searched.\nNote: Nor" in screen.getvalue()
     html = page.render([page.part_of(found, "key")])
-    assert '<p class="notice">Note: The rates were &lt;b&gt;not&lt;/b&gt; searched.</p>' in html
+    assert "<li>The rates were &lt;b&gt;not&lt;/b&gt; searched.</li>" in html
     (tmp_path / "notes.md").write_bytes(b"\xff")
     with pytest.raises(DataError, match=r"notes\.md: cannot be read: .* -> write plain sentences in it, or .*: rm "):
         findings(tmp_path)

@@ -101,6 +101,16 @@ def interval(samples: Array, mean: float, level: float = 0.95) -> Interval:
     return Interval(mean, float(low), float(high))
 
 
+def between(samples: Array, seeds: Array) -> float | None:
+    """How much of the variance of resampled means (R,) comes from the choice of seeds, per cent: that of the mean of
+    one value less than the (S,) observed ones, drawn from them. None for one seed, or without variance.
+
+    Where seeds have examples of their own, the observed values differ by these too.
+    """
+    total = float(samples.var())
+    return min(100.0, 100 * float(seeds.var()) / (len(seeds) - 1) / total) if len(seeds) > 1 and total > 0 else None
+
+
 def _own(row: Sequence[Sampled], draws: NDArray[np.int64], rng: np.random.Generator) -> Array:
     """(R, D, A) means, with a draw of groups for every drawn seed."""
     means = np.empty((*draws.shape, len(row[0].values)))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
-from twelve.progress import WIDTH
+from twelve.progress import WIDTH, counted
 from twelve.study.finding_types import Findings
-from twelve.study.remaining import counted
 from twelve.study.table import convergence, few_seeds, no_search, said_first
 
 
@@ -17,11 +16,12 @@ def brief(found: Findings, page: str) -> str:
     told = [*said_first(found), " ".join(sentences), *(f"Note: {note}" for note in found.notes), no_search(found)]
     answer = "\n".join(textwrap.fill(each, WIDTH) for each in told if each is not None)
     width = max(len(arm.name) for arm in found.arms)
-    rows = [f"{'arm':<{width}}  normalised score [95%]"]
-    for arm in found.arms:
-        score = found.closed[arm.name]
-        rows.append(f"{arm.name:<{width}}  {score.mean:5.1f} [{score.low:.1f}, {score.high:.1f}]")
     several = len(found.seeds) > 1
+    rows = [f"{'arm':<{width}}  normalised score [95%]{'  by seed' * several}"]
+    for arm in found.arms:
+        score, by_seed = found.closed[arm.name], ", ".join(f"{each:.1f}" for each in found.closed_seeds[arm.name])
+        mean = f"{score.mean:5.1f} [{score.low:.1f}, {score.high:.1f}]"
+        rows.append(f"{arm.name:<{width}}  {mean:<22}  {by_seed if several else ''}".rstrip())
     own = "its own microworld" if plan.worlds else "its own models" + ", on the same data" * several
     ends = [convergence(found), few_seeds(found)]
     ends += [f"{counted(len(found.seeds), 'seed')} ({seeds}), {'each ' * several}with {own}; all tables: {page}"]

@@ -8,11 +8,10 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from twelve.progress import WIDTH
+from twelve.progress import WIDTH, counted
 from twelve.study import plan as plans
 from twelve.study.base_model import told
 from twelve.study.plan import Plan, Step
-from twelve.study.remaining import counted
 
 _DURATION = re.compile(r"\b[Tt]akes? about [^.;]*")
 

@@ -18,7 +18,7 @@ from twelve.errors import ConfigError, DataError, nearest
 from twelve.formats.data_root import DataRoot
 from twelve.io import files
 from twelve.io.invalid import problem_of
-from twelve.progress import clock, tell
+from twelve.progress import clock, counted, tell
 from twelve.progress import console as progress_console
 from twelve.settings import RunConfig
 from twelve.study import plan as plans
@@ -26,7 +26,7 @@ from twelve.study.arms import Arm
 from twelve.study.base_model import known_tasks, told
 from twelve.study.overrides import check_overrides
 from twelve.study.plan import Plan, Step
-from twelve.study.remaining import Remaining, counted
+from twelve.study.remaining import Remaining
 from twelve.study.studies import Study, get_study
 from twelve.study.studies.base import Subjects
 from twelve.study.turns import next_step

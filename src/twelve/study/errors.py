@@ -18,7 +18,7 @@ from rich.console import Console
 from twelve.errors import ConfigError, DataError, nearest
 from twelve.io import files
 from twelve.metrics.bootstrap import Interval
-from twelve.progress import tell
+from twelve.progress import counted, tell
 from twelve.study.arms import Arm
 from twelve.study.findings import findings
 from twelve.study.measures.errors import Compared, KindDifference, differences, spread
@@ -145,8 +145,9 @@ def sentences(first: Arm, second: Arm, measured: Mapping[str, Sequence[KindDiffe
     every = [(task, each) for task, own in measured.items() for each in own]
     up, down = (sum(sign * each.gain.mean > 0 and each.significant for _, each in every) for sign in (1, -1))
     said = (
-        f"Of {len(every)} kinds of examples on {len(measured)} tasks, {first.name} is significantly better than "
-        f"{second.name} on {up} and worse on {down}; chance alone would give about {0.05 * len(every):.0f} in all."
+        f"Of {counted(len(every), 'kind')} of examples on {counted(len(measured), 'task')}, {first.name} is "
+        f"significantly better than {second.name} on {up} and worse on {down}; chance alone would give about "
+        f"{0.05 * len(every):.0f} in all."
     )
     if not every:
         return said, "No kind has enough examples."
@@ -155,7 +156,7 @@ def sentences(first: Arm, second: Arm, measured: Mapping[str, Sequence[KindDiffe
 
 
 def _named(task: str, each: KindDifference) -> str:
-    return f"{task}, {each.kind} {each.value} ({_gain(each.gain)} points, {each.examples} examples)"
+    return f"{task}, {each.kind} {each.value} ({_gain(each.gain)} points, {counted(each.examples, 'example')})"
 
 
 def _page(

@@ -99,6 +99,8 @@ class Comparison:
         every, every_points: means over all tasks.
         image_free: ``every`` on a scale without the baselines that depend on a model.
         seeds: ``every`` of each seed.
+        between: share of the variance of the interval of ``every`` that comes from the seeds, per cent, estimated from
+            as many; None for one seed.
     """
 
     contrast: Contrast
@@ -109,6 +111,7 @@ class Comparison:
     every_points: Interval
     image_free: Interval
     seeds: tuple[float, ...]
+    between: float | None = None
 
     @property
     def endpoint(self) -> Interval:

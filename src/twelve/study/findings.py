@@ -17,7 +17,7 @@ from twelve.metrics.bootstrap import Interval
 from twelve.study import costs
 from twelve.study import plan as plans
 from twelve.study.arms import Arm, Contrast
-from twelve.study.bootstrap import Array, Resampled, Sampled, interval, observed, two_level
+from twelve.study.bootstrap import Array, Resampled, Sampled, between, interval, observed, two_level
 from twelve.study.finding_types import Cell, Comparison, Curve, Findings, Row, Score
 from twelve.study.plan import Plan
 from twelve.study.results import AGAIN, ByType, Result, has_result, read_result, result_file
@@ -322,13 +322,15 @@ def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples) -> Co
         )
         for task in tasks
     )
+    seen, samples = mean("closed", tasks)
     return Comparison(
         contrast=contrast,
         cells=cells,
         learned=_interval(*mean("closed", learned)) if learned else None,
         learned_points=_interval(*mean("points", learned)) if learned else None,
-        every=_interval(*mean("closed", tasks)),
+        every=_interval(seen, samples),
         every_points=_interval(*mean("points", tasks)),
         image_free=_interval(*mean("free", tasks)),
-        seeds=_seeds(mean("closed", tasks)[0]),
+        seeds=_seeds(seen),
+        between=between(samples, seen),
     )

@@ -18,7 +18,7 @@ from rich.console import Console
 from twelve.errors import DataError
 from twelve.io import files
 from twelve.metrics.bootstrap import Interval
-from twelve.progress import tell
+from twelve.progress import counted, tell
 from twelve.study import plan as plans
 from twelve.study.bootstrap import Array
 from twelve.study.finding_types import Comparison, Findings
@@ -224,7 +224,9 @@ def _page(
         parts.append(f"Not learned alone, and not counted: {lost}.")
     for count, each in ranking.items():
         own = [[_named(one), f"{100 * one.expected:+.2f}", f"{one.gain:+.1f}"] for one in each]
-        parts.append(table([f"{count} models, best prediction first", "predicted, %", "gain, normalised score"], own))
+        parts.append(
+            table([f"{counted(count, 'model')}, best prediction first", "predicted, %", "gain, normalised score"], own)
+        )
     return "\n\n".join(parts) + "\n"
 
 
@@ -234,7 +236,8 @@ def sentences(
     """Two sentences that can be quoted."""
     name, main = next(iter(correlations.items()))
     if cells < FEW:
-        return f"{cells} measured cells are too few to tell whether affinity predicts gains.", _divided(ranking)
+        few = f"{counted(cells, 'measured cell')} {'is' if cells == 1 else 'are'} too few"
+        return f"{few} to tell whether affinity predicts gains.", _divided(ranking)
     significant = "predicts" if main.low > 0 else "predicts the opposite of" if main.high < 0 else "does not predict"
     first = (
         f"The {name} affinity of one joint run {significant} which groups gain from which others: rank correlation "
@@ -251,8 +254,8 @@ def _divided(ranking: Mapping[int, Sequence[Ranked]]) -> str:
         order = sorted(each, key=lambda one: -one.gain)
         place = order.index(each[0]) + 1
         told.append(
-            f"with {count} models it chooses {_named(each[0])}, whose gain of {each[0].gain:+.1f} is number {place} of "
-            f"{len(each)} (the best: {order[0].gain:+.1f})"
+            f"with {counted(count, 'model')} it chooses {_named(each[0])}, whose gain of {each[0].gain:+.1f} is "
+            f"number {place} of {len(each)} (the best: {order[0].gain:+.1f})"
         )
     return f"Of all ways to divide the groups among models, {'; '.join(told)}."
 

@@ -16,7 +16,8 @@ from twelve.errors import ConfigError, DataError
 from twelve.formats.records import Record, describe, read_object
 from twelve.io import files
 from twelve.io import paths as places
-from twelve.io.invalid import problem_of
+from twelve.io.invalid import beginning, problem_of
+from twelve.progress import counted
 from twelve.settings import RunConfig, Strict
 from twelve.study.arms import Arm, Contrast
 
@@ -241,14 +242,12 @@ def agree(plan: Plan, begun: Plan, out: Path) -> Plan:
         | {"config": places.absolute(each.config)}
         for each in (plan, begun)
     )
-    changed = [
-        f"{key}.{name}" if name else key for key in now for name in _differs(now[key], then[key]) if key != "question"
-    ]
-    mine = {arm.name: arm for arm in plan.arms}
-    changed += [f"arms.{arm.name}" for arm in begun.arms if mine.get(arm.name, arm) != arm]
-    if changed:
+    mine, its = ({arm.name: arm.model_dump(mode="json") for arm in each.arms} for each in (plan, begun))
+    now["arms"], then["arms"] = {name: mine.get(name, arm) for name, arm in its.items()}, its
+    if changed := [each for key in now if key != "question" for each in _differs(key, now[key], then[key])]:
+        more = f" ({counted(len(changed) - 1, 'more difference')})" * (len(changed) > 1)
         raise ConfigError(
-            f"{changed[0]} is not what the study here was begun with",
+            f"{changed[0]}{more}",
             file=out / FILE,
             remedy="repeat the command that began it, with --resume, or name another folder: --out",
         )
@@ -258,10 +257,11 @@ def agree(plan: Plan, begun: Plan, out: Path) -> Plan:
     return begun.model_copy(update={"arms": tuple(arms.values()), "contrasts": contrasts, "seeds": seeds})
 
 
-def _differs(now: Any, then: Any) -> list[str]:
-    """Keys in which two values differ; an empty one for values without keys."""
+def _differs(key: str, now: Any, then: Any) -> list[str]:
+    """The keys in which the command differs from the study, with both values."""
     if now == then:
         return []
     if isinstance(now, dict) and isinstance(then, dict):
-        return [key for key in {**now, **then} if now.get(key) != then.get(key)]
-    return [""]
+        start = "" if key == "config" else f"{key}."
+        return [each for name in {**then, **now} for each in _differs(start + name, now.get(name), then.get(name))]
+    return [f"{key}: the study has {beginning(then)}, the command says {beginning(now)}"]

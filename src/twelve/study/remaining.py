@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from twelve.progress import clock
+from twelve.progress import clock, counted
 from twelve.study.plan import Step
-
-
-def counted(count: int, noun: str) -> str:
-    """``3 steps``, ``1 step``."""
-    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 class Remaining:

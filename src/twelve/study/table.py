@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from html import escape
 
 from twelve.metrics.bootstrap import Interval
-from twelve.progress import clock
+from twelve.progress import clock, counted
 from twelve.study import base_model
 from twelve.study.arms import Arm
 from twelve.study.finding_types import Comparison, Findings, Row, Score
-from twelve.study.remaining import counted
 from twelve.study.report.unlearned import warnings
 
 NOT_LEARNED = "not learned"

@@ -23,7 +23,7 @@ from twelve.study.findings import findings
 from twelve.study.report import plots
 from twelve.study.report.beside import Beside, beside, further, short, signed, titled, unlearned
 from twelve.study.report.relations import Relation, relations
-from twelve.study.table import no_search, said_first
+from twelve.study.table import convergence, few_seeds, no_search, said_first
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,9 +83,11 @@ class StudyPart:
         return said_first(self.found)
 
     @property
-    def no_search(self) -> str | None:
-        """That no learning rate was searched, if so."""
-        return no_search(self.found)
+    def limits(self) -> Sequence[str]:
+        """Notes, and what limits the findings."""
+        found = self.found
+        missing = f"Not complete: {', '.join(found.missing)}." if found.missing else None
+        return [*found.notes, *filter(None, [no_search(found), convergence(found), few_seeds(found), missing])]
 
     @property
     def sections(self) -> Sequence[str]:

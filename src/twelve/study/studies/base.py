@@ -11,6 +11,7 @@ from pydantic import ConfigDict
 
 from twelve.metrics.bootstrap import Interval
 from twelve.outputs import get_output
+from twelve.progress import counted
 from twelve.settings import RunConfig, Strict
 from twelve.study.arms import Arm, Contrast, Length
 from twelve.study.finding_types import Comparison, Findings
@@ -118,7 +119,7 @@ class Study(Strict):
 
 
 def said(comparison: Comparison) -> str:
-    """What a contrast found, as a sentence: on all tasks, then on the learned ones where these are fewer."""
+    """What a contrast found, to be quoted: on all tasks, on the learned ones where these are fewer, and by seed."""
     contrast, every, learned = comparison.contrast, comparison.every, comparison.learned
     count, total = sum(cell.learned for cell in comparison.cells), len(comparison.cells)
     told = {
@@ -126,7 +127,7 @@ def said(comparison: Comparison) -> str:
         -1: f"{contrast.arm} scores lower than {contrast.minus}",
         0: f"{contrast.arm} and {contrast.minus} do not differ significantly",
     }
-    tasks = f"{'all ' * (0 < count < total)}{total} task{'s' * (total != 1)}"
+    tasks = f"{'all ' * (0 < count < total)}{counted(total, 'task')}"
     if learned is None:
         rest = f"; {contrast.judge} learned none of them" if total > 1 else f", which {contrast.judge} did not learn"
     elif count == total:
@@ -134,7 +135,12 @@ def said(comparison: Comparison) -> str:
     else:
         short = told[_sign(learned)] if _sign(learned) != _sign(every) else "also"
         rest = f"; {short} over the {count} that {contrast.judge} learned: {_signed(learned)}"
-    return f"{told[_sign(every)]}: {_signed(every)} points of normalised score, mean over {tasks}{rest}."
+    mean = f"{told[_sign(every)]}: {_signed(every)} points of normalised score, mean over {tasks}{rest}."
+    if len(comparison.seeds) < 2:
+        return mean
+    share = "" if comparison.between is None else f"; seeds are {comparison.between:.0f}% of the variance"
+    over = ", all tasks" * (0 < count < total)
+    return f"{mean} By seed{over}: {', '.join(f'{seed:+.1f}' for seed in comparison.seeds)}{share}."
 
 
 def _sign(gain: Interval) -> int:

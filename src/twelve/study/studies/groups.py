@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from twelve.errors import ConfigError
+from twelve.progress import counted
 from twelve.study.arms import Arm, Contrast
 from twelve.study.finding_types import Comparison, Findings
 from twelve.study.studies.base import Study, Subjects, register
@@ -60,8 +61,9 @@ class Groups(Study):
         gain = [each for each in known if each.endpoint.low > 0]
         loss = [each for each in known if each.endpoint.high < 0]
         said = (
-            f"Of {len(known)} comparisons between a group trained with others and the same group alone, where it "
-            f"learns alone, {len(gain)} show a gain from the others and {len(loss)} a loss."
+            f"Of {counted(len(known), 'comparison')} between a group trained with others and the same group alone, "
+            f"where it learns alone, {len(gain)} show{'s' * (len(gain) == 1)} a gain from the others and {len(loss)} a "
+            "loss."
         )
         if not known:
             return [said]

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from twelve.progress import counted
 from twelve.study.arms import Arm, Contrast, Factors, Length, Rates
 from twelve.study.finding_types import Findings
 from twelve.study.studies.base import Study, Subjects, register, said
@@ -119,6 +120,6 @@ class JointVsSingle(Study):
             return [said(main), f"The joint arm has {sizes} {single.models}."]
         return [
             said(main),
-            f"With {sizes} {single.models}, the joint model is better on {len(better)} tasks and worse on {len(worse)};"
-            f" learned alone: {learned} of {len(main.cells)}.",
+            f"With {sizes} {single.models}, the joint model is better on {counted(len(better), 'task')} and worse on "
+            f"{len(worse)}; learned alone: {learned} of {len(main.cells)}.",
         ]

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from twelve.errors import ConfigError, nearest
+from twelve.progress import counted
 from twelve.study.arms import Arm, Contrast, Factors, Length, Rates
 from twelve.study.finding_types import Findings
 from twelve.study.studies.base import Study, Subjects, register, said
@@ -77,16 +78,16 @@ class RealPhotographs(Study):
 
     def sentences(self, found: Findings) -> Sequence[str]:
         sentences = [said(each) for each in found.comparisons[:1]]
-        counted = {cell.task for each in found.comparisons[:1] for cell in each.cells}
+        compared = {cell.task for each in found.comparisons[:1] for cell in each.cells}
         told = []
         for name in (JOINT, SINGLE):
-            scores = [row.scores[name].looking for row in found.rows if row.name in counted and name in row.scores]
+            scores = [row.scores[name].looking for row in found.rows if row.name in compared and name in row.scores]
             known = [score for score in scores if score is not None]
             if known:
                 positive = sum(score.low > 0 for score in known)
-                told.append(f"that of {name} on {positive} of {len(known)}")
+                told.append(f"{name} on {positive} of {counted(len(known), 'task')}")
         looking = "With the correct images, the score is significantly higher than with shuffled ones"
-        return [*sentences, f"{looking}: {', '.join(told)} tasks."] if told else sentences
+        return [*sentences, f"{looking}: {', '.join(told)}."] if told else sentences
 
     def _check(self, subjects: Subjects) -> None:
         for option, names in (("searched", self.searched), ("apart", self.apart)):

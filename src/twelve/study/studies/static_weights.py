@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
+from twelve.progress import counted
 from twelve.study.arms import Arm, Contrast
 from twelve.study.finding_types import Findings
 from twelve.study.studies.base import Study, Subjects, register
@@ -58,8 +59,8 @@ class StaticWeights(Study):
         best = max(means, key=means.__getitem__)
         weights = found.plan.arm(best).overrides["balancing"]["options"]["weights"]
         return [
-            f"Of {len(means)} sets of weights, {best} has the best mean validation score, {means[best]:.1f}; the run "
-            f"without weights has {means[found.arms[0].name]:.1f}.",
+            f"Of {counted(len(means), 'set')} of weights, {best} has the best mean validation score, "
+            f"{means[best]:.1f}; the run without weights has {means[found.arms[0].name]:.1f}.",
             f"To use these weights in the study balancing: --option weights='{json.dumps(weights)}'.",
         ]
 
