@@ -93,7 +93,7 @@ def test_both_means_may_agree(tmp_path: Path) -> None:
     assert comparison.learned is None and comparison.endpoint == comparison.every
     said = show(tmp_path / "none", console=QUIET)
     assert "mean over 2 tasks; single-longer learned none of them. By seed: +" in said
-    assert "% of the variance. The joint arm has 1.0 M parameters in one" in said
+    assert "% of the variance comes from the seeds. The joint arm has 1.0 M parameters in one" in said
     assert "better on 0 tasks" not in said
     made_up(tmp_path / "all", {BASE: (0.8, 0.9), OPPONENT: (0.7, 0.7)})
     told, _, seeds = sentence(findings(tmp_path / "all").comparisons[0]).partition(" By seed: ")
@@ -192,7 +192,7 @@ def test_the_lead_and_the_scores_of_every_seed_stand_beside_their_means(tmp_path
     found = findings(tmp_path)
     (main,) = found.comparisons
     scores, leads = [f"{each:.1f}" for each in found.closed_seeds[BASE]], [f"{lead:+.1f}" for lead in main.seeds]
-    line = f"learned. By seed: {', '.join(leads)}; seeds are {main.between:.0f}% of the variance."
+    line = f"learned. By seed: {', '.join(leads)}; {main.between:.0f}% of the variance comes from the seeds."
     html = page.render([page.part_of(found, "key")])
     for said in (show(tmp_path, console=QUIET), " ".join(brief(found, "").split()), html.replace("&#39;", "'")):
         assert line in said
@@ -219,7 +219,7 @@ def test_notes_stand_after_the_answer_and_nothing_of_them_is_a_tag(tmp_path: Pat
         "Note: The rates were &lt;b&gt;not&lt;/b&gt; searched.\n\nNote: Nor",
     )
     assert answer + note in said and "\x1b" not in screen.getvalue()
-    assert "2.\nNote: The rates were <b>not</b> searched.\nNote: Nor" in screen.getvalue()
+    assert "2.\n- Note: The rates were <b>not</b> searched.\n- Note: Nor" in screen.getvalue()
     html = page.render([page.part_of(found, "key")])
     assert "<li>The rates were &lt;b&gt;not&lt;/b&gt; searched.</li>" in html
     (tmp_path / "notes.md").write_bytes(b"\xff")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 
 from twelve.progress import WIDTH, counted
 from twelve.study.finding_types import Findings
@@ -13,8 +14,7 @@ def brief(found: Findings, page: str) -> str:
     """Question, sentences, notes, normalised scores and convergence; ``page`` has all tables."""
     plan, seeds = found.plan, ", ".join(map(str, found.seeds))
     sentences = found.sentences or ["There is nothing to compare."]
-    told = [*said_first(found), " ".join(sentences), *(f"Note: {note}" for note in found.notes), no_search(found)]
-    answer = "\n".join(textwrap.fill(each, WIDTH) for each in told if each is not None)
+    answer = _listed([*said_first(found), *sentences, *(f"Note: {note}" for note in found.notes), no_search(found)])
     width = max(len(arm.name) for arm in found.arms)
     several = len(found.seeds) > 1
     rows = [f"{'arm':<{width}}  normalised score [95%]{'  by seed' * several}"]
@@ -23,9 +23,11 @@ def brief(found: Findings, page: str) -> str:
         mean = f"{score.mean:5.1f} [{score.low:.1f}, {score.high:.1f}]"
         rows.append(f"{arm.name:<{width}}  {mean:<22}  {by_seed if several else ''}".rstrip())
     own = "its own microworld" if plan.worlds else "its own models" + ", on the same data" * several
-    ends = [convergence(found), few_seeds(found)]
-    ends += [f"{counted(len(found.seeds), 'seed')} ({seeds}), {'each ' * several}with {own}; all tables: {page}"]
-    if found.missing:
-        ends.append(f"not complete, and not counted: {', '.join(found.missing)}")
-    last = "\n".join(textwrap.fill(each, WIDTH) for each in ends if each is not None)
-    return "\n\n".join(filter(None, [textwrap.fill(found.question, WIDTH), answer, "\n".join(rows), last]))
+    missing = f"Not complete, and not counted: {', '.join(found.missing)}." if found.missing else None
+    last = _listed([convergence(found), few_seeds(found), missing])
+    last += f"\n- {counted(len(found.seeds), 'seed')} ({seeds}), {'each ' * several}with {own}. All tables: {page}"
+    return "\n\n".join([textwrap.fill(found.question, WIDTH), answer, "\n".join(rows), last.lstrip()])
+
+
+def _listed(told: Iterable[str | None]) -> str:
+    return "\n".join(textwrap.fill(f"- {each}", WIDTH, subsequent_indent="  ") for each in told if each is not None)

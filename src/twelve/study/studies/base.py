@@ -138,7 +138,7 @@ def said(comparison: Comparison) -> str:
     mean = f"{told[_sign(every)]}: {_signed(every)} points of normalised score, mean over {tasks}{rest}."
     if len(comparison.seeds) < 2:
         return mean
-    share = "" if comparison.between is None else f"; seeds are {comparison.between:.0f}% of the variance"
+    share = "" if comparison.between is None else f"; {comparison.between:.0f}% of the variance comes from the seeds"
     over = ", all tasks" * (0 < count < total)
     return f"{mean} By seed{over}: {', '.join(f'{seed:+.1f}' for seed in comparison.seeds)}{share}."
 
