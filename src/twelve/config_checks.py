@@ -38,13 +38,13 @@ def check_names(config: RunConfig) -> None:
 
 
 def _check_name(name: str, known: Sequence[str], record: str) -> None:
-    from twelve.tasks.base import broken
+    from twelve.tasks.base import broken, remedy_for
 
     if name not in known:
         raise ConfigError(
             f"unknown name {name!r}{nearest(name, known)}{broken(name)}",
             record=f"{record}.{name}",
-            remedy=f"choose among {', '.join(known)}",
+            remedy=remedy_for(name, known) if record == "tasks" else f"choose among {', '.join(known)}",
         )
 
 

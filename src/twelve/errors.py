@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,6 +123,16 @@ def check_all(checks: Iterable[Callable[[], object]]) -> None:
         first, *others = found.values()
         first.others = others
         raise first
+
+
+def places(error: BaseException) -> list[tuple[str, int, str, str]]:
+    """(file, line, function, module) of each call that an error passed through, the outermost first. Another process
+    that sends an error keeps them in its attribute ``places``, since a traceback cannot be sent."""
+    found = [
+        (frame.f_code.co_filename, line, frame.f_code.co_name, str(frame.f_globals.get("__name__", "")))
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    return [*found, *getattr(error, "places", ())]
 
 
 class ConfigError(TwelveError):

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TypeVar, cast
 
 from twelve import progress
-from twelve.errors import TwelveError
+from twelve.errors import TwelveError, places
 
 T = TypeVar("T")
 
@@ -69,6 +69,7 @@ def _work(work: Callable[[str], T], names: Sequence[str], turns: Turns, connecti
             try:
                 connection.send((names[place], work(names[place])))
             except Exception as error:
+                error.places = places(error)  # type: ignore[attr-defined]
                 connection.send((names[place], error))
     signal.pause()  # until the parent, which reads what was sent, ends this process
 

@@ -318,6 +318,15 @@ def test_an_unknown_trunk(name: str, tmp_path: Path) -> None:
             load(tmp_path)
 
 
+def test_a_trained_model_whose_trunk_is_not_registered(tmp_path: Path) -> None:
+    config = Settings(**SIZES, trunk="gated")
+    config.name_or_path = str(tmp_path / "model")
+    (tmp_path / "config.yaml").write_text("run: x")
+    with pytest.raises(ConfigError, match=r"found 'gated' -> .* import the module that registers it") as caught:
+        Network(config)
+    assert f"evaluate_run(Path({str(tmp_path)!r}))" in str(caught.value) and "leave" not in str(caught.value)
+
+
 def test_only_two_streams_have_a_pattern() -> None:
     with pytest.raises(ConfigError, match="must name layers from 0 to num_hidden_layers 4, found 6"):
         Settings(num_hidden_layers=4)

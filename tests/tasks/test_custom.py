@@ -278,6 +278,17 @@ def test_mistakes_in_lines_are_named(kind: str, record: dict[str, Any], words: s
         task.read(DataRoot(tmp_path), "b")
 
 
+def test_data_check_warns_of_the_good_lines_of_a_bad_file(tmp_path: Path) -> None:
+    settings = {"kind": "answer", "train": "train.jsonl", "test_split": "val.jsonl"}
+    config = configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}})
+    good = {"text": "t", "image": "a.jpg", "target": "garage"}
+    for name in ("train", "val"):
+        tiny.write_lines(tmp_path / f"{name}.jsonl", [good, good, good | {"target": "Garage"}, {"text": "t"}])
+    (found,) = check_root(DataRoot(tmp_path, own_tasks=own_tasks(config.tasks)), ["mine"]).tasks
+    assert "[line 4]" in found.train.errors[0]
+    assert found.train.warnings == ("answer 'Garage' (1 time) differs from 'garage' (2 times) only in case or spaces",)
+
+
 def test_data_check_lists_the_bad_lines(tmp_path: Path) -> None:
     """The first ten of a file, each remedy once; reading stops at the first."""
     settings = {"kind": "answer", "train": "mine/train.jsonl", "test_split": "mine/val.jsonl"}
@@ -447,24 +458,3 @@ def test_the_file_with_the_nearest_name_is_told(tmp_path: Path) -> None:
         assert words in str(caught.value)
     told = str(check_root(root, ["mine"]))
     assert "trian.jsonl: missing mugs/trian.jsonl" in told and 'did you mean "mugs/train.jsonl"?' in told
-
-
-def test_the_page_about_a_file_outside_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its Python and its entry point, as an installed distribution has them."""
-    _, module = snippets("add-a-task.md", "python")  # the first converts a table
-    (points,) = snippets("add-a-task.md", "toml")
-    group, line = re.findall(r'entry-points\."(.*)"\]\n(.*)', points)[0]
-    (tmp_path / "my_counting.py").write_text(module)
-    info = tmp_path / "my_counting-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-counting\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{group}]\n{line.replace(chr(34), '')}\n")
-    monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
-    assert "counting" not in base.all_tasks()
-    monkeypatch.syspath_prepend(str(tmp_path))
-    task = base.get("counting")
-    configuration.parse({"run": "r", "data": "d", "tasks": ["counting"]})
-    tiny.write_lines(tmp_path / "counting" / "val.jsonl", [{"question": "how many ?", "image": 7, "count": 3}])
-    (example,) = task.read(DataRoot(tmp_path), "val")
-    assert example.images == ("coco/7",) and example.target == {"3": 1.0}
-    assert task.measure([example], [SimpleNamespace(value="3")]).headline == 100

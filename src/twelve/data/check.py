@@ -297,11 +297,12 @@ def _check_split(
         damaged = task.files(split) != task.files(task.train_split)  # a file for all splits may lack this one
         return SplitCheck(split, official=official, errors=(str(error),), damaged=damaged)
     except DataError as error:
-        errors = flaws.first_of(task.reader.flaws(root, split)) or [str(error)]
+        errors, warnings = flaws.first_of(task.reader.flaws(root, split)) or [str(error)], tuple[str, ...]()
         if isinstance(task, FileTask):  # its images too, so that all can be mended at once
             good = [example for _, example in task.sound_lines(root, split)]
             errors += seen.check(task, split, distinct_images(good), [])[0]
-        return SplitCheck(split, official=official, errors=tuple(errors), damaged=True)
+            warnings = tuple(warnings_of(task, root, split, good, read.get(task.train_split)))
+        return SplitCheck(split, official=official, errors=tuple(errors), damaged=True, warnings=warnings)
     read[split] = examples
     images = distinct_images(examples)
     errors, notes = seen.check(task, split, images, distinct_images(take(examples, have_candidates(examples))))

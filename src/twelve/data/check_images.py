@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from twelve.data.examples.columns import have_boxes, take
-from twelve.data.opening import no_images
+from twelve.data.opening import misnamed, no_images
 from twelve.data.own_files import missing_images
 from twelve.data.sources import MOST, elsewhere, fetching_images
 from twelve.errors import DataError, TwelveError
@@ -58,8 +58,10 @@ class CheckedImages:
             where = elsewhere(root, task, neither, store) if len(neither) >= MOST * len(images) else None
             if isinstance(task, FileTask) and not where:
                 return flaws.first_of(missing_images(task, root, split, neither)), []
-            command = fetching_images(root, task) if len(neither) == len(images) else None
-            more = f"; {where}" if where else f" -> fetch them: {command}" if command else ""
+            remedy = misnamed(neither, root, store)
+            if not remedy and len(neither) == len(images) and (command := fetching_images(root, task)):
+                remedy = f"fetch them: {command}"
+            more = f"; {where}" if where else f" -> {remedy}" if remedy else ""
             return [f"{share} have neither a file nor regions; the first is {neither[0]}{more}"], []
         damaged = [(image, found) for image in bare if isinstance(found := self._file(image), str)]
         if damaged:

@@ -8,7 +8,7 @@ from pathlib import Path
 from twelve.data.examples.columns import distinct_images, have_candidates, images_of, take
 from twelve.data.files_there import data_root
 from twelve.errors import ConfigError, RegionError, nearest
-from twelve.formats.data_root import IMAGES, DataRoot
+from twelve.formats.data_root import IMAGES, SUFFIXES, DataRoot, image_key
 from twelve.regions.store.region_file import GIVEN
 from twelve.regions.store.region_store import RegionStore
 from twelve.settings import RunConfig
@@ -77,11 +77,12 @@ def check_regions(
                 problem += f", and {folder} has no such image"
                 remedy = f"correct the name in this line, or put the image into {folder} and {remedy}"
             raise RegionError(problem, file=record.file, record=record.place, remedy=remedy)
+        named = misnamed(missing, root, store)
         raise RegionError(
-            f"{len(missing)} of {len(images)} images of {task.name} have no regions, the first is {missing[0]} "
-            "(check that this image exists)",
+            f"{len(missing)} of {len(images)} images of {task.name} have no regions, the first is {missing[0]}"
+            f"{'' if named else ' (check that this image exists)'}",
             file=Path(store.root) / missing[0].split("/")[0],
-            remedy=f"run: {store.command(missing[0].split('/')[0])}",
+            remedy=named or f"run: {store.command(missing[0].split('/')[0])}",
         )
     asked: dict[str, None] = {}
     for part in parts:
@@ -95,6 +96,17 @@ def check_regions(
             file=Path(store.root) / source / GIVEN,
             remedy=f"run: {_command(store, source, [task], detected=False)}",
         )
+
+
+def misnamed(missing: Iterable[str], root: DataRoot | None, store: RegionStore) -> str:
+    """What to do where the first of these image ids has an extension, and is one of an image without it; or ""."""
+    first = next(iter(missing))
+    image = f"{first.split('/')[0]}/{image_key(first)}"
+    if Path(first).suffix.lower() not in SUFFIXES:
+        return ""
+    if image not in store and (root is None or root.image_file(image) is None):
+        return ""
+    return f"{first!r} has an extension; image ids have none: write {image!r}"
 
 
 def no_images(task: Task, root: DataRoot, store: RegionStore, missing: str, count: int) -> ConfigError | None:

@@ -16,7 +16,7 @@ from twelve.data.examples.reading import read_examples
 from twelve.data.opening import check_regions
 from twelve.data.partial import having_regions
 from twelve.data.prepare import Prepared, TaskData, prepare, subset
-from twelve.errors import ConfigError
+from twelve.errors import ConfigError, DataError
 from twelve.evaluation import recorded
 from twelve.evaluation.baselines import answers_of, bag_of_words, derangement, majority
 from twelve.evaluation.box_prior import confident_and_large, trained_box_prior
@@ -37,6 +37,7 @@ from twelve.outputs.pretraining import Pretraining
 from twelve.progress import tell
 from twelve.regions.store.region_store import RegionStore
 from twelve.settings import EvaluationSettings, RunConfig
+from twelve.tasks.base import Task, file_of
 from twelve.threads import Threads
 from twelve.types.examples import Example
 from twelve.types.measurement import Measurement, Protocol
@@ -216,7 +217,7 @@ class Evaluator:
         """The measurement, the baselines and the upper bound of an output that decodes each example."""
 
         def measured(predictions: Sequence[Prediction]) -> Measurement:
-            return task.task.measure_by(protocol, examples, predictions)
+            return checked(task.task, task.task.measure_by(protocol, examples, predictions), len(examples))
 
         title = task.task.title
         ours = measured(answers)
@@ -335,6 +336,25 @@ class Evaluator:
         """In per cent; ``bounds`` are those of possible values, in 0..1."""
         found = interval(values, groups, resamples=self.settings.resamples, bounds=bounds)
         return Interval(100 * found.mean, 100 * found.low, 100 * found.high)
+
+
+def checked(task: Task, found: Measurement, examples: int) -> Measurement:
+    """A measurement of this many examples, as a task returns it.
+
+    Raises:
+        DataError: it has another number of values or groups, or no value of its primary metric.
+    """
+    count = examples if found.rows is None else len(found.rows)
+    values, groups = len(found.per_example), len(found.groups)
+    problem = None
+    if not values == groups == count:
+        problem = f"expected {count:,} values and groups, one an example, found {values:,} values and {groups:,} groups"
+    elif found.primary not in found.metrics:
+        problem = f"expected its primary metric among {', '.join(found.metrics) or 'none'}, found {found.primary!r}"
+    if problem:
+        remedy = f"correct what {type(task).__name__}.measure() returns"
+        raise DataError(problem, file=file_of(task), record=task.name, remedy=remedy)
+    return replace(found, per_example=np.asarray(found.per_example, dtype=np.float64))
 
 
 def replace_images(collator: Collator, examples: Sequence[Example], seed: int) -> Collator:

@@ -28,6 +28,7 @@ from twelve.model.processor_file import CONFIG_FILE, SAVED, read_fields
 from twelve.progress import tell
 from twelve.regions.recipe import Made, preferred
 from twelve.run_folder import saved_in
+from twelve.tasks.base import TOKEN_ROWS
 from twelve.types.trained_images import TrainedImages
 
 if TYPE_CHECKING:
@@ -45,8 +46,6 @@ REGIONS = 100
 """Default number of detected regions kept per image."""
 MANY = 1024
 """Texts from which on it pays that several threads share them; fewer would wait for each other on a busy machine."""
-TOKEN_ROWS = 20
-"""Default number of rows in the task-token table."""
 
 
 class TwelveProcessor:

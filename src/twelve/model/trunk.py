@@ -7,6 +7,7 @@ H width of words, V width of regions, B fused width.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from twelve.model.settings import Settings
 from twelve.model.single_stream import SingleStream
 from twelve.model.streams import Need, Trace
 from twelve.model.two_stream import TwoStream
+from twelve.run_folder import RunFolder
 
 
 class Trunk(Protocol):
@@ -110,8 +112,15 @@ def trunk_class(config: Settings) -> type[Trunk]:
         ConfigError: the name is unknown.
     """
     if config.trunk not in TRUNKS:
+        remedy = "choose one of them, or leave trunk out"
+        if saved := config.name_or_path:
+            folder = Path(saved).parent if RunFolder(Path(saved).parent).config.is_file() else Path(saved)
+            remedy = (
+                f"if it is your own, import the module that registers it in a program, and call "
+                f"twelve.runs.evaluate.evaluate_run(Path({str(folder)!r})), or twelve.load({str(folder)!r}), there"
+            )
         raise ConfigError(
             f"trunk: expected one of {', '.join(TRUNKS)}, found {config.trunk!r}{nearest(config.trunk, TRUNKS)}",
-            remedy="choose one of them, or leave trunk out",
+            remedy=remedy,
         )
     return TRUNKS[config.trunk]

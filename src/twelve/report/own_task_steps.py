@@ -25,6 +25,7 @@ from twelve.report.step import (
     to_train_again,
 )
 from twelve.report.verdict import ScoredTask
+from twelve.tasks.base import Task, foreign
 from twelve.tasks.custom import FileTask
 
 ADDED, MOST_TIMES = 75, 5
@@ -245,18 +246,20 @@ def on_more(run: Run, scored: Sequence[ScoredTask], title: str, why: str, told: 
         told: see :func:`_new_images`.
         more: a sentence for the details.
     """
-    own = [task for task in (run.task(each.name) for each in scored) if isinstance(task, FileTask)]
+    tasks = [run.task(each.name) for each in scored]
+    own = [task for task in tasks if isinstance(task, FileTask) or foreign(task)]
     if not own:
         return Step(title, f"{why}.", to_check(run), more)
     root = DataRoot(run.config.data, run.config.sources)
-    files = list(dict.fromkeys(as_named(run, root.path / task.test_split) for task in own))
+    paths = [path for task in own for path in task.input_files(root, task.test_split)]
+    files = list(dict.fromkeys(as_named(run, path) for path in paths))
     extract, which = _new_images(run, own, told)
     how = f"add lines to {' and '.join(map(str, files))}."
     details = f"{more} Four times as many halve the interval. {_like(files[0])}{which}".lstrip()
     return Step("Add test examples", sentence(why, how), [*extract, *to_evaluate(run)], details)
 
 
-def _new_images(run: Run, tasks: Sequence[FileTask], told: set[str]) -> tuple[list[str], str]:
+def _new_images(run: Run, tasks: Sequence[Task], told: set[str]) -> tuple[list[str], str]:
     """The commands that extract the regions of new images, and a sentence that says so.
 
     Args:

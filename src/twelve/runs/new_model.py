@@ -13,12 +13,13 @@ from twelve.errors import ConfigError, RegionError, quoted
 from twelve.model.bert_tokenizer import load_tokenizer
 from twelve.model.checkpoints import load_text_encoder, text_config_from
 from twelve.model.config import TwelveConfig
-from twelve.model.processor import TOKEN_ROWS, TwelveProcessor
+from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.model.wordpieces import tokenizer_from
 from twelve.regions.recipe import recipe_of
 from twelve.regions.store.region_store import RegionStore
 from twelve.settings import RunConfig
+from twelve.tasks.base import TOKEN_ROWS
 from twelve.training.continued import architecture, contrast_size, reserved_rows, start_heads
 
 STATISTICS_IMAGES = 1000

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from twelve.errors import ConfigError, DataError, nearest, one_line
+from twelve.errors import ConfigError, DataError, nearest, one_line, places
 from twelve.tasks.formats.shared import unknown_split
 from twelve.types.examples import Box, Example
 from twelve.types.logged import HarnessLog, Logged
@@ -52,9 +52,9 @@ class Task(abc.ABC):
     method: ClassVar[str] = ""
     """The :class:`twelve.Predictor` method that asks this kind of question, if not the first of the output's
     methods."""
-    token: ClassVar[int]
-    """Row in the released model's task-token table, 0 to 19. A dataset that it lacks names a larger number, such as
-    2000, and gets a free row."""
+    token: ClassVar[int] = 2000
+    """Row in the released model's task-token table, 0 to 19, which no other task may name. Any larger number stands for
+    a free row."""
     source: ClassVar[str]
     """Default image source; the data root can name another."""
     extra: ClassVar[bool] = False
@@ -299,15 +299,34 @@ class Task(abc.ABC):
         raise ConfigError(f"{self.title} has no official result file", remedy="choose a task that has one")
 
 
+TOKEN_ROWS = 20
+"""Rows of the released model's task-token table."""
 _REGISTRY: dict[str, Task] = {}
 _BROKEN: dict[str, str] = {}
 """Unusable entry point of another package -> reason."""
 
 
 def register(cls: type[Task]) -> type[Task]:
-    """Class decorator that registers a task under its name."""
-    if cls.name in _REGISTRY and type(_REGISTRY[cls.name]) is not cls:
+    """Class decorator that registers a task under its name.
+
+    Raises:
+        TypeError: the class lacks an attribute or a method.
+        ValueError: another task has its name, or its row of the released model's task tokens.
+    """
+    lacking = [name for name in Task.__annotations__ if not hasattr(cls, name)]
+    lacking += ["read()"] if cls.read is Task.read and cls.iterate is Task.iterate else []
+    if lacking:
+        raise TypeError(f"the task {cls.__name__} lacks {', '.join(lacking)}")
+    others = {name: task for name, task in _REGISTRY.items() if type(task) is not cls}
+    if cls.name in others:
         raise ValueError(f"two tasks are named {cls.name!r}")
+    if same := [name for name, task in others.items() if task.token == cls.token < TOKEN_ROWS]:
+        taken = {task.token for task in others.values()}
+        free = "".join(f"{row}, " for row in range(TOKEN_ROWS) if row not in taken)
+        raise ValueError(
+            f"the tasks {same[0]!r} and {cls.name!r} have the same token, {cls.token}: leave token out, or set a free "
+            f"one ({free}or any from {TOKEN_ROWS})"
+        )
     _REGISTRY[cls.name] = cls()
     return cls
 
@@ -322,14 +341,43 @@ def get(name: str, own: Mapping[str, Task] | None = None) -> Task:
     if name not in known:
         raise ConfigError(
             f"unknown task {name!r}{nearest(name, known)}{broken(name)}",
-            remedy=f"choose among {', '.join(sorted(known))}",
+            remedy=remedy_for(name, sorted(known)),
         )
     return known[name]
+
+
+def foreign(task: Task) -> bool:
+    """Whether a task is defined outside of this package."""
+    return not type(task.reader).__module__.startswith("twelve.")
+
+
+def file_of(task: Task) -> str | None:
+    """The file that defines a task; None if a notebook does."""
+    return getattr(sys.modules.get(type(task).__module__), "__file__", None)
+
+
+def at_fault(error: Exception) -> tuple[str, str] | None:
+    """Where an error arose in code of a package that defines a registered task, and what to do; None if in none."""
+    packages: dict[str, list[str]] = {}
+    for name, task in _REGISTRY.items():
+        if foreign(task):
+            packages.setdefault(type(task).__module__.partition(".")[0], []).append(repr(name))
+    for file, line, function, module in reversed(places(error)):
+        if (package := module.partition(".")[0]) in packages:
+            which = f"the task{'s' * (len(packages[package]) > 1)} {', '.join(packages[package])}"
+            return f"{file}, line {line}, in {function}()", f"correct it there: {package}, not twelve, defines {which}"
+    return None
 
 
 def broken(name: str) -> str:
     """``'; REASON'`` if the entry point ``name`` is unusable, else an empty string."""
     return f"; {_BROKEN[name]}" if name in _BROKEN else ""
+
+
+def remedy_for(name: str, known: Sequence[str]) -> str:
+    """What to do about the name of an unknown task."""
+    package = "fix that package" if name in _BROKEN else "install the package that defines it"
+    return f"choose among {', '.join(known)}, or {package}"
 
 
 def tasks_of(root: DataRoot) -> dict[str, Task]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from twelve.data.examples.cache import cache_folder, cached
+from twelve.data.examples.foreign import check_examples
 from twelve.formats.data_root import DataRoot
 from twelve.progress import Track
 from twelve.tasks.base import Task
@@ -32,10 +33,16 @@ def read_examples(task: Task, root: DataRoot, split: str) -> Sequence[Example]:
         paths = [] if folder is None else task.input_files(root, split)
         # Where a file is missing, the reader gives the best error.
         if folder is None or not all(path.is_file() for path in paths):
-            return task.read(root, split)
+            return _read(task, root, split)
         if sum(path.stat().st_size for path in paths) < LARGE:
-            return task.read(root, split)
+            return _read(task, root, split)
         return cached(folder / "examples" / task.name, task, root, split, paths)
+
+
+def _read(task: Task, root: DataRoot, split: str) -> Sequence[Example]:
+    examples = task.read(root, split)
+    check_examples(task, split, examples)
+    return examples
 
 
 @contextmanager
