@@ -497,7 +497,9 @@ def test_a_setting_that_is_advised_mends_the_configuration(
 
 def test_names_that_are_offered_are_taken(tmp_path: Path) -> None:
     file = write_tree(tmp_path / "mine.yaml", MINIMAL | {"tasks": ["vqaa"]})
-    for name in advised(refused(lambda: configuration.load(file), "vqaa"), "choose among (.*)").split(", "):
+    for name in advised(
+        refused(lambda: configuration.load(file), "vqaa"), "choose among (.*), or install the package that defines it"
+    ).split(", "):
         try:
             configuration.load(file, [f"tasks=[{name}]"])
         except TwelveError as error:  # a task of another kind wants more than a name

@@ -73,7 +73,7 @@ def test_images_that_only_a_submission_needs(
     held_out = {"test": ("test", "hidden"), "val": ("val",)}
     monkeypatch.setattr(Boxed, "held_out_splits", held_out)
     read = Boxed.read
-    targets = {"hidden": "mug" if labelled else None}
+    targets = {"hidden": {"mug": 1.0} if labelled else None}
     monkeypatch.setattr(
         Boxed,
         "read",
