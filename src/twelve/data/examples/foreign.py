@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twelve.errors import DataError
@@ -11,10 +11,15 @@ from twelve.outputs.base import Output
 from twelve.tasks.base import Task, file_of, foreign
 from twelve.types.examples import Example
 
-_WORDS: Mapping[type, str] = {bool: "True or False", str: "a string", list: "a box (x1, y1, x2, y2)"}
+_WORDS: Mapping[type, str] = {
+    int: "a whole number",
+    bool: "True or False",
+    str: "a string",
+    list: "a box (x1, y1, x2, y2)",
+}
 
 
-def check_examples(task: Task, split: str, examples: Iterable[Any]) -> None:
+def check_examples(task: Task, split: str, examples: Sequence[Any]) -> None:
     """Check what ``task.read`` returned, unless the task is one of this package.
 
     Raises:
@@ -22,9 +27,11 @@ def check_examples(task: Task, split: str, examples: Iterable[Any]) -> None:
     """
     if not foreign(task):
         return
-    output, labelled = get_output(task.kind), split == task.train_split
+    output = get_output(task.kind)
+    counts = output.needs_vocabulary and split == task.train_split  # the vocabulary counts labels, if there are any
+    unlabelled = counts and not any("label" in getattr(example, "facts", ()) for example in examples)
     for number, example in enumerate(examples, 1):
-        if problem := _problem(output, example, labelled):
+        if problem := _problem(output, example, unlabelled):
             raise DataError(
                 problem,
                 file=file_of(task),
@@ -33,7 +40,7 @@ def check_examples(task: Task, split: str, examples: Iterable[Any]) -> None:
             )
 
 
-def _problem(output: Output, example: Any, labelled: bool) -> str:
+def _problem(output: Output, example: Any, unlabelled: bool) -> str:
     """What is wrong with an example; "" if nothing is."""
     if not isinstance(example, Example):
         return f"expected an Example, found {example!r}"
@@ -52,7 +59,7 @@ def _problem(output: Output, example: Any, labelled: bool) -> str:
             else " or ".join(_WORDS.get(kind, kind.__name__) for kind in output.values)
         )
         return f"expected {words} as target, found {target!r}"
-    if output.needs_vocabulary and labelled and "label" not in example.facts:
+    if unlabelled:
         return "expected facts={'label': ANSWER}, which the vocabulary counts, found no label"
     return ""
 
