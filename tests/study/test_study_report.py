@@ -20,6 +20,7 @@ from twelve.metrics.bootstrap import Interval
 from twelve.study.finding_types import Curve, Findings
 from twelve.study.findings import findings
 from twelve.study.report import page, plots
+from twelve.study.report.beside import minus
 from twelve.study.report.relations import relations
 from twelve.study.report.unlearned import warnings
 from twelve.study.results import Event
@@ -62,6 +63,48 @@ def test_the_mean_over_all_tasks_includes_those_not_learned(html: str) -> None:
         assert found.comparisons[0].every_points.mean in means
 
 
+def test_bold_means_significant_in_every_table_of_differences(html: str) -> None:
+    """Where the interval does not contain 0, in every column; never where the task or group is not learned."""
+    assert '<span class="sure">bold</span> if it is significant' in html
+    bodies = re.findall(r"<tr>(.*?)</tr>", html.partition("<main>")[2], flags=re.S)
+    rows = [row for row in bodies if "[" in row and "from the image" not in row and "range" not in row]
+    bold = plain = 0
+    for row in rows:
+        for sure, low, high in re.findall(
+            r"<span( class=\"sure\")?>[+−][\d.]+ \[([+−][\d.]+), ([+−][\d.]+)\]</span>", row
+        ):
+            excluded = low[0] == high[0] and float(low[1:]) != 0 != float(high[1:])
+            of_all = "all tasks" in row
+            if "not learned</span>" in row and not of_all:
+                assert not sure
+            elif float(low[1:]) and float(high[1:]):
+                assert bool(sure) == excluded
+            bold, plain = bold + bool(sure), plain + (not sure)
+    assert bold and plain
+
+
+def test_negative_numbers_have_one_minus_sign(html: str) -> None:
+    text = re.sub(r"<[^>]*>", " ", html.partition("<main>")[2])
+    assert "−" in text and not re.findall(r"(?<![\w.)-])-\d\S*", text)
+
+
+def test_differences_of_groups_are_folded_and_in_the_table_of_relations(html: str) -> None:
+    differences = html.partition('id="groups"')[2].partition("<h3>Differences")[2].partition("<h3>Scores")[0]
+    shown, _, folded = differences.partition("<details>")
+    names = r"<th scope=\"row\">([^<]*)</th>"
+    assert "The 28 differences below" in folded and len(re.findall(names, folded)) == 28
+    assert all(name.startswith("all minus") and "+" in name for name in re.findall(names, shown))
+
+
+@needs_plots
+def test_the_curves_say_that_retrieval_validates_otherwise(parts: list[page.StudyPart]) -> None:
+    (curves,) = [plot for plot in parts[0].plots if plot.name.endswith("curves")]
+    assert "validation is a choice among a few pairs" in curves.caption
+    retrieval = [row for row in parts[0].found.rows if row.group == "retrieval"]
+    assert retrieval and all(row.title.split(",")[0] in curves.caption for row in retrieval)
+    assert "VQA" not in curves.caption
+
+
 def test_the_page_needs_nothing_else(html: str) -> None:
     assert "<script" not in html
     links = re.findall(r"(?:src|href)=\"([^\"]*)\"", html)
@@ -101,7 +144,8 @@ def test_recalled_numbers_say_so(parts: list[page.StudyPart], html: str) -> None
     for section in html.split("<section ")[1:]:
         for table in re.findall(r"<table.*?</table>", section, flags=re.S):
             heads = re.findall(r"<th scope=\"col\" class=\"num paper\">(.*?)</th>", table, flags=re.S)
-            cells = re.findall(r"<td class=\"num paper\">([^<]*\d[^<]*)</td>", table)
+            cells = re.findall(r"<td class=\"num paper[^>]*>([^<]*\d[^<]*)</td>", table)
+            assert cells or not heads
             assert all("recalled" in head for head in heads) or all("recalled" in cell for cell in cells)
     joint, _ = parts
     assert [name for name, _ in joint.table.paper] == ["single-task, clean", "all tasks, clean"]
@@ -152,6 +196,7 @@ def test_what_only_a_study_has_is_on_the_page_as_in_its_table() -> None:
     for section in found.sections:
         words, _, table = section.partition("\n\n")
         assert escape(words, quote=False) in text
+        table = minus(table)
         cells = [cell.strip() for line in table.splitlines()[2:] for cell in line.strip("|").split("|")]
         assert cells and all(f">{escape(cell, quote=False)}</t" in text for cell in cells if cell)
     if plots.available():
@@ -253,5 +298,10 @@ def test_the_page_fits_the_window(width: int, browser: object, html: str, tmp_pa
     seen.on("request", lambda request: asked.append(request.url))
     seen.goto(file.as_uri())
     assert seen.evaluate("document.documentElement.scrollWidth") == width
+    seen.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    tables = "[...document.querySelectorAll('.stack')].map(each => each.parentNode)"
+    cut = f"{tables}.filter(each => each.scrollWidth > each.clientWidth).map(each => each.ariaLabel)"
+    if width < 640:  # a row is a card
+        assert seen.evaluate("document.querySelectorAll('.scores.stack').length") == 2 and seen.evaluate(cut) == []
     assert seen.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []

@@ -46,7 +46,8 @@ def overview(plan: Plan, steps: Sequence[Step], out: Path, time: str = "") -> st
     facts = [
         f"{counted(len(plan.arms), 'arm')} x {counted(len(plan.seeds), 'seed')} ({seeds}): {counted(runs, 'run')} in "
         f"{counted(len(steps), 'step')}, together as long as {units:.2f} runs of the configuration ({length})",
-        f'time, as the head of the configuration says of its own command: "{time}"; more arms or seeds take longer'
+        f'time, as the head of the configuration says of its own command and length: "{time}"; more iterations, arms '
+        "or seeds take longer"
         if time
         else "time: not known; each step prints how long it took and how long the rest will take, and with --parts 10 "
         "the command ends at the first checkpoint after ten minutes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -96,7 +97,10 @@ def signed(interval: Interval | None, digits: int = 1) -> str:
     """``+1.2 [+0.3, +2.1]``, or a dash."""
     if interval is None:
         return "–"
-    mean, low, high = (
-        f"{value:+.{digits}f}".replace("-", "−") for value in (interval.mean, interval.low, interval.high)
-    )
+    mean, low, high = (minus(f"{value:+.{digits}f}") for value in (interval.mean, interval.low, interval.high))
     return f"{mean} [{low}, {high}]"
+
+
+def minus(text: str) -> str:
+    """With the minus sign, U+2212, before numbers."""
+    return re.sub(r"(?<![\w.)-])-(?=\d)", "−", text)

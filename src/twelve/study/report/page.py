@@ -16,18 +16,22 @@ from typing import TYPE_CHECKING, Any
 
 from twelve.errors import ConfigError
 from twelve.io import files
+from twelve.outputs import get_output
 from twelve.progress import clock, tell
 from twelve.study import plan as plans
 from twelve.study.finding_types import Comparison, Findings, Score
 from twelve.study.findings import findings
 from twelve.study.report import plots
-from twelve.study.report.beside import Beside, beside, further, short, signed, titled, unlearned
-from twelve.study.report.relations import Relation, relations
+from twelve.study.report.beside import Beside, beside, further, minus, short, signed, titled, unlearned
+from twelve.study.report.relations import Relation, relations, sign
 from twelve.study.table import convergence, few_seeds, no_search, said_first
+from twelve.tasks.base import all_tasks
+from twelve.tasks.custom import own_tasks
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from twelve.outputs.base import Output
     from twelve.published import PublishedNumber
 
 INSTALL = "pip install 'twelve-vl[plots]'"
@@ -163,19 +167,19 @@ def render(parts: Sequence[StudyPart]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    words: dict[str, Any] = {"signed": signed, "short": short, "titled": titled, "unlearned": unlearned, "clock": clock}
+    words = {each.__name__: each for each in (signed, sign, minus, short, titled, unlearned, clock)}
     html: str = environment.get_template("study.html").render(parts=parts, install=INSTALL, plots=plots, **words)
     return html
 
 
 def html_of(section: str) -> str:
     """A section in Markdown as HTML: tags in it are shown as text, links and images are not followed, and tables can be
-    scrolled."""
+    scrolled. Negative numbers have the minus sign."""
     from markdown_it import MarkdownIt
 
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link", "autolink"])
     opening = '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>'
-    html: str = reader.render(section)
+    html: str = reader.render(minus(section))
     return html.replace("<table>", opening).replace("</table>", "</table></div>")
 
 
@@ -213,7 +217,18 @@ def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plo
             "Validation scores while training: means over the seeds, thin lines for each seed. Bars below an axis: the "
             "schedule had stopped the task (first seed)."
         )
+        ranked = [short(found, name) for name, output in _outputs(found).items() if output.ranks_gallery]
+        if ranked:
+            words += (
+                f" On {', '.join(ranked)}, validation is a choice among a few pairs, as in training; the test is not."
+            )
         yield _plot(f"{key}-curves", words, partial(plots.curves, found, arms), wide=True)
+
+
+def _outputs(found: Findings) -> Mapping[str, Output]:
+    """Task -> its output, for all tasks of a study."""
+    known = all_tasks(own_tasks(found.plan.parsed().tasks))
+    return {row.name: get_output(known[row.name].kind) for row in found.rows if row.name in known}
 
 
 def _with_curves(found: Findings, compared: Sequence[Comparison]) -> list[str]:

@@ -20,6 +20,7 @@ class Relation:
     """What one group gains from others.
 
     Attributes:
+        contrast: the name of the contrast that it is.
         group: the group that is measured.
         partners: the groups that are trained with it, in the order of the study's tasks.
         points: mean difference of the official metrics of its learned tasks; of all, if none is learned.
@@ -28,6 +29,7 @@ class Relation:
         published: the paper's number for one partner, or None.
     """
 
+    contrast: str
     group: str
     partners: tuple[str, ...]
     points: Interval
@@ -75,6 +77,7 @@ def _relation(comparison: Comparison, found: Findings, group_of: Mapping[str, st
     partners = tuple(dict.fromkeys(its for its in group_of.values() if its in together - own))
     learned, points = comparison.learned, comparison.learned_points
     return Relation(
+        contrast=comparison.contrast.name,
         group=group,
         partners=partners,
         points=comparison.every_points if points is None else points,

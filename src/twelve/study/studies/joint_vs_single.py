@@ -120,6 +120,6 @@ class JointVsSingle(Study):
             return [said(main), f"The joint arm has {sizes} {single.models}."]
         return [
             said(main),
-            f"With {sizes} {single.models}, the joint model is better on {counted(len(better), 'task')} and worse on "
-            f"{len(worse)}; learned alone: {learned} of {len(main.cells)}.",
+            f"With {sizes} {single.models}, the joint model is better on {len(better)} and worse on {len(worse)} "
+            f"of the {counted(learned, 'task')} learned alone, of {len(main.cells)} in all.",
         ]
