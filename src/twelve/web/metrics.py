@@ -16,7 +16,7 @@ from prometheus_client import (
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64)
-disable_created_metrics()  # a second series for each, with the time of its first use
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, with the time of its first use
 
 
 class Metrics:
