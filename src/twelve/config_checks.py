@@ -96,7 +96,7 @@ def _check_freezing(config: RunConfig) -> None:
             raise ConfigError(
                 "these weights of a new model are random, and would stay so",
                 record=f"freeze.{key}",
-                remedy=f"leave it out (--set freeze.{key}={off}), or name a trained model: --set init=RUN",
+                remedy=f"leave it out (--set freeze.{key}={off}), or name a trained model: --set model.init=RUN",
             )
 
 
@@ -104,7 +104,7 @@ def _check_replay(config: RunConfig) -> None:
     """What is replayed has been learnt, by what the run goes on from, and something is learnt beside it."""
     problem = None
     if config.replay and config.model.init is None:
-        problem, remedy = "a new model has nothing to replay", "name what it goes on from: --set init=RUN"
+        problem, remedy = "a new model has nothing to replay", "name what it goes on from: --set model.init=RUN"
     elif lacking := [name for name in config.replay if name not in config.tasks]:
         problem, remedy = (
             f"{lacking[0]!r} is not among the tasks",

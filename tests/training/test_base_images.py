@@ -161,7 +161,7 @@ def test_a_dataset_whose_images_are_known_by_their_ids(tmp_path: Path) -> None:
     assert "base model" not in run_of(first, "base")
     said = run_of(second, "run", f"init={tmp_path / 'base'}")
     told = re.search(r"warning: \d of 4 test images .* used to train the base model: .* new one: (.*)", said)
-    assert told is not None and told[1] == "--set init=null --set run=ANOTHER", said
+    assert told is not None and told[1] == "--set model.init=null --set run=ANOTHER", said
     run = str(tmp_path / "another")
     assert "base model" not in run_of(second, "run", f"init={tmp_path / 'base'}", "init=null", f"run={run}")
 

@@ -153,7 +153,7 @@ def test_all_twelve_train_and_are_measured_by_the_papers_protocols(root: Path, t
 
 def test_without_the_pretrained_model_it_says_what_to_do(root: Path, tmp_path: Path) -> None:
     config = configuration.load(PAPER, [f"data={root}", f"run={tmp_path / 'run'}", f"init={tmp_path / 'nothing'}"])
-    with pytest.raises(ConfigError, match=r"nothing \[model\.init\]: .*--set init=null"):
+    with pytest.raises(ConfigError, match=r"nothing \[model\.init\]: .*--set model.init=null"):
         train(config, console=QUIET)
     assert not (tmp_path / "run" / "config.yaml").exists()
 

@@ -89,6 +89,30 @@ def test_a_full_queue_is_429(predictor: Predictor) -> None:
         assert replies == [200, 200] and service.waiting == service.held == 0
 
 
+def test_a_fast_model_is_not_waited_for(predictor: Predictor) -> None:
+    with serving(predictor) as app:
+        service = app.state.service
+        service._pace = 60.0
+        service.warm_up()
+        service.worker.do(lambda: None).result(60)
+        service.waiting = 1
+        assert 1 <= int(service.busy().headers["Retry-After"]) < 30  # a busy machine may take seconds
+        service.waiting = 0
+
+
+def test_health_is_read_under_any_host_name(predictor: Predictor) -> None:
+    """A probe sends the address of a container."""
+    app = create_app(predictor, hosts=["images.example.org"], token="a-secret-of-16-characters")
+    for host in ("10.0.0.7", "[fd00::7]", "evil.example"):
+        client = TestClient(app, base_url=f"http://{host}:8012")
+        assert client.get("/health").status_code == client.head("/health").status_code == 200
+        assert client.post("/health").status_code == 401
+        for path in ("/", "/metrics", "/api/model", "/health%0a"):
+            assert client.get(path).status_code in (400, 404), path
+            assert client.get(path).json()["error"] in ("unknown host name", "no such path")
+    app.state.service.close()
+
+
 @pytest.mark.parametrize("path", ["/health", "/openapi.json", "/metrics", "/api/model", "/", "/page.js"])
 def test_an_address_has_one_spelling(app: FastAPI, path: str) -> None:
     """A line break behind an address is not that address, nor is any other character that cannot be seen."""

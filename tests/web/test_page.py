@@ -494,8 +494,9 @@ def test_two_images_and_a_gallery(visit: Visit) -> None:
     page.get_by_text("unsupported image format").wait_for()
     visit.complaints.clear()  # the browser reports the refused upload in its console
     assert "Best match of 6" in ask(page, "match", "a big thing").inner_text()
-    best = page.locator("#panel-match .gallery .first img").get_attribute("alt")
-    assert page.get_by_text(f"The outlined image matches best: “{best}”").is_visible()
+    best = page.locator("#panel-match .gallery li").first
+    assert best.get_attribute("class") == "first" and best.locator("img").get_attribute("alt")
+    assert page.get_by_text("Image 1 matches best.", exact=True).is_visible()
     assert page.locator("#panel-match .status").inner_text() == "6 images"
     shares = page.locator("#panel-match figcaption").all_inner_texts()
     assert [text.split(".")[0] for text in shares] == list("123456")
@@ -786,9 +787,15 @@ def test_a_meaningless_answer_begins_with_the_warning_and_claims_no_score(visit:
     assert shown and head and shown["y"] + shown["height"] <= head["y"]
     assert result.locator(".headline.doubtful").count() == 1 and "baseline" not in result.inner_text()
     assert result.locator(".read").inner_text() == "These percentages are not reliable here: see the warning above."
+    result.locator(".depends .tip").wait_for()
+    style = "(one, name) => getComputedStyle(one)[name]"
+    head_colour = result.locator(".headline").evaluate(style, "color")
+    assert head_colour in result.locator(".bar").first.evaluate(style, "backgroundImage")
+    assert result.locator(".depends .told").evaluate(style, "fontWeight") == "400"
     assert axe.findings(page) == []
     warned[:] = [f"{OTHER_SPELLING}: color as colour"]  # the answer is as good as another
     ask(page, "answer", "what colour is it ?")
+    assert head_colour not in result.locator(".bar").first.evaluate(style, "backgroundImage")
     assert result.locator(".headline.doubtful").count() == 0 and "baseline" in result.inner_text()
 
 

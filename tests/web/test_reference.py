@@ -33,7 +33,8 @@ def test_every_example_is_answered(app: FastAPI) -> None:
     answer = page.partition("POST /api/answer<")[2].partition("</section>")[0]
     request, reply = (re.findall(r"<code>(\w+)</code></th>", part) for part in answer.split("<pre"))
     assert request[:2] == ["image", "question"] and {"answer", "score", "warnings"} <= {*reply}
-    assert "<caption>Reply</caption>" in answer.partition("<pre")[2]
+    assert "<summary>Request</summary>" in answer and "<summary>Reply</summary>" in answer.partition("<pre")[2]
+    assert not re.search("<table>(?!<thead>)", page.replace("</summary><table>", ""))  # all fields are folded
     stored = client.post("/api/scenes", content=png(1), headers={"Content-Type": "image/png"}).json()["id"]
     for example in re.findall("<pre.*?>(.*?)</pre>", page):
         words = shlex.split(html.unescape(example).replace("ID", stored).replace("NAME", "sample-1.png"))
@@ -51,8 +52,8 @@ def test_the_upload_has_its_content_types_a_form_and_the_status_of_its_reply(app
         page.partition(f'<section id="{name}"')[2].partition("</section>")[0]
         for name in ("upload_image", "forget_image", "sample")
     )
-    kinds = re.findall(r"<code>([\w/-]+)</code></th>", upload.partition("<pre")[0])
-    assert kinds == [*IMAGES, FORM] and "object; one part, of any name" in upload
+    kinds = re.findall(r"<code>([\w/, -]+)</code></th>", upload.partition("<pre")[0])
+    assert kinds == [", ".join(IMAGES), FORM] and "object; one part, of any name" in upload
     assert upload.count("<pre") == 2 and "-F file=@examples/scene.jpg http" in upload
     assert "reply: 201 (application/json)<" in upload
     assert "reply: 204 (no body)<" in deleted and "reply: 200 (image/png)<" in sample

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from fastapi import FastAPI
 from PIL import Image
 from serving import served
 from starlette.testclient import TestClient
@@ -27,6 +28,7 @@ from typer.testing import CliRunner
 import twelve.web
 from twelve.cli import app as program
 from twelve.errors import CheckpointError, ConfigError
+from twelve.web.examples import EXAMPLES
 from twelve.web.limits import Limits
 from twelve.web.server import _bound, addresses, allowed, serve
 
@@ -97,6 +99,26 @@ def test_head_over_a_connection(model_folder: Path) -> None:
         connection.close()
 
 
+@pytest.mark.parametrize(("trusted", "scheme"), [(None, "https"), ("10.0.0.1", "http")])
+def test_behind_a_proxy_with_tls_addresses_have_its_scheme(
+    trusted: str | None, scheme: str, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a proxy that is trusted is believed; it is one on this machine, unless the variable names others."""
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    if trusted:
+        monkeypatch.setenv("FORWARDED_ALLOW_IPS", trusted)
+    with served(model_folder) as (_, address):
+        for path in ("/docs", "/api/nothing"):
+            for sent, expected in (("https", scheme), (None, "http")):
+                connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
+                connection.request(
+                    "GET", path, headers={"Host": "localhost"} | ({"X-Forwarded-Proto": sent} if sent else {})
+                )
+                said = connection.getresponse().read().decode()
+                connection.close()
+                assert {*re.findall("(https?)://localhost", said)} == {expected}, path
+
+
 def test_the_python_of_the_page(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     home = Path(__file__).parents[2]
     text = (home / "docs" / "http-api.md").read_text(encoding="utf-8")
@@ -134,6 +156,30 @@ def test_the_page_has_every_limit_with_its_default() -> None:
         number, _, unit = default.replace(",", "").partition(" ")
         shown[name] = float(number) * factors.get(unit, 1)
     assert shown == dataclasses.asdict(Limits())
+
+
+def test_the_page_has_every_metric_with_its_labels(app: FastAPI) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    section = text.partition("## Metrics")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]+`) \|([^|]*)\| .+ \|$", section, flags=re.M)
+    name = re.compile(r"`(\w+)`")
+    shown = {each: {*name.findall(labels)} for names, labels in rows for each in name.findall(names)}
+    TestClient(app).get("/health")
+    app.state.service.metrics.batch.observe(1)
+    real = TestClient(app).get("/metrics").text
+    found: dict[str, set[str]] = {}
+    for series in re.findall(r"^# TYPE (\w+) ", real, flags=re.M):
+        labels = re.findall(rf"^{series}(?:_count)?(?:{{(.*)}})? ", real, flags=re.M)
+        found[series] = {*re.findall(r'(\w+)="', labels[0])}
+    assert shown == found and not re.search("_created\\b", real)
+    used = {each.removesuffix("_bucket") for each in re.findall(r"\btwelve_\w+", "".join(section.split("```")[1::2]))}
+    assert used <= found.keys() and used
+
+
+def test_the_replies_on_the_page_are_those_of_the_examples() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text(encoding="utf-8")
+    scene, answer = map(json.loads, re.findall(r"```json\n(.*?)```", text, flags=re.S))
+    assert [scene | {"id": "ID"}, answer] == [EXAMPLES["SceneReply"], EXAMPLES["AnswerReply"]]
 
 
 @pytest.mark.skipif(

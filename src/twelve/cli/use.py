@@ -270,7 +270,12 @@ def serve(
         int | None, typer.Option(help="The port; by default 8012, or the next free one. 0 chooses any free one.")
     ] = None,
     name: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="An additional host name to accept (repeatable).")
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="A host name of the service (repeatable). With --name, only these names and localhost are accepted; "
+            "without it, --host 0.0.0.0 accepts every name.",
+        ),
     ] = None,
     token: Annotated[
         str | None,

@@ -148,7 +148,7 @@ def _remedy(data: Prepared, name: str, found: BaseImages, run: Path) -> str:
 
     task, seen, anew = data.tasks[name], found.tasks[name].seen, "--set run=ANOTHER"
     if not isinstance(task.task, FileTask):
-        return f"for a score on images that are new to the model, begin with a new one: --set init=null {anew}"
+        return f"for a score on images that are new to the model, begin with a new one: --set model.init=null {anew}"
     files = [data.root.image_file(image) for image in seen[:NAMED]]
     shown = ", ".join(image if path is None else path.name for image, path in zip(seen, files, strict=False))
     shown += f" and {len(seen) - NAMED:,} more, listed in {RunFolder(run).data}," if len(seen) > NAMED else ""

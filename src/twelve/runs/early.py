@@ -67,5 +67,6 @@ def check_init(config: RunConfig) -> None:
             f"no such folder{files.folder_beside(Path(init))}",
             file=init,
             record="model.init",
-            remedy="train that model first, name another (--set init=RUN), or begin a new one: --set init=null",
+            remedy="train that model first, name another (--set model.init=RUN), or begin a new one: "
+            "--set model.init=null",
         )

@@ -88,7 +88,8 @@ def _keep(router: APIRouter, service: Service) -> None:
         """Upload an image.
 
         Extracts its regions and keeps it in memory, for questions by its id. The body is the file itself, or a form
-        whose only part is the file. A form that a web page sends is refused.
+        whose only part is the file. A form from a browser (a request with the header `Origin`) is refused, because any
+        web page could send one.
         """
         scene = await service.scene(file_of(await request.body(), request))
         return described_scene(service, service.scenes.add(scene), scene)

@@ -53,7 +53,7 @@ def create_app(
     Args:
         predictor: what :func:`twelve.load` returns.
         limits: by default, those of :class:`~twelve.web.limits.Limits`.
-        hosts: host names that requests may use; empty to allow any.
+        hosts: host names that requests may use, except for ``/health``; empty to allow any.
         token: requests must send it as ``Authorization: Bearer TOKEN``, except for the page's own files, its samples,
             ``/docs``, ``/openapi.json`` and ``/health``. None to require no token.
         samples: images to try, which need no token; by default those that suit the model.

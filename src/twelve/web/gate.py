@@ -33,6 +33,8 @@ HEADERS = {
 """Headers of every reply: the page may load from this service only, and nothing may be cached."""
 UPLOADS = "/api/scenes"
 """The path that takes images."""
+HEALTH = "/health"
+"""The path that is read under any host name: probes know the address alone, and the reply has two numbers."""
 _BODIES = frozenset({"POST", "PUT", "PATCH"})
 _OTHER = "other"
 _LOG = logging.getLogger("twelve.requests")
@@ -42,8 +44,8 @@ class Gate:
     """ASGI middleware.
 
     Args:
-        hosts: host names that requests may use; empty to allow any. A fixed list prevents DNS rebinding, by which a
-            web page could reach a service on its visitor's machine.
+        hosts: host names that requests may use, except for ``/health``; empty to allow any. A fixed list prevents DNS
+            rebinding, by which a web page could reach a service on its visitor's machine.
         token: the token that requests must send as ``Authorization: Bearer TOKEN``; None to require none.
         free: paths that can be read without the token.
         paths: those that are counted and logged under their own names, such as ``/api/scenes/{scene}``; an address may
@@ -95,7 +97,7 @@ class Gate:
 
     async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._service
-        if self._hosts and _host(scope) not in self._hosts:
+        if self._hosts and scope["path"] != HEALTH and _host(scope) not in self._hosts:
             raise ServiceError(
                 400, "unknown host name", "use the address that the service printed, or start it with --name NAME"
             )

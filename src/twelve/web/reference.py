@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
+from itertools import groupby
 from shlex import quote
 from typing import Any, TypeAlias
 
@@ -45,7 +46,7 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     content = operation.get("requestBody", {}).get("content", {})
     takes = _resolved(content.get("application/json", {}).get("schema", {}), schemas)
     rows: list[_Row] = [(each["name"], each["schema"], False) for each in operation.get("parameters", [])]
-    rows += _rows(takes, schemas, sent=True) if takes else [(kind, of["schema"], False) for kind, of in content.items()]
+    rows += _rows(takes, schemas, sent=True) if takes else _kinds(content)
     words = ["curl", "-s"] + ["-X", method.upper()] * (method == "delete")
     words += ["-H", "Authorization: Bearer TOKEN"] * (token and "401" in operation["responses"])
     bodies: list[list[str]] = [_FILE, _FORM] if content else [[]]
@@ -96,7 +97,7 @@ def _command(line: str) -> str:
 
 
 def _example(of: Any) -> str:
-    return f"<details><summary>Example</summary><code>{escape(json.dumps(of))}</code></details>"
+    return f"<details><summary>Example of the reply</summary><code>{escape(json.dumps(of))}</code></details>"
 
 
 def _marked(text: str) -> str:
@@ -110,7 +111,13 @@ def _table(title: str, rows: Iterable[_Row], schemas: _Schema) -> str:
         f"{escape('; '.join(_kind(each, schemas)))}{' (optional)' * optional}</td></tr>"
         for name, each, optional in rows
     )
-    return f"<table><caption>{title}</caption>{lines}</table>" if lines else ""
+    return f"<details><summary>{title}</summary><table>{lines}</table></details>" if lines else ""
+
+
+def _kinds(content: _Schema) -> Iterator[_Row]:
+    """The content types of a body that is no JSON, those of one schema in one row."""
+    for schema, alike in groupby(content, key=lambda kind: content[kind]["schema"]):
+        yield ", ".join(alike), schema, False
 
 
 def _rows(of: _Schema, schemas: _Schema, *, sent: bool = False, above: str = "") -> Iterator[_Row]:

@@ -48,8 +48,8 @@ def serve(
         run: see :func:`twelve.load`.
         host: address to listen at; by default, only this machine can reach it.
         port: by default 8012, or the next free one if that is in use; 0 chooses any free one.
-        names: further host names that requests may use. If ``host`` is not an address of this machine alone, an empty
-            list allows any.
+        names: host names that requests may use, besides ``localhost`` and ``host``. If other machines can reach
+            ``host``, an empty list allows any.
         weights: file of the extractor's weights, if it was built from one.
         precision: see :func:`twelve.load`.
         token: see :func:`twelve.web.app.create_app`. Required if other machines can reach ``host``, unless ``no_token``
@@ -84,7 +84,6 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=False,
         ws="none",
         limit_concurrency=_CONNECTIONS,
         backlog=_CONNECTIONS,

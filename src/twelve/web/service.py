@@ -97,15 +97,22 @@ class Service:
             self._last = now if self.waiting else None
 
     def warm_up(self) -> None:
-        """Ask about a blank image, so that one-time initialization and measurements do not delay the first user."""
+        """Ask about a blank image twice: first so that one-time initialization and measurements do not delay the first
+        user, then to measure the pace."""
         methods = self.predictor.methods
         method = next((one for one in ("answer", "locate", "entails") if one in methods), None)
         if method is not None:
             self.worker.do(lambda: self._ask_about_blank(method))
+            self.worker.do(lambda: self._measure_pace(method))
 
     def _ask_about_blank(self, method: str) -> None:
         image = Image.new("RGB", _BLANK)
         self.predictor.ask([self.predictor.question(method, "what is it", self.predictor.scene(image))])
+
+    def _measure_pace(self, method: str) -> None:
+        start = time.perf_counter()
+        self._ask_about_blank(method)
+        self._pace = time.perf_counter() - start
 
     # --- images ---------------------------------------------------------------------------------------------
     async def scene(self, data: bytes) -> Scene:

@@ -190,10 +190,7 @@ export function matchForm({ button, gallery, tasks, notes }) {
     said: (told) => {
       const ranked = told.captions[0].images;
       gallery.rank(sent, ranked);
-      const { element, sample } = sent[ranked[0].image];
-      const { alt } = element.querySelector("img");
-      const named = sample ? `“${alt}”` : alt.replace(/^The image /, "");
-      const best = el("p", {}, `The outlined image matches best: ${named}`);
+      const best = el("p", {}, "Image 1 matches best.");
       return [`Best match of ${ranked.length} (${percent(ranked[0].share)})`, replies.ranked(best, ranked.map(({ share }) => ["the second image", share]))];
     },
     notes,
