@@ -51,6 +51,14 @@ def test_four_pairs_from_the_batch_and_the_pool() -> None:
     assert targets["target"].tolist() == [0, 0, 0, 0]
 
 
+def test_equal_pairs_share_the_score() -> None:
+    """A collapsed model, whose pairs all have the same logit, scores what chance does; the right pair is the first."""
+    targets = ALIGNMENT.targets(examples(5, captions=1), [], [])
+    rows = [[1.0, 1, 1, 1], [2, 0, 2, 1], [3, 1, 2, 0], [1, 2, 2, 0], [float("nan")] * 4]
+    logits = torch.tensor(rows).reshape(-1, 1)
+    assert ALIGNMENT.score(logits, targets).tolist() == [0.25, 0.5, 1, 0, 0]
+
+
 def test_negatives_of_the_whole_training_set() -> None:
     """As the original draws them: another image of the set, with one of its captions, for either negative."""
     everything = examples(40)

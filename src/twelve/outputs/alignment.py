@@ -102,9 +102,13 @@ class Alignment(Ranking):
         return F.cross_entropy(choices, targets["target"].to(choices.device))
 
     def score(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """(E,) 1 if the right pair of an example has its highest logit, else 0."""
+        """(E,) 1 if the right pair of an example has its highest logit, else 0; of T equal ones, 1/T.
+
+        A collapsed model gives all pairs the same logit. The right pair is the first, which argmax would call right.
+        """
         choices = _choices(logits, targets["target"])
-        return (choices.argmax(1) == targets["target"].to(choices.device)).to(torch.float32)
+        best = (choices == choices.amax(1, keepdim=True)).to(torch.float32)
+        return best.gather(1, targets["target"].to(best.device)[:, None]).squeeze(1) / best.sum(1).clamp(min=1)
 
     def prepare(
         self,
