@@ -470,7 +470,7 @@ SETTINGS: tuple[tuple[dict[str, Any], str, str, dict[str, str]], ...] = (
     ({"freeze": {"text_layers": 2}}, "would stay so", r"--set (freeze\S+)\)", {}),
     ({"freeze": {"image_layers": 2}}, "would stay so", r"--set (freeze\S+)\)", {}),
     ({"freeze": {"all_but_heads": True}}, "would stay so", r"--set (freeze\S+)\)", {}),
-    ({"freeze": {"all_but_heads": True}}, "would stay so", r"--set (init=\S+)", {"RUN": "begun"}),
+    ({"freeze": {"all_but_heads": True}}, "would stay so", r"--set (model.init=\S+)", {"RUN": "begun"}),
     ({"replay": ["vqa"]}, "nothing to replay", r"--set (\S+)", {"RUN": "begun"}),
     ({"replay": ["vqa", "snli_ve"], "model": {"init": "begun"}}, "none is new", r"--set (\S+)", {"TASK": "gqa"}),
     ({"run": None, "replay": []}, "", "", {}),
