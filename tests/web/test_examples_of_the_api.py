@@ -40,7 +40,8 @@ def test_every_request_and_reply_of_json_has_an_example(client: TestClient) -> N
     described = client.get("/openapi.json").json()
     shown = described["components"]["schemas"]
     page = client.get("/docs").text
-    assert page.count("<summary>Example of the reply</summary>") == len(REQUESTS) + 5  # model, scenes (put, got), health, errors
+    others = 5  # model, scenes (put, got), health, errors
+    assert page.count("<summary>Example of the reply</summary>") == len(REQUESTS) + others
     for path, methods in described["paths"].items():
         for operation in methods.values():
             bodies = [operation.get("requestBody", {}), *operation["responses"].values()]

@@ -103,15 +103,13 @@ class Service:
         method = next((one for one in ("answer", "locate", "entails") if one in methods), None)
         if method is not None:
             self.worker.do(lambda: self._ask_about_blank(method))
-            self.worker.do(lambda: self._measure_pace(method))
 
     def _ask_about_blank(self, method: str) -> None:
-        image = Image.new("RGB", _BLANK)
-        self.predictor.ask([self.predictor.question(method, "what is it", self.predictor.scene(image))])
-
-    def _measure_pace(self, method: str) -> None:
+        scene = self.predictor.scene(Image.new("RGB", _BLANK))
+        question = self.predictor.question(method, "what is it", scene)
+        self.predictor.ask([question])
         start = time.perf_counter()
-        self._ask_about_blank(method)
+        self.predictor.ask([question])
         self._pace = time.perf_counter() - start
 
     # --- images ---------------------------------------------------------------------------------------------
