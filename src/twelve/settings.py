@@ -215,8 +215,8 @@ class TrainingSettings(Strict):
 
 
 class MicroworldSettings(Strict):
-    """The microworld that ``twelve quickstart`` generates if the data root does not exist, and a study
-    for each seed; its seed is the run's."""
+    """The microworld that ``twelve quickstart`` generates, with the run's seed, if the data root does not exist; a
+    study generates one for each of its seeds."""
 
     scale: float = Field(1.0, ge=0.05, le=100)
     """Times as many images to train on as the default world has."""

@@ -104,7 +104,8 @@ class Alignment(Ranking):
     def score(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """(E,) 1 if the right pair of an example has its highest logit, else 0; of T equal ones, 1/T.
 
-        A collapsed model gives all pairs the same logit. The right pair is the first, which argmax would call right.
+        A collapsed model gives all pairs the same logit. The right pair is the first, so argmax, which the original
+        takes, would call all of its answers right.
         """
         choices = _choices(logits, targets["target"])
         best = (choices == choices.amax(1, keepdim=True)).to(torch.float32)

@@ -23,7 +23,7 @@ from twelve.predictor.lines import Request
 from twelve.predictor.matched import Matched
 from twelve.predictor.table import HEADER, HEADERS, is_table, row
 from twelve.predictor.warnings import of_an_image, of_images
-from twelve.progress import Track, tell
+from twelve.progress import Track, counted, tell
 from twelve.regions.asked import check_weights
 
 if TYPE_CHECKING:
@@ -315,7 +315,7 @@ def _write(outcomes: Iterable[Outcome], text: Callable[[Outcome], str], draw: Pa
             with replacing(_drawing(draw, number, one.request)) as partial:
                 one.result.draw().save(partial, "PNG")
     rest = {warning: found - SAME for warning, found in doubted.items() if found > SAME}
-    warn((f"{more:,} more image{'s' * (more != 1)}: {warning}" for warning, more in rest.items()), set())
+    warn((f"{counted(more, 'more image')}: {warning}" for warning, more in rest.items()), set())
     if first is not None:
         count = f"{missing} of {number + 1} questions failed; first" if number else "the question failed"
         print(one_line(f"{count}: {first.failure()}"), file=sys.stderr)

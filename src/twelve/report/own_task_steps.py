@@ -248,11 +248,11 @@ def on_more(run: Run, scored: Sequence[ScoredTask], title: str, why: str, told: 
     """
     tasks = [run.task(each.name) for each in scored]
     own = [task for task in tasks if isinstance(task, FileTask) or foreign(task)]
-    if not own:
-        return Step(title, f"{why}.", to_check(run), more)
     root = DataRoot(run.config.data, run.config.sources)
     paths = [path for task in own for path in task.input_files(root, task.test_split)]
     files = list(dict.fromkeys(as_named(run, path) for path in paths))
+    if not files:
+        return Step(title, f"{why}.", to_check(run), more)
     extract, which = _new_images(run, own, told)
     how = f"add lines to {' and '.join(map(str, files))}."
     details = f"{more} Four times as many halve the interval. {_like(files[0])}{which}".lstrip()

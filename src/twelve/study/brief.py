@@ -26,7 +26,7 @@ def brief(found: Findings, page: str) -> str:
     missing = f"Not complete, and not counted: {', '.join(found.missing)}." if found.missing else None
     last = _listed([convergence(found), few_seeds(found), missing])
     last += f"\n- {counted(len(found.seeds), 'seed')} ({seeds}), {'each ' * several}with {own}. All tables: {page}"
-    return "\n\n".join([textwrap.fill(found.question, WIDTH), answer, "\n".join(rows), last.lstrip()])
+    return "\n\n".join([textwrap.fill(found.question, WIDTH), answer, "\n".join(rows), last])
 
 
 def _listed(told: Iterable[str | None]) -> str:

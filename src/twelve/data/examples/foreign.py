@@ -8,6 +8,7 @@ from typing import Any
 from twelve.errors import DataError
 from twelve.outputs import get_output
 from twelve.outputs.base import Output
+from twelve.progress import counted
 from twelve.tasks.base import Task, file_of, foreign
 from twelve.types.examples import Example
 
@@ -49,7 +50,7 @@ def _problem(output: Output, example: Any, unlabelled: bool) -> str:
         return f"expected a string as text, found {example.text!r}"
     named = isinstance(images, tuple) and all(isinstance(each, str) and "/" in each for each in images)
     if not named or len(images) != output.images:
-        return f"expected a tuple of {output.images} image id{'s' * (output.images > 1)} SOURCE/NAME, found {images!r}"
+        return f"expected a tuple of {counted(output.images, 'image id')} SOURCE/NAME, found {images!r}"
     if target is None or not output.own_head:
         return ""
     if not output.ranks_gallery and not _fits(output, target):
