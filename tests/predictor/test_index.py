@@ -321,3 +321,16 @@ def test_the_command(folder: Path, images: list[Path], tmp_path: Path) -> None:
     found = json.loads(result.stdout)
     assert found["shortlist"] in (None, 2) and (tmp_path / "index").is_file()
     assert [len(each["images"]) for each in found["captions"]] == [2, 2]
+
+
+def test_a_search_with_an_index_ranks_by_both_logits(folder: Path, images: list[Path], tmp_path: Path) -> None:
+    words = ["match", str(folder), *CAPTIONS, "--images", str(images[0].parent), "--json"]
+    index = ["--index", str(tmp_path / "index")]
+
+    def found(*options: str) -> str:
+        result = CliRunner().invoke(app, [*words, *options])
+        assert result.exit_code == 0, result.output
+        return str(json.loads(result.stdout)["captions"])
+
+    assert found(*index) == found(*index, "--contrast-weight", "1")
+    assert found(*index, "--contrast-weight", "0") == found() != found("--contrast-weight", "1")

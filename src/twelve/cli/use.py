@@ -107,9 +107,12 @@ def match(
         ),
     ] = None,
     contrast_weight: Annotated[
-        float,
-        typer.Option(help="Weight of the contrast head's logit beside the model's own; 1 often ranks better."),
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            help="Weight of the contrast head's logit beside the model's own; 1 often ranks better.",
+            show_default="1 with --index, otherwise 0",
+        ),
+    ] = None,
     index: Annotated[
         Path | None,
         typer.Option(help="A file that keeps the contrast head's vectors of the images for later searches."),
@@ -128,7 +131,9 @@ def match(
 
     asked.check_order(run, images, "twelve match MODEL CAPTION --images IMAGE")
     asked.check_captions(captions)
-    if contrast_weight:
+    if contrast_weight is None:  # an index needs the head anyway, and ranks better with its logit
+        contrast_weight = float(index is not None)
+    elif contrast_weight:
         from twelve.predictor.checks import check_weight
 
         check_weight(contrast_weight)
