@@ -106,7 +106,7 @@ class Client:
 
     async def upload(self, image: bytes) -> str:
         """An image's id, once it is taken."""
-        while (scene := await self.post("upload", "/api/scenes", image, "application/octet-stream")) is None:
+        while (scene := await self.post("upload", "/api/v1/scenes", image, "application/octet-stream")) is None:
             if self._told.errors:
                 raise SystemExit(f"an image is not taken: {self._told.errors[0]}")
         return str(scene["id"])
@@ -114,10 +114,10 @@ class Client:
     async def ask(self, scene: str, number: int) -> None:
         method, key, text = ASKED[number % len(ASKED)]
         body = json.dumps({"image": {"scene": scene}, key: text}).encode()
-        await self.post("ask", f"/api/{method}", body, "application/json")
+        await self.post("ask", f"/api/v1/{method}", body, "application/json")
 
     async def forget(self, scene: str) -> None:
-        await self.post("forget", f"/api/scenes/{scene}", b"", "application/octet-stream", method="DELETE")
+        await self.post("forget", f"/api/v1/scenes/{scene}", b"", "application/octet-stream", method="DELETE")
 
     def close(self) -> None:
         if self._writer is not None:
@@ -278,7 +278,7 @@ async def beside(port: int, images: list[bytes], seconds: float) -> dict[str, An
     async def searching(told: Told) -> None:
         client = Client(port, told)
         while not stop.is_set():
-            await client.post("search", "/api/match", search, "application/json")
+            await client.post("search", "/api/v1/match", search, "application/json")
         client.close()
 
     found: dict[str, Any] = {"seconds_each": seconds, "image_megabytes": round(len(large) / 1e6, 1)}

@@ -151,11 +151,11 @@ def serve(env: Environment) -> None:
     with env.started("twelve", "serve", "quickstart/run", "--port", "0") as line:
         address = line.split()[0].rstrip("/")
         assert b"<html" in _asked(f"{address}/")
-        sample = json.loads(_asked(f"{address}/api/model"))["samples"][0]
-        image = _asked(f"{address}/api/samples/{sample['name']}")
-        scene = json.loads(_asked(f"{address}/api/scenes", image, "image/png"))["id"]
+        sample = json.loads(_asked(f"{address}/api/v1/model"))["samples"][0]
+        image = _asked(f"{address}/api/v1/samples/{sample['name']}")
+        scene = json.loads(_asked(f"{address}/api/v1/scenes", image, "image/png"))["id"]
         question = {"image": {"scene": scene}, "question": sample["texts"]["answer"]}
-        reply = json.loads(_asked(f"{address}/api/answer", json.dumps(question).encode(), "application/json"))
+        reply = json.loads(_asked(f"{address}/api/v1/answer", json.dumps(question).encode(), "application/json"))
         assert reply["answer"] and 0 <= reply["score"] <= 1, reply
 
 

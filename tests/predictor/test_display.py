@@ -184,7 +184,12 @@ def test_a_choice_has_shares_and_keeps_the_raw_score() -> None:
     found = _chosen(0.003, 0.002)
     assert found.words == "box 1 of 2 (0.3%)"
     assert found.score == 0.003 and found.alternatives == ((0, 0.003), (1, 0.002))
-    assert found.to_dict()["shares"] == [[0, pytest.approx(0.6, abs=1e-3)], [1, pytest.approx(0.4, abs=1e-3)]]
+    told = found.to_dict()
+    assert told["shares"] == [{"index": k, "share": pytest.approx((0.6, 0.4)[k], abs=1e-3)} for k in (0, 1)]
+    assert told["alternatives"] == [
+        {"index": 0, "box": [0.0, 0.0, 5.0, 5.0], "score": 0.003},
+        {"index": 1, "box": [1.0, 0.0, 6.0, 5.0], "score": 0.002},
+    ]
     assert _chosen(0.3).words == "box 1 of 1 (30%)"
 
 

@@ -49,7 +49,10 @@ def test_an_answer(scene: Scene) -> None:
     assert tree["answer"] == found.answer and "image" not in tree and "attention" not in tree
     exact = replace(found, score=0.97421345710754, alternatives=(("red", 0.97421345710754), ("blue", 1.2345678e-9)))
     tree = json.loads(exact.to_json())
-    assert tree["score"] == 0.974213 and tree["alternatives"] == [["red", 0.974213], ["blue", 1.23457e-9]]
+    assert tree["score"] == 0.974213 and tree["alternatives"] == [
+        {"answer": "red", "score": 0.974213},
+        {"answer": "blue", "score": 1.23457e-9},
+    ]
     assert exact.score == 0.97421345710754  # only JSON is rounded
 
 

@@ -291,7 +291,7 @@ def test_the_service_sends_them(model: Predictor, image: Image.Image) -> None:
     Image.new("RGB", (160, 128), "white").save(file, "PNG")
     blank = {"image": base64.b64encode(file.getvalue()).decode()}
     with testclient.TestClient(create_app(model), base_url="http://127.0.0.1:8012") as client:
-        answered = client.post("/api/answer", json={"image": blank, "question": UNKNOWN}).json()
-        matched = client.post("/api/match", json={"images": [blank], "captions": [KNOWN]}).json()
+        answered = client.post("/api/v1/answer", json={"image": blank, "question": UNKNOWN}).json()
+        matched = client.post("/api/v1/match", json={"images": [blank], "captions": [KNOWN]}).json()
     assert NO_REGION in answered["warnings"] and "breed" in answered["warnings"][-1]
     assert f"0: {NO_REGION}" in matched["warnings"]

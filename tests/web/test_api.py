@@ -23,6 +23,7 @@ from twelve.regions.recipe import Recipe
 from twelve.web.api import describe
 from twelve.web.limits import Limits
 from twelve.web.samples import note_for, samples_for
+from twelve.web.schemas import PREFIX
 
 BOXES = [[10, 10, 60, 60], [70, 20, 120, 100]]
 
@@ -42,7 +43,7 @@ def client(app: FastAPI) -> Iterator[TestClient]:
 def scenes(client: TestClient) -> list[str]:
     found = []
     for seed in (1, 2):
-        reply = client.post("/api/scenes", content=png(seed), headers={"content-type": "image/png"})
+        reply = client.post("/api/v1/scenes", content=png(seed), headers={"content-type": "image/png"})
         assert reply.status_code == 201
         found.append(reply.json()["id"])
     return found
@@ -74,19 +75,19 @@ ASKED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("method", ASKED)
 def test_numbers_are_rounded(method: str, client: TestClient, scenes: list[str]) -> None:
     asked = {"image": {"scene": scenes[0]}, "explain": True, **ASKED[method]}
-    told = client.post(f"/api/{method}", json=asked).text
-    told += client.get(f"/api/scenes/{scenes[0]}").text
+    told = client.post(f"/api/v1/{method}", json=asked).text
+    told += client.get(f"/api/v1/scenes/{scenes[0]}").text
     assert "." in told and not too_precise(told)
     asked = {"images": [{"scene": name} for name in scenes], "captions": ["the red one"]}
-    assert not too_precise(client.post("/api/match", json=asked).text)
+    assert not too_precise(client.post("/api/v1/match", json=asked).text)
     asked = {"image": {"scene": scenes[0]}, "text": "is it red ?"}
-    assert not too_precise(client.post("/api/depends", json=asked).text)
+    assert not too_precise(client.post("/api/v1/depends", json=asked).text)
 
 
 @pytest.mark.parametrize("method", ASKED)
 def test_says_what_python_says(method: str, client: TestClient, scenes: list[str], predictor: Predictor) -> None:
     asked = ASKED[method]
-    reply = client.post(f"/api/{method}", json={"image": {"scene": scenes[0]}, **asked})
+    reply = client.post(f"/api/v1/{method}", json={"image": {"scene": scenes[0]}, **asked})
     assert reply.status_code == 200, reply.text
     given = {**asked, "dialogue": [("is it red ?", "yes")]} if method == "guess" else asked
     expected = getattr(predictor.scene(png(1)), method)(**given).to_dict()
@@ -96,18 +97,18 @@ def test_says_what_python_says(method: str, client: TestClient, scenes: list[str
 def test_verify_and_match_say_what_python_says(client: TestClient, scenes: list[str], predictor: Predictor) -> None:
     left, right = predictor.scene(png(1)), predictor.scene(png(2))
     reply = client.post(
-        "/api/verify",
+        "/api/v1/verify",
         json={"left": {"scene": scenes[0]}, "right": {"scene": scenes[1]}, "statement": "both are red"},
     )
     expected = predictor.verify(left, right, "both are red").to_dict()
     assert near(reply.json(), {**expected, "attention": None})
     images = [{"scene": scenes[1]}, {"image": base64.b64encode(png(1)).decode()}, {"scene": scenes[0]}]
-    reply = client.post("/api/match", json={"images": images, "captions": ["the red one", "a big thing"]})
+    reply = client.post("/api/v1/match", json={"images": images, "captions": ["the red one", "a big thing"]})
     matched = predictor.match([right, left, left], ["the red one", "a big thing"])
     assert near(reply.json()["logits"], matched.logits.tolist())
     assert reply.json()["shortlist"] is None
     asked = {"images": images, "captions": ["the red one"], "shortlist": 1}
-    refused = client.post("/api/match", json=asked)
+    refused = client.post("/api/v1/match", json=asked)
     assert refused.status_code == 422 and "no contrast head" in refused.json()["error"]
     ranked = reply.json()["captions"][0]["images"]
     assert sorted(each["image"] for each in ranked) == [0, 1, 2]
@@ -121,9 +122,9 @@ def test_replies_say_whether_their_scores_are_calibrated(
     def asked() -> list[bool]:
         image = {"scene": scenes[0]}
         questions = {task: {"image": image, "question": "what is it ?", "task": task} for task in ("vqa", "gqa")}
-        replies = [client.post("/api/answer", json=question) for question in questions.values()]
-        replies.append(client.post("/api/ask", json={"method": "locate", "text": "the ball", "images": [image]}))
-        replies.append(client.post("/api/match", json={"images": [image], "captions": ["a ball"]}))
+        replies = [client.post("/api/v1/answer", json=question) for question in questions.values()]
+        replies.append(client.post("/api/v1/ask", json={"method": "locate", "text": "the ball", "images": [image]}))
+        replies.append(client.post("/api/v1/match", json={"images": [image], "captions": ["a ball"]}))
         return [reply.json()["calibrated"] for reply in replies]
 
     assert asked() == [True, False, False, False]
@@ -149,40 +150,40 @@ def test_replies_warn_of_a_task_that_the_last_training_left_out(
     monkeypatch.setattr(predictor.processor, "left_out", ("gqa", "coco"))
     for task, warnings in (("vqa", []), ("gqa", [f"gqa: {LEFT_OUT}"])):
         question = {"image": image, "question": "what colour is the ball ?", "task": task}
-        assert client.post("/api/answer", json=question).json()["warnings"] == warnings
-    matched = client.post("/api/match", json={"images": [image], "captions": ["a red ball"]}).json()
+        assert client.post("/api/v1/answer", json=question).json()["warnings"] == warnings
+    matched = client.post("/api/v1/match", json={"images": [image], "captions": ["a red ball"]}).json()
     assert f"coco: {LEFT_OUT}" in matched["warnings"]
 
 
 def test_any_method_is_asked_by_its_name(client: TestClient, scenes: list[str]) -> None:
     image = {"scene": scenes[0]}
     for method, key, text in (("answer", "question", "what colour is it ?"), ("entails", "statement", "it is green")):
-        named = client.post("/api/ask", json={"method": method, "text": text, "images": [image]})
+        named = client.post("/api/v1/ask", json={"method": method, "text": text, "images": [image]})
         assert named.status_code == 200, named.text
-        assert near(named.json(), client.post(f"/api/{method}", json={"image": image, key: text}).json())
+        assert near(named.json(), client.post(f"/api/v1/{method}", json={"image": image, key: text}).json())
     able = "answer, entails, verify or locate"
     known = f"method: expected {able}, found"
     for method, problem, remedy in (
         ("count", f"{known} count", f"use {able}"),
         ("answers", f'{known} answers (did you mean "answer"?)', f"use {able}"),
         ("verify", "verify: expected 2 images, found 1", "pass 2"),
-        *((method, f"{known} {method}", f"use POST /api/{method}") for method in ("choose", "guess", "match")),
+        *((method, f"{known} {method}", f"use POST /api/v1/{method}") for method in ("choose", "guess", "match")),
     ):
-        refused = client.post("/api/ask", json={"method": method, "text": "it", "images": [image]})
+        refused = client.post("/api/v1/ask", json={"method": method, "text": "it", "images": [image]})
         assert refused.status_code == 422 and refused.json() == {"error": problem, "remedy": remedy}
-    refused = client.post("/api/depends", json={"method": "choose", "text": "it", "image": image})
+    refused = client.post("/api/v1/depends", json={"method": "choose", "text": "it", "image": image})
     assert refused.json()["error"] == "method: expected answer, entails or verify, found choose"
 
 
 def test_an_image_in_the_request_is_the_same_image(client: TestClient, scenes: list[str]) -> None:
-    by_id = client.post("/api/answer", json={"image": {"scene": scenes[0]}, "question": "what is it ?"})
+    by_id = client.post("/api/v1/answer", json={"image": {"scene": scenes[0]}, "question": "what is it ?"})
     image = base64.b64encode(png(1)).decode()
-    inline = client.post("/api/answer", json={"image": {"image": image}, "question": "what is it ?"})
+    inline = client.post("/api/v1/answer", json={"image": {"image": image}, "question": "what is it ?"})
     assert near(inline.json(), by_id.json())
 
 
 def test_a_scene_says_what_the_model_sees(client: TestClient, scenes: list[str], predictor: Predictor) -> None:
-    found = client.get(f"/api/scenes/{scenes[0]}").json()
+    found = client.get(f"/api/v1/scenes/{scenes[0]}").json()
     regions = predictor.scene(png(1)).regions
     assert (found["width"], found["height"]) == (160, 128)
     assert near(found["boxes"], regions.boxes.tolist())
@@ -194,14 +195,14 @@ def test_a_photograph_on_its_side_is_upright(client: TestClient) -> None:
     exif, file = Image.Exif(), io.BytesIO()
     exif[0x0112] = 6
     Image.open(io.BytesIO(png(1))).save(file, "JPEG", exif=exif)
-    found = client.post("/api/scenes", content=file.getvalue(), headers={"content-type": "image/jpeg"}).json()
+    found = client.post("/api/v1/scenes", content=file.getvalue(), headers={"content-type": "image/jpeg"}).json()
     assert (found["width"], found["height"]) == (128, 160)
 
 
 def test_explained(client: TestClient, scenes: list[str]) -> None:
     asked = {"image": {"scene": scenes[0]}, "phrase": "the red one", "explain": True}
-    found = client.post("/api/locate", json=asked).json()["attention"]
-    seen = client.get(f"/api/scenes/{scenes[0]}").json()
+    found = client.post("/api/v1/locate", json=asked).json()["attention"]
+    seen = client.get(f"/api/v1/scenes/{scenes[0]}").json()
     assert found["words"] == ["[CLS]", "[TASK]", "the", "red", "one", "[SEP]"]
     assert near(found["boxes"][1:], seen["boxes"])
     assert np.asarray(found["words_to_regions"]).shape == (6, len(seen["boxes"]) + 1)
@@ -212,64 +213,64 @@ def test_explained(client: TestClient, scenes: list[str]) -> None:
 @pytest.mark.parametrize("method", ["answer", "entails"])
 def test_what_a_result_depends_on(method: str, client: TestClient, scenes: list[str], predictor: Predictor) -> None:
     asked = {"image": {"scene": scenes[0]}, "text": "is it red ?", "method": method}
-    reply = client.post("/api/depends", json=asked)
+    reply = client.post("/api/v1/depends", json=asked)
     assert reply.status_code == 200, reply.text
     assert near(reply.json(), predictor.scene(png(1)).depends("is it red ?", method=method).to_dict())
 
 
 def test_what_a_result_about_two_images_depends_on(client: TestClient, scenes: list[str], predictor: Predictor) -> None:
     asked = {"image": {"scene": scenes[0]}, "right": {"scene": scenes[1]}, "text": "both are red", "method": "verify"}
-    reply = client.post("/api/depends", json=asked)
+    reply = client.post("/api/v1/depends", json=asked)
     assert reply.status_code == 200, reply.text
     left, right = predictor.scene(png(1)), predictor.scene(png(2))
     assert {*reply.json()["sides"]} == {"left", "right"}
     assert near(reply.json(), left.depends("both are red", method="verify", right=right).to_dict())
-    alone = client.post("/api/depends", json={**asked, "right": None})
+    alone = client.post("/api/v1/depends", json={**asked, "right": None})
     assert alone.status_code == 422 and alone.json()["remedy"] == "add right, the right image"
-    many = client.post("/api/depends", json={**asked, "method": "answer"})
+    many = client.post("/api/v1/depends", json={**asked, "method": "answer"})
     assert many.status_code == 422 and many.json()["error"] == "answer: expected 1 image, found 2"
 
 
 def test_what_a_box_depends_on_is_refused(client: TestClient, scenes: list[str]) -> None:
     asked = {"image": {"scene": scenes[0]}, "text": "the red one", "method": "locate"}
-    reply = client.post("/api/depends", json=asked)
+    reply = client.post("/api/v1/depends", json=asked)
     assert reply.status_code == 422 and reply.json()["remedy"] == "use answer, entails or verify"
 
 
 def test_a_threshold_means_not_there(client: TestClient, scenes: list[str]) -> None:
     asked = {"image": {"scene": scenes[0]}, "phrase": "the red one"}
-    assert client.post("/api/locate", json={**asked, "threshold": 1.0}).json()["box"] is None
-    assert client.post("/api/locate", json={**asked, "threshold": 0.0}).json()["box"] is not None
+    assert client.post("/api/v1/locate", json={**asked, "threshold": 1.0}).json()["box"] is None
+    assert client.post("/api/v1/locate", json={**asked, "threshold": 0.0}).json()["box"] is not None
 
 
 def test_forgotten(client: TestClient) -> None:
-    made = client.post("/api/scenes", content=png(3), headers={"content-type": "application/octet-stream"}).json()
-    assert client.delete(f"/api/scenes/{made['id']}").status_code == 204
-    reply = client.post("/api/answer", json={"image": {"scene": made["id"]}, "question": "what is it ?"})
+    made = client.post("/api/v1/scenes", content=png(3), headers={"content-type": "application/octet-stream"}).json()
+    assert client.delete(f"/api/v1/scenes/{made['id']}").status_code == 204
+    reply = client.post("/api/v1/answer", json={"image": {"scene": made["id"]}, "question": "what is it ?"})
     assert reply.status_code == 404 and "send it" in reply.json()["remedy"]
 
 
 def test_a_wrong_method_names_the_right_one_with_an_example(client: TestClient) -> None:
     for path, example in (("scenes", "--data-binary @photograph.jpg"), ("answer", '-d \'{"image": {"scene": "ID"}')):
-        reply = client.get(f"/api/{path}")
-        assert reply.status_code == 405 and reply.json()["error"] == f"/api/{path} does not support GET"
+        reply = client.get(f"/api/v1/{path}")
+        assert reply.status_code == 405 and reply.json()["error"] == f"/api/v1/{path} does not support GET"
         assert reply.json()["remedy"].startswith("use POST, for example curl") and example in reply.json()["remedy"]
-        assert f" {client.base_url}/api/{path}; see " in reply.json()["remedy"]
-    assert client.post("/api/model", json={}).json()["remedy"].startswith("use GET")
+        assert f" {client.base_url}/api/v1/{path}; see " in reply.json()["remedy"]
+    assert client.post("/api/v1/model", json={}).json()["remedy"].startswith("use GET")
 
 
 @pytest.mark.parametrize("image", ["abc", {}, {"scene": "a", "image": "YQ=="}, None])
 def test_how_to_name_an_image_is_said(client: TestClient, image: object) -> None:
-    said = client.post("/api/answer", json={"image": image, "question": "what is it ?"}).json()["error"]
-    assert '{"scene": ' in said and "POST /api/scenes" in said and '{"image": ' in said
+    said = client.post("/api/v1/answer", json={"image": image, "question": "what is it ?"}).json()["error"]
+    assert '{"scene": ' in said and "POST /api/v1/scenes" in said and '{"image": ' in said
 
 
 def test_curl_needs_another_option_for_images(client: TestClient) -> None:
     form = {"content-type": "application/x-www-form-urlencoded"}
-    assert "--data-binary @" in client.post("/api/scenes", content=png(3), headers=form).json()["remedy"]
+    assert "--data-binary @" in client.post("/api/v1/scenes", content=png(3), headers=form).json()["remedy"]
     without_breaks = png(3).replace(b"\n", b"").replace(b"\r", b"")
     reply = client.post(
-        "/api/scenes", content=b"\x89PNG\r\n\x1a\n" + without_breaks[6:], headers={"content-type": "image/png"}
+        "/api/v1/scenes", content=b"\x89PNG\r\n\x1a\n" + without_breaks[6:], headers={"content-type": "image/png"}
     )
     assert reply.status_code == 201 or "by --data-binary" in reply.json()["remedy"]
 
@@ -277,7 +278,7 @@ def test_curl_needs_another_option_for_images(client: TestClient) -> None:
 def test_boxes_in_fractions_are_refused_and_the_schema_says_pixels(client: TestClient, scenes: list[str]) -> None:
     boxes = [[0.1, 0.1, 0.5, 0.5], [0, 0, 1, 1]]
     asked = {"image": {"scene": scenes[0]}, "question": "which ?", "boxes": boxes}
-    reply = client.post("/api/choose", json=asked)
+    reply = client.post("/api/v1/choose", json=asked)
     assert reply.status_code == 422 and "pixels" in reply.json()["error"] and "fractions" in reply.json()["error"]
     described = client.get("/openapi.json").json()["components"]["schemas"]
     assert "pixels" in described["ChooseRequest"]["properties"]["boxes"]["items"]["description"]
@@ -298,12 +299,12 @@ def test_data_of_ones_own_are_not_called_synthetic(predictor: Predictor, monkeyp
 
 
 def test_model_and_samples(client: TestClient) -> None:
-    found = client.get("/api/model").json()
+    found = client.get("/api/v1/model").json()
     assert set(found["methods"]) == {*ASKED, "verify", "match"}
     assert [task["name"] for task in found["methods"]["answer"]] == ["vqa", "gqa"]
     assert "synthetic images only" in found["note"] and found["synthetic"] is True
     assert found["samples"] and all(sample["alt"] and sample["texts"] for sample in found["samples"])
-    image = client.get(f"/api/samples/{found['samples'][0]['name']}")
+    image = client.get(f"/api/v1/samples/{found['samples'][0]['name']}")
     assert Image.open(io.BytesIO(image.content)).size == (160, 128)
 
 
@@ -322,11 +323,16 @@ def test_who_saw_photographs_too_has_samples_without_a_note(
     assert note_for(predictor) is None  # nothing is known
 
 
+def test_the_page_asks_the_version_that_is_served(client: TestClient) -> None:
+    assert f'const API = "{PREFIX.removeprefix("/")}";' in client.get("/api.js").text
+    assert all(path.startswith(PREFIX) for path in client.get("/openapi.json").json()["paths"] if "/api" in path)
+
+
 def test_watched(client: TestClient, scenes: list[str]) -> None:
     assert client.get("/health").json()["status"] == "ok"
-    client.post("/api/answer", json={"image": {"scene": scenes[0]}, "question": "what is it ?"})
+    client.post("/api/v1/answer", json={"image": {"scene": scenes[0]}, "question": "what is it ?"})
     text = client.get("/metrics").text
-    assert 'twelve_requests_total{endpoint="/api/answer",status="200"}' in text
+    assert 'twelve_requests_total{endpoint="/api/v1/answer",status="200"}' in text
     assert "process_resident_memory_bytes" in text
 
 
@@ -335,16 +341,16 @@ def test_a_refused_request_is_counted_under_its_path(
 ) -> None:
     """The count and the log have no ids, so that the former is bounded and the latter opens no image."""
     caplog.set_level("INFO", "twelve.requests")
-    client.post("/api/scenes?secret=1", content=png(1), headers={"content-type": "text/plain"})
-    client.head(f"/api/scenes/{scenes[0]}")
+    client.post("/api/v1/scenes?secret=1", content=png(1), headers={"content-type": "text/plain"})
+    client.head(f"/api/v1/scenes/{scenes[0]}")
     client.get("/secret")
     text = client.get("/metrics").text
-    for path, status in (("/api/scenes", 415), ("/api/scenes/{scene}", 200), ("other", 404)):
+    for path, status in (("/api/v1/scenes", 415), ("/api/v1/scenes/{scene}", 200), ("other", 404)):
         assert f'twelve_requests_total{{endpoint="{path}",status="{status}"}}' in text
     assert "secret" not in text + caplog.text and scenes[0] not in text + caplog.text
     assert [re.sub(r"\d+ ms", "1 ms", line) for line in caplog.messages] == [
-        "POST /api/scenes 415 1 ms",
-        "HEAD /api/scenes/{scene} 200 1 ms",
+        "POST /api/v1/scenes 415 1 ms",
+        "HEAD /api/v1/scenes/{scene} 200 1 ms",
         "GET other 404 1 ms",
         "GET /metrics 200 1 ms",
     ]

@@ -52,16 +52,24 @@ def test_types_are_those_that_programs_need(app: FastAPI) -> None:
     assert set(shown["EntailsReply"]["properties"]["label"]["enum"]) == classes
     kinds = {name: field["type"] for name, field in shown["LimitsReply"]["properties"].items()}
     assert kinds.pop("scene_seconds") == "number" and set(kinds.values()) == {"integer"} and len(kinds) == 8
-    asked = described["paths"]["/api/ask"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    asked = described["paths"]["/api/v1/ask"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
     replies = {each["$ref"].rpartition("/")[2] for each in asked["anyOf"]}
     assert replies == {"AnswerReply", "EntailsReply", "LocateReply", "VerifyReply"}
-    for reply in ("AnswerReply", "EntailsReply", "LocateReply", "ChooseReply"):
-        assert len(shown[reply]["properties"]["alternatives"]["items"]["prefixItems"]) == 2
+    chosen = ["index", "box"]
+    of = {"Answer": ["answer"], "Entails": ["label"], "Locate": ["box"], "Choose": chosen, "Guess": chosen}
+    for reply, values in ((f"{method}Reply", values) for method, values in of.items()):
+        each = shown[shown[reply]["properties"]["alternatives"]["items"]["$ref"].rpartition("/")[2]]
+        assert each["required"] == list(each["properties"]) == [*values, "score"]
+        own = shown[reply]["properties"]
+        for value in values:  # an index and a box of the reply can be null
+            kind = own[value]["anyOf"][0] if "anyOf" in own[value] else own[value]
+            assert each["properties"][value].get("type") == kind["type"]
+            assert each["properties"][value].get("enum") == kind.get("enum")
 
 
 def test_an_image_and_a_form_have_exactly_one_part(app: FastAPI) -> None:
     described = TestClient(app).get("/openapi.json").json()
-    form = described["paths"]["/api/scenes"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    form = described["paths"]["/api/v1/scenes"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     image = described["components"]["schemas"]["ImageOf"]
     assert image["properties"]["image"]["anyOf"][0] == {"type": "string", "contentEncoding": "base64"}
     validators = pytest.importorskip("jsonschema_rs", reason="jsonschema_rs is not installed")
@@ -78,6 +86,6 @@ def test_an_image_and_a_form_have_exactly_one_part(app: FastAPI) -> None:
             ImageOf.model_validate_json(json.dumps(found))
     for name in ("file", "photo"):  # a form's part may have any name
         assert validators.Draft202012Validator(form).is_valid({name: "..."})
-        assert TestClient(app).post("/api/scenes", files={name: ("x.png", png(1))}).status_code == 201
+        assert TestClient(app).post("/api/v1/scenes", files={name: ("x.png", png(1))}).status_code == 201
     assert not validators.Draft202012Validator(form).is_valid({})
     assert not validators.Draft202012Validator(form).is_valid({"file": "...", "photo": "..."})

@@ -57,7 +57,7 @@ def test_every_example_of_the_description_has_its_own_schema(client: TestClient)
     assert {name: schema["examples"] for name, schema in shown.items() if "examples" in schema} == {
         name: [example] for name, example in EXAMPLES.items()
     }
-    asked = described["paths"]["/api/ask"]["post"]["responses"]["200"]["content"]["application/json"]
+    asked = described["paths"]["/api/v1/ask"]["post"]["responses"]["200"]["content"]["application/json"]
     told = [
         (asked["schema"], asked["example"]),
         *(({"$ref": f"#/components/schemas/{n}"}, EXAMPLES[n]) for n in EXAMPLES),
@@ -72,9 +72,9 @@ def test_every_example_of_the_description_has_its_own_schema(client: TestClient)
 @pytest.mark.parametrize("name", REQUESTS)
 def test_every_request_is_answered_with_what_the_examples_say(name: str, client: TestClient) -> None:
     image, kind = (PLACE / "scene.jpg").read_bytes(), {"Content-Type": "image/jpeg"}
-    stored = client.post("/api/scenes", content=image, headers=kind).json()
+    stored = client.post("/api/v1/scenes", content=image, headers=kind).json()
     asked = json.loads(json.dumps(EXAMPLES[name]).replace('"ID"', json.dumps(stored["id"])))
-    path = f"/api/{name.removesuffix('Request').lower()}"
+    path = f"/api/v1/{name.removesuffix('Request').lower()}"
     reply = client.post(path, json=asked)
     assert reply.status_code == 200, reply.text
     of = client.get("/openapi.json").json()["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]
@@ -87,7 +87,7 @@ def test_every_request_is_answered_with_what_the_examples_say(name: str, client:
 def test_the_example_of_a_model_is_the_one_of_the_other_examples() -> None:
     model = PLACE / "quickstart-model"
     app = create_app(twelve.load(model), hosts=(), standings=standings_of(model))
-    found, told = TestClient(app).get("/api/model").json(), EXAMPLES["ModelReply"]
+    found, told = TestClient(app).get("/api/v1/model").json(), EXAMPLES["ModelReply"]
     for method, tasks in told["methods"].items():
         assert tasks and all(task in found["methods"][method] for task in tasks)
     assert told["limits"].items() <= found["limits"].items()
@@ -96,7 +96,7 @@ def test_the_example_of_a_model_is_the_one_of_the_other_examples() -> None:
 
 
 def test_every_task_of_an_example_is_one_of_the_model(client: TestClient) -> None:
-    known = {task["name"] for tasks in client.get("/api/model").json()["methods"].values() for task in tasks}
+    known = {task["name"] for tasks in client.get("/api/v1/model").json()["methods"].values() for task in tasks}
     named = re.findall(r'"task": "(.*?)"', json.dumps(client.get("/openapi.json").json()))
     shown = re.findall('"task": "(.*?)"', html.unescape(client.get("/docs").text))
     assert set(named) == set(shown) and len(set(named)) == 7 and set(named) <= known

@@ -59,21 +59,23 @@ def test_threads_are_measured_before_anybody_asks(predictor: Predictor, monkeypa
         app.state.service.worker.do(lambda: None).result(60)
         assert where == ["model"] and " per step" in said[0]  # a busy machine is warned of, too
         inline = {"image": base64.b64encode(png(1)).decode()}
-        reply = TestClient(app).post("/api/answer", json={"image": inline, "question": "what ?"})
+        reply = TestClient(app).post("/api/v1/answer", json={"image": inline, "question": "what ?"})
         assert reply.status_code == 200 and where == ["model"]
 
 
 def test_a_full_queue_is_429(predictor: Predictor) -> None:
     with serving(predictor, max_waiting=2) as app:
         client, service = TestClient(app), app.state.service
-        asked = {"image": {"scene": TestClient(app).post("/api/scenes", content=png(1), headers=OCTETS).json()["id"]}}
+        asked = {
+            "image": {"scene": TestClient(app).post("/api/v1/scenes", content=png(1), headers=OCTETS).json()["id"]}
+        }
         free = threading.Event()
         service.worker.do(free.wait)  # the model is busy
         replies: list[int] = []
 
         def ask() -> None:
             own = TestClient(app)  # a client serves one thread
-            replies.append(own.post("/api/answer", json={**asked, "question": "what ?"}).status_code)
+            replies.append(own.post("/api/v1/answer", json={**asked, "question": "what ?"}).status_code)
 
         threads = [threading.Thread(target=ask) for _ in range(2)]
         for thread in threads:
@@ -81,7 +83,7 @@ def test_a_full_queue_is_429(predictor: Predictor) -> None:
         while service.waiting < 2:
             assert all(thread.is_alive() for thread in threads), replies
             threading.Event().wait(0.01)
-        refused = client.post("/api/answer", json={**asked, "question": "what ?"})
+        refused = client.post("/api/v1/answer", json={**asked, "question": "what ?"})
         free.set()
         for thread in threads:
             thread.join()
@@ -107,13 +109,13 @@ def test_health_is_read_under_any_host_name(predictor: Predictor) -> None:
         client = TestClient(app, base_url=f"http://{host}:8012")
         assert client.get("/health").status_code == client.head("/health").status_code == 200
         assert client.post("/health").status_code == 401
-        for path in ("/", "/metrics", "/api/model", "/health%0a"):
+        for path in ("/", "/metrics", "/api/v1/model", "/health%0a"):
             assert client.get(path).status_code in (400, 404), path
             assert client.get(path).json()["error"] in ("unknown host name", "no such path")
     app.state.service.close()
 
 
-@pytest.mark.parametrize("path", ["/health", "/openapi.json", "/metrics", "/api/model", "/", "/page.js"])
+@pytest.mark.parametrize("path", ["/health", "/openapi.json", "/metrics", "/api/v1/model", "/", "/page.js"])
 def test_an_address_has_one_spelling(app: FastAPI, path: str) -> None:
     """A line break behind an address is not that address, nor is any other character that cannot be seen."""
     client = TestClient(app)
@@ -124,14 +126,14 @@ def test_an_address_has_one_spelling(app: FastAPI, path: str) -> None:
     assert client.get("/health%0a").json()["error"] == client.get("/nothing").json()["error"]
 
 
-@pytest.mark.parametrize("path", ["/health", "/openapi.json", "/metrics", "/api/model", "/", "/page.js"])
+@pytest.mark.parametrize("path", ["/health", "/openapi.json", "/metrics", "/api/v1/model", "/", "/page.js"])
 def test_head_is_get_without_a_body(app: FastAPI, path: str) -> None:
     client = TestClient(app)
     got, head = client.get(path), client.head(path)
     assert head.status_code == got.status_code == 200 and head.content == b"" and got.content
     assert head.headers["content-type"] == got.headers["content-type"]
     assert client.head("/nothing").status_code == 404
-    reply = client.head("/api/answer")
+    reply = client.head("/api/v1/answer")
     assert reply.status_code == 405 and reply.headers["allow"] == "POST" and reply.content == b""
 
 
@@ -140,7 +142,7 @@ def test_given_up_in_time(predictor: Predictor) -> None:
         client, free = TestClient(app), threading.Event()
         app.state.service.worker.do(free.wait)
         inline = {"image": base64.b64encode(png(1)).decode()}
-        reply = client.post("/api/answer", json={"image": inline, "question": "what ?"})
+        reply = client.post("/api/v1/answer", json={"image": inline, "question": "what ?"})
         free.set()
         assert reply.status_code == 429 and "retry-after" in reply.headers
 
@@ -159,14 +161,14 @@ def test_a_large_image_keeps_no_small_one_waiting(predictor: Predictor, monkeypa
     Image.new("RGB", (2500, 2000)).save(large, "PNG")
     with serving(predictor) as app:
         client, replies = TestClient(app), list[int]()
-        scene = client.post("/api/scenes", content=png(1), headers=OCTETS).json()["id"]
-        ask = lambda: replies.append(client.post("/api/scenes", content=large.getvalue(), headers=OCTETS).status_code)  # noqa: E731
-        thread = threading.Thread(target=ask)
+        scene = client.post("/api/v1/scenes", content=png(1), headers=OCTETS).json()["id"]
+        ask = lambda: client.post("/api/v1/scenes", content=large.getvalue(), headers=OCTETS).status_code  # noqa: E731
+        thread = threading.Thread(target=lambda: replies.append(ask()))
         thread.start()
         assert begun.wait(60)
         for image in ({"scene": scene}, {"image": base64.b64encode(png(2)).decode()}):
             boxes = {"image": image, "question": "which ?", "boxes": [[10, 10, 60, 60]]}
-            assert client.post("/api/choose", json=boxes).status_code == 200
+            assert client.post("/api/v1/choose", json=boxes).status_code == 200
         assert not replies
         free.set()
         thread.join()
@@ -191,12 +193,12 @@ def test_a_search_keeps_no_question_waiting(predictor: Predictor, monkeypatch: p
     monkeypatch.setattr(predictor, "matching", slow)
     with serving(predictor, answer_seconds=60) as app:
         client, replies = TestClient(app), list[Any]()
-        scene = client.post("/api/scenes", content=png(1), headers=OCTETS).json()["id"]
+        scene = client.post("/api/v1/scenes", content=png(1), headers=OCTETS).json()["id"]
         asked = {"images": [{"scene": scene}] * 20, "captions": ["a red thing", "it"]}
-        thread = threading.Thread(target=lambda: replies.append(client.post("/api/match", json=asked)))
+        thread = threading.Thread(target=lambda: replies.append(client.post("/api/v1/match", json=asked)))
         thread.start()
         assert begun.wait(60)
-        reply = client.post("/api/answer", json={"image": {"scene": scene}, "question": "what ?"})
+        reply = client.post("/api/v1/answer", json={"image": {"scene": scene}, "question": "what ?"})
         assert reply.status_code == 200 and not replies
         answered.set()
         thread.join()
@@ -231,8 +233,8 @@ async def raw(
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
         "method": "POST",
-        "path": "/api/scenes",
-        "raw_path": b"/api/scenes",
+        "path": "/api/v1/scenes",
+        "raw_path": b"/api/v1/scenes",
         "query_string": b"",
         "root_path": "",
         "scheme": "http",
@@ -273,15 +275,15 @@ def test_pixels_are_not_held_while_a_question_waits(predictor: Predictor, monkey
     with serving(predictor) as app:
         client = TestClient(app)
         inline = {"image": base64.b64encode(png(1)).decode()}
-        kept = {"scene": client.post("/api/scenes", content=png(1), headers=OCTETS).json()["id"]}
+        kept = {"scene": client.post("/api/v1/scenes", content=png(1), headers=OCTETS).json()["id"]}
         for image in (inline, kept):
             for path, more in (
                 ("answer", {"image": image, "question": "what ?"}),
                 ("choose", {"image": image, "question": "which ?", "boxes": [[10, 10, 60, 60]]}),
                 ("match", {"images": [image, inline], "captions": ["it"]}),
             ):
-                assert client.post(f"/api/{path}", json=more).status_code == 200
-        assert client.get(f"/api/scenes/{kept['scene']}").status_code == 200
+                assert client.post(f"/api/v1/{path}", json=more).status_code == 200
+        assert client.get(f"/api/v1/scenes/{kept['scene']}").status_code == 200
     assert len(seen) == 8 and not any(seen)
 
 
@@ -290,7 +292,7 @@ def test_images_of_a_request_are_limited_together(predictor: Predictor, monkeypa
     monkeypatch.setattr(predictor, "scene", lambda *_, **__: opened.append(1))
     with serving(predictor, max_request_pixels=3 * 160 * 128 - 1) as app:
         inline = {"image": base64.b64encode(png(1)).decode()}
-        reply = TestClient(app).post("/api/match", json={"images": [inline] * 3, "captions": ["it"]})
+        reply = TestClient(app).post("/api/v1/match", json={"images": [inline] * 3, "captions": ["it"]})
         assert reply.status_code == 422 and "together" in reply.json()["error"] and not opened
 
 
@@ -300,7 +302,7 @@ def test_a_request_is_given_up_as_a_whole(predictor: Predictor, monkeypatch: pyt
     monkeypatch.setattr(predictor, "scene", lambda *a, **k: (opened.append(1), time.sleep(0.3), scene_of(*a, **k))[2])
     with serving(predictor, answer_seconds=0.5) as app:
         inline = {"image": base64.b64encode(png(1)).decode()}
-        reply = TestClient(app).post("/api/match", json={"images": [inline] * 6, "captions": ["it"]})
+        reply = TestClient(app).post("/api/v1/match", json={"images": [inline] * 6, "captions": ["it"]})
         assert reply.status_code in (429, 503) and len(opened) < 4
 
 
@@ -321,7 +323,7 @@ def test_no_number_is_503(value: float, predictor: Predictor, monkeypatch: pytes
             ("answer", {"image": inline, "question": "what ?"}),
             ("match", {"images": [inline], "captions": ["it"]}),
         ):
-            reply = TestClient(app).post(f"/api/{path}", json=asked)
+            reply = TestClient(app).post(f"/api/v1/{path}", json=asked)
             assert reply.status_code == 503 and "not finite" in reply.json()["error"]
 
 
@@ -330,7 +332,7 @@ def test_features_that_are_no_numbers_are_503(predictor: Predictor, monkeypatch:
     describe = network.describe
     monkeypatch.setattr(network, "describe", lambda *a: [features * float("nan") for features in describe(*a)])
     with serving(predictor) as app:
-        reply = TestClient(app).post("/api/scenes", content=png(1), headers=OCTETS)
+        reply = TestClient(app).post("/api/v1/scenes", content=png(1), headers=OCTETS)
         assert reply.status_code == 503 and "not finite" in reply.json()["error"]
 
 
@@ -389,7 +391,7 @@ def test_an_error_of_ours_is_json_without_its_cause(predictor: Predictor, monkey
             raise ZeroDivisionError("secret")
 
         monkeypatch.setattr(predictor, "scene", broken)
-        reply = client.post("/api/scenes", content=png(1), headers=OCTETS)
+        reply = client.post("/api/v1/scenes", content=png(1), headers=OCTETS)
         assert reply.status_code == 500 and "secret" not in reply.text and reply.json()["error"]
         assert client.get("/health").status_code == 200
 
@@ -397,7 +399,7 @@ def test_an_error_of_ours_is_json_without_its_cause(predictor: Predictor, monkey
 def test_headers_keep_the_page_to_itself(predictor: Predictor) -> None:
     with serving(predictor) as app:
         client = TestClient(app)
-        for path in ("/", "/page.js", "/api/model", "/nothing"):
+        for path in ("/", "/page.js", "/api/v1/model", "/nothing"):
             headers = client.get(path).headers
             assert "default-src 'none'" in headers["content-security-policy"]
             assert headers["x-content-type-options"] == "nosniff"

@@ -106,22 +106,22 @@ def refused(reply: Any, status: int | None = None) -> None:
 def test_upload(name: str, client: TestClient) -> None:
     make, status = UPLOADS[name]
     data = make()
-    refused(client.post("/api/scenes", content=data, headers=OCTETS), status)
+    refused(client.post("/api/v1/scenes", content=data, headers=OCTETS), status)
     if len(data) < 1_000_000:
         asked = {"image": {"image": base64.b64encode(data).decode()}, "question": "what ?"}
-        refused(client.post("/api/answer", json=asked), status)
+        refused(client.post("/api/v1/answer", json=asked), status)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "late PNG", "JPEG", "GIF"])
 def test_an_image_in_a_million_pieces_is_refused(kind: str, client: TestClient) -> None:
-    reply = client.post("/api/scenes", content=littered(kind), headers=OCTETS)
+    reply = client.post("/api/v1/scenes", content=littered(kind), headers=OCTETS)
     assert reply.status_code == 422, reply.text
     assert reply.json()["error"] == "the image file consists of too many pieces"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
 def test_whole_images_are_taken(kind: str, client: TestClient) -> None:
-    assert client.post("/api/scenes", content=encoded(kind), headers=OCTETS).status_code == 201
+    assert client.post("/api/v1/scenes", content=encoded(kind), headers=OCTETS).status_code == 201
 
 
 @pytest.mark.parametrize("size", [0, 2_000_000, 30_000_000])
@@ -130,7 +130,7 @@ def test_whole_images_are_taken(kind: str, client: TestClient) -> None:
 )
 def test_content_type(kind: str | None, size: int, client: TestClient) -> None:
     content = encoded("PNG") + b'[]{}:,"x' * (size // 8)
-    reply = client.post("/api/scenes", content=content, headers={"content-type": kind} if kind else {})
+    reply = client.post("/api/v1/scenes", content=content, headers={"content-type": kind} if kind else {})
     refused(reply, 415)
     assert reply.json()["error"] == f"expected an image, found the content type {kind or 'none'}"
     assert reply.json()["remedy"].startswith("curl --data-binary @")
@@ -138,11 +138,11 @@ def test_content_type(kind: str | None, size: int, client: TestClient) -> None:
 
 def test_marks_are_those_of_json(client: TestClient) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded"):
-        reply = client.post("/api/answer", content=b"[]" * 20_000, headers={"content-type": kind})
+        reply = client.post("/api/v1/answer", content=b"[]" * 20_000, headers={"content-type": kind})
         refused(reply, 422)
         assert reply.json()["remedy"] == "send the header Content-Type: application/json"
     for kind in ("application/json", "Application/Problem+JSON; charset=x"):
-        assert "brackets" in client.post("/api/answer", content=b"[]" * 20_000, headers={"content-type": kind}).text
+        assert "brackets" in client.post("/api/v1/answer", content=b"[]" * 20_000, headers={"content-type": kind}).text
 
 
 def form(*files: bytes, end: bytes = b"--x--\r\n", name: bytes = b'; filename="a.png"') -> bytes:
@@ -157,13 +157,13 @@ IMAGE = encoded("PNG")
 def test_a_form_with_one_image_is_taken(client: TestClient) -> None:
     for content, boundary in ((form(IMAGE), "x"), (form(IMAGE), '"x"'), (form(IMAGE, end=b"--x--"), "x; charset=y")):
         kind = {"content-type": f"multipart/form-data; boundary={boundary}"}
-        assert client.post("/api/scenes", content=content, headers=kind).status_code == 201
-    reply = client.post("/api/scenes", files={"file": ("a.png", IMAGE, "image/png")})
+        assert client.post("/api/v1/scenes", content=content, headers=kind).status_code == 201
+    reply = client.post("/api/v1/scenes", files={"file": ("a.png", IMAGE, "image/png")})
     assert reply.status_code == 201 and (reply.json()["width"], reply.json()["height"]) == (80, 60)
-    refused(client.post("/api/scenes", content=form(b""), headers=FORM), 422)
-    refused(client.post("/api/scenes", content=form(b"%!PS-Adobe"), headers=FORM), 415)
+    refused(client.post("/api/v1/scenes", content=form(b""), headers=FORM), 422)
+    refused(client.post("/api/v1/scenes", content=form(b"%!PS-Adobe"), headers=FORM), 415)
     large = form(IMAGE + bytes(client.app.state.service.limits.max_bytes))  # type: ignore[attr-defined]
-    assert "the image has more than" in client.post("/api/scenes", content=large, headers=FORM).json()["error"]
+    assert "the image has more than" in client.post("/api/v1/scenes", content=large, headers=FORM).json()["error"]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_form_with_one_image_is_taken(client: TestClient) -> None:
 )
 def test_any_other_form_is_refused(content: bytes, boundary: str, client: TestClient) -> None:
     kind = {"content-type": f"multipart/form-data{boundary}"}
-    reply = client.post("/api/scenes", content=content, headers=kind)
+    reply = client.post("/api/v1/scenes", content=content, headers=kind)
     refused(reply, 422)
     assert reply.json()["error"].startswith("expected a form with one file")
 
@@ -192,7 +192,7 @@ def test_any_other_form_is_refused(content: bytes, boundary: str, client: TestCl
 def test_a_form_of_another_web_page_is_refused(client: TestClient) -> None:
     """Browsers ask nobody before they send it; an image by itself they send to a service of the same origin only."""
     for origin in ("http://evil.example", "null"):
-        refused(client.post("/api/scenes", content=form(IMAGE), headers={**FORM, "origin": origin}), 415)
+        refused(client.post("/api/v1/scenes", content=form(IMAGE), headers={**FORM, "origin": origin}), 415)
 
 
 SCENE = {"image": {"scene": "none"}}
@@ -238,7 +238,7 @@ def test_body(name: str, client: TestClient) -> None:
     if name == "a box elsewhere":
         body = {**body, "image": {"image": base64.b64encode(encoded("PNG")).decode()}}
     headers = {"content-type": "application/json"}
-    reply = client.post(f"/api/{method}", content=json.dumps(body), headers=headers)
+    reply = client.post(f"/api/v1/{method}", content=json.dumps(body), headers=headers)
     refused(reply, 404 if name in MISSING else 422)
     assert reply.json()["remedy"]
 
@@ -246,7 +246,7 @@ def test_body(name: str, client: TestClient) -> None:
 @pytest.mark.parametrize("text", ["!!!", "aGk", "aGk=\n", "aG k=", "a-_=", "\ud800", 3, [1]])
 def test_no_base64(text: Any, client: TestClient) -> None:
     asked = json.dumps({"image": {"image": text}, "question": "what ?"})
-    reply = client.post("/api/answer", content=asked, headers={"content-type": "application/json"})
+    reply = client.post("/api/v1/answer", content=asked, headers={"content-type": "application/json"})
     refused(reply, 422)
     assert reply.json()["error"].startswith("image.image: is not base64")
 
@@ -268,7 +268,7 @@ def test_what_a_flaw_is_called(client: TestClient) -> None:
         "task or explain",
     }
     for content, error in said.items():
-        reply = client.post("/api/answer", content=content, headers={"content-type": "application/json"})
+        reply = client.post("/api/v1/answer", content=content, headers={"content-type": "application/json"})
         assert reply.status_code == 422 and reply.json()["error"] == error
         assert reply.json()["remedy"] == remedies.get(content, docs)
 
@@ -284,7 +284,7 @@ def test_what_a_flaw_is_called(client: TestClient) -> None:
 )
 def test_intricate_json_is_refused_before_it_is_read(content: str, client: TestClient) -> None:
     start = time.perf_counter()
-    reply = client.post("/api/answer", content=content, headers={"content-type": "application/json"})
+    reply = client.post("/api/v1/answer", content=content, headers={"content-type": "application/json"})
     refused(reply, 422)
     assert reply.json()["remedy"] == f"see {client.base_url}/docs for the form of requests"
     assert "brackets" in reply.json()["error"] and time.perf_counter() - start < 1
@@ -293,20 +293,20 @@ def test_intricate_json_is_refused_before_it_is_read(content: str, client: TestC
 def test_the_largest_request_is_not_too_intricate(client: TestClient) -> None:
     images = [{"image": base64.b64encode(encoded("PNG", (8, 8))).decode()} for _ in range(64)]
     asked = {"images": images, "captions": ['a "red" one, and a blue one; [it] ' * 58] * 32}
-    assert client.post("/api/match", json=asked).status_code == 200
+    assert client.post("/api/v1/match", json=asked).status_code == 200
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("POST", "/api/nosuch", 404),
+        ("POST", "/api/v1/nosuch", 404),
         ("POST", "/nosuch", 404),
-        ("GET", "/api/nosuch", 404),
-        ("PUT", "/api/answer", 405),
-        ("GET", "/api/answer", 405),
+        ("GET", "/api/v1/nosuch", 404),
+        ("PUT", "/api/v1/answer", 405),
+        ("GET", "/api/v1/answer", 405),
         ("POST", "/page.js", 405),
         ("POST", "/", 405),
-        ("GET", "/api/model/", 404),
+        ("GET", "/api/v1/model/", 404),
     ],
 )
 def test_addresses_and_methods(method: str, path: str, status: int, client: TestClient) -> None:
@@ -318,7 +318,7 @@ def test_addresses_and_methods(method: str, path: str, status: int, client: Test
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"image": ' * 5000, b"1" * 10_000])
 def test_malformed_json(content: bytes, client: TestClient) -> None:
-    refused(client.post("/api/answer", content=content, headers={"content-type": "application/json"}))
+    refused(client.post("/api/v1/answer", content=content, headers={"content-type": "application/json"}))
 
 
 @pytest.mark.parametrize(
@@ -335,9 +335,9 @@ def test_malformed_json(content: bytes, client: TestClient) -> None:
         "/static/",
         "/docs/../app.py",
         "/redoc",
-        "/api/samples/..%2f..%2fapp.py",
-        "/api/scenes/..%2f..%2fetc%2fpasswd",
-        "/api/scenes/%00",
+        "/api/v1/samples/..%2f..%2fapp.py",
+        "/api/v1/scenes/..%2f..%2fetc%2fpasswd",
+        "/api/v1/scenes/%00",
         "/%00",
         "/" + "a" * 5000,
     ],
@@ -353,8 +353,8 @@ def test_another_name_for_this_machine(predictor: Any) -> None:
     app = create_app(predictor)
     try:
         client = TestClient(app, base_url="http://127.0.0.1:8012")
-        assert client.get("/api/model").status_code == 200
-        refused(client.get("/api/model", headers={"host": "evil.example"}), 400)
+        assert client.get("/api/v1/model").status_code == 200
+        refused(client.get("/api/v1/model", headers={"host": "evil.example"}), 400)
     finally:
         app.state.service.close()
 
@@ -390,15 +390,15 @@ def test_nothing_is_written_and_nothing_named_is_opened(
     secret = "/tmp/secret-name.png"
     seen = watched()
     try:
-        made = client.post("/api/scenes", content=large, headers=OCTETS)
+        made = client.post("/api/v1/scenes", content=large, headers=OCTETS)
         assert made.status_code == 201
         inline = {"image": {"image": base64.b64encode(large).decode()}, "question": "what ?"}
-        assert client.post("/api/answer", json=inline).status_code == 200
+        assert client.post("/api/v1/answer", json=inline).status_code == 200
         for image in (secret, f"file://{secret}", "http://127.0.0.1:9/x.png"):
-            client.post("/api/answer", json={"image": {"image": image}, "question": "what ?"})
-            client.post("/api/answer", json={"image": {"scene": image}, "question": image})
-        client.post("/api/scenes", files={"file": (secret, large, "image/bmp")})
-        client.post("/api/scenes", content=large, headers={**OCTETS, "content-disposition": f'filename="{secret}"'})
+            client.post("/api/v1/answer", json={"image": {"image": image}, "question": "what ?"})
+            client.post("/api/v1/answer", json={"image": {"scene": image}, "question": image})
+        client.post("/api/v1/scenes", files={"file": (secret, large, "image/bmp")})
+        client.post("/api/v1/scenes", content=large, headers={**OCTETS, "content-disposition": f'filename="{secret}"'})
     finally:
         _WATCHED = None
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT

@@ -159,11 +159,10 @@ def test_boxes_of_less_than_one_per_cent_are_left_out(
     def sure(route: sync_api.Route) -> None:
         reply = route.fetch()
         told = reply.json()
-        boxes = [box for box, _ in told["alternatives"]][:4]
-        shares = [list(row) for row in zip(boxes, (0.9, *others), strict=True)]
-        route.fulfill(response=reply, json={**told, "box": boxes[0], "score": 0.9, "alternatives": shares})
+        best = [each | {"score": score} for each, score in zip(told["alternatives"][:4], (0.9, *others), strict=True)]
+        route.fulfill(response=reply, json={**told, "box": best[0]["box"], "score": 0.9, "alternatives": best})
 
-    visit.page.route("**/api/locate", sure)
+    visit.page.route("**/api/v1/locate", sure)
     visit.page.locator("#tab-locate").click()
     panel = visit.page.locator("#panel-locate")
     panel.locator(".headline").wait_for()
@@ -173,11 +172,10 @@ def test_boxes_of_less_than_one_per_cent_are_left_out(
     def chosen(route: sync_api.Route) -> None:
         reply = route.fetch()
         told = reply.json()
-        places = [place for place, _ in told["alternatives"]][:4]
-        scores = [list(row) for row in zip(places, (0.9, *others), strict=True)]
-        route.fulfill(response=reply, json={**told, "index": places[0], "alternatives": scores})
+        best = [each | {"score": score} for each, score in zip(told["alternatives"][:4], (0.9, *others), strict=True)]
+        route.fulfill(response=reply, json={**told, "index": best[0]["index"], "alternatives": best})
 
-    visit.page.route("**/api/choose", chosen)
+    visit.page.route("**/api/v1/choose", chosen)
     visit.page.locator("#tab-choose").click()
     panel = visit.page.locator("#panel-choose")
     panel.locator(".headline").wait_for()
@@ -188,7 +186,7 @@ def test_boxes_of_less_than_one_per_cent_are_left_out(
 def test_words_show_regions_and_regions_words(visit: Visit) -> None:
     page = visit.page
     upload(page, "answer")
-    page.route("**/api/answer", _one_word_attends)
+    page.route("**/api/v1/answer", _one_word_attends)
     ask(page, "answer", "what colour is the thing ?")
     page.get_by_role("button", name="Show the attention").click()
     page.get_by_text("attention does not explain the answer").wait_for()
@@ -237,7 +235,7 @@ def _one_word_attends(route: sync_api.Route) -> None:
 def test_pieces_are_shown_as_words(visit: Visit) -> None:
     page = visit.page
     upload(page, "answer")
-    page.route("**/api/answer", _a_word_in_pieces)
+    page.route("**/api/v1/answer", _a_word_in_pieces)
     ask(page, "answer", "what colour is the thing ?")
     page.get_by_role("button", name="Show the attention").click()
     pressed = page.locator("#panel-answer .word[aria-pressed=true]")
@@ -264,7 +262,7 @@ def _a_word_in_pieces(route: sync_api.Route) -> None:
 def test_what_an_answer_depends_on_is_shown_first(visit: Visit) -> None:
     page = visit.page
     upload(page, "answer")
-    page.route("**/api/depends", _one_box_matters)
+    page.route("**/api/v1/depends", _one_box_matters)
     ask(page, "answer", "what colour is it ?")
     told = page.locator("#panel-answer .depends .told")
     page.locator("#panel-answer .depends .tip").wait_for()
@@ -278,8 +276,8 @@ def test_what_an_answer_depends_on_is_shown_first(visit: Visit) -> None:
     page.get_by_role("button", name="Box 1", exact=True).focus()
     page.keyboard.press("Enter")
     assert told.inner_text() == "Without box 1, “red” stays at 97%."
-    page.unroute("**/api/depends")
-    page.route("**/api/depends", _no_box_matters)
+    page.unroute("**/api/v1/depends")
+    page.route("**/api/v1/depends", _no_box_matters)
     ask(page, "answer", "is it red ?")
     page.get_by_text("The answer depends little on any single box: its score falls by at most 5 points.").wait_for()
     assert max(page.locator("#panel-answer .frame.region").evaluate_all(heat)) == 0
@@ -294,7 +292,7 @@ def test_what_remains_without_the_only_box_is_not_said_to_come_from_others(visit
         told = route.fetch().json()
         route.fulfill(json={**told, "boxes": told["boxes"][:1], "scores": [0.1], "labels": told["labels"][:1]})
 
-    page.route("**/api/depends", alone)
+    page.route("**/api/v1/depends", alone)
     ask(page, "answer", "what colour is it ?")
     sync_api.expect(tip).to_contain_text("What remains comes from the whole image and the words.")
     assert "other" not in tip.inner_text()
@@ -324,7 +322,7 @@ def _no_box_matters(route: sync_api.Route) -> None:
 
 def test_what_a_statement_about_two_images_depends_on_names_the_image(visit: Visit) -> None:
     page = visit.page
-    page.route("**/api/depends", _one_box_of_the_right_image_matters)
+    page.route("**/api/v1/depends", _one_box_of_the_right_image_matters)
     page.get_by_role("tab", name="Verify").click()
     page.locator("#panel-verify .depends .tip").wait_for()
     told = page.locator("#panel-verify .depends .told")
@@ -356,12 +354,12 @@ def _one_box_of_the_right_image_matters(route: sync_api.Route) -> None:
 
 def test_what_an_answer_of_a_large_model_depends_on_is_measured_on_request(visit: Visit) -> None:
     page = visit.page
-    page.route("**/api/model", _large)
+    page.route("**/api/v1/model", _large)
     page.reload()
     page.locator("#panel-answer .headline").wait_for()
     visit.asked.clear()
     ask(page, "answer", "what colour is it ?")
-    assert not any(url.endswith("/api/depends") for url in visit.asked)
+    assert not any(url.endswith("/api/v1/depends") for url in visit.asked)
     page.locator("#panel-answer").get_by_role("button", name="What the answer depends on").click()
     page.locator("#panel-answer .depends .tip").wait_for()
 
@@ -376,16 +374,16 @@ def test_a_close_call_is_said(visit: Visit) -> None:
     upload(page, "answer")
     tie = page.locator("#panel-answer .tie")
     for second, shown in ((0.58, ["Almost a tie with “green”."]), (0.5, [])):
-        page.route("**/api/answer", _second_best(second))
+        page.route("**/api/v1/answer", _second_best(second))
         ask(page, "answer", "what colour is it ?")
         assert tie.all_inner_texts() == shown
-        page.unroute("**/api/answer")
+        page.unroute("**/api/v1/answer")
 
 
 def _second_best(score: float) -> Callable[[sync_api.Route], None]:
     def told(route: sync_api.Route) -> None:
         reply = route.fetch()
-        alternatives = [["red", 0.6], ["green", score]]
+        alternatives = [{"answer": "red", "score": 0.6}, {"answer": "green", "score": score}]
         route.fulfill(response=reply, json={**reply.json(), "answer": "red", "alternatives": alternatives})
 
     return told
@@ -396,12 +394,14 @@ def test_a_box_has_one_number_and_percentages_are_explained(visit: Visit) -> Non
 
     def sure(route: sync_api.Route) -> None:
         told = (reply := route.fetch()).json()
-        scores, shares = [[0, 0.87], [1, 0.2]], [[0, 0.96], [1, 0.04]]
+        first, second = sorted(told["alternatives"], key=lambda each: each["index"])[:2]
+        scores = [first | {"score": 0.87}, second | {"score": 0.2}]
+        shares = [{"index": 0, "share": 0.96}, {"index": 1, "share": 0.04}]
         sure = {"index": 0, "score": 0.87, "alternatives": scores, "shares": shares}
         route.fulfill(response=reply, json=told | sure | {"calibrated": True, "warnings": []})
 
     for method in ("choose", "guess"):
-        page.route(f"**/api/{method}", sure)
+        page.route(f"**/api/v1/{method}", sure)
         page.locator(f"#tab-{method}").click()
         page.locator(f"#panel-{method} .headline").wait_for()
         said = page.locator(f"#panel-{method} .result").inner_text()
@@ -568,7 +568,7 @@ def test_one_sentence_says_how_long_images_are_kept(visit: Visit, seconds: float
         told = (reply := route.fetch()).json()
         route.fulfill(response=reply, json={**told, "limits": {**told["limits"], "scene_seconds": seconds}})
 
-    page.route("**/api/model", kept)
+    page.route("**/api/v1/model", kept)
     page.reload()
     page.locator("#panel-answer .headline").wait_for()
     page.get_by_text("About this model").click()
@@ -590,7 +590,7 @@ def primary(page: sync_api.Page) -> list[str]:
 def test_a_text_of_a_sample_does_not_stay_beside_an_image_of_the_users_own(visit: Visit, same: bool) -> None:
     page = visit.page
     if same:  # then it suits any image
-        page.route("**/api/model", _alike)
+        page.route("**/api/v1/model", _alike)
         page.reload()
         page.locator("#panel-answer .headline").wait_for()
     fields = {panel: page.locator(f"#panel-{panel} form input[type=text]").first for panel in TABS}
@@ -642,11 +642,11 @@ def _alike(route: sync_api.Route) -> None:
 def test_a_question_of_the_user_comes_before_the_demonstration(visit: Visit) -> None:
     page = visit.page
     held: list[sync_api.Route] = []
-    page.route("**/api/entails", lambda route: held.append(route) if not held else route.continue_())
-    with page.expect_request("**/api/entails"):
+    page.route("**/api/v1/entails", lambda route: held.append(route) if not held else route.continue_())
+    with page.expect_request("**/api/v1/entails"):
         page.locator("#tab-entails").click()
     mine = ask(page, "entails", "it is green").inner_text()
-    with page.expect_response("**/api/entails"):
+    with page.expect_response("**/api/v1/entails"):
         held[0].continue_()
     page.wait_for_timeout(100)
     assert page.locator("#panel-entails .headline").inner_text() == mine
@@ -655,7 +655,7 @@ def test_a_question_of_the_user_comes_before_the_demonstration(visit: Visit) -> 
 
 def test_without_samples_the_first_button_opens_an_image(visit: Visit) -> None:
     page = visit.page
-    page.route("**/api/model", _without_samples)
+    page.route("**/api/v1/model", _without_samples)
     page.reload()
     page.get_by_role("tab").first.wait_for()
     # Nothing is dropped with a finger.
@@ -693,7 +693,7 @@ def test_mistakes_are_said(visit: Visit) -> None:
     page.get_by_text("Type a question first.").wait_for()
     assert page.locator("#panel-answer .headline").count() == 0  # it was the reply to another question
     line.fill("what is it ?")
-    page.route("**/api/answer", lambda route: route.abort())
+    page.route("**/api/v1/answer", lambda route: route.abort())
     page.locator("#panel-answer form button[type=submit]").click()
     page.get_by_text("The service does not respond – is it still running?", exact=True).wait_for()
     assert "regions" in page.locator("#panel-answer .status").inner_text()
@@ -708,7 +708,7 @@ def test_a_single_region_is_not_called_regions(visit: Visit) -> None:
     page, status = visit.page, visit.page.locator("#panel-answer .status")
     upload(page, "answer")
     page.wait_for_function("/, \\d+ regions$/.test(document.querySelector('#panel-answer .status').textContent)")
-    page.route("**/api/scenes", one)
+    page.route("**/api/v1/scenes", one)
     upload(page, "answer", seed=2)
     sync_api.expect(status).to_have_text(re.compile(r" pixels, 1 region$"))
 
@@ -747,7 +747,7 @@ def test_a_left_out_task_and_scores_that_are_not_calibrated_are_said(visit: Visi
     page = visit.page
     uncalibrated = page.locator("#panel-answer .uncalibrated")
     assert uncalibrated.count() == 0  # VQA's scores are calibrated
-    page.route("**/api/answer", _left_out)
+    page.route("**/api/v1/answer", _left_out)
     ask(page, "answer", "what colour is it ?")
     warning = page.locator("#panel-answer .result .warning:not(.note)")
     assert warning.inner_text() == "VQA v2: the last training changed the model without this task."
@@ -778,8 +778,8 @@ def test_a_meaningless_answer_begins_with_the_warning_and_claims_no_score(visit:
         told = (reply := route.fetch()).json()
         route.fulfill(response=reply, json={**told, "warnings": warned})
 
-    page.route("**/api/model", measured)
-    page.route("**/api/answer", warns)
+    page.route("**/api/v1/model", measured)
+    page.route("**/api/v1/answer", warns)
     page.reload()
     result = page.locator("#panel-answer .result")
     result.locator(".headline").wait_for()
@@ -809,13 +809,13 @@ def test_tasks_of_the_users_own_name_the_page(visit: Visit) -> None:
         told["methods"]["answer"][1] |= {"own": True, "title": "before", "left_out": True}
         route.fulfill(response=reply, json=told)
 
-    page.route("**/api/model", owned)
+    page.route("**/api/v1/model", owned)
     page.reload()
     page.locator("#panel-answer .headline").wait_for()
     assert page.locator("#panel-answer .by").inner_text().startswith("Answered by the task “mine”.")
     assert page.locator("h1").inner_text() == "“mine”"
     assert page.title() == "“mine”: questions about images"
-    page.route("**/api/answer", _left_out)
+    page.route("**/api/v1/answer", _left_out)
     ask(page, "answer", "what colour is it ?")
     warning = page.locator("#panel-answer .warning:not(.note)").first.inner_text()
     assert warning == "“mine”: the last training changed the model without this task."
@@ -849,7 +849,7 @@ def test_a_tab_says_before_one_asks_that_the_last_training_left_its_task_out(vis
         told["methods"]["answer"][1]["left_out"] = told["methods"]["entails"][0]["left_out"] = True
         route.fulfill(response=reply, json=told)
 
-    page.route("**/api/model", fewer)
+    page.route("**/api/v1/model", fewer)
     page.reload()
     lost = page.locator("#panel-answer .lost")
     page.locator("#panel-answer .headline").wait_for()
@@ -892,7 +892,7 @@ def test_a_page_opens_with_a_task_of_the_last_training(visit: Visit) -> None:
                 task["left_out"] = method != "entails"
         route.fulfill(response=reply, json=told)
 
-    page.route("**/api/model", one_trained)
+    page.route("**/api/v1/model", one_trained)
     page.goto(f"{visit.address}/?again")  # without the name of a tab
     page.locator("#panel-entails .headline").wait_for()
     others = [name for name in TABS.values() if name != "Entails"]
@@ -964,8 +964,8 @@ def test_a_field_that_one_scrolls_to_is_not_under_the_image(visit: Visit) -> Non
 def test_doubts_right_answers_and_small_shares(visit: Visit) -> None:
     """What the service knows of a task and of its samples stands beside the answer; little shares do not."""
     page = visit.page
-    page.route("**/api/model", _doubted)
-    page.route("**/api/answer", _nearly_sure)
+    page.route("**/api/v1/model", _doubted)
+    page.route("**/api/v1/answer", _nearly_sure)
     page.reload()
     page.locator("#panel-answer .doubt").wait_for()
     panel = page.locator("#panel-answer")
@@ -990,9 +990,9 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
         told = (reply := route.fetch()).json()
         route.fulfill(response=reply, json={**told, "warnings": []})
 
-    page.route("**/api/model", measured)
+    page.route("**/api/v1/model", measured)
     for method in ("answer", "entails"):
-        page.route(f"**/api/{method}", plain)
+        page.route(f"**/api/v1/{method}", plain)
     page.reload()
     by = page.locator("#panel-answer .by")
     by.wait_for()
@@ -1036,7 +1036,7 @@ def test_what_a_model_was_first_trained_on_is_said_of_a_fine_tuned_one(visit: Vi
         told["methods"]["answer"][0] |= {"own": True, "synthetic": False, "left_out": False}
         route.fulfill(response=reply, json=told)
 
-    visit.page.route("**/api/model", fine_tuned)
+    visit.page.route("**/api/v1/model", fine_tuned)
     visit.page.reload()
     visit.page.locator("#panel-answer .headline").wait_for()
     assert re.search(said, visit.page.locator("#about").inner_text())
@@ -1044,13 +1044,14 @@ def test_what_a_model_was_first_trained_on_is_said_of_a_fine_tuned_one(visit: Vi
 
 def _nearly_sure(route: sync_api.Route) -> None:
     reply = route.fetch()
-    shares = [["yes", 0.85], ["no", 0.14], ["middle", 0.001], ["large", 0.001]]
-    route.fulfill(response=reply, json={**reply.json(), "answer": "yes", "score": 0.85, "alternatives": shares})
+    scores = (("yes", 0.85), ("no", 0.14), ("middle", 0.001), ("large", 0.001))
+    alternatives = [{"answer": answer, "score": score} for answer, score in scores]
+    route.fulfill(response=reply, json={**reply.json(), "answer": "yes", "score": 0.85, "alternatives": alternatives})
 
 
 def test_warnings_of_a_search_name_images_by_their_place(visit: Visit) -> None:
     page = visit.page
-    page.route("**/api/match", _two_unlike)
+    page.route("**/api/v1/match", _two_unlike)
     page.locator("#tab-match").click()
     page.locator("#panel-match .headline").wait_for()
     warnings = page.locator("#panel-match .result .warning").all_inner_texts()
@@ -1102,9 +1103,9 @@ def test_a_token_is_asked_for_or_comes_with_the_link(model_folder: Path, browser
 def test_a_forgotten_image_is_sent_again(visit: Visit) -> None:
     page = visit.page
     upload(page, "answer")
-    page.route("**/api/answer", _forget_once())
+    page.route("**/api/v1/answer", _forget_once())
     assert ask(page, "answer", "what is it ?").inner_text()
-    assert sum(url.endswith("/api/scenes") for url in visit.asked) == 3  # the sample's, and the image's twice
+    assert sum(url.endswith("/api/v1/scenes") for url in visit.asked) == 3  # the sample's, and the image's twice
     visit.complaints.clear()  # the browser reports the 404 in its console
 
 

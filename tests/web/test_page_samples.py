@@ -73,9 +73,9 @@ def test_samples_are_those_that_the_evaluation_recorded(run: Path) -> None:
     wide, first = (Image.open(io.BytesIO(sample.png)) for sample in found[:2])
     assert wide.width == SIDE and first.size == (160, 128)
     client = TestClient(create_app(predictor, hosts=(), samples=found))
-    assert client.get("/api/model").json()["samples"][1]["texts"] == {"answer": "is it 0?"}
-    assert client.get("/api/samples/sample-2.png").content == found[1].png
-    assert client.get("/api/model").json()["samples"][1]["right"] == "yes" and samples_for(predictor) == []
+    assert client.get("/api/v1/model").json()["samples"][1]["texts"] == {"answer": "is it 0?"}
+    assert client.get("/api/v1/samples/sample-2.png").content == found[1].png
+    assert client.get("/api/v1/model").json()["samples"][1]["right"] == "yes" and samples_for(predictor) == []
 
 
 def test_the_right_reply_is_told_in_words_where_there_is_one(run: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_task_that_is_not_above_a_baseline_says_so(run: Path) -> None:
     evaluated(run / "model", Baseline("majority", 50.0, none))  # a pushed model has its evaluation beside it
     assert doubts_of(run / "model") == {"mine": told}
     client = TestClient(create_app(twelve.load(run), hosts=(), standings={"mine": TaskStanding(doubt=told)}))
-    tasks = client.get("/api/model").json()["methods"]["answer"]
+    tasks = client.get("/api/v1/model").json()["methods"]["answer"]
     assert {task["name"]: (task["own"], task["doubt"], task["score"]) for task in tasks} == {
         "mine": (True, told, None),
         "vqa": (False, None, None),
@@ -174,7 +174,7 @@ def test_a_task_that_is_above_every_baseline_tells_its_score(run: Path) -> None:
         RunFolder(run).metrics.write_text(json.dumps({"iteration": iteration}) + "\n")
         assert scores() == {"mine": measured if known else None}
     tasks = TestClient(create_app(twelve.load(run), hosts=(), standings={"mine": TaskStanding(score="90%")}))
-    assert [task["score"] for task in tasks.get("/api/model").json()["methods"]["answer"]] == ["90%", None]
+    assert [task["score"] for task in tasks.get("/api/v1/model").json()["methods"]["answer"]] == ["90%", None]
 
 
 @pytest.mark.parametrize("lost", ["predictions.jsonl", "config.yaml", "../root/images", "../root", None])
@@ -185,7 +185,7 @@ def test_without_recorded_images_the_page_opens_empty(run: Path, lost: str | Non
     else:
         (run / lost).rename(run.parent / "elsewhere")
     assert recorded_samples(predictor, run) == [] == samples_for(predictor)
-    assert TestClient(create_app(predictor, hosts=())).get("/api/model").json()["samples"] == []
+    assert TestClient(create_app(predictor, hosts=())).get("/api/v1/model").json()["samples"] == []
 
 
 def test_a_model_without_a_task_of_its_own_keeps_the_drawn_ones(run: Path, predictor: Predictor) -> None:
@@ -213,7 +213,7 @@ def test_ones_own_images_are_shown_to_nobody_else(
         server.serve(run, port=0, **options)  # type: ignore[arg-type]
     made[0].state.service.close()
     headers = {"Authorization": f"Bearer {TOKEN}", "Host": "localhost"}
-    told = TestClient(made[0]).get("/api/model", headers=headers).json()
+    told = TestClient(made[0]).get("/api/v1/model", headers=headers).json()
     assert bool(told["samples"]) == shown
     assert ("right" in json.dumps(told)) == shown  # nor are the right answers
     assert told["methods"]["answer"][0]["doubt"].startswith("On its 16 test examples")

@@ -23,19 +23,21 @@ def test_every_example_is_answered(app: FastAPI) -> None:
     page = page.partition("</nav>")[2]
     assert "string; 1 to 2,000 characters<" in page and "number or null; 0 to 1; a best box with a lower" in page
     plain = html.unescape(page)
-    asked, measured = (plain.partition(f"POST /api/{name}<")[2].split("</section>")[0] for name in ("ask", "depends"))
+    asked, measured = (
+        plain.partition(f"POST /api/v1/{name}<")[2].split("</section>")[0] for name in ("ask", "depends")
+    )
     assert '>"answer" or "entails" or "verify" or "locate"<' in asked
     assert '>"answer" or "entails" or "verify"; default "answer" (optional)<' in measured
     assert '1 to 20 items; an answer in it is "yes", "no" or "n/a"<' in plain and '>"ok"<' in plain
     assert "<td>object; An image: the id of a stored one (scene), or the bytes of a file" in page
     assert not re.search(r"(src|href)=\"(https?:)?//", page) and "-H 'Authorization" not in plain
     assert "Bearer TOKEN" in reference(described, "http://x", token=True)
-    answer = page.partition("POST /api/answer<")[2].partition("</section>")[0]
+    answer = page.partition("POST /api/v1/answer<")[2].partition("</section>")[0]
     request, reply = (re.findall(r"<code>(\w+)</code></th>", part) for part in answer.split("<pre"))
     assert request[:2] == ["image", "question"] and {"answer", "score", "warnings"} <= {*reply}
     assert "<summary>Request</summary>" in answer and "<summary>Reply</summary>" in answer.partition("<pre")[2]
     assert not re.search("<table>(?!<thead>)", page.replace("</summary><table>", ""))  # all fields are folded
-    stored = client.post("/api/scenes", content=png(1), headers={"Content-Type": "image/png"}).json()["id"]
+    stored = client.post("/api/v1/scenes", content=png(1), headers={"Content-Type": "image/png"}).json()["id"]
     for example in re.findall("<pre.*?>(.*?)</pre>", page):
         words = shlex.split(html.unescape(example).replace("ID", stored).replace("NAME", "sample-1.png"))
         body = words[words.index("-d") + 1] if "-d" in words else png(1) if "--data-binary" in words else None

@@ -57,7 +57,7 @@ def call(address: str, method: str, path: str, body: bytes | None = None) -> tup
 def uploads(address: str, count: int) -> tuple[list[threading.Thread], list[tuple[int, bytes]]]:
     """Clients that send an image each, all of which the service has accepted; their replies."""
     replies: list[tuple[int, bytes]] = []
-    ask = lambda number: replies.append(call(address, "POST", "/api/scenes", png(number)))  # noqa: E731
+    ask = lambda number: replies.append(call(address, "POST", "/api/v1/scenes", png(number)))  # noqa: E731
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(count)]
     for thread in threads:
         thread.start()
@@ -108,7 +108,7 @@ def test_behind_a_proxy_with_tls_addresses_have_its_scheme(
     if trusted:
         monkeypatch.setenv("FORWARDED_ALLOW_IPS", trusted)
     with served(model_folder) as (_, address):
-        for path in ("/docs", "/api/nothing"):
+        for path in ("/docs", "/api/v1/nothing"):
             for sent, expected in (("https", scheme), (None, "http")):
                 connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
                 connection.request(
@@ -143,7 +143,7 @@ def test_the_server_of_ones_own_on_the_page(monkeypatch: pytest.MonkeyPatch) -> 
         ("evil.example", token, 400),
     ):
         client = TestClient(names["app"], base_url=f"http://{host}")
-        assert client.get("/api/model", headers={"authorization": f"Bearer {given}"}).status_code == status
+        assert client.get("/api/v1/model", headers={"authorization": f"Bearer {given}"}).status_code == status
     names["app"].state.service.close()
 
 
@@ -196,8 +196,8 @@ def test_what_a_large_image_took_is_given_back(model_folder: Path) -> None:
         def uploaded_and_deleted(size: tuple[int, int]) -> None:
             file = io.BytesIO()
             Image.new("RGB", size, (9, 99, 9)).save(file, "PNG")
-            name = json.loads(call(address, "POST", "/api/scenes", file.getvalue())[1])["id"]
-            assert call(address, "DELETE", f"/api/scenes/{name}")[0] == 204
+            name = json.loads(call(address, "POST", "/api/v1/scenes", file.getvalue())[1])["id"]
+            assert call(address, "DELETE", f"/api/v1/scenes/{name}")[0] == 204
 
         uploaded_and_deleted((320, 240))
         before = resident()
@@ -257,7 +257,7 @@ def test_who_is_answered_early_gets_the_reply(kind: str, status: int, model_fold
     with served(model_folder, _SHORT) as (_, address):
         where = urlsplit(address)
         with socket.create_connection((where.hostname, where.port), timeout=60) as client:
-            client.sendall(b"POST /api/scenes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n")
+            client.sendall(b"POST /api/v1/scenes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n")
             client.sendall(f"Content-Type: {kind}\r\n\r\n".encode())
             for _ in range(20):
                 client.sendall(bytes(1_000_000))
@@ -322,12 +322,12 @@ def test_requests_are_logged_only_on_demand(model_folder: Path, tmp_path: Path) 
             (tmp_path / "log").open("w") as log,
             served(model_folder, code, *options, log=log) as (process, address),
         ):
-            assert call(address, "GET", "/api/scenes/secret?secret")[0] == 404
+            assert call(address, "GET", "/api/v1/scenes/secret?secret")[0] == 404
             process.terminate()
             process.wait(60)
         lines[options] = (tmp_path / "log").read_text().splitlines()
     assert lines[()] == [f"loading {model_folder}"]
-    assert re.fullmatch(r"[\d-]+ [\d:,]+ GET /api/scenes/\{scene\} 404 \d+ ms", lines["--log-requests",][-1])
+    assert re.fullmatch(r"[\d-]+ [\d:,]+ GET /api/v1/scenes/\{scene\} 404 \d+ ms", lines["--log-requests",][-1])
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:

@@ -20,21 +20,21 @@ from twelve.web.limits import Limits
 
 
 def upload(client: TestClient, data: bytes, kind: str = "application/octet-stream") -> Any:
-    return client.post("/api/scenes", content=data, headers={"content-type": kind})
+    return client.post("/api/v1/scenes", content=data, headers={"content-type": kind})
 
 
 def choose(client: TestClient, image: Any, box: Any) -> Any:
     asked = {"image": image, "question": "which ?", "boxes": [box]}
-    return client.post("/api/choose", json=asked)
+    return client.post("/api/v1/choose", json=asked)
 
 
 def several(client: TestClient, images: list[Any]) -> Any:
-    return client.post("/api/match", json={"images": images, "captions": ["it"]})
+    return client.post("/api/v1/match", json={"images": images, "captions": ["it"]})
 
 
 def depends(client: TestClient, right: dict[str, str]) -> Any:
     asked = {"image": inline(png(1)), "right": right, "text": "it is red", "method": "verify"}
-    return client.post("/api/depends", json=asked)
+    return client.post("/api/v1/depends", json=asked)
 
 
 def inline(data: bytes) -> dict[str, str]:
@@ -54,7 +54,7 @@ def first_frame(data: bytes) -> bytes:
 Request = Callable[[TestClient], Any]
 REMEDIES: dict[str, tuple[str, Request, Request]] = {
     "no kind of image": (
-        "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg' http://localhost/api/scenes; "
+        "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg' http://localhost/api/v1/scenes; "
         "application/octet-stream does for every format",
         lambda client: upload(client, png(1), "text/plain"),
         lambda client: upload(client, png(1)),
@@ -91,12 +91,12 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: upload(client, encoded("PNG", (200, 150))),
     ),
     "many pixels together": (
-        "send each to /api/scenes",
+        "send each to /api/v1/scenes",
         lambda client: several(client, [inline(png(1))] * 9),
         lambda client: several(client, [kept(client, png(1)) for _ in range(9)]),
     ),
     "an image that is gone": (
-        "send it to /api/scenes again",
+        "send it to /api/v1/scenes again",
         lambda client: choose(client, {"scene": "gone"}, [10, 10, 60, 60]),
         lambda client: choose(client, kept(client, png(1)), [10, 10, 60, 60]),
     ),
@@ -107,50 +107,54 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
     ),
     "another name": (
         "use the address that the service printed, or start it with --name NAME",
-        lambda client: client.get("/api/model", headers={"host": "evil.example"}),
-        lambda client: client.get("/api/model", headers={"host": "images.example"}),
+        lambda client: client.get("/api/v1/model", headers={"host": "evil.example"}),
+        lambda client: client.get("/api/v1/model", headers={"host": "images.example"}),
     ),
     "no such sample": (
-        "see /api/model",
-        lambda client: client.get("/api/samples/none"),
-        lambda client: client.get(f"/api/samples/{client.get('/api/model').json()['samples'][0]['name']}"),
+        "see /api/v1/model",
+        lambda client: client.get("/api/v1/samples/none"),
+        lambda client: client.get(f"/api/v1/samples/{client.get('/api/v1/model').json()['samples'][0]['name']}"),
     ),
     "no such task": (
         "choose among vqa, gqa",
-        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "it", "task": "x"}),
-        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "it", "task": "gqa"}),
+        lambda client: client.post("/api/v1/answer", json={"image": inline(png(1)), "question": "it", "task": "x"}),
+        lambda client: client.post("/api/v1/answer", json={"image": inline(png(1)), "question": "it", "task": "gqa"}),
     ),
     "nothing asked": (
         "give a text",
-        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "\u200b"}),
-        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "what ?"}),
+        lambda client: client.post("/api/v1/answer", json={"image": inline(png(1)), "question": "\u200b"}),
+        lambda client: client.post("/api/v1/answer", json={"image": inline(png(1)), "question": "what ?"}),
     ),
     "an endless text": (
         "shorten it to 2,000 characters",
-        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "why " * 501}),
-        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "why " * 500}),
+        lambda client: client.post("/api/v1/answer", json={"image": inline(png(1)), "question": "why " * 501}),
+        lambda client: client.post("/api/v1/answer", json={"image": inline(png(1)), "question": "why " * 500}),
     ),
     "an empty question": (
         "write a question",
-        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": ""}),
-        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "what ?"}),
+        lambda client: client.post("/api/v1/answer", json={"image": inline(png(1)), "question": ""}),
+        lambda client: client.post("/api/v1/answer", json={"image": inline(png(1)), "question": "what ?"}),
     ),
     "only spaces": (
         "write a caption",
-        lambda client: client.post("/api/match", json={"images": [inline(png(1))], "captions": [" "]}),
-        lambda client: client.post("/api/match", json={"images": [inline(png(1))], "captions": ["a ball"]}),
+        lambda client: client.post("/api/v1/match", json={"images": [inline(png(1))], "captions": [" "]}),
+        lambda client: client.post("/api/v1/match", json={"images": [inline(png(1))], "captions": ["a ball"]}),
     ),
     "a number in quotes": (
         "give threshold as a number, without quotes",
-        lambda client: client.post("/api/locate", json={"image": inline(png(1)), "phrase": "it", "threshold": "0.5"}),
-        lambda client: client.post("/api/locate", json={"image": inline(png(1)), "phrase": "it", "threshold": 0.5}),
+        lambda client: client.post(
+            "/api/v1/locate", json={"image": inline(png(1)), "phrase": "it", "threshold": "0.5"}
+        ),
+        lambda client: client.post("/api/v1/locate", json={"image": inline(png(1)), "phrase": "it", "threshold": 0.5}),
     ),
     "half a shortlist": (
         "give shortlist as an integer, without quotes",
         lambda client: client.post(
-            "/api/match", json={"images": [inline(png(1))], "captions": ["it"], "shortlist": 0.5}
+            "/api/v1/match", json={"images": [inline(png(1))], "captions": ["it"], "shortlist": 0.5}
         ),
-        lambda client: client.post("/api/match", json={"images": [inline(png(1))], "captions": ["it"], "shortlist": 0}),
+        lambda client: client.post(
+            "/api/v1/match", json={"images": [inline(png(1))], "captions": ["it"], "shortlist": 0}
+        ),
     ),
     "half a box": (
         "write each box as [x1, y1, x2, y2]",
@@ -158,26 +162,26 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
     ),
     "a path": (
-        'remove path; an image is {"scene": "ID"}, the id that POST /api/scenes replied with, or {"image": "..."}, the '
-        "bytes of a file in base64",
+        'remove path; an image is {"scene": "ID"}, the id that POST /api/v1/scenes replied with, or {"image": "..."}, '
+        "the bytes of a file in base64",
         lambda client: choose(client, {"path": "photograph.jpg"}, [10, 10, 60, 60]),
         lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
     ),
     "a path in place of a right image": (
-        'remove path; an image is {"scene": "ID"}, the id that POST /api/scenes replied with, or {"image": "..."}, the '
-        "bytes of a file in base64",
+        'remove path; an image is {"scene": "ID"}, the id that POST /api/v1/scenes replied with, or {"image": "..."}, '
+        "the bytes of a file in base64",
         lambda client: depends(client, {"path": "photograph.jpg"}),
         lambda client: depends(client, inline(png(1))),
     ),
     "a path beside an image": (
         "remove path; expected image, question, task or explain",
-        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "it", "path": "a.jpg"}),
-        lambda client: client.post("/api/answer", json={"image": inline(png(1)), "question": "it"}),
+        lambda client: client.post("/api/v1/answer", json={"image": inline(png(1)), "question": "it", "path": "a.jpg"}),
+        lambda client: client.post("/api/v1/answer", json={"image": inline(png(1)), "question": "it"}),
     ),
     "an id in place of an image": (
         'replace scene by "image": {"scene": "ID"}',
-        lambda client: client.post("/api/answer", json=kept(client, png(1)) | {"question": "what ?"}),
-        lambda client: client.post("/api/answer", json={"image": kept(client, png(1)), "question": "what ?"}),
+        lambda client: client.post("/api/v1/answer", json=kept(client, png(1)) | {"question": "what ?"}),
+        lambda client: client.post("/api/v1/answer", json={"image": kept(client, png(1)), "question": "what ?"}),
     ),
     "an id without scene": (
         'write "image": {"scene": "ID"}',
@@ -200,9 +204,9 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: several(client, [inline(png(1))]),
     ),
     "a form with a text": (
-        "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg' http://localhost/api/scenes",
-        lambda client: client.post("/api/scenes", files={"file": png(1), "more": png(2)}),
-        lambda client: client.post("/api/scenes", content=png(1), headers={"content-type": "image/jpeg"}),
+        "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg' http://localhost/api/v1/scenes",
+        lambda client: client.post("/api/v1/scenes", files={"file": png(1), "more": png(2)}),
+        lambda client: client.post("/api/v1/scenes", content=png(1), headers={"content-type": "image/jpeg"}),
     ),
     "ids without scene": (
         'write "images": [{"scene": "ID"}]',
@@ -216,23 +220,25 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
     ),
     "JSON without its header": (
         "send the header Content-Type: application/json",
-        lambda client: client.post("/api/match", content=json.dumps({"images": [inline(png(1))], "captions": ["it"]})),
+        lambda client: client.post(
+            "/api/v1/match", content=json.dumps({"images": [inline(png(1))], "captions": ["it"]})
+        ),
         lambda client: several(client, [inline(png(1))]),
     ),
     "another path": (
-        "use POST /api/match; see http://localhost/docs for the form of requests",
+        "use POST /api/v1/match; see http://localhost/docs for the form of requests",
         lambda client: client.post("/match", json={"images": [inline(png(1))], "captions": ["it"]}),
         lambda client: several(client, [inline(png(1))]),
     ),
     "an image in place of several": (
         'replace image by "images": [{"scene": "ID"}]',
-        lambda client: client.post("/api/match", json={"image": kept(client, png(1)), "captions": ["it"]}),
-        lambda client: client.post("/api/match", json={"images": [kept(client, png(1))], "captions": ["it"]}),
+        lambda client: client.post("/api/v1/match", json={"image": kept(client, png(1)), "captions": ["it"]}),
+        lambda client: client.post("/api/v1/match", json={"images": [kept(client, png(1))], "captions": ["it"]}),
     ),
     "a box in place of several": (
         'replace box by "boxes": [[x1, y1, x2, y2]]',
         lambda client: client.post(
-            "/api/choose", json={"image": inline(png(1)), "question": "which ?", "box": [10, 10, 60, 60]}
+            "/api/v1/choose", json={"image": inline(png(1)), "question": "which ?", "box": [10, 10, 60, 60]}
         ),
         lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
     ),
@@ -258,7 +264,7 @@ def test_remedies_fit_the_mistake(predictor: Predictor) -> None:
         image = inline(png(1))
 
         def told(path: str, **body: Any) -> tuple[str, str]:
-            reply = client.post(f"/api/{path}", json={"image": image, **body})
+            reply = client.post(f"/api/v1/{path}", json={"image": image, **body})
             assert reply.status_code == 422
             return reply.json()["error"], reply.json()["remedy"]
 
@@ -276,13 +282,17 @@ def test_remedies_fit_the_mistake(predictor: Predictor) -> None:
 def test_the_path_that_is_meant_is_named(predictor: Predictor) -> None:
     with TestClient(create_app(predictor), base_url="http://127.0.0.1:8012") as client:
         for method, path, meant in (
-            ("POST", "/api/anwser", "POST /api/answer"),
-            ("GET", "/api/v1/answer", "POST /api/answer"),
-            ("DELETE", "/api/scene/x", "DELETE /api/scenes/ID"),
-            ("GET", "/api/model/", "GET /api/model"),
+            ("POST", "/api/v1/anwser", "POST /api/v1/answer"),
+            ("POST", "/api/answer", "POST /api/v1/answer"),
+            ("GET", "/api/v0/answer", "POST /api/v1/answer"),
+            ("GET", "/api/scenes/3Ondfb1xibc7k5zhdug8sw", "GET /api/v1/scenes/ID"),
+            ("DELETE", "/api/scenes/3Ondfb1xibc7k5zhdug8sw", "DELETE /api/v1/scenes/ID"),
+            ("GET", "/api/v1/health", "GET /health"),
+            ("DELETE", "/api/v1/scene/x", "DELETE /api/v1/scenes/ID"),
+            ("GET", "/api/v1/model/", "GET /api/v1/model"),
         ):
             told = client.request(method, path).json()
             assert told["error"] == f'no such path (did you mean "{meant.split()[1]}"?)'
             assert told["remedy"].startswith(f"use {meant}; see ")
-        told = client.get("/api/nosuch").json()
+        told = client.get("/api/v1/nosuch").json()
         assert told["error"] == "no such path" and told["remedy"].startswith("see ")

@@ -46,28 +46,28 @@ WRONG = {
 
 
 def test_a_command_that_is_advised_sends_the_token(client: TestClient) -> None:
-    told = client.post("/api/scenes", content=png(1), headers=bearer(TOKEN) | {"content-type": "text/plain"}).json()
-    assert "-H 'Authorization: Bearer TOKEN' http://testserver/api/scenes; " in told["remedy"]
+    told = client.post("/api/v1/scenes", content=png(1), headers=bearer(TOKEN) | {"content-type": "text/plain"}).json()
+    assert "-H 'Authorization: Bearer TOKEN' http://testserver/api/v1/scenes; " in told["remedy"]
     assert TOKEN not in told["remedy"]
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_without_the_token_nothing_is_done(name: str, client: TestClient) -> None:
     for method, path in (
-        ("GET", "/api/model"),
-        ("HEAD", "/api/model"),
+        ("GET", "/api/v1/model"),
+        ("HEAD", "/api/v1/model"),
         ("GET", "/metrics"),
-        ("POST", "/api/scenes"),
-        ("POST", f"/api/scenes?token={TOKEN}"),
+        ("POST", "/api/v1/scenes"),
+        ("POST", f"/api/v1/scenes?token={TOKEN}"),
         ("POST", "/"),
         ("POST", "/health"),
-        ("OPTIONS", "/api/scenes"),
-        ("DELETE", "/api/scenes/x"),
+        ("OPTIONS", "/api/v1/scenes"),
+        ("DELETE", "/api/v1/scenes/x"),
         ("GET", "/nothing"),
-        ("GET", "/health/../api/model"),
-        ("GET", "//api/model"),
-        ("GET", "/api/samples/../model"),
-        ("GET", "/page.js/../api/model"),
+        ("GET", "/health/../api/v1/model"),
+        ("GET", "//api/v1/model"),
+        ("GET", "/api/v1/samples/../model"),
+        ("GET", "/page.js/../api/v1/model"),
     ):
         body = png(1) if method == "POST" else None
         reply = client.request(method, path, content=body, headers=OCTETS | WRONG[name])
@@ -77,53 +77,53 @@ def test_without_the_token_nothing_is_done(name: str, client: TestClient) -> Non
 
 
 def test_a_request_without_the_token_is_counted_under_its_path(client: TestClient) -> None:
-    for path in ("/api/answer", "/api/nothing"):
+    for path in ("/api/v1/answer", "/api/v1/nothing"):
         client.post(path)
     text = client.get("/metrics", headers=bearer(TOKEN)).text
-    for endpoint in ("/api/answer", "other"):
+    for endpoint in ("/api/v1/answer", "other"):
         assert f'twelve_requests_total{{endpoint="{endpoint}",status="401"}}' in text
     assert "nothing" not in text
 
 
 def test_it_is_said_that_the_word_bearer_is_missing(client: TestClient) -> None:
     for given in (TOKEN, "x"):
-        told = client.get("/api/model", headers={"authorization": given}).json()
+        told = client.get("/api/v1/model", headers={"authorization": given}).json()
         assert told["error"] == "the word Bearer is missing before the token"
         assert told["remedy"].startswith("send the header Authorization: Bearer TOKEN, ")
     for given in ("Bearer", "Bearer x", f"Basic {TOKEN}"):
-        assert client.get("/api/model", headers={"authorization": given}).json()["error"] == "the token is wrong"
+        assert client.get("/api/v1/model", headers={"authorization": given}).json()["error"] == "the token is wrong"
 
 
 def test_two_tokens_are_none(client: TestClient) -> None:
     headers = [("authorization", f"Bearer {TOKEN}"), ("authorization", "Bearer x")]
     for several in (headers, headers[::-1]):
-        assert client.get("/api/model", headers=several).status_code == 401
+        assert client.get("/api/v1/model", headers=several).status_code == 401
 
 
 def test_not_ascii_is_no_token(client: TestClient) -> None:
-    assert client.get("/api/model", headers=[(b"authorization", b"Bearer \xff\xfe")]).status_code == 401
+    assert client.get("/api/v1/model", headers=[(b"authorization", b"Bearer \xff\xfe")]).status_code == 401
 
 
 def test_with_the_token_everything_is(client: TestClient) -> None:
     for kind in ("Bearer", "bearer"):
         headers = {"authorization": f"{kind} {TOKEN}"}
-        assert client.get("/api/model", headers=headers).status_code == 200
+        assert client.get("/api/v1/model", headers=headers).status_code == 200
         assert client.get("/metrics", headers=headers).status_code == 200
-        assert client.post("/api/scenes", content=png(1), headers=OCTETS | headers).status_code == 201
+        assert client.post("/api/v1/scenes", content=png(1), headers=OCTETS | headers).status_code == 201
 
 
 def test_the_page_and_health_need_none(client: TestClient) -> None:
-    samples = client.get("/api/model", headers=bearer(TOKEN)).json()["samples"]
-    for path in ("/", "/page.js", "/docs", "/openapi.json", "/health", f"/api/samples/{samples[0]['name']}"):
+    samples = client.get("/api/v1/model", headers=bearer(TOKEN)).json()["samples"]
+    for path in ("/", "/page.js", "/docs", "/openapi.json", "/health", f"/api/v1/samples/{samples[0]['name']}"):
         assert client.get(path).status_code == 200
-    described = client.get("/openapi.json").json()["paths"]["/api/answer"]["post"]["responses"]
+    described = client.get("/openapi.json").json()["paths"]["/api/v1/answer"]["post"]["responses"]
     assert "401" in described
 
 
 def test_the_description_says_what_needs_the_token(client: TestClient, app: FastAPI) -> None:
     described = client.get("/openapi.json").json()
     assert described["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
-    sample = client.get("/api/model", headers=bearer(TOKEN)).json()["samples"][0]["name"]
+    sample = client.get("/api/v1/model", headers=bearer(TOKEN)).json()["samples"][0]["name"]
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
             reply = client.request(method, path.format(name=sample, scene="x"))

@@ -7,7 +7,7 @@ Answering" (Anderson et al. 2018); the classifier is ViLBERT's (Lu et al. 2019).
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar, cast
 
@@ -17,7 +17,7 @@ from twelve.errors import CheckpointError
 from twelve.outputs.base import Examples, Labels, Output, Prospects, RegionSets, register
 from twelve.outputs.parts.later import Tensor, nn, torch
 from twelve.outputs.parts.losses import label_at_best, log_odds, precise, sum_over_labels
-from twelve.outputs.parts.result import Context, Result, best_bars, ranked
+from twelve.outputs.parts.result import Context, Result, best_bars, pairs_of, ranked
 from twelve.types.examples import Example
 from twelve.types.predictions import Card, Prediction, RecordedPrediction
 
@@ -40,7 +40,7 @@ class Answered(Result):
     """
 
     answer: str
-    alternatives: tuple[tuple[str, float], ...] = ()
+    alternatives: tuple[tuple[str, float], ...] = field(default=(), metadata=pairs_of("answer"))
 
     @property
     def value(self) -> str:

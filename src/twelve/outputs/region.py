@@ -19,7 +19,7 @@ from twelve.metrics.referring import iou
 from twelve.outputs.base import Examples, Labels, Output, Prospects, RegionSets, register
 from twelve.outputs.parts.later import Tensor, nn, torch
 from twelve.outputs.parts.losses import label_at_best, log_odds, sum_over_labels
-from twelve.outputs.parts.result import HIDDEN, SHOWN, Context, Result, best_bars, percent
+from twelve.outputs.parts.result import HIDDEN, SHOWN, Context, Result, best_bars, pairs_of, percent, rounded
 from twelve.types.examples import Box, Example
 from twelve.types.predictions import Card, CardImage, Frame, Prediction, RecordedPrediction
 from twelve.types.regions import Regions
@@ -46,7 +46,7 @@ class Located(Result):
     """
 
     box: Box | None
-    alternatives: tuple[tuple[Box, float], ...] = ()
+    alternatives: tuple[tuple[Box, float], ...] = field(default=(), metadata=pairs_of("box"))
     unlikely: bool = False
 
     @property
@@ -84,13 +84,22 @@ class Chosen(Result):
 
     index: int | None
     box: Box | None
-    alternatives: tuple[tuple[int, float], ...] = ()
-    shares: tuple[tuple[int, float], ...] = ()
+    alternatives: tuple[tuple[int, float], ...] = field(default=(), metadata=pairs_of("index"))
+    shares: tuple[tuple[int, float], ...] = field(default=(), metadata=pairs_of("index", "share"))
     boxes: tuple[Box, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
 
     @property
     def found(self) -> bool:
         return self.index is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As for every result; each alternative also has its ``box``."""
+        tree = super().to_dict()
+        tree["alternatives"] = [
+            {"index": each["index"], "box": rounded(self.boxes[each["index"]]), "score": each["score"]}
+            for each in tree["alternatives"]
+        ]
+        return tree
 
     @property
     def value(self) -> str:

@@ -19,7 +19,7 @@ from twelve.web.limits import Limits
 from twelve.web.measured import TaskStanding
 from twelve.web.problems import ServiceError, documented
 from twelve.web.samples import Sample, note_for, own_tasks, synthetic_tasks
-from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_ID, MAX_IMAGES, MAX_TEXT, MAX_TURNS
+from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_ID, MAX_IMAGES, MAX_TEXT, MAX_TURNS, PREFIX
 from twelve.web.service import Service
 from twelve.web.uploads import FORM, IMAGES, file_of
 
@@ -48,8 +48,8 @@ TAGS = {
 
 
 def routes(service: Service, samples: list[Sample], standings: Mapping[str, TaskStanding]) -> list[APIRouter]:
-    """Everything under ``/api``."""
-    images, questions, about = found = [APIRouter(prefix="/api", tags=[tag]) for tag in TAGS]
+    """Everything under :data:`~twelve.web.schemas.PREFIX`."""
+    images, questions, about = found = [APIRouter(prefix=PREFIX, tags=[tag]) for tag in TAGS]
     _keep(images, service)
     _single(questions, service)
     _depends(questions, service)
@@ -78,7 +78,7 @@ def _describe(
     async def sample(name: Annotated[str, Path(max_length=64)]) -> Response:
         """Return a sample image."""
         if name not in by_name:
-            raise ServiceError(404, "there is no such sample", "see /api/model")
+            raise ServiceError(404, "there is no such sample", f"see {PREFIX}/model")
         return Response(by_name[name].png, media_type="image/png")
 
 
@@ -216,7 +216,7 @@ def _check_method(method: str, taken: Sequence[str], predictor: Predictor) -> No
         known = " or ".join(", ".join(able).rsplit(", ", 1)) or "another model"
         own = method in predictor.methods and method not in schemas.ASKED
         problem = f"method: expected {known}, found {method}{nearest(method, able)}"
-        raise ServiceError(422, problem, f"use POST /api/{method}" if own else f"use {known}")
+        raise ServiceError(422, problem, f"use POST {PREFIX}/{method}" if own else f"use {known}")
 
 
 def said(result: Result) -> dict[str, Any]:

@@ -25,13 +25,13 @@ from twelve.web.limits import Limits
 from twelve.web.measured import TaskStanding
 from twelve.web.reference import reference
 from twelve.web.samples import Sample, samples_for
-from twelve.web.schemas import Health
+from twelve.web.schemas import PREFIX, Health
 from twelve.web.service import Service
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 """Names by which a machine reaches itself."""
 _ABOUT = (
-    "Upload an image to `/api/scenes`, and write the `id` in the reply in place of `ID`. The examples are about "
+    f"Upload an image to `{PREFIX}/scenes`, and write the `id` in the reply in place of `ID`. The examples are about "
     "`examples/scene.jpg` of the repository, and the replies are those of the model `examples/quickstart-model`."
 )
 _STATIC = Path(__file__).with_name("static")
@@ -89,7 +89,11 @@ def create_app(
     )
     app.state.service = service
     samples = list(samples) or samples_for(predictor)
-    free = {*_FREE, *(f"/{file.name}" for file in _STATIC.iterdir()), *(f"/api/samples/{one.name}" for one in samples)}
+    free = {
+        *_FREE,
+        *(f"/{file.name}" for file in _STATIC.iterdir()),
+        *(f"{PREFIX}/samples/{one.name}" for one in samples),
+    }
     problems.install(app)
     for router in routes(service, samples, standings or {}):
         app.include_router(router)

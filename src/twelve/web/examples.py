@@ -6,16 +6,25 @@ from __future__ import annotations
 from typing import Any
 
 from twelve.version import __version__
+from twelve.web.schemas import PREFIX
 
 IMAGE = {"scene": "ID"}
 """A stored image: ``ID`` stands for the id that the service replied with."""
 _BOXES = [[88, 99, 137, 125], [71, 69, 96, 90], [42, 24, 69, 52]]
-_BEST = [71.0, 69.0, 96.0, 90.0]
+_REPLIED = [[float(side) for side in box] for box in _BOXES]
 
 
 def _reply(text: str, task: str, score: float, **others: Any) -> dict[str, Any]:
     rest = {"calibrated": True, "warnings": [], "attention": None}
     return {"text": text, "task": task, "score": score, **rest, **others}
+
+
+def _candidates(*best: tuple[int, float, float]) -> dict[str, Any]:
+    """What is said of the boxes, from (index, score, share) of each."""
+    return {
+        "alternatives": [{"index": index, "box": _REPLIED[index], "score": score} for index, score, _ in best],
+        "shares": [{"index": index, "share": share} for index, _, share in best],
+    }
 
 
 def _task(name: str, title: str, score: str) -> dict[str, Any]:
@@ -52,14 +61,14 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "vqa",
         0.968784,
         answer="red",
-        alternatives=[["red", 0.968784], ["purple", 0.0526149]],
+        alternatives=[{"answer": "red", "score": 0.968784}, {"answer": "purple", "score": 0.0526149}],
     ),
     "LocateReply": _reply(
         "the big blue bottle",
         "refcoco",
         0.955654,
         box=[93.720184, 0.0, 113.524841, 48.753437],
-        alternatives=[[[93.720184, 0.0, 113.524841, 48.753437], 0.955654]],
+        alternatives=[{"box": [93.720184, 0.0, 113.524841, 48.753437], "score": 0.955654}],
         unlikely=False,
     ),
     "EntailsReply": _reply(
@@ -67,25 +76,27 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "snli_ve",
         0.967624,
         label="entailment",
-        alternatives=[["entailment", 0.967624], ["contradiction", 0.0170444], ["neutral", 0.0153321]],
+        alternatives=[
+            {"label": "entailment", "score": 0.967624},
+            {"label": "contradiction", "score": 0.0170444},
+            {"label": "neutral", "score": 0.0153321},
+        ],
     ),
     "ChooseReply": _reply(
         "which one is a boat?",
         "visual7w",
         0.978168,
         index=1,
-        box=_BEST,
-        alternatives=[[1, 0.978168], [0, 0.00335303], [2, 0.0021946]],
-        shares=[[1, 0.999876], [0, 0.000075079], [2, 0.0000490831]],
+        box=_REPLIED[1],
+        **_candidates((1, 0.978168, 0.999876), (0, 0.00335303, 0.000075079), (2, 0.0021946, 0.0000490831)),
     ),
     "GuessReply": _reply(
         "is it a boat? yes",
         "guesswhat",
         0.874702,
         index=1,
-        box=_BEST,
-        alternatives=[[1, 0.874702], [0, 0.0671828], [2, 0.0452085]],
-        shares=[[1, 0.983188], [0, 0.0101434], [2, 0.00666856]],
+        box=_REPLIED[1],
+        **_candidates((1, 0.874702, 0.983188), (0, 0.0671828, 0.0101434), (2, 0.0452085, 0.00666856)),
     ),
     "VerifyReply": _reply("both images contain a boat", "nlvr2", 0.997508, true=True),
     "DependsReply": {
@@ -140,5 +151,5 @@ def add_examples(description: dict[str, Any]) -> None:
     for name, schema in description["components"]["schemas"].items():
         if name in EXAMPLES:
             schema["examples"] = [EXAMPLES[name]]
-    asked = description["paths"]["/api/ask"]["post"]["responses"]["200"]["content"]["application/json"]
+    asked = description["paths"][f"{PREFIX}/ask"]["post"]["responses"]["200"]["content"]["application/json"]
     asked["example"] = EXAMPLES["AnswerReply"]

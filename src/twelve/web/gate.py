@@ -19,6 +19,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twelve.web.problems import ServiceError, described
+from twelve.web.schemas import PREFIX
 from twelve.web.service import Service
 from twelve.web.uploads import check_kind, kind_of
 
@@ -31,7 +32,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 """Headers of every reply: the page may load from this service only, and nothing may be cached."""
-UPLOADS = "/api/scenes"
+UPLOADS = f"{PREFIX}/scenes"
 """The path that takes images."""
 HEALTH = "/health"
 """The path that is read under any host name: probes know the address alone, and the reply has two numbers."""
@@ -48,8 +49,8 @@ class Gate:
             rebinding, by which a web page could reach a service on its visitor's machine.
         token: the token that requests must send as ``Authorization: Bearer TOKEN``; None to require none.
         free: paths that can be read without the token.
-        paths: those that are counted and logged under their own names, such as ``/api/scenes/{scene}``; an address may
-            contain the id of an image.
+        paths: those that are counted and logged under their own names, such as ``/api/v1/scenes/{scene}``; an address
+            may contain the id of an image.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
@@ -10,11 +11,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from twelve.errors import TwelveError, closest, quoted
 from twelve.io.invalid import bound, problem_of
 from twelve.io.json_file import reason
-from twelve.web.schemas import MAX_ID, ImageOf, Problem
+from twelve.web.schemas import MAX_ID, PREFIX, ImageOf, Problem
 
 MEANINGS = {
     400: ("The body cannot be read, or the host name is unknown.", "Follow `remedy`."),
@@ -39,7 +41,9 @@ _IMAGE_BYTES = "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg'
 """How to send an image; curl's -d would drop its line breaks."""
 _JSON = """curl -H 'Content-Type: application/json' -d '{"image": {"scene": "ID"}, ...}'"""
 _STORED, _SENT = '{"scene": "ID"}', '{"image": "..."}'
-_IMAGE = f"an image is {_STORED}, the id that POST /api/scenes replied with, or {_SENT}, the bytes of a file in base64"
+_IMAGE = (
+    f"an image is {_STORED}, the id that POST {PREFIX}/scenes replied with, or {_SENT}, the bytes of a file in base64"
+)
 _FORMS = {
     **dict.fromkeys(("image", "left", "right"), _STORED),
     "images": f"[{_STORED}]",
@@ -162,10 +166,11 @@ def described(request: Request) -> str:
 
 def _meant(request: Request) -> tuple[str, str] | None:
     """Method and path that are meant by a path that does not exist; None where none is near."""
-    paths = {path.removeprefix("/api"): (path, of) for path, of in request.app.openapi()["paths"].items()}
-    asked = request.url.path[:100].removeprefix("/api")
+    paths = {path.removeprefix(PREFIX): (path, of) for path, of in request.app.openapi()["paths"].items()}
+    asked = re.sub(r"^/api(/v\d+)?(?=/)", "", request.url.path[:100])
     alike = [path for path in paths if path.count("/") == asked.count("/")]
-    near = closest(asked, alike) or closest(asked, paths)
+    same = next((path for path in paths if compile_path(path)[0].fullmatch(asked)), None)  # without the version
+    near = same or closest(asked, alike) or closest(asked, paths)
     if near is None:
         return None
     path, methods = paths[near]

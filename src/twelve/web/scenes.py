@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from twelve.predictor import Scene
 from twelve.web.limits import Limits
 from twelve.web.problems import ServiceError
+from twelve.web.schemas import PREFIX
 
 
 @dataclass(slots=True)
@@ -63,7 +64,7 @@ class Scenes:
         with self._lock:
             found = self._kept.get(name)
             if found is None:
-                raise ServiceError(404, "no such image, or it has expired", "send it to /api/scenes again")
+                raise ServiceError(404, "no such image, or it has expired", f"send it to {PREFIX}/scenes again")
             found.until = self._now() + self._limits.scene_seconds
             self._kept.move_to_end(name)
             return found.scene

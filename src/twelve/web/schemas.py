@@ -21,6 +21,8 @@ from twelve.outputs.parts.result import named
 from twelve.predictor.checks import CHOOSING, METHODS
 from twelve.settings import MOST_WEIGHT
 
+PREFIX = "/api/v1"
+"""What the paths of the API begin with; api.js of the page has it too."""
 MAX_ID = 64
 MAX_TEXT = 2000
 MAX_TURNS = 20
@@ -67,6 +69,7 @@ MEASURED = [name for name in ASKED if any(name in each.methods and each.reads ==
 LABELS: list[JsonValue] = [
     named(label) for each in OUTPUTS.values() if "entails" in each.methods for label in getattr(each, "classes", ())
 ]
+Label = Annotated[str, Field(description="of a task of two classes, true or false", json_schema_extra={"enum": LABELS})]
 # Only the description enumerates them: the error of an unknown one names those of the model.
 AskedMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": ASKED})]
 MeasuredMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": MEASURED})]
@@ -103,13 +106,16 @@ class ImageOf(_Closed):
     def _one(self) -> ImageOf:
         if (self.scene is None) == (self.image is None):
             raise ValueError(
-                'give either {"scene": ID}, the id that POST /api/scenes replied with, or {"image": BASE64}, a file'
+                f'give either {{"scene": ID}}, the id that POST {PREFIX}/scenes replied with, '
+                'or {"image": BASE64}, a file'
             )
         return self
 
 
 class _Asking(_Closed):
-    task: TaskName | None = Field(None, description="one of those in /api/model; by default, the first of the method")
+    task: TaskName | None = Field(
+        None, description=f"one of those in {PREFIX}/model; by default, the first of the method"
+    )
 
 
 class _Explained(_Asking):
@@ -239,22 +245,43 @@ class _Reply(BaseModel):
     attention: AttentionReply | None = None
 
 
+class AnswerAlternative(BaseModel):
+    answer: str
+    score: float
+
+
 class AnswerReply(_Reply):
     answer: str
-    alternatives: list[tuple[str, float]] = Field(description="the best answers with their scores, best first")
+    alternatives: list[AnswerAlternative] = Field(description="the best answers with their scores, best first")
+
+
+class BoxAlternative(BaseModel):
+    box: Box
+    score: float
 
 
 class LocateReply(_Reply):
     box: Box | None
-    alternatives: list[tuple[Box, float]] = Field(description="the best boxes with their scores, best first")
+    alternatives: list[BoxAlternative] = Field(description="the best boxes with their scores, best first")
     unlikely: bool = Field(default=False, description="the phrase probably refers to nothing in the image")
+
+
+class CandidateAlternative(BaseModel):
+    index: int = Field(description="index of the box in the request")
+    box: Box
+    score: float
+
+
+class CandidateShare(BaseModel):
+    index: int = Field(description="index of the box in the request")
+    share: float
 
 
 class ChooseReply(_Reply):
     index: int | None = Field(description="index of the box in the request; null: below the threshold")
     box: Box | None
-    alternatives: list[tuple[int, float]] = Field(description="all boxes with their scores, best first")
-    shares: list[tuple[int, float]] = Field(
+    alternatives: list[CandidateAlternative] = Field(description="all boxes with their scores, best first")
+    shares: list[CandidateShare] = Field(
         description="each box with its probability if exactly one of them is correct (not its score); they add up to 1"
     )
 
@@ -263,12 +290,14 @@ class GuessReply(ChooseReply):
     pass
 
 
+class LabelAlternative(BaseModel):
+    label: Label
+    score: float
+
+
 class EntailsReply(_Reply):
-    label: str = Field(
-        description="of a task of two classes, true or false",
-        json_schema_extra={"enum": LABELS},
-    )
-    alternatives: list[tuple[str, float]] = Field(description="all classes with their scores, best first")
+    label: Label
+    alternatives: list[LabelAlternative] = Field(description="all classes with their scores, best first")
 
 
 class VerifyReply(_Reply):

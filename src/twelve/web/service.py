@@ -23,7 +23,7 @@ from twelve.web.line import Line, Pending
 from twelve.web.metrics import Metrics
 from twelve.web.problems import ServiceError
 from twelve.web.scenes import Scenes
-from twelve.web.schemas import ImageOf
+from twelve.web.schemas import PREFIX, ImageOf
 from twelve.web.worker import Worker
 
 T = TypeVar("T")
@@ -147,7 +147,8 @@ class Service:
                 sizes.append(await asyncio.to_thread(uploads.check, image.image, self.limits))
                 sent += sizes[-1]
         if sent > (most := self.limits.max_request_pixels):
-            raise ServiceError(422, f"the images have more than {most:,} pixels together", "send each to /api/scenes")
+            problem = f"the images have more than {most:,} pixels together"
+            raise ServiceError(422, problem, f"send each to {PREFIX}/scenes")
         return sizes
 
     async def _regions(self, images: Sequence[ImageOf], until: float, boxes: Sequence[Box] = ()) -> list[Scene]:

@@ -20,6 +20,7 @@ DIGITS = 6
 """Decimals, or significant digits, of numbers in JSON: further digits of a model's score mean nothing."""
 HIDDEN = {"hidden": True}
 """Metadata of a field that is not written as JSON."""
+_PAIRS = "pairs"
 LITTLE = 0.0095
 """Alternatives with a lower score, less than 1%, are not shown, except for the best of them where all are lower."""
 APART = "independent scores"
@@ -27,6 +28,11 @@ APART = "independent scores"
 UNCALIBRATED = "; not calibrated"
 """Ends printed results whose scores are not calibrated."""
 NO_IMAGE = "there is no image to draw on: open the scene from an image, not from regions alone"
+
+
+def pairs_of(value: str, score: str = "score") -> dict[str, tuple[str, str]]:
+    """Metadata of a field of (value, score) pairs: in JSON, each is an object with these two names."""
+    return {_PAIRS: (value, score)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +82,11 @@ class Result:
         return ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as plain values, numbers :func:`rounded`."""
-        return {f.name: rounded(getattr(self, f.name)) for f in fields(self) if not f.metadata.get("hidden")}
+        """The result as plain values, numbers :func:`rounded`; fields of :func:`pairs_of` are lists of objects."""
+        tree = {f.name: rounded(getattr(self, f.name)) for f in fields(self) if not f.metadata.get("hidden")}
+        for name, names in ((f.name, f.metadata[_PAIRS]) for f in fields(self) if _PAIRS in f.metadata):
+            tree[name] = [dict(zip(names, pair, strict=True)) for pair in tree[name]]
+        return tree
 
     def to_json(self) -> str:
         """:meth:`to_dict` as a line of JSON."""
@@ -145,7 +154,7 @@ class Judged(Result):
     """
 
     label: str
-    alternatives: tuple[tuple[str, float], ...] = ()
+    alternatives: tuple[tuple[str, float], ...] = field(default=(), metadata=pairs_of("label"))
 
     @property
     def value(self) -> str:

@@ -1,5 +1,8 @@
 // Calls of the service's API, the only address that this page contacts.
 
+/** What the paths of the API begin with, below the address of the page. */
+const API = "api/v1";
+
 /** What to do in a browser: without the parts of a remedy that are about curl. */
 const here = (remedy) => (remedy ?? "").split("; ").filter((part) => !/\bcurl\b/.test(part)).join("; ");
 
@@ -50,18 +53,21 @@ async function called(path, options = {}) {
   return told;
 }
 
-export const model = () => called("api/model");
+export const model = () => called(`${API}/model`);
 
 /** Upload an image; the reply is a scene with its regions. */
 export const upload = (blob) =>
-  called("api/scenes", { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
+  called(`${API}/scenes`, { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
 
 /** Delete an image that is no longer needed, before it expires. */
-export const forget = (scene) => scene && fetched(`api/scenes/${scene.id}`, { method: "DELETE" }).catch(() => {});
+export const forget = (scene) => scene && fetched(`${API}/scenes/${scene.id}`, { method: "DELETE" }).catch(() => {});
+
+/** Where a sample image is. */
+export const sampleAddress = (name) => `${API}/samples/${encodeURIComponent(name)}`;
 
 /** The bytes of a sample image. */
 export async function sample(name) {
-  const reply = await fetched(`api/samples/${encodeURIComponent(name)}`);
+  const reply = await fetched(sampleAddress(name));
   if (!reply.ok) throw new Refused(reply.status, "this sample does not exist");
   return reply.blob();
 }
@@ -72,7 +78,7 @@ export async function sample(name) {
  */
 export async function ask(method, images, body) {
   const post = () =>
-    called(`api/${method}`, {
+    called(`${API}/${method}`, {
       method: "POST",
       body: JSON.stringify(body()),
       headers: { "Content-Type": "application/json" },

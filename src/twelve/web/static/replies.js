@@ -32,18 +32,21 @@ export function ranked(list, rows, below = null) {
 }
 
 export function answered(told) {
-  const list = ranking(worthShowing(told.alternatives), "Answers, best first");
-  const rows = told.alternatives.map(([answer, score]) => [`“${answer}”`, score]);
-  return [told.answer, ranked(list, rows)];
+  const rows = told.alternatives.map(({ answer, score }) => [answer, score]);
+  const list = ranking(worthShowing(rows), "Answers, best first");
+  return [told.answer, ranked(list, rows.map(([answer, score]) => [`“${answer}”`, score]))];
 }
 
-export const entailed = ({ label, alternatives }) => [
-  judged(label),
-  ranked(
-    ranking(worthShowing(alternatives).map(([label, share]) => [judged(label), share]), "Ranked"),
-    alternatives.map(([label, share]) => [`“${inWords(label)}”`, share]),
-  ),
-];
+export function entailed({ label, alternatives }) {
+  const rows = alternatives.map(({ label, score }) => [label, score]);
+  return [
+    judged(label),
+    ranked(
+      ranking(worthShowing(rows).map(([label, score]) => [judged(label), score]), "Ranked"),
+      rows.map(([label, score]) => [`“${inWords(label)}”`, score]),
+    ),
+  ];
+}
 
 export function verified({ true: so, score }) {
   const rows = [[so ? "true" : "false", score], [so ? "false" : "true", 1 - score]];
@@ -61,19 +64,19 @@ function placed({ number, name }) {
 const noOther = (alone) => (alone ? el("p", { class: "tip none" }, "No other box has 1% or more.") : null);
 
 /** The best box, and others of at least 1%. */
-const worthDrawing = ([, share], place) => !place || share >= LITTLE;
+const worthDrawing = ({ score }, place) => !place || score >= LITTLE;
 
 /** Also draws the boxes, with the same numbers as the rows: the best one, and others of at least 1%. */
 export function located(told, image) {
-  const best = told.alternatives.slice(0, RANKED).filter(worthDrawing).map(([box, share]) => ({ box, share, ...image.called(box) }));
+  const best = told.alternatives.slice(0, RANKED).filter(worthDrawing).map((each) => ({ ...each, ...image.called(each.box) }));
   image.show(best.map(({ box, number }, k) => ({ box, kind: told.box && k === 0 ? "best" : "other", text: number })));
   const score = percent(told.score);
-  const list = ranking(best.map(({ name, share, box }) => [name, share, box]), "Boxes, best first", (box) => image.point(box));
+  const list = ranking(best.map(({ name, score, box }) => [name, score, box]), "Boxes, best first", (box) => image.point(box));
   return [
     told.box
       ? [`${told.unlikely ? "Probably not in the image. Closest" : "Found"}: ${placed(best[0])} `, el("small", {}, score)]
       : `Not in the image (at most ${score})`,
-    ranked(list, told.box ? best.map((one) => [placed(one), one.share]) : [], noOther(best.length === 1 && told.alternatives.length > 1)),
+    ranked(list, told.box ? best.map((one) => [placed(one), one.score]) : [], noOther(best.length === 1 && told.alternatives.length > 1)),
   ];
 }
 
@@ -82,13 +85,13 @@ export function located(told, image) {
  * @param sent the candidates of the request; the reply contains their indices
  */
 export function chosen(told, sent, image) {
-  const rows = told.alternatives.slice(0, 8).filter(worthDrawing).map(([place, score]) => [sent[place].name, score, sent[place].box]);
+  const rows = told.alternatives.slice(0, 8).filter(worthDrawing).map(({ index, box, score }) => [sent[index].name, score, box]);
   const list = ranking(rows, "Boxes, best first", (box) => image.point(box));
   return [
     [`Found: ${placed(sent[told.index])} `, el("small", {}, percent(told.score))],
     ranked(
       list,
-      told.alternatives.map(([place, score]) => [placed(sent[place]), score]),
+      told.alternatives.map(({ index, score }) => [placed(sent[index]), score]),
       noOther(rows.length === 1 && told.alternatives.length > 1),
     ),
   ];
@@ -107,6 +110,6 @@ export function meaning(method, { calibrated, alternatives = [] }, meaningless =
   if (!calibrated) return NOT_CALIBRATED;
   if (meaningless) return UNRELIABLE;
   if (method === "match") return "Each percentage is the probability that the caption describes this image, if it describes exactly one of them.";
-  const apart = APART.includes(method) && alternatives.reduce((sum, [, score]) => sum + score, 0) > 1.005;
+  const apart = APART.includes(method) && alternatives.reduce((sum, { score }) => sum + score, 0) > 1.005;
   return `Each percentage is the probability that this ${JUDGED[method]} is correct${apart ? "; their sum may exceed 100%" : ""}.`;
 }
