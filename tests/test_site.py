@@ -271,7 +271,8 @@ def test_the_answers_of_studies_are_as_wide_as_the_screen(width: int, shown: str
     page = browser.new_page(viewport={"width": width, "height": 844})
     page.goto(f"{address}/results.html")
     page.locator(".md-typeset__scrollwrap").first.wait_for()
-    cells = page.locator(".md-typeset table:not([class])").first.locator("tbody tr").first.locator("td").all()
+    table = page.locator(".md-typeset table:not([class])").filter(has_text="rates searched")
+    cells = table.locator("tbody tr").first.locator("td").all()
     assert [cell.evaluate("cell => getComputedStyle(cell).display") for cell in cells] == [shown] * 6
     if shown == "block":
         label = "cell => getComputedStyle(cell, '::before').content"
