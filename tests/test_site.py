@@ -271,7 +271,8 @@ def test_the_answers_of_studies_are_as_wide_as_the_screen(width: int, shown: str
     page = browser.new_page(viewport={"width": width, "height": 844})
     page.goto(f"{address}/results.html")
     page.locator(".md-typeset__scrollwrap").first.wait_for()
-    cells = page.locator(".md-typeset table:not([class])").first.locator("tbody tr").first.locator("td").all()
+    table = page.locator(".md-typeset table:not([class])").filter(has_text="rates searched")
+    cells = table.locator("tbody tr").first.locator("td").all()
     assert [cell.evaluate("cell => getComputedStyle(cell).display") for cell in cells] == [shown] * 6
     if shown == "block":
         label = "cell => getComputedStyle(cell, '::before').content"
@@ -314,11 +315,51 @@ def test_the_search_leaves_out_lists_of_changes_and_ranks_guides_first(site: Pat
 def test_the_search_finds_a_page_and_a_name(address: str, browser: Any) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 844})
     page.goto(f"{address}/index.html")
-    for words, wanted in (("stop-and-go", "studies.html"), ("ranked_captions", "reference/predictor.html")):
+    for words, wanted in (("stop-and-go", "configuration.html"), ("ranked_captions", "reference/predictor.html")):
         page.locator("input.md-search__input").fill(words)
         page.locator("input.md-search__input").press("End")  # the theme waits for a key
         page.locator(f'.md-search-result__link[href*="{wanted}"]:visible').first.wait_for()
     page.close()
+
+
+ANSWERS = {
+    "retrieval": "search",
+    "fine-tune": "tutorial",
+    "own task": "add-a-task",
+    "bf16": "predict",
+    "region features": "regions",
+    "resume": "configuration",
+    "VQA score": "score",
+    "batch size": "configuration",
+    "learning rate": "configuration",
+    "intervals": "studies-reference",
+    "GPU": "installation",
+    "docker": "deploy",
+    "predict": "predict",
+    "study": "studies",
+    "Predictor": "reference/predictor",
+}
+"""What people type -> the page that answers."""
+
+
+@pytest.mark.slow
+def test_the_search_shows_first_the_page_that_answers(address: str, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 844})
+    page.goto(f"{address}/index.html")
+    wrong = []
+    for words, wanted in ANSWERS.items():
+        page.locator("input.md-search__input").fill("zzz")  # finds nothing, so what is found later is of these words
+        page.locator("input.md-search__input").press("End")
+        page.locator(".md-search-result__item").first.wait_for(state="detached")
+        page.locator("input.md-search__input").fill(words)
+        page.locator("input.md-search__input").press("End")
+        first = page.locator(".md-search-result__item .md-search-result__link").first
+        first.wait_for(state="attached")
+        found = (first.get_attribute("href") or "").removeprefix(f"{address}/").partition("?")[0]
+        if found != f"{wanted}.html":
+            wrong.append((words, found))
+    page.close()
+    assert not wrong
 
 
 @pytest.mark.slow
@@ -348,6 +389,6 @@ def test_the_search_works_from_a_disk(site: Path, browser: Any) -> None:
     page.goto((site / "index.html").as_uri())
     page.locator("input.md-search__input").fill("stop-and-go")
     page.locator("input.md-search__input").press("End")
-    page.locator('.md-search-result__link[href*="studies.html"]:visible').first.wait_for()
+    page.locator('.md-search-result__link[href*="configuration.html"]:visible').first.wait_for()
     assert [url for url in asked if not url.startswith(("file:", "data:", "about:"))] == []
     page.close()

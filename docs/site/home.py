@@ -25,14 +25,30 @@ MADE = {"src/twelve/cli/__init__.py": "reference/cli/index.md"}
 """Code -> the page that is made from it."""
 BESIDE = "repository"
 """Folder of the site with the files from outside docs/."""
-SEARCHED = {
-    "tutorial.md": {"boost": 3},
-    "configuration.md": {"boost": 3},
-    "predict.md": {"boost": 3},
+_BOOSTS = {
+    4: ("search.md",),
+    3: ("add-a-task.md", "configuration.md", "data.md", "predict.md", "regions.md", "tutorial.md"),
+    2: ("score.md",),
+    0.5: ("architecture.md", "microworld.md", "protocols.md", "studies-reference.md"),
+    0.02: ("reference/cli/",),
+    0.1: ("reference/",),
+    0.005: (
+        *("ablations.md", "balancing.md", "joint-vs-single.md", "reading-speed.md", "real-photographs.md"),
+        *("relations.md", "results.md", "search-and-service.md", "the-papers-numbers.md"),
+        *("contributing.md", "testing.md"),
+    ),
+}
+SEARCHED: dict[str, dict[str, float | bool]] = {
+    **{name: {"boost": boost} for boost, names in _BOOSTS.items() for name in names},
     "changelog.md": {"exclude": True},
     "renamed.md": {"exclude": True},
 }
-"""How the search ranks pages. Lists of changes have every word, and answer no question."""
+"""How the search ranks a page, or all pages of a folder, the first that fits; others have a boost of 1.
+
+A word in a heading counts 1,000 times as much as one in a text. A guide with a word in its text comes before results
+with it in a heading only if these have a boost of a few thousandths. Lists of changes have every word, and answer no
+question. ``tests/test_site.py`` has questions and the pages that answer them.
+"""
 LINK = re.compile(r"(!?\[(?:[^\[\]]|!?\[[^\]]*\])*\])\((?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?\)")
 
 
@@ -92,8 +108,9 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    if page.file.src_uri in SEARCHED:
-        page.meta["search"] = SEARCHED[page.file.src_uri]
+    searched = [how for name, how in SEARCHED.items() if page.file.src_uri.startswith(name)]
+    if searched:
+        page.meta["search"] = searched[0]
     if page.file.generated_by is not None:
         return markdown
     if page.file.src_uri == START:  # nothing but its own name would stand beside it

@@ -108,7 +108,8 @@ def lattice_of(found: Findings) -> Lattice:
     if not gains:
         if unlearned:
             names = ", ".join(dict.fromkeys(cell.group for cell in unlearned))
-            problem, remedy = f"no group is learned alone: {names}", "train longer, or on other tasks (docs/studies.md)"
+            problem = f"no group is learned alone: {names}"
+            remedy = "train longer, or on other tasks (docs/studies-reference.md)"
         else:
             problem, remedy = (
                 "no group was trained alone and with another one",

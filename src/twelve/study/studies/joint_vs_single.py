@@ -1,4 +1,4 @@
-"""Compare one model with a model per task. The protocol is in docs/studies.md."""
+"""Compare one model with a model per task. The protocol is in docs/studies-reference.md."""
 
 from __future__ import annotations
 
