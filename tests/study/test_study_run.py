@@ -106,6 +106,18 @@ def test_killed_it_goes_on_and_finds_the_same(
     assert all(path.stat().st_mtime_ns == written for path, written in done.items())
 
 
+def test_it_goes_on_from_a_copy_without_models(config: Path, finished: Path, tmp_path: Path) -> None:
+    """The plan and the results are enough, as they lie in a repository: nothing that is done is trained again."""
+    out, lost = tmp_path / "copy", Path("seed-3/results/single/vqa.json")
+    kept = [Path("study.json"), *(path.relative_to(finished) for path in finished.glob("seed-*/results/*/*.json"))]
+    for name in set(kept) - {lost}:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(finished / name, out / name)
+    run(STUDY, config, out=out, resume=True, **SHORT)
+    assert results(out) == results(finished)
+    assert [path.name for path in (out / "seed-3" / "runs").iterdir()] == ["single"]
+
+
 def test_a_study_that_failed_on_its_data_leaves_no_study_behind(config: Path, tmp_path: Path) -> None:
     """The same command works once the data are there, also with other data; it waits for no other process."""
     tree = yaml.safe_load(config.read_text())
