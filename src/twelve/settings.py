@@ -65,7 +65,8 @@ class TaskSettings(Strict):
     output: str | None = None
     """Head that it uses; the one of its kind when absent, a new one under a new name."""
     title: str | None = None
-    """Its name for people."""
+    """Its name for people. Of a known task: what the data are called that stand in for the dataset's; published scores
+    are then not shown beside its own."""
 
 
 class VocabularySettings(Strict):

@@ -121,6 +121,14 @@ def test_what_a_study_says_is_there_and_escaped(html: str) -> None:
     assert "yes, yes, no" in html and "from the image +" in html
 
 
+def test_data_that_stand_in_for_a_dataset_have_no_number_of_the_paper() -> None:
+    found = made_findings.joint_vs_single()
+    first, *others = found.rows
+    assert all(any(line.paper) for line in page.beside(found).lines)
+    table = page.beside(replace(found, rows=(replace(first, title="Rooms"), *others)))
+    assert not any(table.lines[0].paper) and all(any(line.paper) for line in table.lines[1:])
+
+
 def test_a_task_that_is_not_learned_is_no_gain(parts: list[page.StudyPart], html: str) -> None:
     score = html.partition('id="joint-vs-single"')[2].partition("<h3>Scores")[2].partition("<h3>Arms")[0]
     rows = {row.partition("<span")[0]: row for row in score.split('<th scope="row">')}
@@ -171,7 +179,7 @@ def test_models_below_the_best_baseline_are_told_first() -> None:
     below = warnings(everywhere(found, 25.0, -9.0))
     assert below[0].startswith("Every model lies below the best baselines, on average over its tasks")
     assert "stop-and-go −9.0 [−11.0, −7.0]" in below[0] and "single −9.0" in below[0]
-    assert "On 7 of 7 tasks, no model is significantly above" in below[1]
+    assert "(7 of 7 tasks): no model is significantly above" in below[1]
     assert "every model is significantly below the best baseline" in below[1]
     near = warnings(everywhere(found, 31.5, 0.5))
     assert near[0].startswith("No model is significantly above") and "every model is significantly" not in near[1]
@@ -184,7 +192,7 @@ def test_one_task_that_nobody_learns_is_told_first() -> None:
     text = page.render([page.part_of(findings(study), "real")])
     first = text.partition("</h2>")[2].partition("<blockquote>")[0]
     assert (
-        "On 3 of 5 tasks, no model is significantly above all scores without the right image: VQA v2, NLVR2, SNLI-VE."
+        "DAQUAR, NLVR, SNLI-VE (3 of 5 tasks): no model is significantly above all scores without the right image, so"
         in first
     )
 

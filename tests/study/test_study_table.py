@@ -38,7 +38,7 @@ def test_the_winner_is_named(
 ) -> None:
     made_up(tmp_path, {BASE: joint, OPPONENT: single})
     said = show(tmp_path, console=QUIET)
-    assert words in said and f"{counts} of the 2 tasks learned alone, of 2 in all." in said
+    assert words in said and f"{counts} of the 2 tasks that single-task models learn." in said
 
 
 def test_numbers_of_the_endpoint(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_what_its_reference_has_not_learned_is_no_gain(tmp_path: Path) -> None:
     assert comparison.endpoint == comparison.learned
     said = show(tmp_path, console=QUIET)
     assert "scores lower than single-longer" in said and "not learned (+" in said
-    assert "better on 0 and worse on 1 of the 1 task learned alone, of 2 in all." in said
+    assert "better on 0 and worse on 1 of the 1 task that single-task models learn." in said
     every, learned = (
         f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]" for gain in (comparison.every, comparison.learned)
     )
@@ -169,7 +169,7 @@ def test_models_that_have_not_learned_are_told_before_the_answer(tmp_path: Path)
     found = findings(tmp_path)
     for said in (show(tmp_path, console=QUIET), " ".join(brief(found, "").split())):
         first = said.index("No model is significantly above the best baselines")
-        assert first < said.index("On 2 of 2 tasks, no model is") < said.index(found.sentences[0])
+        assert first < said.index("(2 of 2 tasks): no model is") < said.index(found.sentences[0])
         assert said.index(found.sentences[0]) < said.index("No learning rate was searched.")
     assert "No learning rate was searched." in page.render([page.part_of(found, "key")])
     options = {"factors": [0.3, 1.0]}

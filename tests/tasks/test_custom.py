@@ -24,6 +24,7 @@ from twelve.data.batch import Collator
 from twelve.data.check import check_root
 from twelve.data.prepare import prepare
 from twelve.errors import CheckpointError, ConfigError, DataError, TwelveError
+from twelve.evaluation import published_scores
 from twelve.evaluation.submission import write_submission
 from twelve.formats.data_root import DataRoot
 from twelve.model.processor import TwelveProcessor
@@ -97,6 +98,7 @@ def _right(target: Any) -> Any:
 def test_a_task_of_ones_own_goes_the_whole_way(root: Path, tmp_path: Path) -> None:
     """Beside a dataset: a head that both share, a row that no dataset has in the released model, a report."""
     tasks = {"mine": own(root, "answer", title="My cups"), "vqa": tiny_others.settings(root, "vqa")}
+    tasks["vqa"]["title"] = "Rooms"  # other data, in place of the dataset's
     tasks["mine"]["val_split"] = tiny_own.write(root, "answer", "validation", range(0, 3))
     run = train(configuration.parse(configured(root, tmp_path / "run", tasks)), console=QUIET)
     processor = TwelveProcessor.from_pretrained(run / "model")
@@ -107,7 +109,9 @@ def test_a_task_of_ones_own_goes_the_whole_way(root: Path, tmp_path: Path) -> No
     assert sizes["validation"] == 3 and sizes["train"] <= 6
     results = {result.task: result for result in evaluate_run(run, console=QUIET)}
     assert results["mine"].title == "My cups" and results["mine"].examples == 4 and results["mine"].baselines
-    assert "My cups" in write_report(run).read_text(encoding="utf-8")
+    assert results["vqa"].title == "Rooms" and published_scores.beside(results["vqa"], drawn=False) == []
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "My cups" in page and "Rooms" in page and "VQA v2" not in page
     out = tmp_path / "mine.jsonl"
     tiny_own.write(root, "answer", "open", range(9, 12))
     records = [json.loads(line) for line in (root / "answer" / "open.jsonl").read_text().splitlines()]

@@ -40,7 +40,7 @@ from twelve.outputs import Output, get_output
 from twelve.progress import Track
 from twelve.regions.store.region_store import RegionStore
 from twelve.settings import RunConfig, TaskSettings
-from twelve.tasks.base import Task, get
+from twelve.tasks.base import Task, called, get
 from twelve.tasks.custom import own_tasks
 from twelve.types.examples import Example
 from twelve.types.processor import TextProcessor
@@ -191,7 +191,7 @@ def prepare(
             train = subset(train, settings.max_train, config.seed)
             if not texts_only:
                 check_regions(store, task, train, validation, root=root)
-        tasks[name] = TaskData(task, get_output(task.kind), settings, train, validation)
+        tasks[name] = TaskData(called(task, settings.title), get_output(task.kind), settings, train, validation)
     built = (
         _vocabularies(config, tasks, root)
         if vocabularies is None
@@ -258,7 +258,7 @@ def prepare_measuring(
                 lacking[name] = f"{task.title}: baselines that learn from its training texts are not measured: {error}"
         if settings.max_train is not None:
             train = subset(train, settings.max_train, config.seed)
-        tasks[name] = TaskData(task, output, settings, train, validation)
+        tasks[name] = TaskData(called(task, settings.title), output, settings, train, validation)
     return Prepared(
         root, store, tasks, CleanReport(config.hold_out, {}, {}, {}), dict(vocabularies), held_back, lacking=lacking
     )

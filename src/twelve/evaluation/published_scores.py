@@ -9,7 +9,7 @@ from twelve import published
 from twelve.errors import ConfigError
 from twelve.evaluation.results import TaskResult
 from twelve.published import PublishedNumber
-from twelve.tasks.base import Task, all_tasks
+from twelve.tasks.base import Task, all_tasks, is_stand_in
 
 PAPER = ("12-in-1, all tasks, clean", "12-in-1, all, then fine-tuned")
 """The paper's models that a result is shown beside: one for all tasks, and one fine-tuned for each."""
@@ -40,6 +40,8 @@ def beside(result: TaskResult, *, drawn: bool, models: Sequence[str] = PAPER) ->
     try:
         numbers, task = published.scores(result.task), all_tasks()[result.task]
     except (ConfigError, KeyError):  # a task of the run's own, or one beyond the twelve
+        return []
+    if is_stand_in(result.task, result.title):
         return []
     found: dict[str, PublishedScore] = {}
     for number in numbers:

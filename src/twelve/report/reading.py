@@ -22,7 +22,7 @@ from twelve.io.yaml_text import read_text
 from twelve.run_folder import RunFolder
 from twelve.runs.base_images import BaseImages
 from twelve.settings import RunConfig
-from twelve.tasks.base import Task, get
+from twelve.tasks.base import Task, called, get
 from twelve.tasks.custom import own_tasks
 from twelve.training.kept import Kept, kept_model
 from twelve.types.predictions import RecordedPrediction
@@ -178,7 +178,8 @@ class Run:
 
     def task(self, name: str) -> Task:
         """A task by its name, among them the run's own; raises ConfigError when there is none."""
-        return get(name, own_tasks(self.config.tasks))
+        settings = self.config.tasks.get(name)
+        return called(get(name, own_tasks(self.config.tasks)), settings.title if settings is not None else None)
 
 
 def read_run(folder: Path) -> Run:

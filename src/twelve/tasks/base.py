@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -378,6 +379,20 @@ def remedy_for(name: str, known: Sequence[str]) -> str:
     """What to do about the name of an unknown task."""
     package = "fix that package" if name in _BROKEN else "install the package that defines it"
     return f"choose among {', '.join(known)}, or {package}"
+
+
+def called(task: Task, title: str | None) -> Task:
+    """A task under another title, because other data stand in for the dataset's; None keeps its own."""
+    if title is None or title == task.title:
+        return task
+    other = copy(task)
+    other.title = title  # type: ignore[misc]  # of this object alone
+    return other
+
+
+def is_stand_in(name: str, title: str) -> bool:
+    """Whether other data stand in for those of a known task, under their own title."""
+    return name in _REGISTRY and title != _REGISTRY[name].title
 
 
 def tasks_of(root: DataRoot) -> dict[str, Task]:

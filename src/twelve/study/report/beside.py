@@ -10,6 +10,7 @@ from twelve import published
 from twelve.metrics.bootstrap import Interval
 from twelve.published import PublishedNumber
 from twelve.study.finding_types import Cell, Comparison, Findings, Row, Score
+from twelve.tasks.base import is_stand_in
 
 MAIN: Mapping[str, tuple[str, ...]] = {
     "joint-vs-single": ("single-task, clean", "all tasks, clean"),
@@ -53,7 +54,7 @@ class Beside:
 def beside(found: Findings) -> Beside:
     """Every task of a study, with the rows of the paper that answer the same question."""
     names = MAIN.get(found.title, ())
-    known = {row.name for row in found.rows}
+    known = {row.name for row in found.rows if not is_stand_in(row.name, short(found, row.name))}
     columns = []
     for name in names:
         numbers = [number for number in published.rows("main") if number.row == name and number.column in known]
@@ -63,7 +64,7 @@ def beside(found: Findings) -> Beside:
         TaskLine(
             row,
             tuple(row.scores.get(arm.name) for arm in found.arms),
-            tuple(published.find("main", name, row.name) for name, _ in columns),
+            tuple(published.find("main", name, row.name) if row.name in known else None for name, _ in columns),
         )
         for row in found.rows
     )

@@ -208,7 +208,10 @@ def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plo
         words = "Contrasts, mean over the tasks that are learned, with 95% intervals."
         yield _plot(f"{key}-contrasts", words, partial(plots.contrasts, found.comparisons[: plots.MOST_CONTRASTS]))
     if compared and not known:
-        words = "Differences in each task, with 95% intervals; hollow: not learned, so neither gain nor loss."
+        words = (
+            "Differences in each task, in points of its official metric, not of the normalised score, with 95% "
+            "intervals; hollow: not learned, so neither gain nor loss."
+        )
         yield _plot(f"{key}-tasks", words, partial(plots.tasks, found, compared[: plots.SHOWN]))
     alone = [each for each in found.comparisons if each.contrast.arm == found.arms[0].name]
     arms = _with_curves(found, alone if known else compared or found.comparisons)

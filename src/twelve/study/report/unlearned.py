@@ -35,8 +35,8 @@ def _warnings(found: Findings) -> Iterator[str]:
         ]
         some = f" On {', '.join(worse)}, every model is significantly below the best baseline." if worse else ""
         yield (
-            f"On {len(unlearned)} of {len(found.rows)} tasks, no model is significantly above all scores without the "
-            f"right image: {', '.join(names)}.{some} A difference there is neither a gain nor a loss."
+            f"{', '.join(names)} ({len(unlearned)} of {len(found.rows)} tasks): no model is significantly above all "
+            f"scores without the right image, so a difference is neither a gain nor a loss.{some}"
         )
 
 

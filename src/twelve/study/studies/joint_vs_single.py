@@ -121,5 +121,5 @@ class JointVsSingle(Study):
         return [
             said(main),
             f"With {sizes} {single.models}, the joint model is better on {len(better)} and worse on {len(worse)} "
-            f"of the {counted(learned, 'task')} learned alone, of {len(main.cells)} in all.",
+            f"of the {counted(learned, 'task')} that single-task models learn.",
         ]
