@@ -220,7 +220,7 @@ def test_notes_stand_after_the_answer_and_nothing_of_them_is_a_tag(tmp_path: Pat
         "Note: The rates were &lt;b&gt;not&lt;/b&gt; searched.\n\nNote: Nor",
     )
     assert answer + note in said and "\x1b" not in screen.getvalue()
-    assert "all.\n- Note: The rates were <b>not</b> searched.\n- Note: Nor" in screen.getvalue()
+    assert "learn.\n- Note: The rates were <b>not</b> searched.\n- Note: Nor" in screen.getvalue()
     html = page.render([page.part_of(found, "key")])
     assert "<li>The rates were &lt;b&gt;not&lt;/b&gt; searched.</li>" in html
     (tmp_path / "notes.md").write_bytes(b"\xff")
