@@ -310,6 +310,8 @@ def test_a_table_fits_into_80_columns(groups: int) -> None:
     assert "score: the metric on your file, per cent." in table([own])
     both = " ".join(table([own, result]).split())
     assert "score: the official metric; of your own tasks, the metric on your file, per cent." in both
+    share = protocol_line(replace(result, calibration_error=0.154))
+    assert share.endswith("calibration error 0.15 percentage points") and "error" not in protocol_line(result)
     assert "protocol official" in protocol_line(result) and "official" not in protocol_line(own)
     assert "ties: first of equals" in protocol_line(result) and "ties" not in protocol_line(own)
     assert "ties" in protocol_line(replace(own, protocol=replace(own.protocol, note=MARKS)))

@@ -147,6 +147,19 @@ def test_a_text_of_no_words_asks_nothing(model: Predictor, scene: Scene, text: s
         scene.guess([(text, "yes")], BOXES)
 
 
+@pytest.mark.parametrize("text", ["???", "... !", "()", "\N{INVERTED QUESTION MARK}", "-- \u200b?"])
+def test_a_text_of_marks_alone_asks_nothing(model: Predictor, scene: Scene, text: str) -> None:
+    for asked in (text, ["what is it ?", text]):
+        with pytest.raises(ConfigError, match=r"no letter and no digit: .* -> give a text with words"):
+            scene.answer(asked)
+    with pytest.raises(ConfigError, match="no letter and no digit"):
+        scene.guess([("is it red ?", "yes"), (text, "yes")], BOXES)
+    with pytest.raises(ConfigError, match="no letter and no digit"):
+        model.match([scene], ["a ball", text])
+    for known in ("7", "a", "\N{SPEEDBOAT}"):
+        assert scene.answer(known).answer
+
+
 def test_a_mistyped_folder_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a look at the hub, which takes its time to be out of reach."""
 

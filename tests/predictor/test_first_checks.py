@@ -97,6 +97,7 @@ MISTAKES = {
     "task": ("predict {model} --image {image} --ask what --task vqaa", "did you mean"),
     "method": ("predict {folder}/answers --image {image} --locate ball", "no task for locate"),
     "words": ("predict {model} --image {image} --ask \N{ZERO WIDTH SPACE}", "no words"),
+    "marks": ("predict {model} --image {image} --ask ??", "no letter and no digit"),
     "threshold": ("predict {model} --image {image} --locate ball --threshold 3", "found 3"),
     "device": ("predict {model} --image {image} --ask what --device cud", "cannot be used"),
     "weights": ("predict {model} --image {image} --ask what --weights no.pth", "no such weight file"),

@@ -16,12 +16,13 @@ from typer.testing import CliRunner
 
 import twelve
 from twelve.cli import app
-from twelve.errors import CheckpointError, ConfigError, DataError
+from twelve.errors import CheckpointError, ConfigError, DataError, RegionError, TwelveError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.model.vilbert import Twelve
-from twelve.predictor import Predictor, command, index
+from twelve.predictor import Predictor, index, search
 from twelve.predictor.index import ImageIndex, best_images
+from twelve.regions.extraction.extract import extract
 
 CAPTIONS = ["the red ball", "a big green thing"]
 
@@ -140,10 +141,10 @@ def test_only_what_is_new_or_changed_is_computed_again(
     def search() -> list[str]:
         """Images that were extracted to be indexed; those on the shortlist are extracted after them."""
         extracted.clear()
-        found, failed = command.match(model, images, CAPTIONS[:1], shortlist=2, index=file)
+        found = model.search(images, CAPTIONS[:1], shortlist=2, index=file)
         indexed = extracted[:-2]
-        assert not failed and extracted[-2:] == [Path(name).name for name in found.images]
-        wanted = dict(model.match(images, CAPTIONS[:1], shortlist=2).ranked_images(0))
+        assert not found.skipped and extracted[-2:] == [Path(name).name for name in found.images]
+        wanted = dict(model.match(images, CAPTIONS[:1], shortlist=2, contrast_weight=1).ranked_images(0))
         assert {Path(name).name: share for name, share in found.ranked_images(0)} == pytest.approx(wanted, abs=1e-5)
         return indexed
 
@@ -161,26 +162,26 @@ def test_vectors_of_another_model_are_replaced(model: Predictor, images: list[Pa
     file = tmp_path / "index"
     other = twelve.load(tiny_model.make(tmp_path / "other", seed=1, contrast=16))
     assert other.vectors_mark() != model.vectors_mark() == twelve.load(model.model.config.name_or_path).vectors_mark()
-    command.match(other, images, CAPTIONS, index=file)
+    other.search(images, CAPTIONS, index=file)
     kept = ImageIndex(file, model.vectors_mark())
     assert kept.dropped == 6 and len(kept) == 0
-    found, _ = command.match(model, images, CAPTIONS, index=file)
-    assert np.allclose(found.logits, model.match(images, CAPTIONS).logits, atol=1e-5)
+    found = model.search(images, CAPTIONS, index=file)
+    assert np.allclose(found.logits, model.match(images, CAPTIONS, contrast_weight=1).logits, atol=1e-5)
     assert ImageIndex(file, model.vectors_mark()).dropped == 0
 
 
 def test_both_can_be_moved_together(model: Predictor, images: list[Path], tmp_path: Path, extracted: list[str]) -> None:
-    command.match(model, images, CAPTIONS, shortlist=2, index=tmp_path / "images" / "index")
+    model.search(images, CAPTIONS, shortlist=2, index=tmp_path / "images" / "index")
     moved = (tmp_path / "images").rename(tmp_path / "elsewhere")
     extracted.clear()
-    command.match(model, sorted(moved.glob("*.png")), CAPTIONS[:1], shortlist=2, index=moved / "index")
+    model.search(sorted(moved.glob("*.png")), CAPTIONS[:1], shortlist=2, index=moved / "index")
     assert len(extracted) == 2
 
 
 def test_what_was_computed_is_kept_when_a_search_is_interrupted(
     model: Predictor, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "INDEXED", 2)
+    monkeypatch.setattr(search, "INDEXED", 2)
     opens, calls = Predictor.scene, []
 
     def interrupted(self: Predictor, image: object, **options: object) -> object:
@@ -191,36 +192,43 @@ def test_what_was_computed_is_kept_when_a_search_is_interrupted(
 
     monkeypatch.setattr(Predictor, "scene", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        command.match(model, images, CAPTIONS, index=tmp_path / "index")
+        model.search(images, CAPTIONS, index=tmp_path / "index")
     assert len(ImageIndex(tmp_path / "index", model.vectors_mark())) == 4
 
 
 def test_an_image_that_cannot_be_read_is_told(model: Predictor, images: list[Path], tmp_path: Path) -> None:
     images[0].write_bytes(b"no image")
-    found, failed = command.match(model, images, CAPTIONS, index=tmp_path / "index")
-    assert list(failed) == [str(images[0])] and len(found.images) == 5
+    found = model.search(images, CAPTIONS, index=tmp_path / "index")
+    assert list(found.skipped) == [str(images[0])] and len(found.images) == 5
+    assert f"skipped {images[0]}: " in str(found)
+    without = model.search(images, CAPTIONS)
+    assert without.skipped == found.skipped and without.images == found.images
+    for image in images[1:]:
+        image.unlink()
+    for file in (tmp_path / "index", None):
+        with pytest.raises(RegionError, match="none of the images can be read"):
+            model.search(images[0].parent, CAPTIONS, index=file)
 
 
 def test_unusual_images_beyond_the_shortlist_are_told_when_they_are_indexed(
-    model: Predictor,
-    images: list[Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    folder: Path, model: Predictor, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("twelve.predictor.warnings.of_regions", lambda processor, regions: ("it is odd",))
 
     def warned() -> list[str]:
-        found, _ = command.match(model, images, CAPTIONS[:1], shortlist=2, index=tmp_path / "index")
-        (own,) = [line for line in found.warnings if line.endswith(": it is odd")]
+        """The warning of the images on the shortlist, and that of the others."""
+        found = model.search(images, CAPTIONS[:1], shortlist=2, index=tmp_path / "index")
+        own, *others = [line for line in found.warnings if line.endswith(": it is odd")]
         assert all(name in own for name in found.images)
-        told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
-        assert not any(name in line for line in told for name in found.images)
-        return told
+        assert not any(name in line for line in others for name in found.images)
+        return others
 
     (line,) = warned()
     assert line.endswith(": it is odd") and sum(str(image) in line for image in images) == 4
     assert warned() == []
+    words = ["match", str(folder), CAPTIONS[0], "--images", str(images[0].parent), "--shortlist", "2"]
+    said = CliRunner().invoke(app, [*words, "--index", str(tmp_path / "another")]).stderr
+    assert [line.startswith("warning: ") for line in said.splitlines() if line.endswith(": it is odd")] == [True, True]
 
 
 def test_what_percentages_compare_is_said_where_there_are_several(folder: Path, images: list[Path]) -> None:
@@ -295,15 +303,15 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("name", DAMAGE)
 def test_a_damaged_index_is_refused(name: str, model: Predictor, images: list[Path], tmp_path: Path) -> None:
     file = tmp_path / "index"
-    command.match(model, images, CAPTIONS, index=file)
+    model.search(images, CAPTIONS, index=file)
     damage, problem = DAMAGE[name]
     damage(file)
     before = file.read_bytes()
     with pytest.raises(DataError, match=rf"not an index of image vectors: .*{problem}.* -> .*remove it \(rm .*index\)"):
-        command.match(model, images, CAPTIONS, index=file)
+        model.search(images, CAPTIONS, index=file)
     assert file.read_bytes() == before
     file.unlink()
-    command.match(model, images, CAPTIONS, index=file)
+    model.search(images, CAPTIONS, index=file)
 
 
 def test_a_pipe_or_a_folder_is_no_index(model: Predictor, images: list[Path], tmp_path: Path) -> None:
@@ -311,7 +319,7 @@ def test_a_pipe_or_a_folder_is_no_index(model: Predictor, images: list[Path], tm
     (tmp_path / "folder").mkdir()
     for name in ("pipe", "folder"):
         with pytest.raises(DataError, match="expected a regular file"):
-            command.match(model, images, CAPTIONS, index=tmp_path / name)
+            model.search(images, CAPTIONS, index=tmp_path / name)
 
 
 def test_the_command(folder: Path, images: list[Path], tmp_path: Path) -> None:
@@ -321,6 +329,70 @@ def test_the_command(folder: Path, images: list[Path], tmp_path: Path) -> None:
     found = json.loads(result.stdout)
     assert found["shortlist"] in (None, 2) and (tmp_path / "index").is_file()
     assert [len(each["images"]) for each in found["captions"]] == [2, 2]
+
+
+def test_a_search_in_python_is_that_of_the_command(
+    folder: Path, model: Predictor, images: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place, store = str(images[0].parent), tmp_path / "store"
+    extract(images[0].parent, store, model.extractor.config, network=model.extractor.network, progress=False)
+    (tmp_path / "unread.png").write_bytes(b"no image")
+    variants: list[dict[str, object]] = [
+        {},
+        {"shortlist": 3},
+        {"shortlist": 0, "contrast_weight": 0.5},
+        {"index": tmp_path / "index", "shortlist": 2},
+        {"index": tmp_path / "index", "shortlist": 2, "contrast_weight": 0.0},
+        {"index": str(tmp_path / "of-store"), "regions": store},
+    ]
+    for options in variants:
+        given = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+        words = ["match", str(folder), *CAPTIONS, "--images", place, "--images", str(tmp_path / "unread.png"), "--json"]
+        result = CliRunner().invoke(app, [*words, *given])
+        assert result.exit_code == 1 and f"skipped {tmp_path / 'unread.png'}: " in result.stderr
+        capfd.readouterr()
+        found = model.search([place, tmp_path / "unread.png"], CAPTIONS, **options)  # type: ignore[arg-type]
+        assert found.to_json() == result.stdout.strip() and list(found.skipped) == [str(tmp_path / "unread.png")]
+        assert set(found.images) <= {str(image) for image in images}
+        assert capfd.readouterr() == ("", "")
+    model.search(place, CAPTIONS, index=tmp_path / "index", progress=True)
+    assert "6 images, 0 of them new or changed" in capfd.readouterr().err
+
+
+def test_a_search_in_python_refuses_what_is_wrong_before_it_opens_an_image(
+    model: Predictor, images: list[Path], tmp_path: Path, extracted: list[str]
+) -> None:
+    plain = twelve.load(tiny_model.make(tmp_path / "plain"))
+    wrong: list[tuple[Predictor, dict[str, object], str]] = [
+        (plain, {"index": tmp_path / "index"}, "no contrast head"),
+        (plain, {"shortlist": 2}, "no contrast head"),
+        (plain, {"contrast_weight": 1}, "no contrast head"),
+        (model, {"shortlist": -1}, "expected a number of images as shortlist, found int -1"),
+        (model, {"contrast_weight": -1}, "expected a contrast_weight between 0 and 1000"),
+        (model, {"captions": []}, "nothing to search for"),
+        (model, {"captions": ["red", " "]}, "found an empty one"),
+        (model, {"task": "vqa"}, "no task 'vqa' for match"),
+        (model, {"images": tmp_path / "nowhere"}, "no such folder or image"),
+        (model, {"regions": tmp_path / "nowhere"}, "nowhere"),
+    ]
+    for asked, options, why in wrong:
+        with pytest.raises(TwelveError, match=why):
+            asked.search(**{"images": images, "captions": CAPTIONS, **options})  # type: ignore[arg-type]
+        assert not extracted and not (tmp_path / "index").exists()
+
+
+def test_json_has_as_many_images_as_asked_for(folder: Path, images: list[Path], tmp_path: Path) -> None:
+    words = ["match", str(folder), *CAPTIONS, "--images", str(images[0].parent)]
+    for kept in ([], ["--index", str(tmp_path / "index")]):
+        whole, three = (
+            json.loads(CliRunner().invoke(app, [*words, *kept, "--json", *top]).stdout) for top in ([], ["--top", "3"])
+        )
+        assert [len(each["images"]) for each in whole["captions"]] == [6, 6]
+        assert [each["images"] for each in three["captions"]] == [each["images"][:3] for each in whole["captions"]]
+        assert whole.keys() - three.keys() == {"logits"}
+        for top, shown in (([], 5), (["--top", "2"], 2)):
+            printed = CliRunner().invoke(app, [*words, *kept, *top]).stdout
+            assert printed.count("%") == 2 * shown
 
 
 def test_a_search_with_an_index_ranks_by_both_logits(folder: Path, images: list[Path], tmp_path: Path) -> None:

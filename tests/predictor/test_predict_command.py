@@ -25,6 +25,7 @@ from twelve.microworld.scene import sample_scene
 from twelve.outputs.answer import Answered
 from twelve.predictor import Matched, load, table
 from twelve.predictor import command as commands
+from twelve.predictor import search as searching
 
 
 @pytest.fixture(scope="module")
@@ -303,7 +304,7 @@ def test_threads_are_measured_where_much_is_asked(model: Path, images: Path, mon
     usual = [twelve(*asked), twelve(*search)]
     assert not measured
     before = torch.get_num_threads()
-    monkeypatch.setattr(commands, "MANY", 3)
+    monkeypatch.setattr(searching, "MANY", 3)
     assert [twelve(*asked), twelve(*search)] == usual and len(measured) == 1
     assert torch.get_num_threads() == before
 

@@ -96,14 +96,16 @@ def match(
     captions: Annotated[list[str], typer.Argument(help="Captions to search the images for.")],
     images: Annotated[list[Path], typer.Option(metavar="PATH", help="An image or a folder of images (repeatable).")],
     task: Annotated[str | None, typer.Option(help=TASK)] = None,
-    top: Annotated[int, typer.Option(min=1, help="Number of best matches to show.")] = 5,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="Number of best matches to show.", show_default="5; with --json, all")
+    ] = None,
     regions: Annotated[Path | None, typer.Option(help="A region store with regions of some of the images.")] = None,
     shortlist: Annotated[
         int | None,
         typer.Option(
             min=0,
             help="Images to rank for a caption, chosen by the contrast head; 0: all.",
-            show_default="128 above 2,000 pairs, if the model has the head",
+            show_default="128 with --index, or if the model has the head and there are more than 2,000 pairs",
         ),
     ] = None,
     contrast_weight: Annotated[
@@ -117,7 +119,7 @@ def match(
         Path | None,
         typer.Option(help="A file that keeps the contrast head's vectors of the images for later searches."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: all ranked images, or those of --top.")] = False,
     weights: Weights = None,
     device: Device = "cpu",
     precision: Precision = "auto",
@@ -131,9 +133,7 @@ def match(
 
     asked.check_order(run, images, "twelve match MODEL CAPTION --images IMAGE")
     asked.check_captions(captions)
-    if contrast_weight is None:  # an index needs the head anyway, and ranks better with its logit
-        contrast_weight = float(index is not None)
-    elif contrast_weight:
+    if contrast_weight:
         from twelve.predictor.checks import check_weight
 
         check_weight(contrast_weight)
@@ -155,33 +155,33 @@ def match(
         check_file(index)
     command.check_extractor(weights, device)
     predictor = loading.opened(folder, abilities.own, weights=weights, device=device, precision=precision)
-    found, failed = command.match(
-        predictor,
+    found = predictor.search(
         files,
         captions,
-        regions=regions,
+        index=index,
         task=task,
         shortlist=shortlist,
         contrast_weight=contrast_weight,
-        index=index,
+        regions=regions,
+        progress=True,
     )
-    for file, why in failed.items():
+    for file, why in found.skipped.items():
         print(one_line(f"skipped {file}: {why}"), file=sys.stderr)
     command.warn(found.warnings, set())
     if as_json:
-        typer.echo(found.to_json())
-        raise typer.Exit(int(bool(failed)))
+        typer.echo(found.to_json(top))
+        raise typer.Exit(int(bool(found.skipped)))
     names = command.short_names(map(Path, found.images))
     if found.shortlist:
         typer.echo(f"ranked {found.shortlist} of {len(found.images)} images per caption, selected by the contrast head")
     answering = f"; task: {found.task}" if abilities.names_its_task("match") else ""
     for row, caption in enumerate(captions):
         typer.echo(one_line(caption) + answering)
-        for place, (name, share) in enumerate(found.ranked_images(row)[:top], start=1):
+        for place, (name, share) in enumerate(found.ranked_images(row)[: top or 5], start=1):
             typer.echo(f"  {place}. {one_line(names[Path(name)])} ({percent(share)}){suffix(found.calibrated)}")
     if len(names) > 1:
         print("percentages: each image's share among the images that were ranked for the caption", file=sys.stderr)
-    raise typer.Exit(int(bool(failed)))
+    raise typer.Exit(int(bool(found.skipped)))
 
 
 def convert(

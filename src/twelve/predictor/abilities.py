@@ -11,6 +11,7 @@ from twelve.formats.records import describe
 from twelve.model.processor import TwelveProcessor
 from twelve.outputs import OUTPUTS
 from twelve.predictor.checks import Turn, check_shape, check_text, turns_of
+from twelve.predictor.warnings import words_of
 from twelve.tasks.base import Task, all_tasks
 from twelve.types.examples import Box
 
@@ -120,7 +121,8 @@ class Abilities:
             self.check_words(each)
 
     def check_words(self, text: object) -> None:
-        """Raise ConfigError if a text is not a string, or has no word pieces."""
+        """Raise ConfigError if a text is not a string, or has no words. Symbols that the model does not know, such as
+        pictograms, are words: results warn of them."""
         check_text(text)
         assert isinstance(text, str)
         if not text.strip():
@@ -128,3 +130,6 @@ class Abilities:
         pieces = set(self.processor.tokenizer.encode(text, add_special_tokens=False).ids)
         if not pieces - {self.processor.special[token] for token in ("[PAD]", "[CLS]", "[SEP]")}:
             raise ConfigError(f"this text has no words: {describe(text)}", remedy="give a text")
+        if not any(mark.isalnum() for mark in text) and not words_of(self.processor, text):
+            problem = f"this text has no letter and no digit: {describe(text)}"
+            raise ConfigError(problem, remedy="give a text with words")

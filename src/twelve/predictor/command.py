@@ -8,38 +8,31 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import count, groupby, islice
+from itertools import count, groupby
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from twelve.device import check_name
 from twelve.errors import ConfigError, DataError, RegionError, TwelveError, one_line, quoted
-from twelve.formats.data_root import image_key
 from twelve.formats.flaws import without_flaws
 from twelve.io.files import check_file, check_folder, replacing
 from twelve.io.json_file import decode, readable
 from twelve.outputs.parts.result import Result
 from twelve.predictor.lines import Request
-from twelve.predictor.matched import Matched
+from twelve.predictor.search import measured
 from twelve.predictor.table import HEADER, HEADERS, is_table, row
-from twelve.predictor.warnings import of_an_image, of_images
-from twelve.progress import Track, counted, tell
+from twelve.predictor.warnings import of_an_image
+from twelve.progress import Track, counted
 from twelve.regions.asked import check_weights
 
 if TYPE_CHECKING:
     from twelve.predictor.abilities import Abilities
     from twelve.predictor.predictor import Predictor
     from twelve.predictor.scene import Scene
-    from twelve.regions.store.region_store import RegionStore
 
 
 SAME = 3
 """Images that are named for the same warning; of the rest, their number is told."""
-MANY = 256
-"""Number of questions, or of caption-image pairs, above which measuring threads saves more time than it takes."""
-
-INDEXED = 64
-"""Images whose vectors are computed together for an index."""
 _LINE = 1 << 24
 """Maximum bytes of a first line that is read to recognise a file of results."""
 
@@ -150,27 +143,6 @@ def predict(predictor: Predictor, requests: Sequence[Request]) -> Iterator[Outco
             outcomes = _of_images(predictor, list(part))
             yield from outcomes
             track.advance(len(outcomes))
-
-
-@contextmanager
-def measured(predictor: Predictor, count: int) -> Iterator[None]:
-    """Use the fastest number of threads within the block, if there is enough work to measure it.
-
-    Args:
-        count: number of questions, or of caption-image pairs.
-    """
-    from twelve.threads import given_back
-
-    if count < MANY:
-        yield
-        return
-    before = predictor.threads
-    with given_back():
-        predictor.measure_threads(tell)
-        try:
-            yield
-        finally:
-            predictor.threads = before
 
 
 def check(abilities: Abilities, requests: Sequence[Request]) -> None:
@@ -343,96 +315,6 @@ def _drawing(folder: Path, number: int, request: Request) -> Path:
     return folder / f"{number:05}-{request.images[0].stem}.png"
 
 
-def match(
-    predictor: Predictor,
-    images: Sequence[Path],
-    captions: Sequence[str],
-    *,
-    regions: Path | None = None,
-    task: str | None = None,
-    shortlist: int | None = None,
-    contrast_weight: float = 0.0,
-    index: Path | None = None,
-) -> tuple[Matched, dict[str, str]]:
-    """Match captions with images, named by their paths; also return {file: error} of images that cannot be read.
-
-    Args:
-        regions: a region store that has some of the images, by file name. Regions of the others are extracted.
-        shortlist, contrast_weight: see :meth:`Predictor.match`.
-        index: file of the images' vectors (:mod:`twelve.predictor.index`), which is updated. Only images on the
-            shortlist of a caption are then extracted again, and part of the result.
-
-    Raises:
-        ConfigError: the model has no task for matching, or a caption is empty.
-        RegionError: ``regions`` is empty or was made by another extractor; no image can be read.
-        DataError: ``index`` is damaged, or another file.
-    """
-    from twelve.regions.store.region_store import RegionStore
-
-    check_captions(predictor, captions, task)
-    store = None if regions is None else RegionStore(regions, recipes=predictor.processor.region_recipes)
-    stored = {} if store is None else _stored(predictor, store)
-    failed: dict[str, str] = {}
-
-    def opened(some: Sequence[Path], what: str) -> Iterator[tuple[Path, Scene]]:
-        with Track(what, len(some), "images") as track:
-            for image in some:
-                known = stored.get(image_key(image.name))
-                try:
-                    seen = image if store is None or known is None else store.get(known)
-                    yield image, predictor.scene(seen, name=str(image))
-                except RegionError as error:
-                    failed[str(image)] = error.problem
-                track.advance()
-
-    if index is not None:
-        images = _shortlisted(predictor, index, images, captions, task, shortlist, opened)
-    scenes = [scene for _, scene in opened(images, "extracting")]
-    if not scenes:
-        raise RegionError("none of the images can be read", remedy="pass images, or a folder of images")
-    with measured(predictor, len(scenes) * len(captions)):
-        options: dict[str, Any] = {"shortlist": shortlist, "contrast_weight": contrast_weight}
-        return predictor.match(scenes, captions, task=task, **options), failed
-
-
-def _shortlisted(
-    predictor: Predictor,
-    file: Path,
-    images: Sequence[Path],
-    captions: Sequence[str],
-    task: str | None,
-    shortlist: int | None,
-    opened: Callable[[Sequence[Path], str], Iterator[tuple[Path, Scene]]],
-) -> list[Path]:
-    """The images on the shortlist of any caption, by their vectors in an index, which is updated first. Prints the
-    warnings of images that are new in it and not on the shortlist, which nothing else would tell."""
-    from twelve.evaluation.shortlist import PLACES
-    from twelve.predictor.index import ImageIndex, best_images
-
-    index = ImageIndex(file, predictor.vectors_mark())
-    if index.dropped:
-        tell(f"{file}: {index.dropped:,} vectors of another model will be replaced")
-    new = [image for image in images if index.get(image) is None]
-    doubts: dict[Path, tuple[str, ...]] = {}
-    try:
-        seen = opened(new, "indexing")
-        while part := list(islice(seen, INDEXED)):
-            doubts |= {image: scene.warnings for image, scene in part if scene.warnings}
-            found = predictor.image_vectors([scene for _, scene in part])
-            index.add({image: vectors for (image, _), vectors in zip(part, found, strict=True)})
-    finally:  # what was computed is kept when a search is interrupted
-        index.save()
-    known = {image: vectors for image in images if (vectors := index.get(image)) is not None}
-    tell(f"{file}: {len(index):,} images, {len(new):,} of them new or changed")
-    count = PLACES if shortlist is None else shortlist or len(known)
-    if not known:
-        return []
-    chosen = best_images(predictor.caption_vectors(captions, task=task), list(known.values()), count)
-    listed = [list(known)[row] for row in chosen]
-    warn(of_images((str(image), doubts[image]) for image in doubts if image not in listed), set())
-    return listed
-
-
 def check_extractor(weights: str | None, device: str) -> None:
     """Check the options of the extractor, before it is built.
 
@@ -448,28 +330,6 @@ def check_captions(abilities: Abilities, captions: Iterable[str], task: str | No
     """Raise ConfigError if a model has no task for matching, or a caption is empty."""
     for caption in captions:
         abilities.check("match", caption, task=task)
-
-
-def _stored(predictor: Predictor, store: RegionStore) -> dict[str, str]:
-    """File name -> image id of the images in a store, without names that occur in several sources.
-
-    Raises:
-        RegionError: the regions were made by another extractor than the model was trained on.
-    """
-    found: dict[str, str] = {}
-    twice: set[str] = set()
-    if not (sources := store.sources()):
-        raise RegionError(
-            "no regions in this folder", file=store.root, remedy="pass a folder written by twelve regions extract"
-        )
-    predictor.processor.check_regions(store, sources)
-    for source in sources:
-        for image_id in store.ids(source):
-            name = image_id.partition("/")[2]
-            if name in found:
-                twice.add(name)
-            found[name] = image_id
-    return {name: image_id for name, image_id in found.items() if name not in twice}
 
 
 def short_names(paths: Iterable[Path]) -> dict[Path, str]:

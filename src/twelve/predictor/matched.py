@@ -44,6 +44,7 @@ class Matched:
             (``contrast_weight`` 0).
         warnings: why shares may be meaningless, with the names of the images concerned.
         shortlist: number of images that were ranked for each caption; None if all were.
+        skipped: of :meth:`twelve.Predictor.search`: each file that could not be read, and why.
         photographs: the images that :meth:`draw` may show, by index: the best of each caption.
     """
 
@@ -55,6 +56,7 @@ class Matched:
     calibrated: bool = False
     warnings: tuple[str, ...] = ()
     shortlist: int | None = None
+    skipped: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[str, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
     photographs: Mapping[int, Image.Image] = field(default_factory=dict, repr=False, compare=False, metadata=HIDDEN)
 
@@ -126,15 +128,19 @@ class Matched:
         )
         return figure(self.draw(), tuple(filter(None, lines)), warnings=self.warnings)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, top: int | None = None) -> dict[str, Any]:
         """Captions with their ranked images, and the logits (None where an image was not ranked); numbers are rounded
-        as those of other results."""
+        as those of other results.
+
+        Args:
+            top: only this many best images of each caption, without logits; None for everything.
+        """
         found: dict[str, Any] = rounded(
             {
                 "task": self.task,
                 "calibrated": self.calibrated,
                 "captions": [
-                    {"caption": caption, "images": [{"image": i, "share": s} for i, s in self.ranked_images(row)]}
+                    {"caption": caption, "images": [{"image": i, "share": s} for i, s in self.ranked_images(row)[:top]]}
                     for row, caption in enumerate(self.captions)
                 ],
                 "shortlist": self.shortlist,
@@ -142,11 +148,13 @@ class Matched:
                 "warnings": self.warnings,
             }
         )
+        if top is not None:
+            del found["logits"]
         return found
 
-    def to_json(self) -> str:
+    def to_json(self, top: int | None = None) -> str:
         """:meth:`to_dict` as a line of JSON."""
-        return readable(self.to_dict())
+        return readable(self.to_dict(top))
 
     def __str__(self) -> str:
         lines = []
@@ -157,6 +165,7 @@ class Matched:
             lines.append(
                 f"ranked {self.shortlist} of {len(self.images)} images per caption, selected by the contrast head"
             )
+        lines += [f"skipped {image}: {why}" for image, why in self.skipped.items()]
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 

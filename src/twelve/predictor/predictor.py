@@ -47,6 +47,7 @@ from twelve.predictor.dependence import SIDES, Dependence
 from twelve.predictor.matched import Matched, best_of
 from twelve.predictor.questions import Question
 from twelve.predictor.scene import Scene
+from twelve.predictor.search import search
 from twelve.regions.extraction.extractor import Extractor
 from twelve.regions.images import ImageLike, TooLarge, open_image
 from twelve.regions.recipe import preferred
@@ -445,6 +446,61 @@ class Predictor(Abilities):
             shortlist=count,
             scenes=tuple(scene.id for scene in scenes),
             photographs={k: image for k in best_of(logits) if (image := scenes[k].image) is not None},
+        )
+
+    def search(
+        self,
+        images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        captions: Sequence[str] | str,
+        *,
+        index: str | os.PathLike[str] | None = None,
+        task: str | None = None,
+        shortlist: int | None = None,
+        contrast_weight: float | None = None,
+        regions: str | os.PathLike[str] | None = None,
+        progress: bool = False,
+    ) -> Matched:
+        """Search image files for captions, as ``twelve match`` does.
+
+            model = twelve.load("examples/quickstart-model")
+            found = model.search("photographs", "a red boat", index="vectors")
+            for path, share in found.ranked_images()[:5]:
+                print(path, share)
+
+        With an index, the images of the result are those on the shortlist of a caption. A second search extracts only
+        them, and images that are new or have changed.
+
+        Args:
+            images: a folder, or image files and folders.
+            captions: one or several.
+            index: a file that keeps the contrast head's vectors of the images; written, and updated by every search.
+                None to extract the regions of all images.
+            task: the retrieval task to match as, if the model has several; None for the first.
+            shortlist: number of images that are ranked for a caption, chosen by the contrast head; 0 for all. None for
+                128 with an index, otherwise as :meth:`match`.
+            contrast_weight: as :meth:`match`; None for 1 with an index, otherwise 0.
+            regions: a region store that has some of the images, by file name. Regions of the others are extracted.
+            progress: whether to show the progress on stderr.
+
+        Returns:
+            The matches. Its images are paths. ``skipped`` has the files that cannot be read.
+
+        Raises:
+            ConfigError: the model has no task for matching or no contrast head, or an argument is invalid.
+            RegionError: there is no such image, or none can be read; ``regions`` is empty or was made by another
+                extractor.
+            DataError: ``index`` is damaged, or another file.
+        """
+        return search(
+            self,
+            images,
+            captions,
+            index=index,
+            task=task,
+            shortlist=shortlist,
+            contrast_weight=contrast_weight,
+            regions=regions,
+            progress=progress,
         )
 
     # --- vectors ----------------------------------------------------------------------------------------------

@@ -120,5 +120,5 @@ def protocol_line(result: TaskResult) -> str:
     others = [f"{name} {value:.2f}" for name, value in result.metrics.items() if "question type" not in name]
     if result.calibration_error is not None:
         noted = f" ({result.uncalibrated})" if result.uncalibrated else ""
-        others.append(f"calibration error {result.calibration_error:.2f}{noted}")
+        others.append(f"calibration error {result.calibration_error:.2f} percentage points{noted}")
     return f"{result.title}: {'; '.join(parts)}\n  {', '.join(others)}"

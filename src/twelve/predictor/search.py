@@ -1,0 +1,208 @@
+"""Searching images for captions, with a file that keeps their vectors (:mod:`twelve.predictor.index`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twelve.errors import ConfigError, RegionError
+from twelve.formats.data_root import image_key
+from twelve.formats.records import describe
+from twelve.io.files import check_folder
+from twelve.predictor.asked import images_in
+from twelve.predictor.checks import check_weight, texts_of
+from twelve.predictor.index import ImageIndex, best_images
+from twelve.predictor.matched import Matched
+from twelve.predictor.warnings import of_images
+from twelve.progress import Track, silent, tell
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from twelve.model.processor import TwelveProcessor
+    from twelve.predictor.scene import Scene
+    from twelve.regions.store.region_store import RegionStore
+    from twelve.threads import Threads
+
+MANY = 256
+"""Number of questions, or of caption-image pairs, above which measuring threads saves more time than it takes."""
+INDEXED = 64
+"""Images whose vectors are computed together for an index."""
+
+Opened = Iterator[tuple[Path, "Scene"]]
+
+
+class Searches(Protocol):
+    """The part of :class:`twelve.predictor.predictor.Predictor` that a search uses."""
+
+    processor: TwelveProcessor
+    threads: Threads
+
+    @property
+    def check(self) -> Callable[..., None]: ...
+
+    @property
+    def scene(self) -> Callable[..., Scene]: ...
+
+    @property
+    def match(self) -> Callable[..., Matched]: ...
+
+    def measure_threads(self, say: Callable[[str], None] = ...) -> None: ...
+    def image_vectors(self, scenes: Sequence[Scene]) -> Sequence[NDArray[Any]]: ...
+    def caption_vectors(self, captions: Sequence[str], *, task: str | None = None) -> Sequence[NDArray[Any]]: ...
+    def vectors_mark(self) -> str: ...
+
+
+@contextmanager
+def measured(predictor: Searches, count: int, say: Callable[[str], None] = tell) -> Iterator[None]:
+    """Use the fastest number of threads within the block, if there is enough work to measure it.
+
+    Args:
+        count: number of questions, or of caption-image pairs.
+        say: called with a message about the result.
+    """
+    from twelve.threads import given_back
+
+    if count < MANY:
+        yield
+        return
+    before = predictor.threads
+    with given_back():
+        predictor.measure_threads(say)
+        try:
+            yield
+        finally:
+            predictor.threads = before
+
+
+def weight_of(contrast_weight: float | None, *, indexed: bool) -> float:
+    """The weight of the contrast head's logit in a search, which defaults to 1 with an index: that needs the head
+    anyway, and ranks better with its logit."""
+    if contrast_weight is None:
+        return float(indexed)
+    check_weight(contrast_weight)
+    return contrast_weight
+
+
+def search(
+    predictor: Searches,
+    images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    captions: Sequence[str] | str,
+    *,
+    index: str | os.PathLike[str] | None,
+    task: str | None,
+    shortlist: int | None,
+    contrast_weight: float | None,
+    regions: str | os.PathLike[str] | None,
+    progress: bool,
+) -> Matched:
+    """:meth:`twelve.predictor.predictor.Predictor.search`, which describes the arguments."""
+    from twelve.regions.store.region_store import RegionStore
+
+    texts = texts_of(captions)
+    if not texts:
+        raise ConfigError("nothing to search for", remedy="give at least one caption")
+    for text in texts:
+        predictor.check("match", text, task=task)
+    if shortlist is not None and (not isinstance(shortlist, int) or shortlist < 0):
+        raise ConfigError(
+            f"expected a number of images as shortlist, found {describe(shortlist)}", remedy="give 0 to rank all images"
+        )
+    weight = weight_of(contrast_weight, indexed=index is not None)
+    files = images_in([Path(image) for image in ([images] if isinstance(images, str | os.PathLike) else images)])
+    kept = None if index is None else Path(index)
+    if kept is not None:
+        check_folder(kept.parent)  # the file itself is checked when it is read
+    # before any image is opened: raises the error of a model without the head
+    vectors = predictor.caption_vectors(texts, task=task) if shortlist or weight or kept is not None else ()
+    store = None if regions is None else RegionStore(Path(regions), recipes=predictor.processor.region_recipes)
+    stored = {} if store is None else _stored(predictor, store)
+    skipped: dict[str, str] = {}
+
+    def opened(some: Sequence[Path], what: str) -> Opened:
+        with Track(what, len(some), "images") as track:
+            for image in some:
+                known = stored.get(image_key(image.name))
+                try:
+                    seen = image if store is None or known is None else store.get(known)
+                    yield image, predictor.scene(seen, name=str(image))
+                except RegionError as error:
+                    skipped[str(image)] = error.problem
+                track.advance()
+
+    say: Callable[[str], None] = tell if progress else lambda text: None
+    with nullcontext() if progress else silent():
+        doubts: dict[Path, tuple[str, ...]] = {}
+        if kept is not None:
+            known, doubts = _indexed(predictor, kept, files, opened, say)
+            count = (_places() if shortlist is None else shortlist) or len(known)
+            chosen = best_images(vectors, list(known.values()), count) if known else []
+            files = [list(known)[row] for row in chosen]
+        scenes = [scene for _, scene in opened(files, "extracting")]
+        if not scenes:
+            raise RegionError("none of the images can be read", remedy="pass images, or a folder of images")
+        with measured(predictor, len(scenes) * len(texts), say):
+            found = predictor.match(scenes, texts, task=task, shortlist=shortlist, contrast_weight=weight)
+    # warnings of new images that are not on a shortlist, which no later search tells
+    listed = set(files)
+    further = of_images((str(image), own) for image, own in doubts.items() if image not in listed)
+    return replace(found, warnings=(*found.warnings, *further), skipped=skipped)
+
+
+def _places() -> int:
+    from twelve.evaluation.shortlist import PLACES
+
+    return PLACES
+
+
+def _indexed(
+    predictor: Searches,
+    file: Path,
+    images: Sequence[Path],
+    opened: Callable[[Sequence[Path], str], Opened],
+    say: Callable[[str], None],
+) -> tuple[dict[Path, NDArray[Any]], dict[Path, tuple[str, ...]]]:
+    """The vectors of the images that can be read, from an index, which is updated first; and the warnings of images
+    that are new in it."""
+    index = ImageIndex(file, predictor.vectors_mark())
+    if index.dropped:
+        say(f"{file}: {index.dropped:,} vectors of another model will be replaced")
+    new = [image for image in images if index.get(image) is None]
+    doubts: dict[Path, tuple[str, ...]] = {}
+    try:
+        seen = opened(new, "indexing")
+        while part := list(islice(seen, INDEXED)):
+            doubts |= {image: scene.warnings for image, scene in part if scene.warnings}
+            found = predictor.image_vectors([scene for _, scene in part])
+            index.add({image: vectors for (image, _), vectors in zip(part, found, strict=True)})
+    finally:  # what was computed is kept when a search is interrupted
+        index.save()
+    say(f"{file}: {len(index):,} images, {len(new):,} of them new or changed")
+    return {image: vectors for image in images if (vectors := index.get(image)) is not None}, doubts
+
+
+def _stored(predictor: Searches, store: RegionStore) -> dict[str, str]:
+    """File name -> image id of the images in a store, without names that occur in several sources.
+
+    Raises:
+        RegionError: the regions were made by another extractor than the model was trained on.
+    """
+    found: dict[str, str] = {}
+    twice: set[str] = set()
+    if not (sources := store.sources()):
+        raise RegionError(
+            "no regions in this folder", file=store.root, remedy="pass a folder written by twelve regions extract"
+        )
+    predictor.processor.check_regions(store, sources)
+    for source in sources:
+        for image_id in store.ids(source):
+            name = image_id.partition("/")[2]
+            if name in found:
+                twice.add(name)
+            found[name] = image_id
+    return {name: image_id for name, image_id in found.items() if name not in twice}
