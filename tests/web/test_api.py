@@ -170,7 +170,8 @@ def test_any_method_is_asked_by_its_name(client: TestClient, scenes: list[str]) 
         *((method, f"{known} {method}", f"use POST /api/v1/{method}") for method in ("choose", "guess", "match")),
     ):
         refused = client.post("/api/v1/ask", json={"method": method, "text": "it", "images": [image]})
-        assert refused.status_code == 422 and refused.json() == {"error": problem, "remedy": remedy}
+        told = {"code": "invalid_input", "error": problem, "remedy": remedy, "fields": None}
+        assert refused.status_code == 422 and refused.json() == told
     refused = client.post("/api/v1/depends", json={"method": "choose", "text": "it", "image": image})
     assert refused.json()["error"] == "method: expected answer, entails or verify, found choose"
 

@@ -304,6 +304,7 @@ def test_a_request_is_given_up_as_a_whole(predictor: Predictor, monkeypatch: pyt
         inline = {"image": base64.b64encode(png(1)).decode()}
         reply = TestClient(app).post("/api/v1/match", json={"images": [inline] * 6, "captions": ["it"]})
         assert reply.status_code in (429, 503) and len(opened) < 4
+        assert reply.json()["code"] == {429: "busy", 503: "too_slow"}[reply.status_code]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -324,7 +325,7 @@ def test_no_number_is_503(value: float, predictor: Predictor, monkeypatch: pytes
             ("match", {"images": [inline], "captions": ["it"]}),
         ):
             reply = TestClient(app).post(f"/api/v1/{path}", json=asked)
-            assert reply.status_code == 503 and "not finite" in reply.json()["error"]
+            assert reply.status_code == 503 and reply.json()["code"] == "no_number"
 
 
 def test_features_that_are_no_numbers_are_503(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +334,7 @@ def test_features_that_are_no_numbers_are_503(predictor: Predictor, monkeypatch:
     monkeypatch.setattr(network, "describe", lambda *a: [features * float("nan") for features in describe(*a)])
     with serving(predictor) as app:
         reply = TestClient(app).post("/api/v1/scenes", content=png(1), headers=OCTETS)
-        assert reply.status_code == 503 and "not finite" in reply.json()["error"]
+        assert reply.status_code == 503 and reply.json()["code"] == "no_number"
 
 
 def test_a_slow_body_is_408(predictor: Predictor) -> None:
@@ -393,6 +394,7 @@ def test_an_error_of_ours_is_json_without_its_cause(predictor: Predictor, monkey
         monkeypatch.setattr(predictor, "scene", broken)
         reply = client.post("/api/v1/scenes", content=png(1), headers=OCTETS)
         assert reply.status_code == 500 and "secret" not in reply.text and reply.json()["error"]
+        assert reply.json()["code"] == "internal_error" and "content-security-policy" in reply.headers
         assert client.get("/health").status_code == 200
 
 

@@ -192,7 +192,9 @@ def test_any_other_form_is_refused(content: bytes, boundary: str, client: TestCl
 def test_a_form_of_another_web_page_is_refused(client: TestClient) -> None:
     """Browsers ask nobody before they send it; an image by itself they send to a service of the same origin only."""
     for origin in ("http://evil.example", "null"):
-        refused(client.post("/api/v1/scenes", content=form(IMAGE), headers={**FORM, "origin": origin}), 415)
+        reply = client.post("/api/v1/scenes", content=form(IMAGE), headers={**FORM, "origin": origin})
+        refused(reply, 403)
+        assert reply.json()["error"] == f"expected a form from a program, found one from a web page (Origin: {origin})"
 
 
 SCENE = {"image": {"scene": "none"}}

@@ -78,12 +78,12 @@ def _describe(
     async def sample(name: Annotated[str, Path(max_length=64)]) -> Response:
         """Return a sample image."""
         if name not in by_name:
-            raise ServiceError(404, "there is no such sample", f"see {PREFIX}/model")
+            raise ServiceError("unknown_path", "there is no such sample", f"see {PREFIX}/model")
         return Response(by_name[name].png, media_type="image/png")
 
 
 def _keep(router: APIRouter, service: Service) -> None:
-    @router.post("/scenes", status_code=201, openapi_extra=_UPLOAD, responses=_ASKED)
+    @router.post("/scenes", status_code=201, openapi_extra=_UPLOAD, responses=_ASKED | documented(403))
     async def upload_image(request: Request) -> schemas.SceneReply:
         """Upload an image.
 
@@ -141,7 +141,9 @@ def _depends(router: APIRouter, service: Service) -> None:
         """
         _check_method(asked.method, schemas.MEASURED, service.predictor)
         if asked.right is None and METHODS.get(asked.method) == 2:
-            raise ServiceError(422, f"{asked.method}: expected two images, found one", "add right, the right image")
+            raise ServiceError(
+                "invalid_input", f"{asked.method}: expected two images, found one", "add right, the right image"
+            )
         images = [asked.image] if asked.right is None else [asked.image, asked.right]
         found = await service.depends(asked.method, asked.text, images, asked.task)
         return schemas.DependsReply(**found.to_dict())
@@ -216,7 +218,7 @@ def _check_method(method: str, taken: Sequence[str], predictor: Predictor) -> No
         known = " or ".join(", ".join(able).rsplit(", ", 1)) or "another model"
         own = method in predictor.methods and method not in schemas.ASKED
         problem = f"method: expected {known}, found {method}{nearest(method, able)}"
-        raise ServiceError(422, problem, f"use POST {PREFIX}/{method}" if own else f"use {known}")
+        raise ServiceError("invalid_input", problem, f"use POST {PREFIX}/{method}" if own else f"use {known}")
 
 
 def said(result: Result) -> dict[str, Any]:

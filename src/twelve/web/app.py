@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -161,8 +161,3 @@ def _add_monitoring(app: FastAPI, service: Service) -> None:
     async def metrics() -> Response:
         """Return metrics in the format of Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
-
-    async def failed(_: Request, error: Exception) -> JSONResponse:
-        return problems.reply(500, "internal error", "see the log of the service")
-
-    app.add_exception_handler(Exception, failed)

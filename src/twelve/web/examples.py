@@ -141,7 +141,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         },
     },
     "Health": {"status": "ok", "waiting": 0, "scenes": 1},
-    "Problem": {"error": "question: contains only spaces", "remedy": "write a question"},
+    "Problem": {
+        "code": "invalid_input",
+        "error": "question: contains only spaces",
+        "remedy": "write a question",
+        "fields": [{"path": "question", "message": "contains only spaces"}],
+    },
 }
 """Name of a schema -> an example."""
 

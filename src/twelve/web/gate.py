@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from twelve.web.problems import ServiceError, described
+from twelve.web.problems import ServiceError, described, reply
 from twelve.web.schemas import PREFIX
 from twelve.web.service import Service
 from twelve.web.uploads import check_kind, kind_of
@@ -87,8 +87,13 @@ class Gate:
             await error.reply()(scope, receive, answered)
         except asyncio.CancelledError:  # uvicorn stops, and timeout_graceful_shutdown has passed
             if not status:
-                stopping = ServiceError(503, "the service is stopping", "try again later", retry_after=5)
+                stopping = ServiceError("stopping", "the service is stopping", "try again later", retry_after=5)
                 await stopping.reply()(scope, receive, answered)
+        except Exception:  # the server writes it to its log
+            if not status:
+                problem = reply("internal_error", "internal error", "see the log of the service")
+                await problem(scope, receive, answered)
+            raise
         finally:
             seconds, status = time.perf_counter() - start, status or 500
             path = next((name for name, form in self._paths.items() if form.fullmatch(scope["path"])), _OTHER)
@@ -100,13 +105,15 @@ class Gate:
         service = self._service
         if self._hosts and scope["path"] != HEALTH and _host(scope) not in self._hosts:
             raise ServiceError(
-                400, "unknown host name", "use the address that the service printed, or start it with --name NAME"
+                "unknown_host",
+                "unknown host name",
+                "use the address that the service printed, or start it with --name NAME",
             )
         if self._token is not None and not (scope["method"] in ("GET", "HEAD") and scope["path"] in self._free):
             _check_token(_headers(scope, b"authorization"), self._token)
         if any(mark < " " or mark == "\x7f" for mark in scope["path"]):
             # A route's pattern also matches before a final line break, so /health%0a would be /health.
-            raise ServiceError(404, "no such path", described(Request(scope)))
+            raise ServiceError("unknown_path", "no such path", described(Request(scope)))
         if scope["method"] == "HEAD":  # answered like GET, without the body
             scope["method"], send = "GET", _without_body(send)
         if scope["method"] not in _BODIES:
@@ -145,7 +152,7 @@ class Gate:
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise ServiceError(400, "the client disconnected")
+                        raise ServiceError("unreadable_body", "the client disconnected")
                     part = message.get("body", b"")
                     body += part
                     service.held += len(part)
@@ -156,7 +163,7 @@ class Gate:
                         raise service.busy()
         except TimeoutError:
             raise ServiceError(
-                408, f"the body did not arrive within {limits.body_seconds:g} seconds", "send a smaller body"
+                "slow_body", f"the body did not arrive within {limits.body_seconds:g} seconds", "send a smaller body"
             ) from None
 
 
@@ -187,14 +194,14 @@ def _check_marks(body: bytearray, most: int, request: Request) -> None:
     """Raise ServiceError for JSON with more keys and values than any request needs. Base64 contains no such marks."""
     if len(body) > most and len(body) - len(body.translate(None, b'[]{}:,"')) > most:
         raise ServiceError(
-            422,
+            "invalid_input",
             f"the JSON has more than {most:,} brackets, colons, commas and quotes",
             described(request),
         )
 
 
 def _too_long(most: int) -> ServiceError:
-    return ServiceError(413, f"the body has more than {most:,} bytes", "send a smaller image, or fewer images")
+    return ServiceError("too_large", f"the body has more than {most:,} bytes", "send a smaller image, or fewer images")
 
 
 def _check_token(given: list[str], token: str) -> None:
@@ -205,7 +212,7 @@ def _check_token(given: list[str], token: str) -> None:
         alone = len(given) == 1 and given[0].strip() and not said.strip() and kind.lower() != "bearer"
         problem = "the word Bearer is missing before the token" if alone else "the token is wrong"
         raise ServiceError(
-            401,
+            "unauthorized",
             problem if given else "the token is missing",
             "send the header Authorization: Bearer TOKEN, with the token that the service was started with",
             headers={"WWW-Authenticate": "Bearer"},

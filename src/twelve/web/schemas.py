@@ -29,6 +29,28 @@ MAX_TURNS = 20
 MAX_BOXES = 100
 MAX_IMAGES = 64
 MAX_CAPTIONS = 32
+Code = Literal[
+    "unreadable_body",
+    "unknown_host",
+    "unauthorized",
+    "foreign_origin",
+    "unknown_path",
+    "unknown_image",
+    "wrong_method",
+    "slow_body",
+    "too_large",
+    "unsupported_type",
+    "invalid_input",
+    "invalid_image",
+    "too_many_pixels",
+    "unknown_task",
+    "busy",
+    "internal_error",
+    "stopping",
+    "too_slow",
+    "no_number",
+]
+"""Kinds of errors. Programs rely on them: within v1, some may be added, but none is renamed."""
 
 
 def _framing(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
@@ -81,11 +103,20 @@ class _Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class FieldProblem(BaseModel):
+    """What is wrong with a field of a request."""
+
+    path: str = Field(description="the field, such as image.scene; empty for the whole body")
+    message: str
+
+
 class Problem(BaseModel):
     """An error, and what to do about it."""
 
+    code: Code = Field(description="kind of the error; within v1 it keeps its name and meaning")
     error: str
     remedy: str | None = None
+    fields: list[FieldProblem] | None = Field(None, description="the fields that are wrong, if the schema tells")
 
 
 # --- requests -------------------------------------------------------------------------------------------------
