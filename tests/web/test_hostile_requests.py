@@ -108,7 +108,7 @@ def test_upload(name: str, client: TestClient) -> None:
     data = make()
     refused(client.post("/api/v1/scenes", content=data, headers=OCTETS), status)
     if len(data) < 1_000_000:
-        asked = {"image": {"image": base64.b64encode(data).decode()}, "question": "what ?"}
+        asked = {"image": {"base64": base64.b64encode(data).decode()}, "question": "what ?"}
         refused(client.post("/api/v1/answer", json=asked), status)
 
 
@@ -203,9 +203,9 @@ BODIES: dict[str, tuple[str, Any]] = {
     "no such scene": ("answer", {**SCENE, "question": "what ?"}),
     "a path for a scene": ("answer", {"image": {"scene": "../../etc/passwd"}, "question": "what ?"}),
     "no image": ("answer", {"image": {}, "question": "what ?"}),
-    "two images": ("answer", {"image": {"scene": "a", "image": "aGk="}, "question": "what ?"}),
-    "no base64": ("answer", {"image": {"image": "file:///etc/passwd"}, "question": "what ?"}),
-    "an address": ("answer", {"image": {"image": "http://127.0.0.1:1/x.png"}, "question": "what ?"}),
+    "two images": ("answer", {"image": {"scene": "a", "base64": "aGk="}, "question": "what ?"}),
+    "no base64": ("answer", {"image": {"base64": "file:///etc/passwd"}, "question": "what ?"}),
+    "an address": ("answer", {"image": {"base64": "http://127.0.0.1:1/x.png"}, "question": "what ?"}),
     "unknown key": ("answer", {**SCENE, "question": "what ?", "path": "/etc/passwd"}),
     "no text": ("answer", {**SCENE, "question": "  "}),
     "a long text": ("answer", {**SCENE, "question": "what " * 1000}),
@@ -238,7 +238,7 @@ BODIES: dict[str, tuple[str, Any]] = {
 def test_body(name: str, client: TestClient) -> None:
     method, body = BODIES[name]
     if name == "a box elsewhere":
-        body = {**body, "image": {"image": base64.b64encode(encoded("PNG")).decode()}}
+        body = {**body, "image": {"base64": base64.b64encode(encoded("PNG")).decode()}}
     headers = {"content-type": "application/json"}
     reply = client.post(f"/api/v1/{method}", content=json.dumps(body), headers=headers)
     refused(reply, 404 if name in MISSING else 422)
@@ -247,10 +247,10 @@ def test_body(name: str, client: TestClient) -> None:
 
 @pytest.mark.parametrize("text", ["!!!", "aGk", "aGk=\n", "aG k=", "a-_=", "\ud800", 3, [1]])
 def test_no_base64(text: Any, client: TestClient) -> None:
-    asked = json.dumps({"image": {"image": text}, "question": "what ?"})
+    asked = json.dumps({"image": {"base64": text}, "question": "what ?"})
     reply = client.post("/api/v1/answer", content=asked, headers={"content-type": "application/json"})
     refused(reply, 422)
-    assert reply.json()["error"].startswith("image.image: is not base64")
+    assert reply.json()["error"].startswith("image.base64: is not base64")
 
 
 def test_what_a_flaw_is_called(client: TestClient) -> None:
@@ -293,7 +293,7 @@ def test_intricate_json_is_refused_before_it_is_read(content: str, client: TestC
 
 
 def test_the_largest_request_is_not_too_intricate(client: TestClient) -> None:
-    images = [{"image": base64.b64encode(encoded("PNG", (8, 8))).decode()} for _ in range(64)]
+    images = [{"base64": base64.b64encode(encoded("PNG", (8, 8))).decode()} for _ in range(64)]
     asked = {"images": images, "captions": ['a "red" one, and a blue one; [it] ' * 58] * 32}
     assert client.post("/api/v1/match", json=asked).status_code == 200
 
@@ -394,10 +394,10 @@ def test_nothing_is_written_and_nothing_named_is_opened(
     try:
         made = client.post("/api/v1/scenes", content=large, headers=OCTETS)
         assert made.status_code == 201
-        inline = {"image": {"image": base64.b64encode(large).decode()}, "question": "what ?"}
+        inline = {"image": {"base64": base64.b64encode(large).decode()}, "question": "what ?"}
         assert client.post("/api/v1/answer", json=inline).status_code == 200
         for image in (secret, f"file://{secret}", "http://127.0.0.1:9/x.png"):
-            client.post("/api/v1/answer", json={"image": {"image": image}, "question": "what ?"})
+            client.post("/api/v1/answer", json={"image": {"base64": image}, "question": "what ?"})
             client.post("/api/v1/answer", json={"image": {"scene": image}, "question": image})
         client.post("/api/v1/scenes", files={"file": (secret, large, "image/bmp")})
         client.post("/api/v1/scenes", content=large, headers={**OCTETS, "content-disposition": f'filename="{secret}"'})

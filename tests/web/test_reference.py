@@ -85,7 +85,7 @@ def test_errors_have_their_form_and_what_to_do(app: FastAPI) -> None:
 def test_objects_in_objects_are_shown_with_their_fields(app: FastAPI) -> None:
     page = TestClient(app).get("/docs").text
     fields = {
-        "answer": ("image.scene", "image.image", "attention.words"),
+        "answer": ("image.scene", "image.base64", "attention.words"),
         "guess": ("dialogue[].question", "dialogue[].answer"),
         "ask": ("images[].scene",),
         "match": ("captions[].caption", "captions[].images[].share"),

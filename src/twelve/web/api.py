@@ -36,6 +36,8 @@ _BODIES = {kind: {"schema": _FILE if kind == FORM else _BYTES} for kind in (*IMA
 _UPLOAD = {"requestBody": {"required": True, "content": _BODIES}}
 _ASKED = documented(400, 401, 404, 408, 413, 415, 422, 429, 503)
 _STORED = documented(400, 401, 404, 422, 429, 503)
+_NAMES = {"true": "verdict"}
+"""Field of a result in Python -> in replies, where a word of JSON would name it."""
 SceneId = Annotated[str, Path(max_length=MAX_ID)]
 
 
@@ -224,7 +226,8 @@ def _check_method(method: str, taken: Sequence[str], predictor: Predictor) -> No
 def said(result: Result) -> dict[str, Any]:
     """A result as plain values, with its attention if it was requested."""
     attention = None if result.attention is None else result.attention.to_dict()
-    return {**result.to_dict(), "attention": attention}
+    values = {_NAMES.get(name, name): value for name, value in result.to_dict().items()}
+    return {**values, "attention": attention}
 
 
 def described_scene(service: Service, name: str, scene: Scene) -> schemas.SceneReply:
@@ -236,8 +239,8 @@ def described_scene(service: Service, name: str, scene: Scene) -> schemas.SceneR
         width=regions.width,
         height=regions.height,
         boxes=boxes,
-        labels=scene.labels,
-        seconds=service.limits.scene_seconds,
+        labels=scene.labels or [],
+        expires_in=service.limits.scene_seconds,
     )
 
 

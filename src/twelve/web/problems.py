@@ -64,7 +64,7 @@ _RETRY_AFTER = {
 _IMAGE_BYTES = "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg'"
 """How to send an image; curl's -d would drop its line breaks."""
 _JSON = """curl -H 'Content-Type: application/json' -d '{"image": {"scene": "ID"}, ...}'"""
-_STORED, _SENT = '{"scene": "ID"}', '{"image": "..."}'
+_STORED, _SENT = '{"scene": "ID"}', '{"base64": "..."}'
 _IMAGE = (
     f"an image is {_STORED}, the id that POST {PREFIX}/scenes replied with, or {_SENT}, the bytes of a file in base64"
 )
@@ -238,7 +238,7 @@ def _remedy(errors: Sequence[Mapping[str, Any]], request: Request) -> str | None
     if first["loc"] == ("body",):
         json = "json" in request.headers.get("content-type", "").lower()
         remedy = None if json else "send the header Content-Type: application/json"
-    elif isinstance(first["input"], str) and name == "image" and first["type"] == "value_error":
+    elif isinstance(first["input"], str) and name == "base64" and first["type"] == "value_error":
         remedy = _base64(first["input"])
     elif (most := bound(first)) is not None:
         remedy = f"give a number of {most}"

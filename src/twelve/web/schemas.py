@@ -121,24 +121,24 @@ class Problem(BaseModel):
 
 # --- requests -------------------------------------------------------------------------------------------------
 _GIVEN: list[JsonValue] = [
-    {"required": [name], "properties": {name: {"type": "string"}}} for name in ("scene", "image")
+    {"required": [name], "properties": {name: {"type": "string"}}} for name in ("scene", "base64")
 ]
 
 
 class ImageOf(_Closed):
-    """An image: the id of a stored one (``scene``), or the bytes of a file in base64 (``image``), used once."""
+    """An image: the id of a stored one (``scene``), or the bytes of a file in base64 (``base64``), used once."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": _GIVEN})
 
     scene: str | None = Field(None, max_length=MAX_ID, description="id of a stored image")
-    image: Encoded | None = Field(None, description="a file in base64, without line breaks")
+    base64: Encoded | None = Field(None, description="a file in base64, without line breaks")
 
     @model_validator(mode="after")
     def _one(self) -> ImageOf:
-        if (self.scene is None) == (self.image is None):
+        if (self.scene is None) == (self.base64 is None):
             raise ValueError(
                 f'give either {{"scene": ID}}, the id that POST {PREFIX}/scenes replied with, '
-                'or {"image": BASE64}, a file'
+                'or {"base64": BASE64}, a file'
             )
         return self
 
@@ -251,8 +251,8 @@ class SceneReply(BaseModel):
     width: int
     height: int
     boxes: list[Box] = Field(description="regions of the image, without the whole image")
-    labels: list[str] | None = Field(description="what the detector takes each box for, if it names classes")
-    seconds: float = Field(description="how long the image is stored after the last question about it")
+    labels: list[str] = Field(description="what the detector takes each box for; empty if it names no classes")
+    expires_in: float = Field(description="seconds for which the image is stored after the last question about it")
 
 
 class AttentionReply(BaseModel):
@@ -332,7 +332,7 @@ class EntailsReply(_Reply):
 
 
 class VerifyReply(_Reply):
-    true: bool = Field(description="the verdict; score is the probability that it is correct")
+    verdict: bool = Field(description="whether the statement is true; score is the probability that it is correct")
 
 
 class DependsReply(BaseModel):

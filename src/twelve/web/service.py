@@ -140,11 +140,11 @@ class Service:
         one or all of them exceed a limit."""
         sizes, sent = [], 0
         for image in images:
-            if image.image is None:
+            if image.base64 is None:
                 regions = self.scenes.get(image.scene or "").regions
                 sizes.append(regions.width * regions.height)
             else:
-                sizes.append(await asyncio.to_thread(uploads.check, image.image, self.limits))
+                sizes.append(await asyncio.to_thread(uploads.check, image.base64, self.limits))
                 sent += sizes[-1]
         if sent > (most := self.limits.max_request_pixels):
             problem = f"the images have more than {most:,} pixels together"
@@ -160,14 +160,14 @@ class Service:
         ]
 
     async def _regions_of(self, image: ImageOf, pixels: int, until: float, boxes: Sequence[Box]) -> Scene:
-        if image.image is None:
+        if image.base64 is None:
             if not boxes:
                 return without_pixels(self.scenes.get(image.scene or ""))
             inside(boxes, self.scenes.get(image.scene or ""))  # an error is raised before the request waits
 
         def work() -> Scene:
-            kept = image.image is None
-            scene = self.scenes.get(image.scene or "") if kept else self._extracted(image.image or b"")
+            kept = image.base64 is None
+            scene = self.scenes.get(image.scene or "") if kept else self._extracted(image.base64 or b"")
             inside(boxes, scene)
             return without_pixels(scene, boxes)
 
