@@ -139,7 +139,8 @@ def test_content_type(kind: str | None, size: int, client: TestClient) -> None:
 def test_marks_are_those_of_json(client: TestClient) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded"):
         reply = client.post("/api/v1/answer", content=b"[]" * 20_000, headers={"content-type": kind})
-        refused(reply, 422)
+        refused(reply, 415)
+        assert reply.json()["error"] == f"expected JSON, found the content type {kind}"
         assert reply.json()["remedy"] == "send the header Content-Type: application/json"
     for kind in ("application/json", "Application/Problem+JSON; charset=x"):
         assert "brackets" in client.post("/api/v1/answer", content=b"[]" * 20_000, headers={"content-type": kind}).text
@@ -261,10 +262,15 @@ def test_what_a_flaw_is_called(client: TestClient) -> None:
         '{\n "image": 1\n "question": ""}': "the body: is not valid JSON (Expecting ',' delimiter at line 3, column 2)",
         '{"image": {"scene": "a"}, "question": 5, "explain": "yes"}': "explain: expected true or false, "
         "found 'yes'; question: expected a text, found 5",
-        "[]": "the body: expected a JSON object; send it with the header Content-Type: application/json",
+        "[]": "the body: expected a JSON object, found []",
+        "": "the body: expected a JSON object, found nothing",
+        '{"image": {"scene": "a", "scene": "b"}}': "the body: is not valid JSON (the key 'scene' occurs twice in an "
+        "object)",
+        '{"image": {"scene": "a"}, "question": "\\ud800"}': "question: contains half a character (a lone surrogate)",
     }
     remedies = {
         '{"question": ""}': f'add "image": {{"scene": "ID"}}; {docs}',
+        '{"image": {"scene": "a"}, "question": "\\ud800"}': "write a question",
         '{"image": {"scene": "a"}, "question": 5, "explain": "yes"}': "give explain as true or false, without quotes",
         '{"image": {"scene": "a"}, "question": "what ?", "qestion": ""}': "remove qestion; expected image, question, "
         "task or explain",
@@ -321,6 +327,27 @@ def test_addresses_and_methods(method: str, path: str, status: int, client: Test
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"image": ' * 5000, b"1" * 10_000])
 def test_malformed_json(content: bytes, client: TestClient) -> None:
     refused(client.post("/api/v1/answer", content=content, headers={"content-type": "application/json"}))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
+def test_a_body_that_is_not_utf_8_cannot_be_read(encoding: str, client: TestClient) -> None:
+    text = '{"image": {"scene": "none"}, "question": "wo ist das grüne Boot ?"}'
+    kind = {"content-type": "application/json"}
+    reply = client.post("/api/v1/answer", content=text.encode(encoding), headers=kind)
+    refused(reply, 400)
+    assert reply.json()["error"] == "the body is not UTF-8"
+    for right in ("utf-8", "utf-8-sig"):
+        refused(client.post("/api/v1/answer", content=text.encode(right), headers=kind), 404)
+
+
+def test_a_compressed_body_is_refused(client: TestClient) -> None:
+    for path, kind in (("answer", "application/json"), ("scenes", "image/png")):
+        packed = {"content-type": kind, "content-encoding": "gzip"}
+        reply = client.post(f"/api/v1/{path}", content=b"\x1f\x8b", headers=packed)
+        refused(reply, 415)
+        assert reply.json()["error"] == "expected a body without Content-Encoding, found gzip"
+    identity = {**OCTETS, "content-encoding": "identity"}
+    assert client.post("/api/v1/scenes", content=IMAGE, headers=identity).status_code == 201
 
 
 @pytest.mark.parametrize(

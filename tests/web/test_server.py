@@ -126,6 +126,10 @@ def test_the_python_of_the_page(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.chdir(home)
     with served(home / "examples" / "quickstart-model") as (_, address):
         exec(code.replace("http://127.0.0.1:8012", address), {})  # our own page
+        with pytest.raises(
+            SystemExit, match=r'^no such path \(did you mean "/api/v1/answer"\?\) -> use POST /api/v1/answer'
+        ):
+            exec(code.replace("http://127.0.0.1:8012", address).replace("/answer", "/anwser"), {})
     assert re.fullmatch(r"red \(9\d%\)\n", capsys.readouterr().out)
 
 

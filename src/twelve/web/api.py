@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import reduce
+from json import JSONDecodeError
 from operator import or_
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
+from fastapi.routing import APIRoute
 
 from twelve.errors import nearest
+from twelve.io.json_file import DECODER, Twice, limit
 from twelve.outputs.parts.result import rounded
 from twelve.predictor import Predictor, Result, Scene
 from twelve.predictor.checks import METHODS, Turn
@@ -41,6 +44,26 @@ _NAMES = {"true": "verdict"}
 SceneId = Annotated[str, Path(max_length=MAX_ID)]
 
 
+class _Request(Request):
+    async def json(self) -> Any:
+        """The body; raises JSONDecodeError for a key that occurs twice, of which Python would drop one."""
+        try:
+            return DECODER.decode((await self.body()).decode("utf-8-sig"))
+        except Twice as error:
+            raise JSONDecodeError(limit(error), "", 0) from None
+
+
+class _Route(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:
+        """A handler that reads JSON as above."""
+        handle = super().get_route_handler()
+
+        async def handled(request: Request) -> Response:
+            return await handle(_Request(request.scope, request.receive))
+
+        return handled
+
+
 TAGS = {
     "images": "Upload images, and delete them.",
     "questions": "Ask about images.",
@@ -51,7 +74,7 @@ TAGS = {
 
 def routes(service: Service, samples: list[Sample], standings: Mapping[str, TaskStanding]) -> list[APIRouter]:
     """Everything under :data:`~twelve.web.schemas.PREFIX`."""
-    images, questions, about = found = [APIRouter(prefix=PREFIX, tags=[tag]) for tag in TAGS]
+    images, questions, about = found = [APIRouter(prefix=PREFIX, tags=[tag], route_class=_Route) for tag in TAGS]
     _keep(images, service)
     _single(questions, service)
     _depends(questions, service)
@@ -195,9 +218,10 @@ def _several(router: APIRouter, service: Service) -> None:
 
     @router.post("/ask", response_model=None, responses=_ASKED | {200: {"model": reduce(or_, replies)}})
     async def ask(asked: schemas.AskRequest) -> dict[str, Any]:
-        """Ask any method of the model.
+        """Ask a method of the model by its name.
 
-        The fields of the reply depend on the method. Those of the example are of `answer`.
+        It is one that takes a text and no boxes: `answer`, `entails`, `verify`, `locate`, or that of an output without
+        an endpoint. The fields of the reply depend on the method. Those of the example are of `answer`.
         """
         _check_method(asked.method, schemas.ASKED, service.predictor)
         return said(await service.ask(asked.method, asked.text, asked.images, task=asked.task, explain=asked.explain))

@@ -109,9 +109,10 @@ def create_app(
     _add_summaries(description)
     add_examples(description)
     paths = (*_FREE, *description["paths"])
-    app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free, paths=paths)
-    if token is not None:
-        _add_security(description)
+    posts = {path: each["post"].get("requestBody", {}) for path, each in description["paths"].items() if "post" in each}
+    json = [path for path, body in posts.items() if "application/json" in body.get("content", {})]
+    app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free, paths=paths, json=json)
+    _add_security(description, required=token is not None)
     return app
 
 
@@ -134,13 +135,14 @@ def _add_summaries(description: dict[str, Any]) -> None:
             operation["description"] = " ".join(rest.split())
 
 
-def _add_security(description: dict[str, Any]) -> None:
-    """Say in the OpenAPI description which paths need the token: those that may reply that it is wrong."""
+def _add_security(description: dict[str, Any], *, required: bool) -> None:
+    """Say in the OpenAPI description which paths need the token: those that may reply that it is wrong. A service
+    without a token ignores one, so that a client made from its description can send it to others."""
     description["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     for path in description["paths"].values():
         for operation in path.values():
             if "401" in operation["responses"]:
-                operation["security"] = [{"token": []}]
+                operation["security"] = [{"token": []}] if required else [{"token": []}, {}]
 
 
 def _add_monitoring(app: FastAPI, service: Service) -> None:

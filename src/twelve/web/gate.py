@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from twelve.web.problems import ServiceError, described, reply
 from twelve.web.schemas import PREFIX
 from twelve.web.service import Service
-from twelve.web.uploads import check_kind, kind_of
+from twelve.web.uploads import check_encoding, check_json, check_kind
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -51,6 +51,7 @@ class Gate:
         free: paths that can be read without the token.
         paths: those that are counted and logged under their own names, such as ``/api/v1/scenes/{scene}``; an address
             may contain the id of an image.
+        json: paths that take JSON.
     """
 
     def __init__(
@@ -61,9 +62,10 @@ class Gate:
         token: str | None = None,
         free: Collection[str] = (),
         paths: Collection[str] = (),
+        json: Collection[str] = (),
     ) -> None:
         self._app, self._service, self._hosts = app, service, {host.lower() for host in hosts}
-        self._token, self._free = token, frozenset(free)
+        self._token, self._free, self._json = token, frozenset(free), frozenset(json)
         self._paths = {path: compile_path(path)[0] for path in paths}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,14 +121,18 @@ class Gate:
         if scope["method"] not in _BODIES:
             await self._app(scope, receive, send)
             return
-        if (scope["method"], scope["path"]) == ("POST", UPLOADS):
+        json = scope["method"] == "POST" and scope["path"] in self._json
+        if json:
+            check_json(Request(scope))
+        elif (scope["method"], scope["path"]) == ("POST", UPLOADS):
             check_kind(Request(scope))
+        check_encoding(Request(scope))
         service.admit()
         body = bytearray()
         try:
             await self._read(scope, receive, body)
-            kind = kind_of(_header(scope, b"content-type"))
-            if not kind or "json" in kind:
+            if json:
+                _check_text(body)
                 _check_marks(body, service.limits.max_marks, Request(scope))
             service.admit()
             with ExitStack() as slot:
@@ -198,6 +204,16 @@ def _check_marks(body: bytearray, most: int, request: Request) -> None:
             f"the JSON has more than {most:,} brackets, colons, commas and quotes",
             described(request),
         )
+
+
+def _check_text(body: bytearray) -> None:
+    """Raise ServiceError for a body that is not UTF-8. JSON contains no NUL, and UTF-16 many: Python would read it."""
+    try:
+        if b"\0" not in body and (body.isascii() or body.decode()):
+            return
+    except UnicodeDecodeError:
+        pass
+    raise ServiceError("unreadable_body", "the body is not UTF-8", "send the JSON in UTF-8")
 
 
 def _too_long(most: int) -> ServiceError:

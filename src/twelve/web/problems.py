@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from twelve.errors import TwelveError, closest, quoted
-from twelve.io.invalid import bound, problem_of
+from twelve.io.invalid import beginning, bound, problem_of
 from twelve.io.json_file import reason
 from twelve.predictor.abilities import UnknownTask
 from twelve.web.schemas import MAX_ID, PREFIX, Code, FieldProblem, ImageOf, Problem
@@ -236,8 +236,7 @@ def _remedy(errors: Sequence[Mapping[str, Any]], request: Request) -> str | None
     )
     remedy = None
     if first["loc"] == ("body",):
-        json = "json" in request.headers.get("content-type", "").lower()
-        remedy = None if json else "send the header Content-Type: application/json"
+        pass
     elif isinstance(first["input"], str) and name == "base64" and first["type"] == "value_error":
         remedy = _base64(first["input"])
     elif (most := bound(first)) is not None:
@@ -297,7 +296,7 @@ def _formed(name: str) -> str:
 
 def _place(body: Any, at: Any) -> str:
     """Where in a body of several lines a character is, from its number; empty where it is not known."""
-    if not isinstance(body, str) or not isinstance(at, int):
+    if not body or not isinstance(body, str) or not isinstance(at, int):
         return ""
     return f" at line {body.count(chr(10), 0, at) + 1}, column {at - body.rfind(chr(10), 0, at)}"
 
@@ -310,7 +309,7 @@ def _field(error: Mapping[str, Any], body: Any) -> FieldProblem:
     place = _place(body, error["loc"][-1]) if invalid else ""
     flaw = f"is not valid JSON ({reason(error['ctx']['error'])}{place})" if invalid else problem_of(error)
     if not invalid and error["loc"] == ("body",):
-        flaw = "expected a JSON object; send it with the header Content-Type: application/json"
+        flaw = f"expected a JSON object, found {'nothing' if error['type'] == 'missing' else beginning(error['input'])}"
     if error["type"] in ("model_type", "model_attributes_type") and len(error["loc"]) > 1 and "dialogue" not in places:
         flaw = _IMAGE
     path, message = (text.encode("utf-8", "replace").decode("utf-8")[:300] for text in (".".join(places), flaw))

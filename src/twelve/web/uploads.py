@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from email.message import Message
 
@@ -67,6 +68,22 @@ def check_kind(request: Request) -> None:
         return
     problem = f"expected an image, found the content type {kind[:60] or 'none'}"
     raise ServiceError("unsupported_type", problem, f"{curl(request)}; {IMAGES[0]} does for every format")
+
+
+def check_json(request: Request) -> None:
+    """Raise ServiceError (415) for a request that is not sent as JSON, from its content type."""
+    kind = kind_of(request.headers.get("content-type", ""))
+    if not re.fullmatch(r"application/([^/]+\+)?json", kind):
+        problem = f"expected JSON, found the content type {kind[:60] or 'none'}"
+        raise ServiceError("unsupported_type", problem, "send the header Content-Type: application/json")
+
+
+def check_encoding(request: Request) -> None:
+    """Raise ServiceError (415) for a compressed body."""
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity"):
+        problem = f"expected a body without Content-Encoding, found {coding[:60]}"
+        raise ServiceError("unsupported_type", problem, "send the body uncompressed, without this header")
 
 
 def kind_of(content_type: str) -> str:
