@@ -199,6 +199,27 @@ def test_a_scene_says_what_the_model_sees(
     assert client.get(f"/api/v1/scenes/{scenes[0]}").json()["labels"] == []
 
 
+def test_a_reply_says_where_the_new_image_is(client: TestClient) -> None:
+    reply = client.post("/api/v1/scenes", content=png(1), headers={"content-type": "image/png"})
+    place = str(reply.url.join(reply.headers["location"]))
+    assert place == f"{client.base_url}/api/v1/scenes/{reply.json()['id']}" and client.get(place).status_code == 200
+    described = client.get("/openapi.json").json()["paths"]["/api/v1/scenes"]["post"]["responses"]["201"]
+    assert "Location" in described["headers"] and "SceneReply" in str(described["content"])
+
+
+def test_every_reply_has_the_id_of_its_request(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "twelve.requests")
+    for path in ("/health", "/nothing", "/", "/api/v1/answer"):
+        ids = {client.get(path).headers["x-request-id"] for _ in range(2)}
+        assert len(ids) == 2 and all(re.fullmatch("[0-9a-f]{16}", each) for each in ids)
+        assert client.get(path, headers={"X-Request-ID": "mine-1"}).headers["x-request-id"] == "mine-1"
+        assert caplog.messages[-1].endswith(" ms mine-1")
+    for wrong in (b"two words", b"x" * 65, b"", "ä".encode(), b"a\tb"):
+        assert re.fullmatch(
+            "[0-9a-f]{16}", client.get("/health", headers={b"x-request-id": wrong}).headers["x-request-id"]
+        )
+
+
 def test_a_photograph_on_its_side_is_upright(client: TestClient) -> None:
     exif, file = Image.Exif(), io.BytesIO()
     exif[0x0112] = 6
@@ -356,7 +377,7 @@ def test_a_refused_request_is_counted_under_its_path(
     for path, status in (("/api/v1/scenes", 415), ("/api/v1/scenes/{scene}", 200), ("other", 404)):
         assert f'twelve_requests_total{{endpoint="{path}",status="{status}"}}' in text
     assert "secret" not in text + caplog.text and scenes[0] not in text + caplog.text
-    assert [re.sub(r"\d+ ms", "1 ms", line) for line in caplog.messages] == [
+    assert [re.sub(r"\d+ ms [0-9a-f]{16}", "1 ms", line) for line in caplog.messages] == [
         "POST /api/v1/scenes 415 1 ms",
         "HEAD /api/v1/scenes/{scene} 200 1 ms",
         "GET other 404 1 ms",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import hashlib
 import http.client
 import io
 import json
@@ -75,6 +76,11 @@ def test_stopping_finishes_what_was_accepted(number: signal.Signals, model_folde
         idle = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
         idle.request("GET", "/health")
         assert idle.getresponse().read()
+        weights = hashlib.sha256((model_folder / "model.safetensors").read_bytes()).hexdigest()
+        assert json.loads(call(address, "GET", "/api/v1/model")[1])["digest"] == weights
+        assert f'twelve_build_info{{model="{weights}",version="{twelve.__version__}"}} 1.0' in (
+            call(address, "GET", "/metrics")[1].decode()
+        )
         threads, replies = uploads(address, 10)
         process.send_signal(number)
         with pytest.raises(OSError):
@@ -332,7 +338,9 @@ def test_requests_are_logged_only_on_demand(model_folder: Path, tmp_path: Path) 
             process.wait(60)
         lines[options] = (tmp_path / "log").read_text().splitlines()
     assert lines[()] == [f"loading {model_folder}"]
-    assert re.fullmatch(r"[\d-]+ [\d:,]+ GET /api/v1/scenes/\{scene\} 404 \d+ ms", lines["--log-requests",][-1])
+    assert re.fullmatch(
+        r"[\d-]+ [\d:,]+ GET /api/v1/scenes/\{scene\} 404 \d+ ms [0-9a-f]{16}", lines["--log-requests",][-1]
+    )
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import reduce
 from json import JSONDecodeError
 from operator import or_
@@ -41,6 +41,8 @@ _ASKED = documented(400, 401, 404, 408, 413, 415, 422, 429, 503)
 _STORED = documented(400, 401, 404, 422, 429, 503)
 _NAMES = {"true": "verdict"}
 """Field of a result in Python -> in replies, where a word of JSON would name it."""
+_LOCATION = {"description": "Where the image is, relative to the path of the request.", "schema": {"type": "string"}}
+_CREATED: dict[int | str, dict[str, Any]] = {201: {"headers": {"Location": _LOCATION}}}
 SceneId = Annotated[str, Path(max_length=MAX_ID)]
 
 
@@ -54,7 +56,7 @@ class _Request(Request):
 
 
 class _Route(APIRoute):
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """A handler that reads JSON as above."""
         handle = super().get_route_handler()
 
@@ -72,7 +74,9 @@ TAGS = {
 """Tags of the endpoints, in the order of their groups."""
 
 
-def routes(service: Service, samples: list[Sample], standings: Mapping[str, TaskStanding]) -> list[APIRouter]:
+def routes(
+    service: Service, samples: list[Sample], standings: Mapping[str, TaskStanding], digest: str | None = None
+) -> list[APIRouter]:
     """Everything under :data:`~twelve.web.schemas.PREFIX`."""
     images, questions, about = found = [APIRouter(prefix=PREFIX, tags=[tag], route_class=_Route) for tag in TAGS]
     _keep(images, service)
@@ -80,14 +84,18 @@ def routes(service: Service, samples: list[Sample], standings: Mapping[str, Task
     _depends(questions, service)
     _boxes(questions, service)
     _several(questions, service)
-    _describe(about, service, samples, standings)
+    _describe(about, service, samples, standings, digest)
     return found
 
 
 def _describe(
-    router: APIRouter, service: Service, samples: list[Sample], standings: Mapping[str, TaskStanding]
+    router: APIRouter,
+    service: Service,
+    samples: list[Sample],
+    standings: Mapping[str, TaskStanding],
+    digest: str | None,
 ) -> None:
-    described = describe(service.predictor, service.limits, samples, standings)
+    described = describe(service.predictor, service.limits, samples, standings, digest)
     by_name = {sample.name: sample for sample in samples}
 
     @router.get("/model", responses=documented(400, 401, 503))
@@ -108,8 +116,8 @@ def _describe(
 
 
 def _keep(router: APIRouter, service: Service) -> None:
-    @router.post("/scenes", status_code=201, openapi_extra=_UPLOAD, responses=_ASKED | documented(403))
-    async def upload_image(request: Request) -> schemas.SceneReply:
+    @router.post("/scenes", status_code=201, openapi_extra=_UPLOAD, responses=_ASKED | documented(403) | _CREATED)
+    async def upload_image(request: Request, response: Response) -> schemas.SceneReply:
         """Upload an image.
 
         Extracts its regions and keeps it in memory, for questions by its id. The body is the file itself, or a form
@@ -117,7 +125,9 @@ def _keep(router: APIRouter, service: Service) -> None:
         web page could send one.
         """
         scene = await service.scene(file_of(await request.body(), request))
-        return described_scene(service, service.scenes.add(scene), scene)
+        name = service.scenes.add(scene)
+        response.headers["Location"] = f"scenes/{name}"  # relative, so that it is right below a path of a proxy
+        return described_scene(service, name, scene)
 
     @router.get("/scenes/{scene}", responses=_STORED)
     async def get_image(scene: SceneId) -> schemas.SceneReply:
@@ -269,13 +279,18 @@ def described_scene(service: Service, name: str, scene: Scene) -> schemas.SceneR
 
 
 def describe(
-    predictor: Predictor, limits: Limits, samples: list[Sample], standings: Mapping[str, TaskStanding]
+    predictor: Predictor,
+    limits: Limits,
+    samples: list[Sample],
+    standings: Mapping[str, TaskStanding],
+    digest: str | None = None,
 ) -> schemas.ModelReply:
     """What a model can do."""
     drawn, own = synthetic_tasks(predictor), own_tasks(predictor)
     return schemas.ModelReply(
         version=__version__,
         parameters=sum(weights.numel() for weights in predictor.model.parameters()),
+        digest=digest,
         methods={
             method: [
                 schemas.TaskChoice(

@@ -47,6 +47,7 @@ def create_app(
     token: str | None = None,
     samples: Sequence[Sample] = (),
     standings: Mapping[str, TaskStanding] | None = None,
+    digest: str | None = None,
 ) -> FastAPI:
     """The ASGI application that serves a predictor.
 
@@ -58,6 +59,7 @@ def create_app(
             ``/docs``, ``/openapi.json`` and ``/health``. None to require no token.
         samples: images to try, which need no token; by default those that suit the model.
         standings: task -> what its evaluation says of it (:func:`twelve.web.measured.standings_of`).
+        digest: of the weights, for ``/api/v1/model`` and ``/metrics`` (:func:`twelve.web.measured.digest_of`).
 
     Raises:
         ConfigError: the token is too short, or a header cannot contain it.
@@ -66,6 +68,7 @@ def create_app(
     check_token(token)
     _ = predictor.extractor  # a missing extractor is an error now, not at the first image
     service = Service(predictor, limits or Limits())
+    service.metrics.build.info({"version": __version__, "model": digest or ""})
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -95,7 +98,7 @@ def create_app(
         *(f"{PREFIX}/samples/{one.name}" for one in samples),
     }
     problems.install(app)
-    for router in routes(service, samples, standings or {}):
+    for router in routes(service, samples, standings or {}, digest):
         app.include_router(router)
     _add_monitoring(app, service)
 

@@ -121,6 +121,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "ModelReply": {
         "version": __version__,
         "parameters": 2000872,
+        "digest": "ff057c1ba68d7e6feaa35d15e5bfc287035f73e9d080736832e4f77d2df747f4",
         "methods": {
             "answer": [_task("vqa", "VQA v2", "74.9% on 2,040"), _task("gqa", "GQA", "74.6% on 1,199")],
             "locate": [_task("refcoco", "RefCOCO", "90.2% on 674")],

@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import logging
 import re
+import secrets
 import time
 from collections.abc import Collection
 from contextlib import ExitStack
@@ -32,6 +33,8 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 """Headers of every reply: the page may load from this service only, and nothing may be cached."""
+REQUEST_ID = "X-Request-ID"
+"""Header of every reply, by which a client and the log name the same request."""
 UPLOADS = f"{PREFIX}/scenes"
 """The path that takes images."""
 HEALTH = "/health"
@@ -72,14 +75,14 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status, method = time.perf_counter(), 0, scope["method"]
+        start, status, method, name = time.perf_counter(), 0, scope["method"], _request_id(scope)
 
         async def answered(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                named = {name.lower() for name, _ in message["headers"]}
-                more = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+                named = {key.lower() for key, _ in message["headers"]}
+                more = [(key.lower().encode(), value.encode()) for key, value in (*HEADERS.items(), (REQUEST_ID, name))]
                 message["headers"] = [*message["headers"], *(pair for pair in more if pair[0] not in named)]
             await send(message)
 
@@ -98,10 +101,10 @@ class Gate:
             raise
         finally:
             seconds, status = time.perf_counter() - start, status or 500
-            path = next((name for name, form in self._paths.items() if form.fullmatch(scope["path"])), _OTHER)
+            path = next((each for each, form in self._paths.items() if form.fullmatch(scope["path"])), _OTHER)
             self._service.metrics.requests.labels(path, str(status)).inc()
             self._service.metrics.seconds.labels(path).observe(seconds)
-            _LOG.info("%s %s %d %.0f ms", method[:20], path, status, 1000 * seconds)
+            _LOG.info("%s %s %d %.0f ms %s", method[:20], path, status, 1000 * seconds, name)
 
     async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._service
@@ -233,6 +236,12 @@ def _check_token(given: list[str], token: str) -> None:
             "send the header Authorization: Bearer TOKEN, with the token that the service was started with",
             headers={"WWW-Authenticate": "Bearer"},
         )
+
+
+def _request_id(scope: Scope) -> str:
+    """The id that the client gave its request, if that is short and in plain ASCII; otherwise a random one."""
+    given = _headers(scope, REQUEST_ID.lower().encode())
+    return given[0] if len(given) == 1 and re.fullmatch("[!-~]{1,64}", given[0]) else secrets.token_hex(8)
 
 
 def _headers(scope: Scope, name: bytes) -> list[str]:

@@ -420,6 +420,7 @@ class ModelReply(BaseModel):
 
     version: str
     parameters: int
+    digest: str | None = Field(description="SHA-256 of the file of the weights; null if the server was not given it")
     methods: dict[str, list[TaskChoice]]
     note: str | None = Field(description="a note for users, if there is one")
     synthetic: bool = Field(description="whether it was trained on synthetic images only")
