@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
-from twelve.predictor import Predictor
+from twelve.predictor import Predictor, Scene
 from twelve.predictor.warnings import LEFT_OUT
 from twelve.regions.recipe import Recipe
 from twelve.web.api import describe
@@ -101,8 +101,11 @@ def test_verify_and_match_say_what_python_says(client: TestClient, scenes: list[
         json={"left": {"scene": scenes[0]}, "right": {"scene": scenes[1]}, "statement": "both are red"},
     )
     expected = predictor.verify(left, right, "both are red").to_dict()
-    assert near(reply.json(), {**expected, "attention": None})
-    images = [{"scene": scenes[1]}, {"image": base64.b64encode(png(1)).decode()}, {"scene": scenes[0]}]
+    verdict = expected.pop("true")
+    assert near(reply.json(), {**expected, "verdict": verdict, "attention": None})
+    asked = {"method": "verify", "text": "both are red", "images": [{"scene": name} for name in scenes]}
+    assert near(client.post("/api/v1/ask", json=asked).json(), reply.json())
+    images = [{"scene": scenes[1]}, {"base64": base64.b64encode(png(1)).decode()}, {"scene": scenes[0]}]
     reply = client.post("/api/v1/match", json={"images": images, "captions": ["the red one", "a big thing"]})
     matched = predictor.match([right, left, left], ["the red one", "a big thing"])
     assert near(reply.json()["logits"], matched.logits.tolist())
@@ -170,7 +173,8 @@ def test_any_method_is_asked_by_its_name(client: TestClient, scenes: list[str]) 
         *((method, f"{known} {method}", f"use POST /api/v1/{method}") for method in ("choose", "guess", "match")),
     ):
         refused = client.post("/api/v1/ask", json={"method": method, "text": "it", "images": [image]})
-        assert refused.status_code == 422 and refused.json() == {"error": problem, "remedy": remedy}
+        told = {"code": "invalid_input", "error": problem, "remedy": remedy, "fields": None}
+        assert refused.status_code == 422 and refused.json() == told
     refused = client.post("/api/v1/depends", json={"method": "choose", "text": "it", "image": image})
     assert refused.json()["error"] == "method: expected answer, entails or verify, found choose"
 
@@ -178,17 +182,42 @@ def test_any_method_is_asked_by_its_name(client: TestClient, scenes: list[str]) 
 def test_an_image_in_the_request_is_the_same_image(client: TestClient, scenes: list[str]) -> None:
     by_id = client.post("/api/v1/answer", json={"image": {"scene": scenes[0]}, "question": "what is it ?"})
     image = base64.b64encode(png(1)).decode()
-    inline = client.post("/api/v1/answer", json={"image": {"image": image}, "question": "what is it ?"})
+    inline = client.post("/api/v1/answer", json={"image": {"base64": image}, "question": "what is it ?"})
     assert near(inline.json(), by_id.json())
 
 
-def test_a_scene_says_what_the_model_sees(client: TestClient, scenes: list[str], predictor: Predictor) -> None:
+def test_a_scene_says_what_the_model_sees(
+    client: TestClient, scenes: list[str], predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = client.get(f"/api/v1/scenes/{scenes[0]}").json()
     regions = predictor.scene(png(1)).regions
-    assert (found["width"], found["height"]) == (160, 128)
+    assert (found["width"], found["height"], found["expires_in"]) == (160, 128, Limits().scene_seconds)
     assert near(found["boxes"], regions.boxes.tolist())
     assert regions.class_ids is not None
     assert found["labels"] == [predictor.extractor.network.classes[k] for k in regions.class_ids]
+    monkeypatch.setattr(Scene, "labels", None)
+    assert client.get(f"/api/v1/scenes/{scenes[0]}").json()["labels"] == []
+
+
+def test_a_reply_says_where_the_new_image_is(client: TestClient) -> None:
+    reply = client.post("/api/v1/scenes", content=png(1), headers={"content-type": "image/png"})
+    place = str(reply.url.join(reply.headers["location"]))
+    assert place == f"{client.base_url}/api/v1/scenes/{reply.json()['id']}" and client.get(place).status_code == 200
+    described = client.get("/openapi.json").json()["paths"]["/api/v1/scenes"]["post"]["responses"]["201"]
+    assert "Location" in described["headers"] and "SceneReply" in str(described["content"])
+
+
+def test_every_reply_has_the_id_of_its_request(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "twelve.requests")
+    for path in ("/health", "/nothing", "/", "/api/v1/answer"):
+        ids = {client.get(path).headers["x-request-id"] for _ in range(2)}
+        assert len(ids) == 2 and all(re.fullmatch("[0-9a-f]{16}", each) for each in ids)
+        assert client.get(path, headers={"X-Request-ID": "mine-1"}).headers["x-request-id"] == "mine-1"
+        assert caplog.messages[-1].endswith(" ms mine-1")
+    for wrong in (b"two words", b"x" * 65, b"", "ä".encode(), b"a\tb"):
+        assert re.fullmatch(
+            "[0-9a-f]{16}", client.get("/health", headers={b"x-request-id": wrong}).headers["x-request-id"]
+        )
 
 
 def test_a_photograph_on_its_side_is_upright(client: TestClient) -> None:
@@ -259,10 +288,10 @@ def test_a_wrong_method_names_the_right_one_with_an_example(client: TestClient) 
     assert client.post("/api/v1/model", json={}).json()["remedy"].startswith("use GET")
 
 
-@pytest.mark.parametrize("image", ["abc", {}, {"scene": "a", "image": "YQ=="}, None])
+@pytest.mark.parametrize("image", ["abc", {}, {"scene": "a", "base64": "YQ=="}, None])
 def test_how_to_name_an_image_is_said(client: TestClient, image: object) -> None:
     said = client.post("/api/v1/answer", json={"image": image, "question": "what is it ?"}).json()["error"]
-    assert '{"scene": ' in said and "POST /api/v1/scenes" in said and '{"image": ' in said
+    assert '{"scene": ' in said and "POST /api/v1/scenes" in said and '{"base64": ' in said
 
 
 def test_curl_needs_another_option_for_images(client: TestClient) -> None:
@@ -348,7 +377,7 @@ def test_a_refused_request_is_counted_under_its_path(
     for path, status in (("/api/v1/scenes", 415), ("/api/v1/scenes/{scene}", 200), ("other", 404)):
         assert f'twelve_requests_total{{endpoint="{path}",status="{status}"}}' in text
     assert "secret" not in text + caplog.text and scenes[0] not in text + caplog.text
-    assert [re.sub(r"\d+ ms", "1 ms", line) for line in caplog.messages] == [
+    assert [re.sub(r"\d+ ms [0-9a-f]{16}", "1 ms", line) for line in caplog.messages] == [
         "POST /api/v1/scenes 415 1 ms",
         "HEAD /api/v1/scenes/{scene} 200 1 ms",
         "GET other 404 1 ms",

@@ -71,14 +71,14 @@ def test_an_image_and_a_form_have_exactly_one_part(app: FastAPI) -> None:
     described = TestClient(app).get("/openapi.json").json()
     form = described["paths"]["/api/v1/scenes"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     image = described["components"]["schemas"]["ImageOf"]
-    assert image["properties"]["image"]["anyOf"][0] == {"type": "string", "contentEncoding": "base64"}
+    assert image["properties"]["base64"]["anyOf"][0] == {"type": "string", "contentEncoding": "base64"}
     validators = pytest.importorskip("jsonschema_rs", reason="jsonschema_rs is not installed")
     for found, valid in (
         ({"scene": "ID"}, True),
-        ({"image": "aGk="}, True),
-        ({"scene": None, "image": "aGk="}, True),
-        ({"scene": "ID", "image": "aGk="}, False),
-        ({"scene": None, "image": None}, False),
+        ({"base64": "aGk="}, True),
+        ({"scene": None, "base64": "aGk="}, True),
+        ({"scene": "ID", "base64": "aGk="}, False),
+        ({"scene": None, "base64": None}, False),
         ({}, False),
     ):
         assert validators.Draft202012Validator(image).is_valid(found) == valid

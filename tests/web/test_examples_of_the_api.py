@@ -17,7 +17,7 @@ import twelve
 from twelve.web import schemas
 from twelve.web.app import create_app
 from twelve.web.examples import EXAMPLES
-from twelve.web.measured import standings_of
+from twelve.web.measured import digest_of, standings_of
 
 PLACE = Path(__file__).parents[2] / "examples"
 REQUESTS = [name for name in EXAMPLES if name.endswith("Request")]
@@ -86,7 +86,7 @@ def test_every_request_is_answered_with_what_the_examples_say(name: str, client:
 
 def test_the_example_of_a_model_is_the_one_of_the_other_examples() -> None:
     model = PLACE / "quickstart-model"
-    app = create_app(twelve.load(model), hosts=(), standings=standings_of(model))
+    app = create_app(twelve.load(model), hosts=(), standings=standings_of(model), digest=digest_of(model))
     found, told = TestClient(app).get("/api/v1/model").json(), EXAMPLES["ModelReply"]
     for method, tasks in told["methods"].items():
         assert tasks and all(task in found["methods"][method] for task in tasks)

@@ -58,7 +58,7 @@ def test_threads_are_measured_before_anybody_asks(predictor: Predictor, monkeypa
         app.state.service.warm_up()
         app.state.service.worker.do(lambda: None).result(60)
         assert where == ["model"] and " per step" in said[0]  # a busy machine is warned of, too
-        inline = {"image": base64.b64encode(png(1)).decode()}
+        inline = {"base64": base64.b64encode(png(1)).decode()}
         reply = TestClient(app).post("/api/v1/answer", json={"image": inline, "question": "what ?"})
         assert reply.status_code == 200 and where == ["model"]
 
@@ -141,7 +141,7 @@ def test_given_up_in_time(predictor: Predictor) -> None:
     with serving(predictor, answer_seconds=2) as app:
         client, free = TestClient(app), threading.Event()
         app.state.service.worker.do(free.wait)
-        inline = {"image": base64.b64encode(png(1)).decode()}
+        inline = {"base64": base64.b64encode(png(1)).decode()}
         reply = client.post("/api/v1/answer", json={"image": inline, "question": "what ?"})
         free.set()
         assert reply.status_code == 429 and "retry-after" in reply.headers
@@ -166,7 +166,7 @@ def test_a_large_image_keeps_no_small_one_waiting(predictor: Predictor, monkeypa
         thread = threading.Thread(target=lambda: replies.append(ask()))
         thread.start()
         assert begun.wait(60)
-        for image in ({"scene": scene}, {"image": base64.b64encode(png(2)).decode()}):
+        for image in ({"scene": scene}, {"base64": base64.b64encode(png(2)).decode()}):
             boxes = {"image": image, "question": "which ?", "boxes": [[10, 10, 60, 60]]}
             assert client.post("/api/v1/choose", json=boxes).status_code == 200
         assert not replies
@@ -274,7 +274,7 @@ def test_pixels_are_not_held_while_a_question_waits(predictor: Predictor, monkey
     monkeypatch.setattr(predictor, "matching", matched)
     with serving(predictor) as app:
         client = TestClient(app)
-        inline = {"image": base64.b64encode(png(1)).decode()}
+        inline = {"base64": base64.b64encode(png(1)).decode()}
         kept = {"scene": client.post("/api/v1/scenes", content=png(1), headers=OCTETS).json()["id"]}
         for image in (inline, kept):
             for path, more in (
@@ -291,7 +291,7 @@ def test_images_of_a_request_are_limited_together(predictor: Predictor, monkeypa
     opened: list[Any] = []
     monkeypatch.setattr(predictor, "scene", lambda *_, **__: opened.append(1))
     with serving(predictor, max_request_pixels=3 * 160 * 128 - 1) as app:
-        inline = {"image": base64.b64encode(png(1)).decode()}
+        inline = {"base64": base64.b64encode(png(1)).decode()}
         reply = TestClient(app).post("/api/v1/match", json={"images": [inline] * 3, "captions": ["it"]})
         assert reply.status_code == 422 and "together" in reply.json()["error"] and not opened
 
@@ -301,9 +301,10 @@ def test_a_request_is_given_up_as_a_whole(predictor: Predictor, monkeypatch: pyt
     scene_of = predictor.scene
     monkeypatch.setattr(predictor, "scene", lambda *a, **k: (opened.append(1), time.sleep(0.3), scene_of(*a, **k))[2])
     with serving(predictor, answer_seconds=0.5) as app:
-        inline = {"image": base64.b64encode(png(1)).decode()}
+        inline = {"base64": base64.b64encode(png(1)).decode()}
         reply = TestClient(app).post("/api/v1/match", json={"images": [inline] * 6, "captions": ["it"]})
         assert reply.status_code in (429, 503) and len(opened) < 4
+        assert reply.json()["code"] == {429: "busy", 503: "too_slow"}[reply.status_code]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -318,13 +319,13 @@ def test_no_number_is_503(value: float, predictor: Predictor, monkeypatch: pytes
     monkeypatch.setattr(predictor, "ask", spoilt)
     monkeypatch.setattr("twelve.predictor.predictor.pair_tiles", unmatched)
     with serving(predictor) as app:
-        inline = {"image": base64.b64encode(png(1)).decode()}
+        inline = {"base64": base64.b64encode(png(1)).decode()}
         for path, asked in (
             ("answer", {"image": inline, "question": "what ?"}),
             ("match", {"images": [inline], "captions": ["it"]}),
         ):
             reply = TestClient(app).post(f"/api/v1/{path}", json=asked)
-            assert reply.status_code == 503 and "not finite" in reply.json()["error"]
+            assert reply.status_code == 503 and reply.json()["code"] == "no_number"
 
 
 def test_features_that_are_no_numbers_are_503(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +334,7 @@ def test_features_that_are_no_numbers_are_503(predictor: Predictor, monkeypatch:
     monkeypatch.setattr(network, "describe", lambda *a: [features * float("nan") for features in describe(*a)])
     with serving(predictor) as app:
         reply = TestClient(app).post("/api/v1/scenes", content=png(1), headers=OCTETS)
-        assert reply.status_code == 503 and "not finite" in reply.json()["error"]
+        assert reply.status_code == 503 and reply.json()["code"] == "no_number"
 
 
 def test_a_slow_body_is_408(predictor: Predictor) -> None:
@@ -393,6 +394,7 @@ def test_an_error_of_ours_is_json_without_its_cause(predictor: Predictor, monkey
         monkeypatch.setattr(predictor, "scene", broken)
         reply = client.post("/api/v1/scenes", content=png(1), headers=OCTETS)
         assert reply.status_code == 500 and "secret" not in reply.text and reply.json()["error"]
+        assert reply.json()["code"] == "internal_error" and "x-request-id" in reply.headers
         assert client.get("/health").status_code == 200
 
 

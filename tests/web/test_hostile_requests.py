@@ -108,7 +108,7 @@ def test_upload(name: str, client: TestClient) -> None:
     data = make()
     refused(client.post("/api/v1/scenes", content=data, headers=OCTETS), status)
     if len(data) < 1_000_000:
-        asked = {"image": {"image": base64.b64encode(data).decode()}, "question": "what ?"}
+        asked = {"image": {"base64": base64.b64encode(data).decode()}, "question": "what ?"}
         refused(client.post("/api/v1/answer", json=asked), status)
 
 
@@ -139,7 +139,8 @@ def test_content_type(kind: str | None, size: int, client: TestClient) -> None:
 def test_marks_are_those_of_json(client: TestClient) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded"):
         reply = client.post("/api/v1/answer", content=b"[]" * 20_000, headers={"content-type": kind})
-        refused(reply, 422)
+        refused(reply, 415)
+        assert reply.json()["error"] == f"expected JSON, found the content type {kind}"
         assert reply.json()["remedy"] == "send the header Content-Type: application/json"
     for kind in ("application/json", "Application/Problem+JSON; charset=x"):
         assert "brackets" in client.post("/api/v1/answer", content=b"[]" * 20_000, headers={"content-type": kind}).text
@@ -192,7 +193,9 @@ def test_any_other_form_is_refused(content: bytes, boundary: str, client: TestCl
 def test_a_form_of_another_web_page_is_refused(client: TestClient) -> None:
     """Browsers ask nobody before they send it; an image by itself they send to a service of the same origin only."""
     for origin in ("http://evil.example", "null"):
-        refused(client.post("/api/v1/scenes", content=form(IMAGE), headers={**FORM, "origin": origin}), 415)
+        reply = client.post("/api/v1/scenes", content=form(IMAGE), headers={**FORM, "origin": origin})
+        refused(reply, 403)
+        assert reply.json()["error"] == f"expected a form from a program, found one from a web page (Origin: {origin})"
 
 
 SCENE = {"image": {"scene": "none"}}
@@ -201,9 +204,9 @@ BODIES: dict[str, tuple[str, Any]] = {
     "no such scene": ("answer", {**SCENE, "question": "what ?"}),
     "a path for a scene": ("answer", {"image": {"scene": "../../etc/passwd"}, "question": "what ?"}),
     "no image": ("answer", {"image": {}, "question": "what ?"}),
-    "two images": ("answer", {"image": {"scene": "a", "image": "aGk="}, "question": "what ?"}),
-    "no base64": ("answer", {"image": {"image": "file:///etc/passwd"}, "question": "what ?"}),
-    "an address": ("answer", {"image": {"image": "http://127.0.0.1:1/x.png"}, "question": "what ?"}),
+    "two images": ("answer", {"image": {"scene": "a", "base64": "aGk="}, "question": "what ?"}),
+    "no base64": ("answer", {"image": {"base64": "file:///etc/passwd"}, "question": "what ?"}),
+    "an address": ("answer", {"image": {"base64": "http://127.0.0.1:1/x.png"}, "question": "what ?"}),
     "unknown key": ("answer", {**SCENE, "question": "what ?", "path": "/etc/passwd"}),
     "no text": ("answer", {**SCENE, "question": "  "}),
     "a long text": ("answer", {**SCENE, "question": "what " * 1000}),
@@ -236,7 +239,7 @@ BODIES: dict[str, tuple[str, Any]] = {
 def test_body(name: str, client: TestClient) -> None:
     method, body = BODIES[name]
     if name == "a box elsewhere":
-        body = {**body, "image": {"image": base64.b64encode(encoded("PNG")).decode()}}
+        body = {**body, "image": {"base64": base64.b64encode(encoded("PNG")).decode()}}
     headers = {"content-type": "application/json"}
     reply = client.post(f"/api/v1/{method}", content=json.dumps(body), headers=headers)
     refused(reply, 404 if name in MISSING else 422)
@@ -245,10 +248,10 @@ def test_body(name: str, client: TestClient) -> None:
 
 @pytest.mark.parametrize("text", ["!!!", "aGk", "aGk=\n", "aG k=", "a-_=", "\ud800", 3, [1]])
 def test_no_base64(text: Any, client: TestClient) -> None:
-    asked = json.dumps({"image": {"image": text}, "question": "what ?"})
+    asked = json.dumps({"image": {"base64": text}, "question": "what ?"})
     reply = client.post("/api/v1/answer", content=asked, headers={"content-type": "application/json"})
     refused(reply, 422)
-    assert reply.json()["error"].startswith("image.image: is not base64")
+    assert reply.json()["error"].startswith("image.base64: is not base64")
 
 
 def test_what_a_flaw_is_called(client: TestClient) -> None:
@@ -259,10 +262,15 @@ def test_what_a_flaw_is_called(client: TestClient) -> None:
         '{\n "image": 1\n "question": ""}': "the body: is not valid JSON (Expecting ',' delimiter at line 3, column 2)",
         '{"image": {"scene": "a"}, "question": 5, "explain": "yes"}': "explain: expected true or false, "
         "found 'yes'; question: expected a text, found 5",
-        "[]": "the body: expected a JSON object; send it with the header Content-Type: application/json",
+        "[]": "the body: expected a JSON object, found []",
+        "": "the body: expected a JSON object, found nothing",
+        '{"image": {"scene": "a", "scene": "b"}}': "the body: is not valid JSON (the key 'scene' occurs twice in an "
+        "object)",
+        '{"image": {"scene": "a"}, "question": "\\ud800"}': "question: contains half a character (a lone surrogate)",
     }
     remedies = {
         '{"question": ""}': f'add "image": {{"scene": "ID"}}; {docs}',
+        '{"image": {"scene": "a"}, "question": "\\ud800"}': "write a question",
         '{"image": {"scene": "a"}, "question": 5, "explain": "yes"}': "give explain as true or false, without quotes",
         '{"image": {"scene": "a"}, "question": "what ?", "qestion": ""}': "remove qestion; expected image, question, "
         "task or explain",
@@ -291,7 +299,7 @@ def test_intricate_json_is_refused_before_it_is_read(content: str, client: TestC
 
 
 def test_the_largest_request_is_not_too_intricate(client: TestClient) -> None:
-    images = [{"image": base64.b64encode(encoded("PNG", (8, 8))).decode()} for _ in range(64)]
+    images = [{"base64": base64.b64encode(encoded("PNG", (8, 8))).decode()} for _ in range(64)]
     asked = {"images": images, "captions": ['a "red" one, and a blue one; [it] ' * 58] * 32}
     assert client.post("/api/v1/match", json=asked).status_code == 200
 
@@ -319,6 +327,27 @@ def test_addresses_and_methods(method: str, path: str, status: int, client: Test
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"image": ' * 5000, b"1" * 10_000])
 def test_malformed_json(content: bytes, client: TestClient) -> None:
     refused(client.post("/api/v1/answer", content=content, headers={"content-type": "application/json"}))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
+def test_a_body_that_is_not_utf_8_cannot_be_read(encoding: str, client: TestClient) -> None:
+    text = '{"image": {"scene": "none"}, "question": "wo ist das grüne Boot ?"}'
+    kind = {"content-type": "application/json"}
+    reply = client.post("/api/v1/answer", content=text.encode(encoding), headers=kind)
+    refused(reply, 400)
+    assert reply.json()["error"] == "the body is not UTF-8"
+    for right in ("utf-8", "utf-8-sig"):
+        refused(client.post("/api/v1/answer", content=text.encode(right), headers=kind), 404)
+
+
+def test_a_compressed_body_is_refused(client: TestClient) -> None:
+    for path, kind in (("answer", "application/json"), ("scenes", "image/png")):
+        packed = {"content-type": kind, "content-encoding": "gzip"}
+        reply = client.post(f"/api/v1/{path}", content=b"\x1f\x8b", headers=packed)
+        refused(reply, 415)
+        assert reply.json()["error"] == "expected a body without Content-Encoding, found gzip"
+    identity = {**OCTETS, "content-encoding": "identity"}
+    assert client.post("/api/v1/scenes", content=IMAGE, headers=identity).status_code == 201
 
 
 @pytest.mark.parametrize(
@@ -392,10 +421,10 @@ def test_nothing_is_written_and_nothing_named_is_opened(
     try:
         made = client.post("/api/v1/scenes", content=large, headers=OCTETS)
         assert made.status_code == 201
-        inline = {"image": {"image": base64.b64encode(large).decode()}, "question": "what ?"}
+        inline = {"image": {"base64": base64.b64encode(large).decode()}, "question": "what ?"}
         assert client.post("/api/v1/answer", json=inline).status_code == 200
         for image in (secret, f"file://{secret}", "http://127.0.0.1:9/x.png"):
-            client.post("/api/v1/answer", json={"image": {"image": image}, "question": "what ?"})
+            client.post("/api/v1/answer", json={"image": {"base64": image}, "question": "what ?"})
             client.post("/api/v1/answer", json={"image": {"scene": image}, "question": image})
         client.post("/api/v1/scenes", files={"file": (secret, large, "image/bmp")})
         client.post("/api/v1/scenes", content=large, headers={**OCTETS, "content-disposition": f'filename="{secret}"'})

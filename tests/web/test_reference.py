@@ -75,7 +75,8 @@ def test_the_list_at_the_top_leads_to_every_endpoint_the_errors_and_the_token(ap
 def test_errors_have_their_form_and_what_to_do(app: FastAPI) -> None:
     described = TestClient(app).get("/openapi.json").json()
     section = reference(described, "http://x").partition('id="errors"')[2].partition("</section>")[0]
-    assert re.findall(r"<code>(\w+)</code></th>", section) == ["error", "remedy"] and "write a question" in section
+    assert re.findall(r"<code>(\w+)</code></th>", section) == ["code", "error", "remedy", "fields"]
+    assert "write a question" in section and "<code>unknown_image</code>" in section
     of = {status for path in described["paths"].values() for each in path.values() for status in each["responses"]}
     assert set(re.findall(r'scope="row">(\d+)<', section)) == {"405", *(status for status in of if status >= "400")}
     assert "<code>Retry-After</code>" in section
@@ -84,7 +85,7 @@ def test_errors_have_their_form_and_what_to_do(app: FastAPI) -> None:
 def test_objects_in_objects_are_shown_with_their_fields(app: FastAPI) -> None:
     page = TestClient(app).get("/docs").text
     fields = {
-        "answer": ("image.scene", "image.image", "attention.words"),
+        "answer": ("image.scene", "image.base64", "attention.words"),
         "guess": ("dialogue[].question", "dialogue[].answer"),
         "ask": ("images[].scene",),
         "match": ("captions[].caption", "captions[].images[].share"),

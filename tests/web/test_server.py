@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import hashlib
 import http.client
 import io
 import json
@@ -75,6 +76,11 @@ def test_stopping_finishes_what_was_accepted(number: signal.Signals, model_folde
         idle = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
         idle.request("GET", "/health")
         assert idle.getresponse().read()
+        weights = hashlib.sha256((model_folder / "model.safetensors").read_bytes()).hexdigest()
+        assert json.loads(call(address, "GET", "/api/v1/model")[1])["digest"] == weights
+        assert f'twelve_build_info{{model="{weights}",version="{twelve.__version__}"}} 1.0' in (
+            call(address, "GET", "/metrics")[1].decode()
+        )
         threads, replies = uploads(address, 10)
         process.send_signal(number)
         with pytest.raises(OSError):
@@ -126,6 +132,10 @@ def test_the_python_of_the_page(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.chdir(home)
     with served(home / "examples" / "quickstart-model") as (_, address):
         exec(code.replace("http://127.0.0.1:8012", address), {})  # our own page
+        with pytest.raises(
+            SystemExit, match=r'^no such path \(did you mean "/api/v1/answer"\?\) -> use POST /api/v1/answer'
+        ):
+            exec(code.replace("http://127.0.0.1:8012", address).replace("/answer", "/anwser"), {})
     assert re.fullmatch(r"red \(9\d%\)\n", capsys.readouterr().out)
 
 
@@ -221,7 +231,8 @@ def test_what_is_not_done_in_time_is_given_up(model_folder: Path, tmp_path: Path
         for thread in threads:
             thread.join()
         assert process.poll() is None
-        assert [status for status, _ in replies] == [503] * 3 and b"stopping" in replies[0][1]
+        assert [status for status, _ in replies] == [503] * 3
+        assert {json.loads(body)["code"] for _, body in replies} == {"stopping"}
         assert process.wait(60) == -signal.SIGTERM
         assert time.monotonic() - start < 15  # the other two would take the model 8 seconds each
     assert "Traceback" not in (tmp_path / "log").read_text()
@@ -327,7 +338,9 @@ def test_requests_are_logged_only_on_demand(model_folder: Path, tmp_path: Path) 
             process.wait(60)
         lines[options] = (tmp_path / "log").read_text().splitlines()
     assert lines[()] == [f"loading {model_folder}"]
-    assert re.fullmatch(r"[\d-]+ [\d:,]+ GET /api/v1/scenes/\{scene\} 404 \d+ ms", lines["--log-requests",][-1])
+    assert re.fullmatch(
+        r"[\d-]+ [\d:,]+ GET /api/v1/scenes/\{scene\} 404 \d+ ms [0-9a-f]{16}", lines["--log-requests",][-1]
+    )
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:

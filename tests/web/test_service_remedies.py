@@ -38,7 +38,7 @@ def depends(client: TestClient, right: dict[str, str]) -> Any:
 
 
 def inline(data: bytes) -> dict[str, str]:
-    return {"image": base64.b64encode(data).decode()}
+    return {"base64": base64.b64encode(data).decode()}
 
 
 def kept(client: TestClient, data: bytes) -> dict[str, str]:
@@ -162,13 +162,13 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
     ),
     "a path": (
-        'remove path; an image is {"scene": "ID"}, the id that POST /api/v1/scenes replied with, or {"image": "..."}, '
+        'remove path; an image is {"scene": "ID"}, the id that POST /api/v1/scenes replied with, or {"base64": "..."}, '
         "the bytes of a file in base64",
         lambda client: choose(client, {"path": "photograph.jpg"}, [10, 10, 60, 60]),
         lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
     ),
     "a path in place of a right image": (
-        'remove path; an image is {"scene": "ID"}, the id that POST /api/v1/scenes replied with, or {"image": "..."}, '
+        'remove path; an image is {"scene": "ID"}, the id that POST /api/v1/scenes replied with, or {"base64": "..."}, '
         "the bytes of a file in base64",
         lambda client: depends(client, {"path": "photograph.jpg"}),
         lambda client: depends(client, inline(png(1))),
@@ -189,18 +189,18 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: choose(client, kept(client, png(1)), [10, 10, 60, 60]),
     ),
     "base64 without image": (
-        'write "image": {"image": "..."}',
-        lambda client: choose(client, inline(png(1))["image"], [10, 10, 60, 60]),
+        'write "image": {"base64": "..."}',
+        lambda client: choose(client, inline(png(1))["base64"], [10, 10, 60, 60]),
         lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
     ),
     "base64 in lines": (
         r"remove the line breaks: base64 < FILE | tr -d '\n'",
-        lambda client: choose(client, {"image": base64.encodebytes(png(1)).decode()}, [10, 10, 60, 60]),
+        lambda client: choose(client, {"base64": base64.encodebytes(png(1)).decode()}, [10, 10, 60, 60]),
         lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
     ),
     "the address of an image in a page": (
         "remove the beginning up to and including the comma: data:image/...;base64, is not base64",
-        lambda client: several(client, [{"image": f"data:image/png;base64,{inline(png(1))['image']}"}]),
+        lambda client: several(client, [{"base64": f"data:image/png;base64,{inline(png(1))['base64']}"}]),
         lambda client: several(client, [inline(png(1))]),
     ),
     "a form with a text": (

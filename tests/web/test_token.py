@@ -128,7 +128,10 @@ def test_the_description_says_what_needs_the_token(client: TestClient, app: Fast
         for method, operation in operations.items():
             reply = client.request(method, path.format(name=sample, scene="x"))
             assert operation.get("security") == ([{"token": []}] if reply.status_code == 401 else None), path
-    assert "security" not in TestClient(app).get("/openapi.json").text  # a service without a token
+    free = TestClient(app).get("/openapi.json").json()  # a service without a token ignores it
+    assert free["components"]["securitySchemes"] == described["components"]["securitySchemes"]
+    assert free["paths"]["/api/v1/model"]["get"]["security"] == [{"token": []}, {}]
+    assert "security" not in free["paths"]["/health"]["get"]
 
 
 @pytest.mark.parametrize(

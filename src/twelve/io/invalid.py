@@ -69,6 +69,8 @@ def problem_of(error: Mapping[str, Any], found: Callable[[object], str] = beginn
         return "no such key"
     if kind in ("value_error", "json_invalid"):
         return str(error["msg"]).removeprefix("Value error, ")
+    if kind == "string_unicode":
+        return "contains half a character (a lone surrogate)"
     if kind.startswith("string_too_"):
         words, most = _size(kind.removeprefix("string_"), context)
         there = f"one of {len(str(value)):,}" if value else "an empty one"

@@ -41,16 +41,16 @@ class Flaw(ValueError):
         self.problem, self.place = problem, place
 
 
-class _Twice(ValueError):
+class Twice(ValueError):
     """A key occurs twice in an object."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The members of a JSON object; raises _Twice where a key occurs twice."""
+    """The members of a JSON object; raises Twice where a key occurs twice."""
     members = dict(pairs)
     if len(members) != len(pairs):
         keys = [key for key, _ in pairs]
-        raise _Twice(next(key for number, key in enumerate(keys) if key in keys[:number]))
+        raise Twice(next(key for number, key in enumerate(keys) if key in keys[:number]))
     return members
 
 
@@ -175,7 +175,7 @@ def decode(text: str, *, strict: bool = True, first: bool = False) -> Any:
         tree = DECODER.raw_decode(text)[0] if first else DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise Flaw(f"not valid JSON: {reason(error.msg)}", f"line {error.lineno}, column {error.colno}") from None
-    except _Twice as error:
+    except Twice as error:
         raise Flaw("this key occurs twice in an object", str(error)) from None
     except (ValueError, RecursionError) as error:
         place = _beyond(text, deep=isinstance(error, RecursionError))
@@ -200,7 +200,7 @@ def limit(error: Exception) -> str:
     """What is wrong with a JSON text, from the error of its decoder."""
     if isinstance(error, Flaw):
         return error.problem
-    if isinstance(error, _Twice):
+    if isinstance(error, Twice):
         return f"the key {str(error)[:60]!r} occurs twice in an object"
     if isinstance(error, RecursionError):
         return "lists or objects within each other, too deep"

@@ -16,6 +16,10 @@ from twelve.tasks.base import Task, all_tasks
 from twelve.types.examples import Box
 
 
+class UnknownTask(ConfigError):
+    """A model has no task of this name."""
+
+
 def check_head(name: str, heads: Mapping[str, object], run: str | Path) -> None:
     """Raise ConfigError if a model has no head of this name; names its folder ``run``."""
     if name == "contrast":
@@ -76,7 +80,7 @@ class Abilities:
         """The task of a method; ``task`` selects one of several.
 
         Raises:
-            ConfigError: the model has no such task.
+            ConfigError: the model has no task for the method, or none of that name (:class:`UnknownTask`).
         """
         able = self.methods.get(method, [])
         if not able:
@@ -92,7 +96,7 @@ class Abilities:
             )
         if task in able:
             return task
-        raise ConfigError(
+        raise UnknownTask(
             f"this model has no task {task!r} for {method}{nearest(task, able)}",
             remedy=f"choose among {', '.join(able)}",
         )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import reduce
+from json import JSONDecodeError
 from operator import or_
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
+from fastapi.routing import APIRoute
 
 from twelve.errors import nearest
+from twelve.io.json_file import DECODER, Twice, limit
 from twelve.outputs.parts.result import rounded
 from twelve.predictor import Predictor, Result, Scene
 from twelve.predictor.checks import METHODS, Turn
@@ -36,7 +39,31 @@ _BODIES = {kind: {"schema": _FILE if kind == FORM else _BYTES} for kind in (*IMA
 _UPLOAD = {"requestBody": {"required": True, "content": _BODIES}}
 _ASKED = documented(400, 401, 404, 408, 413, 415, 422, 429, 503)
 _STORED = documented(400, 401, 404, 422, 429, 503)
+_NAMES = {"true": "verdict"}
+"""Field of a result in Python -> in replies, where a word of JSON would name it."""
+_LOCATION = {"description": "Where the image is, relative to the path of the request.", "schema": {"type": "string"}}
+_CREATED: dict[int | str, dict[str, Any]] = {201: {"headers": {"Location": _LOCATION}}}
 SceneId = Annotated[str, Path(max_length=MAX_ID)]
+
+
+class _Request(Request):
+    async def json(self) -> Any:
+        """The body; raises JSONDecodeError for a key that occurs twice, of which Python would drop one."""
+        try:
+            return DECODER.decode((await self.body()).decode("utf-8-sig"))
+        except Twice as error:
+            raise JSONDecodeError(limit(error), "", 0) from None
+
+
+class _Route(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """A handler that reads JSON as above."""
+        handle = super().get_route_handler()
+
+        async def handled(request: Request) -> Response:
+            return await handle(_Request(request.scope, request.receive))
+
+        return handled
 
 
 TAGS = {
@@ -47,22 +74,28 @@ TAGS = {
 """Tags of the endpoints, in the order of their groups."""
 
 
-def routes(service: Service, samples: list[Sample], standings: Mapping[str, TaskStanding]) -> list[APIRouter]:
+def routes(
+    service: Service, samples: list[Sample], standings: Mapping[str, TaskStanding], digest: str | None = None
+) -> list[APIRouter]:
     """Everything under :data:`~twelve.web.schemas.PREFIX`."""
-    images, questions, about = found = [APIRouter(prefix=PREFIX, tags=[tag]) for tag in TAGS]
+    images, questions, about = found = [APIRouter(prefix=PREFIX, tags=[tag], route_class=_Route) for tag in TAGS]
     _keep(images, service)
     _single(questions, service)
     _depends(questions, service)
     _boxes(questions, service)
     _several(questions, service)
-    _describe(about, service, samples, standings)
+    _describe(about, service, samples, standings, digest)
     return found
 
 
 def _describe(
-    router: APIRouter, service: Service, samples: list[Sample], standings: Mapping[str, TaskStanding]
+    router: APIRouter,
+    service: Service,
+    samples: list[Sample],
+    standings: Mapping[str, TaskStanding],
+    digest: str | None,
 ) -> None:
-    described = describe(service.predictor, service.limits, samples, standings)
+    described = describe(service.predictor, service.limits, samples, standings, digest)
     by_name = {sample.name: sample for sample in samples}
 
     @router.get("/model", responses=documented(400, 401, 503))
@@ -78,13 +111,13 @@ def _describe(
     async def sample(name: Annotated[str, Path(max_length=64)]) -> Response:
         """Return a sample image."""
         if name not in by_name:
-            raise ServiceError(404, "there is no such sample", f"see {PREFIX}/model")
+            raise ServiceError("unknown_path", "there is no such sample", f"see {PREFIX}/model")
         return Response(by_name[name].png, media_type="image/png")
 
 
 def _keep(router: APIRouter, service: Service) -> None:
-    @router.post("/scenes", status_code=201, openapi_extra=_UPLOAD, responses=_ASKED)
-    async def upload_image(request: Request) -> schemas.SceneReply:
+    @router.post("/scenes", status_code=201, openapi_extra=_UPLOAD, responses=_ASKED | documented(403) | _CREATED)
+    async def upload_image(request: Request, response: Response) -> schemas.SceneReply:
         """Upload an image.
 
         Extracts its regions and keeps it in memory, for questions by its id. The body is the file itself, or a form
@@ -92,7 +125,9 @@ def _keep(router: APIRouter, service: Service) -> None:
         web page could send one.
         """
         scene = await service.scene(file_of(await request.body(), request))
-        return described_scene(service, service.scenes.add(scene), scene)
+        name = service.scenes.add(scene)
+        response.headers["Location"] = f"scenes/{name}"  # relative, so that it is right below a path of a proxy
+        return described_scene(service, name, scene)
 
     @router.get("/scenes/{scene}", responses=_STORED)
     async def get_image(scene: SceneId) -> schemas.SceneReply:
@@ -141,7 +176,9 @@ def _depends(router: APIRouter, service: Service) -> None:
         """
         _check_method(asked.method, schemas.MEASURED, service.predictor)
         if asked.right is None and METHODS.get(asked.method) == 2:
-            raise ServiceError(422, f"{asked.method}: expected two images, found one", "add right, the right image")
+            raise ServiceError(
+                "invalid_input", f"{asked.method}: expected two images, found one", "add right, the right image"
+            )
         images = [asked.image] if asked.right is None else [asked.image, asked.right]
         found = await service.depends(asked.method, asked.text, images, asked.task)
         return schemas.DependsReply(**found.to_dict())
@@ -191,9 +228,10 @@ def _several(router: APIRouter, service: Service) -> None:
 
     @router.post("/ask", response_model=None, responses=_ASKED | {200: {"model": reduce(or_, replies)}})
     async def ask(asked: schemas.AskRequest) -> dict[str, Any]:
-        """Ask any method of the model.
+        """Ask a method of the model by its name.
 
-        The fields of the reply depend on the method. Those of the example are of `answer`.
+        It is one that takes a text and no boxes: `answer`, `entails`, `verify`, `locate`, or that of an output without
+        an endpoint. The fields of the reply depend on the method. Those of the example are of `answer`.
         """
         _check_method(asked.method, schemas.ASKED, service.predictor)
         return said(await service.ask(asked.method, asked.text, asked.images, task=asked.task, explain=asked.explain))
@@ -216,13 +254,14 @@ def _check_method(method: str, taken: Sequence[str], predictor: Predictor) -> No
         known = " or ".join(", ".join(able).rsplit(", ", 1)) or "another model"
         own = method in predictor.methods and method not in schemas.ASKED
         problem = f"method: expected {known}, found {method}{nearest(method, able)}"
-        raise ServiceError(422, problem, f"use POST {PREFIX}/{method}" if own else f"use {known}")
+        raise ServiceError("invalid_input", problem, f"use POST {PREFIX}/{method}" if own else f"use {known}")
 
 
 def said(result: Result) -> dict[str, Any]:
     """A result as plain values, with its attention if it was requested."""
     attention = None if result.attention is None else result.attention.to_dict()
-    return {**result.to_dict(), "attention": attention}
+    values = {_NAMES.get(name, name): value for name, value in result.to_dict().items()}
+    return {**values, "attention": attention}
 
 
 def described_scene(service: Service, name: str, scene: Scene) -> schemas.SceneReply:
@@ -234,19 +273,24 @@ def described_scene(service: Service, name: str, scene: Scene) -> schemas.SceneR
         width=regions.width,
         height=regions.height,
         boxes=boxes,
-        labels=scene.labels,
-        seconds=service.limits.scene_seconds,
+        labels=scene.labels or [],
+        expires_in=service.limits.scene_seconds,
     )
 
 
 def describe(
-    predictor: Predictor, limits: Limits, samples: list[Sample], standings: Mapping[str, TaskStanding]
+    predictor: Predictor,
+    limits: Limits,
+    samples: list[Sample],
+    standings: Mapping[str, TaskStanding],
+    digest: str | None = None,
 ) -> schemas.ModelReply:
     """What a model can do."""
     drawn, own = synthetic_tasks(predictor), own_tasks(predictor)
     return schemas.ModelReply(
         version=__version__,
         parameters=sum(weights.numel() for weights in predictor.model.parameters()),
+        digest=digest,
         methods={
             method: [
                 schemas.TaskChoice(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -47,6 +47,7 @@ def create_app(
     token: str | None = None,
     samples: Sequence[Sample] = (),
     standings: Mapping[str, TaskStanding] | None = None,
+    digest: str | None = None,
 ) -> FastAPI:
     """The ASGI application that serves a predictor.
 
@@ -58,6 +59,7 @@ def create_app(
             ``/docs``, ``/openapi.json`` and ``/health``. None to require no token.
         samples: images to try, which need no token; by default those that suit the model.
         standings: task -> what its evaluation says of it (:func:`twelve.web.measured.standings_of`).
+        digest: of the weights, for ``/api/v1/model`` and ``/metrics`` (:func:`twelve.web.measured.digest_of`).
 
     Raises:
         ConfigError: the token is too short, or a header cannot contain it.
@@ -66,6 +68,7 @@ def create_app(
     check_token(token)
     _ = predictor.extractor  # a missing extractor is an error now, not at the first image
     service = Service(predictor, limits or Limits())
+    service.metrics.build.info({"version": __version__, "model": digest or ""})
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -95,7 +98,7 @@ def create_app(
         *(f"{PREFIX}/samples/{one.name}" for one in samples),
     }
     problems.install(app)
-    for router in routes(service, samples, standings or {}):
+    for router in routes(service, samples, standings or {}, digest):
         app.include_router(router)
     _add_monitoring(app, service)
 
@@ -109,9 +112,10 @@ def create_app(
     _add_summaries(description)
     add_examples(description)
     paths = (*_FREE, *description["paths"])
-    app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free, paths=paths)
-    if token is not None:
-        _add_security(description)
+    posts = {path: each["post"].get("requestBody", {}) for path, each in description["paths"].items() if "post" in each}
+    json = [path for path, body in posts.items() if "application/json" in body.get("content", {})]
+    app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free, paths=paths, json=json)
+    _add_security(description, required=token is not None)
     return app
 
 
@@ -134,13 +138,14 @@ def _add_summaries(description: dict[str, Any]) -> None:
             operation["description"] = " ".join(rest.split())
 
 
-def _add_security(description: dict[str, Any]) -> None:
-    """Say in the OpenAPI description which paths need the token: those that may reply that it is wrong."""
+def _add_security(description: dict[str, Any], *, required: bool) -> None:
+    """Say in the OpenAPI description which paths need the token: those that may reply that it is wrong. A service
+    without a token ignores one, so that a client made from its description can send it to others."""
     description["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     for path in description["paths"].values():
         for operation in path.values():
             if "401" in operation["responses"]:
-                operation["security"] = [{"token": []}]
+                operation["security"] = [{"token": []}] if required else [{"token": []}, {}]
 
 
 def _add_monitoring(app: FastAPI, service: Service) -> None:
@@ -161,8 +166,3 @@ def _add_monitoring(app: FastAPI, service: Service) -> None:
     async def metrics() -> Response:
         """Return metrics in the format of Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
-
-    async def failed(_: Request, error: Exception) -> JSONResponse:
-        return problems.reply(500, "internal error", "see the log of the service")
-
-    app.add_exception_handler(Exception, failed)

@@ -54,7 +54,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "height": 128,
         "boxes": [[88.425674, 98.752869, 136.940536, 125.396088], [70.967575, 69.14045, 95.799118, 89.652611]],
         "labels": ["car", "boat"],
-        "seconds": 900.0,
+        "expires_in": 900.0,
     },
     "AnswerReply": _reply(
         "what colour is the boat?",
@@ -98,7 +98,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         box=_REPLIED[1],
         **_candidates((1, 0.874702, 0.983188), (0, 0.0671828, 0.0101434), (2, 0.0452085, 0.00666856)),
     ),
-    "VerifyReply": _reply("both images contain a boat", "nlvr2", 0.997508, true=True),
+    "VerifyReply": _reply("both images contain a boat", "nlvr2", 0.997508, verdict=True),
     "DependsReply": {
         "text": "what colour is the boat?",
         "task": "vqa",
@@ -121,6 +121,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "ModelReply": {
         "version": __version__,
         "parameters": 2000872,
+        "digest": "ff057c1ba68d7e6feaa35d15e5bfc287035f73e9d080736832e4f77d2df747f4",
         "methods": {
             "answer": [_task("vqa", "VQA v2", "74.9% on 2,040"), _task("gqa", "GQA", "74.6% on 1,199")],
             "locate": [_task("refcoco", "RefCOCO", "90.2% on 674")],
@@ -141,7 +142,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         },
     },
     "Health": {"status": "ok", "waiting": 0, "scenes": 1},
-    "Problem": {"error": "question: contains only spaces", "remedy": "write a question"},
+    "Problem": {
+        "code": "invalid_input",
+        "error": "question: contains only spaces",
+        "remedy": "write a question",
+        "fields": [{"path": "question", "message": "contains only spaces"}],
+    },
 }
 """Name of a schema -> an example."""
 

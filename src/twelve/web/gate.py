@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import logging
 import re
+import secrets
 import time
 from collections.abc import Collection
 from contextlib import ExitStack
@@ -18,10 +19,10 @@ from starlette.requests import Request
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from twelve.web.problems import ServiceError, described
+from twelve.web.problems import ServiceError, described, reply
 from twelve.web.schemas import PREFIX
 from twelve.web.service import Service
-from twelve.web.uploads import check_kind, kind_of
+from twelve.web.uploads import check_encoding, check_json, check_kind
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -32,6 +33,8 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 """Headers of every reply: the page may load from this service only, and nothing may be cached."""
+REQUEST_ID = "X-Request-ID"
+"""Header of every reply, by which a client and the log name the same request."""
 UPLOADS = f"{PREFIX}/scenes"
 """The path that takes images."""
 HEALTH = "/health"
@@ -51,6 +54,7 @@ class Gate:
         free: paths that can be read without the token.
         paths: those that are counted and logged under their own names, such as ``/api/v1/scenes/{scene}``; an address
             may contain the id of an image.
+        json: paths that take JSON.
     """
 
     def __init__(
@@ -61,23 +65,24 @@ class Gate:
         token: str | None = None,
         free: Collection[str] = (),
         paths: Collection[str] = (),
+        json: Collection[str] = (),
     ) -> None:
         self._app, self._service, self._hosts = app, service, {host.lower() for host in hosts}
-        self._token, self._free = token, frozenset(free)
+        self._token, self._free, self._json = token, frozenset(free), frozenset(json)
         self._paths = {path: compile_path(path)[0] for path in paths}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status, method = time.perf_counter(), 0, scope["method"]
+        start, status, method, name = time.perf_counter(), 0, scope["method"], _request_id(scope)
 
         async def answered(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                named = {name.lower() for name, _ in message["headers"]}
-                more = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+                named = {key.lower() for key, _ in message["headers"]}
+                more = [(key.lower().encode(), value.encode()) for key, value in (*HEADERS.items(), (REQUEST_ID, name))]
                 message["headers"] = [*message["headers"], *(pair for pair in more if pair[0] not in named)]
             await send(message)
 
@@ -87,39 +92,50 @@ class Gate:
             await error.reply()(scope, receive, answered)
         except asyncio.CancelledError:  # uvicorn stops, and timeout_graceful_shutdown has passed
             if not status:
-                stopping = ServiceError(503, "the service is stopping", "try again later", retry_after=5)
+                stopping = ServiceError("stopping", "the service is stopping", "try again later", retry_after=5)
                 await stopping.reply()(scope, receive, answered)
+        except Exception:  # the server writes it to its log
+            if not status:
+                problem = reply("internal_error", "internal error", "see the log of the service")
+                await problem(scope, receive, answered)
+            raise
         finally:
             seconds, status = time.perf_counter() - start, status or 500
-            path = next((name for name, form in self._paths.items() if form.fullmatch(scope["path"])), _OTHER)
+            path = next((each for each, form in self._paths.items() if form.fullmatch(scope["path"])), _OTHER)
             self._service.metrics.requests.labels(path, str(status)).inc()
             self._service.metrics.seconds.labels(path).observe(seconds)
-            _LOG.info("%s %s %d %.0f ms", method[:20], path, status, 1000 * seconds)
+            _LOG.info("%s %s %d %.0f ms %s", method[:20], path, status, 1000 * seconds, name)
 
     async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._service
         if self._hosts and scope["path"] != HEALTH and _host(scope) not in self._hosts:
             raise ServiceError(
-                400, "unknown host name", "use the address that the service printed, or start it with --name NAME"
+                "unknown_host",
+                "unknown host name",
+                "use the address that the service printed, or start it with --name NAME",
             )
         if self._token is not None and not (scope["method"] in ("GET", "HEAD") and scope["path"] in self._free):
             _check_token(_headers(scope, b"authorization"), self._token)
         if any(mark < " " or mark == "\x7f" for mark in scope["path"]):
             # A route's pattern also matches before a final line break, so /health%0a would be /health.
-            raise ServiceError(404, "no such path", described(Request(scope)))
+            raise ServiceError("unknown_path", "no such path", described(Request(scope)))
         if scope["method"] == "HEAD":  # answered like GET, without the body
             scope["method"], send = "GET", _without_body(send)
         if scope["method"] not in _BODIES:
             await self._app(scope, receive, send)
             return
-        if (scope["method"], scope["path"]) == ("POST", UPLOADS):
+        json = scope["method"] == "POST" and scope["path"] in self._json
+        if json:
+            check_json(Request(scope))
+        elif (scope["method"], scope["path"]) == ("POST", UPLOADS):
             check_kind(Request(scope))
+        check_encoding(Request(scope))
         service.admit()
         body = bytearray()
         try:
             await self._read(scope, receive, body)
-            kind = kind_of(_header(scope, b"content-type"))
-            if not kind or "json" in kind:
+            if json:
+                _check_text(body)
                 _check_marks(body, service.limits.max_marks, Request(scope))
             service.admit()
             with ExitStack() as slot:
@@ -145,7 +161,7 @@ class Gate:
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise ServiceError(400, "the client disconnected")
+                        raise ServiceError("unreadable_body", "the client disconnected")
                     part = message.get("body", b"")
                     body += part
                     service.held += len(part)
@@ -156,7 +172,7 @@ class Gate:
                         raise service.busy()
         except TimeoutError:
             raise ServiceError(
-                408, f"the body did not arrive within {limits.body_seconds:g} seconds", "send a smaller body"
+                "slow_body", f"the body did not arrive within {limits.body_seconds:g} seconds", "send a smaller body"
             ) from None
 
 
@@ -187,14 +203,24 @@ def _check_marks(body: bytearray, most: int, request: Request) -> None:
     """Raise ServiceError for JSON with more keys and values than any request needs. Base64 contains no such marks."""
     if len(body) > most and len(body) - len(body.translate(None, b'[]{}:,"')) > most:
         raise ServiceError(
-            422,
+            "invalid_input",
             f"the JSON has more than {most:,} brackets, colons, commas and quotes",
             described(request),
         )
 
 
+def _check_text(body: bytearray) -> None:
+    """Raise ServiceError for a body that is not UTF-8. JSON contains no NUL, and UTF-16 many: Python would read it."""
+    try:
+        if b"\0" not in body and (body.isascii() or body.decode()):
+            return
+    except UnicodeDecodeError:
+        pass
+    raise ServiceError("unreadable_body", "the body is not UTF-8", "send the JSON in UTF-8")
+
+
 def _too_long(most: int) -> ServiceError:
-    return ServiceError(413, f"the body has more than {most:,} bytes", "send a smaller image, or fewer images")
+    return ServiceError("too_large", f"the body has more than {most:,} bytes", "send a smaller image, or fewer images")
 
 
 def _check_token(given: list[str], token: str) -> None:
@@ -205,11 +231,17 @@ def _check_token(given: list[str], token: str) -> None:
         alone = len(given) == 1 and given[0].strip() and not said.strip() and kind.lower() != "bearer"
         problem = "the word Bearer is missing before the token" if alone else "the token is wrong"
         raise ServiceError(
-            401,
+            "unauthorized",
             problem if given else "the token is missing",
             "send the header Authorization: Bearer TOKEN, with the token that the service was started with",
             headers={"WWW-Authenticate": "Bearer"},
         )
+
+
+def _request_id(scope: Scope) -> str:
+    """The id that the client gave its request, if that is short and in plain ASCII; otherwise a random one."""
+    given = _headers(scope, REQUEST_ID.lower().encode())
+    return given[0] if len(given) == 1 and re.fullmatch("[!-~]{1,64}", given[0]) else secrets.token_hex(8)
 
 
 def _headers(scope: Scope, name: bytes) -> list[str]:

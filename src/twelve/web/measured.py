@@ -1,7 +1,9 @@
-"""What the stored evaluation of a model says of its tasks: their scores, and which are no better than a baseline."""
+"""What the stored evaluation of a model says of its tasks: their scores, and which are no better than a baseline;
+and which weights it has."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +49,16 @@ def standings_of(run: str | Path) -> dict[str, TaskStanding]:
     except (TwelveError, OSError):  # a service needs no evaluation
         return {}
     return {result.task: _standing(result, facts, earlier=earlier) for result in results}
+
+
+def digest_of(folder: Path) -> str | None:
+    """SHA-256 of the weights in a model's folder: of the file, or of several one after the other."""
+    digest, files = hashlib.sha256(), sorted(folder.glob("model*.safetensors"))
+    for file in files:
+        with file.open("rb") as stream:
+            while piece := stream.read(1 << 20):
+                digest.update(piece)
+    return digest.hexdigest() if files else None
 
 
 def _trained_since(run: RunFolder, facts: Mapping[str, Any]) -> bool:

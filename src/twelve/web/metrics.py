@@ -9,6 +9,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Info,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
@@ -42,6 +43,7 @@ class Metrics:
         self.batch = Histogram(
             "twelve_batch_questions", "Questions in a batch.", buckets=_BATCHES, registry=self.registry
         )
+        self.build = Info("twelve_build", "Version of the package, and SHA-256 of the weights.", registry=self.registry)
         for name, (text, value) in gauges.items():
             Gauge(name, text, registry=self.registry).set_function(value)
 

@@ -14,13 +14,37 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from twelve.errors import TwelveError, closest, quoted
-from twelve.io.invalid import bound, problem_of
+from twelve.io.invalid import beginning, bound, problem_of
 from twelve.io.json_file import reason
-from twelve.web.schemas import MAX_ID, PREFIX, ImageOf, Problem
+from twelve.predictor.abilities import UnknownTask
+from twelve.web.schemas import MAX_ID, PREFIX, Code, FieldProblem, ImageOf, Problem
 
+CODES: dict[Code, int] = {
+    "unreadable_body": 400,
+    "unknown_host": 400,
+    "unauthorized": 401,
+    "foreign_origin": 403,
+    "unknown_path": 404,
+    "unknown_image": 404,
+    "wrong_method": 405,
+    "slow_body": 408,
+    "too_large": 413,
+    "unsupported_type": 415,
+    "invalid_input": 422,
+    "invalid_image": 422,
+    "too_many_pixels": 422,
+    "unknown_task": 422,
+    "busy": 429,
+    "internal_error": 500,
+    "stopping": 503,
+    "too_slow": 503,
+    "no_number": 503,
+}
+"""Code of an error -> the status of its reply."""
 MEANINGS = {
     400: ("The body cannot be read, or the host name is unknown.", "Follow `remedy`."),
     401: ("The token is missing or wrong.", "Send the header `Authorization: Bearer TOKEN`."),
+    403: ("A web page sent a form.", "Send the image itself as the body."),
     404: ("The image does not exist, or has expired.", "Upload the image again; check the path."),
     405: ("The path does not support this method.", "Use a method of the header `Allow`."),
     408: ("The body did not arrive in time.", "Send a smaller body, or use a faster connection."),
@@ -29,7 +53,7 @@ MEANINGS = {
     422: ("The input is invalid; `error` says why.", "Follow `remedy`."),
     429: ("Too many requests are waiting.", "Wait for the seconds of the header `Retry-After`, then send it again."),
     503: (
-        "The service is stopping, the answer took too long, or the model returned no number.",
+        "The service is stopping, the answer took too long, or the model's scores are NaN or overflow.",
         "Follow `remedy`; if there is a header `Retry-After`, wait for its seconds first.",
     ),
 }
@@ -40,7 +64,7 @@ _RETRY_AFTER = {
 _IMAGE_BYTES = "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg'"
 """How to send an image; curl's -d would drop its line breaks."""
 _JSON = """curl -H 'Content-Type: application/json' -d '{"image": {"scene": "ID"}, ...}'"""
-_STORED, _SENT = '{"scene": "ID"}', '{"image": "..."}'
+_STORED, _SENT = '{"scene": "ID"}', '{"base64": "..."}'
 _IMAGE = (
     f"an image is {_STORED}, the id that POST {PREFIX}/scenes replied with, or {_SENT}, the bytes of a file in base64"
 )
@@ -66,11 +90,15 @@ _SHAPES = ("model_type", "model_attributes_type", "list_type", "tuple_type")
 """Types of errors about a value that is no object or no list."""
 
 
+_FIELDS = 20
+"""Maximum number of fields in a reply."""
+
+
 class ServiceError(Exception):
     """A request that the service refuses.
 
     Args:
-        status: HTTP status of the reply.
+        code: kind of the error, which has a status.
         problem, remedy: texts of the reply.
         retry_after: value of the Retry-After header, in seconds.
         headers: further headers of the reply.
@@ -78,28 +106,33 @@ class ServiceError(Exception):
 
     def __init__(
         self,
-        status: int,
+        code: Code,
         problem: str,
         remedy: str | None = None,
         retry_after: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(problem)
-        self.status, self.problem, self.remedy = status, problem, remedy
+        self.code, self.problem, self.remedy = code, problem, remedy
         self.headers = dict(headers or {})
         if retry_after is not None:
             self.headers["Retry-After"] = str(retry_after)
 
     def reply(self) -> JSONResponse:
         """The JSON reply."""
-        return reply(self.status, self.problem, self.remedy, self.headers)
+        return reply(self.code, self.problem, self.remedy, headers=self.headers)
 
 
 def reply(
-    status: int, problem: str, remedy: str | None = None, headers: Mapping[str, str] | None = None
+    code: Code,
+    problem: str,
+    remedy: str | None = None,
+    fields: list[FieldProblem] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     """A JSON reply of :class:`twelve.web.schemas.Problem`."""
-    return JSONResponse(Problem(error=problem, remedy=remedy).model_dump(), status, dict(headers or {}))
+    told = Problem(code=code, error=problem, remedy=remedy, fields=fields)
+    return JSONResponse(told.model_dump(), CODES[code], dict(headers or {}))
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -121,28 +154,28 @@ def install(app: FastAPI) -> None:
 
     async def mistaken(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, TwelveError)
-        return reply(422, error.problem, error.remedy)
+        return reply("unknown_task" if isinstance(error, UnknownTask) else "invalid_input", error.problem, error.remedy)
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         found = error.errors()
-        problem = "; ".join(_said(each, error.body) for each in found[:3]) or "the request is malformed"
-        return reply(422, problem, _remedy(found, request) or described(request))
+        fields = [_field(each, error.body) for each in found]
+        problem = "; ".join(f"{each.path or 'the body'}: {each.message}" for each in fields[:3])
+        remedy = _remedy(found, request) or described(request)
+        return reply("invalid_input", problem or "the request is malformed", remedy, fields[:_FIELDS])
 
     async def other(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         if error.status_code == 405:
             allowed = (error.headers or {}).get("Allow", "")
             problem = f"{request.url.path[:100]} does not support {request.method[:20]}"
-            return reply(405, problem, _used(request, allowed), error.headers)
-        known = {
-            400: "the body cannot be read",
-            404: "no such path",
-        }
-        problem, remedy = known.get(error.status_code, str(error.detail)), described(request)
-        if error.status_code == 404 and (meant := _meant(request)):
+            return reply("wrong_method", problem, _used(request, allowed), headers=error.headers)
+        if error.status_code != 404:  # FastAPI's 400
+            return reply("unreadable_body", "the body cannot be read", described(request))
+        problem, remedy = "no such path", described(request)
+        if meant := _meant(request):
             problem, remedy = f'{problem} (did you mean "{meant[1]}"?)', f"use {' '.join(meant)}; {remedy}"
-        return reply(error.status_code, problem, remedy, error.headers)
+        return reply("unknown_path", problem, remedy)
 
     handlers: list[tuple[type[Exception], Callable[[Request, Exception], Awaitable[JSONResponse]]]] = [
         (ServiceError, refused),
@@ -203,9 +236,8 @@ def _remedy(errors: Sequence[Mapping[str, Any]], request: Request) -> str | None
     )
     remedy = None
     if first["loc"] == ("body",):
-        json = "json" in request.headers.get("content-type", "").lower()
-        remedy = None if json else "send the header Content-Type: application/json"
-    elif isinstance(first["input"], str) and name == "image" and first["type"] == "value_error":
+        pass
+    elif isinstance(first["input"], str) and name == "base64" and first["type"] == "value_error":
         remedy = _base64(first["input"])
     elif (most := bound(first)) is not None:
         remedy = f"give a number of {most}"
@@ -264,12 +296,12 @@ def _formed(name: str) -> str:
 
 def _place(body: Any, at: Any) -> str:
     """Where in a body of several lines a character is, from its number; empty where it is not known."""
-    if not isinstance(body, str) or not isinstance(at, int):
+    if not body or not isinstance(body, str) or not isinstance(at, int):
         return ""
     return f" at line {body.count(chr(10), 0, at) + 1}, column {at - body.rfind(chr(10), 0, at)}"
 
 
-def _said(error: Mapping[str, Any], body: Any) -> str:
+def _field(error: Mapping[str, Any], body: Any) -> FieldProblem:
     """One error of a request, with the beginning of the input, which may be long or not be text."""
     invalid = error["type"] == "json_invalid"
     # In invalid JSON, the location is a number of characters.
@@ -277,8 +309,8 @@ def _said(error: Mapping[str, Any], body: Any) -> str:
     place = _place(body, error["loc"][-1]) if invalid else ""
     flaw = f"is not valid JSON ({reason(error['ctx']['error'])}{place})" if invalid else problem_of(error)
     if not invalid and error["loc"] == ("body",):
-        flaw = "expected a JSON object; send it with the header Content-Type: application/json"
+        flaw = f"expected a JSON object, found {'nothing' if error['type'] == 'missing' else beginning(error['input'])}"
     if error["type"] in ("model_type", "model_attributes_type") and len(error["loc"]) > 1 and "dialogue" not in places:
         flaw = _IMAGE
-    text = f"{'.'.join(places) or 'the body'}: {flaw}"
-    return text.encode("utf-8", "replace").decode("utf-8")[:300]
+    path, message = (text.encode("utf-8", "replace").decode("utf-8")[:300] for text in (".".join(places), flaw))
+    return FieldProblem(path=path, message=message)

@@ -10,7 +10,7 @@ from itertools import groupby
 from shlex import quote
 from typing import Any, TypeAlias
 
-from twelve.web.problems import MEANINGS
+from twelve.web.problems import CODES, MEANINGS
 
 _Schema: TypeAlias = Mapping[str, Any]
 _Row: TypeAlias = tuple[str, _Schema, bool]
@@ -72,15 +72,22 @@ def _errors(schemas: _Schema) -> str:
     """What an error looks like, and what to do about each status."""
     problem = schemas["Problem"]
     lines = "".join(
-        f'<tr><th scope="row">{status}</th><td>{_marked(meaning)}</td><td>{_marked(act)}</td></tr>'
+        f'<tr><th scope="row">{status}</th><td>{_marked(_coded(status))}</td>'
+        f"<td>{_marked(meaning)}</td><td>{_marked(act)}</td></tr>"
         for status, (meaning, act) in MEANINGS.items()
     )
     return (
         '<section id="errors"><h2>Errors</h2><p>A reply with a status of 400 or more is an object that says what is '
         f"wrong, and what to do about it.</p>{_table('Reply', _rows(problem, schemas), schemas)}"
-        f'{_example(problem["examples"][0])}<table><thead><tr><th scope="col">Status</th><th scope="col">Meaning</th>'
+        f'{_example(problem["examples"][0])}<table><thead><tr><th scope="col">Status</th><th scope="col">Code</th>'
+        '<th scope="col">Meaning</th>'
         f'<th scope="col">What to do</th></tr></thead><tbody>{lines}</tbody></table></section>\n'
     )
+
+
+def _coded(status: int) -> str:
+    """The codes of errors with a status."""
+    return ", ".join(f"`{code}`" for code, of in CODES.items() if of == status)
 
 
 def _token(found: Iterable[tuple[str, str, _Schema]]) -> str:

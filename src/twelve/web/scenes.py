@@ -64,7 +64,9 @@ class Scenes:
         with self._lock:
             found = self._kept.get(name)
             if found is None:
-                raise ServiceError(404, "no such image, or it has expired", f"send it to {PREFIX}/scenes again")
+                raise ServiceError(
+                    "unknown_image", "no such image, or it has expired", f"send it to {PREFIX}/scenes again"
+                )
             found.until = self._now() + self._limits.scene_seconds
             self._kept.move_to_end(name)
             return found.scene

@@ -29,6 +29,28 @@ MAX_TURNS = 20
 MAX_BOXES = 100
 MAX_IMAGES = 64
 MAX_CAPTIONS = 32
+Code = Literal[
+    "unreadable_body",
+    "unknown_host",
+    "unauthorized",
+    "foreign_origin",
+    "unknown_path",
+    "unknown_image",
+    "wrong_method",
+    "slow_body",
+    "too_large",
+    "unsupported_type",
+    "invalid_input",
+    "invalid_image",
+    "too_many_pixels",
+    "unknown_task",
+    "busy",
+    "internal_error",
+    "stopping",
+    "too_slow",
+    "no_number",
+]
+"""Kinds of errors. Programs rely on them: within v1, some may be added, but none is renamed."""
 
 
 def _framing(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
@@ -81,33 +103,42 @@ class _Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class FieldProblem(BaseModel):
+    """What is wrong with a field of a request."""
+
+    path: str = Field(description="the field, such as image.scene; empty for the whole body")
+    message: str
+
+
 class Problem(BaseModel):
     """An error, and what to do about it."""
 
+    code: Code = Field(description="kind of the error; within v1 it keeps its name and meaning")
     error: str
     remedy: str | None = None
+    fields: list[FieldProblem] | None = Field(None, description="the fields that are wrong, if the schema tells")
 
 
 # --- requests -------------------------------------------------------------------------------------------------
 _GIVEN: list[JsonValue] = [
-    {"required": [name], "properties": {name: {"type": "string"}}} for name in ("scene", "image")
+    {"required": [name], "properties": {name: {"type": "string"}}} for name in ("scene", "base64")
 ]
 
 
 class ImageOf(_Closed):
-    """An image: the id of a stored one (``scene``), or the bytes of a file in base64 (``image``), used once."""
+    """An image: the id of a stored one (``scene``), or the bytes of a file in base64 (``base64``), used once."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": _GIVEN})
 
     scene: str | None = Field(None, max_length=MAX_ID, description="id of a stored image")
-    image: Encoded | None = Field(None, description="a file in base64, without line breaks")
+    base64: Encoded | None = Field(None, description="a file in base64, without line breaks")
 
     @model_validator(mode="after")
     def _one(self) -> ImageOf:
-        if (self.scene is None) == (self.image is None):
+        if (self.scene is None) == (self.base64 is None):
             raise ValueError(
                 f'give either {{"scene": ID}}, the id that POST {PREFIX}/scenes replied with, '
-                'or {"image": BASE64}, a file'
+                'or {"base64": BASE64}, a file'
             )
         return self
 
@@ -220,8 +251,8 @@ class SceneReply(BaseModel):
     width: int
     height: int
     boxes: list[Box] = Field(description="regions of the image, without the whole image")
-    labels: list[str] | None = Field(description="what the detector takes each box for, if it names classes")
-    seconds: float = Field(description="how long the image is stored after the last question about it")
+    labels: list[str] = Field(description="what the detector takes each box for; empty if it names no classes")
+    expires_in: float = Field(description="seconds for which the image is stored after the last question about it")
 
 
 class AttentionReply(BaseModel):
@@ -301,7 +332,7 @@ class EntailsReply(_Reply):
 
 
 class VerifyReply(_Reply):
-    true: bool = Field(description="the verdict; score is the probability that it is correct")
+    verdict: bool = Field(description="whether the statement is true; score is the probability that it is correct")
 
 
 class DependsReply(BaseModel):
@@ -389,6 +420,7 @@ class ModelReply(BaseModel):
 
     version: str
     parameters: int
+    digest: str | None = Field(description="SHA-256 of the file of the weights; null if the server was not given it")
     methods: dict[str, list[TaskChoice]]
     note: str | None = Field(description="a note for users, if there is one")
     synthetic: bool = Field(description="whether it was trained on synthetic images only")

@@ -9,6 +9,7 @@ import math
 import shlex
 import socket
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import uvicorn
@@ -19,7 +20,7 @@ from twelve.settings import Precision
 from twelve.web.access import check_access, is_loopback
 from twelve.web.app import LOCAL, create_app
 from twelve.web.limits import Limits
-from twelve.web.measured import standings_of
+from twelve.web.measured import digest_of, standings_of
 from twelve.web.samples import opening_samples, recorded_samples
 
 HOST, PORT = "127.0.0.1", 8012
@@ -60,11 +61,14 @@ def serve(
         TwelveError: the model or its extractor cannot be loaded, the port is in use, or a required token is missing.
     """
     from twelve.predictor import load
+    from twelve.predictor.asked import find
 
     check_access(host, PORT if port is None else port, token, no_token=no_token)
     bound = _bound(run, host, port)
     alone = token is None and is_loopback(bound.getsockname()[0])
-    predictor = load(run, weights=weights, device=device, precision=precision)
+    with ThreadPoolExecutor(1) as beside:  # a gigabyte takes a second
+        hashing = beside.submit(digest_of, find(run))
+        predictor = load(run, weights=weights, device=device, precision=precision)
     samples = recorded_samples(predictor, Path(run)) if alone else ()  # one's own images are shown to nobody else
     app = create_app(
         predictor,
@@ -73,6 +77,7 @@ def serve(
         token=token,
         samples=samples or opening_samples(predictor),
         standings=standings_of(run),
+        digest=hashing.result(),
     )
     predictor.measure_threads()
     if log_requests:

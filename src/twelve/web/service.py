@@ -81,7 +81,7 @@ class Service:
     def busy(self) -> ServiceError:
         """429, with the time after which the waiting requests should be done."""
         seconds = min(60, max(1, math.ceil(self.waiting * self._pace)))
-        return ServiceError(429, "too many requests are waiting", "try again later", retry_after=seconds)
+        return ServiceError("busy", "too many requests are waiting", "try again later", retry_after=seconds)
 
     @contextmanager
     def accepted(self) -> Iterator[None]:
@@ -140,15 +140,15 @@ class Service:
         one or all of them exceed a limit."""
         sizes, sent = [], 0
         for image in images:
-            if image.image is None:
+            if image.base64 is None:
                 regions = self.scenes.get(image.scene or "").regions
                 sizes.append(regions.width * regions.height)
             else:
-                sizes.append(await asyncio.to_thread(uploads.check, image.image, self.limits))
+                sizes.append(await asyncio.to_thread(uploads.check, image.base64, self.limits))
                 sent += sizes[-1]
         if sent > (most := self.limits.max_request_pixels):
             problem = f"the images have more than {most:,} pixels together"
-            raise ServiceError(422, problem, f"send each to {PREFIX}/scenes")
+            raise ServiceError("too_many_pixels", problem, f"send each to {PREFIX}/scenes")
         return sizes
 
     async def _regions(self, images: Sequence[ImageOf], until: float, boxes: Sequence[Box] = ()) -> list[Scene]:
@@ -160,14 +160,14 @@ class Service:
         ]
 
     async def _regions_of(self, image: ImageOf, pixels: int, until: float, boxes: Sequence[Box]) -> Scene:
-        if image.image is None:
+        if image.base64 is None:
             if not boxes:
                 return without_pixels(self.scenes.get(image.scene or ""))
             inside(boxes, self.scenes.get(image.scene or ""))  # an error is raised before the request waits
 
         def work() -> Scene:
-            kept = image.image is None
-            scene = self.scenes.get(image.scene or "") if kept else self._extracted(image.image or b"")
+            kept = image.base64 is None
+            scene = self.scenes.get(image.scene or "") if kept else self._extracted(image.base64 or b"")
             inside(boxes, scene)
             return without_pixels(scene, boxes)
 
@@ -241,12 +241,14 @@ class Service:
             raise no_number() from None
         except NotFinite:
             raise ServiceError(
-                503, "the features of the extractor are not finite", "serve the model with other --weights"
+                "no_number", "the features of the extractor are not finite", "serve the model with other --weights"
             ) from None
         except TimeoutError:
             if not pending.begun:
                 raise self.busy() from None
-            raise ServiceError(503, "the answer took too long", "ask less in one request", retry_after=5) from None
+            raise ServiceError(
+                "too_slow", "the answer took too long", "ask less in one request", retry_after=5
+            ) from None
 
     # --- life -------------------------------------------------------------------------------------------------
     async def tidy(self) -> None:
@@ -280,7 +282,9 @@ def without_pixels(scene: Scene, boxes: Sequence[Box] = ()) -> Scene:
 
 def no_number() -> ServiceError:
     """503: the model returned infinities or NaN."""
-    return ServiceError(503, "the output of the model is not finite", "train it again, or serve an earlier checkpoint")
+    return ServiceError(
+        "no_number", "the output of the model is not finite", "train it again, or serve an earlier checkpoint"
+    )
 
 
 def inside(boxes: Sequence[Box], scene: Scene) -> None:
@@ -289,7 +293,7 @@ def inside(boxes: Sequence[Box], scene: Scene) -> None:
     for place, (x1, y1, x2, y2) in enumerate(boxes, start=1):
         if min(x2, width) - max(x1, 0) < 1 or min(y2, height) - max(y1, 0) < 1:
             raise ServiceError(
-                422,
+                "invalid_input",
                 f"box {place} lies outside the image ({width} x {height} pixels)",
                 "give x1, y1, x2, y2 in pixels of the upright image",
             )

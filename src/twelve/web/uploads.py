@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from email.message import Message
 
@@ -57,13 +58,32 @@ class Pieces(io.BytesIO):
 def check_kind(request: Request) -> None:
     """Raise ServiceError (415) for an upload that is neither an image nor a form, from its content type.
 
-    Browsers let every web page send a form to every address, with the header Origin: such a form is refused too.
+    Browsers let every web page send a form to every address, with the header Origin: such a form is refused (403).
     """
-    kind = kind_of(request.headers.get("content-type", ""))
-    if kind in IMAGES or (kind == FORM and "origin" not in request.headers):
+    kind, origin = kind_of(request.headers.get("content-type", "")), request.headers.get("origin")
+    if kind == FORM and origin is not None:
+        problem = f"expected a form from a program, found one from a web page (Origin: {origin[:60]})"
+        raise ServiceError("foreign_origin", problem, "send the image itself as the body, with its content type")
+    if kind in (*IMAGES, FORM):
         return
     problem = f"expected an image, found the content type {kind[:60] or 'none'}"
-    raise ServiceError(415, problem, f"{curl(request)}; {IMAGES[0]} does for every format")
+    raise ServiceError("unsupported_type", problem, f"{curl(request)}; {IMAGES[0]} does for every format")
+
+
+def check_json(request: Request) -> None:
+    """Raise ServiceError (415) for a request that is not sent as JSON, from its content type."""
+    kind = kind_of(request.headers.get("content-type", ""))
+    if not re.fullmatch(r"application/([^/]+\+)?json", kind):
+        problem = f"expected JSON, found the content type {kind[:60] or 'none'}"
+        raise ServiceError("unsupported_type", problem, "send the header Content-Type: application/json")
+
+
+def check_encoding(request: Request) -> None:
+    """Raise ServiceError (415) for a compressed body."""
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity"):
+        problem = f"expected a body without Content-Encoding, found {coding[:60]}"
+        raise ServiceError("unsupported_type", problem, "send the body uncompressed, without this header")
 
 
 def kind_of(content_type: str) -> str:
@@ -83,7 +103,7 @@ def file_of(body: bytes, request: Request) -> bytes:
     data, _, end = rest.partition(b"\r\n" + mark)
     if head.startswith(mark + b"\r\n") and b"filename" in head and end.rstrip() == b"--":
         return data
-    raise ServiceError(422, "expected a form with one file and nothing else, found another", curl(request))
+    raise ServiceError("invalid_input", "expected a form with one file and nothing else, found another", curl(request))
 
 
 def check(data: bytes, limits: Limits) -> int:
@@ -93,12 +113,12 @@ def check(data: bytes, limits: Limits) -> int:
         ServiceError: 413, 415 or 422; the image cannot be read, or exceeds a limit.
     """
     if not data:
-        raise ServiceError(422, "the image is empty", "send an image")
+        raise ServiceError("invalid_image", "the image is empty", "send an image")
     if len(data) > limits.max_bytes:
-        raise ServiceError(413, f"the image has more than {limits.max_bytes:,} bytes", "send a smaller image")
+        raise ServiceError("too_large", f"the image has more than {limits.max_bytes:,} bytes", "send a smaller image")
     formats = next((formats for start, formats in KINDS if data.startswith(start)), None)
     if formats is None:
-        raise ServiceError(415, "unsupported image format", f"send {NAMES}")
+        raise ServiceError("unsupported_type", "unsupported image format", f"send {NAMES}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -114,9 +134,9 @@ def check(data: bytes, limits: Limits) -> int:
     if width * height > limits.max_pixels:
         raise _too_large(limits)
     if max(width, height) > MAX_STRETCH * min(width, height):
-        raise ServiceError(422, f"an image of {width} x {height} pixels is too narrow", "crop it")
+        raise ServiceError("invalid_image", f"an image of {width} x {height} pixels is too narrow", "crop it")
     if moving:
-        raise ServiceError(422, "the image is an animation", "send one of its frames")
+        raise ServiceError("invalid_image", "the image is an animation", "send one of its frames")
     return width * height
 
 
@@ -137,14 +157,20 @@ def decoded(data: bytes, limits: Limits) -> Image.Image:
 
 
 def _too_large(limits: Limits) -> ServiceError:
-    return ServiceError(422, f"the image has more than {limits.max_pixels:,} pixels", "send a smaller image")
+    return ServiceError(
+        "too_many_pixels", f"the image has more than {limits.max_pixels:,} pixels", "send a smaller image"
+    )
 
 
 def _too_many_pieces() -> ServiceError:
-    return ServiceError(422, "the image file consists of too many pieces", "save it again as PNG, without comments")
+    return ServiceError(
+        "invalid_image", "the image file consists of too many pieces", "save it again as PNG, without comments"
+    )
 
 
 def _broken() -> ServiceError:
     return ServiceError(
-        422, "the image is damaged or incomplete", f"send a complete {NAMES} file; with curl, by --data-binary, not -d"
+        "invalid_image",
+        "the image is damaged or incomplete",
+        f"send a complete {NAMES} file; with curl, by --data-binary, not -d",
     )

@@ -8,11 +8,12 @@ const here = (remedy) => (remedy ?? "").split("; ").filter((part) => !/\bcurl\b/
 
 /** A failed request; the message is for users. */
 export class Refused extends Error {
-  constructor(status, problem, told) {
+  constructor(status, problem, told, code) {
     const remedy = here(told);
     const text = remedy ? `${problem} – ${remedy}` : problem;
     super(/[.?!]$/.test(text) ? text : `${text}.`);
     this.status = status;
+    this.code = code;
   }
 }
 
@@ -49,7 +50,7 @@ async function fetched(path, options = {}) {
 async function called(path, options = {}) {
   const reply = await fetched(path, { ...options, cache: "no-store" });
   const told = await reply.json().catch(() => ({}));
-  if (!reply.ok) throw new Refused(reply.status, told.error || `status ${reply.status}`, told.remedy);
+  if (!reply.ok) throw new Refused(reply.status, told.error || `status ${reply.status}`, told.remedy, told.code);
   return told;
 }
 
@@ -86,7 +87,7 @@ export async function ask(method, images, body) {
   try {
     return await post();
   } catch (error) {
-    if (error.status !== 404) throw error;
+    if (error.code !== "unknown_image") throw error;
     await Promise.all(images.map((image) => image.again()));
     return post();
   }

@@ -127,7 +127,7 @@ export class ImageView extends EventTarget {
   /** The number of a box on the image, counted from 1, and its name in texts. */
   called(box) {
     const { width, height, boxes, labels } = this.scene;
-    const known = labels && this.sample && this.synthetic; // of other images, they are guesses that are often wrong
+    const known = labels.length && this.sample && this.synthetic; // of other images, they are guesses that are often wrong
     if (sameBox(box, [0, 0, width, height])) return { number: null, name: "the whole image" };
     const k = boxes.findIndex((one) => sameBox(one, box));
     if (k < 0) return { number: null, name: box.map(Math.round).join(", ") };

@@ -48,7 +48,7 @@ export function entailed({ label, alternatives }) {
   ];
 }
 
-export function verified({ true: so, score }) {
+export function verified({ verdict: so, score }) {
   const rows = [[so ? "true" : "false", score], [so ? "false" : "true", 1 - score]];
   return [so ? "True" : "False", ranked(ranking(rows, "Ranked"), rows.map(([name, share]) => [`“${name}”`, share]))];
 }

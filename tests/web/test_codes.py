@@ -1,0 +1,82 @@
+"""Errors have a code for programs: one of a closed set, which the schema, the page of the API and the service share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+from test_hostile_requests import FORM, IMAGE, OCTETS, SCENE, bomb, encoded, form
+
+from twelve.predictor import Predictor
+from twelve.web.app import create_app
+from twelve.web.problems import CODES
+from twelve.web.schemas import Code
+
+ASKED = {**SCENE, "question": "what ?"}
+
+
+def upload(client: TestClient, content: bytes, **headers: str) -> Any:
+    return client.post("/api/v1/scenes", content=content, headers={**OCTETS, **headers})
+
+
+PROVOKED: dict[str, Callable[[TestClient], Any]] = {
+    "unreadable_body": lambda client: client.post(
+        "/api/v1/answer", content=b"\xff{}", headers={"content-type": "application/json"}
+    ),
+    "unknown_host": lambda client: client.get("/api/v1/model", headers={"host": "evil.example"}),
+    "unauthorized": lambda client: client.get("/api/v1/model", headers={"authorization": "Bearer wrong"}),
+    "foreign_origin": lambda client: upload(client, form(IMAGE), **FORM, origin="null"),
+    "unknown_path": lambda client: client.get("/nothing"),
+    "unknown_image": lambda client: client.post("/api/v1/answer", json=ASKED),
+    "wrong_method": lambda client: client.get("/api/v1/answer"),
+    "too_large": lambda client: upload(client, b"\xff\xd8\xff" + bytes(17_000_000)),
+    "unsupported_type": lambda client: upload(client, b"%!PS-Adobe"),
+    "invalid_input": lambda client: client.post("/api/v1/answer", json={**SCENE, "question": ""}),
+    "invalid_image": lambda client: upload(client, encoded("PNG")[:500]),
+    "too_many_pixels": lambda client: upload(client, bomb(8000, 8000)),
+    "unknown_task": lambda client: client.post("/api/v1/answer", json={**ASKED, "task": "nonsense"}),
+}
+ELSEWHERE = {"slow_body", "busy", "internal_error", "stopping", "too_slow", "no_number"}
+"""Those that the tests of test_gate.py and test_server.py provoke."""
+
+
+@pytest.fixture(scope="module")
+def client(predictor: Predictor) -> Any:
+    app = create_app(predictor, token="a-secret-of-16-characters")
+    headers = {"authorization": "Bearer a-secret-of-16-characters"}
+    yield TestClient(app, base_url="http://localhost", headers=headers)
+    app.state.service.close()
+
+
+@pytest.mark.parametrize("code", PROVOKED)
+def test_an_error_has_its_code_and_status(code: Code, client: TestClient) -> None:
+    reply = PROVOKED[code](client)
+    assert (reply.json()["code"], reply.status_code) == (code, CODES[code])
+
+
+def test_the_codes_are_those_of_the_schema_and_of_the_page(app: FastAPI) -> None:
+    assert PROVOKED.keys() | ELSEWHERE == CODES.keys() and list(CODES) == list(get_args(Code))
+    shown = TestClient(app).get("/openapi.json").json()["components"]["schemas"]["Problem"]
+    assert shown["properties"]["code"]["enum"] == list(CODES) and "code" in shown["required"]
+    text = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d{3})[^|]* \| (`[^|]+`) \|", text.partition("\n## Errors")[2], flags=re.M)
+    assert {code: int(status) for status, codes in rows for code in re.findall(r"`(\w+)`", codes)} == CODES
+
+
+def test_each_invalid_field_is_named(client: TestClient) -> None:
+    asked = {"image": {"scene": 5}, "boxes": [[1, 2, 3, 4], [9, 9, 1, 1]], "question": " "}
+    told = client.post("/api/v1/choose", json=asked).json()
+    assert told["error"] == "; ".join(f"{each['path']}: {each['message']}" for each in told["fields"])
+    assert [each["path"] for each in told["fields"]] == ["image.scene", "question", "boxes.1"]
+    assert told["fields"][0]["message"] == "expected a text, found 5"
+    (whole,) = client.post("/api/v1/choose", content="{", headers={"content-type": "application/json"}).json()["fields"]
+    assert whole["path"] == "" and whole["message"].startswith("is not valid JSON")
+    assert client.post("/api/v1/answer", json=ASKED).json()["fields"] is None
+    many = [[0, 0, 0, 0]] * 90
+    told = client.post("/api/v1/choose", json={**ASKED, "boxes": many}).json()
+    assert len(told["fields"]) == 20
