@@ -300,6 +300,16 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+def test_the_mark_depends_on_every_weight_also_of_packed_layers(folder: Path, tmp_path: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    layer = next(name for name in sorted(weights) if name.startswith("image.") and name.endswith("dense.weight"))
+    place = Path(shutil.copytree(folder, tmp_path / "model"))
+    save_file(weights | {layer: 2 * weights[layer]}, place / "model.safetensors", {"format": "pt"})
+    for precision in ("fp32", "bf16"):
+        one, other = (twelve.load(each, precision=precision).vectors_mark() for each in (folder, place))
+        assert one != other, precision
+
+
 @pytest.mark.parametrize("name", DAMAGE)
 def test_a_damaged_index_is_refused(name: str, model: Predictor, images: list[Path], tmp_path: Path) -> None:
     file = tmp_path / "index"

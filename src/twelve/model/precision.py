@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, cast, get_args
 
@@ -56,6 +57,14 @@ class Product(nn.Module):
         assert self.weight is not None
         found = F.linear(states, self.weight, self.bias)
         return F.gelu(found) if self.gelu else found
+
+
+def weights_of(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Names and weights of a network in a fixed order; those of packed layers, which ``state_dict`` lacks, unpacked."""
+    yield from sorted(network.state_dict().items())
+    for name, layer in network.named_modules():
+        if isinstance(layer, Product) and layer.packed is not None:
+            yield f"{name}.weight", layer.packed.to_dense()
 
 
 def _packed(weight: Tensor) -> Tensor | None:

@@ -23,7 +23,7 @@ from twelve.evaluation.predict import finished, pair_tiles
 from twelve.evaluation.shortlist import places, scored_pairs, shortlists
 from twelve.model.model_outputs import TwelveOutput
 from twelve.model.network import Network
-from twelve.model.precision import for_predicting
+from twelve.model.precision import for_predicting, weights_of
 from twelve.model.processor import TwelveProcessor
 from twelve.model.processor_file import CONFIG_FILE
 from twelve.model.vectors import image_vectors, text_vectors
@@ -524,7 +524,7 @@ class Predictor(Abilities):
     def vectors_mark(self) -> str:
         """Fingerprint of everything that the vectors of images depend on: weights, extractor, number of regions."""
         digest = hashlib.sha256(f"{self.extractor.mark} {self.processor.max_regions}".encode())
-        for name, weight in sorted(self.model.state_dict().items()):
+        for name, weight in weights_of(self.model):
             if name.startswith(("image.", "contrast.image.")):
                 raw = weight.detach().cpu().contiguous().view(torch.uint8).numpy()
                 digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode() + raw.tobytes())
