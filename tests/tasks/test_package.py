@@ -108,7 +108,7 @@ def test_the_page_in_order(
     assert code == 2 and "unknown name 'riding'" in said and "or install the package that defines it\n" in said
 
 
-def test_the_script_of_the_page(installed: Callable[..., None]) -> None:
+def test_the_script_of_the_page(installed: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
     """Without a package; after the regions of the images were extracted."""
     installed(known=False)
     (extract,) = [
@@ -120,7 +120,10 @@ def test_the_script_of_the_page(installed: Callable[..., None]) -> None:
     assert CliRunner().invoke(cli.app, shlex.split(extract)[1:]).exit_code == 0
     (script,) = [body for body in test_docs.blocks(PAGE, "python") if "import riding_task" in body]
     exec(script.replace('riding.yaml"', 'riding.yaml", ["training.iterations=5"]'), {})  # our own page
-    assert Path("runs/riding/evaluation.json").is_file()
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "on its own training examples" in said  # as of a file of JSON lines
+    assert "next: twelve.report.write.write_report(Path('runs/riding')) in a program that defines its task " in said
+    assert "next: twelve report" not in said and Path("runs/riding/report.html").is_file()
 
 
 def test_an_image_id_with_an_extension(installed: Callable[..., None]) -> None:

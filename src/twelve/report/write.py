@@ -80,7 +80,10 @@ class DataRow:
 
 
 def write_report(run: Path) -> Path:
-    """Write ``run``/report.html and return its path.
+    """Write the report of a run, ``report.html``, into its folder, as ``twelve report`` does, and return its path.
+
+    Args:
+        run: its folder.
 
     Raises:
         ConfigError: the folder holds no run.
