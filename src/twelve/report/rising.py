@@ -85,7 +85,7 @@ def rising(run: Run) -> Rising | None:
     gains, errors = list[tuple[float, float | None]](), list[float]()
     stopped, few, seldom = list[str](), list[str](), list[str]()
     for name in run.config.tasks:
-        points, examples = history.scores.get(name, ()), run.validation_examples(name)
+        points, examples = history.scores.get(name, []), run.validation_examples(name)
         found = late_gain(points, length)
         if any(end >= length for _, end in history.stopped(name)):
             stopped.append(run.task(name).title)
