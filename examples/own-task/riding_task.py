@@ -14,7 +14,8 @@ from twelve.types.measurement import Measurement
 class Riding(Task):
     name, title = "riding", "Riding"  # its files are in the folder riding of the data root
     source = "mine"  # and its images in images/mine
-    output = kind = "answer"  # the head that it shares, and the kind of this head
+    kind = "answer"  # what is asked: it decides on targets and predictions
+    output = "answer"  # the head: tasks that name the same one share it, any new name is a head of its own
     defaults = Defaults(batch_size=5, learning_rate=1e-4, max_text=20)
     file_names = {"train": "train.csv", "test": "test.csv"}
     test_split = "test"

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import fake_run
 import pytest
@@ -38,8 +38,11 @@ from twelve.report.words import part
 from twelve.report.write import render, write_report
 from twelve.run_folder import RunFolder
 from twelve.runs.train import train
+from twelve.tasks import base
+from twelve.tasks.base import Defaults, Task
 from twelve.training.convergence import EXAMPLES
 from twelve.training.kept import LAST
+from twelve.types.measurement import Measurement
 from twelve.types.predictions import RecordedPrediction
 
 Tree = dict[str, Any]
@@ -360,6 +363,66 @@ def test_runs_without_results(run: Path) -> None:
     assert "40 of 400 iterations are done (10%); about 12 min are left" in unfinished.sentence
     (run / "metrics.jsonl").unlink()
     assert said(run).word == "Not trained"
+
+
+class Order(Task):
+    """A task that a program defines."""
+
+    name, title = "order", "Order"
+    source = "mine"
+    output = kind = "answer"
+    defaults = Defaults(batch_size=5, learning_rate=1e-4, max_text=20)
+    file_names: ClassVar[dict[str, str]] = {"train": "train.csv", "test": "test.csv"}
+    test_split = "test"
+    held_out_splits: ClassVar[dict[str, tuple[str, ...]]] = {"test": ("test",)}
+    scoring_protocols: ClassVar[dict[str, str]] = {}
+
+    def measure(self, examples: object, predictions: object) -> Measurement:
+        raise NotImplementedError
+
+
+def ordered(run: Path, score: float, known: float, train: int) -> Path:
+    """The run with a task in Python, measured on 40 examples, and its score on so many training examples."""
+    tree = yaml.safe_load((small(run, score, 0.0) / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump(tree | {"tasks": {"order": {}}}, sort_keys=False))
+    sizes = {"order": {"train": train, "validation": 84}}
+    (run / "data.json").write_text(json.dumps(json.loads((run / "data.json").read_text()) | {"tasks": sizes}))
+    (run / "trained.json").write_text(json.dumps({"on_training_examples": {"order": known}}))
+
+    def change(tree: Tree) -> None:
+        result = tree["tasks"].pop("mine") | {"task": "order", "examples": 40, "groups": 40}
+        result["score"] = {"mean": score, "low": score - 15, "high": score + 15}
+        for each in result["baselines"].values():
+            each["advantage"] = {"mean": score - 50, "low": score - 65, "high": score - 35}
+        tree["tasks"]["order"] = result
+
+    return changed(run, change)
+
+
+@pytest.mark.parametrize("train", [40, 336, 1000])
+def test_a_task_in_python_that_is_memorised_needs_training_examples(
+    run: Path, monkeypatch: pytest.MonkeyPatch, train: int
+) -> None:
+    monkeypatch.setitem(base._REGISTRY, "order", Order())
+    ordered(run, 51.0, 0.986, train)
+    rescored(run, 0.2, 0.4, 0.6, 0.8)
+    text = (run / "metrics.jsonl").read_text()
+    (run / "metrics.jsonl").write_text(text.replace('"task": "refcoco"', '"task": "order"'))
+    assert said(run).word == "Not learned so far" and rising(read_run(run)) is not None
+    first = next_steps(read_run(run), scored(run))[0]
+    lines, file = train + 84, Path(read_run(run).config.data, "order", "train.csv")
+    assert (first.title, first.why) == (
+        "Add training examples",
+        "The model has memorised its training examples (it scores 98.6 on them, 51.0 on the test examples): add about "
+        f"{lines:,} examples to {file}, which has {lines:,} examples.",
+    )
+    assert first.commands[-1] == f"twelve evaluate {run}-more --split train"
+    others = titles(run)[1:]
+    assert "Train longer" not in others and "Check the data of Order" not in others
+    page = html.unescape(render(read_run(run)))
+    assert "The commands do not know the task 'order', which a program defines: call" in page
+    ordered(run, 51.0, 0.55, train)  # not memorised
+    assert "Add training examples" not in titles(run)[:1]
 
 
 # --- where is it weak? ---------------------------------------------------------------------------------------------
@@ -685,6 +748,29 @@ def test_the_rise_at_the_end() -> None:
     assert late_gain([(800, 0.5)], 800) is None and late_gain([(200, 0.5)], 800) is None
     assert late_gain([(10, 0.3), (20, 0.7), (30, 1.0), (40, 1.0)], 40) == (0, 0.5)  # it cannot rise any more
     assert late_gain([(at, at / 1000) for at in range(100, 1001, 100)], 1000) == (0, None)
+
+
+def test_a_rise_within_the_noise_of_few_validation_examples_is_none(run: Path) -> None:
+    """0.9 points of 84 examples are not even one of them."""
+    validated(run, **dict.fromkeys(fake_run.KINDS, 84))
+    rescored(run, 0.25, 0.25, 0.25, 0.259)
+    found = rising(read_run(run))
+    assert found is not None and (found.count, found.of) == (0, 4)
+    assert "Train longer" not in titles(run) and "rose" not in said(run).sentence
+    validated(run, **dict.fromkeys(fake_run.KINDS, 84_000))
+    assert "Train longer" in titles(run) and "rose on 4 of 5 tasks" in said(run).sentence
+    validated(run, **dict.fromkeys(fake_run.KINDS, 84))
+    rescored(run, 0.25, 0.25, 0.25, 0.31)
+    assert "Train longer" in titles(run)
+
+
+def test_no_line_breaks_within_a_number(run: Path) -> None:
+    small(run, 40.0, -70.0, train=20, learning_rate=4e-4)
+    recorded.write(RunFolder(run).predictions, answered(run, *["no"] * 10))
+    page = render(read_run(run))
+    assert 'learning rate <span class="whole">4e-4</span>' in page
+    assert 'try <span class="whole">1e-4</span> in place of' in page
+    assert re.search(r"\.whole \{ white-space: nowrap; \}", page)
 
 
 def validated(run: Path, **examples: int) -> Path:
@@ -1097,7 +1183,8 @@ def test_epochs_and_learning_rate_of_a_single_task_are_told(run: Path) -> None:
     )  # of how many is not known
     data = json.loads((run / "data.json").read_text())
     (run / "data.json").write_text(json.dumps(data | {"tasks": {"mine": {"train": 83, "validation": 20}}}))
-    assert ", 40 iterations (2.4 epochs) in 1 min 20 s, learning rate 4e-4" in render(read_run(run))
+    page = re.sub(r"</?span[^>]*>", "", render(read_run(run)))
+    assert ", 40 iterations (2.4 epochs) in 1 min 20 s, learning rate 4e-4" in page
     (run / "trained.json").write_text(json.dumps({"iterations": 40, "examples": {"mine": 830}}))
     assert "(10 epochs)" in heading(read_run(run)).size
     (run / "trained.json").unlink()

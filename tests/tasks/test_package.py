@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shlex
 import shutil
@@ -27,8 +28,11 @@ from twelve.forked import each
 from twelve.formats.data_root import DataRoot
 from twelve.report.own_task_steps import on_more
 from twelve.report.reading import read_run
+from twelve.runs.evaluate import evaluate_run
+from twelve.runs.train import train
 from twelve.tasks import base
 from twelve.types.measurement import Measurement
+from twelve.types.predictions import Prediction
 
 PAGE = (test_docs.HOME / "docs" / "add-a-task.md").read_text(encoding="utf-8")
 PACKAGE = test_docs.HOME / "examples" / "own-task"
@@ -108,7 +112,7 @@ def test_the_page_in_order(
     assert code == 2 and "unknown name 'riding'" in said and "or install the package that defines it\n" in said
 
 
-def test_the_script_of_the_page(installed: Callable[..., None]) -> None:
+def test_the_script_of_the_page(installed: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
     """Without a package; after the regions of the images were extracted."""
     installed(known=False)
     (extract,) = [
@@ -120,7 +124,37 @@ def test_the_script_of_the_page(installed: Callable[..., None]) -> None:
     assert CliRunner().invoke(cli.app, shlex.split(extract)[1:]).exit_code == 0
     (script,) = [body for body in test_docs.blocks(PAGE, "python") if "import riding_task" in body]
     exec(script.replace('riding.yaml"', 'riding.yaml", ["training.iterations=5"]'), {})  # our own page
-    assert Path("runs/riding/evaluation.json").is_file()
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "on its own training examples" in said  # as of a file of JSON lines
+    assert "next: twelve.report.write.write_report(Path('runs/riding')) in a program that defines its task " in said
+    assert "next: twelve report" not in said and Path("runs/riding/report.html").is_file()
+
+
+def test_the_second_class_of_the_page(installed: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    """A task of boxes: those that the detector finds in the images."""
+    installed(known=False)
+    extract = "regions extract --images own/images/mine --boxes detect --backbone microworld --out own/regions"
+    assert CliRunner().invoke(cli.app, extract.split()).exit_code == 0
+    (shown,) = [body for body in test_docs.blocks(PAGE, "python") if "class Pointing" in body]
+    module = Path("own/riding_task.py")
+    module.write_text(module.read_text() + shown)
+    task = importlib.import_module("riding_task").Pointing
+    root, store = open_root(load("own/riding.yaml"), ["riding"])
+    Path("own/pointing").mkdir()
+    for name, images in (("train", range(20)), ("test", range(20, 40))):
+        lines = ["photo,phrase,x1,y1,x2,y2"]
+        for number in images:
+            sides = ",".join(map(str, store.get(f"mine/{number:02}", 1).boxes[0].tolist()))
+            lines.append(f"{number:02}.jpg,the first thing,{sides}")
+        Path(f"own/pointing/{name}.csv").write_text("\n".join(lines) + "\n")
+    examples = task().read(root, "test")
+    right = [Prediction(each.target, 1.0) for each in examples[:-1]]
+    assert task().measure(examples, [*right, Prediction((0.0, 0.0, 1.0, 1.0), 1.0)]).metrics == {"accuracy": 95.0}
+    tree = Path("own/riding.yaml").read_text().replace("riding: {}", "pointing: {}").replace("runs/riding", "runs/p")
+    Path("own/pointing.yaml").write_text(tree)
+    run = train(load("own/pointing.yaml", ["training.iterations=5"]))
+    (result,) = evaluate_run(run, baselines=False)
+    assert result.examples == 20 and "on its own training examples" in "".join(capsys.readouterr())
 
 
 def test_an_image_id_with_an_extension(installed: Callable[..., None]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import inf
 
 from twelve.evaluation.compared import guess
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.report import words
 from twelve.report.heading import is_synthetic
 from twelve.report.own_task_steps import (
-    FEW_LEARNED,
     FEW_LINES,
     fallen,
     few_learned,
@@ -20,6 +20,7 @@ from twelve.report.own_task_steps import (
     memorised,
     more_lines,
     on_more,
+    overfits,
     train_longer,
 )
 from twelve.report.reading import Run
@@ -37,7 +38,6 @@ from twelve.report.step import (
     to_train,
 )
 from twelve.report.verdict import ScoredTask, examples, verdict
-from twelve.training.convergence import GAIN
 
 UNLEARNED = 2
 """Most tasks at their baseline that are listed one by one."""
@@ -71,7 +71,7 @@ def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
     """The steps of an evaluated run; several may have the same commands."""
     told, slower, late = set[str](), [*fallen(run, scored)], first_examples(run, scored)
     trained = [*little_trained(run, scored), *(() if late else slower)]
-    rises = [] if trained else [*_rising(run, scored)]
+    rises = [] if trained or overfits(run, scored) else [*_rising(run, scored)]
     longer = trained or rises or [*train_longer(run, scored)]
     few = [*few_learned(run, scored, told, longer)]
     first = longer if few and longer_first(run, scored) else trained
@@ -164,11 +164,13 @@ def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
         alone = None
         if len(run.config.tasks) > 1:
             alone = to_train(config_of(run), f"tasks=[{each.name}]", beside(run, each.name))
-        few = more_lines(run, each, why, told, FEW_LEARNED if known else FEW_LINES)
+        few = more_lines(run, each, why, told, inf if known else FEW_LINES)
         if few is not None:
             yield few
         elif alone is None:
-            then = "check its files, its regions, and whether its loss falls (the curve is below)."
+            then = "check its files and its regions."
+            if not known:
+                then = "check its files, its regions, and whether its loss falls (the curve is below)."
             yield Step(f"Check the data of {each.title}", sentence(why, then), to_check(run))
         else:
             then = "if it learns alone, it needs more iterations here; if not, check its regions and labels."
@@ -178,7 +180,7 @@ def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
 def _rising(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     """Validation scores that still rise at the end: train longer."""
     history, found = run.history, rising(run)
-    if found is None or found.mean < GAIN:
+    if found is None or found.mean < found.least:
         return
     many = f"training.iterations={2 * history.iterations}"
     place = () if run.checkpoints else (beside(run, "longer"),)

@@ -9,6 +9,7 @@ from pathlib import Path
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.formats.data_root import IMAGES, DataRoot
 from twelve.metrics.bootstrap import wilson
+from twelve.progress import counted
 from twelve.report import words
 from twelve.report.one_answer import one_answer
 from twelve.report.reading import Run
@@ -52,7 +53,7 @@ LONGEST = 200
 def little_trained(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     """A single task that is not learned, whose examples were trained on a few times only: train longer."""
     each, many, epochs = _not_learned(run, scored), _iterations(run), run.epochs
-    if each is None or many is None or epochs is None:
+    if each is None or many is None or epochs is None or overfits(run, scored):
         return
     commands = to_train_again(run, "longer", f"training.iterations={many}")
     if commands:
@@ -101,6 +102,11 @@ def first_examples(run: Run, scored: Sequence[ScoredTask]) -> bool:
     examples are memorised."""
     each = _not_learned(run, scored)
     return each is not None and bool(memorised(run, each))
+
+
+def overfits(run: Run, scored: Sequence[ScoredTask]) -> bool:
+    """Whether longer training is of no use: the only task is not learned, though its training examples are."""
+    return first_examples(run, scored) and run.learned.get(run.alone or "", 0) >= KNOWN
 
 
 def _not_learned(run: Run, scored: Sequence[ScoredTask]) -> ScoredTask | None:
@@ -168,7 +174,7 @@ def few_learned(run: Run, scored: Sequence[ScoredTask], told: set[str], longer: 
 
 def _room(run: Run, scored: Sequence[ScoredTask]) -> list[ScoredTask]:
     """Tasks of one's own that are learned, or may be, with a score that leaves room for improvement."""
-    own = (each for each in scored if run.is_own(each.name) and each.score.groups >= FEWEST_GROUPS)
+    own = (each for each in scored if run.can_grow(each.name) and each.score.groups >= FEWEST_GROUPS)
     return [each for each in own if each.score.bar.value < ENOUGH and (each.score.beats_all or each.score.undecided)]
 
 
@@ -184,22 +190,24 @@ def memorised(run: Run, each: ScoredTask) -> str:
     )
 
 
-def more_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: int = FEW_LINES) -> Step | None:
-    """Add examples to the small training file of a task of one's own that is not learned, and train again.
+def more_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: float = FEW_LINES) -> Step | None:
+    """Add examples to the few training examples of a task of one's own that is not learned, and train again.
 
     Args:
         why: a clause with the numbers that tell that it is not learned; may be empty.
         told: see :func:`_new_images`.
-        most: lines from which the file is not small.
+        most: lines, or examples, from which there are not few.
     """
-    task = run.task(each.name)
-    if not isinstance(task, FileTask) or not run.is_own(each.name):
+    task, configured = run.task(each.name), run.config.tasks.get(each.name)
+    if configured is None or not run.can_grow(each.name):
         return None
-    file = as_named(run, DataRoot(run.config.data, run.config.sources).path / task.train_split)
+    split, root = configured.train or task.train_split, DataRoot(run.config.data, run.config.sources)
+    paths = [as_named(run, path) for path in task.input_files(root, split)]
     sizes = run.data.tasks.get(each.name)
-    count = _lines(file) or (sizes.train + sizes.validation if sizes else 0)
+    in_lines = isinstance(task, FileTask)  # the files of a task in Python may have any form
+    count = (_lines(paths[0]) if in_lines else 0) or (sizes.train + sizes.validation if sizes else 0)
     chosen = beside(run, "more" if len(run.config.tasks) == 1 else f"{each.name}-more")
-    if not 0 < count < most:
+    if not paths or not 0 < count < most:
         return None
     # As often through the examples as now, so that a new score is due to the examples alone.
     longer, before = min(MOST_TIMES, round((count + max(count, ADDED)) / count)), run.config.training.iterations
@@ -213,9 +221,10 @@ def more_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: int =
         return None
     extract, which = _new_images(run, [task], told)
     even = " About as many of each answer are best." if task.kind in ("answer", "pair", "entailment") else ""
-    lines = "1 line" if count == 1 else f"{count} lines"
-    added = "50 to 100" if count <= FEW_LINES else f"about {count}"
-    how = sentence(why, f"add {added} lines to {file}, which has {lines}.")
+    unit, files = "line" if in_lines else "example", " and ".join(map(str, paths))
+    there = f"{'has' if len(paths) == 1 else 'have'} {counted(count, unit)}"
+    added = "50 to 100" if count <= FEW_LINES else f"about {count:,}"
+    how = sentence(why, f"add {added} {unit}s to {files}, which {there}.")
     compare = (
         "The last command gives the new score on the training file: if that is low, too, train for more iterations, "
         "at another learning rate, or from another base model. If it is high and the test score stays low, what you "
@@ -223,9 +232,9 @@ def more_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: int =
     )
     folder = Path(chosen.removeprefix("run="))
     commands = [again, command_line("evaluate", folder), command_line("report", folder)]
-    compared = command_line("evaluate", folder, "--split", task.train_split)
+    compared = command_line("evaluate", folder, "--split", split)
     alike = "" if len(run.config.tasks) == 1 else f"{each.title}: "
-    details = f"{_like(file)}{which}{even} {compare}"
+    details = f"{_like(paths[0])}{which}{even} {compare}"
     return Step("Add training examples", f"{alike}{how}", [*extract, *commands, compared], details)
 
 

@@ -22,7 +22,7 @@ from twelve.io.yaml_text import read_text
 from twelve.run_folder import RunFolder
 from twelve.runs.base_images import BaseImages
 from twelve.settings import RunConfig
-from twelve.tasks.base import Task, called, get
+from twelve.tasks.base import Task, called, foreign, get
 from twelve.tasks.custom import own_tasks
 from twelve.training.kept import Kept, kept_model
 from twelve.types.predictions import RecordedPrediction
@@ -102,7 +102,7 @@ class Run:
     Attributes:
         trained: whether training has ended.
         saved_scores: task -> validation score of the saved model, 0..1; empty until training has ended.
-        learned: task of one's own -> score of the saved model on examples that it was trained on, 0..1.
+        learned: task of one's own, also in Python -> score of the saved model on examples that it was trained on, 0..1.
         examples: task -> how many examples were trained on, each counted as often; empty until training has ended.
         model, checkpoints: whether the folder holds a model, and checkpoints to resume from.
     """
@@ -169,6 +169,11 @@ class Run:
         """Whether a task reads files of one's own (tasks/custom.py), which no dataset publishes and scores."""
         settings = self.config.tasks.get(name)
         return settings is not None and settings.kind is not None and settings.captions is None
+
+    def can_grow(self, name: str) -> bool:
+        """Whether the examples of a task are in the hands of whoever reads the report: files of one's own, or a task
+        that another package or a program defines."""
+        return self.is_own(name) or foreign(self.task(name))
 
     @property
     def own(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from twelve.errors import shortened
@@ -198,6 +199,13 @@ def rate(value: float) -> str:
     """A learning rate as configurations write it: ``0.0004 -> 4e-4``."""
     digits, _, power = f"{value:.3e}".partition("e")
     return f"{float(digits):g}e{int(power)}"
+
+
+def whole(text: str) -> str:
+    """A text as HTML in which no line breaks within a number such as 1e-4."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"\b\d[\d.]*e-\d+\b", r'<span class="whole">\g<0></span>', str(escape(text))))
 
 
 def epochs(count: float) -> str:

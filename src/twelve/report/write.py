@@ -31,6 +31,7 @@ from twelve.report.step import beside
 from twelve.report.verdict import ScoredTask, verdict
 from twelve.report.weak import LISTED, PER_TASK, WORSE_PER_TASK, weak
 from twelve.run_folder import RunFolder
+from twelve.runs.next_command import only_in_a_program
 from twelve.tasks.base import all_tasks
 
 ELSEWHERE = "'s images in other sources"
@@ -80,7 +81,10 @@ class DataRow:
 
 
 def write_report(run: Path) -> Path:
-    """Write ``run``/report.html and return its path.
+    """Write the report of a run, ``report.html``, into its folder, as ``twelve report`` does, and return its path.
+
+    Args:
+        run: its folder.
 
     Raises:
         ConfigError: the folder holds no run.
@@ -107,6 +111,7 @@ def render(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["whole"] = words.whole
     parts, low = sections(run), weak(run)
     shown = {part.name: part.gallery for part in parts if part.gallery is not None}
     results = list(run.results.values())
@@ -123,6 +128,7 @@ def render(run: Run) -> str:
         steps=next_steps(run, scored),
         chosen=run.kept,
         sketches=[part for part in parts if part.sketch is not None],
+        program=_program(run),
         place="" if run.folder.is_absolute() else str(Path.cwd()),
         sections=parts,
         only=parts[0] if len(parts) == 1 else None,
@@ -146,6 +152,12 @@ def render(run: Run) -> str:
         commands=commands(run),
         words=words,
     )
+
+
+def _program(run: Run) -> str:
+    """The part of the run that no command knows, in words; "" if there is none."""
+    tasks = [run.task(name) for name in run.config.tasks]
+    return only_in_a_program({task.name: (task, get_output(task.kind)) for task in tasks})
 
 
 def sections(run: Run) -> list[Section]:

@@ -20,7 +20,7 @@ from twelve.data.examples.columns import distinct_images
 from twelve.data.examples.reading import read_examples
 from twelve.data.own_files import unanswerable
 from twelve.data.prepare import Prepared, ValidationImages, prepare_measuring
-from twelve.errors import DataError, quoted
+from twelve.errors import DataError
 from twelve.evaluation import published_scores, recorded
 from twelve.evaluation.calibration import uncalibrated
 from twelve.evaluation.compare import comparison, earlier
@@ -43,6 +43,7 @@ from twelve.progress import tell
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.asked import asked, label
 from twelve.runs.base_images import recorded_in
+from twelve.runs.next_command import next_report
 from twelve.runs.results_table import lines_of
 from twelve.runs.run_card import kept_scores, write_run_card
 from twelve.runs.same_regions import SameRegions
@@ -160,7 +161,8 @@ def evaluate_run(
                 made_by = str(facts["machine"].get("processor", ""))
                 write_run_card(folder, model, processor, kept_scores(folder), results, made_by)
                 if console is None or not console.stderr:  # with --json, a program reads the results
-                    say(f"next: twelve report {quoted(folder)}")
+                    known = {name: (data.task, data.output) for name, data in evaluator.data.tasks.items()}
+                    say(f"next: {next_report(folder, known)}")
         return results
 
 

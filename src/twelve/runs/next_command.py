@@ -1,8 +1,9 @@
-"""What to do after training: the command that evaluates the run, or Python where the command line cannot know its
-parts."""
+"""What to do after training and after evaluation: the next command, or Python where the command line cannot know the
+run's parts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -13,27 +14,49 @@ from twelve.outputs.base import Output
 from twelve.tasks.base import Task
 
 
-def next_command(run: Path, model: Settings, tasks: dict[str, tuple[Task, Output]]) -> str:
-    """The next step, after ``next:``.
+def next_command(run: Path, model: Settings, tasks: Mapping[str, tuple[Task, Output]]) -> str:
+    """The step after training, after ``next:``.
 
     Args:
         run: the run's folder.
         tasks: name -> the task and its output.
     """
+    trunk = {f"trunk {model.trunk!r}": trunk_class(model)}
+    return _next("evaluate", "twelve.runs.evaluate.evaluate_run", run, only_in_a_program(tasks, trunk))
+
+
+def next_report(run: Path, tasks: Mapping[str, tuple[Task, Output]]) -> str:
+    """The step after evaluation, as :func:`next_command`; a report does not need the model."""
+    return _next("report", "twelve.report.write.write_report", run, only_in_a_program(tasks))
+
+
+def only_in_a_program(tasks: Mapping[str, tuple[Task, Output]], others: Mapping[str, type] | None = None) -> str:
+    """The first part of a run that a program defines and no installed package, so that no command knows it:
+    ``"task 'mine'"``; "" if there is none.
+
+    Args:
+        tasks: name -> the task and its output.
+        others: further parts, in words -> their classes.
+    """
     installed = {point.value.partition(":")[0] for point in entry_points(group="twelve.tasks")}
-    kinds: dict[str, type] = {f"trunk {model.trunk!r}": trunk_class(model)}
+    kinds: dict[str, type] = dict(others or {})
     for name, (task, output) in tasks.items():
         kinds |= {f"task {name!r}": type(task), f"output {output.kind!r}": type(output)}
-    foreign = [
-        what
-        for what, kind in kinds.items()
-        if _elsewhere(kind) and kind.__module__ not in installed and not _trains_only(kind)
-    ]
-    if not foreign:
-        return f"twelve evaluate {quoted(run)}"
+    return next(
+        (
+            what
+            for what, kind in kinds.items()
+            if _elsewhere(kind) and kind.__module__ not in installed and not _trains_only(kind)
+        ),
+        "",
+    )
+
+
+def _next(command: str, function: str, run: Path, unknown: str) -> str:
+    if not unknown:
+        return f"twelve {command} {quoted(run)}"
     return (
-        f"twelve.runs.evaluate.evaluate_run(Path({str(run)!r})) in a program that defines its {foreign[0]}, which "
-        "twelve evaluate does not know"
+        f"{function}(Path({str(run)!r})) in a program that defines its {unknown}, which twelve {command} does not know"
     )
 
 

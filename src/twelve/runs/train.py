@@ -40,7 +40,7 @@ from twelve.runs.next_command import next_command
 from twelve.runs.run_card import write_run_card
 from twelve.runs.run_summary import history, kept, remembered
 from twelve.settings import RunConfig
-from twelve.tasks.base import Task
+from twelve.tasks.base import Task, foreign
 from twelve.tasks.custom import AnswerFile, FileTask
 from twelve.threads import counted, given_back
 from twelve.training.continued import continued
@@ -252,10 +252,14 @@ def calibrate(trainer: Trainer, model: Twelve) -> list[str]:
 
 
 def of_training_examples(trainer: Trainer, model: Twelve) -> dict[str, float]:
-    """Task of one's own -> score, 0..1, of the saved model, which is ``model``, on (at most
+    """Task of one's own, in JSON lines or in Python -> score, 0..1, of the saved model, which is ``model``, on (at most
     :data:`TRAINING_EXAMPLES`) examples that it was trained on. Beside the score on other examples, it tells whether the
     model has memorised them."""
-    own = {name: task.train for name, task in trainer.data.tasks.items() if task.settings.kind is not None}
+    own = {
+        name: task.train
+        for name, task in trainer.data.tasks.items()
+        if task.settings.kind is not None or foreign(task.task)
+    }
     if not own or trainer.devices.count > 1 or trainer.contrast.alone:
         return {}
     model.train(False)

@@ -35,6 +35,12 @@ def gain(points: Points, length: int) -> float | None:
     return float(slope * length / 3)
 
 
+def noise(score: float, examples: int | None) -> float:
+    """The standard error of a score, 0..1, as a share of so many validation examples: a smaller rise may be chance. It
+    is 0 if their number is not known."""
+    return (max(0.0, score * (1 - score)) / examples) ** 0.5 if examples else 0.0
+
+
 def has_converged(points: Points, length: int) -> bool | None:
     """Whether the score neither rises by :data:`GAIN` nor falls; None if too little is known."""
     found = gain(points, length)
