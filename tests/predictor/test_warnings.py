@@ -289,7 +289,7 @@ def test_the_service_sends_them(model: Predictor, image: Image.Image) -> None:
 
     file = io.BytesIO()
     Image.new("RGB", (160, 128), "white").save(file, "PNG")
-    blank = {"image": base64.b64encode(file.getvalue()).decode()}
+    blank = {"base64": base64.b64encode(file.getvalue()).decode()}
     with testclient.TestClient(create_app(model), base_url="http://127.0.0.1:8012") as client:
         answered = client.post("/api/v1/answer", json={"image": blank, "question": UNKNOWN}).json()
         matched = client.post("/api/v1/match", json={"images": [blank], "captions": [KNOWN]}).json()

@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twelve.errors import quoted
-from twelve.model.settings import Settings
-from twelve.model.trunk import trunk_class
 from twelve.outputs.base import Output
 from twelve.tasks.base import Task
+
+if TYPE_CHECKING:
+    from twelve.model.settings import Settings
 
 
 def next_command(run: Path, model: Settings, tasks: Mapping[str, tuple[Task, Output]]) -> str:
@@ -21,6 +23,8 @@ def next_command(run: Path, model: Settings, tasks: Mapping[str, tuple[Task, Out
         run: the run's folder.
         tasks: name -> the task and its output.
     """
+    from twelve.model.trunk import trunk_class  # imports torch, which a report does not need
+
     trunk = {f"trunk {model.trunk!r}": trunk_class(model)}
     return _next("evaluate", "twelve.runs.evaluate.evaluate_run", run, only_in_a_program(tasks, trunk))
 
