@@ -33,6 +33,7 @@ def test_there_are_some() -> None:
         "real-sample",
         "six-tasks",
         "six-tasks-ablations",
+        "six-tasks-joint-vs-single",
     ]
     assert [study.name for study in STUDIES] == [f"study-{name}" for name in names]
 
@@ -57,8 +58,8 @@ def test_a_study_that_lacks_a_seed_says_so_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
 def test_the_configuration_is_the_shipped_one(study: Path) -> None:
     """Keys that did not exist when the study ran have their defaults. Several studies may share a configuration. Where
-    photographs lay is no part of it; a study of generated worlds names its own folder."""
+    photographs lay and where runs went is no part of it; a study of generated worlds names its own folder."""
     plan = plans.read(study)
     shipped = load(f"{study.name.removesuffix(f'-{plan.study}')}.yaml")
-    elsewhere = {} if plan.worlds else {"data": str(shipped.data)}
+    elsewhere = {"run": str(shipped.run)} | ({} if plan.worlds else {"data": str(shipped.data)})
     assert parse(plan.config | elsewhere) == shipped
