@@ -115,7 +115,8 @@ def test_it_goes_on_from_a_copy_without_models(config: Path, finished: Path, tmp
         shutil.copy(finished / name, out / name)
     run(STUDY, config, out=out, resume=True, **SHORT)
     assert results(out) == results(finished)
-    assert [path.name for path in (out / "seed-3" / "runs").iterdir()] == ["single"]
+    assert [path.parent.name for path in (out / "seed-3" / "runs").rglob("vqa")] == ["single"]
+    assert not list((out / "seed-3" / "runs").rglob("snli_ve"))
 
 
 def test_a_study_that_failed_on_its_data_leaves_no_study_behind(config: Path, tmp_path: Path) -> None:

@@ -69,9 +69,9 @@ _FIELDS = ("text", "image", "images", "target", "candidates", "id", "group")
 """Fields of a line; others are ignored."""
 _EXACT = "answers are compared exactly"
 _OWN = ("kind", "captions", "images", "output", "title", "train")
-"""Settings for own tasks only, except those in ``_BOTH``."""
-_BOTH = ("title", "train")
-"""For a known task, these name the data that stand in for the dataset's, and its training split."""
+"""Settings for own tasks only, except those in ``_KNOWN_TOO``."""
+_KNOWN_TOO = ("title", "train")
+"""Settings that a known task may have, too: the title of data that stand in for the dataset, and a training split."""
 
 
 class FileTask(Task):
@@ -381,7 +381,7 @@ def own_tasks(tasks: Mapping[str, TaskSettings]) -> dict[str, Task]:
     """
     known = all_tasks()
     for name, settings in tasks.items():
-        given = [key for key in _OWN if getattr(settings, key) is not None and not (key in _BOTH and name in known)]
+        given = [key for key in _OWN if getattr(settings, key) is not None and not (key in _KNOWN_TOO and name in known)]
         if given and name in known:
             raise ConfigError(
                 f"{name} is a known dataset, which reads its official files",
