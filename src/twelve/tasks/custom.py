@@ -381,7 +381,8 @@ def own_tasks(tasks: Mapping[str, TaskSettings]) -> dict[str, Task]:
     """
     known = all_tasks()
     for name, settings in tasks.items():
-        given = [key for key in _OWN if getattr(settings, key) is not None and not (key in _KNOWN_TOO and name in known)]
+        refused = [key for key in _OWN if name not in known or key not in _KNOWN_TOO]
+        given = [key for key in refused if getattr(settings, key) is not None]
         if given and name in known:
             raise ConfigError(
                 f"{name} is a known dataset, which reads its official files",
