@@ -37,9 +37,8 @@ from twelve.predictor.checks import (
     turns_of,
 )
 from twelve.predictor.dependence import Dependence
-from twelve.predictor.forward import BATCH, results
+from twelve.predictor.forward import BATCH, depending, results
 from twelve.predictor.forward import NotFiniteLogits as NotFiniteLogits
-from twelve.predictor.leaving_out import depending
 from twelve.predictor.matched import Matched
 from twelve.predictor.matching import matching, scenes_collator
 from twelve.predictor.questions import Question

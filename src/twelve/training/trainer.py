@@ -158,7 +158,7 @@ class Trainer:
         """This process and its helpers."""
         self.model.train()  # in helpers too, and they never validate
         parameters, together = self.weighing.gradients.parameters, self.config.optimizer.together
-        return SideBySide(self.helpers, parameters, together, self._apart, self._skip)
+        return SideBySide(self.helpers, parameters, together, self._apart, lambda name: self.streams[name].skip())
 
     def _fit(self) -> None:
         state, started = self.state, time.monotonic() - self.state.seconds
@@ -246,10 +246,6 @@ class Trainer:
         drawn = np.random.SeedSequence((self.config.seed, self.devices.rank, state.iteration, self.streams[name].seed))
         torch.manual_seed(int(drawn.generate_state(1, np.uint64)[0]))
         return self._gradients(name, Losses(self.run.path))
-
-    def _skip(self, name: str) -> None:
-        """Leave out the next batch of a task."""
-        self.streams[name].skip()
 
     def _log_losses(self) -> None:
         state = self.state
