@@ -43,7 +43,7 @@ def test_more_variants_than_a_forward_pass_takes(
     model: Predictor, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once = scene.depends(QUESTION)
-    monkeypatch.setattr("twelve.predictor.predictor.BATCH", 2)
+    monkeypatch.setattr("twelve.predictor.forward.BATCH", 2)
     assert scene.depends(QUESTION).scores == pytest.approx(at_once.scores, abs=1e-5)
 
 

@@ -17,9 +17,10 @@ from twelve import config as configuration
 from twelve.run_folder import RunFolder
 from twelve.runs.train import train
 from twelve.settings import RunConfig
+from twelve.training.building import set_layers
 from twelve.training.devices import Devices
 from twelve.training.losses import NonFiniteLoss
-from twelve.training.trainer import Trainer, _compile
+from twelve.training.trainer import Trainer
 from twelve.training.unused import unused
 
 QUIET = Console(quiet=True)
@@ -110,7 +111,7 @@ def test_compiled_layers_train_the_same(root: Path, tmp_path: Path, monkeypatch:
 
     before = gradients()
     monkeypatch.setattr(torch.nn.Module, "compile", traced)
-    _compile(trainer.model)
+    set_layers(trainer.model, trainer.config.training.model_copy(update={"compile": True}))
     after = gradients()
     assert set(compiled) == {"Block", "ImageLayer"} and before.keys() == after.keys()
     for name in before:

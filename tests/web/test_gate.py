@@ -317,7 +317,7 @@ def test_no_number_is_503(value: float, predictor: Predictor, monkeypatch: pytes
 
     spoilt = lambda *a, **k: [dataclasses.replace(result, score=value) for result in ask(*a, **k)]  # noqa: E731
     monkeypatch.setattr(predictor, "ask", spoilt)
-    monkeypatch.setattr("twelve.predictor.predictor.pair_tiles", unmatched)
+    monkeypatch.setattr("twelve.predictor.matching.pair_tiles", unmatched)
     with serving(predictor) as app:
         inline = {"base64": base64.b64encode(png(1)).decode()}
         for path, asked in (

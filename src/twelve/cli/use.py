@@ -24,6 +24,27 @@ Precision = Annotated[
 ]
 TASK = "The task that answers (see twelve tasks); by default, the first one of the method."
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+Top = Annotated[
+    int | None, typer.Option(min=1, help="Number of best matches to show.", show_default="5; with --json, all")
+]
+Shortlist = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Images to rank for a caption, chosen by the contrast head; 0: all.",
+        show_default="128 with --index, or if the model has the head and there are more than 2,000 pairs",
+    ),
+]
+ContrastWeight = Annotated[
+    float | None,
+    typer.Option(
+        help="Weight of the contrast head's logit beside the model's own; 1 often ranks better.",
+        show_default="1 with --index, otherwise 0",
+    ),
+]
+Index = Annotated[
+    Path | None, typer.Option(help="A file that keeps the contrast head's vectors of the images for later searches.")
+]
 
 
 def predict(
@@ -96,29 +117,11 @@ def match(
     captions: Annotated[list[str], typer.Argument(help="Captions to search the images for.")],
     images: Annotated[list[Path], typer.Option(metavar="PATH", help="An image or a folder of images (repeatable).")],
     task: Annotated[str | None, typer.Option(help=TASK)] = None,
-    top: Annotated[
-        int | None, typer.Option(min=1, help="Number of best matches to show.", show_default="5; with --json, all")
-    ] = None,
+    top: Top = None,
     regions: Annotated[Path | None, typer.Option(help="A region store with regions of some of the images.")] = None,
-    shortlist: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Images to rank for a caption, chosen by the contrast head; 0: all.",
-            show_default="128 with --index, or if the model has the head and there are more than 2,000 pairs",
-        ),
-    ] = None,
-    contrast_weight: Annotated[
-        float | None,
-        typer.Option(
-            help="Weight of the contrast head's logit beside the model's own; 1 often ranks better.",
-            show_default="1 with --index, otherwise 0",
-        ),
-    ] = None,
-    index: Annotated[
-        Path | None,
-        typer.Option(help="A file that keeps the contrast head's vectors of the images for later searches."),
-    ] = None,
+    shortlist: Shortlist = None,
+    contrast_weight: ContrastWeight = None,
+    index: Index = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: all ranked images, or those of --top.")] = False,
     weights: Weights = None,
     device: Device = "cpu",
@@ -127,7 +130,7 @@ def match(
     """Find the images that match captions.
 
     The exit code is 1 if an image could not be read."""
-    from twelve.errors import RegionError, one_line
+    from twelve.errors import RegionError
     from twelve.io.files import check_file
     from twelve.predictor import asked
 
@@ -140,11 +143,9 @@ def match(
     files = asked.images_in(images)
     asked.check_images(files)
     if regions is not None and not regions.exists():
-        raise RegionError(
-            "no such region store", file=regions, remedy="pass a folder written by twelve regions extract"
-        )
+        remedy = "pass a folder written by twelve regions extract"
+        raise RegionError("no such region store", file=regions, remedy=remedy)
     folder = asked.find(run)
-    from twelve.outputs.parts.result import percent, suffix
     from twelve.predictor import command, loading
 
     abilities = loading.abilities_of(folder)
@@ -165,22 +166,8 @@ def match(
         regions=regions,
         progress=True,
     )
-    for file, why in found.skipped.items():
-        print(one_line(f"skipped {file}: {why}"), file=sys.stderr)
-    command.warn(found.warnings, set())
-    if as_json:
-        typer.echo(found.to_json(top))
-        raise typer.Exit(int(bool(found.skipped)))
-    names = command.short_names(map(Path, found.images))
-    if found.shortlist:
-        typer.echo(f"ranked {found.shortlist} of {len(found.images)} images per caption, selected by the contrast head")
-    answering = f"; task: {found.task}" if abilities.names_its_task("match") else ""
-    for row, caption in enumerate(captions):
-        typer.echo(one_line(caption) + answering)
-        for place, (name, share) in enumerate(found.ranked_images(row)[: top or 5], start=1):
-            typer.echo(f"  {place}. {one_line(names[Path(name)])} ({percent(share)}){suffix(found.calibrated)}")
-    if len(names) > 1:
-        print("percentages: each image's share among the images that were ranked for the caption", file=sys.stderr)
+    with_task = abilities.names_its_task("match")
+    command.write_matches(found, typer.echo, top=top, as_json=as_json, with_task=with_task)
     raise typer.Exit(int(bool(found.skipped)))
 
 

@@ -25,6 +25,10 @@ from twelve.types.predictions import Prediction
 HARNESSES: dict[str, ModuleType] = {lmms_eval.NAME: lmms_eval, vlmevalkit.NAME: vlmevalkit}
 SHOWN = 5
 """Answers that are shown of those that count differently."""
+_FROM_LOG = (
+    "what is right is taken from the log, where the harness may have changed it; --truth takes it from the official "
+    "files, and gives every official number"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,35 +109,22 @@ def compare(
     told = [_told(found, row, log) for row in rows]
     if not truth:
         check_once(log, rows, [reader.name_of(row) for row in rows])
-    notes = []
-    if found.kind == "region":
-        examples = matched_boxes(log, rows, told, found.truth_examples(truth)) if truth else _all(told, rows, log)
-        predicted, note = _boxes(rows, examples, log, boxes or kind.boxes)
-        notes.append(note)
-        if not truth and chosen != next(iter(found.scoring_protocols)):
-            _in_pixels(examples, rows, log, chosen)
-    else:
-        if boxes is not None:
-            raise ConfigError(f"answers of {found.title} are not boxes", remedy="leave --boxes out")
-        examples = matched(log, rows, found.truth_examples(truth)) if truth else _all(told, rows, log)
-        predicted = [row.prediction for row in rows]
+    if boxes is not None and found.kind != "region":
+        raise ConfigError(f"answers of {found.title} are not boxes", remedy="leave --boxes out")
+    examples = _examples(found, told, rows, log, truth)
+    predicted, notes = _predictions(found, rows, examples, log, boxes or kind.boxes)
+    if found.kind == "region" and not truth and chosen != next(iter(found.scoring_protocols)):
+        _in_pixels(examples, rows, log, chosen)
     scores = _official(found, examples, predicted, truth, chosen, log) if truth else None
     each = [found.contribution(e, value, chosen) for e, value in zip(examples, predicted, strict=True)]
     own = [row.own for row in rows if row.own is not None]
-    differing = [
-        Disagreement(row.place, row.text, row.prediction, row.own, value)
-        for row, value in zip(rows, each, strict=True)
-        if row.own is not None and abs(row.own - value) > 1e-9
-    ]
+    differing = _differing(rows, each)
     theirs = 100 * float(np.mean(own))
     written = reader.told(log, kind)
     if written is not None and abs(written[1] - theirs) > 0.01:
         notes.append(f"{WARNING}{written[0].name} says {written[1]:.2f}, the answers of the log give {theirs:.2f}")
     if not truth:
-        notes.append(
-            "what is right is taken from the log, where the harness may have changed it; --truth takes it from "
-            "the official files, and gives every official number"
-        )
+        notes.append(_FROM_LOG)
     return LogComparison(
         task=found.name,
         title=found.title,
@@ -154,6 +145,15 @@ def compare(
     )
 
 
+def _differing(rows: Sequence[Logged], official: Sequence[float]) -> list[Disagreement]:
+    """The answers that count differently."""
+    return [
+        Disagreement(row.place, row.text, row.prediction, row.own, value)
+        for row, value in zip(rows, official, strict=True)
+        if row.own is not None and abs(row.own - value) > 1e-9
+    ]
+
+
 def _read(task: Task, harness: str, reader: ModuleType, log: Path) -> tuple[HarnessLog, list[Logged]]:
     """The kind of a log and its answers to this task."""
     kinds = task.harnesses.get(harness, ())
@@ -163,7 +163,7 @@ def _read(task: Task, harness: str, reader: ModuleType, log: Path) -> tuple[Harn
             f"{task.title} has no logs of {harness}: {task.no_harness}", remedy=f"choose among {', '.join(able)}"
         )
     name = reader.dataset_of(log)
-    if name and not any(re.search(f"(^|_){kind.datasets}$", name) for kind in kinds):
+    if name and not any(_names(kind, name) for kind in kinds):
         others = [o.name for o in all_tasks().values() for k in o.harnesses.get(harness, ()) if _names(k, name)]
         if others:
             remedy = f"twelve score {others[0]} --from {harness} LOG"
@@ -186,8 +186,14 @@ def _told(task: Task, row: Logged, log: Path) -> Example | None:
         raise DataError(str(error), file=log, record=row.place, remedy="give the log as the harness wrote it") from None
 
 
-def _all(told: Sequence[Example | None], rows: Sequence[Logged], log: Path) -> list[Example]:
-    """What the log tells; raises DataError where it does not tell what is right."""
+def _examples(
+    task: Task, told: Sequence[Example | None], rows: Sequence[Logged], log: Path, truth: Sequence[Path]
+) -> list[Example]:
+    """The example of every answer: of the official files, or as the log tells it; raises DataError where it does not
+    tell what is right."""
+    if truth:
+        known = task.truth_examples(truth)
+        return matched_boxes(log, rows, told, known) if task.kind == "region" else matched(log, rows, known)
     for row, example in zip(rows, told, strict=True):
         if example is None:
             raise DataError(
@@ -199,8 +205,12 @@ def _all(told: Sequence[Example | None], rows: Sequence[Logged], log: Path) -> l
     return [example for example in told if example is not None]
 
 
-def _boxes(rows: Sequence[Logged], examples: Sequence[Example], log: Path, asked: str) -> tuple[list[Any], str]:
-    """The box of every answer in pixels (in fractions where the examples are), and how they were read."""
+def _predictions(
+    task: Task, rows: Sequence[Logged], examples: Sequence[Example], log: Path, asked: str
+) -> tuple[list[Any], list[str]]:
+    """The answers, and notes on how they were read: texts, or boxes in pixels (in fractions where the examples are)."""
+    if task.kind != "region":
+        return [row.prediction for row in rows], []
     written = [found_in(row.prediction) for row in rows]
     reading = reading_of(written) if asked == AS_WRITTEN else asked
     if not reading:
@@ -225,7 +235,7 @@ def _boxes(rows: Sequence[Logged], examples: Sequence[Example], log: Path, asked
             ) from None
     without = sum(box is None for box in boxes)
     note = f"boxes are read as {reading}" + (", by the largest number of all" if asked == AS_WRITTEN else "")
-    return boxes, note + (f"; without a box, counted as wrong: {without:,}" if without else "")
+    return boxes, [note + (f"; without a box, counted as wrong: {without:,}" if without else "")]
 
 
 def _in_pixels(examples: Sequence[Example], rows: Sequence[Logged], log: Path, protocol: str) -> None:

@@ -91,31 +91,35 @@ def inputs_of(
     asked = _arranged(texts, scenes, kind.images)
     candidates = _candidates(boxes, len(asked))
     names: dict[int, str] = {}
+    for text, own in asked:
+        processor.tokenize([text], processor.max_text[task])
+        for scene in own:
+            _check(scene, names.setdefault(id(scene), f"image {len(names)}"))
+    together = [(text, own, chosen) for (text, own), chosen in zip(asked, candidates, strict=True)]
+    return ModelInputs(collated(processor, task, kind, together))
+
+
+def collated(
+    processor: Describes, task: str, output: Output, asked: Sequence[tuple[str, Sequence[SceneLike], tuple[Box, ...]]]
+) -> Batch:
+    """The batch of texts, each with its scenes and its candidate boxes, if any."""
+    names: dict[int, str] = {}
     detected: dict[str, Regions] = {}
     given: dict[str, Regions] = {}
     examples = []
-    for number, ((text, own), chosen) in enumerate(zip(asked, candidates, strict=True)):
-        processor.tokenize([text], processor.max_text[task])
+    for number, (text, scenes, boxes) in enumerate(asked):
         ids = []
-        for scene in own:
+        for scene in scenes:
             image = names.setdefault(id(scene), f"image {len(names)}")
-            regions = _regions(scene, image)
-            if chosen:  # candidates are regions: the same image with others is another image to the model
+            if boxes:  # candidates are regions: the same image with others is another image to the model
                 image = f"{image}, text {number}"
                 if not isinstance(scene, Regions):
-                    given[image] = scene.regions_of(chosen)
-            detected[image] = regions
+                    given[image] = scene.regions_of(boxes)
+            detected[image] = _regions(scene)
             ids.append(image)
-        examples.append(Example(str(number), text, tuple(ids), candidates=chosen))
-    collator = Collator(
-        task=task,
-        output=kind,
-        output_key=processor.task_outputs[task],
-        processor=processor,
-        store=MemoryStore(detected, given),
-        given=bool(given),
-    )
-    return ModelInputs(collator(examples))
+        examples.append(Example(str(number), text, tuple(ids), candidates=boxes))
+    key, store = processor.task_outputs[task], MemoryStore(detected, given)
+    return Collator(task, output, key, processor, store, given=bool(given))(examples)
 
 
 def decoded(processor: Describes, outputs: Any, inputs: ModelInputs) -> list[Prediction]:
@@ -232,13 +236,14 @@ def _is_scene(value: Any) -> bool:
     return isinstance(value, Regions) or isinstance(getattr(value, "regions", None), Regions)
 
 
-def _regions(scene: SceneLike, name: str) -> Regions:
-    """The regions of a scene, checked.
+def _regions(scene: SceneLike) -> Regions:
+    return scene if isinstance(scene, Regions) else scene.regions
 
-    Raises:
-        RegionError: they have no features, or a wrong shape, or boxes that are not pixels of the image.
-    """
-    regions = scene if isinstance(scene, Regions) else scene.regions
+
+def _check(scene: SceneLike, name: str) -> None:
+    """Raise RegionError if the regions of a scene have no features, or a wrong shape, or boxes that are not pixels of
+    the image."""
+    regions = _regions(scene)
     boxes, features = np.asarray(regions.boxes), regions.features
     where = regions.image_id or name
     if features is None:
@@ -249,7 +254,7 @@ def _regions(scene: SceneLike, name: str) -> Regions:
         problem = f"expected features of shape ({len(boxes)}, F), one row for each box, found {features.shape}"
         raise RegionError(problem, file=where, remedy="give each box its features; region 0 is added by the processor")
     if not len(boxes):
-        return regions
+        return
     size = f"{regions.width} x {regions.height} pixels"
     if (
         not np.isfinite(boxes).all()
@@ -269,7 +274,6 @@ def _regions(scene: SceneLike, name: str) -> Regions:
         row = int((boxes[:, 2:] < boxes[:, :2]).any(1).argmax())
         found = ", ".join(f"{value:g}" for value in boxes[row])
         raise RegionError(f"expected x2 >= x1 and y2 >= y1, found box {row} ({found})", file=where, remedy=_PIXELS)
-    return regions
 
 
 def _candidates(boxes: Any, count: int) -> Sequence[tuple[Box, ...]]:

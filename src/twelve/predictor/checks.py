@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from twelve.errors import ConfigError
+from twelve.errors import ConfigError, RegionError
 from twelve.formats.records import describe, writable
 from twelve.outputs import OUTPUTS
 from twelve.settings import MOST_WEIGHT
@@ -159,8 +159,16 @@ def corners(boxes: ArrayLike) -> tuple[Box, ...]:
     return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in found)
 
 
-def share_inside(box: Box, size: tuple[int, int]) -> float:
-    """Share of a box (xyxy pixels) that lies inside an image of size (width, height); 0 for an empty box."""
-    area = (box[2] - box[0]) * (box[3] - box[1])
-    width, height = min(box[2], size[0]) - max(box[0], 0), min(box[3], size[1]) - max(box[1], 0)
-    return width * height / area if min(width, height, box[2] - box[0], box[3] - box[1]) > 0 else 0.0
+def check_inside(boxes: Iterable[Box], size: tuple[int, int]) -> None:
+    """Raise RegionError if less than half of a box (xyxy pixels) lies inside an image of size (width, height); names
+    the box, counted from 1. Boxes that lie outside are left to the extractor, which refuses them."""
+    for number, box in enumerate(boxes, start=1):
+        width, height = min(box[2], size[0]) - max(box[0], 0), min(box[3], size[1]) - max(box[1], 0)
+        area = (box[2] - box[0]) * (box[3] - box[1])
+        inside = min(width, height, box[2] - box[0], box[3] - box[1]) > 0
+        if inside and width * height / area < 0.5:
+            raise RegionError(
+                f"box {number} ({', '.join(f'{value:g}' for value in box)}) lies mostly outside its image of "
+                f"{size[0]}x{size[1]} pixels",
+                remedy="give four numbers per box: x1, y1, x2, y2 in pixels of the image",
+            )

@@ -17,7 +17,7 @@ from twelve.errors import ConfigError, DataError, RegionError, TwelveError, one_
 from twelve.formats.flaws import without_flaws
 from twelve.io.files import check_file, check_folder, replacing
 from twelve.io.json_file import decode, readable
-from twelve.outputs.parts.result import Result
+from twelve.outputs.parts.result import Result, percent, suffix
 from twelve.predictor.lines import Request
 from twelve.predictor.search import measured
 from twelve.predictor.table import HEADER, HEADERS, is_table, row
@@ -27,6 +27,7 @@ from twelve.regions.asked import check_weights
 
 if TYPE_CHECKING:
     from twelve.predictor.abilities import Abilities
+    from twelve.predictor.matched import Matched
     from twelve.predictor.predictor import Predictor
     from twelve.predictor.scene import Scene
 
@@ -292,6 +293,34 @@ def _write(outcomes: Iterable[Outcome], text: Callable[[Outcome], str], draw: Pa
         count = f"{missing} of {number + 1} questions failed; first" if number else "the question failed"
         print(one_line(f"{count}: {first.failure()}"), file=sys.stderr)
     return missing
+
+
+def write_matches(
+    found: Matched, write: Callable[[str], None], *, top: int | None, as_json: bool, with_task: bool
+) -> None:
+    """Write the best images of each caption, or JSON; and to stderr, the images that were skipped and the warnings.
+
+    Args:
+        write: writes a line.
+        top: number of images of a caption; None for 5, or with JSON for all.
+        with_task: name the task that matched.
+    """
+    for file, why in found.skipped.items():
+        print(one_line(f"skipped {file}: {why}"), file=sys.stderr)
+    warn(found.warnings, set())
+    if as_json:
+        write(found.to_json(top))
+        return
+    names = short_names(map(Path, found.images))
+    if found.shortlist:
+        write(f"ranked {found.shortlist} of {len(found.images)} images per caption, selected by the contrast head")
+    answering = f"; task: {found.task}" if with_task else ""
+    for number, caption in enumerate(found.captions):
+        write(one_line(caption) + answering)
+        for place, (name, share) in enumerate(found.ranked_images(number)[: top or 5], start=1):
+            write(f"  {place}. {one_line(names[Path(name)])} ({percent(share)}){suffix(found.calibrated)}")
+    if len(names) > 1:
+        print("percentages: each image's share among the images that were ranked for the caption", file=sys.stderr)
 
 
 def warn(warnings: Iterable[str], printed: set[str]) -> None:

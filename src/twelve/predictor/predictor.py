@@ -6,68 +6,55 @@ import hashlib
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from twelve.data.batch import Collator
 from twelve.device import usable
-from twelve.errors import CheckpointError, ConfigError, RegionError, found_in
-from twelve.evaluation.predict import finished, pair_tiles
-from twelve.evaluation.shortlist import places, scored_pairs, shortlists
-from twelve.model.model_outputs import TwelveOutput
+from twelve.errors import ConfigError, RegionError, found_in
+from twelve.evaluation.predict import finished
 from twelve.model.network import Network
 from twelve.model.precision import for_predicting, weights_of
 from twelve.model.processor import TwelveProcessor
 from twelve.model.processor_file import CONFIG_FILE
 from twelve.model.vectors import image_vectors, text_vectors
-from twelve.outputs import get_output
 from twelve.outputs.pair import Verified
-from twelve.outputs.parts.result import Context, Result
+from twelve.outputs.parts.result import Result
 from twelve.predictor import warnings
 from twelve.predictor.abilities import Abilities
-from twelve.predictor.attention import Attention
 from twelve.predictor.checks import (
     Turn,
+    check_inside,
     check_threshold,
     check_weight,
     corners,
     readable,
-    share_inside,
     texts_of,
     turns_of,
 )
-from twelve.predictor.dependence import SIDES, Dependence
-from twelve.predictor.matched import Matched, best_of
+from twelve.predictor.dependence import Dependence
+from twelve.predictor.forward import BATCH, depending, results
+from twelve.predictor.forward import NotFiniteLogits as NotFiniteLogits
+from twelve.predictor.matched import Matched
+from twelve.predictor.matching import matching, scenes_collator
 from twelve.predictor.questions import Question
-from twelve.predictor.scene import Scene
+from twelve.predictor.scene import Scene, photograph
 from twelve.predictor.search import search
 from twelve.regions.extraction.extractor import Extractor
-from twelve.regions.images import ImageLike, TooLarge, open_image
+from twelve.regions.images import ImageLike
 from twelve.regions.recipe import preferred
-from twelve.regions.store.in_memory import MemoryStore
 from twelve.settings import Precision
 from twelve.tasks.base import Task
 from twelve.threads import Threads, unchanged
-from twelve.types.batch import Batch
-from twelve.types.examples import Box, Example
-from twelve.types.regions import RegionReader, Regions, first_regions, select
+from twelve.types.examples import Box
+from twelve.types.regions import Regions
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-BATCH = 64
-"""Questions in a forward pass."""
-
-
-class NotFiniteLogits(CheckpointError):
-    """The weights of a model are finite, but its logits are not."""
 
 
 class Predictor(Abilities):
@@ -131,24 +118,20 @@ class Predictor(Abilities):
         # A model that was built from a configuration alone has no folder to name in errors.
         folder = str(self.model.config.name_or_path)
         with found_in(os.path.join(folder, CONFIG_FILE)) if folder else nullcontext():
-            return self._of_recipes()
-
-    def _of_recipes(self) -> Extractor:
-        recipes = preferred(self.processor.region_recipes)
-        if not recipes:
-            raise ConfigError(
-                "the model does not record how its training regions were made (they were imported)",
-                remedy="pass an extractor of the same features: twelve.load(..., extractor=Extractor(...))",
-            )
-        # All recipes have the same fingerprint; one without files of boxes comes first.
-        found = Extractor.from_recipe(recipes[0], weights=self._weights, device=self.device)
-        if found.feature_size != self.model.config.v_feature_size:
-            raise RegionError(
-                f"expected {self.model.config.v_feature_size} features (v_feature_size), found {found.feature_size} of "
-                f"{recipes[0].config.backbone}",
-                remedy="use the processor_config.json that was saved with the model",
-            )
-        return found
+            if not (recipes := preferred(self.processor.region_recipes)):
+                raise ConfigError(
+                    "the model does not record how its training regions were made (they were imported)",
+                    remedy="pass an extractor of the same features: twelve.load(..., extractor=Extractor(...))",
+                )
+            # All recipes have the same fingerprint; one without files of boxes comes first.
+            found = Extractor.from_recipe(recipes[0], weights=self._weights, device=self.device)
+            if found.feature_size != (size := self.model.config.v_feature_size):
+                raise RegionError(
+                    f"expected {size} features (v_feature_size), found {found.feature_size} of "
+                    f"{recipes[0].config.backbone}",
+                    remedy="use the processor_config.json that was saved with the model",
+                )
+            return found
 
     # --- images ---------------------------------------------------------------------------------------------
     def scene(self, image: ImageLike | Regions, *, name: str | None = None, boxes: ArrayLike | None = None) -> Scene:
@@ -169,16 +152,7 @@ class Predictor(Abilities):
                 raise ConfigError("expected boxes or regions, found both", remedy="omit boxes, or pass the image")
             return Scene(self, image, None, name or image.image_id, warnings.of_regions(self.processor, image))
         name = name or (Path(image).name if isinstance(image, str | Path) else "image")
-        try:
-            opened = open_image(image, self.extractor.config.max_pixels)
-        except (OSError, ValueError, TypeError, SyntaxError) as error:
-            file = image if isinstance(image, str | Path) else None
-            missing = file is not None and not os.path.exists(file)
-            remedy = "scale it down" if isinstance(error, TooLarge) else "pass a complete image"
-            if file is not None and os.path.isdir(file):
-                remedy = "pass the path of one image file"
-            remedy = "check its path" if missing else remedy
-            raise RegionError(str(error) or type(error).__name__, file=file, remedy=remedy) from None
+        opened = photograph(image, self.extractor.config.max_pixels)
         regions = self.extractor.extract(opened, boxes, image_id=name)
         doubts = warnings.of_regions(self.processor, regions)
         if not len(regions.boxes):
@@ -193,15 +167,7 @@ class Predictor(Abilities):
         """
         if scene.image is None:
             raise RegionError("boxes require an image, but this scene was made from regions", remedy="pass the image")
-        size = scene.image.size
-        for number, box in enumerate(boxes, start=1):
-            share = share_inside(box, size)
-            if 0 < share < 0.5:  # the extractor refuses boxes that lie outside
-                raise RegionError(
-                    f"box {number} ({', '.join(f'{value:g}' for value in box)}) lies mostly outside its image of "
-                    f"{size[0]}x{size[1]} pixels",
-                    remedy="give four numbers per box: x1, y1, x2, y2 in pixels of the image",
-                )
+        check_inside(boxes, scene.image.size)
         return self.extractor.extract(scene.image, boxes)
 
     # --- questions --------------------------------------------------------------------------------------------
@@ -261,18 +227,16 @@ class Predictor(Abilities):
                 "expected a list of questions, found something else",
                 remedy="create them with question(method, text, scene)",
             )
-        found: list[Result | None] = [None] * len(questions)
         by_task: dict[tuple[str, bool], list[int]] = {}
         for row, question in enumerate(questions):
             by_task.setdefault((question.task, bool(question.boxes)), []).append(row)
+        found: dict[int, Result] = {}
+        step = 1 if explain else BATCH
         for rows in by_task.values():
-            step = 1 if explain else BATCH
             for start in range(0, len(rows), step):
                 part = rows[start : start + step]
-                answers = self._answers([questions[row] for row in part], explain, threshold)
-                for row, answer in zip(part, answers, strict=True):
-                    found[row] = answer
-        return [result for result in found if result is not None]
+                found |= zip(part, results(self, [questions[row] for row in part], explain, threshold), strict=True)
+        return [found[row] for row in range(len(questions))]
 
     def verify(
         self,
@@ -321,48 +285,7 @@ class Predictor(Abilities):
         Raises:
             ConfigError: as :meth:`depends`, at the first step.
         """
-        key = self.processor.task_outputs[question.task]
-        output = get_output(self.model.config.heads[key]["kind"])
-        labels = list(output.labels(self.processor.vocabularies.get(key, [])))
-        scenes = question.scenes
-        if question.boxes or output.reads != "fused" or not labels or len(scenes) > len(SIDES):
-            raise ConfigError(
-                f"expected a question with an answer or a class as result, found {question.method}",
-                remedy="use answer, entails or verify",
-            )
-        seen = [first_regions(scene.regions, self.processor.max_regions) for scene in scenes]
-        variants = [question]
-        for place, scene in enumerate(scenes):
-            every = np.arange(len(scene.regions.boxes))
-            for row in range(len(seen[place].boxes)):
-                other = Scene(self, select(scene.regions, np.delete(every, row)), None, scene.name)
-                variants.append(replace(question, scenes=(*scenes[:place], other, *scenes[place + 1 :])))
-        found = []
-        for start in range(0, len(variants), BATCH):
-            *_, logits = self._forward(variants[start : start + BATCH], explain=False)
-            found.append(logits)
-            yield start + len(logits)
-        logits = torch.cat(found).double()
-        shares = logits.softmax(1) if output.shown_as == "softmax" else logits.sigmoid()
-        best = int(logits[0].argmax())
-        # An extractor is not loaded for the labels of regions that came without an image.
-        named = [scene.labels or [] if "extractor" in vars(self) else [] for scene in scenes]
-        boxes = [(a, b, c, d) for regions in seen for a, b, c, d in regions.boxes.tolist()]
-        detected = [name for names, regions in zip(named, seen, strict=True) for name in names[: len(regions.boxes)]]
-        sides = [side for side, regions in zip(SIDES, seen, strict=False) for _ in regions.boxes]
-        return Dependence(
-            text=question.text,
-            task=question.task,
-            value=labels[best],
-            score=float(shares[0, best]),
-            calibrated=self.calibrated(question.task),
-            boxes=tuple(boxes),
-            scores=shares[1:, best].numpy(),
-            image=scenes[0].image,
-            right=scenes[1].image if len(scenes) > 1 else None,
-            labels=tuple(detected) if len(detected) == len(boxes) else (),
-            sides=tuple(sides) if len(scenes) > 1 else (),
-        )
+        return depending(self, question)
 
     def match(
         self,
@@ -412,41 +335,15 @@ class Predictor(Abilities):
             ConfigError, RegionError: as :meth:`match`, at the first step.
         """
         several: list[Any] = list(images) if isinstance(images, list | tuple) else [images]
-        texts = texts_of(captions)
-        name = self.task_for("match", task)
+        texts, name = texts_of(captions), self.task_for("match", task)
         if not several or not texts:
             raise ConfigError("nothing to match", remedy="give at least one image and one caption")
         check_weight(contrast_weight)
         for text in texts:
             self.check_words(text)
-        read = [warnings.respelt(self.processor, text) for text in texts]
         scenes = [image if isinstance(image, Scene) else self.scene(image) for image in several]
-        collator = self._scenes_collator(name, scenes)
-        ids = [scene.id for scene in scenes]
-        options: dict[str, Any] = {"batch_size": pairs, "threads": self.threads}
-        count = places(shortlist, able=self.model.contrasts, captions=len(texts), images=len(ids))
-        if count is None and not contrast_weight:
-            logits = found = yield from pair_tiles(self.model, collator, read, ids, **options)
-        else:
-            head = shortlists(self.model, collator, read, ids, count, both=False)
-            yield 0
-            found = yield from scored_pairs(self.model, collator, read, ids, *np.nonzero(head.chosen), **options)
-            logits = np.full(head.chosen.shape, np.nan, np.float32)
-            logits[head.chosen] = found + head.added(contrast_weight)
-        check_finite(found, self.processor.task_outputs[name])
-        names = tuple(scene.name for scene in scenes)
-        return Matched(
-            captions=tuple(texts),
-            images=names,
-            logits=logits,
-            task=name,
-            temperature=self._temperature(name),
-            calibrated=self.calibrated(name) and not contrast_weight,
-            warnings=warnings.of_match(self.processor, name, scenes, texts),
-            shortlist=count,
-            scenes=tuple(scene.id for scene in scenes),
-            photographs={k: image for k in best_of(logits) if (image := scenes[k].image) is not None},
-        )
+        options: dict[str, Any] = {"pairs": pairs, "shortlist": shortlist, "contrast_weight": contrast_weight}
+        return (yield from matching(self, name, scenes, texts, **options))
 
     def search(
         self,
@@ -511,13 +408,13 @@ class Predictor(Abilities):
         Raises:
             ConfigError: the model has no contrast head.
         """
-        collator = self._scenes_collator(self.task_for("match"), scenes)
+        collator = scenes_collator(self, self.task_for("match"), scenes)
         found = image_vectors(self.model, collator, [scene.id for scene in scenes])
         return [rows.numpy() for rows in found.rows()]
 
     def caption_vectors(self, captions: Sequence[str], *, task: str | None = None) -> list[NDArray[np.float32]]:
         """(words, D) unit vectors of each caption; as :meth:`image_vectors`."""
-        collator = self._scenes_collator(self.task_for("match", task), ())
+        collator = scenes_collator(self, self.task_for("match", task), ())
         read = [warnings.respelt(self.processor, caption) for caption in captions]
         return [rows.numpy() for rows in text_vectors(self.model, collator, read).rows()]
 
@@ -529,87 +426,3 @@ class Predictor(Abilities):
                 raw = weight.detach().cpu().contiguous().view(torch.uint8).numpy()
                 digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode() + raw.tobytes())
         return digest.hexdigest()[:32]
-
-    # --- the forward pass -------------------------------------------------------------------------------------
-    def _scenes_collator(self, task: str, scenes: Sequence[Scene]) -> Collator:
-        return self._collator(task, MemoryStore({scene.id: scene.regions for scene in scenes}), given=False)
-
-    def _collator(self, task: str, store: RegionReader, *, given: bool) -> Collator:
-        key = self.processor.task_outputs[task]
-        output = get_output(self.model.config.heads[key]["kind"])
-        return Collator(task=task, output=output, output_key=key, processor=self.processor, store=store, given=given)
-
-    def _temperature(self, task: str) -> float:
-        return self.processor.temperatures.get(task, 1.0)
-
-    @torch.inference_mode()
-    def _forward(self, questions: Sequence[Question], *, explain: bool) -> tuple[Collator, Batch, TwelveOutput, Tensor]:
-        """The forward pass of questions of one task, all with candidates or all without; its calibrated logits."""
-        task, with_boxes = questions[0].task, bool(questions[0].boxes)
-        detected: dict[str, Regions] = {}
-        candidates: dict[str, Regions] = {}
-        examples = []
-        for number, question in enumerate(questions):
-            ids = []
-            for scene in question.scenes:
-                # Candidates are regions: the same image with other candidates is another image to the model.
-                image = f"{scene.id}#{number}" if with_boxes else scene.id
-                detected[image] = scene.regions
-                if with_boxes:
-                    candidates[image] = scene.regions_of(question.boxes)
-                ids.append(image)
-            text = warnings.respelt(self.processor, question.model_text)
-            examples.append(Example(str(number), text, tuple(ids), candidates=question.boxes))
-        collator = self._collator(task, MemoryStore(detected, candidates), given=with_boxes)
-        batch = collator(examples)
-        inputs = batch.inputs(self.model.device)
-        compute = partial(self.model, **inputs, outputs=(batch.output,), return_attention=explain)
-        out: TwelveOutput = self.threads.run(compute, len(questions))
-        logits = out.logits[batch.output].float().cpu() / self._temperature(task)
-        check_finite(logits.numpy(), batch.output)
-        return collator, batch, out, logits
-
-    def _answers(self, questions: Sequence[Question], explain: bool, threshold: float | None) -> list[Result]:
-        """The results of questions of one task, all with candidates or all without."""
-        task = questions[0].task
-        collator, batch, out, logits = self._forward(questions, explain=explain)
-        vocabulary = self.processor.vocabularies.get(batch.output, [])
-        decoded = collator.output.decode(logits, batch.examples, batch.regions, vocabulary)
-        attention = self._attention(out, batch.input_ids, questions[0], batch.regions[0]) if explain else None
-        results = []
-        for question, found in zip(questions, decoded, strict=True):
-            images = tuple(scene.image for scene in question.scenes)
-            fields = {
-                "text": question.text,
-                "task": question.task,
-                "score": found.score,
-                "calibrated": self.calibrated(task),
-                "warnings": warnings.of_question(self.processor, question),
-                "image": images[0],
-                "attention": attention,
-            }
-            least = threshold if question.threshold is None else question.threshold
-            context = Context(fields, question.boxes, least, images, self.processor.likely.get(task, 0.0))
-            results.append(collator.output.result(found, context))
-        return results
-
-    def _attention(self, out: TwelveOutput, input_ids: Tensor, question: Question, seen: Regions) -> Attention:
-        """The attention of the first pair."""
-        words = self.processor.tokens(input_ids[0].tolist())
-        if self.model.config.task_specific_tokens:
-            words.insert(1, "[TASK]")
-        scene = question.scenes[0]
-        boxes = [(0.0, 0.0, float(seen.width), float(seen.height)), *(tuple(map(float, box)) for box in seen.boxes)]
-        maps: Mapping[str, NDArray[np.float32]] = {
-            name: probabilities[0].float().cpu().numpy() for name, probabilities in out.attentions.items()
-        }
-        return Attention(tuple(words), tuple(boxes), maps, scene.image)  # type: ignore[arg-type]
-
-
-def check_finite(logits: NDArray[Any], output: str) -> None:
-    """Raise NotFiniteLogits for logits that are not finite."""
-    if not np.isfinite(logits).all():
-        raise NotFiniteLogits(
-            f"the logits of the model's output {output!r} are not finite",
-            remedy="train it again, or use an earlier checkpoint",
-        )

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from PIL import Image
 
-from twelve.errors import ConfigError
+from twelve.errors import ConfigError, RegionError
 from twelve.outputs.answer import Answered
 from twelve.outputs.parts.result import NO_IMAGE, Judged
 from twelve.outputs.region import Chosen, Located
 from twelve.predictor.checks import METHODS, Turn, corners, texts_of, turns_of
 from twelve.predictor.dependence import Dependence
+from twelve.regions.images import ImageLike, TooLarge, open_image
 from twelve.types.examples import Box
 from twelve.types.regions import Regions
 
@@ -259,3 +262,17 @@ class Scene:
         asks = [self.predictor.question(method, text, (self,), task=task, **options) for text in several]
         found = self.predictor.ask(asks, explain=explain)
         return found[0] if isinstance(texts, str) else found
+
+
+def photograph(image: ImageLike, max_pixels: int) -> Image.Image:
+    """An image as :func:`twelve.regions.images.open_image` opens it; raises RegionError if it cannot."""
+    try:
+        return open_image(image, max_pixels)
+    except (OSError, ValueError, TypeError, SyntaxError) as error:
+        file = image if isinstance(image, str | Path) else None
+        remedy = "scale it down" if isinstance(error, TooLarge) else "pass a complete image"
+        if file is not None and not os.path.exists(file):
+            remedy = "check its path"
+        elif file is not None and os.path.isdir(file):
+            remedy = "pass the path of one image file"
+        raise RegionError(str(error) or type(error).__name__, file=file, remedy=remedy) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ from twelve.model.opening import open_saved
 from twelve.model.precision import for_predicting
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
-from twelve.processes import connected, joined, own_device
+from twelve.processes import Processes, connected, joined, own_device
 from twelve.progress import tell
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.asked import asked, label
@@ -94,59 +94,36 @@ def evaluate_run(
         Unlabelled: no split that was asked for has public answers.
         ConfigError: see :func:`twelve.runs.asked.asked`.
     """
-    with (
-        joined() as processes,
-        connected(processes.rank, processes.count),
-        _said_at_the_end((console or Console()) if processes.main else Console(quiet=True)) as say,
-    ):
-        disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it reads
+    with _alongside(console or Console()) as (processes, say):
         config, names = asked(folder, tasks, submit, settings, protocols, gallery, results_folder)
-        written = None if results_folder is None else ResultFolder(results_folder, folder)
-        _check_results(written, config, names, split)
-        run = RunFolder(folder)
-        trained = is_there(run.config, DataError)
-        saved = trained and not tasks and split is None and baselines and not settings
-        chosen = label(protocols, gallery)
-        target = run.evaluation_by(chosen) if chosen else run.evaluation
-        if saved:
+        written = _result_files(results_folder, folder, config, names, split)
+        run, chosen, whole = RunFolder(folder), label(protocols, gallery), not tasks and split is None
+        trained, target = is_there(run.config, DataError), run.evaluation_by(chosen) if chosen else run.evaluation
+        if saved := trained and whole and baselines and not settings:
             check_folder(folder)
             run.check_links()
             files.check_links([target], run.path, "run")
-        model, processor = _opened(folder, config)
-        processor.allow_other_features = allow_other_features
+        model, processor = _opened(folder, config, allow_other_features)
         regions = SameRegions(run, processor.region_fingerprints, allow=allow_changed_data, say=say)
-        evaluator = Evaluator(
-            config,
-            for_predicting(model, config.evaluation.precision),
-            processor,
-            baselines=baselines,
-            data=_prepared(run, config, processor, names, baselines and submit is None and trained),
-            check=regions.check,
-        )
+        taught = baselines and trained
+        data = _prepared(run, config, processor, names, taught and submit is None)
+        network = for_predicting(model, config.evaluation.precision)
+        evaluator = Evaluator(config, network, processor, baselines=baselines, data=data, check=regions.check)
         for lacking in filter(None, evaluator.data.lacking.values()):
             say(lacking)
         began, predictions = time.monotonic(), None
         if submit is not None:
-            (name,) = names  # asked() refuses several
-            predictions = _submitted(evaluator, submit, name, split, main=processes.main, say=say)
+            predictions = _submitted(evaluator, submit, names[0], split, main=processes.main, say=say)
             if predictions is None:
                 return []
             # Only baselines need the training files.
-            evaluator.prepare(_prepared(run, config, processor, names, baselines and trained))
-        results, told_files = _measured(
-            evaluator,
-            names,
-            split,
-            predictions,
-            written=written if processes.main else None,
-            skip=not tasks and split is None,
-            together=1 if allow_changed_data or processes.count > 1 else config.evaluation.together,
-            say=say,
-        )
-        spent = round(time.monotonic() - began, 1)
+            evaluator.prepare(_prepared(run, config, processor, names, taught))
+        most = 1 if allow_changed_data or processes.count > 1 else config.evaluation.together
+        written = written if processes.main else None
+        results, wrote = _measured(evaluator, names, split, predictions, say, written=written, skip=whole, most=most)
+        facts = _facts(run, model, evaluator, round(time.monotonic() - began, 1)) | regions.facts
         results = [_calibrated(result, run, processor) for result in results]
-        facts = _facts(run, model, evaluator, spent) | regions.facts
-        for line in (*lines_of(results, facts), *comparison(earlier(config.model.init), results), *told_files):
+        for line in (*lines_of(results, facts), *comparison(earlier(config.model.init), results), *wrote):
             say(line)
         for line in (*_warnings(evaluator, names, split), *_known_to_base(evaluator, run, settings, names, split)):
             say(line)
@@ -154,44 +131,58 @@ def evaluate_run(
             say("not saved to the run: to save, omit --task, --split, --no-baselines and --set")
         if saved and processes.main:
             write_results(target, results, facts)
-            if chosen:
-                say(f"written to {target}")
-            else:
-                recorded.write(run.predictions, evaluator.recorded)
-                made_by = str(facts["machine"].get("processor", ""))
-                write_run_card(folder, model, processor, kept_scores(folder), results, made_by)
-                if console is None or not console.stderr:  # with --json, a program reads the results
-                    known = {name: (data.task, data.output) for name, data in evaluator.data.tasks.items()}
-                    say(f"next: {next_report(folder, known)}")
+            done = f"written to {target}" if chosen else _complete(run, model, evaluator, results, facts)
+            if chosen or console is None or not console.stderr:  # with --json, a program reads the results
+                say(done)
         return results
 
 
 @contextmanager
-def _said_at_the_end(console: Console) -> Iterator[Callable[[str], None]]:
-    """Prints lines when the block ends: once a reader has closed the pipe (``| head``), the next line that is printed
-    ends the program, which must not happen before the results are saved."""
+def _alongside(console: Console) -> Iterator[tuple[Processes, Callable[[str], None]]]:
+    """The processes that evaluate together, and what prints lines when the block ends, in the main one: once a reader
+    has closed the pipe (``| head``), the next line that is printed ends the program, which must not happen before the
+    results are saved."""
     said: list[str] = []
-    try:
-        yield said.append
-    finally:
-        for line in said:
-            tell(line, console)
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers shows one for every file it reads
+    with joined() as processes, connected(processes.rank, processes.count):
+        try:
+            yield processes, said.append
+        finally:
+            for line in said if processes.main else ():
+                tell(line, console)
 
 
-def _opened(folder: Path, config: RunConfig) -> tuple[Twelve, TwelveProcessor]:
+def _opened(folder: Path, config: RunConfig, allow_other_features: bool) -> tuple[Twelve, TwelveProcessor]:
     """The saved model, on this process's device, and its processor, which knows the tasks that are asked for."""
     model, processor = open_saved(model_folder(folder))
     lend_pretraining(processor, config)
+    processor.allow_other_features = allow_other_features
     torch.nn.Module.to(model, own_device())
     return model, processor
 
 
-def _check_results(written: ResultFolder | None, config: RunConfig, names: Sequence[str], split: str | None) -> None:
-    """Raise ConfigError, before anything is computed, if a task's result file could not be written."""
-    if written is not None:
-        known = own_tasks(config.tasks)
-        for task in (get(name, known) for name in names):
-            written.check(task, split or task.test_split)
+def _complete(
+    run: RunFolder, model: Twelve, evaluator: Evaluator, results: Sequence[TaskResult], facts: Mapping[str, Any]
+) -> str:
+    """Write what a run has once it is evaluated, beside its results: single predictions and the model's card. Returns
+    what to do next."""
+    recorded.write(run.predictions, evaluator.recorded)
+    made_by = str(facts["machine"].get("processor", ""))
+    write_run_card(run.path, model, evaluator.processor, kept_scores(run.path), results, made_by)
+    known = {name: (data.task, data.output) for name, data in evaluator.data.tasks.items()}
+    return f"next: {next_report(run.path, known)}"
+
+
+def _result_files(
+    path: Path | None, folder: Path, config: RunConfig, names: Sequence[str], split: str | None
+) -> ResultFolder | None:
+    """The folder of result files; raises ConfigError, before anything is computed, if a task's could not be written."""
+    if path is None:
+        return None
+    written, known = ResultFolder(path, folder), own_tasks(config.tasks)
+    for task in (get(name, known) for name in names):
+        written.check(task, split or task.test_split)
+    return written
 
 
 def _submitted(
@@ -210,11 +201,11 @@ def _measured(
     names: Sequence[str],
     split: str | None,
     predictions: Sequence[Prediction] | None,
+    say: Callable[[str], None],
     *,
     written: ResultFolder | None,
     skip: bool,
-    together: int,
-    say: Callable[[str], None],
+    most: int,
 ) -> tuple[list[TaskResult], list[str]]:
     """The results of the tasks, and what to tell of the result files.
 
@@ -222,7 +213,7 @@ def _measured(
         predictions: of the only task, if they are there already.
         written: where result files go.
         skip: pass over tasks whose split has no public answers, as long as one is measured.
-        together: most tasks that are measured at the same time.
+        most: tasks that are measured at the same time.
 
     Raises:
         Unlabelled: no split has public answers; or one has none, without ``skip``.
@@ -230,7 +221,7 @@ def _measured(
     """
     count = 1
     if sys.platform == "linux" and evaluator.model.device.type == "cpu":
-        count = min(evaluator.threads.most, together, len(names))
+        count = min(evaluator.threads.most, most, len(names))
 
     def measured(name: str) -> tuple[TaskResult, str, list[RecordedPrediction]] | Unlabelled:
         if count > 1:

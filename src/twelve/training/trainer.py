@@ -17,32 +17,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from twelve.data.batch import Collator
-from twelve.data.kept import kept_of_regions
-from twelve.data.loader import Pool, TaskBatches
-from twelve.data.prepare import Prepared, TaskData, text_lengths
+from twelve.data.loader import Pool
+from twelve.data.prepare import Prepared
 from twelve.io import files
-from twelve.model.attention import Block
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import Track
 from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
 from twelve.training import checkpoint
+from twelve.training.building import optimizer_of, schedule_of, set_layers, streams_of
 from twelve.training.contrast import ContrastTraining, HardNegatives
 from twelve.training.devices import Devices, whole
 from twelve.training.eta import Pace
-from twelve.training.freezing import freeze, rates_by_depth
+from twelve.training.freezing import freeze
 from twelve.training.hooks import MeasuringHook, SelectiveHook, TrainingHook
 from twelve.training.log import RunLog
 from twelve.training.losses import Losses
-from twelve.training.optimizer import AdamW, LearningRate, parameter_groups
 from twelve.training.run_checkpoints import RunCheckpoints
-from twelve.training.schedules import make_schedule
 from twelve.training.side_by_side import Computed, SideBySide, computed, helpers
 from twelve.training.state import TrainerState
 from twelve.training.step_threads import StepThreads
-from twelve.training.unused import unused
+from twelve.training.unused import leaves_out
 from twelve.training.validation import Validation, in_words
 from twelve.training.weighing import Weighing
 from twelve.types.batch import Batch
@@ -79,128 +75,60 @@ class Trainer:
         hook: TrainingHook | None = None,
     ) -> None:
         self.config, self.data, self.processor, self.run = config, data, processor, RunFolder(folder)
-        self.devices, self.device = devices, devices.device
+        self.devices, self.device, self.model = devices, devices.device, model
         self.known, self.say, self.hook = known, say, hook
         self.log = RunLog(self.run, devices, config.training.trackers)
-        self.model = model
-        for part in model.modules():
-            if isinstance(part, Block):
-                part.gradient_checkpointing = config.training.gradient_checkpointing
-        model.packs_training = config.training.packed
+        set_layers(model, config.training)
         self.frozen = freeze(model, config.freeze, new_tasks=not set(data.tasks) <= set(known))
         self.contrast = ContrastTraining(config.contrast, model, data.tasks, sharded=devices.sharded)
-        if config.training.compile:
-            _compile(model)
         self.pool = Pool(config.training.workers, pin=self.device.type == "cuda")
-        self.streams = {name: self._stream(task) for name, task in data.tasks.items()}
+        self.streams = streams_of(config, data, processor, self.pool, devices.part)
         self.negatives = HardNegatives(config.contrast, model, self.streams)
-        self.wrapped = devices.place(model, unused=devices.count > 1 and self._leaves_out())
+        idle = devices.count > 1 and leaves_out(model, (stream.typical() for stream in self.streams.values()))
+        self.wrapped = devices.place(model, unused=idle)
         self.epoch = max(stream.batches_per_epoch for stream in self.streams.values())
         self.total = config.training.iterations or math.ceil(config.training.epochs * self.epoch)
+        self.optimizer, self.rate = optimizer_of(config, model, data.tasks, self.total)
+        self.schedule = schedule_of(config, data.tasks, self.total)
         rates = {name: task.learning_rate for name, task in data.tasks.items()}
-        self.optimizer, self.rate = self._optimizer(min(rates.values()))
-        self.schedule = make_schedule(
-            config.schedule.name,
-            config.schedule.options,
-            tasks=list(data.tasks),
-            sizes={name: len(task.train) for name, task in data.tasks.items()},
-            seed=config.seed,
-            iterations=self.total,
-            groups={name: task.output.skill for name, task in data.tasks.items()},
-        )
         self.weighing = Weighing(config, rates, self.schedule, model, devices)
         self.helpers = helpers(config, devices, self.weighing, hook)
         self._beside: SideBySide | None = None
-        names = list(self.streams)
-        self.threads = StepThreads(
-            config.training, devices, names, self._trial, self._log, say, measured=not self.helpers
-        )
+        names, alone = list(self.streams), not self.helpers
+        self.threads = StepThreads(config.training, devices, names, self._trial, self._log, say, measured=alone)
         self.state = TrainerState()
         self.record: Mapping[str, Any] = {}
         self.losses = Losses(self.run.path)
-        collators = {name: stream.collator for name, stream in self.streams.items()}
         self.validation = Validation(
             config,
             model,
             data.tasks,
-            collators,
+            {name: stream.collator for name, stream in self.streams.items()},
             devices,
             contrast_alone=self.contrast.alone,
             processes=1 + self.helpers,
         )
-        kept: dict[str, checkpoint.Stateful] = {
+        self.probe = hook if isinstance(hook, MeasuringHook) else None
+        if self.probe is not None:
+            self.probe.attach(self)
+        others = self._stateful()
+        self.checkpoints = RunCheckpoints(
+            config, self.run, devices, self.log, model, self.optimizer, self.state, others
+        )
+        self._ready = 0.0  # when the last batch was there
+        self._updates = False  # whether the batch at hand is the last one before an update
+
+    def _stateful(self) -> dict[str, checkpoint.Stateful]:
+        """What a checkpoint keeps beside the model, its optimizer, :attr:`state` and random generators."""
+        return {
             "rate": self.rate,
             "schedule": self.schedule,
             "threads": self.threads,
             **({"negatives": self.negatives} if self.negatives.streams else {}),
             **self.weighing.kept,
             **{f"stream {name}": stream for name, stream in self.streams.items()},
+            **({} if self.probe is None else {"probe": self.probe}),
         }
-        self.probe = hook if isinstance(hook, MeasuringHook) else None
-        if self.probe is not None:
-            self.probe.attach(self)
-            kept["probe"] = self.probe
-        self.checkpoints = RunCheckpoints(config, self.run, devices, self.log, model, self.optimizer, self.state, kept)
-        self._ready = 0.0  # when the last batch was there
-        self._updates = False  # whether the batch at hand is the last one before an update
-
-    def _optimizer(self, base_lr: float) -> tuple[AdamW, LearningRate]:
-        """The optimizer of the model's parameters, which are where they train, and its learning rate."""
-        settings = self.config.optimizer
-        optimizer = AdamW(
-            parameter_groups(
-                self.model,
-                base_lr=base_lr,
-                head_lr=settings.head_learning_rate,
-                weight_decay=settings.weight_decay,
-                factors=settings.factors,
-                by_name=rates_by_depth(self.model.config, settings.layer_decay),
-            ),
-            betas=settings.betas,
-            eps=settings.eps,
-            bias_correction=settings.bias_correction,
-            tasks=self.data.tasks if settings.states == "task" else (),
-        )
-        rate = LearningRate.over(
-            optimizer,
-            iterations=self.total,
-            warmup=settings.warmup,
-            accumulate=settings.accumulate,
-            first=settings.rate_first,
-        )
-        return optimizer, rate
-
-    def _stream(self, task: TaskData) -> TaskBatches:
-        collator = Collator(
-            task=task.task.name,
-            output=task.output,
-            output_key=task.task.output,
-            processor=self.processor,
-            store=self.data.store,
-            pool=task.output.prepare(
-                task.train,
-                self.data.store.get,
-                negatives=task.settings.negatives,
-                keep=kept_of_regions(self.data.store),
-            ),
-            contrast=self.config.contrast is not None and task.output.contrasts,
-        )
-        return TaskBatches(
-            task.train,
-            text_lengths(task.train, self.processor, task.task.name),
-            collator,
-            batch_size=task.batch_size,
-            seed=self.config.seed + task.task.token,
-            pool=self.pool,
-            part=self.devices.part,
-        )
-
-    def _leaves_out(self) -> bool:
-        """Whether a step leaves parameters that train without gradients."""
-        try:
-            return any(unused(self.model, stream.typical()) for stream in self.streams.values())
-        except NotImplementedError:
-            return True
 
     # --- the loop ---------------------------------------------------------------------------------------------
 
@@ -230,7 +158,7 @@ class Trainer:
         """This process and its helpers."""
         self.model.train()  # in helpers too, and they never validate
         parameters, together = self.weighing.gradients.parameters, self.config.optimizer.together
-        return SideBySide(self.helpers, parameters, together, self._apart, self._skip)
+        return SideBySide(self.helpers, parameters, together, self._apart, lambda name: self.streams[name].skip())
 
     def _fit(self) -> None:
         state, started = self.state, time.monotonic() - self.state.seconds
@@ -319,22 +247,12 @@ class Trainer:
         torch.manual_seed(int(drawn.generate_state(1, np.uint64)[0]))
         return self._gradients(name, Losses(self.run.path))
 
-    def _skip(self, name: str) -> None:
-        """Leave out the next batch of a task."""
-        self.streams[name].skip()
-
     def _log_losses(self) -> None:
         state = self.state
         if state.iteration % self.config.training.log_every == 0 or state.iteration == self.total:
-            seconds = round(state.seconds, 1)
-            self._log(
-                "step",
-                losses=self.losses.means(),
-                lr=self.rate.factor,
-                pairs=state.pairs,
-                seconds=seconds,
-                **self.weighing.told(),
-            )
+            losses, weights = self.losses.means(), self.weighing.told()
+            seconds, rate = round(state.seconds, 1), self.rate.factor
+            self._log("step", losses=losses, lr=rate, pairs=state.pairs, seconds=seconds, **weights)
 
     def _forget(self) -> None:
         """Reset the schedule after the epochs that it names."""
@@ -494,14 +412,3 @@ class Trainer:
 
     def _log(self, kind: str, **values: Any) -> None:
         self.log.write(kind, self.state.iteration, **values)
-
-
-def _compile(model: nn.Module) -> None:
-    """Compile every layer by itself, which takes less time than the whole model, in place: names of parameters stay."""
-    import torch._dynamo
-
-    # Streams, connections, masks and gradients make more variants of a layer than the 8 that torch expects.
-    torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
-    for part in model.modules():
-        if isinstance(part, Block):
-            part.compile(dynamic=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -34,3 +36,12 @@ def unused(model: Twelve, batch: Batch) -> set[str]:
             waiting += [before for before, _ in step.next_functions]
     used = {id(getattr(step, "variable", None)) for step in reached}
     return {name for name, each in shapes.named_parameters() if each.requires_grad and id(each) not in used}
+
+
+def leaves_out(model: Twelve, batches: Iterable[Batch]) -> bool:
+    """Whether a step on one of these batches leaves parameters that train without gradients; True if it is not
+    known."""
+    try:
+        return any(unused(model, batch) for batch in batches)
+    except NotImplementedError:
+        return True
