@@ -32,8 +32,11 @@ def test_every_example_is_valid(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def client() -> TestClient:
-    return TestClient(create_app(twelve.load(PLACE / "quickstart-model"), hosts=()))
+def client(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
+    model, index = twelve.load(PLACE / "quickstart-model"), tmp_path_factory.mktemp("index") / "vectors"
+    model.search(PLACE / "tutorial" / "images" / "mine", "a green boat", index=index)
+    digest = digest_of(PLACE / "quickstart-model")
+    return TestClient(create_app(model, hosts=(), index=index, digest=digest))
 
 
 def test_every_request_and_reply_of_json_has_an_example(client: TestClient) -> None:

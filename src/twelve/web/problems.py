@@ -66,6 +66,7 @@ _RETRY_AFTER = {
 _IMAGE_BYTES = "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg'"
 """How to send an image; curl's -d would drop its line breaks."""
 _JSON = """curl -H 'Content-Type: application/json' -d '{"image": {"scene": "ID"}, ...}'"""
+_TEXT = """curl -H 'Content-Type: application/json' -d '{"text": "..."}'"""
 _STORED, _SENT = '{"scene": "ID"}', '{"base64": "..."}'
 _IMAGE = (
     f"an image is {_STORED}, the id that POST {PREFIX}/scenes replied with, or {_SENT}, the bytes of a file in base64"
@@ -217,7 +218,7 @@ def _used(request: Request, allowed: str) -> str:
     """How to send a request to the same path, which takes these methods."""
     if "POST" not in allowed:
         return f"use {allowed or 'another method'}; {described(request)}"
-    example = _IMAGE_BYTES if request.url.path.endswith("/scenes") else _JSON
+    example = {"scenes": _IMAGE_BYTES, "search": _TEXT}.get(request.url.path.rpartition("/")[2], _JSON)
     return f"use POST, for example {_addressed(example, request)}; {described(request)}"
 
 

@@ -88,8 +88,8 @@ def serve(
     )
     if app.state.service.searching is not None:
         found = app.state.service.searching.index
-        left = f"; {found.left_out:,} others are gone or have changed: index them again" if found.left_out else ""
-        tell(f"{index}: {len(found):,} images to search{left}")
+        left = f"; left out, because they are gone or have changed: {found.left_out:,}" if found.left_out else ""
+        tell(f"{index}: images to search: {len(found):,}{left}")
     predictor.measure_threads()
     if log_requests:
         logging.basicConfig(format="%(asctime)s %(message)s")
