@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,10 @@ def test_every_example_is_valid(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
-    model, index = twelve.load(PLACE / "quickstart-model"), tmp_path_factory.mktemp("index") / "vectors"
-    model.search(PLACE / "tutorial" / "images" / "mine", "a green boat", index=index)
+    model, place = twelve.load(PLACE / "quickstart-model"), tmp_path_factory.mktemp("clone")
+    images, index = Path("tutorial", "images", "mine"), place / "vectors"
+    shutil.copytree(PLACE / images, place / "examples" / images)
+    model.search(place / "examples" / images, "a green boat", index=index)
     digest = digest_of(PLACE / "quickstart-model")
     return TestClient(create_app(model, hosts=(), index=index, digest=digest))
 

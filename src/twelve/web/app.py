@@ -34,8 +34,8 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 """Names by which a machine reaches itself."""
 _ABOUT = (
     f"Upload an image to `{PREFIX}/scenes`, and write the `id` in the reply in place of `ID`. The examples are about "
-    "`examples/scene.jpg` of the repository, searches are of an index of `examples/tutorial/images/mine`, and the replies "
-    "are those of the model `examples/quickstart-model`."
+    "`examples/scene.jpg` of the repository, or search an index of `examples/tutorial/images/mine`; the replies are "
+    "those of the model `examples/quickstart-model`."
 )
 _STATIC = Path(__file__).with_name("static")
 _FREE = ("/", "/docs", "/openapi.json", "/health")

@@ -125,9 +125,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "task": "coco",
         "calibrated": False,
         "images": [
-            {"image": "08.jpg", "share": 0.535607},
-            {"image": "24.jpg", "share": 0.438647},
-            {"image": "38.jpg", "share": 0.0222645},
+            {"image": "examples/tutorial/images/mine/08.jpg", "share": 0.535607},
+            {"image": "examples/tutorial/images/mine/24.jpg", "share": 0.438647},
+            {"image": "examples/tutorial/images/mine/38.jpg", "share": 0.0222645},
         ],
         "ranked": 10,
         "indexed": 40,

@@ -243,9 +243,7 @@ class Service:
         """Number of images that can be searched; None without an index."""
         return None if self.searching is None else len(self.searching.index)
 
-    async def search(
-        self, text: str, task: str | None, top: int, shortlist: int, contrast_weight: float
-    ) -> Found:
+    async def search(self, text: str, task: str | None, top: int, shortlist: int, contrast_weight: float) -> Found:
         """The images of the index that match a text, as :meth:`twelve.Predictor.search` ranks them.
 
         Raises:
