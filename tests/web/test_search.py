@@ -144,11 +144,13 @@ def test_a_thumbnail_is_small_and_has_nothing_but_pixels(searcher: Predictor, li
     exif[0x9286] = exif[0x010E] = "taken at home"
     exif[0x0112] = 6  # to be turned
     photograph.save(tmp_path / "library" / "large.jpg", exif=exif, comment="taken at home")
+    photograph.save(tmp_path / "library" / "wide.jpg", comment="taken at home")
     Image.new("RGBA", (40, 30), (255, 0, 0, 0)).save(tmp_path / "library" / "small.png")
     searcher.search(tmp_path / "library", TEXT, index=library)
+    sizes = {"large.jpg": (180, 320), "wide.jpg": (320, 180), "small.png": (40, 30)}
     with serving(searcher, library) as client:
-        replies = {name: client.get("/api/v1/thumbnail", params={"image": name}) for name in ("large.jpg", "small.png")}
-    for name, size in (("large.jpg", (180, 320)), ("small.png", (40, 30))):
+        replies = {name: client.get("/api/v1/thumbnail", params={"image": name}) for name in sizes}
+    for name, size in sizes.items():
         reply = replies[name]
         assert reply.status_code == 200 and reply.headers["content-type"] == "image/jpeg"
         shown = Image.open(io.BytesIO(reply.content))
