@@ -34,6 +34,7 @@ PROVOKED: dict[str, Callable[[TestClient], Any]] = {
     "unknown_path": lambda client: client.get("/nothing"),
     "unknown_image": lambda client: client.post("/api/v1/answer", json=ASKED),
     "wrong_method": lambda client: client.get("/api/v1/answer"),
+    "no_index": lambda client: client.post("/api/v1/search", json={"text": "a ball"}),
     "too_large": lambda client: upload(client, b"\xff\xd8\xff" + bytes(17_000_000)),
     "unsupported_type": lambda client: upload(client, b"%!PS-Adobe"),
     "invalid_input": lambda client: client.post("/api/v1/answer", json={**SCENE, "question": ""}),

@@ -20,9 +20,10 @@ from twelve.web.schemas import ImageOf
 NAMES = {
     "images": ["upload_image", "get_image", "forget_image"],
     "questions": ["answer", "locate", "entails", "depends", "choose", "guess", "verify", "ask", "match"],
+    "search": ["search", "thumbnail"],
     "service": ["model", "sample", "health", "metrics"],
 }
-VERBS = "Answer|Ask|Check|Choose|Delete|Guess|Locate|Match|Measure|Return|Tell|Upload"
+VERBS = "Answer|Ask|Check|Choose|Delete|Guess|Locate|Match|Measure|Return|Search|Tell|Upload"
 
 
 def test_operations_have_short_names_summaries_and_groups(app: FastAPI) -> None:
@@ -41,7 +42,7 @@ def test_a_busy_service_says_when_to_come_again(app: FastAPI) -> None:
     described = TestClient(app).get("/openapi.json").json()
     replies = [each["responses"] for path in described["paths"].values() for each in path.values()]
     busy = [reply["429"]["headers"]["Retry-After"] for reply in replies if "429" in reply]
-    assert len(busy) == 12 and all(header["schema"]["type"] == "integer" for header in busy)
+    assert len(busy) == 14 and all(header["schema"]["type"] == "integer" for header in busy)
 
 
 def test_types_are_those_that_programs_need(app: FastAPI) -> None:

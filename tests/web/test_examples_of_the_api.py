@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,13 @@ def test_every_example_is_valid(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def client() -> TestClient:
-    return TestClient(create_app(twelve.load(PLACE / "quickstart-model"), hosts=()))
+def client(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
+    model, place = twelve.load(PLACE / "quickstart-model"), tmp_path_factory.mktemp("clone")
+    images, index = Path("tutorial", "images", "mine"), place / "vectors"
+    shutil.copytree(PLACE / images, place / "examples" / images)
+    model.search(place / "examples" / images, "a green boat", index=index)
+    digest = digest_of(PLACE / "quickstart-model")
+    return TestClient(create_app(model, hosts=(), index=index, digest=digest))
 
 
 def test_every_request_and_reply_of_json_has_an_example(client: TestClient) -> None:

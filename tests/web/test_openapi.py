@@ -47,7 +47,7 @@ CHECKED = [
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 def test_replies_are_those_that_are_described(mode: GenerationMode, described: schemathesis.BaseSchema) -> None:
     operations = [found.ok() for found in described.get_all_operations()]
-    assert len(operations) >= 14
+    assert len(operations) >= 18
     for operation in operations:
 
         @settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -14,8 +14,8 @@ from twelve.web.reference import reference
 from twelve.web.uploads import FORM, IMAGES
 
 
-def test_every_example_is_answered(app: FastAPI) -> None:
-    client = TestClient(app)
+def test_every_example_is_answered(searching_app: FastAPI) -> None:
+    client = TestClient(searching_app)
     page = client.get("/docs").text
     described = client.get("/openapi.json").json()
     titles = re.findall("<h2><code>(.*?)</code>", page)

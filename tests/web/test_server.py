@@ -191,6 +191,11 @@ def test_the_replies_on_the_page_are_those_of_the_examples() -> None:
     text = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text(encoding="utf-8")
     scene, answer = map(json.loads, re.findall(r"```json\n(.*?)```", text, flags=re.S))
     assert [scene | {"id": "ID"}, answer] == [EXAMPLES["SceneReply"], EXAMPLES["AnswerReply"]]
+    text = (Path(__file__).parents[2] / "docs" / "search.md").read_text(encoding="utf-8")
+    (found,) = map(json.loads, re.findall(r"```json\n(.*?)```", text, flags=re.S))
+    assert found == {key: value for key, value in EXAMPLES["SearchReply"].items() if key not in ("task", "digest")}
+    (sent,) = re.findall(r"/api/v1/search .*\n  -d '(.*)'", text)
+    assert json.loads(sent) == EXAMPLES["SearchRequest"]
 
 
 @pytest.mark.skipif(

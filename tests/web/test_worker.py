@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from test_api import png
 
 from twelve.predictor import Predictor, Result
 from twelve.predictor.predictor import Question
+from twelve.web.line import Line
 from twelve.web.worker import Worker
 
 
@@ -164,3 +165,20 @@ def test_steps_that_nobody_waits_for_are_left_out(predictor: Predictor) -> None:
     free.set()
     worker.stop()
     assert len(done) < 3
+
+
+@pytest.mark.parametrize(("alternating", "order"), [(True, "abab"), (False, "aabb")])
+def test_work_in_steps_alternates_or_waits_for_its_turn(alternating: bool, order: str) -> None:
+    line, free, done = Line("test", alternating=alternating), threading.Event(), list[str]()
+
+    def steps(name: str) -> Generator[None, None, str]:
+        for _ in range(2):
+            done.append(name)
+            yield
+        return name
+
+    line.do(free.wait)
+    works = [line.run(steps(name)) for name in "ab"]
+    free.set()
+    assert [work.result(60) for work in works] == ["a", "b"] and "".join(done) == order
+    line.stop()

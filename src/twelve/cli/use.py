@@ -281,6 +281,13 @@ def serve(
         bool,
         typer.Option("--log-requests", help="Log the method, path, status and time of each request to stderr."),
     ] = False,
+    index: Annotated[
+        Path | None,
+        typer.Option(help="A file that twelve match --index made; requests can then search its images."),
+    ] = None,
+    regions: Annotated[
+        Path | None, typer.Option(help="With --index: a region store with regions of some of its images.")
+    ] = None,
     weights: Weights = None,
     device: Device = "cpu",
     precision: Precision = "auto",
@@ -288,6 +295,7 @@ def serve(
     """Serve a model as a web page and an HTTP API.
 
     docs/service.md and docs/http-api.md describe them. Uploads are not stored."""
+    from twelve.errors import ConfigError
     from twelve.predictor import asked
     from twelve.web.access import check_access
 
@@ -297,7 +305,15 @@ def serve(
     from twelve.progress import tell
 
     command.check_extractor(weights, device)
-    loading.abilities_of(folder)
+    abilities = loading.abilities_of(folder)
+    if regions is not None and index is None:
+        raise ConfigError("--regions requires --index", remedy="omit it, or add --index")
+    if index is not None:
+        from twelve.predictor.open_index import check_index
+
+        abilities.task_for("match")
+        loading.check_contrast(folder)
+        check_index(run, index)
     tell(f"loading {run}")
     from twelve.web import serve as run_service  # raises an error that names the missing extra
 
@@ -312,6 +328,8 @@ def serve(
         token=token,
         no_token=no_token,
         log_requests=log_requests,
+        index=index,
+        regions=regions,
     )
 
 

@@ -14,7 +14,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from twelve.errors import DataError, quoted
 from twelve.formats.records import writable
 from twelve.io.files import is_there, replacing
 from twelve.io.json_file import Flaw, decode
+
+if TYPE_CHECKING:
+    from twelve.model.vectors import VectorSets
 
 MAGIC = "region vectors 1"
 Entry = tuple[int, int]
@@ -49,7 +52,7 @@ class ImageIndex:
         self._known: dict[str, tuple[Entry, Vectors16]] = {}
         self._changed = False
         if is_there(file, DataError):
-            found, made_by = _read(file)
+            found, made_by = read_index(file)
             self._known = found if made_by == mark else {}
             self.dropped = 0 if made_by == mark else len(found)
         self._forget_missing()
@@ -60,12 +63,12 @@ class ImageIndex:
     def get(self, image: Path) -> Vectors16 | None:
         """(regions, D) the vectors of an image file; None if it is not known, or the file has changed since."""
         known = self._known.get(self._name(image))
-        return known[1] if known is not None and known[0] == _entry(image) else None
+        return known[1] if known is not None and known[0] == entry_of(image) else None
 
     def add(self, images: Mapping[Path, NDArray[np.floating[Any]]]) -> None:
         """Take vectors (regions, D) of image files; earlier ones of the same files are replaced."""
         for image, vectors in images.items():
-            entry = _entry(image)
+            entry = entry_of(image)
             if entry is not None:
                 self._known[self._name(image)] = entry, vectors.astype(np.float16)
                 self._changed = True
@@ -106,16 +109,28 @@ def best_images(
 ) -> list[int]:
     """Rows of ``images`` (I times (regions, D)) that are among the ``count`` closest of any of ``captions`` (C times
     (words, D)), in order."""
-    import torch
+    return best_rows(captions, vector_sets(images), count)
 
-    from twelve.model.vectors import VectorSets, closest, similarities
 
-    texts, gallery = (VectorSets.joined([torch.from_numpy(row) for row in side]) for side in (captions, images))
-    found: list[int] = np.unique(closest(similarities(texts, gallery), count)).tolist()
+def best_rows(captions: Sequence[NDArray[np.float32]], images: VectorSets, count: int) -> list[int]:
+    """:func:`best_images` among vectors that were joined before."""
+    from twelve.model.vectors import closest, similarities
+
+    found: list[int] = np.unique(closest(similarities(vector_sets(captions), images), count)).tolist()
     return found
 
 
-def _entry(image: Path) -> Entry | None:
+def vector_sets(rows: Sequence[NDArray[np.floating[Any]]]) -> VectorSets:
+    """A copy of the vectors (words or regions, D) of at least one text or image, joined."""
+    import torch
+
+    from twelve.model.vectors import VectorSets
+
+    return VectorSets.joined([torch.from_numpy(row) for row in rows])
+
+
+def entry_of(image: Path) -> Entry | None:
+    """Size and time of an image file; None if there is none."""
     try:
         about = image.stat()
     except OSError:
@@ -131,7 +146,7 @@ def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def _read(file: Path) -> tuple[dict[str, tuple[Entry, Vectors16]], str]:
+def read_index(file: Path) -> tuple[dict[str, tuple[Entry, Vectors16]], str]:
     """The entries of an index, and the fingerprint of its model; raises DataError for any other file."""
     from safetensors import SafetensorError, safe_open
 

@@ -121,7 +121,7 @@ def search(
     # before any image is opened: raises the error of a model without the head
     vectors = predictor.caption_vectors(texts, task=task) if shortlist or weight or kept is not None else ()
     store = None if regions is None else RegionStore(Path(regions), recipes=predictor.processor.region_recipes)
-    stored = {} if store is None else _stored(predictor, store)
+    stored = {} if store is None else stored_ids(predictor, store)
     skipped: dict[str, str] = {}
 
     def opened(some: Sequence[Path], what: str) -> Opened:
@@ -186,7 +186,7 @@ def _indexed(
     return {image: vectors for image in images if (vectors := index.get(image)) is not None}, doubts
 
 
-def _stored(predictor: Searches, store: RegionStore) -> dict[str, str]:
+def stored_ids(predictor: Searches, store: RegionStore) -> dict[str, str]:
     """File name -> image id of the images in a store, without names that occur in several sources.
 
     Raises:

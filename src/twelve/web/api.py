@@ -8,7 +8,7 @@ from json import JSONDecodeError
 from operator import or_
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.routing import APIRoute
 
 from twelve.errors import nearest
@@ -22,7 +22,7 @@ from twelve.web.limits import Limits
 from twelve.web.measured import TaskStanding
 from twelve.web.problems import ServiceError, documented
 from twelve.web.samples import Sample, note_for, own_tasks, synthetic_tasks
-from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_ID, MAX_IMAGES, MAX_TEXT, MAX_TURNS, PREFIX
+from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_ID, MAX_IMAGES, MAX_NAME, MAX_TEXT, MAX_TURNS, PREFIX
 from twelve.web.service import Service
 from twelve.web.uploads import FORM, IMAGES, file_of
 
@@ -38,6 +38,8 @@ _FILE = {
 _BODIES = {kind: {"schema": _FILE if kind == FORM else _BYTES} for kind in (*IMAGES, FORM)}
 _UPLOAD = {"requestBody": {"required": True, "content": _BODIES}}
 _ASKED = documented(400, 401, 404, 408, 413, 415, 422, 429, 503)
+_SEARCHED = documented(400, 401, 408, 409, 413, 415, 422, 429, 503)
+_SHOWN = documented(400, 401, 404, 409, 422, 429, 503)
 _STORED = documented(400, 401, 404, 422, 429, 503)
 _NAMES = {"true": "verdict"}
 """Field of a result in Python -> in replies, where a word of JSON would name it."""
@@ -69,6 +71,7 @@ class _Route(APIRoute):
 TAGS = {
     "images": "Upload images, and delete them.",
     "questions": "Ask about images.",
+    "search": "Search the images of the service.",
     "service": "What the model can do, and how the service is.",
 }
 """Tags of the endpoints, in the order of their groups."""
@@ -78,12 +81,14 @@ def routes(
     service: Service, samples: list[Sample], standings: Mapping[str, TaskStanding], digest: str | None = None
 ) -> list[APIRouter]:
     """Everything under :data:`~twelve.web.schemas.PREFIX`."""
-    images, questions, about = found = [APIRouter(prefix=PREFIX, tags=[tag], route_class=_Route) for tag in TAGS]
+    found = [APIRouter(prefix=PREFIX, tags=[tag], route_class=_Route) for tag in TAGS]
+    images, questions, searched, about = found
     _keep(images, service)
     _single(questions, service)
     _depends(questions, service)
     _boxes(questions, service)
     _several(questions, service)
+    _search(searched, service, digest)
     _describe(about, service, samples, standings, digest)
     return found
 
@@ -96,6 +101,7 @@ def _describe(
     digest: str | None,
 ) -> None:
     described = describe(service.predictor, service.limits, samples, standings, digest)
+    described.indexed = service.indexed
     by_name = {sample.name: sample for sample in samples}
 
     @router.get("/model", responses=documented(400, 401, 503))
@@ -245,6 +251,36 @@ def _several(router: APIRouter, service: Service) -> None:
         chosen = asked.shortlist, asked.contrast_weight
         found = await service.match(asked.images, asked.captions, asked.task, *chosen)
         return schemas.MatchReply(**found.to_dict())  # an image's name is its index
+
+
+def _search(router: APIRouter, service: Service, digest: str | None) -> None:
+    @router.post("/search", responses=_SEARCHED)
+    async def search(asked: schemas.SearchRequest) -> schemas.SearchReply:
+        """Search the images of the service for a text.
+
+        The contrast head chooses a shortlist among the images of the index, and the model ranks it, as
+        `twelve match --index` does.
+        """
+        found = await service.search(asked.text, asked.task, asked.top, asked.shortlist, asked.contrast_weight)
+        told = {} if found.matched is None else found.matched.to_dict(asked.top)
+        return schemas.SearchReply(
+            text=asked.text,
+            task=service.predictor.task_for("match", asked.task),
+            calibrated=told.get("calibrated", False),
+            images=[schemas.FoundImage(**each) for ranked in told.get("captions", ()) for each in ranked["images"]],
+            ranked=0 if found.matched is None else len(found.matched.images),
+            indexed=service.indexed or 0,
+            skipped=found.skipped,
+            digest=digest,
+            warnings=told.get("warnings", []),
+        )
+
+    @router.get("/thumbnail", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}, **_SHOWN})
+    async def thumbnail(
+        image: Annotated[str, Query(max_length=MAX_NAME, description="its name in a reply of a search")],
+    ) -> Response:
+        """Return a small copy of an image that can be searched."""
+        return Response(await service.thumbnail(image), media_type="image/jpeg")
 
 
 def _check_method(method: str, taken: Sequence[str], predictor: Predictor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from twelve.predictor import Predictor
+from twelve.predictor.open_index import OpenIndex
 from twelve.version import __version__
 from twelve.web import problems
 from twelve.web.access import check_token
@@ -32,7 +34,8 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 """Names by which a machine reaches itself."""
 _ABOUT = (
     f"Upload an image to `{PREFIX}/scenes`, and write the `id` in the reply in place of `ID`. The examples are about "
-    "`examples/scene.jpg` of the repository, and the replies are those of the model `examples/quickstart-model`."
+    "`examples/scene.jpg` of the repository, or search an index of `examples/tutorial/images/mine`; the replies are "
+    "those of the model `examples/quickstart-model`."
 )
 _STATIC = Path(__file__).with_name("static")
 _FREE = ("/", "/docs", "/openapi.json", "/health")
@@ -48,6 +51,8 @@ def create_app(
     samples: Sequence[Sample] = (),
     standings: Mapping[str, TaskStanding] | None = None,
     digest: str | None = None,
+    index: str | os.PathLike[str] | None = None,
+    regions: str | os.PathLike[str] | None = None,
 ) -> FastAPI:
     """The ASGI application that serves a predictor.
 
@@ -60,14 +65,19 @@ def create_app(
         samples: images to try, which need no token; by default those that suit the model.
         standings: task -> what its evaluation says of it (:func:`twelve.web.measured.standings_of`).
         digest: of the weights, for ``/api/v1/model`` and ``/metrics`` (:func:`twelve.web.measured.digest_of`).
+        index: a file that :meth:`twelve.Predictor.search` or ``twelve match --index`` wrote: requests can search its
+            images. It is read once, and never written.
+        regions: a region store that has some of these images, by file name. Regions of the others are extracted.
 
     Raises:
+        DataError: there is no index, it is damaged or of another model, or its images are gone.
         ConfigError: the token is too short, or a header cannot contain it.
         ConfigError, RegionError: the predictor has no extractor for images.
     """
     check_token(token)
     _ = predictor.extractor  # a missing extractor is an error now, not at the first image
-    service = Service(predictor, limits or Limits())
+    found = None if index is None else OpenIndex(predictor, index, regions)
+    service = Service(predictor, limits or Limits(), found)
     service.metrics.build.info({"version": __version__, "model": digest or ""})
 
     @contextlib.asynccontextmanager

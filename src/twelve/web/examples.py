@@ -1,5 +1,5 @@
-"""An example of every request and reply, for the description of the API: questions about ``examples/scene.jpg``, and
-what ``examples/quickstart-model`` replies."""
+"""An example of every request and reply, for the description of the API: questions about ``examples/scene.jpg``,
+searches of ``examples/tutorial/images/mine``, and what ``examples/quickstart-model`` replies."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from twelve.web.schemas import PREFIX
 
 IMAGE = {"scene": "ID"}
 """A stored image: ``ID`` stands for the id that the service replied with."""
+DIGEST = "ff057c1ba68d7e6feaa35d15e5bfc287035f73e9d080736832e4f77d2df747f4"
 _BOXES = [[88, 99, 137, 125], [71, 69, 96, 90], [42, 24, 69, 52]]
 _REPLIED = [[float(side) for side in box] for box in _BOXES]
 
@@ -48,6 +49,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "AskRequest": {"method": "answer", "text": "what colour is the boat?", "images": [IMAGE]},
     "DependsRequest": {"image": IMAGE, "text": "what colour is the boat?"},
     "MatchRequest": {"images": [IMAGE], "captions": ["a red boat"]},
+    "SearchRequest": {"text": "a green boat", "top": 3, "shortlist": 10},
     "SceneReply": {
         "id": "ID",
         "width": 160,
@@ -118,10 +120,25 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "logits": [[-2.733009]],
         "warnings": [],
     },
+    "SearchReply": {
+        "text": "a green boat",
+        "task": "coco",
+        "calibrated": False,
+        "images": [
+            {"image": "examples/tutorial/images/mine/08.jpg", "share": 0.535607},
+            {"image": "examples/tutorial/images/mine/24.jpg", "share": 0.438647},
+            {"image": "examples/tutorial/images/mine/38.jpg", "share": 0.0222645},
+        ],
+        "ranked": 10,
+        "indexed": 40,
+        "skipped": [],
+        "digest": DIGEST,
+        "warnings": [],
+    },
     "ModelReply": {
         "version": __version__,
         "parameters": 2000872,
-        "digest": "ff057c1ba68d7e6feaa35d15e5bfc287035f73e9d080736832e4f77d2df747f4",
+        "digest": DIGEST,
         "methods": {
             "answer": [_task("vqa", "VQA v2", "74.9% on 2,040"), _task("gqa", "GQA", "74.6% on 1,199")],
             "locate": [_task("refcoco", "RefCOCO", "90.2% on 674")],
@@ -129,6 +146,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "note": "This model was trained on synthetic images only, not on photographs.",
         "synthetic": True,
         "samples": [],
+        "indexed": None,
         "limits": {
             "bytes": 16_000_000,
             "pixels": 36_000_000,

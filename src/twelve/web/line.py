@@ -53,9 +53,14 @@ class Work:
 
 
 class Line:
-    """A thread that runs work in the order of its arrival, until :meth:`stop`."""
+    """A thread that runs work in the order of its arrival, until :meth:`stop`.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        alternating: whether other work has its turn between two steps; else it waits until all steps are done.
+    """
+
+    def __init__(self, name: str, *, alternating: bool = True) -> None:
+        self._alternating = alternating
         self._works: deque[Work] = deque()
         self._changed = threading.Condition()
         self._stopping = False
@@ -67,7 +72,7 @@ class Line:
         return self.run(_at_once(work))
 
     def run(self, steps: Generator[Any, None, T]) -> Pending[T]:
-        """Queue a generator; the future has its return value. Other work has its turn whenever it yields."""
+        """Queue a generator; the future has its return value. Whenever it yields, other work can have its turn."""
         work = Work(steps)
         self._put(self._works, work)
         return work.future
@@ -111,7 +116,7 @@ class Line:
     def _step(self, work: Work) -> None:
         if work.step():
             with self._changed:
-                self._works.append(work)
+                (self._works.append if self._alternating else self._works.appendleft)(work)
 
 
 def _at_once(work: Callable[[], T]) -> Generator[None, None, T]:

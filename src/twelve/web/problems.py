@@ -28,6 +28,7 @@ CODES: dict[Code, int] = {
     "unknown_image": 404,
     "wrong_method": 405,
     "slow_body": 408,
+    "no_index": 409,
     "too_large": 413,
     "unsupported_type": 415,
     "invalid_input": 422,
@@ -48,6 +49,7 @@ MEANINGS = {
     404: ("The image does not exist, or has expired.", "Upload the image again; check the path."),
     405: ("The path does not support this method.", "Use a method of the header `Allow`."),
     408: ("The body did not arrive in time.", "Send a smaller body, or use a faster connection."),
+    409: ("The service has no index of images to search.", "Ask its operator to start it with one."),
     413: ("The body or an image has too many bytes.", "Send a smaller image, or fewer images in one request."),
     415: ("The content type or image format is not supported.", "Send JPEG, PNG, WebP, GIF or BMP, with its type."),
     422: ("The input is invalid; `error` says why.", "Follow `remedy`."),
@@ -64,6 +66,7 @@ _RETRY_AFTER = {
 _IMAGE_BYTES = "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg'"
 """How to send an image; curl's -d would drop its line breaks."""
 _JSON = """curl -H 'Content-Type: application/json' -d '{"image": {"scene": "ID"}, ...}'"""
+_TEXT = """curl -H 'Content-Type: application/json' -d '{"text": "..."}'"""
 _STORED, _SENT = '{"scene": "ID"}', '{"base64": "..."}'
 _IMAGE = (
     f"an image is {_STORED}, the id that POST {PREFIX}/scenes replied with, or {_SENT}, the bytes of a file in base64"
@@ -215,7 +218,7 @@ def _used(request: Request, allowed: str) -> str:
     """How to send a request to the same path, which takes these methods."""
     if "POST" not in allowed:
         return f"use {allowed or 'another method'}; {described(request)}"
-    example = _IMAGE_BYTES if request.url.path.endswith("/scenes") else _JSON
+    example = {"scenes": _IMAGE_BYTES, "search": _TEXT}.get(request.url.path.rpartition("/")[2], _JSON)
     return f"use POST, for example {_addressed(example, request)}; {described(request)}"
 
 

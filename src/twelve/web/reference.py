@@ -53,6 +53,7 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     if takes:
         bodies = [["-H", "Content-Type: application/json", "-d", json.dumps(takes["examples"][0])]]
     url = address + path.replace("{scene}", "ID").replace("{name}", "NAME")
+    url += "".join(f"?{each['name']}=NAME" for each in operation.get("parameters", []) if each["in"] == "query")
     commands = [" ".join(map(quote, [*words, *body, url])) for body in bodies]
     code, good = next((code, reply) for code, reply in operation["responses"].items() if code.startswith("2"))
     kinds: _Schema = good.get("content", {})

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from twelve.evaluation.shortlist import PLACES
 from twelve.outputs import OUTPUTS
 from twelve.outputs.parts.result import named
 from twelve.predictor.checks import CHOOSING, METHODS
@@ -29,6 +30,8 @@ MAX_TURNS = 20
 MAX_BOXES = 100
 MAX_IMAGES = 64
 MAX_CAPTIONS = 32
+MAX_PLACES = PLACES
+MAX_NAME = 4096
 Code = Literal[
     "unreadable_body",
     "unknown_host",
@@ -38,6 +41,7 @@ Code = Literal[
     "unknown_image",
     "wrong_method",
     "slow_body",
+    "no_index",
     "too_large",
     "unsupported_type",
     "invalid_input",
@@ -240,6 +244,19 @@ class MatchRequest(_Asking):
     )
 
 
+class SearchRequest(_Asking):
+    """A text for which the images of the service's index are searched."""
+
+    text: Text
+    top: int = Field(5, ge=1, le=MAX_PLACES, description="number of best images to reply with, if as many are ranked")
+    shortlist: int = Field(
+        PLACES, ge=1, le=MAX_PLACES, description="images to rank, chosen by the contrast head; fewer take less time"
+    )
+    contrast_weight: float = Field(
+        1.0, ge=0, le=MOST_WEIGHT, description="weight of the contrast head's logit beside the model's own"
+    )
+
+
 # --- replies --------------------------------------------------------------------------------------------------
 _CALIBRATED = "whether training has calibrated the scores; otherwise compare them, do not read them as probabilities"
 
@@ -370,6 +387,29 @@ class MatchReply(BaseModel):
     warnings: list[str] = Field(default=[], description="why the shares may be meaningless; images are named by index")
 
 
+class FoundImage(BaseModel):
+    image: str = Field(description="name of the image: its path, as far as the index tells it")
+    share: float = Field(
+        description="the probability that the text describes this image, if it describes exactly one that was ranked"
+    )
+
+
+class SearchReply(BaseModel):
+    """The images of the service's index that match a text best."""
+
+    text: str
+    task: str
+    calibrated: bool = Field(description=_CALIBRATED)
+    images: list[FoundImage] = Field(description="best first; shares of all images that were ranked sum to 1")
+    ranked: int = Field(description="number of images that were ranked: those on the shortlist that could be read")
+    indexed: int = Field(description="number of images of the index")
+    skipped: list[str] = Field(
+        description="images on the shortlist that are gone, have changed since they were indexed, or cannot be read"
+    )
+    digest: str | None = Field(description="SHA-256 of the model's weights, as in the reply about the model")
+    warnings: list[str] = Field(default=[], description="why the shares may be meaningless; images are named")
+
+
 class TaskChoice(BaseModel):
     """A task of a method."""
 
@@ -425,6 +465,7 @@ class ModelReply(BaseModel):
     note: str | None = Field(description="a note for users, if there is one")
     synthetic: bool = Field(description="whether it was trained on synthetic images only")
     samples: list[SampleReply]
+    indexed: int | None = Field(None, description="number of images that can be searched; null: there is no index")
     limits: LimitsReply
 
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import math
+import os
 import shlex
 import socket
 from collections.abc import Collection
@@ -42,6 +43,8 @@ def serve(
     token: str | None = None,
     no_token: bool = False,
     log_requests: bool = False,
+    index: str | os.PathLike[str] | None = None,
+    regions: str | os.PathLike[str] | None = None,
 ) -> None:
     """Serve a trained model until SIGINT or SIGTERM.
 
@@ -56,9 +59,11 @@ def serve(
         token: see :func:`twelve.web.app.create_app`. Required if other machines can reach ``host``, unless ``no_token``
             allows requests without one.
         log_requests: write a line for each request to standard error (the logger ``twelve.requests``).
+        index, regions: see :func:`twelve.web.app.create_app`.
 
     Raises:
-        TwelveError: the model or its extractor cannot be loaded, the port is in use, or a required token is missing.
+        TwelveError: the model, its extractor or the index cannot be loaded, the port is in use, or a required token is
+            missing.
     """
     from twelve.predictor import load
     from twelve.predictor.asked import find
@@ -78,7 +83,13 @@ def serve(
         samples=samples or opening_samples(predictor),
         standings=standings_of(run),
         digest=hashing.result(),
+        index=index,
+        regions=regions,
     )
+    if app.state.service.searching is not None:
+        found = app.state.service.searching.index
+        left = f"; left out, because they are gone or have changed: {found.left_out:,}" if found.left_out else ""
+        tell(f"{index}: images to search: {len(found):,}{left}")
     predictor.measure_threads()
     if log_requests:
         logging.basicConfig(format="%(asctime)s %(message)s")

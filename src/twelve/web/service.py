@@ -14,6 +14,7 @@ from PIL import Image
 from twelve.freed_memory import give_back
 from twelve.predictor import Dependence, Matched, Predictor, Result, Scene
 from twelve.predictor.checks import Turn
+from twelve.predictor.open_index import OpenIndex
 from twelve.predictor.predictor import NotFiniteLogits
 from twelve.regions.extraction.pipeline import NotFinite
 from twelve.types.examples import Box
@@ -24,6 +25,7 @@ from twelve.web.metrics import Metrics
 from twelve.web.problems import ServiceError
 from twelve.web.scenes import Scenes
 from twelve.web.schemas import PREFIX, ImageOf
+from twelve.web.searching import Found, Searching
 from twelve.web.worker import Worker
 
 T = TypeVar("T")
@@ -43,14 +45,15 @@ class Service:
 
     One thread runs the model (:class:`Worker`). Two others decode images and extract regions, one image at a time each:
     large images have a thread of their own, so they only delay each other. A waiting question holds the regions of its
-    images; only ``scenes`` holds pixels.
+    images; only ``scenes`` holds pixels. Searches of an index have threads of their own (:class:`Searching`).
 
     Attributes:
+        searching: the images that requests can search, if there are any.
         waiting: number of accepted requests without an answer.
         held: bytes of bodies that are being received or waiting.
     """
 
-    def __init__(self, predictor: Predictor, limits: Limits) -> None:
+    def __init__(self, predictor: Predictor, limits: Limits, index: OpenIndex | None = None) -> None:
         self.predictor, self.limits = predictor, limits
         self.scenes = Scenes(limits)
         self.metrics = Metrics(
@@ -63,6 +66,7 @@ class Service:
         )
         self.worker = Worker(predictor, limits.max_batch, self.metrics.batch.observe)
         self._small, self._large = Line("images"), Line("large images")
+        self.searching = None if index is None else Searching(predictor, index, self.worker, PAIRS, self._count_decoded)
         self.waiting, self.held = 0, 0
         self._decoded = 0  # bytes of all pixels that were ever decoded
         self._pace = 0.05  # seconds from one reply to the next, while others wait
@@ -133,7 +137,10 @@ class Service:
         try:
             return self.predictor.scene(image, name="image")
         finally:
-            self._decoded += 3 * image.width * image.height
+            self._count_decoded(3 * image.width * image.height)
+
+    def _count_decoded(self, count: int) -> None:
+        self._decoded += count
 
     async def _checked(self, images: Sequence[ImageOf]) -> list[int]:
         """The number of pixels of each image. Raise ServiceError, before any is decoded, if one does not exist, or if
@@ -230,11 +237,46 @@ class Service:
         )
         return await self._result(self.worker.run(steps), until)
 
+    # --- the index --------------------------------------------------------------------------------------------
+    @property
+    def indexed(self) -> int | None:
+        """Number of images that can be searched; None without an index."""
+        return None if self.searching is None else len(self.searching.index)
+
+    async def search(self, text: str, task: str | None, top: int, shortlist: int, contrast_weight: float) -> Found:
+        """The images of the index that match a text, as :meth:`twelve.Predictor.search` ranks them.
+
+        Raises:
+            ServiceError, TwelveError: there is no index, or the model cannot match this text.
+        """
+        if self.searching is None:
+            raise no_index()
+        until = self._until()
+        self.predictor.check("match", text, task=task)
+        pending = self.searching.search(text, task, top, shortlist, contrast_weight)
+        return await self._result(pending, until, f"send a shortlist of less than {shortlist}")
+
+    async def thumbnail(self, name: str) -> bytes:
+        """A small copy of an image of the index, as JPEG.
+
+        Raises:
+            ServiceError: there is no index, or no such image in it.
+        """
+        if self.searching is None:
+            raise no_index()
+        self.admit()
+        with self.accepted():
+            made = await self._result(self.searching.thumbnail(name), self._until())
+        if made is None:
+            problem = "no such image in the index, or its file has changed"
+            raise ServiceError("unknown_image", problem, f"use a name that POST {PREFIX}/search replied with")
+        return made
+
     def _until(self) -> float:
         """The time limit of a request that arrives now."""
         return time.monotonic() + self.limits.answer_seconds
 
-    async def _result(self, pending: Pending[T], until: float) -> T:
+    async def _result(self, pending: Pending[T], until: float, remedy: str = "ask less in one request") -> T:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(pending), until - time.monotonic())
         except NotFiniteLogits:
@@ -246,9 +288,7 @@ class Service:
         except TimeoutError:
             if not pending.begun:
                 raise self.busy() from None
-            raise ServiceError(
-                "too_slow", "the answer took too long", "ask less in one request", retry_after=5
-            ) from None
+            raise ServiceError("too_slow", "the answer took too long", remedy, retry_after=5) from None
 
     # --- life -------------------------------------------------------------------------------------------------
     async def tidy(self) -> None:
@@ -263,8 +303,9 @@ class Service:
 
     def close(self) -> None:
         """Finish the queued work, end the threads and drop the images."""
-        for line in (self._small, self._large, self.worker):
-            line.stop()
+        for line in (self.searching, self._small, self._large, self.worker):
+            if line is not None:
+                line.stop()
         self.scenes.clear()
 
 
@@ -285,6 +326,12 @@ def no_number() -> ServiceError:
     return ServiceError(
         "no_number", "the output of the model is not finite", "train it again, or serve an earlier checkpoint"
     )
+
+
+def no_index() -> ServiceError:
+    """409: nothing can be searched."""
+    remedy = f"restart it with twelve serve MODEL --index FILE; POST {PREFIX}/match ranks images that you send"
+    return ServiceError("no_index", "the service was started without an index of images", remedy)
 
 
 def inside(boxes: Sequence[Box], scene: Scene) -> None:

@@ -73,6 +73,13 @@ export async function sample(name) {
   return reply.blob();
 }
 
+/** The bytes of a thumbnail of an image that was found. */
+export async function thumbnail(name) {
+  const reply = await fetched(`${API}/thumbnail?image=${encodeURIComponent(name)}`);
+  if (!reply.ok) throw new Refused(reply.status, "this image is gone, or has changed");
+  return reply.blob();
+}
+
 /**
  * Ask about images (each has `scene` and `again()`). Images that have expired are uploaded again.
  * @param body function that returns the body of a request: an image that is uploaded again has a new id

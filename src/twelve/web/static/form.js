@@ -20,10 +20,11 @@ const CALM = matchMedia("(prefers-reduced-motion: reduce)");
  * @param redraw draws the image as it is without a reply
  * @param tasks those of the method
  * @param named (warning, reply) => the warning with names that the page uses
+ * @param concerns (warning, reply) => whether a warning of something meaningless is about what the headline says
  * @param depends arguments of dependsView; null if it is not measured
  * @param explained arguments of attentionView; null if there is no attention to show
  */
-export function form({ method, button, fields, more = null, asked, said, redraw = () => {}, depends = null, explained = null, notes = () => [], tasks = [], named = (text) => text }) {
+export function form({ method, button, fields, more = null, asked, said, redraw = () => {}, depends = null, explained = null, notes = () => [], tasks = [], named = (text) => text, concerns = () => true }) {
   const result = el("section", { class: "result", "aria-live": "polite", "aria-label": "Reply" });
   const problem = el("p", { role: "alert", class: "problem" });
   // Not disabled while busy, because it would lose the focus.
@@ -84,7 +85,7 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     // That the model knows no photographs is said once.
     const unlike = told.warnings.some((text) => text.includes("unlike the training images"));
     if (!unlike) warnings.unshift(...notes(images).map((text) => el("p", { class: "warning note" }, text)));
-    const meaningless = told.warnings.some((text) => MEANINGLESS.some((words) => text.includes(words)));
+    const meaningless = told.warnings.some((text) => concerns(text, told) && MEANINGLESS.some((words) => text.includes(words)));
     const head = [...warnings, el("h3", { class: meaningless ? "headline doubtful" : "headline" }, ...[headline].flat())];
     const [{ sample } = {}] = images;
     const known = images.length === 1 && sample?.right && told.text && sample.texts[method] === told.text;

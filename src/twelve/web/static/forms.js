@@ -4,7 +4,11 @@ import { Candidates } from "./candidates.js";
 import { Dialogue, isMark } from "./dialogue.js";
 import { el, field, percent, titled } from "./dom.js";
 import { form } from "./form.js";
+import { Found } from "./found.js";
 import * as replies from "./replies.js";
+
+/** Images that a search shows. */
+const SHOWN = 12;
 
 const line = (placeholder) => el("input", { type: "text", maxlength: 2000, required: true, placeholder, autocomplete: "off" });
 const typed = (input, what) => (input.value.trim() ? null : `Type ${what} first.`);
@@ -196,6 +200,36 @@ export function matchForm({ button, gallery, tasks, notes }) {
     notes,
     tasks,
     named: placed,
+  });
+  return { ...shown, ...suggestions(shown, () => input) };
+}
+
+/** search: a caption, for the images that the service has. */
+export function searchForm({ button, count, tasks, notes }) {
+  const input = line("what the image shows");
+  const task = taskChoice(tasks);
+  const found = new Found();
+  const shown = form({
+    method: "search",
+    button,
+    fields: [task.lost, field("Caption", input, `${count.toLocaleString("en")} ${count === 1 ? "image" : "images"} can be found.`)],
+    more: advanced(task.field),
+    asked: () => ({ problem: typed(input, "a caption"), body: () => task.within({ text: input.value, top: SHOWN }) }),
+    said: (told) => {
+      const { images, ranked, skipped } = told;
+      const lost = skipped.length ? el("p", { class: "tip lost" }, `${skipped.length} of the closest images ${skipped.length === 1 ? "is" : "are"} gone, or changed after the index was made.`) : null;
+      if (!images.length) return ["No image found", lost];
+      const list = found.show(images);
+      const rows = images.map(({ share }, place) => [`image ${place + 1}`, share]);
+      const all = `${told.indexed.toLocaleString("en")} ${told.indexed === 1 ? "image" : "images"}`;
+      const head = ranked < told.indexed ? [`Best of ${ranked} `, el("small", {}, `the closest of ${all}`)] : `Best of ${all}`;
+      return [head, replies.ranked(list, rows, lost)];
+    },
+    redraw: () => found.clear(),
+    notes,
+    tasks,
+    // A warning of images names the best of them first.
+    concerns: (text, { text: caption, images }) => text.startsWith(`${caption}: `) || text.startsWith(images[0]?.image ?? ""),
   });
   return { ...shown, ...suggestions(shown, () => input) };
 }

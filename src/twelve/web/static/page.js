@@ -1,7 +1,7 @@
 // The page: one tab per kind of question that the model can answer.
 
 import * as api from "./api.js";
-import { boxesForm, pairForm, matchForm, textForm } from "./forms.js";
+import { boxesForm, pairForm, matchForm, searchForm, textForm } from "./forms.js";
 import { el, field, titled } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { ImageView } from "./image.js";
@@ -15,6 +15,7 @@ const TABS = {
   guess: ["Guess", "Which of the boxes is a dialogue about?", {}],
   verify: ["Verify", "Is a statement about two images true?", {}],
   match: ["Match", "Which image matches a caption best?", {}],
+  search: ["Search", "Which images of this service match a caption best?", {}],
 };
 
 /** Methods whose tabs share one image. */
@@ -34,8 +35,11 @@ function suggestion(model, method, sample) {
   return texts.size === 1 ? [...texts][0] : null;
 }
 
+/** The tasks of a method. A search matches captions, among the images that the service has. */
+const tasksOf = (model, method) => model.methods[method === "search" ? "match" : method];
+
 function panelOf(method, model, image) {
-  const tasks = model.methods[method];
+  const tasks = tasksOf(model, method);
   const [name, , words] = TABS[method];
   const button = method === "entails" ? "Check" : name; // the only name that is no request
   const notes = notesOf(model);
@@ -67,6 +71,10 @@ function panelOf(method, model, image) {
     };
     return { ...shown, begin, images: gallery.element };
   }
+  if (method === "search") {
+    const shown = searchForm({ button, count: model.indexed, tasks, notes: () => (model.note ? [model.note] : []) });
+    return { ...shown, begin: () => {} };
+  }
   const make = method === "choose" || method === "guess" ? boxesForm : textForm;
   const shown = make(method, { ...words, button, image, tasks, notes, quick });
   image.addEventListener("opened", (event) => { shown.clear(); shown.suggest(suggestion(model, method, event.detail)); });
@@ -78,8 +86,9 @@ function panelOf(method, model, image) {
 }
 
 function build(model) {
-  const earlier = (method) => model.methods[method].every((task) => task.left_out); // the last training was without them
-  const methods = Object.keys(TABS).filter((method) => method in model.methods).sort((one, other) => earlier(one) - earlier(other));
+  const earlier = (method) => tasksOf(model, method).every((task) => task.left_out); // the last training was without them
+  const able = (method) => (method === "search" ? model.indexed !== null : method in model.methods);
+  const methods = Object.keys(TABS).filter(able).sort((one, other) => earlier(one) - earlier(other));
   const image = new ImageView("Image", model);
   const tablist = document.getElementById("tabs");
   const panels = document.getElementById("panels");
@@ -113,7 +122,7 @@ function build(model) {
     if (method === methods.find(earlier)) tablist.append(el("span", { class: "earlier", role: "presentation" }, "earlier tasks (may be forgotten):"));
     const tip = earlier(method) ? "Of an earlier training: replies may no longer be right." : `API: ${method}`;
     const tab = el("button", { type: "button", role: "tab", id: `tab-${method}`, "aria-controls": `panel-${method}`, "data-label": name, title: tip, click: () => select(method) }, name);
-    const columns = el("div", { class: "columns" }, shown.images ?? null, shown.element);
+    const columns = el("div", { class: `columns${method === "search" ? " one" : ""}` }, shown.images ?? null, shown.element);
     const panel = el("div", { role: "tabpanel", id: `panel-${method}`, "aria-labelledby": `tab-${method}`, hidden: true }, el("p", { class: "purpose" }, purpose), columns);
     parts[method] = { ...shown, tab, panel };
     tablist.append(tab);
@@ -168,10 +177,10 @@ function named({ methods }) {
 }
 
 /** Where images and questions stay, and how long. */
-function kept(seconds) {
+function kept({ indexed, limits: { scene_seconds: seconds } }) {
   const [count, unit] = seconds < 90 ? [Math.ceil(seconds), "second"] : [Math.round(seconds / 60), "minute"];
   const time = `${count} ${unit}${count === 1 ? "" : "s"}`;
-  return `Images stay in the memory of this service for at most ${time} after the last question about them; neither they nor the questions are written to disk or sent elsewhere.`;
+  return `Images${indexed === null ? "" : " that you select"} stay in the memory of this service for at most ${time} after the last question about them; neither they nor the questions are written to disk or sent elsewhere.`;
 }
 
 /** Ask for the token; `wrong` if one was sent before. */
@@ -205,7 +214,7 @@ async function start(asked = false) {
     document.getElementById("about").textContent = short;
     const known = document.getElementById("known");
     known.append(el("p", {}, datasets));
-    document.getElementById("kept").textContent = kept(model.limits.scene_seconds);
+    document.getElementById("kept").textContent = kept(model);
     known.hidden = false;
     build(model);
   } catch (error) {
