@@ -26,7 +26,7 @@ from twelve.evaluation.galleries import rank, with_shortlist
 from twelve.evaluation.option_baseline import bag_of_options
 from twelve.evaluation.parts import scored_parts
 from twelve.evaluation.predict import ShuffledStore, predict
-from twelve.evaluation.resampled import OURS, Resampled, is_mean, unknown
+from twelve.evaluation.remeasured import OURS, Remeasured, is_mean, unknown
 from twelve.evaluation.results import CHANCE, Baseline, Confusion, ScoreBin, TaskResult
 from twelve.evaluation.submission import check_labelled
 from twelve.evaluation.upper_bound import points, upper_bound
@@ -94,7 +94,7 @@ class Evaluator:
         """Task -> baseline -> (N,) contribution of each example."""
         self.shuffled: dict[str, NDArray[np.float64]] = {}
         """Task -> (N,) contribution of each example with shuffled images, where baselines are measured."""
-        self.resampled: Resampled | None = None
+        self.remeasured: Remeasured | None = None
         """The task measured last, if its metric is no mean over examples."""
 
     def prepare(self, data: Prepared | None) -> None:
@@ -133,7 +133,7 @@ class Evaluator:
         split = split or task.test_split
         examples = self._read(task, split)
         error, bins, confused = None, tuple[ScoreBin, ...](), tuple[Confusion, ...]()
-        self.resampled = None
+        self.remeasured = None
         protocol = task.task.protocol_on(self.protocol(task, split), examples)
         collator = self._collator(task)
         if task.output.ranks_gallery:
@@ -172,8 +172,8 @@ class Evaluator:
                 self.without_images.get(name, {}),
                 resamples=self.settings.resamples,
             )
-            if self.resampled is None
-            else self.resampled.parts(task.output),
+            if self.remeasured is None
+            else self.remeasured.parts(task.output),
             calibration=bins,
             confusions=confused,
             no_interval=missing,
@@ -183,10 +183,10 @@ class Evaluator:
         self, ours: Measurement, baselines: dict[str, Baseline]
     ) -> tuple[Interval, dict[str, Baseline], str]:
         """The score and the baselines with their intervals, and why there are none."""
-        if self.resampled is None:
+        if self.remeasured is None:
             score = self._interval(ours.per_example, ours.groups)
             return replace(score, mean=ours.headline), baselines, ""
-        found = self.resampled.intervals()
+        found = self.remeasured.intervals()
         if isinstance(found, str):
             leads = {name: unknown(ours.headline - each.score, lead=True) for name, each in baselines.items()}
             score, missing = unknown(ours.headline, lead=False), found
@@ -249,7 +249,7 @@ class Evaluator:
         self.recorded += recorded.decoded(*of, counted, [answers[row] for row in rows], ours.per_example)
         said: dict[str, list[Sequence[Prediction]]] = {OURS: [[answers[row] for row in rows]]}
         if not is_mean(ours):
-            self.resampled = Resampled(measured, counted, ours.groups, said, self.settings.resamples)
+            self.remeasured = Remeasured(measured, counted, ours.groups, said, self.settings.resamples)
         if not self.baselines:
             return ours, {}, None
         vocabulary = self.processor.vocabularies.get(task.task.output, [])
@@ -262,7 +262,7 @@ class Evaluator:
             among = self._drawn_from(task, vocabulary)
             chance = task.output.prospects(counted, views, among).chance
             drawn_from = len(among) if len(among) < len(vocabulary) else None
-        if self.resampled is not None:  # the expected share of correct examples is no value of this metric
+        if self.remeasured is not None:  # the expected share of correct examples is no value of this metric
             chance = drawn_from = None
         baselines: dict[str, list[Measurement]] = {}
         for name, predictions in self._image_free(task, examples).items():

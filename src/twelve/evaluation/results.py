@@ -113,7 +113,7 @@ class TaskResult:
     """Right and predicted values, where the output chooses among named ones (evaluation/confusions.py)."""
     no_interval: str = ""
     """Why the score has no interval, as part of a sentence, or empty. The intervals are then the widest possible ones
-    (evaluation/resampled.py)."""
+    (evaluation/remeasured.py)."""
 
     @property
     def ties_matter(self) -> bool:

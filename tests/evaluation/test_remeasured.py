@@ -12,7 +12,7 @@ import tiny
 from rich.console import Console
 
 from twelve import config as configuration
-from twelve.evaluation.resampled import OURS, Resampled, is_mean
+from twelve.evaluation.remeasured import OURS, Remeasured, is_mean
 from twelve.evaluation.results import TaskResult, read_results
 from twelve.metrics.bootstrap import interval
 from twelve.outputs import get_output
@@ -62,7 +62,7 @@ def f1(predictions: Sequence[Prediction], examples: Sequence[Example]) -> Measur
 def test_a_mean_computed_again_has_the_interval_of_the_mean() -> None:
     rng = np.random.default_rng(0)
     ours, theirs = rng.random(COUNT), rng.random(COUNT) / 2
-    found = Resampled(mean, EXAMPLES, GROUPS, {OURS: [of(ours)], "guess": [of(theirs)]}, 300).intervals()
+    found = Remeasured(mean, EXAMPLES, GROUPS, {OURS: [of(ours)], "guess": [of(theirs)]}, 300).intervals()
     assert not isinstance(found, str)
     score, lead = found[0], found[1]["guess"]
     for got, values, bounds in ((score, ours, (0.0, 1.0)), (lead, ours - theirs, (-1.0, 1.0))):
@@ -75,7 +75,7 @@ def test_a_part_has_its_own_value_of_the_metric_and_its_best_baseline() -> None:
     predictions = {OURS: [of(said)], "yes": [of(["1"] * COUNT)], "no": [of(["0"] * (COUNT - 1) + ["1"])]}
     found = {
         (each.kind, each.value): each
-        for each in Resampled(f1, EXAMPLES, GROUPS, predictions, 200).parts(get_output("answer"))
+        for each in Remeasured(f1, EXAMPLES, GROUPS, predictions, 200).parts(get_output("answer"))
     }
     part = found["count", "how many"]
     rows = [row for row in range(COUNT) if row % 3 == 0]
@@ -91,9 +91,9 @@ def test_a_metric_that_fails_on_some_resamples_is_told() -> None:
             raise ValueError("an example twice")
         return f1(predictions, examples)
 
-    resampled = Resampled(only_whole, EXAMPLES, GROUPS, {OURS: [of(["1"] * COUNT)]}, 200)
-    assert resampled.intervals() == "it cannot be computed on 200 of 200 resamples (ValueError: an example twice)"
-    assert resampled.parts(get_output("answer")) == ()
+    remeasured = Remeasured(only_whole, EXAMPLES, GROUPS, {OURS: [of(["1"] * COUNT)]}, 200)
+    assert remeasured.intervals() == "it cannot be computed on 200 of 200 resamples (ValueError: an example twice)"
+    assert remeasured.parts(get_output("answer")) == ()
 
 
 def test_rounding_makes_no_other_metric() -> None:

@@ -38,7 +38,7 @@ def is_mean(found: Measurement) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Resampled:
+class Remeasured:
     """A metric of predictions, of the model and of its baselines, on resamples of the same examples.
 
     Attributes:
