@@ -30,12 +30,11 @@ _BOOSTS = {
     3: ("add-a-task.md", "configuration.md", "data.md", "predict.md", "regions.md", "tutorial.md"),
     2: ("score.md",),
     0.5: ("architecture.md", "microworld.md", "protocols.md", "studies-reference.md"),
-    0.2: ("relations.md",),
     0.02: ("reference/cli/",),
     0.1: ("reference/",),
     0.005: (
         *("ablations.md", "balancing.md", "joint-vs-single.md", "reading-speed.md", "real-photographs.md"),
-        *("results.md", "search-and-service.md", "the-papers-numbers.md"),
+        *("relations.md", "results.md", "search-and-service.md", "the-papers-numbers.md"),
         *("contributing.md", "testing.md"),
     ),
 }
