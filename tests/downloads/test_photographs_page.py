@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tiny_downloads import written
 from typer.testing import CliRunner
 
 from twelve import cli
+from twelve import config as configuration
 from twelve.microworld.make import make_microworld
 from twelve.run_folder import RunFolder
 
@@ -63,3 +65,9 @@ def test_the_page_is_followed(server: DownloadServer, tmp_path: Path, monkeypatc
     assert Path("vectors").is_file()
     tasks = json.loads(RunFolder(Path("runs/photographs")).evaluation.read_text())["tasks"]
     assert set(tasks) == {"coco", "vqa", "refcoco"}
+
+
+def test_the_settings_for_flickr30k_are_valid() -> None:
+    added = re.findall(r"--set (tasks\.flickr30k\.\S+?)[` ]", PAGE)
+    tasks = configuration.load("configs/photographs.yaml", added).tasks
+    assert [(name, each.batch_size) for name, each in tasks.items()][-1] == ("flickr30k", 12) and len(added) == 2

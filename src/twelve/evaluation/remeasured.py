@@ -68,13 +68,15 @@ class Remeasured:
                 scores = {name: self._score(name, rows) for name in self.predictions}
             except Exception:  # the task's own code
                 continue
+            if not np.isfinite([*scores.values()]).all():
+                continue
             best = max((name for name in scores if name != OURS), key=lambda name: scores[name], default=None)
             compared = self._compared(rows, (OURS,) if best is None else (OURS, best))
             if isinstance(compared, str):
                 continue
             score, leads = compared
             baseline = None if best is None else Baseline(best, scores[best], leads[best])
-            groups = len({self.groups[row] for row in rows})
+            groups = len({self.groups[int(row)] for row in rows})
             found.append(ScoredPart(kind, value, len(rows), groups, score, baseline))
         return tuple(found)
 
@@ -95,7 +97,7 @@ class Remeasured:
             try:
                 values[each] = [self._score(name, drawn) for name in names]
             except Exception as error:  # the task's own code
-                problem = problem or f"{type(error).__name__}: {error}"[:200]
+                problem = problem or " ".join(f"{type(error).__name__}: {error}".split())[:200]
         known = np.isfinite(values).all(axis=1)
         if 1 - known.mean() > MOST_FAILED:
             failed = f"{int((~known).sum()):,} of {number:,}"
