@@ -121,6 +121,13 @@ def test_what_a_study_says_is_there_and_escaped(html: str) -> None:
     assert "yes, yes, no" in html and "from the image +" in html
 
 
+def test_a_finding_says_what_its_arms_are() -> None:
+    found = replace(made_findings.joint_vs_single(), sentences=("single-longer beats <b>others</b>.", "stop-and-go"))
+    text = page.render([page.part_of(found, "key")])
+    assert '<p class="gloss">single-longer: a model for each task, twice</p>' in text
+    assert page.part_of(replace(found, sentences=()), "key").arms_of_finding == ""
+
+
 def test_data_that_stand_in_for_a_dataset_have_no_number_of_the_paper() -> None:
     found = made_findings.joint_vs_single()
     first, *others = found.rows

@@ -87,6 +87,12 @@ class StudyPart:
         return said_first(self.found)
 
     @property
+    def arms_of_finding(self) -> str:
+        """What the arms are that the first sentence names."""
+        words = set(re.findall(r"[\w+-]+", " ".join(self.found.sentences[:1])))
+        return "; ".join(f"{arm.name}: {arm.meaning}" for arm in self.found.arms if arm.name in words)
+
+    @property
     def limits(self) -> Sequence[str]:
         """Notes, and what limits the findings."""
         found = self.found
