@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from twelve.errors import one_line
 from twelve.evaluation.parts import divided
 from twelve.evaluation.results import Baseline, ScoredPart
 from twelve.metrics.bootstrap import SHARE, Interval, numbered, widened
@@ -97,7 +98,7 @@ class Remeasured:
             try:
                 values[each] = [self._score(name, drawn) for name in names]
             except Exception as error:  # the task's own code
-                problem = problem or " ".join(f"{type(error).__name__}: {error}".split())[:200]
+                problem = problem or one_line(f"{type(error).__name__}: {error}")[:200]
         known = np.isfinite(values).all(axis=1)
         if 1 - known.mean() > MOST_FAILED:
             failed = f"{int((~known).sum()):,} of {number:,}"
