@@ -149,6 +149,8 @@ def test_a_documented_command_runs(
     name = parsed(arguments)
     if page == "tutorial.md" or ("tutorial.md", arguments) in [(own, words(each)) for own, each in documented()]:
         pytest.skip("tests/test_tutorial.py runs the page in order")
+    if page == "photographs.md":
+        pytest.skip("tests/downloads/test_photographs_page.py runs the page in order")
     if "own/riding.yaml" in arguments:
         pytest.skip("tests/tasks/test_package.py runs these in order")
     if name in LONG and not (name == "score" and "examples/score/" in command):

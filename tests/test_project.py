@@ -6,6 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -31,3 +32,28 @@ def test_ci_runs_the_readmes_commands_in_its_order() -> None:
     readme = re.findall(r"^make \w+", section, flags=re.M)
     ran = re.findall(r"^(?:\w+=\w+ )*(make \w+)", (HOME / ".ci" / "run").read_text(encoding="utf-8"), flags=re.M)
     assert len(readme) == 2 and [command for command in ran if command in readme] == readme
+
+
+def bibtex(text: str) -> list[dict[str, str]]:
+    """Fields of each entry, without the braces that keep capitals."""
+    entries = re.findall(r"^@\w+\{\w+,\n(.*?)^\}", text, flags=re.MULTILINE | re.DOTALL)
+    fields = (re.findall(r"^  (\w+) *= \{(.*)\},?$", entry, flags=re.MULTILINE) for entry in entries)
+    return [{name: re.sub("[{}]", "", value) for name, value in each} for each in fields]
+
+
+def test_the_page_on_citing_has_the_facts_of_the_citation_file() -> None:
+    cited = yaml.safe_load((HOME / "CITATION.cff").read_text(encoding="utf-8"))
+    (paper,) = cited["references"]
+    of_paper, of_software = bibtex((HOME / "docs" / "cite.md").read_text(encoding="utf-8"))
+    assert of_paper == {
+        "title": paper["title"],
+        "author": " and ".join(f"{each['family-names']}, {each['given-names']}" for each in paper["authors"]),
+        "booktitle": paper["collection-title"],
+        "year": str(paper["year"]),
+        "url": paper["url"],
+    }
+    assert of_software == {
+        "title": cited["title"],
+        "author": " and ".join(each["name"] for each in cited["authors"]),
+        "note": f"Software, version {cited['version']}",
+    }

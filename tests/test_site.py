@@ -340,24 +340,48 @@ ANSWERS = {
     "Predictor": "reference/predictor",
 }
 """What people type -> the page that answers."""
+AMONG_THREE = {
+    "cite": "cite",
+    "citation": "cite",
+    "bibtex": "cite",
+    "significance": "protocols",
+    "p-value": "protocols",
+    "confidence interval": "protocols",
+    "bootstrap": "studies-reference",
+    "learning rate search": "studies-reference",
+    "gradient conflict": "configuration",
+    "PCGrad": "configuration",
+    "negative transfer": "relations",
+    "zero-shot": "pretraining",
+    "out of memory": "configuration",
+    "seed": "configuration",
+    "reproduce": "the-papers-numbers",
+    "photographs": "photographs",
+    "overnight": "photographs",
+}
+"""What researchers type -> the page that answers, which other pages may precede."""
 
 
 @pytest.mark.slow
-def test_the_search_shows_first_the_page_that_answers(address: str, browser: Any) -> None:
+@pytest.mark.parametrize(("answers", "most"), [(ANSWERS, 1), (AMONG_THREE, 3)], ids=["first", "among three"])
+def test_the_search_shows_first_the_page_that_answers(
+    answers: dict[str, str], most: int, address: str, browser: Any
+) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 844})
     page.goto(f"{address}/index.html")
     wrong = []
-    for words, wanted in ANSWERS.items():
+    for words, wanted in answers.items():
         page.locator("input.md-search__input").fill("zzz")  # finds nothing, so what is found later is of these words
         page.locator("input.md-search__input").press("End")
         page.locator(".md-search-result__item").first.wait_for(state="detached")
         page.locator("input.md-search__input").fill(words)
         page.locator("input.md-search__input").press("End")
-        first = page.locator(".md-search-result__item .md-search-result__link").first
-        first.wait_for(state="attached")
-        found = (first.get_attribute("href") or "").removeprefix(f"{address}/").partition("?")[0]
-        if found != f"{wanted}.html":
-            wrong.append((words, found))
+        page.locator(".md-search-result__item .md-search-result__link").first.wait_for(state="attached")
+        firsts = "items => items.map(item => item.querySelector('.md-search-result__link').href)"
+        found = page.locator(".md-search-result__item").evaluate_all(firsts)[:most]
+        names = [link.removeprefix(f"{address}/").partition("?")[0].partition("#")[0] for link in found]
+        if f"{wanted}.html" not in names:
+            wrong.append((words, names))
     page.close()
     assert not wrong
 

@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +32,7 @@ from twelve.runs.results_table import FEW, protocol_line, table
 from twelve.runs.train import train
 from twelve.settings import EvaluationSettings
 from twelve.tasks.base import get
+from twelve.training.provenance import machine
 from twelve.types.measurement import MARKS, Measurement, Protocol
 
 QUIET = Console(quiet=True)
@@ -196,6 +198,15 @@ def test_a_run_without_a_model_says_how_to_go_on(run: Path) -> None:
     shutil.rmtree(run / "model")
     with pytest.raises(CheckpointError, match=r"no model yet -> train on: twelve train \S*config\.yaml --continue"):
         evaluate_run(run, console=QUIET)
+
+
+def test_results_say_when_where_and_by_which_commit_they_were_measured(run: Path) -> None:
+    before = datetime.now(UTC).date()
+    evaluate_run(run, console=QUIET)
+    _, facts = read_results(run / "evaluation.json")
+    assert before <= date.fromisoformat(facts["date"]) <= datetime.now(UTC).date()
+    here, there = machine(), facts["machine"]
+    assert "commit" in there and {**there, "commit": None} == {**here, "commit": None}  # files may change meanwhile
 
 
 def test_a_model_that_stepped_aside_is_found(run: Path) -> None:

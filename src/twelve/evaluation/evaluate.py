@@ -26,6 +26,7 @@ from twelve.evaluation.galleries import rank, with_shortlist
 from twelve.evaluation.option_baseline import bag_of_options
 from twelve.evaluation.parts import scored_parts
 from twelve.evaluation.predict import ShuffledStore, predict
+from twelve.evaluation.remeasured import OURS, Remeasured, is_mean, unknown
 from twelve.evaluation.results import CHANCE, Baseline, Confusion, ScoreBin, TaskResult
 from twelve.evaluation.submission import check_labelled
 from twelve.evaluation.upper_bound import points, upper_bound
@@ -93,6 +94,8 @@ class Evaluator:
         """Task -> baseline -> (N,) contribution of each example."""
         self.shuffled: dict[str, NDArray[np.float64]] = {}
         """Task -> (N,) contribution of each example with shuffled images, where baselines are measured."""
+        self.remeasured: Remeasured | None = None
+        """The task measured last, if its metric is no mean over examples."""
 
     def prepare(self, data: Prepared | None) -> None:
         """Use these data from now on; None to read all tasks' files."""
@@ -130,6 +133,7 @@ class Evaluator:
         split = split or task.test_split
         examples = self._read(task, split)
         error, bins, confused = None, tuple[ScoreBin, ...](), tuple[Confusion, ...]()
+        self.remeasured = None
         protocol = task.task.protocol_on(self.protocol(task, split), examples)
         collator = self._collator(task)
         if task.output.ranks_gallery:
@@ -147,7 +151,7 @@ class Evaluator:
             confused = confusions(task.output, [examples[row] for row in rows], counted, ours.per_example)
         self.measurements[name] = ours
         self.examples[name] = examples if ours.rows is None else [examples[row] for row in ours.rows]
-        score = self._interval(ours.per_example, ours.groups)
+        score, baselines, missing = self._with_intervals(ours, baselines)
         return TaskResult(
             task=name,
             title=task.task.title,
@@ -155,7 +159,7 @@ class Evaluator:
             examples=len(ours.per_example),
             groups=len(set(ours.groups)),
             metric=ours.primary,
-            score=replace(score, mean=ours.headline),
+            score=score,
             metrics=ours.metrics,
             baselines=baselines,
             upper_bound=most,
@@ -167,10 +171,28 @@ class Evaluator:
                 ours.groups,
                 self.without_images.get(name, {}),
                 resamples=self.settings.resamples,
-            ),
+            )
+            if self.remeasured is None
+            else self.remeasured.parts(task.output),
             calibration=bins,
             confusions=confused,
+            no_interval=missing,
         )
+
+    def _with_intervals(
+        self, ours: Measurement, baselines: dict[str, Baseline]
+    ) -> tuple[Interval, dict[str, Baseline], str]:
+        """The score and the baselines with their intervals, and why there are none."""
+        if self.remeasured is None:
+            score = self._interval(ours.per_example, ours.groups)
+            return replace(score, mean=ours.headline), baselines, ""
+        found = self.remeasured.intervals()
+        if isinstance(found, str):
+            leads = {name: unknown(ours.headline - each.score, lead=True) for name, each in baselines.items()}
+            score, missing = unknown(ours.headline, lead=False), found
+        else:
+            (score, leads), missing = found, ""
+        return score, {name: replace(each, advantage=leads[name]) for name, each in baselines.items()}, missing
 
     def protocol(self, task: TaskData, split: str) -> Protocol:
         """How a split is measured: by the configured protocol, else on the configured gallery."""
@@ -216,8 +238,8 @@ class Evaluator:
     ) -> tuple[Measurement, dict[str, Baseline], float | None]:
         """The measurement, the baselines and the upper bound of an output that decodes each example."""
 
-        def measured(predictions: Sequence[Prediction]) -> Measurement:
-            return checked(task.task, task.task.measure_by(protocol, examples, predictions), len(examples))
+        def measured(predictions: Sequence[Prediction], among: Sequence[Example] = examples) -> Measurement:
+            return checked(task.task, task.task.measure_by(protocol, among, predictions), len(among))
 
         title = task.task.title
         ours = measured(answers)
@@ -225,6 +247,9 @@ class Evaluator:
         rows = range(len(examples)) if ours.rows is None else ours.rows
         counted = [examples[row] for row in rows]
         self.recorded += recorded.decoded(*of, counted, [answers[row] for row in rows], ours.per_example)
+        said: dict[str, list[Sequence[Prediction]]] = {OURS: [[answers[row] for row in rows]]}
+        if not is_mean(ours):
+            self.remeasured = Remeasured(measured, counted, ours.groups, said, self.settings.resamples)
         if not self.baselines:
             return ours, {}, None
         vocabulary = self.processor.vocabularies.get(task.task.output, [])
@@ -237,14 +262,17 @@ class Evaluator:
             among = self._drawn_from(task, vocabulary)
             chance = task.output.prospects(counted, views, among).chance
             drawn_from = len(among) if len(among) < len(vocabulary) else None
-        baselines: dict[str, list[Measurement]] = {
-            name: [measured(predictions)] for name, predictions in self._image_free(task, examples).items()
-        }
+        if self.remeasured is not None:  # the expected share of correct examples is no value of this metric
+            chance = drawn_from = None
+        baselines: dict[str, list[Measurement]] = {}
+        for name, predictions in self._image_free(task, examples).items():
+            baselines[name], said[name] = [measured(predictions)], [[predictions[row] for row in rows]]
         for seed in range(self.settings.derangements):
             shuffled = replace_images(collator, examples, seed)
             label = f"{title}, images shuffled {seed + 1}/{self.settings.derangements}"
             predictions = self._answers(shuffled, examples, label)
             baselines.setdefault(SHUFFLED, []).append(measured(predictions))
+            said.setdefault(SHUFFLED, []).append([predictions[row] for row in rows])
         most: float | None = None
         if self.image_free:
             most = upper_bound(

@@ -40,7 +40,7 @@ def scored_parts(
         groups: (N,) resampling unit of each example.
         baselines: name -> (N,) contribution of each example to its score.
     """
-    named, masks = _divided(output, examples, groups)
+    named, masks = divided(output, examples, groups)
     if not named:
         return ()
     parts = np.stack(masks)
@@ -66,7 +66,7 @@ def scored_parts(
     )
 
 
-def _divided(
+def divided(
     output: Output, examples: Sequence[Example], groups: Sequence[str]
 ) -> tuple[list[tuple[str, str]], list[NDArray[np.bool_]]]:
     """(kind, value) and (N,) examples of each part."""

@@ -111,12 +111,20 @@ class TaskResult:
     """The bins of ``calibration_error`` that hold predictions."""
     confusions: tuple[Confusion, ...] = ()
     """Right and predicted values, where the output chooses among named ones (evaluation/confusions.py)."""
+    no_interval: str = ""
+    """Why the score has no interval, as part of a sentence, or empty. The intervals are then the widest possible ones
+    (evaluation/remeasured.py)."""
 
     @property
     def ties_matter(self) -> bool:
         """Whether the order of equal scores says anything of a task of one's own: where a gallery is ranked, or answers
         can be right in part."""
         return self.protocol.marked or self.metric != "accuracy"
+
+    @property
+    def interval_note(self) -> str:
+        """A sentence that says why the score has no interval, or empty."""
+        return self.no_interval and f"{self.metric} has no interval: {self.no_interval}."
 
     @property
     def normalised(self) -> float | None:

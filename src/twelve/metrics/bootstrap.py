@@ -71,7 +71,7 @@ def interval(
         raise ValueError(
             f"expected at least one value and one group per value, found {len(values)} values and {len(groups)} groups"
         )
-    index = _numbered(groups)
+    index = numbered(groups)
     sums = np.bincount(index, weights=values)
     if bounds == SHARE and len(sums) == len(values) and _differ(values):
         return wilson(float(np.mean(values)), len(values), level=level)
@@ -159,7 +159,7 @@ def part_intervals(
     """
     if not parts.any(axis=1).all():
         raise ValueError("expected at least one value in each part, found an empty part")
-    index = _numbered(groups)
+    index = numbered(groups)
     count = int(index.max()) + 1
     inside = np.where(parts, values, 0.0)
     sums = np.stack([np.bincount(index, weights=row, minlength=count) for row in inside], axis=1)  # (G, P)
@@ -186,7 +186,7 @@ def part_intervals(
     ]
 
 
-def _numbered(groups: Sequence[str]) -> NDArray[np.int64]:
+def numbered(groups: Sequence[str]) -> NDArray[np.int64]:
     """(N,) number of each value's group, in the order of the groups' names."""
     # Not np.unique: NumPy pads every string to the longest, so one long id in a file could cost gigabytes.
     rows = {group: row for row, group in enumerate(sorted(set(groups)))}

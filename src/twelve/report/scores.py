@@ -203,6 +203,7 @@ def _protocol(result: TaskResult, drawn: bool, own: bool) -> list[tuple[str, str
     weighed = f"the model's logit and {protocol.contrast_weight:g} times the contrast head's"
     rows += [("score of a pair", weighed)] if protocol.contrast_weight else []
     rows += [("note", protocol.note)] if protocol.note else []
+    rows += [("interval", result.interval_note)] if result.interval_note else []
     published = published_scores.in_words(result, drawn=drawn)
     rows += [("published", published)] if published is not None else []
     return rows

@@ -58,6 +58,7 @@ class Weak:
         measured: whether they are official scores; else validation scores of a run that has not been evaluated.
         nothing: why no part is listed, in words; "" if there are some.
         by_answer: whether the parts are the correct answers of the only task, of which no other part is weak.
+        without: sentences about the tasks that are left out because their score has no interval.
     """
 
     parts: Sequence[WeakPart]
@@ -65,6 +66,7 @@ class Weak:
     measured: bool
     nothing: str = ""
     by_answer: bool = False
+    without: Sequence[str] = ()
 
 
 def weak(run: Run) -> Weak:
@@ -78,6 +80,7 @@ def weak(run: Run) -> Weak:
         return Weak(found[:SHOWN], len(found), measured=False, nothing="" if found else nothing)
     results = [replace(result, title=run.task(result.task).title) for result in results]
     alone = len(results) == 1  # its score as a whole is that of the verdict
+    without = [f"{result.title}: {result.interval_note}" for result in results if result.no_interval]
     wholes = [] if alone else [each for result in results for each in _whole(result)]
     candidates = [*wholes, *(each for result in results for each in low_parts(result))]
     kept, counts = list[WeakPart](), dict[str, int]()
@@ -86,7 +89,7 @@ def weak(run: Run) -> Weak:
         if counts[each.task] <= (WORSE_PER_TASK if each.worse else PER_TASK):
             kept.append(each)
     if alone and not kept and (answers := _answers(run, results[0])):
-        return Weak(answers[:SHOWN], len(answers), measured=True, by_answer=True)
+        return Weak(answers[:SHOWN], len(answers), measured=True, by_answer=True, without=without)
     compared = len(wholes) + sum(len(_judged(result)) for result in results)
     nothing = (
         "No part is clearly weaker than its task as a whole."
@@ -95,7 +98,7 @@ def weak(run: Run) -> Weak:
     )
     if not kept and alone and (told := _wrong(run, results[0])):
         nothing += f" {told}: see the wrong examples below."
-    return Weak(kept[:SHOWN], compared, measured=True, nothing="" if kept else nothing)
+    return Weak(kept[:SHOWN], compared, measured=True, nothing="" if kept else nothing, without=without)
 
 
 def _wrong(run: Run, result: TaskResult) -> str:
@@ -142,7 +145,7 @@ def _answers(run: Run, result: TaskResult) -> list[WeakPart]:
 
 def _told(result: TaskResult) -> bool:
     """Whether the task was measured on enough examples to tell something."""
-    return result.examples >= FEWEST_EXAMPLES and result.groups >= FEWEST_GROUPS
+    return result.examples >= FEWEST_EXAMPLES and result.groups >= FEWEST_GROUPS and not result.no_interval
 
 
 def _whole(result: TaskResult) -> Iterator[WeakPart]:

@@ -121,4 +121,5 @@ def protocol_line(result: TaskResult) -> str:
     if result.calibration_error is not None:
         noted = f" ({result.uncalibrated})" if result.uncalibrated else ""
         others.append(f"calibration error {result.calibration_error:.2f} percentage points{noted}")
-    return f"{result.title}: {'; '.join(parts)}\n  {', '.join(others)}"
+    note = result.interval_note and f"\n  {result.interval_note}"
+    return f"{result.title}: {'; '.join(parts)}\n  {', '.join(others)}{note}"

@@ -57,7 +57,8 @@ class Measurement:
     Attributes:
         primary: key of the headline metric in ``metrics``.
         metrics: name -> value, in per cent unless the name says otherwise.
-        per_example: (N,) contribution of each example to the headline metric, in 0..1.
+        per_example: (N,) contribution of each example to the headline metric, in 0..1. If the headline is not their
+            mean, intervals come from measuring resamples (evaluation/remeasured.py).
         groups: (N,) resampling unit of each example.
         rows: (N,) indices of the measured examples among those passed in; None if all are measured.
     """
