@@ -299,7 +299,7 @@ def serve(
     from twelve.predictor import asked
     from twelve.web.access import check_access
 
-    check_access(host, port or 0, token, no_token=no_token)
+    check_access(host, port or 0, token, no_token=no_token, names=name or ())
     folder = asked.find(run)
     from twelve.predictor import command, loading
     from twelve.progress import tell
@@ -312,7 +312,7 @@ def serve(
         from twelve.predictor.open_index import check_index
 
         abilities.task_for("match")
-        loading.check_contrast(folder)
+        loading.check_contrast(folder, "serve without --index")
         check_index(run, index)
     tell(f"loading {run}")
     from twelve.web import serve as run_service  # raises an error that names the missing extra
