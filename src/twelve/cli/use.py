@@ -87,6 +87,7 @@ def predict(
             raise ConfigError("--threshold requires --locate", remedy="omit it, or add --locate")
     images = asked.images_in(image or [])
     asked.check_images(images)
+    asked.tell_not_searched(image or [], "--image")
     folder = asked.find(run)
     from twelve.predictor import command, lines, loading
 
@@ -142,6 +143,7 @@ def match(
         check_weight(contrast_weight)
     files = asked.images_in(images)
     asked.check_images(files)
+    asked.tell_not_searched(images, "--images")
     if regions is not None and not regions.exists():
         remedy = "pass a folder written by twelve regions extract"
         raise RegionError("no such region store", file=regions, remedy=remedy)
