@@ -196,6 +196,33 @@ def test_what_was_computed_is_kept_when_a_search_is_interrupted(
     assert len(ImageIndex(tmp_path / "index", model.vectors_mark())) == 4
 
 
+def test_a_shortlist_of_an_index_is_told_also_for_one_caption(
+    folder: Path, model: Predictor, images: list[Path], tmp_path: Path
+) -> None:
+    words = ["match", str(folder), CAPTIONS[0], "--images", str(images[0].parent), "--index", str(tmp_path / "index")]
+    line = "ranked 2 of 6 images per caption, selected by the contrast head"
+    for captions in (CAPTIONS[:1], CAPTIONS):
+        found = model.search(images, captions, index=tmp_path / "index", shortlist=2)
+        assert found.shortlist == found.to_dict()["shortlist"] == 2 and line in str(found).splitlines()
+        assert (~np.isnan(found.logits)).sum(1).tolist() == [2] * len(captions)
+        assert line in CliRunner().invoke(app, [*words, *captions[1:], "--shortlist", "2"]).stdout.splitlines()
+    for count in (0, 6, 9):
+        found = model.search(images, CAPTIONS[:1], index=tmp_path / "index", shortlist=count)
+        assert found.shortlist is None and "ranked" not in str(found)
+
+
+def test_only_images_that_were_indexed_are_counted_as_new(
+    model: Predictor, images: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    images[0].write_bytes(b"no image")
+    for new in (5, 0):
+        model.search(images, CAPTIONS, index=tmp_path / "index", progress=True)
+        assert f"index: 5 images, {new} of them new or changed\n" in capfd.readouterr().err
+    model.search(images[:2], CAPTIONS, index=tmp_path / "index", progress=True)
+    told = "5 images, 0 of them new or changed; 4 of earlier searches: twelve serve --index searches these too\n"
+    assert told in capfd.readouterr().err
+
+
 def test_an_image_that_cannot_be_read_is_told(model: Predictor, images: list[Path], tmp_path: Path) -> None:
     images[0].write_bytes(b"no image")
     found = model.search(images, CAPTIONS, index=tmp_path / "index")
@@ -337,7 +364,7 @@ def test_the_command(folder: Path, images: list[Path], tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*words, "--shortlist", "2", "--json"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
-    assert found["shortlist"] in (None, 2) and (tmp_path / "index").is_file()
+    assert found["shortlist"] == 2 and (tmp_path / "index").is_file()
     assert [len(each["images"]) for each in found["captions"]] == [2, 2]
 
 

@@ -26,6 +26,7 @@ from twelve.outputs.answer import Answered
 from twelve.predictor import Matched, load, table
 from twelve.predictor import command as commands
 from twelve.predictor import search as searching
+from twelve.predictor.asked import images_in
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +186,26 @@ def test_nothing_to_ask(model: Path, images: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(TwelveError, match="no images in this folder"):
         twelve("predict", model, "--image", tmp_path / "empty", "--ask", "x")
+
+
+def test_subfolders_are_not_searched_which_is_told(model: Path, images: Path, tmp_path: Path) -> None:
+    images = Path(shutil.copytree(images, tmp_path / "images"))
+    for name in ("one", "two", ".hidden"):
+        (images / name).mkdir()
+    predict = ["predict", str(model), "--ask", "is it red?", "--image", str(images)]
+    match = ["match", str(model), "a boat", "--images", str(images)]
+    for words, option in ((predict, "--image"), (match, "--images")):
+        said = CliRunner().invoke(cli.app, words).stderr.splitlines()
+        assert f"2 subfolders are not searched: name each with {option}" in said
+    shutil.copy(next(images.glob("*.png")), images / "one")
+    said = CliRunner().invoke(cli.app, [*match, "--images", str(images / "one")]).stderr.splitlines()
+    assert "1 subfolder is not searched: name it with --images" in said
+    said = CliRunner().invoke(cli.app, [*predict[:-1], str(images / "one")]).stderr
+    assert "searched" not in said
+    for image in images.glob("*.*g"):
+        image.unlink()
+    with pytest.raises(TwelveError, match=r"no images in this folder -> name a folder of images; 2 subfolders are not"):
+        images_in([images])
 
 
 def test_images_in_the_place_of_captions_are_told_how_to_be_named(model: Path, images: Path) -> None:

@@ -84,6 +84,9 @@ def test_what_is_odd_or_gone_is_said(visit: Visit) -> None:  # noqa: F811
     page = opened(visit)
     names = [f"sample-{number}.png" for number in (3, 1)]
 
+    task = page.locator(f"{PANEL} .advanced select")
+    assert task.evaluate("e => e.labels[0].textContent") == "Rank as learned from"
+
     def replied(image: str, skipped: list[str]) -> None:
         """The next reply warns of an image."""
         told = {
@@ -108,6 +111,15 @@ def test_what_is_odd_or_gone_is_said(visit: Visit) -> None:  # noqa: F811
     assert page.locator(f"{PANEL} .lost").last.inner_text() == (
         "1 of the closest images is gone, or changed after the index was made."
     )
+    warned = page.locator(f"{PANEL} .warned")
+    assert warned.all_inner_texts() == ["the result may be meaningless."]  # at its image, with its name as it is
+    assert page.locator(f"{PANEL} li", has=page.locator(".warned")).locator(".file-name").inner_text() == names[1]
+    assert page.locator(f"{PANEL} .warning:not(.note)").count() == 0
+    assert page.locator(f"{PANEL} .by").inner_text().startswith("Ranked as in ")
+    replied(f"{names[0]}, {names[1]} and 4 more", [])
+    ask(page, "search", "a ball")
+    said = page.locator(f"{PANEL} .warning:not(.note)").inner_text()
+    assert said.endswith("sample-3.png, sample-1.png and 4 more: the result may be meaningless.") and not warned.count()
     replied(names[0], [])
     assert "doubtful" in (ask(page, "search", "a ball").get_attribute("class") or "")
     page.route("**/api/v1/search", lambda route: route.fulfill(json=json.loads(_NOTHING)))

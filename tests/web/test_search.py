@@ -409,9 +409,11 @@ def test_what_the_model_or_the_options_lack_is_told_before_the_model_is_opened(
 ) -> None:
     monkeypatch.setattr("twelve.model.opening.open_network", lambda _: pytest.fail("was opened"))
     headless = tiny_model.make(tmp_path / "headless")
+    unknown = tiny_model.make(tmp_path / "unknown", {"mine": ("alignment", "alignment")})
     other = tiny_model.make(tmp_path / "other", {"vqa": ("answer", "answer")}, contrast=16)
     wrong: list[tuple[Path, list[str], type[TwelveError], str]] = [
         (headless, ["--index", str(library)], ConfigError, "no contrast head -> add one"),
+        (unknown, ["--index", str(library)], ConfigError, "no contrast head -> serve without --index; the head"),
         (other, ["--index", str(library)], ConfigError, "no task for match"),
         (searching_model, ["--index", str(tmp_path / "none")], DataError, "expected the file of an index, found none"),
         (searching_model, ["--regions", str(tmp_path)], ConfigError, "--regions requires --index"),
@@ -419,6 +421,18 @@ def test_what_the_model_or_the_options_lack_is_told_before_the_model_is_opened(
     for model, options, kind, problem in wrong:
         error = CliRunner().invoke(cli.app, ["serve", str(model), *options]).exception
         assert isinstance(error, kind) and problem in str(error)
+
+
+def test_every_folder_that_is_served_is_named(searcher: Predictor, library: Path, tmp_path: Path) -> None:
+    searcher.search(images(tmp_path / "other", 2), TEXT, index=library)
+    told = server._to_search(OpenIndex(searcher, library))
+    assert told == f"8 images to search, from 2 folders: {tmp_path / 'library'} (6), {tmp_path / 'other'} (2)"
+    for number in range(10):
+        searcher.search(images(tmp_path / "z" / str(number), 1), TEXT, index=library)
+    told = server._to_search(OpenIndex(searcher, library))
+    assert told.startswith("18 images to search, from 12 folders: ") and told.endswith(
+        f"{tmp_path / 'z' / '7'} (1), and 2 more"
+    )
 
 
 def test_an_application_without_what_it_needs_is_refused(searcher: Predictor, library: Path, tmp_path: Path) -> None:
@@ -448,7 +462,10 @@ def test_the_command_serves_an_index_and_counts_its_images(
     monkeypatch.setattr(server.uvicorn, "Server", Server)
     run = CliRunner().invoke(cli.app, ["serve", str(searching_model), "--port", "0", "--index", str(library)])
     assert run.exit_code == 0, run.output
-    counted = f"{library}: images to search: 5; left out, because they are gone or have changed: 1"
-    assert counted in run.stderr.splitlines()
+    place = library.parent.parent / "library"
+    counted = (
+        f"{library}: 5 images to search, from 1 folder: {place} (5); left out, because they are gone or have changed"
+    )
+    assert f"{counted}: 1" in run.stderr.splitlines()
     weights = hashlib.sha256((searching_model / "model.safetensors").read_bytes()).hexdigest()
     assert found[0]["digest"] == weights and len(found[0]["images"]) == 5

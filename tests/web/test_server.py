@@ -157,6 +157,19 @@ def test_the_server_of_ones_own_on_the_page(monkeypatch: pytest.MonkeyPatch) -> 
     names["app"].state.service.close()
 
 
+def test_the_dockerfile_copies_files_of_the_clone_and_starts_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Path(__file__).parents[2]
+    text = (home / "Dockerfile").read_text(encoding="utf-8")
+    copied = [name for line in re.findall(r"^COPY (.+) \S+$", text, flags=re.M) for name in line.split()]
+    assert copied and all((home / name).exists() for name in copied)
+    (started,) = re.findall(r"^ENTRYPOINT (.+)$", text, flags=re.M)
+    words = json.loads(started)
+    monkeypatch.setenv("TWELVE_TOKEN", "a-secret-of-16-characters")
+    run = CliRunner().invoke(program, [*words[1:], "--name", "images.example.org"])
+    assert words[0] == "twelve" and "/model: no such folder" in str(run.exception)  # all options are understood
+    assert "(../Dockerfile)" in (home / "docs" / "deploy.md").read_text(encoding="utf-8")
+
+
 def test_the_page_has_every_limit_with_its_default() -> None:
     text = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text(encoding="utf-8")
     text = text.partition("## Limits")[2]

@@ -143,6 +143,35 @@ def test_tokens_that_cannot_be_sent_or_can_be_guessed(token: str, tmp_path: Path
     assert not token or token not in str(error.value)
 
 
+NAMES = {
+    "bad name/": False,
+    "": False,
+    "http://images.example.org": False,
+    "images.example.org:8012": False,
+    "images..org": False,
+    "-images.org": False,
+    "bücher.example": False,
+    "a.org\n": False,
+    "x" * 64: False,
+    "images.example.org": True,
+    "Images_1": True,
+    "10.0.0.7": True,
+    "fe80::1": True,
+    "xn--bcher-kva.example": True,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_a_host_name_is_a_name_of_the_service(name: str, tmp_path: Path) -> None:
+    wrong = "expected a host name, found .* -> give the name alone, without http://"
+    with pytest.raises(
+        ConfigError if not NAMES[name] else Exception, match=r"config\.json|model" if NAMES[name] else wrong
+    ):
+        serve(tmp_path, port=0, names=[name])
+    run = CliRunner().invoke(program, ["serve", str(tmp_path), "--name", "images.example.org", "--name", name])
+    assert ("expected a host name" in str(run.exception)) == (not NAMES[name])
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_who_can_be_reached_wants_a_token(host: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no token is set -> set TWELVE_TOKEN .*--no-token"):

@@ -87,6 +87,7 @@ def predict(
             raise ConfigError("--threshold requires --locate", remedy="omit it, or add --locate")
     images = asked.images_in(image or [])
     asked.check_images(images)
+    asked.tell_not_searched(image or [], "--image")
     folder = asked.find(run)
     from twelve.predictor import command, lines, loading
 
@@ -142,6 +143,7 @@ def match(
         check_weight(contrast_weight)
     files = asked.images_in(images)
     asked.check_images(files)
+    asked.tell_not_searched(images, "--images")
     if regions is not None and not regions.exists():
         remedy = "pass a folder written by twelve regions extract"
         raise RegionError("no such region store", file=regions, remedy=remedy)
@@ -299,7 +301,7 @@ def serve(
     from twelve.predictor import asked
     from twelve.web.access import check_access
 
-    check_access(host, port or 0, token, no_token=no_token)
+    check_access(host, port or 0, token, no_token=no_token, names=name or ())
     folder = asked.find(run)
     from twelve.predictor import command, loading
     from twelve.progress import tell
@@ -312,7 +314,7 @@ def serve(
         from twelve.predictor.open_index import check_index
 
         abilities.task_for("match")
-        loading.check_contrast(folder)
+        loading.check_contrast(folder, "serve without --index")
         check_index(run, index)
     tell(f"loading {run}")
     from twelve.web import serve as run_service  # raises an error that names the missing extra

@@ -12,6 +12,7 @@ from twelve.formats.records import describe
 from twelve.io.files import folder_beside
 from twelve.io.hub import HUB_NAME, PACKAGE, resolve
 from twelve.io.image_suffixes import SUFFIXES, beside, flaw, repeating
+from twelve.progress import counted, tell
 from twelve.run_folder import model_folder
 
 _FILES = ("*.json", "*.safetensors")
@@ -97,7 +98,9 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             inside = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES and one.is_file())
             if not inside:
-                raise RegionError("no images in this folder", file=path, remedy="name a folder of images")
+                below = _subfolders([path])
+                remedy = "name a folder of images" + (f"; {below} not searched" if below else "")
+                raise RegionError("no images in this folder", file=path, remedy=remedy)
             found += inside
         elif path.exists():
             found.append(path)
@@ -105,6 +108,29 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
             kind = "image" if path.suffix.lower() in SUFFIXES else "folder or image"
             raise RegionError(f"no such {kind}{beside(path)}", file=path, remedy="check its path")
     return found
+
+
+def tell_not_searched(paths: Sequence[Path], option: str) -> None:
+    """Say how many subfolders the given folders have, which :func:`images_in` does not search.
+
+    Args:
+        option: by which they can be named.
+    """
+    if below := _subfolders(paths):
+        tell(f"{below} not searched: name {'it' if below.startswith('1 ') else 'each'} with {option}")
+
+
+def _subfolders(paths: Sequence[Path]) -> str:
+    """``2 subfolders are``, those of the given folders, without hidden ones and those that are given themselves; empty
+    if there are none."""
+    folders = [path for path in paths if path.is_dir()]
+    below = {os.path.realpath(one) for path in folders for one in path.iterdir() if _is_shown(one)}
+    count = len(below - {os.path.realpath(path) for path in folders})
+    return f"{counted(count, 'subfolder')} {'is' if count == 1 else 'are'}" if count else ""
+
+
+def _is_shown(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
 
 
 def check_images(paths: Iterable[Path], corrections: Mapping[Path, str] | None = None) -> None:

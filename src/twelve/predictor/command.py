@@ -313,7 +313,7 @@ def write_matches(
         return
     names = short_names(map(Path, found.images))
     if found.shortlist:
-        write(f"ranked {found.shortlist} of {len(found.images)} images per caption, selected by the contrast head")
+        write(found.selection)
     answering = f"; task: {found.task}" if with_task else ""
     for number, caption in enumerate(found.captions):
         write(one_line(caption) + answering)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,10 @@ class ImageIndex:
         """(regions, D) the vectors of an image file; None if it is not known, or the file has changed since."""
         known = self._known.get(self._name(image))
         return known[1] if known is not None and known[0] == entry_of(image) else None
+
+    def others(self, images: Collection[Path]) -> int:
+        """Number of images that are known besides these."""
+        return len(self._known.keys() - {self._name(image) for image in images})
 
     def add(self, images: Mapping[Path, NDArray[np.floating[Any]]]) -> None:
         """Take vectors (regions, D) of image files; earlier ones of the same files are replaced."""

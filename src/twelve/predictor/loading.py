@@ -45,10 +45,14 @@ def abilities_of(folder: Path) -> Abilities:
     return Abilities(TwelveProcessor.from_pretrained(folder), heads, _own_tasks(folder))
 
 
-def check_contrast(folder: Path) -> None:
-    """Raise ConfigError if the model in a folder of :func:`find` has no contrast head; its network is not read."""
+def check_contrast(folder: Path, without: str = "search without --index, --shortlist and --contrast-weight") -> None:
+    """Raise ConfigError if the model in a folder of :func:`find` has no contrast head; its network is not read.
+
+    Args:
+        without: what to do about it where the head cannot be added.
+    """
     if not _has_contrast(folder):
-        raise no_contrast(folder, _to_search(folder))
+        raise no_contrast(folder, _to_search(folder, without))
 
 
 def _has_contrast(folder: Path) -> bool:
@@ -56,8 +60,9 @@ def _has_contrast(folder: Path) -> bool:
     return bool(tree.get("contrast"))
 
 
-def _to_search(folder: Path) -> str:
-    """What to do about a model without the contrast head: add it with the captions that the model knows, if any."""
+def _to_search(folder: Path, remedy: str) -> str:
+    """What to do about a model without the contrast head: add it with the captions that the model knows; if there are
+    none, ``remedy``."""
     run = RunFolder(folder.parent)
     if is_there(run.config, ConfigError):
         config = load_run(run.path)
@@ -69,7 +74,6 @@ def _to_search(folder: Path) -> str:
     if able := [name for name in names if name in known and get_output(known[name].kind).contrasts]:
         settings = [word for setting in (*words, f"tasks=[{','.join(able)}]") for word in ("--set", setting)]
         return f"add one: {shlex.join(['twelve', 'train', 'configs/contrast.yaml', *settings])}"
-    remedy = "search without --index, --shortlist and --contrast-weight"
     with suppress(TwelveError):  # the model that the run began with may be gone
         if init is not None and _has_contrast(model_folder(Path(init))):
             remedy += f", or with the model that this run began with, which has the head: {quoted(init)}"

@@ -44,6 +44,7 @@ class Matched:
             (``contrast_weight`` 0).
         warnings: why shares may be meaningless, with the names of the images concerned.
         shortlist: number of images that were ranked for each caption; None if all were.
+        searched: number of images that the shortlist was chosen from, where ``images`` are those on it alone; else 0.
         skipped: of :meth:`twelve.Predictor.search`: each file that could not be read, and why.
         photographs: the images that :meth:`draw` may show, by index: the best of each caption.
     """
@@ -56,6 +57,7 @@ class Matched:
     calibrated: bool = False
     warnings: tuple[str, ...] = ()
     shortlist: int | None = None
+    searched: int = 0
     skipped: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[str, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
     photographs: Mapping[int, Image.Image] = field(default_factory=dict, repr=False, compare=False, metadata=HIDDEN)
@@ -88,6 +90,12 @@ class Matched:
         if column is None:
             column = _place(image, self.images, "image")
         return [(self.captions[row], share) for row, share in _shares(self.logits[:, column] / self.temperature)]
+
+    @property
+    def selection(self) -> str:
+        """A line about the shortlist."""
+        count = self.searched or len(self.images)
+        return f"ranked {self.shortlist} of {count:,} images per caption, selected by the contrast head"
 
     def draw(self, caption: int | str | None = None, top: int = SHOWN) -> Image.Image:
         """The best images of a caption, or of each of the first :data:`DRAWN` captions, in a row, with their shares.
@@ -162,9 +170,7 @@ class Matched:
             best = ", ".join(f"{image} ({percent(share)})" for image, share in self.ranked_images(row)[:SHOWN])
             lines.append(f"{caption}: {best}{suffix(self.calibrated)}")
         if self.shortlist:
-            lines.append(
-                f"ranked {self.shortlist} of {len(self.images)} images per caption, selected by the contrast head"
-            )
+            lines.append(self.selection)
         lines += [f"skipped {image}: {why}" for image, why in self.skipped.items()]
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,7 @@ class OpenIndex:
     Attributes:
         names: of the images, in order: their paths relative to the folder of ``file``. If images lie outside of that
             folder, relative to the deepest folder that has all of them.
+        folders: those of the images, as paths from the current folder -> number of their images.
         left_out: number of images that were gone or had changed when the index was opened.
 
     Raises:
@@ -81,6 +83,7 @@ class OpenIndex:
         }
         self._vectors = vector_sets([found[name][1] for name in left])
         self.names, self.left_out = tuple(self._images), len(found) - len(left)
+        self.folders = Counter(os.path.dirname(os.path.normpath(paths[name])) or os.curdir for name in left)
         self._store = (
             None if regions is None else RegionStore(Path(regions), recipes=predictor.processor.region_recipes)
         )

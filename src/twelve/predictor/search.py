@@ -19,7 +19,7 @@ from twelve.predictor.checks import check_weight, texts_of
 from twelve.predictor.index import ImageIndex, best_images
 from twelve.predictor.matched import Matched
 from twelve.predictor.warnings import of_images
-from twelve.progress import Track, silent, tell
+from twelve.progress import Track, counted, silent, tell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -138,16 +138,20 @@ def search(
     say: Callable[[str], None] = tell if progress else lambda text: None
     with nullcontext() if progress else silent():
         doubts: dict[Path, tuple[str, ...]] = {}
+        searched = 0
         if kept is not None:
             known, doubts = _indexed(predictor, kept, files, opened, say)
-            count = (_places() if shortlist is None else shortlist) or len(known)
-            chosen = best_images(vectors, list(known.values()), count) if known else []
+            searched = len(known)
+            shortlist = _places() if shortlist is None else shortlist
+            chosen = best_images(vectors, list(known.values()), shortlist or searched) if known else []
             files = [list(known)[row] for row in chosen]
         scenes = [scene for _, scene in opened(files, "extracting")]
         if not scenes:
             raise RegionError("none of the images can be read", remedy="pass images, or a folder of images")
         with measured(predictor, len(scenes) * len(texts), say):
             found = predictor.match(scenes, texts, task=task, shortlist=shortlist, contrast_weight=weight)
+    if kept is not None and 0 < (shortlist or 0) < searched:  # of one caption, all of these images were ranked
+        found = replace(found, shortlist=min(shortlist or 0, len(scenes)), searched=searched)
     # warnings of new images that are not on a shortlist, which no later search tells
     listed = set(files)
     further = of_images((str(image), own) for image, own in doubts.items() if image not in listed)
@@ -174,16 +178,21 @@ def _indexed(
         say(f"{file}: {index.dropped:,} vectors of another model will be replaced")
     new = [image for image in images if index.get(image) is None]
     doubts: dict[Path, tuple[str, ...]] = {}
+    added = 0
     try:
         seen = opened(new, "indexing")
         while part := list(islice(seen, INDEXED)):
             doubts |= {image: scene.warnings for image, scene in part if scene.warnings}
             found = predictor.image_vectors([scene for _, scene in part])
             index.add({image: vectors for (image, _), vectors in zip(part, found, strict=True)})
+            added += len(part)
     finally:  # what was computed is kept when a search is interrupted
         index.save()
-    say(f"{file}: {len(index):,} images, {len(new):,} of them new or changed")
-    return {image: vectors for image in images if (vectors := index.get(image)) is not None}, doubts
+    known = {image: vectors for image in images if (vectors := index.get(image)) is not None}
+    others = index.others(images)
+    kept = f"; {others:,} of earlier searches: twelve serve --index searches these too" if others else ""
+    say(f"{file}: {counted(len(index), 'image')}, {added:,} of them new or changed{kept}")
+    return known, doubts
 
 
 def stored_ids(predictor: Searches, store: RegionStore) -> dict[str, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import socket
+from collections.abc import Collection
 
 from twelve.errors import ConfigError
 from twelve.web.limits import check_port
@@ -13,13 +15,16 @@ _TOKEN = 16
 """Minimum length of a token."""
 
 
-def check_access(host: str, port: int, token: str | None, *, no_token: bool) -> None:
-    """Check the address to listen at and the token.
+def check_access(host: str, port: int, token: str | None, *, no_token: bool, names: Collection[str] = ()) -> None:
+    """Check the address to listen at, the host names that requests may use, and the token.
 
     Raises:
-        ConfigError: the host is unknown, the port is none, the token is unusable, or a required one is missing.
+        ConfigError: the host is unknown, the port is none, a name is none, the token is unusable, or a required one is
+            missing.
     """
     check_port(port)
+    for name in names:
+        check_name(name)
     check_token(token)
     if token is not None and no_token:
         raise ConfigError(
@@ -46,6 +51,20 @@ def check_token(token: str | None) -> None:
         f"expected a token of at least {_TOKEN} printable ASCII characters without spaces",
         remedy="create one: python -c 'import secrets; print(secrets.token_urlsafe())'",
     )
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigError for what no request can have as its host name: an address with a port, or a path."""
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(name)
+        return
+    if len(name) > 253 or not re.fullmatch(
+        r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*", name, re.IGNORECASE | re.ASCII
+    ):
+        raise ConfigError(
+            f"expected a host name, found {name[:80]!r}",
+            remedy="give the name alone, without http://, a port or a path, such as images.example.org",
+        )
 
 
 def is_loopback(address: str) -> bool:

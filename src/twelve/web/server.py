@@ -16,7 +16,8 @@ from pathlib import Path
 import uvicorn
 
 from twelve.errors import ConfigError
-from twelve.progress import tell
+from twelve.predictor.open_index import OpenIndex
+from twelve.progress import counted, tell
 from twelve.settings import Precision
 from twelve.web.access import check_access, is_loopback
 from twelve.web.app import LOCAL, create_app
@@ -26,6 +27,8 @@ from twelve.web.samples import opening_samples, recorded_samples
 
 HOST, PORT = "127.0.0.1", 8012
 _CONNECTIONS = 512
+_NAMED = 10
+"""Folders of an index that are named."""
 _TRIED = 20
 """Ports after one in use that are tried."""
 
@@ -68,7 +71,7 @@ def serve(
     from twelve.predictor import load
     from twelve.predictor.asked import find
 
-    check_access(host, PORT if port is None else port, token, no_token=no_token)
+    check_access(host, PORT if port is None else port, token, no_token=no_token, names=names)
     bound = _bound(run, host, port)
     alone = token is None and is_loopback(bound.getsockname()[0])
     with ThreadPoolExecutor(1) as beside:  # a gigabyte takes a second
@@ -87,9 +90,7 @@ def serve(
         regions=regions,
     )
     if app.state.service.searching is not None:
-        found = app.state.service.searching.index
-        left = f"; left out, because they are gone or have changed: {found.left_out:,}" if found.left_out else ""
-        tell(f"{index}: images to search: {len(found):,}{left}")
+        tell(f"{index}: {_to_search(app.state.service.searching.index)}")
     predictor.measure_threads()
     if log_requests:
         logging.basicConfig(format="%(asctime)s %(message)s")
@@ -132,6 +133,16 @@ def allowed(host: str, names: Collection[str] = ()) -> tuple[str, ...]:
     if host in LOCAL or names or is_loopback(host):
         return (*LOCAL, host, *names)
     return ()
+
+
+def _to_search(index: OpenIndex) -> str:
+    """How many images of which folders can be searched: others than one may expect, since an index keeps the images of
+    all searches."""
+    named = [f"{folder} ({count:,})" for folder, count in sorted(index.folders.items())]
+    more = [f"and {len(named) - _NAMED:,} more"] if len(named) > _NAMED else []
+    left = f"; left out, because they are gone or have changed: {index.left_out:,}" if index.left_out else ""
+    folders = f"{counted(len(named), 'folder')}: {', '.join([*named[:_NAMED], *more])}"
+    return f"{counted(len(index), 'image')} to search, from {folders}{left}"
 
 
 def _bound(run: str | Path, host: str, port: int | None) -> socket.socket:

@@ -8,6 +8,8 @@ import { meaning } from "./replies.js";
 
 /** A warning with one of these: the model was not trained, tested or calibrated on such input. */
 const MEANINGLESS = ["may be meaningless", "no region was found", "may no longer be right"];
+/** Methods that answer with images. */
+const CHOSEN = ["match", "search"];
 const PHONE = matchMedia("(max-width: 760px)"); // as in page.css
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -20,11 +22,13 @@ const CALM = matchMedia("(prefers-reduced-motion: reduce)");
  * @param redraw draws the image as it is without a reply
  * @param tasks those of the method
  * @param named (warning, reply) => the warning with names that the page uses
+ * @param keeps (warning, reply) => whether the warning begins with a name, which stays as it is
+ * @param apart (warning, reply) => whether the reply itself shows the warning
  * @param concerns (warning, reply) => whether a warning of something meaningless is about what the headline says
  * @param depends arguments of dependsView; null if it is not measured
  * @param explained arguments of attentionView; null if there is no attention to show
  */
-export function form({ method, button, fields, more = null, asked, said, redraw = () => {}, depends = null, explained = null, notes = () => [], tasks = [], named = (text) => text, concerns = () => true }) {
+export function form({ method, button, fields, more = null, asked, said, redraw = () => {}, depends = null, explained = null, notes = () => [], tasks = [], named = (text) => text, keeps = () => false, apart = () => false, concerns = () => true }) {
   const result = el("section", { class: "result", "aria-live": "polite", "aria-label": "Reply" });
   const problem = el("p", { role: "alert", class: "problem" });
   // Not disabled while busy, because it would lose the focus.
@@ -76,12 +80,12 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     const task = tasks.find(({ name }) => text.startsWith(`${name}: `) && name === told.task);
     if (task) return `${titled(task)}${text.slice(told.task.length)}.`;
     const said = named(text, told);
-    return `${said[0].toUpperCase()}${said.slice(1)}.`;
+    return keeps(text, told) ? `${said}.` : `${said[0].toUpperCase()}${said.slice(1)}.`;
   }
 
   function shown(told, images, quiet = false) {
     const [headline, details] = said(told, images);
-    const warnings = [...new Set(told.warnings)].map((text) => el("p", { class: "warning" }, sentence(text, told)));
+    const warnings = [...new Set(told.warnings)].filter((text) => !apart(text, told)).map((text) => el("p", { class: "warning" }, sentence(text, told)));
     // That the model knows no photographs is said once.
     const unlike = told.warnings.some((text) => text.includes("unlike the training images"));
     if (!unlike) warnings.unshift(...notes(images).map((text) => el("p", { class: "warning note" }, text)));
@@ -91,12 +95,13 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     const known = images.length === 1 && sample?.right && told.text && sample.texts[method] === told.text;
     if (known) head.push(el("p", { class: "tip right" }, `correct answer: ${sample.right}`));
     const task = tasks.find(({ name }) => name === told.task);
-    const doubt = task?.doubt;
+    const measured = method !== "search"; // it adds the logit of the contrast head, which the tests of a task do not
+    const doubt = measured && task?.doubt;
     const others = tasks.length > 1;
-    const score = !told.attention && !meaningless && task?.score; // with the attention, there is little room on a phone
+    const score = !told.attention && !meaningless && measured && task?.score; // with the attention, there is little room on a phone
     if (task && (others || task.left_out || score)) {
       const choice = others ? " Change the task under Advanced." : "";
-      head.push(el("p", { class: "tip by" }, `Answered ${task.own ? "by the task" : "as in"} ${titled(task)}.${score ? ` Test score of this task: ${score}.` : ""}${choice}`));
+      head.push(el("p", { class: "tip by" }, `${CHOSEN.includes(method) ? "Ranked" : "Answered"} ${task.own ? "by the task" : "as in"} ${titled(task)}.${score ? ` Test score of this task: ${score}.` : ""}${choice}`));
     }
     if (told.attention) {
       const restore = () => {
@@ -109,8 +114,8 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
       const why = explained && el("button", { type: "button", class: "plain why", click: () => send({ explain: true }) }, "Show the attention");
       const read = el("p", { class: `tip read${told.calibrated ? "" : " uncalibrated"}` }, meaning(method, told, meaningless));
       const mine = latest;
-      const measured = depends && dependsView(depends, told, () => latest !== mine || element.closest("[hidden]"));
-      const parts = [details, read, doubt && el("p", { class: "tip doubt" }, doubt), measured, why];
+      const dependence = depends && dependsView(depends, told, () => latest !== mine || element.closest("[hidden]"));
+      const parts = [details, read, doubt && el("p", { class: "tip doubt" }, doubt), dependence, why];
       result.replaceChildren(...[...head, ...parts].filter(Boolean));
     }
     if (quiet) return;

@@ -14,8 +14,11 @@ const line = (placeholder) => el("input", { type: "text", maxlength: 2000, requi
 const typed = (input, what) => (input.value.trim() ? null : `Type ${what} first.`);
 const opened = (image) => (image.scene ? null : "Select an image first.");
 
+const ANSWERS = { label: "Answer in the style of", hint: "The model was trained on several datasets of such questions. Each has its own kind of answers." };
+const RANKINGS = { label: "Rank as learned from", hint: "The model was trained on several datasets of captions. Each gives another ranking." };
+
 /** A choice among several tasks, none if there is only one; and what to know of the chosen one before asking. */
-function taskChoice(tasks) {
+function taskChoice(tasks, { label, hint } = ANSWERS) {
   const choice = el("select", {}, ...tasks.map(({ name, title }) => el("option", { value: name }, title)));
   const several = tasks.length > 1;
   const lost = tasks.some((task) => task.left_out) ? el("p", { role: "status", class: "tip lost" }) : null;
@@ -29,7 +32,7 @@ function taskChoice(tasks) {
   }
   return {
     lost,
-    field: several && field("Answer in the style of", choice, "The model was trained on several datasets of such questions. Each has its own kind of answers."),
+    field: several && field(label, choice, hint),
     within: (body) => (several ? { ...body, task: choice.value } : body),
   };
 }
@@ -169,7 +172,7 @@ export function pairForm({ button, left, right, tasks, notes, quick }) {
 /** match: a caption and several images. */
 export function matchForm({ button, gallery, tasks, notes }) {
   const input = line("what the image shows");
-  const task = taskChoice(tasks);
+  const task = taskChoice(tasks, RANKINGS);
   let sent = [];
   let caption = "";
   /** Warnings name images by index in the request; below the images stand their places. */
@@ -204,10 +207,25 @@ export function matchForm({ button, gallery, tasks, notes }) {
   return { ...shown, ...suggestions(shown, () => input) };
 }
 
+/** The images that a warning begins with, and whether these are all; null if it begins with none. */
+function beginning(text, images) {
+  const names = [];
+  let rest = text;
+  const next = () => images.map(({ image }) => image).filter((name) => rest.startsWith(name) && /^(, |: | and \d+ more: )/.test(rest.slice(name.length)));
+  for (let found = next(); found.length; found = next()) {
+    const name = found.reduce((one, other) => (one.length > other.length ? one : other));
+    names.push(name);
+    rest = rest.slice(name.length);
+    if (!rest.startsWith(", ")) return { names, whole: rest.startsWith(": "), said: rest.slice(2) };
+    rest = rest.slice(2);
+  }
+  return null;
+}
+
 /** search: a caption, for the images that the service has. */
 export function searchForm({ button, count, tasks, notes }) {
   const input = line("what the image shows");
-  const task = taskChoice(tasks);
+  const task = taskChoice(tasks, RANKINGS);
   const found = new Found();
   const shown = form({
     method: "search",
@@ -219,7 +237,7 @@ export function searchForm({ button, count, tasks, notes }) {
       const { images, ranked, skipped } = told;
       const lost = skipped.length ? el("p", { class: "tip lost" }, `${skipped.length} of the closest images ${skipped.length === 1 ? "is" : "are"} gone, or changed after the index was made.`) : null;
       if (!images.length) return ["No image found", lost];
-      const list = found.show(images);
+      const list = found.show(images, told.warnings.map((text) => beginning(text, images)).filter((told) => told?.whole));
       const rows = images.map(({ share }, place) => [`image ${place + 1}`, share]);
       const all = `${told.indexed.toLocaleString("en")} ${told.indexed === 1 ? "image" : "images"}`;
       const head = ranked < told.indexed ? [`Best of ${ranked} `, el("small", {}, `the closest of ${all}`)] : `Best of ${all}`;
@@ -228,6 +246,8 @@ export function searchForm({ button, count, tasks, notes }) {
     redraw: () => found.clear(),
     notes,
     tasks,
+    keeps: (text, { images }) => beginning(text, images) !== null,
+    apart: (text, { images }) => beginning(text, images)?.whole,
     // A warning of images names the best of them first.
     concerns: (text, { text: caption, images }) => text.startsWith(`${caption}: `) || text.startsWith(images[0]?.image ?? ""),
   });

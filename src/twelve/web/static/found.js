@@ -8,13 +8,17 @@ export class Found {
     this.addresses = [];
   }
 
-  /** A list of the images, best first. Their thumbnails appear one after the other. */
-  show(images) {
+  /**
+   * A list of the images, best first. Their thumbnails appear one after the other.
+   * @param warnings {names, said}: what is said of the images of these names
+   */
+  show(images, warnings = []) {
     this.clear();
     const shown = images.map(({ image, share }, place) => {
       const thumbnail = el("img", { alt: `Image ${place + 1}`, hidden: true });
       const frame = el("div", { class: "frame-of" }, thumbnail);
       const caption = el("figcaption", {}, el("strong", {}, `${place + 1}. ${percent(share)}`), " ", el("span", { class: "file-name" }, image));
+      for (const { said } of warnings.filter(({ names }) => names.includes(image))) caption.append(el("span", { class: "warned" }, `${said}.`));
       return { image, thumbnail, frame, element: el("li", place ? {} : { class: "first" }, el("figure", {}, frame, caption)) };
     });
     this.load(shown, this.addresses);

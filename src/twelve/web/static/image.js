@@ -151,11 +151,13 @@ export class ImageView extends EventTarget {
   }
 
   frame({ box: [x1, y1, x2, y2], kind, text = null, heat = null, label = null, press = null, on = false }) {
-    const area = svg("rect", { x: x1, y: y1, width: Math.max(0, x2 - x1), height: Math.max(0, y2 - y1) });
+    const [width, height] = [Math.max(0, x2 - x1), Math.max(0, y2 - y1)];
+    const edge = svg("path", { class: "edge", d: `M${x1} ${y1}h${width}v${height}h${-width}z` });
+    const area = svg("rect", { x: x1, y: y1, width, height });
     const size = Math.max(this.scene.width, this.scene.height) / 26;
     const said = text && svg("text", { x: x1 + size / 4, y: Math.max(y1, 0) + size, "font-size": size }, text);
     const attributes = press ? { role: "button", tabindex: 0, "aria-label": label, "aria-pressed": String(on) } : {};
-    const group = svg("g", { class: `frame ${kind}${on ? " on" : ""}`, ...attributes }, area, said);
+    const group = svg("g", { class: `frame ${kind}${on ? " on" : ""}`, ...attributes }, edge, area, said);
     if (heat !== null) group.style.setProperty("--heat", heat);
     if (press) pressed(group, press);
     return group;
