@@ -23,6 +23,7 @@ from twelve.study.finding_types import Comparison, Findings, Score
 from twelve.study.findings import findings
 from twelve.study.report import plots
 from twelve.study.report.beside import Beside, beside, further, minus, short, signed, titled, unlearned
+from twelve.study.report.protocol import Protocol, protocol
 from twelve.study.report.relations import Relation, relations, sign
 from twelve.study.table import convergence, few_seeds, no_search, said_first
 from twelve.tasks.base import all_tasks
@@ -98,6 +99,11 @@ class StudyPart:
         found = self.found
         missing = f"Not complete: {', '.join(found.missing)}." if found.missing else None
         return [*found.notes, *filter(None, [no_search(found), convergence(found), few_seeds(found), missing])]
+
+    @property
+    def protocol(self) -> Protocol:
+        """How the study was run."""
+        return protocol(self.found)
 
     @property
     def sections(self) -> Sequence[str]:
