@@ -23,7 +23,7 @@ from twelve.study.finding_types import Comparison, Findings, Score
 from twelve.study.findings import findings
 from twelve.study.report import plots
 from twelve.study.report.beside import Beside, beside, further, minus, short, signed, titled, unlearned
-from twelve.study.report.protocol import Protocol, protocol
+from twelve.study.report.protocol import StudyProtocol, protocol
 from twelve.study.report.relations import Relation, relations, sign
 from twelve.study.table import convergence, few_seeds, no_search, over_seeds, said_first
 from twelve.tasks.base import all_tasks
@@ -104,7 +104,7 @@ class StudyPart:
         ]
 
     @property
-    def protocol(self) -> Protocol:
+    def protocol(self) -> StudyProtocol:
         """How the study was run."""
         return protocol(self.found)
 

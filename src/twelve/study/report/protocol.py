@@ -23,7 +23,7 @@ CONFIGURATION = "study.yaml"
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
+class StudyProtocol:
     """How a study was run.
 
     Attributes:
@@ -43,7 +43,7 @@ class Protocol:
     convergence: str
 
 
-def protocol(found: Findings) -> Protocol:
+def protocol(found: Findings) -> StudyProtocol:
     """The protocol of a study, from its plan."""
     config = found.plan.parsed()
     training = config.training
@@ -52,7 +52,7 @@ def protocol(found: Findings) -> Protocol:
         own, usual = config.tasks[row.name], known[row.name].defaults
         tasks[short(found, row.name)] = own.batch_size or usual.batch_size, own.learning_rate or usual.learning_rate
     changed = config.model_dump(mode="json", exclude_defaults=True)
-    return Protocol(
+    return StudyProtocol(
         command=command(found.plan),
         own=found.plan.study not in STUDIES,
         configuration=yaml.safe_dump(changed, sort_keys=False, allow_unicode=True),
