@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from twelve.study.bootstrap import Sampled, between, interval, observed, two_level
+from twelve.study.bootstrap import Sampled, between, interval, observed, t_interval, two_level
 
 
 def cell(
@@ -104,3 +104,13 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     cells = {"a": [cell([np.linspace(0, 1, 20).tolist()])] * 2}
     first, second = (two_level(cells, resamples=100, shared=True).points["a"] for _ in range(2))
     assert np.array_equal(first, second)
+
+
+def test_the_t_interval_covers_the_mean_of_few_seeds_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    for count in range(2, 11):
+        found = [t_interval(rng.standard_normal(count).tolist()) for _ in range(2000)]
+        assert 0.935 < np.mean([each.low <= 0 <= each.high for each in found if each is not None]) < 0.965
+    assert t_interval([1.0]) is None and t_interval([1.0] * 11) is None
+    two = t_interval([1.0, 3.0])
+    assert two is not None and (two.mean, two.low, two.high) == pytest.approx((2, 2 - 12.706, 2 + 12.706))

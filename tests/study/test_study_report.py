@@ -60,7 +60,9 @@ def test_the_mean_over_all_tasks_includes_those_not_learned(html: str) -> None:
         labels = [label.get_text() for label in axes.get_yticklabels()]
         assert labels[-2:] == ["mean of all", "mean of learned"]
         means = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata()) == 1]
-        assert found.comparisons[0].every_points.mean in means
+        assert {found.comparisons[0].every.mean, found.comparisons[0].learned.mean} <= set(means)
+        assert {cell.closed.mean for cell in found.comparisons[0].cells if cell.learned} <= set(means)
+        assert "normalised score" in axes.get_xlabel()
 
 
 def test_bold_means_significant_in_every_table_of_differences(html: str) -> None:
@@ -185,12 +187,13 @@ def test_models_below_the_best_baseline_are_told_first() -> None:
     assert warnings(found) == ()  # every task is learned by some arm
     below = warnings(everywhere(found, 25.0, -9.0))
     assert below[0].startswith("Every model lies below the best baselines, on average over its tasks")
-    assert "stop-and-go −9.0 [−11.0, −7.0]" in below[0] and "single −9.0" in below[0]
+    assert "stop-and-go -9.0 [-11.0, -7.0]" in below[0] and "single -9.0" in below[0]
     assert "(7 of 7 tasks): no model is significantly above" in below[1]
     assert "every model is significantly below the best baseline" in below[1]
     near = warnings(everywhere(found, 31.5, 0.5))
     assert near[0].startswith("No model is significantly above") and "every model is significantly" not in near[1]
     text = page.render([page.part_of(everywhere(made_findings.joint_vs_single(), 25.0, -9.0), "low")])
+    assert "stop-and-go −9.0 [−11.0, −7.0]" in text
     assert text.index("Every model lies below") < text.index("<blockquote>") < text.index("<h3>")
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
+from statistics import stdev
 
 import pytest
 from rich.console import Console
@@ -16,10 +18,13 @@ from twelve.study import plan as plans
 from twelve.study.brief import brief
 from twelve.study.findings import findings
 from twelve.study.report import page
+from twelve.study.report.beside import minus
 from twelve.study.results import result_file
 from twelve.study.show import show
 from twelve.study.studies.base import said as sentence
+from twelve.study.studies.groups import Groups
 from twelve.study.studies.joint_vs_single import BASE, OPPONENT
+from twelve.study.table import markdown, over_seeds
 
 TASKS = ("vqa", "nlvr2")
 QUIET = Console(quiet=True)
@@ -188,6 +193,48 @@ def test_what_few_seeds_leave_unknown_is_said(seeds: int, words: str | None, tmp
         )
 
 
+def test_three_seeds_are_few_if_most_of_the_variance_is_theirs(tmp_path: Path) -> None:
+    made_up(tmp_path, {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)})
+    found = findings(tmp_path)
+    for share, warned in ((51.0, True), (49.0, False)):
+        changed = replace(found, comparisons=(replace(found.comparisons[0], between=share),))
+        html = page.render([page.part_of(changed, "key")])
+        for said in (markdown(changed), " ".join(brief(changed, "").split()), html):
+            assert (f"With three seeds, and {share:.0f}% of the variance" in said) == warned
+            assert ("only about 85% of the time" in said) == warned
+
+
+def test_the_t_interval_stands_beside_that_of_the_bootstrap(tmp_path: Path) -> None:
+    made_up(tmp_path, {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)})
+    found = findings(tmp_path)
+    (main,) = found.comparisons
+    mean, spread = sum(main.seeds) / 3, stdev(main.seeds)
+    low, high = (f"{mean + sign * 4.303 * spread / 3**0.5:+.1f}" for sign in (-1, 1))
+    line = f"[{main.every.low:+.1f}, {main.every.high:+.1f}]; t interval over the seeds [{low}, {high}]."
+    html = page.render([page.part_of(found, "key")])
+    for said in (show(tmp_path, console=QUIET), " ".join(brief(found, "").split())):
+        assert f"{main.contrast.name}, 2 tasks: {main.every.mean:+.1f} {line}" in said
+    assert minus(line) in html
+    made_up(tmp_path / "one", {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)}, seeds=1)
+    assert "t interval" not in show(tmp_path / "one", console=QUIET)
+
+
+def test_counts_of_two_seeds_are_qualified(tmp_path: Path) -> None:
+    for seeds in (2, 3):
+        made_up(tmp_path / str(seeds), {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)}, seeds=seeds)
+        said = " ".join(findings(tmp_path / str(seeds)).sentences)
+        assert ("models learn, by intervals of two seeds." in said) == (seeds == 2)
+        assert ("models learn." in said) == (seeds == 3)
+
+
+def test_what_is_printed_has_one_minus_sign(tmp_path: Path) -> None:
+    """That of ASCII, in sentences and in tables."""
+    made_up(tmp_path, {BASE: (0.2, 0.2), OPPONENT: (0.1, 0.1)})
+    found = findings(tmp_path)
+    for said in (markdown(found), brief(found, "")):
+        assert "-" in said and "Every model lies below" in said and "\u2212" not in said
+
+
 def test_the_lead_and_the_scores_of_every_seed_stand_beside_their_means(tmp_path: Path) -> None:
     made_up(tmp_path, {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)})
     found = findings(tmp_path)
@@ -216,11 +263,12 @@ def test_notes_stand_after_the_answer_and_nothing_of_them_is_a_tag(tmp_path: Pat
     assert found.notes == ("The rates were <b>not</b> searched.", "Nor \x1b[31mthe seeds.")
     said = show(tmp_path, console=Console(file=screen))
     answer, note = (
-        f"{found.sentences[-1]}\n\n",
+        f"{found.sentences[-1]}\n\n{over_seeds(found)}\n\n",
         "Note: The rates were &lt;b&gt;not&lt;/b&gt; searched.\n\nNote: Nor",
     )
     assert answer + note in said and "\x1b" not in screen.getvalue()
-    assert "learn.\n- Note: The rates were <b>not</b> searched.\n- Note: Nor" in screen.getvalue()
+    shown = " ".join(screen.getvalue().split())
+    assert f"learn. - {over_seeds(found)} - Note: The rates were <b>not</b> searched. - Note: Nor" in shown
     html = page.render([page.part_of(found, "key")])
     assert "<li>The rates were &lt;b&gt;not&lt;/b&gt; searched.</li>" in html
     (tmp_path / "notes.md").write_bytes(b"\xff")
@@ -248,6 +296,9 @@ def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
     assert found.closed["answering"].mean == pytest.approx(100 / 3, abs=5)
     assert "Of 6 comparisons" in found.sentences[0] and "1 a loss" in found.sentences[0]
     assert "of answering when it is trained with pointing" in found.sentences[1]
+    unknown = replace(found, comparisons=tuple(replace(each, learned=None) for each in found.comparisons))
+    assert Groups().sentences(unknown) == ["No group learns alone, so nothing is compared."]
+    assert Groups().sentences(replace(found, seeds=(3, 4)))[0].endswith("1 a loss, by intervals of two seeds.")
 
 
 def test_without_an_upper_bound_all_can_be_right_and_a_task_without_room_is_left_out(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ from twelve.metrics.bootstrap import Interval
 Array = NDArray[np.float64]
 CHUNK = 4_000_000
 """Weights that are in memory at a time."""
+T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+"""The 0.975 quantiles of Student's t with 1 to 9 degrees of freedom (NIST/SEMATECH e-Handbook of Statistical Methods,
+section 1.3.6.7.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,15 @@ def interval(samples: Array, mean: float, level: float = 0.95) -> Interval:
     tail = (1 - level) / 2
     low, high = np.quantile(samples, [tail, 1 - tail])
     return Interval(mean, float(low), float(high))
+
+
+def t_interval(seeds: Sequence[float]) -> Interval | None:
+    """Student's 95% interval of the mean of (S,) values, one of each seed; None for one seed, or more than ten."""
+    if not 2 <= (count := len(seeds)) <= len(T_QUANTILES) + 1:
+        return None
+    mean = float(np.mean(seeds))
+    half = T_QUANTILES[count - 2] * float(np.std(seeds, ddof=1)) / count**0.5
+    return Interval(mean, mean - half, mean + half)
 
 
 def between(samples: Array, seeds: Array) -> float | None:

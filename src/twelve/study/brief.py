@@ -7,14 +7,15 @@ from collections.abc import Iterable
 
 from twelve.progress import WIDTH, counted
 from twelve.study.finding_types import Findings
-from twelve.study.table import convergence, few_seeds, no_search, said_first
+from twelve.study.table import convergence, few_seeds, no_search, over_seeds, said_first
 
 
 def brief(found: Findings, page: str) -> str:
     """Question, sentences, notes, normalised scores and convergence; ``page`` has all tables."""
     plan, seeds = found.plan, ", ".join(map(str, found.seeds))
     sentences = found.sentences or ["There is nothing to compare."]
-    answer = _listed([*said_first(found), *sentences, *(f"Note: {note}" for note in found.notes), no_search(found)])
+    notes = [f"Note: {note}" for note in found.notes]
+    answer = _listed([*said_first(found), *sentences, over_seeds(found), *notes, no_search(found)])
     width = max(len(arm.name) for arm in found.arms)
     several = len(found.seeds) > 1
     rows = [f"{'arm':<{width}}  normalised score [95%]{'  by seed' * several}"]

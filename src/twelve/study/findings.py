@@ -14,18 +14,21 @@ from twelve.errors import DataError, quoted
 from twelve.io import files, json_file
 from twelve.io.invalid import problem_of
 from twelve.metrics.bootstrap import Interval
+from twelve.metrics.retrieval import of_size
 from twelve.study import costs
 from twelve.study import plan as plans
 from twelve.study.arms import Arm, Contrast
 from twelve.study.bootstrap import Array, Resampled, Sampled, between, interval, observed, two_level
 from twelve.study.finding_types import Cell, Comparison, Curve, Findings, Row, Score
-from twelve.study.plan import Plan
+from twelve.study.plan import EARLIER_GALLERY, Plan
 from twelve.study.results import AGAIN, ByType, Result, has_result, read_result, result_file
 from twelve.study.studies import FROM_FILES, STUDIES
 from twelve.study.studies.base import said
 
 NOTES = "notes.md"
 """What somebody wrote about a recorded study: retractions, limits."""
+EARLIER_METRIC = "R@1"
+"""What results of retrieval called their metric before they said how many images were ranked."""
 SHUFFLED = "shuffled images"
 MODELS_OWN = (SHUFFLED,)
 """Baselines that depend on a model: those of the first arm's model count for all arms."""
@@ -131,6 +134,7 @@ class _Task:
 
     def __init__(self, plan: Plan, out: Path, name: str, seeds: Sequence[int], arms: Sequence[Arm]) -> None:
         self.name, base = name, plan.base(name).name
+        self.gallery = plan.parsed().evaluation.gallery
         self.arms = tuple(arm.name for arm in arms if name in arm.tasks)
         self.results = {seed: {arm: read_result(plan, out, seed, arm, name) for arm in self.arms} for seed in seeds}
         self.bases = {
@@ -151,7 +155,13 @@ class _Task:
     @property
     def title(self) -> str:
         result = next(iter(self.bases.values()))
-        return f"{result.title}, {result.metric}"
+        return f"{result.title}, {self.metric}"
+
+    @property
+    def metric(self) -> str:
+        """Its name; that of retrieval says the gallery, which earlier results did not."""
+        metric = next(iter(self.bases.values())).metric
+        return of_size(metric, self.gallery) if metric == EARLIER_METRIC and self.gallery == EARLIER_GALLERY else metric
 
     @property
     def has_room(self) -> bool:
@@ -257,7 +267,7 @@ def _row(task: _Task, drawn: _Samples) -> Row:
     return Row(
         name=task.name,
         title=first.title,
-        metric=first.metric,
+        metric=task.metric,
         group=first.group,
         baselines={
             name: float(np.mean([base[name] for base in bases]))

@@ -10,6 +10,7 @@ from twelve.metrics.bootstrap import Interval
 from twelve.progress import clock, counted
 from twelve.study import base_model
 from twelve.study.arms import Arm
+from twelve.study.bootstrap import t_interval
 from twelve.study.finding_types import Comparison, Findings, Row, Score
 from twelve.study.report.unlearned import warnings
 
@@ -24,6 +25,7 @@ def markdown(found: Findings) -> str:
         f"**{found.question}**" if found.question else "",
         *said_first(found),
         " ".join(found.sentences) or "There is nothing to compare.",
+        over_seeds(found) or "",
         *(f"Note: {escape(note, quote=False)}" for note in found.notes),
         no_search(found) or "",
         _who(found),
@@ -67,6 +69,16 @@ def no_search(found: Findings) -> str | None:
     return None if searched else "No learning rate was searched."
 
 
+def over_seeds(found: Findings) -> str | None:
+    """The first difference with both of its intervals; None without one, and where a t interval is not known."""
+    for each in found.comparisons[:1]:
+        if (spread := t_interval(each.seeds)) is not None:
+            low, high = f"{spread.low:+.1f}", f"{spread.high:+.1f}"
+            over = counted(len(each.cells), "task")
+            return f"{each.contrast.name}, {over}: {gain_of(each.every)}; t interval over the seeds [{low}, {high}]."
+    return None
+
+
 def few_seeds(found: Findings) -> str | None:
     """What too few seeds leave unknown; None if there are enough."""
     if len(found.seeds) == 1:
@@ -76,6 +88,12 @@ def few_seeds(found: Findings) -> str | None:
         )
     if len(found.seeds) == 2:
         return "With two seeds, the spread between seeds is hardly known: the intervals may be much too narrow."
+    shares = [each.between for each in found.comparisons[:1] if each.between is not None]
+    if len(found.seeds) == 3 and any(share > 50 for share in shares):
+        return (
+            f"With three seeds, and {shares[0]:.0f}% of the variance of the first difference from the seeds, the 95% "
+            "intervals may contain the true value only about 85% of the time."
+        )
     return None
 
 

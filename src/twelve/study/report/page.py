@@ -23,8 +23,9 @@ from twelve.study.finding_types import Comparison, Findings, Score
 from twelve.study.findings import findings
 from twelve.study.report import plots
 from twelve.study.report.beside import Beside, beside, further, minus, short, signed, titled, unlearned
+from twelve.study.report.protocol import StudyProtocol, protocol
 from twelve.study.report.relations import Relation, relations, sign
-from twelve.study.table import convergence, few_seeds, no_search, said_first
+from twelve.study.table import convergence, few_seeds, no_search, over_seeds, said_first
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
 
@@ -97,7 +98,15 @@ class StudyPart:
         """Notes, and what limits the findings."""
         found = self.found
         missing = f"Not complete: {', '.join(found.missing)}." if found.missing else None
-        return [*found.notes, *filter(None, [no_search(found), convergence(found), few_seeds(found), missing])]
+        return [
+            *found.notes,
+            *filter(None, [no_search(found), over_seeds(found), convergence(found), few_seeds(found), missing]),
+        ]
+
+    @property
+    def protocol(self) -> StudyProtocol:
+        """How the study was run."""
+        return protocol(self.found)
 
     @property
     def sections(self) -> Sequence[str]:
@@ -215,8 +224,8 @@ def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plo
         yield _plot(f"{key}-contrasts", words, partial(plots.contrasts, found.comparisons[: plots.MOST_CONTRASTS]))
     if compared and not known:
         words = (
-            "Differences in each task, in points of its official metric, not of the normalised score, with 95% "
-            "intervals; hollow: not learned, so neither gain nor loss."
+            "Differences in each task, in points of normalised score, with 95% intervals; hollow: not learned, so "
+            "neither gain nor loss."
         )
         yield _plot(f"{key}-tasks", words, partial(plots.tasks, found, compared[: plots.SHOWN]))
     alone = [each for each in found.comparisons if each.contrast.arm == found.arms[0].name]

@@ -86,14 +86,14 @@ def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
         shift = 0.62 * ((number + 0.5) / len(compared) - 0.5)
         style = COLOURS[number], MARKS[number]
         for cell in each.cells:
-            _interval(axes, names.index(cell.task) + shift, cell.points, *style, cell.learned)
-        _interval(axes, len(names) + shift, each.every_points, *style, True)
-        if each.learned_points is not None:
-            _interval(axes, len(names) + 1 + shift, each.learned_points, *style, True)
+            _interval(axes, names.index(cell.task) + shift, cell.closed, *style, cell.learned)
+        _interval(axes, len(names) + shift, each.every, *style, True)
+        if each.learned is not None:
+            _interval(axes, len(names) + 1 + shift, each.learned, *style, True)
         axes.plot([], [], color=COLOURS[number], marker=MARKS[number], markersize=3.5, label=each.contrast.name)
     _rows(axes, [*(short(found, name) for name in names), "mean of all", "mean of learned"])
     axes.axhline(len(names) - 0.5, color=LINE, linewidth=0.6)
-    axes.set_xlabel("difference, points of the official metric")
+    axes.set_xlabel("difference in normalised score, points")
     if any(not cell.learned for each in compared for cell in each.cells):
         hollow: dict[str, Any] = {
             "color": SOFT,

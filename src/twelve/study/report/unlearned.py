@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from twelve.metrics.bootstrap import Interval
 from twelve.study.finding_types import Findings
-from twelve.study.report.beside import short, signed
+from twelve.study.report.beside import short
 
 
 def warnings(found: Findings) -> tuple[str, ...]:
@@ -19,7 +19,7 @@ def _warnings(found: Findings) -> Iterator[str]:
     if means and all(mean.low <= 0 for mean in means.values()):
         below = all(mean.high < 0 for mean in means.values())
         subject = "Every model lies below" if below else "No model is significantly above"
-        told = ", ".join(f"{name} {signed(mean)}" for name, mean in means.items())
+        told = ", ".join(f"{name} {mean.mean:+.1f} [{mean.low:+.1f}, {mean.high:+.1f}]" for name, mean in means.items())
         yield (
             f"{subject} the best baselines, on average over its tasks (normalised score, 0: the best baseline): "
             f"{told}. The differences here are between models that have not learned: they do not say which way of "

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from twelve.study.arms import Arm, Contrast, Length
 from twelve.study.finding_types import Findings
-from twelve.study.studies.base import Study, Subjects, register
+from twelve.study.studies.base import Study, Subjects, by_two_seeds, register
 
 JOINT, SINGLE, PER_HEAD = "joint", "single", "token-per-head"
 ALWAYS = {"schedule": {"name": "always-go"}}
@@ -74,5 +74,5 @@ class Ablations(Study):
         named = f"{', '.join(worse)} {'is' if len(worse) == 1 else 'are'}" if worse else "None is"
         return [
             f"The joint model minus each changed one, in points of normalised score: {'; '.join(told)}.",
-            f"{named} significantly worse than the joint model.",
+            f"{named} significantly worse than the joint model{by_two_seeds(found)}.",
         ]

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from twelve.study.arms import Arm, Contrast, Length
 from twelve.study.finding_types import Comparison, Findings
-from twelve.study.studies.base import Study, Subjects, register
+from twelve.study.studies.base import Study, Subjects, by_two_seeds, register
 from twelve.study.studies.static_weights import static
 from twelve.study.table import gain_of
 from twelve.study.table import table as markdown_table
@@ -79,9 +79,9 @@ class BalancingStudy(Study):
         fewer = [each for each in found.comparisons if each.contrast.minus == FEWER]
         return [
             f"At equal compute, significantly better than tuned fixed weights: {better or 'none'}; worse: "
-            f"{worse or 'none'}.",
+            f"{worse or 'none'}{by_two_seeds(found)}.",
             f"At equal updates, of the ways with one update per iteration, significantly better than tuned fixed "
-            f"weights: {_names(fewer, 1) or 'none'}; worse: {_names(fewer, -1) or 'none'}.",
+            f"weights: {_names(fewer, 1) or 'none'}; worse: {_names(fewer, -1) or 'none'}{by_two_seeds(found)}.",
         ]
 
     def sections(self, found: Findings) -> Sequence[str]:
@@ -95,9 +95,10 @@ class BalancingStudy(Study):
             f"Each way minus tuned fixed weights ({STATIC}; at equal updates, {FEWER}), in normalised points "
             "[95%]. A way with an update per batch makes as many updates as "
             f"{STATIC}: there, equal compute is equal updates. Differs: the interval excludes zero; of twenty ways "
-            "that are all alike, one would. Times are those of training, validations included, relative to "
-            f"{STATIC}. Memory is counted, not measured: parameters, gradients, optimizer states and what it keeps "
-            f"of each task; that of a step includes the activations of the largest batch. MB (relative to {STATIC})."
+            "that are all alike, one would, or more where there are few seeds. Times are those of training, "
+            f"validations included, relative to {STATIC}. Memory is counted, not measured: parameters, gradients, "
+            f"optimizer states and what it keeps of each task; that of a step "
+            f"includes the activations of the largest batch. MB (relative to {STATIC})."
         )
         return [f"{words}\n\n" + markdown_table(head, rows)]
 

@@ -143,6 +143,11 @@ def said(comparison: Comparison) -> str:
     return f"{mean} By seed{over}: {', '.join(f'{seed:+.1f}' for seed in comparison.seeds)}{share}."
 
 
+def by_two_seeds(found: Findings) -> str:
+    """What qualifies a count of significant differences: too few seeds for it; empty with more, or one."""
+    return ", by intervals of two seeds" if len(found.seeds) == 2 else ""
+
+
 def _sign(gain: Interval) -> int:
     """1 or -1 where a gain is significant, else 0."""
     return (gain.low > 0) - (gain.high < 0)

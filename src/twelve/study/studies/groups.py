@@ -9,7 +9,7 @@ from twelve.errors import ConfigError
 from twelve.progress import counted
 from twelve.study.arms import Arm, Contrast
 from twelve.study.finding_types import Comparison, Findings
-from twelve.study.studies.base import Study, Subjects, register
+from twelve.study.studies.base import Study, Subjects, by_two_seeds, register
 
 ALL = "all"
 
@@ -60,13 +60,13 @@ class Groups(Study):
         known = [each for each in alone if each.learned is not None]
         gain = [each for each in known if each.endpoint.low > 0]
         loss = [each for each in known if each.endpoint.high < 0]
+        if not known:
+            return ["No group learns alone, so nothing is compared."]
         said = (
             f"Of {counted(len(known), 'comparison')} between a group trained with others and the same group alone, "
             f"where it learns alone, {len(gain)} show{'s' * (len(gain) == 1)} a gain from the others and {len(loss)} a "
-            "loss."
+            f"loss{by_two_seeds(found)}."
         )
-        if not known:
-            return [said]
         best, worst = (choose(known, key=_mean) for choose in (max, min))
         least = f"the worst is {_points(worst)}, of {_trained(worst)}"
         return [said, f"The best change is {_points(best)} points of normalised score, of {_trained(best)}; {least}."]

@@ -10,7 +10,7 @@ from pydantic import Field
 from twelve.progress import counted
 from twelve.study.arms import Arm, Contrast, Factors, Length, Rates
 from twelve.study.finding_types import Findings
-from twelve.study.studies.base import Study, Subjects, register, said
+from twelve.study.studies.base import Study, Subjects, by_two_seeds, register, said
 
 BASE, OPPONENT = "stop-and-go", "single-longer"
 
@@ -121,5 +121,5 @@ class JointVsSingle(Study):
         return [
             said(main),
             f"With {sizes} {single.models}, the joint model is better on {len(better)} and worse on {len(worse)} "
-            f"of the {counted(learned, 'task')} that single-task models learn.",
+            f"of the {counted(learned, 'task')} that single-task models learn{by_two_seeds(found)}.",
         ]

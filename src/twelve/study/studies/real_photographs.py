@@ -11,7 +11,7 @@ from twelve.errors import ConfigError, nearest
 from twelve.progress import counted
 from twelve.study.arms import Arm, Contrast, Factors, Length, Rates
 from twelve.study.finding_types import Findings
-from twelve.study.studies.base import Study, Subjects, register, said
+from twelve.study.studies.base import Study, Subjects, by_two_seeds, register, said
 
 JOINT, SCALED, SINGLE, TUNED = "joint", "joint-scaled", "single-longer", "fine-tuned"
 
@@ -87,7 +87,7 @@ class RealPhotographs(Study):
                 positive = sum(score.low > 0 for score in known)
                 told.append(f"{name} on {positive} of {counted(len(known), 'task')}")
         looking = "With the correct images, the score is significantly higher than with shuffled ones"
-        return [*sentences, f"{looking}: {', '.join(told)}."] if told else sentences
+        return [*sentences, f"{looking}: {', '.join(told)}{by_two_seeds(found)}."] if told else sentences
 
     def _check(self, subjects: Subjects) -> None:
         for option, names in (("searched", self.searched), ("apart", self.apart)):
