@@ -24,6 +24,7 @@ from twelve.settings import RunConfig
 from twelve.study import plan as plans
 from twelve.study.arms import Arm
 from twelve.study.base_model import known_tasks, told
+from twelve.study.losses import check_losses
 from twelve.study.overrides import check_overrides
 from twelve.study.plan import Plan, Step
 from twelve.study.remaining import Remaining
@@ -174,6 +175,7 @@ def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] 
         raise ConfigError(problem, record="study", remedy="mend its arms and contrasts (docs/studies.md)") from None
     for arm in plan.arms:
         check_overrides(config, arm)
+        check_losses(arm)
         _check_probes(arm)
     return plan
 
