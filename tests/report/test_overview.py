@@ -422,6 +422,10 @@ def test_a_task_in_python_that_is_memorised_needs_training_examples(
     assert "Train longer" not in others and "Check the data of Order" not in others
     page = html.unescape(render(read_run(run)))
     assert "The commands do not know the task 'order', which a program defines: call" in page
+    text = re.sub("<[^>]+>", "", page)  # each word has an element of its own
+    assert f"twelve.runs.evaluate.evaluate_run(Path('{run}-more'), split='train')" in text
+    assert f"twelve.report.write.write_report(Path('{run}-more'))" in text
+    assert not re.search(r"twelve (evaluate|train|report|serve) /", text)
     ordered(run, 51.0, 0.55, train)  # not memorised
     assert "Add training examples" not in titles(run)[:1]
 

@@ -93,7 +93,7 @@ def run(
 
         if not plan.worlds:
             DataRoot(base.data, base.sources)  # raises DataError if the data are not there
-        tell(overview(plan, _chosen(plan, only), out, known_time(find(config))), console)
+        tell(overview(plan, _chosen(plan, only), out, known_time(find(config), plan.study)), console)
         return out
     plan = begun(plan, out, resume)
     from twelve.study.execution import Seed
