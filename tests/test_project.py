@@ -44,7 +44,7 @@ def bibtex(text: str) -> list[dict[str, str]]:
 def test_the_page_on_citing_has_the_facts_of_the_citation_file() -> None:
     cited = yaml.safe_load((HOME / "CITATION.cff").read_text(encoding="utf-8"))
     (paper,) = cited["references"]
-    of_paper, of_software = bibtex((HOME / "docs" / "cite.md").read_text(encoding="utf-8"))
+    of_paper, of_software, *others = bibtex((HOME / "docs" / "cite.md").read_text(encoding="utf-8"))
     assert of_paper == {
         "title": paper["title"],
         "author": " and ".join(f"{each['family-names']}, {each['given-names']}" for each in paper["authors"]),
@@ -55,5 +55,7 @@ def test_the_page_on_citing_has_the_facts_of_the_citation_file() -> None:
     assert of_software == {
         "title": cited["title"],
         "author": " and ".join(each["name"] for each in cited["authors"]),
+        "year": str(cited["date-released"].year),
         "note": f"Software, version {cited['version']}",
     }
+    assert len(others) == 16 and all({"title", "author", "year"} <= set(each) for each in others)

@@ -129,6 +129,15 @@ def test_the_command_prints_and_says_what_is_recalled() -> None:
         published.scores("vqaa")
 
 
+def test_the_command_prints_several_tasks() -> None:
+    said = CliRunner().invoke(cli.app, ["published", "snli_ve", "refcoco"]).output
+    names = dict.fromkeys(line.partition(":")[0] for line in said.splitlines() if " on " in line and line[0] != " ")
+    assert [name for name in names if name in TWELVE] == ["snli_ve", "refcoco"]
+    assert said.count("M: million parameters") == 1
+    tree = json.loads(CliRunner().invoke(cli.app, ["published", "snli_ve", "refcoco", "--json"]).stdout)
+    assert {each["task"] for each in tree["scores"]} == {"snli_ve", "refcoco"}
+
+
 def test_a_score_from_two_sources_is_one_row_and_different_scores_are_marked() -> None:
     """73.15 was read and is recalled; 68.00 is recalled, while 65.2 was read."""
     vqa, coco = (CliRunner().invoke(cli.app, ["published", task]).output for task in ("vqa", "coco"))

@@ -140,6 +140,7 @@ def test_a_converged_run_is_not_said_to_rise(run: Path) -> None:
 def beaten(tree: Tree, score: float, upper_bound: float | None) -> None:
     for task, result in tree["tasks"].items():
         result |= fake_run.task_result(task, score, {"majority": 20.0}) | {"upper_bound": upper_bound}
+        result["parts"] = []  # none that is weak
 
 
 @pytest.mark.parametrize(
@@ -421,6 +422,10 @@ def test_a_task_in_python_that_is_memorised_needs_training_examples(
     assert "Train longer" not in others and "Check the data of Order" not in others
     page = html.unescape(render(read_run(run)))
     assert "The commands do not know the task 'order', which a program defines: call" in page
+    text = re.sub("<[^>]+>", "", page)  # each word has an element of its own
+    assert f"twelve.runs.evaluate.evaluate_run(Path('{run}-more'), split='train')" in text
+    assert f"twelve.report.write.write_report(Path('{run}-more'))" in text
+    assert not re.search(r"twelve (evaluate|train|report|serve) /", text)
     ordered(run, 51.0, 0.55, train)  # not memorised
     assert "Add training examples" not in titles(run)[:1]
 
@@ -488,6 +493,22 @@ def test_parts_that_are_worse_than_a_baseline_qualify_a_good_verdict(run: Path) 
     assert said(run).word == f"Above every baseline, with weak parts, {on}"
     changed(run, lambda tree: tree["tasks"]["vqa"]["parts"][0]["baseline"]["advantage"].update(high=1.0))
     assert said(run).word == f"Above every baseline, {on}"  # no better: it may be chance
+
+
+@pytest.mark.parametrize(("low", "word"), [(-2.0, "Good, with weak parts"), (2.0, "Good")])
+def test_a_listed_part_that_is_no_better_than_a_baseline_qualifies_a_good_verdict(
+    run: Path, low: float, word: str
+) -> None:
+    failing(run, "does the")
+    advantage = {"mean": 9.0, "low": low, "high": 20.0}
+
+    def listed(tree: Tree) -> None:
+        (part,) = tree["tasks"]["vqa"]["parts"]
+        part["baseline"]["advantage"], part["examples"] = advantage, 120
+
+    changed(run, listed)
+    (part,) = [each for each in weak(read_run(run)).parts if each.part]
+    assert (part.beaten, part.worse, said(run).word) == (low > 0, False, word)
 
 
 def test_more_parts_of_a_task_are_listed_where_they_are_worse_than_a_baseline(run: Path) -> None:

@@ -37,6 +37,9 @@ def test_a_dry_run_tells_the_time_and_names_the_folder_without_a_word_twice(tmp_
     said = " ".join(CliRunner().invoke(cli.app, longer).output.split())
     assert "says of its own command and length" in said and "more iterations, arms or seeds take longer" in said
     assert '"A joint run of 1,200 iterations takes about 4 minutes' in said and "(4,000 iterations)" in said
+    other = ["study", "balancing", "--config", "study-four-tasks.yaml", "--dry-run"]
+    said = " ".join(CliRunner().invoke(cli.app, other).output.split())
+    assert "time: not known" in said and "all fifteen subsets" not in said
     own = tmp_path / "own.yaml"
     own.write_text(configuration.find("study-apart.yaml").read_text())
     said = " ".join(CliRunner().invoke(cli.app, ["study", "groups", "--config", str(own), "--dry-run"]).output.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,14 @@ from twelve.study.arms import Arm, Contrast, Length, Rates
 from twelve.study.engine import planned, run
 from twelve.study.execution import Seed
 from twelve.study.findings import findings
+from twelve.study.losses import LOSSES, check_losses
 from twelve.study.overrides import check_overrides, overridden
 from twelve.study.plan import Plan
+from twelve.study.plan import read as plan_of
 from twelve.study.results import History
 from twelve.study.studies import STUDIES, get_study
 from twelve.study.studies.base import Subjects
+from twelve.training.balancing import BALANCINGS
 from twelve.training.convergence import convergence, falls, gain, has_converged
 
 QUIET = Console(quiet=True)
@@ -275,6 +279,60 @@ def test_arms_that_cannot_be(wrong: dict[str, Any]) -> None:
 def test_overrides_that_cannot_be(config: Path, overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check_overrides(load(config), arm("a", overrides=overrides))
+
+
+def test_another_loss_is_no_override_of_the_output(config: Path) -> None:
+    with pytest.raises(ConfigError, match=r"changes tasks\.vqa\.kind") as raised:
+        check_overrides(load(config), arm("a", overrides={"tasks.vqa.kind": "focal"}))
+    assert "name it in losses of the arm" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("losses", "message"),
+    [
+        ({"vqa": "focl"}, r"the arm a asks for an unknown loss 'focl'.*did you mean.*focal"),
+        ({"nlvr2": "focal"}, "the arm a has a loss of 'nlvr2', which it does not train"),
+    ],
+)
+def test_losses_that_cannot_be(losses: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOSSES, "focal", lambda logits, targets: logits.sum())
+    with pytest.raises(ConfigError, match=message):
+        check_losses(arm("a", losses=losses))
+
+
+@pytest.fixture(scope="module")
+def documented(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study of docs/studies-reference.md, as it stands there."""
+    folder = tmp_path_factory.mktemp("documented")
+    page = Path(__file__).parents[2] / "docs" / "studies-reference.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    (folder / "focal_study.py").write_text(code)
+    with pytest.MonkeyPatch.context() as patch:
+        for names, name in ((LOSSES, "focal"), (BALANCINGS, "inverse")):
+            patch.setitem(names, name, None)  # so that it is taken out again
+            del names[name]
+        return run(str(folder / "focal_study.py"), config, seeds=1, out=folder / "study", console=QUIET)
+
+
+def test_an_arm_trains_with_a_loss_and_a_balancing_of_its_own(documented: Path) -> None:
+    """The loss reaches the training of its task alone; what is measured, and with what, is that of the other arms."""
+    found = results(documented)
+    joint, focal = (
+        {task: found[f"seed-3/results/{name}/{task}.json"] for task in TASKS} for name in ("joint", "focal")
+    )
+    models = {name: state(documented / "seed-3" / "runs" / name) for name in ("joint", "focal", "inverse")}
+    for name in ("focal", "inverse"):
+        assert any(not torch.equal(value, models[name][key]) for key, value in models["joint"].items()), name
+    for task in TASKS:
+        assert joint[task]["groups"] == focal[task]["groups"] and joint[task]["metric"] == focal[task]["metric"]
+        assert joint[task]["parameters"] == focal[task]["parameters"]
+    losses = {name: next(line["losses"] for line in RunFolder(documented / "seed-3" / "runs" / name).logged()
+                         if line["kind"] == "step") for name in ("joint", "focal")}  # fmt: skip
+    assert losses["focal"]["vqa"] < 0.6 * losses["joint"]["vqa"]
+    assert losses["focal"]["snli_ve"] == pytest.approx(losses["joint"]["snli_ve"], rel=0.05)
+    assert load(documented / "seed-3" / "runs" / "inverse" / "config.yaml").balancing is not None
+    assert plan_of(documented).arm("focal").losses == {"vqa": "focal"}
+    assert {each.name for each in findings(documented).arms} == {"joint", "focal", "inverse"}
 
 
 def test_overrides_leave_the_configuration_alone(config: Path) -> None:

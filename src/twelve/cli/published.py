@@ -1,4 +1,4 @@
-"""``twelve published``: the numbers that were published of a task."""
+"""``twelve published``: the numbers that were published of tasks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twelve.cli.options import Json
 
 
 def published(
-    task: Annotated[str | None, typer.Argument(help="The name of a task; default: all tasks.")] = None,
+    tasks: Annotated[list[str] | None, typer.Argument(help="Names of tasks; default: all tasks.")] = None,
     as_json: Json = False,
 ) -> None:
     """Print published scores, and how each is known.
@@ -20,4 +20,4 @@ def published(
     from twelve.published.shown import as_json as to_json
     from twelve.published.shown import table
 
-    typer.echo(to_json(task) if as_json else shown(table(task)))
+    typer.echo(to_json(*tasks or ()) if as_json else shown(table(*tasks or ())))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from itertools import groupby
 
@@ -18,15 +18,15 @@ _INDENT = " " * 21
 """Width of the columns before the model."""
 
 
-def table(task: str | None = None) -> str:
-    """The scores of a task, or of all, below what was measured: split, metric and protocol.
+def table(*tasks: str) -> str:
+    """The scores of some tasks, or of all, below what was measured: split, metric and protocol.
 
     A score that was read and is also recalled is one row. Different scores of one model are marked as such.
 
     Raises:
-        ConfigError: no score of this task was published.
+        ConfigError: no score of one of these tasks was published.
     """
-    found = _by_task(task)
+    found = _of(tasks, _by_task)
     lines: list[str] = []
     for _, group in groupby(found, key=_measured):
         lines += [*_group(list(group)), ""]
@@ -99,9 +99,14 @@ def _by_task(task: str | None) -> list[PublishedNumber]:
     return sorted(found, key=lambda number: (order.index(number.task), first.index(_measured(number))))
 
 
-def as_json(task: str | None = None) -> str:
+def _of(tasks: Sequence[str], find_scores: Callable[[str | None], Sequence[PublishedNumber]]) -> list[PublishedNumber]:
+    """The scores of some tasks, each once, in the given order; without a task, of all."""
+    return [number for task in dict.fromkeys(tasks or (None,)) for number in find_scores(task)]
+
+
+def as_json(*tasks: str) -> str:
     """The same for programs; ``grade`` is explained by ``grades``."""
-    return json.dumps({"grades": GRADES, "scores": [asdict(number) for number in scores(task)]}, indent=1)
+    return json.dumps({"grades": GRADES, "scores": [asdict(number) for number in _of(tasks, scores)]}, indent=1)
 
 
 def _parameters(number: PublishedNumber) -> str:

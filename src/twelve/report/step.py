@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from shlex import join
+from shlex import join, split
 
 from twelve.config import load
 from twelve.errors import TwelveError
@@ -79,3 +79,27 @@ def as_named(run: Run, path: str | Path) -> Path:
     folder, if the path is in it."""
     path, current = Path(path), Path.cwd()
     return path.relative_to(current) if not run.folder.is_absolute() and path.is_relative_to(current) else path
+
+
+def in_program(step: Step) -> Step:
+    """The step of a run with parts that no command knows: its commands as calls of a program that defines them."""
+    return replace(step, commands=[_called(line) for line in step.commands])
+
+
+def _called(line: str) -> str:
+    """The call in Python that does what a command does; the command itself, where it needs to know no task."""
+    _, command, *rest = split(line)
+    match command, rest:
+        case "evaluate", [run]:
+            return f"twelve.runs.evaluate.evaluate_run(Path({run!r}))"
+        case "evaluate", [run, "--split", name]:
+            return f"twelve.runs.evaluate.evaluate_run(Path({run!r}), split={name!r})"
+        case "report", [run]:
+            return f"twelve.report.write.write_report(Path({run!r}))"
+        case "train", [config, *options]:
+            settings = [word for word in options if word not in ("--set", "--continue")]
+            loaded = f"twelve.config.load({config!r}{f', {settings}' if settings else ''})"
+            return f"twelve.runs.train.train({loaded}{', go_on=True' if '--continue' in options else ''})"
+        case "serve", [run]:
+            return f"twelve.load({run!r})"
+    return line

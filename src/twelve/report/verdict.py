@@ -77,7 +77,7 @@ def _of_scores(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
             f"Scores range from {_scored(low)} to {_scored(high)}. Without baselines, it is not known whether the "
         )
         return Verdict("Not known", f"{sentence}model uses the images. {one_answer(run)}".rstrip(), None)
-    failed = any(each.part and each.worse for each in weak(run).parts)
+    failed = any(each.part and not each.beaten for each in weak(run).parts)
     found, still = _compared([each for each in scored if each.score.baselines], failed), rising(run)
     if told := one_answer(run):
         found = replace(found, sentence=f"{found.sentence} {told}")
@@ -108,7 +108,7 @@ def _untold(run: Run) -> Verdict:
 
 
 def _compared(scored: Sequence[ScoredTask], failed: bool) -> Verdict:
-    """The verdict on tasks with baselines; ``failed``: a listed part of a task is worse than a baseline."""
+    """The verdict on tasks with baselines; ``failed``: a listed part of a task is no better than a baseline."""
     few = [each for each in scored if each.score.groups < FEWEST_GROUPS]
     if len(few) == len(scored):
         sentence = f"Every task was evaluated on fewer than {FEWEST_GROUPS} images: no interval can be trusted."

@@ -27,7 +27,7 @@ from twelve.report.next_steps import next_steps
 from twelve.report.reading import Run, read_run
 from twelve.report.reliability import reliability
 from twelve.report.scores import TaskScore, task_score
-from twelve.report.step import beside
+from twelve.report.step import Step, beside, in_program, to_evaluate
 from twelve.report.verdict import ScoredTask, verdict
 from twelve.report.weak import LISTED, PER_TASK, WORSE_PER_TASK, weak
 from twelve.run_folder import RunFolder
@@ -116,19 +116,24 @@ def render(run: Run) -> str:
     shown = {part.name: part.gallery for part in parts if part.gallery is not None}
     results = list(run.results.values())
     scored = [ScoredTask(part.name, part.title, part.score) for part in parts if part.score is not None]
+    program = _program(run)
+    steps = [Step("Evaluate it", "", to_evaluate(run)), *next_steps(run, scored)]
+    measuring, *steps = [*map(in_program, steps)] if program else steps
+    evaluating, reporting = measuring.commands
     return environment.get_template("report.html").render(
         run=run,
-        folder=quoted(run.folder),
         heading=heading(run),
         verdict=verdict(run, scored),
         weak=low,
         glimpses=glimpses(dict.fromkeys([*(each.task for each in low.parts), *shown]), shown),
         titles={part.name: part.title for part in parts},
         fewest=(LISTED, FEWEST_GROUPS, PER_TASK, WORSE_PER_TASK),
-        steps=next_steps(run, scored),
+        steps=steps,
+        evaluating=evaluating,
+        reporting=reporting,
         chosen=run.kept,
         sketches=[part for part in parts if part.sketch is not None],
-        program=_program(run),
+        program=program,
         place="" if run.folder.is_absolute() else str(Path.cwd()),
         sections=parts,
         only=parts[0] if len(parts) == 1 else None,
@@ -336,8 +341,9 @@ def commands(run: Run) -> list[str]:
     """The commands that repeat this run and this page, in a folder beside it."""
     chosen = beside(run, "again")
     folder = chosen.removeprefix("run=")
-    return [
+    found = [
         f"twelve train {quoted(RunFolder(run.folder).config)} --set {quoted(chosen)}",
         f"twelve evaluate {quoted(folder)}",
         f"twelve report {quoted(folder)}",
     ]
+    return list(in_program(Step("", "", found)).commands) if _program(run) else found

@@ -76,6 +76,7 @@ class Arm(Strict):
         start: ``seed``: the model that all arms of a seed begin with; ``pretrained``: the same heads on a trunk that
             learnt the captions of the retrieval tasks (pretraining.py); ``model of ARM``: what that arm has trained.
         overrides: key of the configuration, with dots -> value.
+        losses: task -> name of the loss that it trains with, in place of its own (losses.py).
         convergence: the arm in whose curves the schedule's option ``convergence`` is measured (a curriculum needs it).
         pretraining: iterations of the pretraining, as a share of the joint run's.
         probes: names of what is measured while it trains (observing.py).
@@ -88,6 +89,7 @@ class Arm(Strict):
     start: Annotated[str, Field(pattern=rf"^(seed|pretrained|{MODEL_OF}[A-Za-z0-9][\w.+-]*)$")] = "seed"
     length: Length = Length()
     overrides: Mapping[str, Any] = Field(default_factory=dict)
+    losses: Mapping[str, str] = Field(default_factory=dict)
     rates: Rates = Rates()
     convergence: Name | None = None
     pretraining: float = Field(1.0, gt=0)

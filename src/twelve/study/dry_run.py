@@ -16,10 +16,14 @@ from twelve.study.plan import Plan, Step
 _DURATION = re.compile(r"\b[Tt]akes? about [^.;]*")
 
 
-def known_time(file: Path) -> str:
-    """What the head of a configuration says about how long its study takes; "" if it says nothing."""
+def known_time(file: Path, study: str) -> str:
+    """What the head of a configuration says about how long its own study takes; "" if it says nothing, or if its study
+    is another one."""
     lines = itertools.takewhile(lambda line: line.startswith("#"), file.read_text(encoding="utf-8").splitlines())
-    sentences = re.split(r"(?<=[.:;]) ", " ".join(line.strip("# ") for line in lines))
+    head = " ".join(line.strip("# ") for line in lines)
+    if not head.startswith(f"twelve study {study} "):
+        return ""
+    sentences = re.split(r"(?<=[.:;]) ", head)
     return next((found.rstrip(".;") for found in sentences if _DURATION.search(found)), "")
 
 

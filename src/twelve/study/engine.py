@@ -24,6 +24,7 @@ from twelve.settings import RunConfig
 from twelve.study import plan as plans
 from twelve.study.arms import Arm
 from twelve.study.base_model import known_tasks, told
+from twelve.study.losses import check_losses
 from twelve.study.overrides import check_overrides
 from twelve.study.plan import Plan, Step
 from twelve.study.remaining import Remaining
@@ -92,7 +93,7 @@ def run(
 
         if not plan.worlds:
             DataRoot(base.data, base.sources)  # raises DataError if the data are not there
-        tell(overview(plan, _chosen(plan, only), out, known_time(find(config))), console)
+        tell(overview(plan, _chosen(plan, only), out, known_time(find(config), plan.study)), console)
         return out
     plan = begun(plan, out, resume)
     from twelve.study.execution import Seed
@@ -174,6 +175,7 @@ def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] 
         raise ConfigError(problem, record="study", remedy="mend its arms and contrasts (docs/studies.md)") from None
     for arm in plan.arms:
         check_overrides(config, arm)
+        check_losses(arm)
         _check_probes(arm)
     return plan
 

@@ -17,17 +17,19 @@ The folder of a study::
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from twelve.errors import ConfigError
 from twelve.io import files
 from twelve.run_folder import model_folder
+from twelve.runs.new_model import Start
 from twelve.settings import RunConfig
 from twelve.study import initialization as starts
 from twelve.study import pretraining, runs, worlds
 from twelve.study.arms import Arm, Length
+from twelve.study.losses import with_losses
 from twelve.study.observing import PartOver
 from twelve.study.plan import Plan, Step
 from twelve.study.results import (
@@ -208,7 +210,11 @@ class Seed:
             start=start,
             convergence=None if arm.convergence is None else self._convergence(arm.convergence, step.model),
         )
-        begin = partial(self.beginning.start, config, start, known=bool(earlier) or arm.start_arm is not None)
+        known = bool(earlier) or arm.start_arm is not None
+
+        def begin() -> Start:
+            return with_losses(self.beginning.start(config, start, known=known), arm)
+
         return config, runs.trained(config, begin, over=self.over, probes=probes, earlier=earlier)
 
     # --- details of a step -------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ OWN = ("model.init", "training.iterations", "training.epochs", "training.keep")
 """Keys that a study sets itself."""
 OF_TASKS = ("learning_rate", "batch_size")
 """What an arm may change of a task: the rest decides what is read."""
+_OF_OUTPUT = ("kind", "output", "loss")
+"""Keys of a task, real or guessed, by which a reader may mean another loss."""
 
 
 def overridden(tree: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,7 +45,10 @@ def check_overrides(config: RunConfig, arm: Arm) -> None:
         parts = key.split(".")
         if parts[0] in SAME or key in OWN or (parts[0] == "tasks" and (len(parts) != 3 or parts[2] not in OF_TASKS)):
             problem = f"the arm {arm.name} changes {key}, which is the same in all arms or set by the study"
-            raise ConfigError(problem, record="arms", remedy="set it for all arms in the configuration")
+            remedy = "set it for all arms in the configuration"
+            if parts[0] == "tasks" and parts[-1] in _OF_OUTPUT:
+                remedy = "to train with another loss, name it in losses of the arm (docs/studies-reference.md)"
+            raise ConfigError(problem, record="arms", remedy=remedy)
     try:
         found = parse(overridden(config.model_dump(mode="json"), arm.overrides))
     except ConfigError as error:
