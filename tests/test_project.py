@@ -52,10 +52,10 @@ def test_the_page_on_citing_has_the_facts_of_the_citation_file() -> None:
         "year": str(paper["year"]),
         "url": paper["url"],
     }
+    assert re.fullmatch(r"20\d\d", of_software.pop("year"))  # the file has no date until a version is released
     assert of_software == {
         "title": cited["title"],
         "author": " and ".join(each["name"] for each in cited["authors"]),
-        "year": str(cited["date-released"].year),
         "note": f"Software, version {cited['version']}",
     }
     assert len(others) == 16 and all({"title", "author", "year"} <= set(each) for each in others)
