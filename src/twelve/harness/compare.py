@@ -26,8 +26,8 @@ HARNESSES: dict[str, ModuleType] = {lmms_eval.NAME: lmms_eval, vlmevalkit.NAME: 
 SHOWN = 5
 """Answers that are shown of those that count differently."""
 _FROM_LOG = (
-    "what is right is taken from the log, where the harness may have changed it; --truth takes it from the official "
-    "files, and gives every official number"
+    "the correct answers are taken from the log, where the harness may have changed them; --truth takes them from the "
+    "official files, and gives every official number"
 )
 
 

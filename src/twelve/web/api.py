@@ -277,7 +277,7 @@ def _search(router: APIRouter, service: Service, digest: str | None) -> None:
 
     @router.get("/thumbnail", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}, **_SHOWN})
     async def thumbnail(
-        image: Annotated[str, Query(max_length=MAX_NAME, description="its name in a reply of a search")],
+        image: Annotated[str, Query(max_length=MAX_NAME, description="its name in the reply to a search")],
     ) -> Response:
         """Return a small copy of an image that can be searched."""
         return Response(await service.thumbnail(image), media_type="image/jpeg")

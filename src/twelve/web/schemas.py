@@ -388,7 +388,7 @@ class MatchReply(BaseModel):
 
 
 class FoundImage(BaseModel):
-    image: str = Field(description="name of the image: its path, as far as the index tells it")
+    image: str = Field(description="name of the image: its relative path")
     share: float = Field(
         description="the probability that the text describes this image, if it describes exactly one that was ranked"
     )
@@ -402,7 +402,7 @@ class SearchReply(BaseModel):
     calibrated: bool = Field(description=_CALIBRATED)
     images: list[FoundImage] = Field(description="best first; shares of all images that were ranked sum to 1")
     ranked: int = Field(description="number of images that were ranked: those on the shortlist that could be read")
-    indexed: int = Field(description="number of images of the index")
+    indexed: int = Field(description="number of images in the index")
     skipped: list[str] = Field(
         description="images on the shortlist that are gone, have changed since they were indexed, or cannot be read"
     )

@@ -15,7 +15,7 @@ const typed = (input, what) => (input.value.trim() ? null : `Type ${what} first.
 const opened = (image) => (image.scene ? null : "Select an image first.");
 
 const ANSWERS = { label: "Answer in the style of", hint: "The model was trained on several datasets of such questions. Each has its own kind of answers." };
-const RANKINGS = { label: "Rank as learned from", hint: "The model was trained on several datasets of captions. Each gives another ranking." };
+const RANKINGS = { label: "Rank as learned from", hint: "The model was trained on several datasets of captions. Each gives a different ranking." };
 
 /** A choice among several tasks, none if there is only one; and what to know of the chosen one before asking. */
 function taskChoice(tasks, { label, hint } = ANSWERS) {
