@@ -219,7 +219,7 @@ def test_only_images_that_were_indexed_are_counted_as_new(
         model.search(images, CAPTIONS, index=tmp_path / "index", progress=True)
         assert f"index: 5 images, {new} of them new or changed\n" in capfd.readouterr().err
     model.search(images[:2], CAPTIONS, index=tmp_path / "index", progress=True)
-    told = "5 images, 0 of them new or changed; 4 of earlier searches: twelve serve --index searches these too\n"
+    told = "5 images, 0 of them new or changed; 4 of earlier searches, which a service with this index searches too\n"
     assert told in capfd.readouterr().err
 
 

@@ -190,7 +190,7 @@ def _indexed(
         index.save()
     known = {image: vectors for image in images if (vectors := index.get(image)) is not None}
     others = index.others(images)
-    kept = f"; {others:,} of earlier searches: twelve serve --index searches these too" if others else ""
+    kept = f"; {others:,} of earlier searches, which a service with this index searches too" if others else ""
     say(f"{file}: {counted(len(index), 'image')}, {added:,} of them new or changed{kept}")
     return known, doubts
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from twelve.progress import WIDTH, counted
 from twelve.study.finding_types import Findings
-from twelve.study.table import convergence, few_seeds, no_search, over_seeds, said_first
+from twelve.study.table import convergence, few_seeds, no_search, said_first, seed_interval
 
 
 def brief(found: Findings, page: str) -> str:
@@ -15,7 +15,9 @@ def brief(found: Findings, page: str) -> str:
     plan, seeds = found.plan, ", ".join(map(str, found.seeds))
     sentences = found.sentences or ["There is nothing to compare."]
     notes = [f"Note: {note}" for note in found.notes]
-    answer = _listed([*said_first(found), *sentences, over_seeds(found), *notes, no_search(found)])
+    spread = seed_interval(found)
+    last_told = " ".join(filter(None, [no_search(found), f"T{spread[1:]}." if spread else None])) or None
+    answer = _listed([*said_first(found), *sentences, *notes, last_told])
     width = max(len(arm.name) for arm in found.arms)
     several = len(found.seeds) > 1
     rows = [f"{'arm':<{width}}  normalised score [95%]{'  by seed' * several}"]
@@ -25,7 +27,8 @@ def brief(found: Findings, page: str) -> str:
         rows.append(f"{arm.name:<{width}}  {mean:<22}  {by_seed if several else ''}".rstrip())
     own = "its own microworld" if plan.worlds else "its own models" + ", on the same data" * several
     missing = f"Not complete, and not counted: {', '.join(found.missing)}." if found.missing else None
-    last = _listed([convergence(found), few_seeds(found), missing])
+    few = few_seeds(found) if len(found.seeds) < 3 else None  # the t interval shows it
+    last = _listed([convergence(found), few, missing])
     last += f"\n- {counted(len(found.seeds), 'seed')} ({seeds}), {'each ' * several}with {own}. All tables: {page}"
     return "\n\n".join([textwrap.fill(found.question, WIDTH), answer, "\n".join(rows), last])
 

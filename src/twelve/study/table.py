@@ -72,11 +72,15 @@ def no_search(found: Findings) -> str | None:
 def over_seeds(found: Findings) -> str | None:
     """The first difference with both of its intervals; None without one, and where a t interval is not known."""
     for each in found.comparisons[:1]:
-        if (spread := t_interval(each.seeds)) is not None:
-            low, high = f"{spread.low:+.1f}", f"{spread.high:+.1f}"
-            over = counted(len(each.cells), "task")
-            return f"{each.contrast.name}, {over}: {gain_of(each.every)}; t interval over the seeds [{low}, {high}]."
+        if spread := seed_interval(found):
+            return f"{each.contrast.name}, {counted(len(each.cells), 'task')}: {gain_of(each.every)}; {spread}."
     return None
+
+
+def seed_interval(found: Findings) -> str | None:
+    """The t interval of the first difference; None where it is not known."""
+    spread = t_interval(found.comparisons[0].seeds) if found.comparisons else None
+    return None if spread is None else f"t interval over the seeds [{spread.low:+.1f}, {spread.high:+.1f}]"
 
 
 def few_seeds(found: Findings) -> str | None:
