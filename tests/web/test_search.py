@@ -322,7 +322,7 @@ def test_a_search_that_takes_too_long_is_given_up(
     with serving(searcher, searched, Limits(answer_seconds=0.5)) as client:
         reply = client.post("/api/v1/search", json={"text": TEXT})
         assert (reply.status_code, reply.json()["code"]) == (503, "too_slow")
-        assert reply.json()["remedy"] == "send a shortlist of less than 128"
+        assert reply.json()["remedy"] == "send a shortlist of fewer images than 128"
         waiting = client.post("/api/v1/search", json={"text": TEXT})  # behind the first
         assert (waiting.status_code, waiting.json()["code"]) == (429, "busy")
         gate.let(99)

@@ -101,5 +101,5 @@ def _called(line: str) -> str:
             loaded = f"twelve.config.load({config!r}{f', {settings}' if settings else ''})"
             return f"twelve.runs.train.train({loaded}{', go_on=True' if '--continue' in options else ''})"
         case "serve", [run]:
-            return f"twelve.load({run!r})"
+            return f"twelve.web.serve({run!r})"
     return line

@@ -16,8 +16,8 @@ def brief(found: Findings, page: str) -> str:
     sentences = found.sentences or ["There is nothing to compare."]
     notes = [f"Note: {note}" for note in found.notes]
     spread = seed_interval(found)
-    last_told = " ".join(filter(None, [no_search(found), f"T{spread[1:]}." if spread else None])) or None
-    answer = _listed([*said_first(found), *sentences, *notes, last_told])
+    rates_and_spread = " ".join(filter(None, [no_search(found), spread and f"{spread.capitalize()}."])) or None
+    answer = _listed([*said_first(found), *sentences, *notes, rates_and_spread])
     width = max(len(arm.name) for arm in found.arms)
     several = len(found.seeds) > 1
     rows = [f"{'arm':<{width}}  normalised score [95%]{'  by seed' * several}"]

@@ -134,7 +134,7 @@ class _Task:
 
     def __init__(self, plan: Plan, out: Path, name: str, seeds: Sequence[int], arms: Sequence[Arm]) -> None:
         self.name, base = name, plan.base(name).name
-        self.gallery = plan.parsed().evaluation.gallery
+        self._plan = plan
         self.arms = tuple(arm.name for arm in arms if name in arm.tasks)
         self.results = {seed: {arm: read_result(plan, out, seed, arm, name) for arm in self.arms} for seed in seeds}
         self.bases = {
@@ -161,7 +161,9 @@ class _Task:
     def metric(self) -> str:
         """Its name; that of retrieval says the gallery, which earlier results did not."""
         metric = next(iter(self.bases.values())).metric
-        return of_size(metric, self.gallery) if metric == EARLIER_METRIC and self.gallery == EARLIER_GALLERY else metric
+        if metric == EARLIER_METRIC and (gallery := self._plan.parsed().evaluation.gallery) == EARLIER_GALLERY:
+            return of_size(metric, gallery)
+        return metric
 
     @property
     def has_room(self) -> bool:

@@ -52,9 +52,10 @@ def with_losses(start: Start, arm: Arm) -> Start:
         ConfigError: nobody registered a loss.
     """
     model, processor, data, known = start
-    others = {task: _other(data.tasks[task].output, _loss(name, arm)) for task, name in arm.losses.items()
-              if task in data.tasks}  # fmt: skip
-    tasks = {name: replace(task, output=others.get(name, task.output)) for name, task in data.tasks.items()}
+    tasks = dict(data.tasks)
+    for name, loss in arm.losses.items():
+        if name in tasks:  # an arm can have several models
+            tasks[name] = replace(tasks[name], output=_other(tasks[name].output, _loss(loss, arm)))
     return model, processor, replace(data, tasks=tasks), known
 
 

@@ -118,15 +118,20 @@ def create_app(
 
     # A mount would match before the endpoints and hide their 405 replies.
     app.router.default = _Page(directory=_STATIC, html=True)
+    paths, json = _described(app, secured=token is not None)
+    app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free, paths=paths, json=json)
+    return app
+
+
+def _described(app: FastAPI, *, secured: bool) -> tuple[tuple[str, ...], list[str]]:
+    """Complete the application's description; its paths, and those of them that take JSON."""
     description = app.openapi()
     _add_summaries(description)
     add_examples(description)
-    paths = (*_FREE, *description["paths"])
+    _add_security(description, required=secured)
     posts = {path: each["post"].get("requestBody", {}) for path, each in description["paths"].items() if "post" in each}
     json = [path for path, body in posts.items() if "application/json" in body.get("content", {})]
-    app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free, paths=paths, json=json)
-    _add_security(description, required=token is not None)
-    return app
+    return (*_FREE, *description["paths"]), json
 
 
 class _Page(StaticFiles):

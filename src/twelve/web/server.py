@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from twelve.errors import ConfigError
 from twelve.predictor.open_index import OpenIndex
@@ -24,6 +25,7 @@ from twelve.web.app import LOCAL, create_app
 from twelve.web.limits import Limits
 from twelve.web.measured import digest_of, standings_of
 from twelve.web.samples import opening_samples, recorded_samples
+from twelve.web.service import Service
 
 HOST, PORT = "127.0.0.1", 8012
 _CONNECTIONS = 512
@@ -96,6 +98,17 @@ def serve(
         logging.basicConfig(format="%(asctime)s %(message)s")
         logging.getLogger("twelve.requests").setLevel(logging.INFO)
     app.state.service.warm_up()
+    bound.listen(_CONNECTIONS)  # clients can connect as soon as they read the next line
+    listening = bound.getsockname()[1]
+    if port is None and listening != PORT:
+        tell(f"port {PORT} is in use; serving at {listening}")
+    print(f"{addresses(host, listening, names)} (ctrl-c stops)", flush=True)
+    _run(app, bound)
+
+
+def _run(app: FastAPI, bound: socket.socket) -> None:
+    """Reply to requests until SIGINT or SIGTERM."""
+    service: Service = app.state.service
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -104,19 +117,14 @@ def serve(
         ws="none",
         limit_concurrency=_CONNECTIONS,
         backlog=_CONNECTIONS,
-        timeout_graceful_shutdown=math.ceil(app.state.service.limits.stop_seconds),
+        timeout_graceful_shutdown=math.ceil(service.limits.stop_seconds),
     )
-    bound.listen(_CONNECTIONS)  # clients can connect as soon as they read the next line
-    listening = bound.getsockname()[1]
-    if port is None and listening != PORT:
-        tell(f"port {PORT} is in use; serving at {listening}")
-    print(f"{addresses(host, listening, names)} (ctrl-c stops)", flush=True)
     try:
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[bound])
     finally:
         # The interpreter must not exit while a thread runs torch; a second ctrl-c skips the lifespan's shutdown.
-        app.state.service.close()
+        service.close()
 
 
 def addresses(host: str, port: int, names: Collection[str] = ()) -> str:

@@ -254,7 +254,7 @@ class Service:
         until = self._until()
         self.predictor.check("match", text, task=task)
         pending = self.searching.search(text, task, top, shortlist, contrast_weight)
-        return await self._result(pending, until, f"send a shortlist of less than {shortlist}")
+        return await self._result(pending, until, f"send a shortlist of fewer images than {shortlist}")
 
     async def thumbnail(self, name: str) -> bytes:
         """A small copy of an image of the index, as JPEG.
