@@ -95,7 +95,7 @@ def few_seeds(found: Findings) -> str | None:
     shares = [each.between for each in found.comparisons[:1] if each.between is not None]
     if len(found.seeds) == 3 and any(share > 50 for share in shares):
         return (
-            f"With three seeds, and {shares[0]:.0f}% of the variance of the first difference from the seeds, the 95% "
+            f"{shares[0]:.0f}% of the variance of the first difference comes from its three seeds, so the 95% "
             "intervals may contain the true value only about 85% of the time."
         )
     return None

@@ -75,13 +75,10 @@ class BalancingStudy(Study):
 
     def sentences(self, found: Findings) -> Sequence[str]:
         against = [each for each in found.comparisons if each.contrast.minus == STATIC]
-        better, worse = [_names(against, sign) for sign in (1, -1)]
         fewer = [each for each in found.comparisons if each.contrast.minus == FEWER]
         return [
-            f"At equal compute, significantly better than tuned fixed weights: {better or 'none'}; worse: "
-            f"{worse or 'none'}{by_two_seeds(found)}.",
-            f"At equal updates, of the ways with one update per iteration, significantly better than tuned fixed "
-            f"weights: {_names(fewer, 1) or 'none'}; worse: {_names(fewer, -1) or 'none'}{by_two_seeds(found)}.",
+            f"At equal compute, {_verdicts(against)}{by_two_seeds(found)}.",
+            f"At equal updates, of the ways with one update per iteration, {_verdicts(fewer)}{by_two_seeds(found)}.",
         ]
 
     def sections(self, found: Findings) -> Sequence[str]:
@@ -137,9 +134,13 @@ def _mixed(name: str) -> dict[str, Any]:
     return {"optimizer.update": "iteration", **({} if name == "mixed" else {"balancing": {"name": name}})}
 
 
-def _names(comparisons: Sequence[Comparison], sign: int) -> str:
-    """Arms whose difference has this sign significantly."""
-    found = [
-        each.contrast.arm for each in comparisons if (each.endpoint.low > 0 if sign > 0 else each.endpoint.high < 0)
-    ]
-    return ", ".join(found)
+def _verdicts(comparisons: Sequence[Comparison]) -> str:
+    """Which ways differ significantly from tuned fixed weights, as the end of a sentence."""
+    better = [each.contrast.arm for each in comparisons if each.endpoint.low > 0]
+    worse = [each.contrast.arm for each in comparisons if each.endpoint.high < 0]
+    return f"{_are(better)} significantly better than tuned fixed weights, and {_are(worse)} significantly worse"
+
+
+def _are(names: Sequence[str]) -> str:
+    """The subject of a sentence, and its verb."""
+    return f"{', '.join(names)} {'are' if len(names) > 1 else 'is'}" if names else "none is"
