@@ -100,6 +100,15 @@ def test_two_tokens_are_none(client: TestClient) -> None:
         assert client.get("/api/v1/model", headers=several).status_code == 401
 
 
+def test_a_token_can_be_replaced_while_clients_use_the_old_one(predictor: Predictor) -> None:
+    new = "the-new-secret-of-24-chars"
+    app = create_app(predictor, hosts=(), token=f"{new} {TOKEN}")
+    client = TestClient(app)
+    for given, status in ((new, 200), (TOKEN, 200), (f"{new} {TOKEN}", 401), (new[:-1], 401), ("", 401)):
+        assert client.get("/api/v1/model", headers=bearer(given)).status_code == status, given
+    app.state.service.close()
+
+
 def test_not_ascii_is_no_token(client: TestClient) -> None:
     assert client.get("/api/v1/model", headers=[(b"authorization", b"Bearer \xff\xfe")]).status_code == 401
 
@@ -135,7 +144,19 @@ def test_the_description_says_what_needs_the_token(client: TestClient, app: Fast
 
 
 @pytest.mark.parametrize(
-    "token", ["", "short", "with spaces in between", "ümlaute-sind-keine-zeichen", "x" * 20 + "\n"]
+    "token",
+    [
+        "",
+        "short",
+        "with spaces in between",
+        "ümlaute-sind-keine-zeichen",
+        "x" * 20 + "\n",
+        f"{TOKEN} short",
+        f"short {TOKEN}",
+        f"{TOKEN} ",
+        f"{TOKEN}  {TOKEN}",
+        f"{TOKEN} {TOKEN} {TOKEN}",
+    ],
 )
 def test_tokens_that_cannot_be_sent_or_can_be_guessed(token: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected a token of at least 16") as error:

@@ -44,11 +44,12 @@ def check_access(host: str, port: int, token: str | None, *, no_token: bool, nam
 
 
 def check_token(token: str | None) -> None:
-    """Raise ConfigError for a token that is too short, or that a header cannot contain."""
-    if token is None or re.fullmatch(f"[!-~]{{{_TOKEN},}}", token):
+    """Raise ConfigError unless there is none, one, or two with a space between: long, and such as headers can contain."""
+    one = f"[!-~]{{{_TOKEN},}}"
+    if token is None or re.fullmatch(f"{one}( {one})?", token):
         return
     raise ConfigError(
-        f"expected a token of at least {_TOKEN} printable ASCII characters without spaces",
+        f"expected a token of at least {_TOKEN} printable ASCII characters, or two such tokens with a space between",
         remedy="create one: python -c 'import secrets; print(secrets.token_urlsafe())'",
     )
 

@@ -61,7 +61,8 @@ def create_app(
         limits: by default, those of :class:`~twelve.web.limits.Limits`.
         hosts: host names that requests may use, except for ``/health``; empty to allow any.
         token: requests must send it as ``Authorization: Bearer TOKEN``, except for the page's own files, its samples,
-            ``/docs``, ``/openapi.json`` and ``/health``. None to require no token.
+            ``/docs``, ``/openapi.json`` and ``/health``. Two tokens with a space between are both accepted, so that one
+            can be replaced. None to require no token.
         samples: images to try, which need no token; by default those that suit the model.
         standings: task -> what its evaluation says of it (:func:`twelve.web.measured.standings_of`).
         digest: of the weights, for ``/api/v1/model`` and ``/metrics`` (:func:`twelve.web.measured.digest_of`).
@@ -71,7 +72,7 @@ def create_app(
 
     Raises:
         DataError: there is no index, it is damaged or of another model, or its images are gone.
-        ConfigError: the token is too short, or a header cannot contain it.
+        ConfigError: a token is too short, or a header cannot contain it.
         ConfigError, RegionError: the predictor has no extractor for images.
     """
     check_token(token)

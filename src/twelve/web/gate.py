@@ -50,7 +50,8 @@ class Gate:
     Args:
         hosts: host names that requests may use, except for ``/health``; empty to allow any. A fixed list prevents DNS
             rebinding, by which a web page could reach a service on its visitor's machine.
-        token: the token that requests must send as ``Authorization: Bearer TOKEN``; None to require none.
+        token: the token that requests must send as ``Authorization: Bearer TOKEN``, or two with a space between, either
+            of which will do; None to require none.
         free: paths that can be read without the token.
         paths: those that are counted and logged under their own names, such as ``/api/v1/scenes/{scene}``; an address
             may contain the id of an image.
@@ -68,7 +69,7 @@ class Gate:
         json: Collection[str] = (),
     ) -> None:
         self._app, self._service, self._hosts = app, service, {host.lower() for host in hosts}
-        self._token, self._free, self._json = token, frozenset(free), frozenset(json)
+        self._tokens, self._free, self._json = (token or "").split(), frozenset(free), frozenset(json)
         self._paths = {path: compile_path(path)[0] for path in paths}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,8 +115,8 @@ class Gate:
                 "unknown host name",
                 "use the address that the service printed, or start it with --name NAME",
             )
-        if self._token is not None and not (scope["method"] in ("GET", "HEAD") and scope["path"] in self._free):
-            _check_token(_headers(scope, b"authorization"), self._token)
+        if self._tokens and not (scope["method"] in ("GET", "HEAD") and scope["path"] in self._free):
+            _check_token(_headers(scope, b"authorization"), self._tokens)
         if any(mark < " " or mark == "\x7f" for mark in scope["path"]):
             # A route's pattern also matches before a final line break, so /health%0a would be /health.
             raise ServiceError("unknown_path", "no such path", described(Request(scope)))
@@ -223,10 +224,10 @@ def _too_long(most: int) -> ServiceError:
     return ServiceError("too_large", f"the body has more than {most:,} bytes", "send a smaller image, or fewer images")
 
 
-def _check_token(given: list[str], token: str) -> None:
-    """Raise ServiceError unless exactly one header is given and it contains the token. Compares in constant time."""
+def _check_token(given: list[str], tokens: list[str]) -> None:
+    """Raise ServiceError unless exactly one header is given and it contains a token. Compares in constant time."""
     kind, _, said = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-    right = hmac.compare_digest(said.strip().encode("latin-1"), token.encode())
+    right = sum(hmac.compare_digest(said.strip().encode("latin-1"), each.encode()) for each in tokens)
     if kind.lower() != "bearer" or not right:
         alone = len(given) == 1 and given[0].strip() and not said.strip() and kind.lower() != "bearer"
         problem = "the word Bearer is missing before the token" if alone else "the token is wrong"
