@@ -77,6 +77,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         start, status, method, name = time.perf_counter(), 0, scope["method"], _request_id(scope)
+        scope, asked = _prefixed(scope)
 
         async def answered(message: Message) -> None:
             nonlocal status
@@ -88,7 +89,7 @@ class Gate:
             await send(message)
 
         try:
-            await self._through(scope, receive, answered)
+            await self._through(scope, asked, receive, answered)
         except ServiceError as error:
             await error.reply()(scope, receive, answered)
         except asyncio.CancelledError:  # uvicorn stops, and timeout_graceful_shutdown has passed
@@ -102,22 +103,22 @@ class Gate:
             raise
         finally:
             seconds, status = time.perf_counter() - start, status or 500
-            path = next((each for each, form in self._paths.items() if form.fullmatch(scope["path"])), _OTHER)
+            path = next((each for each, form in self._paths.items() if form.fullmatch(asked)), _OTHER)
             self._service.metrics.requests.labels(path, str(status)).inc()
             self._service.metrics.seconds.labels(path).observe(seconds)
             _LOG.info("%s %s %d %.0f ms %s", method[:20], path, status, 1000 * seconds, name)
 
-    async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _through(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
         service = self._service
-        if self._hosts and scope["path"] != HEALTH and _host(scope) not in self._hosts:
+        if self._hosts and path != HEALTH and _host(scope) not in self._hosts:
             raise ServiceError(
                 "unknown_host",
                 "unknown host name",
                 "use the address that the service printed, or start it with --name NAME",
             )
-        if self._tokens and not (scope["method"] in ("GET", "HEAD") and scope["path"] in self._free):
+        if self._tokens and not (scope["method"] in ("GET", "HEAD") and path in self._free):
             _check_token(_headers(scope, b"authorization"), self._tokens)
-        if any(mark < " " or mark == "\x7f" for mark in scope["path"]):
+        if any(mark < " " or mark == "\x7f" for mark in path):
             # A route's pattern also matches before a final line break, so /health%0a would be /health.
             raise ServiceError("unknown_path", "no such path", described(Request(scope)))
         if scope["method"] == "HEAD":  # answered like GET, without the body
@@ -125,10 +126,10 @@ class Gate:
         if scope["method"] not in _BODIES:
             await self._app(scope, receive, send)
             return
-        json = scope["method"] == "POST" and scope["path"] in self._json
+        json = scope["method"] == "POST" and path in self._json
         if json:
             check_json(Request(scope))
-        elif (scope["method"], scope["path"]) == ("POST", UPLOADS):
+        elif (scope["method"], path) == ("POST", UPLOADS):
             check_kind(Request(scope))
         check_encoding(Request(scope))
         service.admit()
@@ -237,6 +238,20 @@ def _check_token(given: list[str], tokens: list[str]) -> None:
             "send the header Authorization: Bearer TOKEN, with the token that the service was started with",
             headers={"WWW-Authenticate": "Bearer"},
         )
+
+
+def _prefixed(scope: Scope) -> tuple[Scope, str]:
+    """A request with the path under which a proxy or another application serves this one, and its own path below that.
+
+    Any client can send the header of a proxy. It changes the addresses in the reply to this request alone, so a plain
+    path is believed.
+    """
+    given, root, path = _headers(scope, b"x-forwarded-prefix"), scope.get("root_path", ""), scope["path"]
+    plain = len(given) == 1 and re.fullmatch(r"(/[\w.~-]{1,64}){1,8}/?", given[0], re.ASCII)
+    prefix = given[0].rstrip("/") if plain else ""
+    # Starlette's base_url has app_root_path, which would be that of the other application.
+    rooted = {"root_path": prefix + root, "app_root_path": prefix + root, "path": prefix + path}
+    return {**scope, **rooted}, path.removeprefix(root)
 
 
 def _request_id(scope: Scope) -> str:

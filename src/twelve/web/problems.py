@@ -203,7 +203,7 @@ def described(request: Request) -> str:
 def _meant(request: Request) -> tuple[str, str] | None:
     """Method and path that are meant by a path that does not exist; None where none is near."""
     paths = {path.removeprefix(PREFIX): (path, of) for path, of in request.app.openapi()["paths"].items()}
-    asked = re.sub(r"^/api(/v\d+)?(?=/)", "", request.url.path[:100])
+    asked = re.sub(r"^/api(/v\d+)?(?=/)", "", request.url.path.removeprefix(request.scope.get("root_path", ""))[:100])
     alike = [path for path in paths if path.count("/") == asked.count("/")]
     same = next((path for path in paths if compile_path(path)[0].fullmatch(asked)), None)  # without the version
     near = same or closest(asked, alike) or closest(asked, paths)
