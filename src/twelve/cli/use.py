@@ -275,8 +275,8 @@ def serve(
         str | None,
         typer.Option(
             envvar="TWELVE_TOKEN",
-            help="A secret that clients must send, or two with a space between. Prefer the environment variable: options "
-            "are visible in ps.",
+            help="A secret that clients must send, or two with a space between. Prefer the environment variable: "
+            "options are visible in ps.",
         ),
     ] = None,
     no_token: Annotated[bool, typer.Option("--no-token", help="Allow requests without a token.")] = False,

@@ -44,7 +44,7 @@ def check_access(host: str, port: int, token: str | None, *, no_token: bool, nam
 
 
 def check_token(token: str | None) -> None:
-    """Raise ConfigError unless there is none, one, or two with a space between: long, and such as headers can contain."""
+    """Raise ConfigError unless there is none, one, or two with a space between, which headers can contain."""
     one = f"[!-~]{{{_TOKEN},}}"
     if token is None or re.fullmatch(f"{one}( {one})?", token):
         return

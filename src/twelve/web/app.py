@@ -115,7 +115,8 @@ def create_app(
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
-        return HTMLResponse(reference(app.openapi(), str(request.base_url).rstrip("/"), token=token is not None))
+        address, names = str(request.base_url).rstrip("/"), [one.name for one in samples]
+        return HTMLResponse(reference(app.openapi(), address, token=token is not None, samples=names))
 
     # A mount would match before the endpoints and hide their 405 replies.
     app.router.default = _Page(directory=_STATIC, html=True)

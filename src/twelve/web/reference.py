@@ -21,12 +21,13 @@ _FORM = ["-F", "file=@examples/scene.jpg"]
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>twelve: API</title><link rel="icon" href="icon.svg" type="image/svg+xml"><link rel="stylesheet" href="page.css">
-</head><body class="reference"><header><h1>API</h1>"""
+<script type="module" src="reference.js"></script></head><body class="reference"><header><h1>API</h1>"""
 _LINKS = 'For programs: <a href="openapi.json">openapi.json</a>. <a href="./">Back to the page</a>'
 
 
-def reference(description: _Schema, address: str, *, token: bool = False) -> str:
-    """The page as HTML; the examples have the ``address`` of the service, and a token where one is needed."""
+def reference(description: _Schema, address: str, *, token: bool = False, samples: Iterable[str] = ()) -> str:
+    """The page as HTML; the examples have the ``address`` of the service, and a token where one is needed. Requests can
+    be tried with the samples of these names."""
     schemas = description["components"]["schemas"]
     found = [(method, path, each) for path, of in description["paths"].items() for method, each in of.items()]
     links = "".join(
@@ -39,7 +40,8 @@ def reference(description: _Schema, address: str, *, token: bool = False) -> str
     sections += [_errors(schemas), *[_token(found)] * token]
     head = f"{_HEAD}<p>{_marked(description['info']['description'])} {_LINKS}</p></header>"
     nav = f'<nav aria-label="Endpoints"><ul>{links}</ul></nav>'
-    return f"{head}{nav}<main>\n{''.join(sections)}</main></body></html>"
+    main = f'<main data-samples="{escape(" ".join(samples))}">'
+    return f"{head}{nav}{main}\n{''.join(sections)}</main></body></html>"
 
 
 def _section(method: str, path: str, operation: _Schema, schemas: _Schema, address: str, token: bool) -> str:

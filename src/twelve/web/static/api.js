@@ -19,6 +19,9 @@ export class Refused extends Error {
 
 let token = stored();
 
+/** The token, or an empty text. */
+export const given = () => token ?? "";
+
 /** Use a token until this tab is closed. */
 export function use(given) {
   token = given.replace(/[^!-~]/g, ""); // drop what a header cannot contain, such as copied spaces
@@ -38,7 +41,7 @@ function stored() {
 }
 
 /** Send a request; any status is returned, no reply is an error. */
-async function fetched(path, options = {}) {
+export async function fetched(path, options = {}) {
   const headers = token ? { ...options.headers, Authorization: `Bearer ${token}` } : options.headers;
   try {
     return await fetch(path, { ...options, headers, credentials: "omit" });
