@@ -28,7 +28,7 @@ from twelve.errors import TwelveError
 from twelve.regions.detectors.shipped_detector import ShippedDetector
 from twelve.regions.detectors.x152.detector import X152
 
-COMMANDS = [[], ["train"], ["evaluate"], ["parity"], ["tasks"], ["configs"], ["regions"]]
+COMMANDS = [[], ["train"], ["evaluate"], ["parity"], ["tasks"], ["configs"], ["regions"], ["index"]]
 COMMANDS += [["regions", name] for name in ("extract", "info", "verify")]
 
 

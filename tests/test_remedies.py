@@ -165,7 +165,7 @@ def commands() -> dict[str, tuple[Any, set[str]]]:
     return found
 
 
-ASKING = ("predict", "match", "serve")
+ASKING = ("predict", "match", "index", "serve")
 STUDIES = ("study joint-vs-single",)
 RUNS = ("train", "evaluate", "quickstart", "report", *STUDIES)
 SAID_BY: dict[str, tuple[str, ...]] = {

@@ -20,8 +20,9 @@ from twelve.errors import CheckpointError, ConfigError, DataError, RegionError, 
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.model.vilbert import Twelve
-from twelve.predictor import Predictor, index, search
+from twelve.predictor import Predictor, index, index_folders, remove_from_index, search
 from twelve.predictor.index import ImageIndex, best_images
+from twelve.predictor.open_index import OpenIndex
 from twelve.regions.extraction.extract import extract
 
 CAPTIONS = ["the red ball", "a big green thing"]
@@ -237,6 +238,18 @@ def test_an_image_that_cannot_be_read_is_told(model: Predictor, images: list[Pat
             model.search(images[0].parent, CAPTIONS, index=file)
 
 
+def test_a_name_that_is_not_utf_8_is_skipped_with_an_index(
+    folder: Path, model: Predictor, images: list[Path], tmp_path: Path
+) -> None:
+    odd = images[2].rename(images[2].with_name(os.fsdecode(b"\xff.png")))
+    words = ["match", str(folder), *CAPTIONS, "--images", str(images[0].parent), "--index", str(tmp_path / "index")]
+    for _ in range(2):
+        run = CliRunner().invoke(app, words)
+        assert run.exit_code == 1 and "\\udcff.png: its name is not UTF-8, which an index needs" in run.stderr
+    assert len(ImageIndex(tmp_path / "index", model.vectors_mark())) == 5
+    assert str(odd) in model.search(images[0].parent, CAPTIONS).images
+
+
 def test_unusual_images_beyond_the_shortlist_are_told_when_they_are_indexed(
     folder: Path, model: Predictor, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -443,3 +456,92 @@ def test_a_search_with_an_index_ranks_by_both_logits(folder: Path, images: list[
 
     assert found(*index) == found(*index, "--contrast-weight", "1")
     assert found(*index, "--contrast-weight", "0") == found() != found("--contrast-weight", "1")
+
+
+# --- folders of an index ------------------------------------------------------------------------------------------
+@pytest.fixture
+def kept(model: Predictor, images: list[Path], tmp_path: Path) -> Path:
+    """The index of six images: two in ``images``, one in ``images/2025``, two below it, and one in ``images-2025``."""
+    for number, place in ((2, "images/2025"), (3, "images/2025/may"), (4, "images/2025/june"), (5, "images-2025")):
+        (tmp_path / place).mkdir()
+        images[number].rename(tmp_path / place / images[number].name)
+    (tmp_path / "kept").mkdir()
+    model.search([tmp_path / "images", tmp_path / "images-2025"], CAPTIONS, index=tmp_path / "kept" / "index")
+    return tmp_path / "kept" / "index"
+
+
+def test_an_index_without_the_images_of_subfolders_takes_them_in(
+    model: Predictor, kept: Path, tmp_path: Path, extracted: list[str]
+) -> None:
+    """As an earlier version wrote it, which did not search subfolders."""
+    file = tmp_path / "images" / "index"
+    model.search(sorted((tmp_path / "images").glob("*.png")), CAPTIONS, index=file)
+    assert index_folders(file) == {str(tmp_path / "images"): 2}
+    extracted.clear()
+    model.search(tmp_path / "images", CAPTIONS[:1], index=file, shortlist=1)
+    assert sorted(extracted[:-1]) == ["2.png", "3.png", "4.png"]
+    assert sum(index_folders(file).values()) == 5
+
+
+def test_a_folder_is_taken_out_of_an_index_with_its_subfolders(
+    folder: Path, model: Predictor, kept: Path, tmp_path: Path, extracted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner().invoke(app, ["index", "kept/index"])
+    every = [
+        "images: 2 images",
+        "images-2025: 1 image",
+        *(f"images/2025{below}: 1 image" for below in ("", "/june", "/may")),
+    ]
+    assert (run.exit_code, run.stdout.splitlines()) == (0, every)
+    run = CliRunner().invoke(app, ["index", "kept/index", "--remove", "images/2025"])
+    assert (run.exit_code, run.stdout.splitlines()) == (0, every[:2])
+    assert "kept/index: took out 3 images; " in run.stderr
+    assert sorted(OpenIndex(model, kept).names) == ["images-2025/5.png", "images/0.png", "images/1.png"]
+    assert sorted(os.listdir("kept")) == ["index"] and (tmp_path / "images" / "2025" / "2.png").exists()
+    extracted.clear()
+    model.search("images", CAPTIONS[:1], index="kept/index", shortlist=1)  # which takes them in again
+    assert len(extracted) == 4 and sum(index_folders("kept/index").values()) == 6
+    shutil.rmtree("images/2025")
+    assert remove_from_index("kept/index", "images-2025", tmp_path / "images" / "2025") == 4
+    assert index_folders(Path("kept/index")) == {"images": 2}
+    assert remove_from_index(kept, os.curdir) == 2 and index_folders(kept) == {}
+    model.search("images", CAPTIONS, index=kept)
+    assert index_folders(kept) == {str(tmp_path / "images"): 2}
+
+
+def test_a_folder_that_is_not_in_an_index_is_told_and_the_index_is_unchanged(kept: Path, tmp_path: Path) -> None:
+    before = kept.read_bytes(), kept.stat().st_ino
+    for name in ("images/202", "kept"):
+        words = ["index", str(kept), "--remove", str(tmp_path / "images"), "--remove", str(tmp_path / name)]
+        error = CliRunner().invoke(app, words).exception
+        problem = f"expected a folder with images in this index, found {tmp_path / name}"
+        remedy = f"name one of its folders; list them: twelve index {kept}"
+        assert isinstance(error, DataError) and str(error) == f"{kept}: {problem} -> {remedy}"
+    assert before == (kept.read_bytes(), kept.stat().st_ino) and sorted(os.listdir(kept.parent)) == ["index"]
+
+
+def test_an_index_is_not_replaced_by_half_of_one(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = kept.read_bytes()
+
+    def cut_off(tensors: object, file: Path, about: object) -> None:
+        file.write_bytes(before[:99])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", cut_off)
+    with pytest.raises(TwelveError, match="cannot write: No space left"):
+        remove_from_index(kept, tmp_path / "images")
+    assert kept.read_bytes() == before and sorted(os.listdir(kept.parent)) == ["index"]
+
+
+def test_what_is_no_index_has_no_folders(kept: Path, tmp_path: Path) -> None:
+    (tmp_path / "diary").write_text("my diary, which nothing may replace")
+    for name, problem in (
+        ("none", "expected the file of an index, found none -> make it: twelve match MODEL"),
+        ("kept", "expected the file of an index, found a folder"),
+        ("diary", "not an index of image vectors"),
+    ):
+        for options in ([], ["--remove", str(tmp_path)]):
+            error = CliRunner().invoke(app, ["index", str(tmp_path / name), *options]).exception
+            assert isinstance(error, DataError) and problem in str(error)
+    assert (tmp_path / "diary").read_text().startswith("my diary") and not (tmp_path / "none").exists()

@@ -188,24 +188,69 @@ def test_nothing_to_ask(model: Path, images: Path, tmp_path: Path) -> None:
         twelve("predict", model, "--image", tmp_path / "empty", "--ask", "x")
 
 
-def test_subfolders_are_not_searched_which_is_told(model: Path, images: Path, tmp_path: Path) -> None:
-    images = Path(shutil.copytree(images, tmp_path / "images"))
-    for name in ("one", "two", ".hidden"):
-        (images / name).mkdir()
-    predict = ["predict", str(model), "--ask", "is it red?", "--image", str(images)]
-    match = ["match", str(model), "a boat", "--images", str(images)]
-    for words, option in ((predict, "--image"), (match, "--images")):
-        said = CliRunner().invoke(cli.app, words).stderr.splitlines()
-        assert f"2 subfolders are not searched: name each with {option}" in said
-    shutil.copy(next(images.glob("*.png")), images / "one")
-    said = CliRunner().invoke(cli.app, [*match, "--images", str(images / "one")]).stderr.splitlines()
-    assert "1 subfolder is not searched: name it with --images" in said
-    said = CliRunner().invoke(cli.app, [*predict[:-1], str(images / "one")]).stderr
-    assert "searched" not in said
-    for image in images.glob("*.*g"):
-        image.unlink()
-    with pytest.raises(TwelveError, match=r"no images in this folder -> name a folder of images; 2 subfolders are not"):
-        images_in([images])
+@pytest.fixture
+def library(images: Path, tmp_path: Path) -> Path:
+    """Images in subfolders, of which two share a name; and what is not searched."""
+    place = tmp_path / "library"
+    for name in (
+        "0.png",
+        "2025/0.png",
+        "2025/may/1.png",
+        "2025/.hidden/1.png",
+        ".hidden/2025/1.png",
+        "elsewhere/1.png",
+    ):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(images / f"{len(name) % 3}.png", place / name)
+    (place / "elsewhere").rename(tmp_path / "elsewhere")
+    (place / "linked").symlink_to(tmp_path / "elsewhere")
+    (place / "2025" / "above").symlink_to(place)
+    (place / "linked.png").symlink_to(tmp_path / "elsewhere" / "1.png")
+    return place
+
+
+def test_subfolders_are_searched_but_neither_hidden_ones_nor_links_to_folders(
+    model: Path, library: Path, tmp_path: Path
+) -> None:
+    names = ["0.png", "2025/0.png", "2025/may/1.png", "linked.png"]
+    assert images_in([library]) == [library / name for name in names]
+    twice = [library / "2025", library, library / "0.png", library / ".." / "library"]
+    assert images_in(twice) == [library / names[1], library / names[2], library / names[0], library / names[3]]
+    assert images_in([library / ".hidden"]) == [library / ".hidden" / "2025" / "1.png"]
+    assert images_in([library / "linked"]) == [library / "linked" / "1.png"]
+    shown = twelve("match", model, "a boat", "--images", library)[1].splitlines()
+    assert {line.split()[1] for line in shown[1:]} == set(names)
+    shown = twelve("predict", model, "--image", library, "--ask", "is it red?")[1].splitlines()
+    assert [line.split(": ")[0] for line in shown] == names
+    (tmp_path / "none" / ".hidden").mkdir(parents=True)
+    shutil.copy(library / "0.png", tmp_path / "none" / ".hidden")
+    with pytest.raises(TwelveError, match="no images in this folder, nor in its subfolders -> name a folder of images"):
+        images_in([tmp_path / "none"])
+
+
+def test_drawings_in_a_folder_of_images_are_not_asked_about(model: Path, library: Path) -> None:
+    words = ["predict", model, "--image", library, "--ask", "is it red?", "--draw", library / "2025" / "drawn"]
+    first, again = twelve(*words), twelve(*words)
+    assert first == again and len(first[1].splitlines()) == len(list((library / "2025" / "drawn").iterdir())) == 4
+
+
+def test_a_subfolder_that_cannot_be_listed_is_told_as_an_image_is(
+    model: Path, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, listing, allowed = str(library / "2025" / "may"), os.scandir, os.access
+
+    def refusing(path: str) -> object:
+        if str(path) == closed:
+            raise PermissionError(13, "Permission denied", closed)
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != closed and allowed(path, mode))
+    run = CliRunner().invoke(cli.app, ["match", str(model), "a boat", "--images", str(library)])
+    assert run.exit_code == 1 and len(run.stdout.splitlines()) == 4
+    assert any(
+        line.startswith(f"skipped {closed}: ") and "that you may not read" in line for line in run.stderr.splitlines()
+    )
 
 
 def test_images_in_the_place_of_captions_are_told_how_to_be_named(model: Path, images: Path) -> None:
@@ -241,7 +286,7 @@ def test_images_of_one_name_are_told_apart(model: Path, images: Path, tmp_path: 
     code, shown = twelve("match", model, "a red ball", *folders)
     assert code == 0
     names = {line.split()[1] for line in shown.splitlines()[1:]}
-    assert names == {str(tmp_path / "one" / "0.png"), str(tmp_path / "two" / "0.png"), "1.png"}
+    assert names == {"one/0.png", "two/0.png", "two/1.png"}
     both = ["--image", tmp_path / "one" / "0.png", "--image", tmp_path / "two", "--ask", "is it red ?"]
     shown = twelve("predict", model, *both)[1]
     assert {line.split(": ")[0] for line in shown.splitlines()} == names

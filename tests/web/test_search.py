@@ -67,22 +67,37 @@ def search(client: TestClient, text: str = TEXT, **fields: Any) -> dict[str, Any
 
 
 # --- the same results -----------------------------------------------------------------------------------------
+@pytest.fixture
+def nested(tmp_path: Path) -> Path:
+    """Six images, of which three are in a subfolder and have the names of the others, and a hidden one."""
+    place = images(tmp_path / "nested")
+    (place / "2026" / "may").mkdir(parents=True)
+    for number in (1, 2, 3):
+        (place / f"sample-{number + 3}.png").rename(place / "2026" / "may" / f"sample-{number}.png")
+    images(place / ".hidden", 1)
+    return place
+
+
+@pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize(
     "options",
     [{}, {"shortlist": 3}, {"contrast_weight": 0.0}, {"shortlist": 2, "contrast_weight": 0.5, "task": "flickr30k"}],
     ids=str,
 )
 def test_python_the_shell_and_http_find_the_same(
-    options: dict[str, Any], searcher: Predictor, searching_model: Path, searched: Path, searching_app: FastAPI
+    options: dict[str, Any], deep: bool, searcher: Predictor, searching_model: Path, searched: Path, nested: Path
 ) -> None:
-    told = search(TestClient(searching_app), top=4, **options)
+    searched = nested / "index" if deep else searched
     python = searcher.search(searched.parent, TEXT, index=searched, **options)
+    with serving(searcher, searched, digest="ab12") as client:
+        told = search(client, top=4, **options)
     given = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     words = ["match", str(searching_model), TEXT, "--images", str(searched.parent), "--index", str(searched)]
     shell = json.loads(CliRunner().invoke(cli.app, [*words, "--json", "--top", "4", *given]).stdout)
     ranked = python.to_dict(4)["captions"][0]["images"]
     assert shell["captions"][0]["images"] == ranked and len(ranked) == min(4, options.get("shortlist", 6))
-    assert near(told["images"], [{**each, "image": Path(each["image"]).name} for each in ranked])
+    below = [{**each, "image": os.path.relpath(each["image"], searched.parent)} for each in ranked]
+    assert near(told["images"], below) and len({each["image"] for each in told["images"]}) == len(ranked)
     assert (told["task"], told["calibrated"]) == (python.task, python.calibrated) == (shell["task"], False)
     assert told["ranked"] == len(python.images) and told["indexed"] == 6 and told["skipped"] == []
     assert told["text"] == TEXT and told["digest"] == "ab12"
@@ -100,6 +115,18 @@ def test_regions_of_a_store_are_not_extracted_again(
     assert near(found, [{**each, "image": Path(each["image"]).name} for each in wanted])
     with pytest.raises(RegionError, match="no regions in this folder"):
         create_app(searcher, index=library, regions=tmp_path / "kept")
+
+
+def test_images_of_one_file_name_do_not_share_the_regions_of_a_store(
+    searcher: Predictor, nested: Path, tmp_path: Path
+) -> None:
+    wanted = searcher.search(nested, TEXT, index=nested / "index").to_dict(6)["captions"][0]["images"]
+    extract(nested, tmp_path / "store", searcher.extractor.config, network=searcher.extractor.network, progress=False)
+    python = searcher.search(nested, TEXT, index=tmp_path / "another", regions=tmp_path / "store")
+    assert near(python.to_dict(6)["captions"][0]["images"], wanted)
+    with serving(searcher, nested / "index", regions=tmp_path / "store") as client:
+        found = search(client, top=6)["images"]
+    assert near(found, [{**each, "image": os.path.relpath(each["image"], nested)} for each in wanted])
 
 
 def test_warnings_are_of_the_text_and_of_the_images_that_are_shown_best_first(

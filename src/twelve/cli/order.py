@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 ORDER = (
     *("quickstart", "data", "regions", "train", "evaluate", "report"),
-    *("predict", "match", "serve", "score", "push", "export", "convert"),
+    *("predict", "match", "index", "serve", "score", "push", "export", "convert"),
     *("tasks", "configs", "published", "reproduce", "study", "parity"),
 )
 """Names of commands; those that are not here come last, as they were registered."""

@@ -13,7 +13,8 @@ from twelve.cli.options import labels_by_head
 
 Run = Annotated[str, typer.Argument(help="A run's folder, a model's folder, or hub:owner/model.")]
 Images = Annotated[
-    list[Path] | None, typer.Option("--image", metavar="PATH", help="An image or a folder of images (repeatable).")
+    list[Path] | None,
+    typer.Option("--image", metavar="PATH", help="An image, or a folder with subfolders (repeatable)."),
 ]
 Texts = list[str] | None
 Weights = Annotated[str | None, typer.Option(help="The feature extractor's weights, if it needs a file.")]
@@ -85,9 +86,8 @@ def predict(
         check_threshold(threshold)
         if jsonl is None and not locate:
             raise ConfigError("--threshold requires --locate", remedy="omit it, or add --locate")
-    images = asked.images_in(image or [])
+    images = asked.images_in(image or [], besides=draw)
     asked.check_images(images)
-    asked.tell_not_searched(image or [], "--image")
     folder = asked.find(run)
     from twelve.predictor import command, lines, loading
 
@@ -103,7 +103,7 @@ def predict(
     command.check_extractor(weights, device)
     predictor = loading.opened(folder, abilities.own, weights=weights, device=device, precision=precision)
     outcomes = command.predict(predictor, requests)
-    names = command.short_names(image for request in requests for image in request.images)
+    names = asked.short_names(image for request in requests for image in request.images)
     with_task = abilities.names_its_task
     missing = command.write(
         outcomes, out=out, as_json=as_json, draw=draw, stream=sys.stdout, names=names, with_task=with_task
@@ -116,7 +116,9 @@ def predict(
 def match(
     run: Run,
     captions: Annotated[list[str], typer.Argument(help="Captions to search the images for.")],
-    images: Annotated[list[Path], typer.Option(metavar="PATH", help="An image or a folder of images (repeatable).")],
+    images: Annotated[
+        list[Path], typer.Option(metavar="PATH", help="An image, or a folder with subfolders (repeatable).")
+    ],
     task: Annotated[str | None, typer.Option(help=TASK)] = None,
     top: Top = None,
     regions: Annotated[Path | None, typer.Option(help="A region store with regions of some of the images.")] = None,
@@ -143,7 +145,6 @@ def match(
         check_weight(contrast_weight)
     files = asked.images_in(images)
     asked.check_images(files)
-    asked.tell_not_searched(images, "--images")
     if regions is not None and not regions.exists():
         remedy = "pass a folder written by twelve regions extract"
         raise RegionError("no such region store", file=regions, remedy=remedy)
@@ -169,8 +170,30 @@ def match(
         progress=True,
     )
     with_task = abilities.names_its_task("match")
-    command.write_matches(found, typer.echo, top=top, as_json=as_json, with_task=with_task)
+    names = asked.short_names(files)
+    command.write_matches(found, typer.echo, top=top, as_json=as_json, names=names, with_task=with_task)
     raise typer.Exit(int(bool(found.skipped)))
+
+
+def index(
+    file: Annotated[Path, typer.Argument(help="A file that twelve match --index made.")],
+    remove: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="Take out the images of a folder and its subfolders (repeatable)."),
+    ] = None,
+) -> None:
+    """List the folders of an index, or take some out.
+
+    Needs no model. The images themselves are kept."""
+    from twelve.errors import shown
+    from twelve.predictor import index_folders, remove_from_index
+    from twelve.progress import counted, tell
+
+    if remove:
+        count = remove_from_index(file, *remove)
+        tell(f"{file}: took out {counted(count, 'image')}; a service that runs searches them until it starts again")
+    for folder, count in sorted(index_folders(file).items()):
+        typer.echo(shown(f"{folder}: {counted(count, 'image')}"))
 
 
 def convert(
@@ -312,7 +335,7 @@ def serve(
     if regions is not None and index is None:
         raise ConfigError("--regions requires --index", remedy="omit it, or add --index")
     if index is not None:
-        from twelve.predictor.open_index import check_index
+        from twelve.predictor.index import check_index
 
         abilities.task_for("match")
         loading.check_contrast(folder, "serve without --index")
@@ -339,6 +362,7 @@ def serve(
 EXAMPLES: dict[Callable[..., None], str] = {
     predict: 'twelve predict examples/quickstart-model --image examples/scene.jpg --ask "what colour is the boat?"',
     match: 'twelve match examples/quickstart-model "a red boat" --images examples',
+    index: "twelve index vectors --remove photographs/2024",
     export: "twelve export examples/quickstart-model exported --output answer",
     serve: "twelve serve examples/quickstart-model",
     push: "twelve push examples/quickstart-model owner/model --dry-run pushed",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from twelve.outputs.region import Located as Located
     from twelve.predictor.attention import Attention as Attention
     from twelve.predictor.dependence import Dependence as Dependence
+    from twelve.predictor.index import index_folders as index_folders
+    from twelve.predictor.index import remove_from_index as remove_from_index
     from twelve.predictor.loading import load as load
     from twelve.predictor.matched import Matched as Matched
     from twelve.predictor.predictor import Predictor as Predictor
@@ -30,12 +32,14 @@ _LAZY = {
     "Attention": "predictor.attention",
     "Chosen": "outputs.region",
     "Dependence": "predictor.dependence",
+    "index_folders": "predictor.index",
     "Judged": "outputs.parts.result",
     "load": "predictor.loading",
     "Located": "outputs.region",
     "Matched": "predictor.matched",
     "Predictor": "predictor.predictor",
     "Question": "predictor.questions",
+    "remove_from_index": "predictor.index",
     "Result": "outputs.parts.result",
     "Scene": "predictor.scene",
     "Verified": "outputs.pair",

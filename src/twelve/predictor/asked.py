@@ -12,7 +12,6 @@ from twelve.formats.records import describe
 from twelve.io.files import folder_beside
 from twelve.io.hub import HUB_NAME, PACKAGE, resolve
 from twelve.io.image_suffixes import SUFFIXES, beside, flaw, repeating
-from twelve.progress import counted, tell
 from twelve.run_folder import model_folder
 
 _FILES = ("*.json", "*.safetensors")
@@ -87,50 +86,51 @@ def _is_model(folder: Path) -> bool:
     return True
 
 
-def images_in(paths: Sequence[Path]) -> list[Path]:
-    """The given image files, and those in the given folders, in order.
+def images_in(paths: Sequence[Path], besides: Path | None = None) -> list[Path]:
+    """The given image files, and those in the given folders and their subfolders, each once, in order.
+
+    Hidden subfolders and links to folders are not entered. A subfolder that cannot be listed is among the files, and
+    fails as they do.
+
+    Args:
+        besides: a subfolder that is not entered either.
 
     Raises:
-        RegionError: there is no such file, or no image in a folder.
+        RegionError: there is no such file, or no image in a folder and its subfolders.
     """
-    found: list[Path] = []
+    found: dict[str, Path] = {}
     for path in paths:
         if path.is_dir():
-            inside = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES and one.is_file())
+            inside = _below(path, None if besides is None else os.path.abspath(besides))
             if not inside:
-                below = _subfolders([path])
-                remedy = "name a folder of images" + (f"; {below} not searched" if below else "")
-                raise RegionError("no images in this folder", file=path, remedy=remedy)
-            found += inside
+                problem = "no images in this folder, nor in its subfolders"
+                raise RegionError(problem, file=path, remedy="name a folder of images")
         elif path.exists():
-            found.append(path)
+            inside = [path]
         else:
             kind = "image" if path.suffix.lower() in SUFFIXES else "folder or image"
             raise RegionError(f"no such {kind}{beside(path)}", file=path, remedy="check its path")
-    return found
+        for one in inside:
+            found.setdefault(os.path.abspath(one), one)
+    return list(found.values())
 
 
-def tell_not_searched(paths: Sequence[Path], option: str) -> None:
-    """Say how many subfolders the given folders have, which :func:`images_in` does not search.
-
-    Args:
-        option: by which they can be named.
-    """
-    if below := _subfolders(paths):
-        tell(f"{below} not searched: name {'it' if below.startswith('1 ') else 'each'} with {option}")
-
-
-def _subfolders(paths: Sequence[Path]) -> str:
-    """``2 subfolders are``, those of the given folders, without hidden ones and those that are given themselves; empty
-    if there are none."""
-    folders = [path for path in paths if path.is_dir()]
-    below = {os.path.realpath(one) for path in folders for one in path.iterdir() if _is_shown(one)}
-    count = len(below - {os.path.realpath(path) for path in folders})
-    return f"{counted(count, 'subfolder')} {'is' if count == 1 else 'are'}" if count else ""
+def _below(folder: Path, besides: str | None) -> list[Path]:
+    refused: list[OSError] = []
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder, onerror=refused.append):
+        below = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in below if os.path.abspath(os.path.join(place, name)) != besides]
+        inside = (Path(place, name) for name in files)
+        found += [path for path in inside if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return sorted([*found, *(Path(error.filename) for error in refused)])
 
 
-def _is_shown(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".")
+def short_names(paths: Iterable[Path]) -> dict[Path, str]:
+    """Path -> the path relative to the deepest folder that has all of them."""
+    whole = {path: os.path.abspath(path) for path in paths}
+    top = os.path.commonpath([os.path.dirname(path) for path in whole.values()]) if whole else ""
+    return {path: Path(os.path.relpath(absolute, top)).as_posix() for path, absolute in whole.items()}
 
 
 def check_images(paths: Iterable[Path], corrections: Mapping[Path, str] | None = None) -> None:

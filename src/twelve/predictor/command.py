@@ -63,7 +63,7 @@ class Outcome:
 
     def line(self, names: Mapping[Path, str], *, with_task: bool = False) -> str:
         """The outcome as one line of text, with the task that answered or without; ``names`` are those of
-        :func:`short_names`."""
+        :func:`twelve.predictor.asked.short_names`."""
         shown = " + ".join(names[image] for image in self.request.images)
         words = f"error: {self.error}" if self.result is None else self.result.line
         if self.result is not None and self.result.warnings:
@@ -296,13 +296,20 @@ def _write(outcomes: Iterable[Outcome], text: Callable[[Outcome], str], draw: Pa
 
 
 def write_matches(
-    found: Matched, write: Callable[[str], None], *, top: int | None, as_json: bool, with_task: bool
+    found: Matched,
+    write: Callable[[str], None],
+    *,
+    top: int | None,
+    as_json: bool,
+    names: Mapping[Path, str],
+    with_task: bool,
 ) -> None:
     """Write the best images of each caption, or JSON; and to stderr, the images that were skipped and the warnings.
 
     Args:
         write: writes a line.
         top: number of images of a caption; None for 5, or with JSON for all.
+        names: names of the images in lines of text.
         with_task: name the task that matched.
     """
     for file, why in found.skipped.items():
@@ -311,7 +318,6 @@ def write_matches(
     if as_json:
         write(found.to_json(top))
         return
-    names = short_names(map(Path, found.images))
     if found.shortlist:
         write(found.selection)
     answering = f"; task: {found.task}" if with_task else ""
@@ -319,7 +325,7 @@ def write_matches(
         write(one_line(caption) + answering)
         for place, (name, share) in enumerate(found.ranked_images(number)[: top or 5], start=1):
             write(f"  {place}. {one_line(names[Path(name)])} ({percent(share)}){suffix(found.calibrated)}")
-    if len(names) > 1:
+    if len(found.images) > 1:
         print("percentages: each image's share among the images that were ranked for the caption", file=sys.stderr)
 
 
@@ -359,10 +365,3 @@ def check_captions(abilities: Abilities, captions: Iterable[str], task: str | No
     """Raise ConfigError if a model has no task for matching, or a caption is empty."""
     for caption in captions:
         abilities.check("match", caption, task=task)
-
-
-def short_names(paths: Iterable[Path]) -> dict[Path, str]:
-    """Path -> its file name, or the whole path if several files have the same name."""
-    different = list(dict.fromkeys(paths))
-    count = Counter(path.name for path in different)
-    return {path: path.name if count[path.name] == 1 else str(path) for path in different}

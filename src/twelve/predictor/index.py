@@ -12,7 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+import shlex
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,19 +85,10 @@ class ImageIndex:
         Raises:
             TwelveError: it cannot be written.
         """
-        if not self._changed:
-            return
-        from safetensors.numpy import save_file
-
-        known = sorted(self._known.items())
-        text = json.dumps([[name, *entry, len(vectors)] for name, (entry, vectors) in known], ensure_ascii=False)
-        tensors: dict[str, NDArray[Any]] = {
-            "vectors": np.concatenate([v for _, (_, v) in known]) if known else np.zeros((0, 0), np.float16),
-            "entries": np.frombuffer(text.encode(), np.uint8),
-        }
-        with replacing(self.file) as partial:
-            save_file(tensors, partial, {"format": MAGIC, "model": self.mark, "sha256": _digest(tensors)})
-        self._changed = False
+        if self._changed:
+            with replacing(self.file) as partial:
+                _write(partial, self._known, self.mark)
+            self._changed = False
 
     def _name(self, image: Path) -> str:
         return os.path.relpath(image, self.file.parent)
@@ -106,6 +99,72 @@ class ImageIndex:
         for name in gone:
             del self._known[name]
         self._changed |= bool(gone)
+
+
+def check_index(run: str | Path, file: Path) -> None:
+    """Raise DataError if there is no file in the place of an index; it is not read."""
+    if file.is_dir():
+        problem = "expected the file of an index, found a folder"
+        raise DataError(problem, file=file, remedy=f"make the file: {indexing(run, file / 'vectors', [file])}")
+    if not is_there(file, DataError):
+        problem = "expected the file of an index, found none"
+        raise DataError(problem, file=file, remedy=f"make it: {indexing(run, file)}")
+
+
+def indexing(run: str | Path, file: Path, folders: Collection[Path] = ()) -> str:
+    """The command that writes an index, of the images of a folder if there is one."""
+    images = str(next(iter(folders))) if len(folders) == 1 else "FOLDER"
+    words = ["twelve", "match", str(run), "a photograph", "--images", images, "--index", str(file)]
+    return shlex.join(words)
+
+
+def index_folders(index: str | os.PathLike[str]) -> Counter[str]:
+    """The folders whose images are in an index, as paths from the current folder -> number of their images.
+
+    Args:
+        index: a file that :meth:`twelve.Predictor.search` or ``twelve match --index`` wrote.
+
+    Raises:
+        DataError: there is no index, or it is damaged.
+    """
+    file = Path(index)
+    check_index("MODEL", file)
+    return folders_of(file.parent / name for name in read_index(file)[0])
+
+
+def remove_from_index(index: str | os.PathLike[str], *folders: str | os.PathLike[str]) -> int:
+    """Take the images of folders and their subfolders out of an index, as ``twelve index --remove`` does.
+
+    The images themselves stay, and need not be there any more. Later searches find the other images as before.
+
+    Args:
+        index: a file that :meth:`twelve.Predictor.search` or ``twelve match --index`` wrote. It is replaced as a whole.
+
+    Returns:
+        The number of images that were taken out.
+
+    Raises:
+        DataError: there is no index, it is damaged, or it has no image of a folder. It is then unchanged.
+    """
+    file, gone = Path(index), set[str]()
+    check_index("MODEL", file)
+    with replacing(file) as partial:  # read within: no other process writes it meanwhile
+        known, mark = read_index(file)
+        places = {name: Path(os.path.abspath(file.parent / name)) for name in known}
+        for folder in folders:
+            inside = {name for name, path in places.items() if path.is_relative_to(os.path.abspath(folder))}
+            if not inside:
+                problem = f"expected a folder with images in this index, found {folder}"
+                remedy = f"name one of its folders; list them: twelve index {quoted(file)}"
+                raise DataError(problem, file=file, remedy=remedy)
+            gone |= inside
+        _write(partial, {name: value for name, value in known.items() if name not in gone}, mark)
+    return len(gone)
+
+
+def folders_of(images: Iterable[Path]) -> Counter[str]:
+    """The folders of image files -> number of their images."""
+    return Counter(os.path.dirname(os.path.normpath(image)) or os.curdir for image in images)
 
 
 def best_images(
@@ -140,6 +199,18 @@ def entry_of(image: Path) -> Entry | None:
     except OSError:
         return None
     return about.st_size, about.st_mtime_ns
+
+
+def _write(file: Path, images: Mapping[str, tuple[Entry, Vectors16]], mark: str) -> None:
+    from safetensors.numpy import save_file
+
+    known = sorted(images.items())
+    text = json.dumps([[name, *entry, len(vectors)] for name, (entry, vectors) in known], ensure_ascii=False)
+    tensors: dict[str, NDArray[Any]] = {
+        "vectors": np.concatenate([v for _, (_, v) in known]) if known else np.zeros((0, 0), np.float16),
+        "entries": np.frombuffer(text.encode(), np.uint8),
+    }
+    save_file(tensors, file, {"format": MAGIC, "model": mark, "sha256": _digest(tensors)})
 
 
 def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:

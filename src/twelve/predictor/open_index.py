@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-import shlex
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twelve.errors import DataError, RegionError
-from twelve.formats.data_root import image_key
-from twelve.io.files import is_there
-from twelve.predictor.index import Entry, best_rows, entry_of, read_index, vector_sets
+from twelve.predictor.asked import short_names
+from twelve.predictor.index import (
+    Entry,
+    best_rows,
+    check_index,
+    entry_of,
+    folders_of,
+    indexing,
+    read_index,
+    vector_sets,
+)
 from twelve.predictor.search import stored_ids
 
 if TYPE_CHECKING:
@@ -23,16 +29,6 @@ if TYPE_CHECKING:
     from twelve.predictor.scene import Scene
 
 
-def check_index(run: str | Path, file: Path) -> None:
-    """Raise DataError if there is no file in the place of an index; it is not read."""
-    if file.is_dir():
-        problem = "expected the file of an index, found a folder"
-        raise DataError(problem, file=file, remedy=f"make the file: {_indexing(run, file / 'vectors', [file])}")
-    if not is_there(file, DataError):
-        problem = "expected the file of an index, found none"
-        raise DataError(problem, file=file, remedy=f"make it: {_indexing(run, file)}")
-
-
 class OpenIndex:
     """The images of an index and their vectors. The index and the images are read, never written.
 
@@ -40,7 +36,7 @@ class OpenIndex:
 
     Args:
         file: written by :meth:`twelve.Predictor.search` or ``twelve match --index``.
-        regions: a region store that has some of the images, by file name. Regions of the others are extracted.
+        regions: as :meth:`twelve.Predictor.search` takes it.
 
     Attributes:
         names: of the images, in order: their paths relative to the folder of ``file``. If images lie outside of that
@@ -70,12 +66,12 @@ class OpenIndex:
         folders = {path.parent for path in paths.values()}
         if mark != predictor.vectors_mark():
             problem = f"expected vectors of this model, found {len(found):,} images of another"
-            remedy = f"compute them again: {_indexing(model, file, folders)}"
+            remedy = f"compute them again: {indexing(model, file, folders)}"
             raise DataError(problem, file=file, remedy=remedy)
         left = [name for name, (entry, _) in found.items() if entry_of(paths[name]) == entry]
         if not left:
             problem = f"expected images as they were indexed, found none of {len(found):,}"
-            remedy = f"put them where they were, beside the index; or index them: {_indexing(model, file, folders)}"
+            remedy = f"put them where they were, beside the index; or index them: {indexing(model, file, folders)}"
             raise DataError(problem, file=file, remedy=remedy)
         self._predictor = predictor
         self._images: dict[str, tuple[Path, Entry]] = {
@@ -83,11 +79,12 @@ class OpenIndex:
         }
         self._vectors = vector_sets([found[name][1] for name in left])
         self.names, self.left_out = tuple(self._images), len(found) - len(left)
-        self.folders = Counter(os.path.dirname(os.path.normpath(paths[name])) or os.curdir for name in left)
+        self.folders = folders_of(paths[name] for name in left)
         self._store = (
             None if regions is None else RegionStore(Path(regions), recipes=predictor.processor.region_recipes)
         )
-        self._stored = {} if self._store is None else stored_ids(predictor, self._store)
+        files = [path for path, _ in self._images.values()]
+        self._stored = {} if self._store is None else stored_ids(predictor, self._store, files)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -107,9 +104,8 @@ class OpenIndex:
         path = self.path(name)
         if path is None:
             return None
-        known = self._stored.get(image_key(path.name))
         try:
-            seen = path if self._store is None or known is None else self._store.get(known)
+            seen = self._store.get(self._stored[path]) if self._store is not None and path in self._stored else path
             return self._predictor.scene(seen, name=name)
         except RegionError:
             return None
@@ -119,13 +115,4 @@ def _names(file: Path, stored: Sequence[str]) -> list[str]:
     """What images of an index are called, from their paths in it. No name tells of folders that are not searched."""
     if not any(name.startswith(os.pardir) or os.path.isabs(name) for name in stored):
         return [Path(name).as_posix() for name in stored]
-    paths = [os.path.abspath(file.parent / name) for name in stored]
-    top = os.path.commonpath([os.path.dirname(path) for path in paths])
-    return [Path(os.path.relpath(path, top)).as_posix() for path in paths]
-
-
-def _indexing(run: str | Path, file: Path, folders: Collection[Path] = ()) -> str:
-    """The command that writes an index, of the images of a folder if there is one."""
-    images = str(next(iter(folders))) if len(folders) == 1 else "FOLDER"
-    words = ["twelve", "match", str(run), "a photograph", "--images", images, "--index", str(file)]
-    return shlex.join(words)
+    return list(short_names(file.parent / name for name in stored).values())

@@ -368,7 +368,7 @@ class Predictor(Abilities):
         them, and images that are new or have changed.
 
         Args:
-            images: a folder, or image files and folders.
+            images: a folder, or image files and folders. Subfolders are searched, but not hidden ones and links.
             captions: one or several.
             index: a file that keeps the contrast head's vectors of the images; written, and updated by every search.
                 None to extract the regions of all images.
@@ -376,7 +376,8 @@ class Predictor(Abilities):
             shortlist: number of images that are ranked for a caption, chosen by the contrast head; 0 for all. None for
                 128 with an index, otherwise as :meth:`match`.
             contrast_weight: as :meth:`match`; None for 1 with an index, otherwise 0.
-            regions: a region store that has some of the images, by file name. Regions of the others are extracted.
+            regions: a region store that has some of the images, by file name. Regions of the others are extracted, and
+                those of images that share a file name.
             progress: whether to show the progress on stderr.
 
         Returns:

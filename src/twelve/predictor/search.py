@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from itertools import islice
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twelve.errors import ConfigError, RegionError
 from twelve.formats.data_root import image_key
-from twelve.formats.records import describe
+from twelve.formats.records import describe, writable
 from twelve.io.files import check_folder
 from twelve.predictor.asked import images_in
 from twelve.predictor.checks import check_weight, texts_of
@@ -121,15 +122,16 @@ def search(
     # before any image is opened: raises the error of a model without the head
     vectors = predictor.caption_vectors(texts, task=task) if shortlist or weight or kept is not None else ()
     store = None if regions is None else RegionStore(Path(regions), recipes=predictor.processor.region_recipes)
-    stored = {} if store is None else stored_ids(predictor, store)
+    stored = {} if store is None else stored_ids(predictor, store, files)
     skipped: dict[str, str] = {}
 
     def opened(some: Sequence[Path], what: str) -> Opened:
         with Track(what, len(some), "images") as track:
             for image in some:
-                known = stored.get(image_key(image.name))
                 try:
-                    seen = image if store is None or known is None else store.get(known)
+                    if kept is not None and not writable(os.path.relpath(image, kept.parent)):
+                        raise RegionError("its name is not UTF-8, which an index needs", file=image, remedy="rename it")
+                    seen = store.get(stored[image]) if store is not None and image in stored else image
                     yield image, predictor.scene(seen, name=str(image))
                 except RegionError as error:
                     skipped[str(image)] = error.problem
@@ -195,8 +197,8 @@ def _indexed(
     return known, doubts
 
 
-def stored_ids(predictor: Searches, store: RegionStore) -> dict[str, str]:
-    """File name -> image id of the images in a store, without names that occur in several sources.
+def stored_ids(predictor: Searches, store: RegionStore, images: Collection[Path]) -> dict[Path, str]:
+    """Image -> its id in a store, by the file name, without images whose name several of them or several sources have.
 
     Raises:
         RegionError: the regions were made by another extractor than the model was trained on.
@@ -214,4 +216,6 @@ def stored_ids(predictor: Searches, store: RegionStore) -> dict[str, str]:
             if name in found:
                 twice.add(name)
             found[name] = image_id
-    return {name: image_id for name, image_id in found.items() if name not in twice}
+    names = {image: image_key(image.name) for image in images}
+    twice |= {name for name, count in Counter(names.values()).items() if count > 1}
+    return {image: found[name] for image, name in names.items() if name in found and name not in twice}

@@ -139,7 +139,8 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS, *, raw: bool = False) -> Im
     except OSError as error:
         raise ValueError(error.strerror or "cannot be opened") from error
     if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for its writer
-        raise ValueError("is a folder" if stat.S_ISDIR(found.st_mode) else "is not a regular file")
+        folder = "is a folder" if os.access(path, os.R_OK | os.X_OK) else "is a folder that you may not read"
+        raise ValueError(folder if stat.S_ISDIR(found.st_mode) else "is not a regular file")
     if not found.st_size:
         raise ValueError("is empty")
     with open(path, "rb") as file:
