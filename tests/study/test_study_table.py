@@ -200,7 +200,7 @@ def test_three_seeds_are_few_if_most_of_the_variance_is_theirs(tmp_path: Path) -
         changed = replace(found, comparisons=(replace(found.comparisons[0], between=share),))
         html = page.render([page.part_of(changed, "key")])
         for said in (markdown(changed), html):
-            assert (f"{share:.0f}% of the variance of the first difference comes from its three seeds" in said) == warned
+            assert (f"{share:.0f}% of the variance of the first difference comes from its three" in said) == warned
             assert ("only about 85% of the time" in said) == warned
 
 
