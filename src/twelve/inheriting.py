@@ -87,5 +87,5 @@ def _configuration(init: Path) -> dict[str, Any]:
         else f"no such folder{folder_beside(init)}",
         file=init,
         record="model.init",
-        remedy="name a run's folder (--set model.init=RUN), or give data and the names of the tasks to replay",
+        remedy="name a run's folder (--set init=RUN), or set data, and replay to a list of tasks",
     )

@@ -307,8 +307,8 @@ def test_a_table_fits_into_80_columns(groups: int) -> None:
         "by Wilson's formula if the score is the share of correct examples and each image has one example; otherwise "
         "from resampling images"
     )
-    one_training = "It covers the choice of test images, for one training; another seed may differ by more."
-    assert f"interval: 95%, {one_each}. {one_training}" in legend
+    one_training = "how much the score may vary with other test images. With another training seed, the score may"
+    assert f"interval: 95%, {one_each}. It says {one_training} vary more." in legend
     several = replace(result, examples=2 * groups)
     assert "interval: 95%, from resampling images; of 0 and 100," in " ".join(table([several]).split())
     assert "Wilson" not in table([replace(several, score=Interval(50, 0, 100))])

@@ -236,7 +236,7 @@ def evaluate(
 def parity(
     path: Annotated[Path, typer.Argument(help="A recording: a file, its folder, or a folder of recordings.")],
 ) -> None:
-    """Compare with the original program's recordings.
+    """Compare with recordings of the paper's program.
 
     The exit code is 1 if a difference exceeds its tolerance."""
     from twelve.parity import run

@@ -13,7 +13,7 @@ def published(
     tasks: Annotated[list[str] | None, typer.Argument(help="Names of tasks; default: all tasks.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Print published scores, and how each is known.
+    """Print published scores and their sources.
 
     Each row has the task, split, metric, protocol and model."""
     from twelve.errors import shown

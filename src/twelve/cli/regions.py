@@ -153,7 +153,10 @@ def extract(
         str | None, typer.Option(help="Image source; by default what follows images/ in the path.")
     ] = None,
     shard: Annotated[
-        str | None, typer.Option(help="i/n: process part i of n, from 0. Processes of a launcher share automatically.")
+        str | None,
+        typer.Option(
+            help="i/n: process part i of n, from 0. The processes of torchrun divide the images by themselves."
+        ),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The data root, for given:TASK.")] = None,
     config: Annotated[str | None, typer.Option(help="A configuration that defines TASK, for given:TASK.")] = None,

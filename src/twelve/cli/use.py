@@ -179,7 +179,10 @@ def index(
     file: Annotated[Path, typer.Argument(help="A file that twelve match --index made.")],
     remove: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FOLDER", help="Take out the images of a folder and its subfolders (repeatable)."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Take out the images of this folder and its subfolders (repeatable; its path as in the list, or from here).",
+        ),
     ] = None,
 ) -> None:
     """List the folders of an index, or take some out.
@@ -191,7 +194,7 @@ def index(
 
     if remove:
         count = remove_from_index(file, *remove)
-        tell(f"{file}: took out {counted(count, 'image')}; a service that runs searches them until it starts again")
+        tell(f"{file}: took out {counted(count, 'image')}; a running service finds them until it is restarted")
     for folder, count in sorted(index_folders(file).items()):
         typer.echo(shown(f"{folder}: {counted(count, 'image')}"))
 

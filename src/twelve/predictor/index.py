@@ -226,9 +226,8 @@ def read_index(file: Path) -> tuple[dict[str, tuple[Entry, Vectors16]], str]:
     from safetensors import SafetensorError, safe_open
 
     def wrong(problem: str, *, ours: bool = True) -> DataError:
-        remedy = f"remove it (rm {quoted(file)}): the vectors are then computed again; or name another file"
-        if not ours:
-            remedy = f"name another file, or, if this was one, remove it (rm {quoted(file)})"
+        removal = f"remove it (rm {quoted(file)}): the vectors are then computed again; or name another file"
+        remedy = removal if ours else "name another file"  # a file of another kind may be worth keeping
         return DataError(f"not an index of image vectors: {problem}", file=file, remedy=remedy)
 
     try:

@@ -81,8 +81,8 @@ STOPPED = (
     "until its score drops."
 )
 DRAWN = (
-    "The examples are not hand-picked. They are the first correct and the first wrong ones (each answer in turn) among "
-    f"{KEPT} random examples of the split, or among all if there are fewer."
+    "The examples are not hand-picked. They are the first correct and the first wrong ones among "
+    f"{KEPT} random examples of the split (all, if there are fewer); different answers take turns."
 )
 
 

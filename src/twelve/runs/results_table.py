@@ -24,7 +24,9 @@ _SHARE = (
     "interval: 95%, by Wilson's formula if the score is the share of correct examples and each image has one example; "
     "otherwise from resampling images"
 )
-_ONE_TRAINING = "It covers the choice of test images, for one training; another seed may differ by more."
+_ONE_TRAINING = (
+    "It says how much the score may vary with other test images. With another training seed, the score may vary more."
+)
 _BASELINES = (
     f"over ...: a baseline, {GUESS}; ahead: the model minus it, points. "
     f"{BETTER}, {WORSE}: the interval is above, below 0; {NO_BETTER}: {UNDECIDED}."
