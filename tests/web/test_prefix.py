@@ -40,6 +40,16 @@ def test_addresses_are_below_the_path_of_a_proxy(given: str, guarded: FastAPI) -
     assert root not in client.get("/docs").text and "servers" not in client.get("/openapi.json").json()
 
 
+def test_addresses_have_the_port_of_the_header_host(predictor: Predictor) -> None:
+    """nginx passes it on as $http_host; $host has no port."""
+    app = create_app(predictor, hosts=("images.example.org",))
+    client = TestClient(app, "http://images.example.org:8443")
+    assert " http://images.example.org:8443/api/v1/answer<" in client.get("/docs").text
+    assert " http://images.example.org:8443/docs " in client.get("/api/v1/nosuch").json()["remedy"]
+    assert client.get("/docs", headers={"host": "evil.example:8443"}).status_code == 400
+    app.state.service.close()
+
+
 @pytest.mark.parametrize(
     "given", ["twelve", "//evil.example", "/", "/a b", "/<b>", "/a'b", "/a?b", "/é", "/a,/b", "/a" * 9]
 )

@@ -18,10 +18,10 @@ def test_every_example_is_answered(searching_app: FastAPI) -> None:
     client = TestClient(searching_app)
     page = client.get("/docs").text
     described = client.get("/openapi.json").json()
-    titles = re.findall("<h2><code>(.*?)</code>", page)
+    titles = re.findall("<h3><code>(.*?)</code>", page)
     assert titles == [f"{m.upper()} {path}" for path, methods in described["paths"].items() for m in methods]
     page = page.partition("</nav>")[2]
-    assert "string; 1 to 2,000 characters<" in page and "number or null; 0 to 1; a best box with a lower" in page
+    assert "string; 1 to 2,000 characters<" in page and "number or null; 0 to 1; if the best box has a" in page
     plain = html.unescape(page)
     asked, measured = (
         plain.partition(f"POST /api/v1/{name}<")[2].split("</section>")[0] for name in ("ask", "depends")
@@ -72,6 +72,29 @@ def test_the_list_at_the_top_leads_to_every_endpoint_the_errors_and_the_token(ap
     assert "<code>/health</code>, <code>/docs</code>" in page.partition('id="token"')[2]
 
 
+def test_endpoints_are_in_the_groups_of_the_description(app: FastAPI) -> None:
+    described = TestClient(app).get("/openapi.json").json()
+    groups: dict[str, list[str]] = {tag["name"].capitalize(): [] for tag in described["tags"]}
+    for each in (each for path in described["paths"].values() for each in path.values()):
+        groups[each["tags"][0].capitalize()].append(each["operationId"])
+    page = TestClient(app).get("/docs").text
+    nav, _, main = page.partition("</nav>")
+    lists = [part.split("<ul>") for part in nav.split("<nav")[1].split("<li>Errors")[0].split("</ul>")]
+    shown = {re.sub("<.*?>", "", part[-2]): re.findall('href="#(.*?)"', part[-1]) for part in lists if len(part) > 1}
+    assert list(shown.items()) == list(groups.items())
+    parts = main.split('<section id="errors"')[0].split("\n<h2>")[1:]
+    assert {part.partition("<")[0]: re.findall('<section id="(.*?)"', part) for part in parts} == groups
+    assert [part.split("<p>")[1].split("<")[0] for part in parts] == [tag["description"] for tag in described["tags"]]
+
+
+def test_a_parameter_of_a_path_says_what_it_is_and_is_not_empty(app: FastAPI) -> None:
+    page = html.unescape(TestClient(app).get("/docs").text)
+    assert page.count("<td>string; 1 to 64 characters; id of a stored image</td>") == 2
+    assert "<td>string; 1 to 64 characters; one of those in /api/v1/model</td>" in page
+    assert "string or null; at most 64 characters; id of a stored image (optional)" in page and ">0 to" not in page
+    assert not re.search("; 0 to [\\d,]+ (characters|items)", page)
+
+
 def test_errors_have_their_form_and_what_to_do(app: FastAPI) -> None:
     described = TestClient(app).get("/openapi.json").json()
     section = reference(described, "http://x").partition('id="errors"')[2].partition("</section>")[0]
@@ -79,6 +102,8 @@ def test_errors_have_their_form_and_what_to_do(app: FastAPI) -> None:
     assert "write a question" in section and "<code>unknown_image</code>" in section
     of = {status for path in described["paths"].values() for each in path.values() for status in each["responses"]}
     assert set(re.findall(r'scope="row">(\d+)<', section)) == {"405", *(status for status in of if status >= "400")}
+    each = [operation["responses"] for path in described["paths"].values() for operation in path.values()]
+    assert all("500" in responses for responses in each) and "<code>internal_error</code>" in section
     assert "<code>Retry-After</code>" in section
 
 

@@ -14,11 +14,13 @@ import socket
 import sys
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from fastapi import FastAPI
 from PIL import Image
 from serving import served
@@ -125,18 +127,76 @@ def test_behind_a_proxy_with_tls_addresses_have_its_scheme(
                 assert {*re.findall("(https?)://localhost", said)} == {expected}, path
 
 
-def test_the_python_of_the_page(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+_SEARCHED = (
+    "import sys; from twelve.web.server import serve; serve(sys.argv[1], port=0, index=sys.argv[2], token=sys.argv[3])"
+)
+
+
+def test_the_python_of_the_page(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     home = Path(__file__).parents[2]
     text = (home / "docs" / "http-api.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.S)
+    code, search = re.findall(r"```python\n(.*?)```", text, flags=re.S)
     monkeypatch.chdir(home)
-    with served(home / "examples" / "quickstart-model") as (_, address):
-        exec(code.replace("http://127.0.0.1:8012", address), {})  # our own page
+    monkeypatch.setenv("TWELVE_TOKEN", token := "a-secret-of-16-characters")
+    model, index = home / "examples" / "quickstart-model", tmp_path / "vectors"
+    twelve.load(model).search("examples/tutorial/images/mine", "a green boat", index=index)
+    with served(model, _SEARCHED, str(index), token) as (_, address):
+        exec(code.replace("http://127.0.0.1:8012", address) + search, {})  # our own page
         with pytest.raises(
             SystemExit, match=r'^no such path \(did you mean "/api/v1/answer"\?\) -> use POST /api/v1/answer'
         ):
             exec(code.replace("http://127.0.0.1:8012", address).replace("/answer", "/anwser"), {})
-    assert re.fullmatch(r"red \(9\d%\)\n", capsys.readouterr().out)
+    assert re.fullmatch(r"red \(9\d%\)\n(08\.jpg \(5\d%\)\n)(\d+\.jpg \(\d+%\)\n){2}", capsys.readouterr().out)
+
+
+class _Scripted(BaseHTTPRequestHandler):
+    """Sends replies that were prepared: status, headers, body."""
+
+    replies: ClassVar[list[tuple[int, dict[str, str], str]]] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        status, headers, body = self.replies.pop(0)
+        self.send_response(status)
+        for each in headers.items():
+            self.send_header(*each)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+def test_the_python_of_the_page_waits_warns_and_reads_the_errors_of_proxies(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", text, flags=re.S)[0].partition("\nscene = ")[0]
+    json_of, page_of = {"Content-Type": "application/json"}, {"Content-Type": "text/html"}
+    busy = (429, json_of | {"Retry-After": "7"}, '{"error": "too many", "remedy": "wait"}')
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    server = HTTPServer(("127.0.0.1", 0), _Scripted)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    names: dict[str, Any] = {}
+    exec(code.replace("8012", str(server.server_port)), names)  # our own page
+    try:
+        _Scripted.replies = [busy, (200, json_of, '{"answer": "red", "warnings": ["strange"]}')]
+        assert names["post"]("/x", {})["answer"] == "red" and waited == [7]
+        assert capsys.readouterr().err == "warning: strange\n"
+        _Scripted.replies = [busy] * 3
+        with pytest.raises(SystemExit, match=r"^too many -> wait$"):
+            names["post"]("/x", {})
+        assert waited == [7] * 3
+        _Scripted.replies = [(502, page_of, "<html>")]
+        with pytest.raises(SystemExit, match=r"^HTTP Error 502: Bad Gateway$"):
+            names["post"]("/x", b"image")
+    finally:
+        server.shutdown()
+        server.server_close()
+    with pytest.raises(SystemExit, match=r"^no reply from http://127.0.0.1:.* refused"):
+        names["post"]("/x", {})
 
 
 def test_the_server_of_ones_own_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +228,40 @@ def test_the_dockerfile_copies_files_of_the_clone_and_starts_the_service(monkeyp
     run = CliRunner().invoke(program, [*words[1:], "--name", "images.example.org"])
     assert words[0] == "twelve" and "/model: no such folder" in str(run.exception)  # all options are understood
     assert "(../Dockerfile)" in (home / "docs" / "deploy.md").read_text(encoding="utf-8")
+    ignored = (home / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert ignored[1] == "*" and [line[1:] for line in ignored if line[0] == "!"] == copied
+
+
+def test_the_manifest_of_kubernetes_starts_the_container_of_the_dockerfile(monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Path(__file__).parents[2]
+    text = (home / "docs" / "deploy.md").read_text(encoding="utf-8")
+    (shown,) = [body for body in re.findall(r"```yaml\n(.*?)```", text, flags=re.S) if "kind: Deployment" in body]
+    deployment, service = yaml.safe_load_all(shown)
+    (started,) = re.findall(r"^ENTRYPOINT (.+)$", (home / "Dockerfile").read_text(encoding="utf-8"), flags=re.M)
+    template = deployment["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    words = [*json.loads(started), *container["args"]]
+    monkeypatch.setenv(container["env"][0]["name"], "a-secret-of-16-characters")
+    run = CliRunner().invoke(program, words[1:])
+    assert "/model: no such folder" in str(run.exception)  # all options are understood, and there is a token
+    assert [each["containerPort"] for each in container["ports"]] == [int(words[words.index("--port") + 1])]
+    (mount,), (volume,) = container["volumeMounts"], template["spec"]["volumes"]
+    assert (mount["name"], mount["mountPath"]) == (volume["name"], words[2])
+    probed = {container[f"{kind}Probe"]["httpGet"]["port"] for kind in ("startup", "readiness", "liveness")}
+    assert probed == {service["spec"]["ports"][0]["targetPort"]} == {container["ports"][0]["name"]}
+    labels = template["metadata"]["labels"]
+    assert deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"] == labels
+    assert service["metadata"]["name"] in container["args"] and template["spec"]["terminationGracePeriodSeconds"] > 30
+
+
+def test_the_page_has_every_endpoint(app: FastAPI) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]+`) \|", text.partition("## Endpoints")[2].partition("\n## ")[0], flags=re.M)
+    shown = re.sub(r"\{\w+\}|\?\w+=NAME", "{}", " ".join(rows).replace("?image=NAME", ""))
+    for path, of in app.openapi()["paths"].items():
+        for method in of:
+            named = re.escape(re.sub(r"\{\w+\}", "{}", path))
+            assert re.search(rf"{method.upper()}(`, `[A-Z]+)* {named}`", shown), (method, path)
 
 
 def test_the_page_has_every_limit_with_its_default() -> None:

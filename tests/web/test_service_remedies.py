@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from PIL import Image
 from starlette.testclient import TestClient
 from test_api import png
@@ -218,6 +219,57 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: choose(client, inline(png(1)), 10),
         lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
     ),
+    "fractions in place of pixels": (
+        "multiply x1 and x2 by the width that POST /api/v1/scenes replied with, y1 and y2 by the height",
+        lambda client: choose(client, inline(png(1)), [0, 0, 0.5, 0.5]),
+        lambda client: choose(client, inline(png(1)), [0, 0, 0.5 * 160, 0.5 * 128]),
+    ),
+    "a box from its end": (
+        "write each box as [x1, y1, x2, y2], with x1 < x2 and y1 < y2",
+        lambda client: choose(client, inline(png(1)), [60, 60, 10, 10]),
+        lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
+    ),
+    "a box of five numbers": (
+        "write each box as [x1, y1, x2, y2], with x1 < x2 and y1 < y2",
+        lambda client: choose(client, inline(png(1)), [10, 10, 60, 60, 1]),
+        lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
+    ),
+    "no images": (
+        'write "images": [{"scene": "ID"}]',
+        lambda client: several(client, []),
+        lambda client: several(client, [kept(client, png(1))]),
+    ),
+    "no boxes": (
+        'write "boxes": [[x1, y1, x2, y2]]',
+        lambda client: client.post(
+            "/api/v1/choose", json={"image": inline(png(1)), "question": "which ?", "boxes": []}
+        ),
+        lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
+    ),
+    "three images for a method": (
+        "shorten images to 2 items",
+        lambda client: client.post(
+            "/api/v1/ask", json={"method": "verify", "text": "it", "images": [inline(png(1))] * 3}
+        ),
+        lambda client: client.post(
+            "/api/v1/ask", json={"method": "verify", "text": "it", "images": [inline(png(1))] * 2}
+        ),
+    ),
+    "base64 that was cut": (
+        r"encode the whole file: base64 < FILE | tr -d '\n'",
+        lambda client: several(client, [{"base64": inline(png(1))["base64"][:-1]}]),
+        lambda client: several(client, [inline(png(1))]),
+    ),
+    "base64 for addresses": (
+        "replace - by + and _ by /, and add = up to a multiple of four characters",
+        lambda client: several(client, [{"base64": base64.urlsafe_b64encode(png(1)).decode().rstrip("=")}]),
+        lambda client: several(client, [inline(png(1))]),
+    ),
+    "a number in place of base64": (
+        'write {"base64": "..."}, with the bytes of a file in base64',
+        lambda client: several(client, [{"base64": 5}]),
+        lambda client: several(client, [inline(png(1))]),
+    ),
     "JSON without its header": (
         "send the header Content-Type: application/json",
         lambda client: client.post(
@@ -277,6 +329,15 @@ def test_remedies_fit_the_mistake(predictor: Predictor) -> None:
         assert told("guess", **asked)[1] == "remove no; expected question or answer"
         assert told("answer")[1].startswith("add question; ")
         assert told("choose", question="which ?")[1].startswith('add "boxes": [[x1, y1, x2, y2]]; ')
+
+
+@pytest.mark.parametrize("query", ["", "?image=", f"?image={'a' * 5000}", "?name=sample-1.png"])
+def test_the_remedy_of_a_parameter_names_it(query: str, searching_app: FastAPI) -> None:
+    client = TestClient(searching_app)
+    told = client.get(f"/api/v1/thumbnail{query}").json()
+    assert told["code"] == "invalid_input"
+    assert told["remedy"] == "add ?image=NAME to the path, with a name that POST /api/v1/search replied with"
+    assert client.get("/api/v1/thumbnail?image=sample-1.png").status_code == 200
 
 
 def test_the_path_that_is_meant_is_named(predictor: Predictor) -> None:

@@ -45,7 +45,9 @@ _NAMES = {"true": "verdict"}
 """Field of a result in Python -> in replies, where a word of JSON would name it."""
 _LOCATION = {"description": "Where the image is, relative to the path of the request.", "schema": {"type": "string"}}
 _CREATED: dict[int | str, dict[str, Any]] = {201: {"headers": {"Location": _LOCATION}}}
-SceneId = Annotated[str, Path(max_length=MAX_ID)]
+SceneId = Annotated[str, Path(min_length=1, max_length=MAX_ID, description="id of a stored image")]
+SampleName = Annotated[str, Path(min_length=1, max_length=64, description=f"one of those in {PREFIX}/model")]
+ImageName = Annotated[str, Query(min_length=1, max_length=MAX_NAME, description="its name in the reply to a search")]
 
 
 class _Request(Request):
@@ -71,7 +73,7 @@ class _Route(APIRoute):
 TAGS = {
     "images": "Upload images, and delete them.",
     "questions": "Ask about images.",
-    "search": "Search the images of the service.",
+    "search": "Find images of the service by a caption.",
     "service": "What the model can do, and how the service is.",
 }
 """Tags of the endpoints, in the order of their groups."""
@@ -114,7 +116,7 @@ def _describe(
         response_class=Response,
         responses={200: {"content": {"image/png": {}}}, **documented(400, 404, 422, 503)},
     )
-    async def sample(name: Annotated[str, Path(max_length=64)]) -> Response:
+    async def sample(name: SampleName) -> Response:
         """Return a sample image."""
         if name not in by_name:
             raise ServiceError("unknown_path", "there is no such sample", f"see {PREFIX}/model")
@@ -236,8 +238,9 @@ def _several(router: APIRouter, service: Service) -> None:
     async def ask(asked: schemas.AskRequest) -> dict[str, Any]:
         """Ask a method of the model by its name.
 
-        It is one that takes a text and no boxes: `answer`, `entails`, `verify`, `locate`, or that of an output without
-        an endpoint. The fields of the reply depend on the method. Those of the example are of `answer`.
+        The method takes a text and no boxes: `answer`, `entails`, `verify` or `locate`. A model with an output of your
+        own can also be asked by the name of its method, which has no endpoint. The fields of the reply depend on the
+        method. Those of the example are of `answer`.
         """
         _check_method(asked.method, schemas.ASKED, service.predictor)
         return said(await service.ask(asked.method, asked.text, asked.images, task=asked.task, explain=asked.explain))
@@ -256,9 +259,9 @@ def _several(router: APIRouter, service: Service) -> None:
 def _search(router: APIRouter, service: Service, digest: str | None) -> None:
     @router.post("/search", responses=_SEARCHED)
     async def search(asked: schemas.SearchRequest) -> schemas.SearchReply:
-        """Search the images of the service for a text.
+        """Find the images that match a caption.
 
-        The contrast head chooses a shortlist among the images of the index, and the model ranks it, as
+        The contrast head chooses a shortlist among the images of the service's index, and the model ranks it, as
         `twelve match --index` does.
         """
         found = await service.search(asked.text, asked.task, asked.top, asked.shortlist, asked.contrast_weight)
@@ -276,9 +279,7 @@ def _search(router: APIRouter, service: Service, digest: str | None) -> None:
         )
 
     @router.get("/thumbnail", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}, **_SHOWN})
-    async def thumbnail(
-        image: Annotated[str, Query(max_length=MAX_NAME, description="its name in the reply to a search")],
-    ) -> Response:
+    async def thumbnail(image: ImageName) -> Response:
         """Return a small copy of an image that can be searched."""
         return Response(await service.thumbnail(image), media_type="image/jpeg")
 

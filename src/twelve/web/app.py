@@ -63,7 +63,7 @@ def create_app(
         token: requests must send it as ``Authorization: Bearer TOKEN``, except for the page's own files, its samples,
             ``/docs``, ``/openapi.json`` and ``/health``. Two tokens with a space between are both accepted, so that one
             can be replaced. None to require no token.
-        samples: images to try, which need no token; by default those that suit the model.
+        samples: images to try, which need no token, nor do their texts; by default those that suit the model.
         standings: task -> what its evaluation says of it (:func:`twelve.web.measured.standings_of`).
         digest: of the weights, for ``/api/v1/model`` and ``/metrics`` (:func:`twelve.web.measured.digest_of`).
         index: a file that :meth:`twelve.Predictor.search` or ``twelve match --index`` wrote: requests can search its
@@ -115,8 +115,8 @@ def create_app(
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
-        address, names = str(request.base_url).rstrip("/"), [one.name for one in samples]
-        return HTMLResponse(reference(app.openapi(), address, token=token is not None, samples=names))
+        address = str(request.base_url).rstrip("/")
+        return HTMLResponse(reference(app.openapi(), address, token=token is not None, samples=samples))
 
     # A mount would match before the endpoints and hide their 405 replies.
     app.router.default = _Page(directory=_STATIC, html=True)
@@ -166,7 +166,7 @@ def _add_security(description: dict[str, Any], *, required: bool) -> None:
 
 
 def _add_monitoring(app: FastAPI, service: Service) -> None:
-    @app.get("/health", tags=["service"])
+    @app.get("/health", tags=["service"], responses=problems.documented())
     async def health() -> Health:
         """Check whether the service is running.
 

@@ -17,7 +17,7 @@ from twelve.errors import TwelveError, closest, quoted
 from twelve.io.invalid import beginning, bound, problem_of
 from twelve.io.json_file import reason
 from twelve.predictor.abilities import UnknownTask
-from twelve.web.schemas import MAX_ID, PREFIX, Code, FieldProblem, ImageOf, Problem
+from twelve.web.schemas import FRACTIONS, MAX_ID, PREFIX, Code, FieldProblem, ImageOf, Problem
 
 CODES: dict[Code, int] = {
     "unreadable_body": 400,
@@ -54,6 +54,7 @@ MEANINGS = {
     415: ("The content type or image format is not supported.", "Send JPEG, PNG, WebP, GIF or BMP, with its type."),
     422: ("The input is invalid; `error` says why.", "Follow `remedy`."),
     429: ("Too many requests are waiting.", "Wait for the seconds of the header `Retry-After`, then send it again."),
+    500: ("An error of the service.", "Tell the operator of the service, whose log has it."),
     503: (
         "The service is stopping, the answer took too long, or the model's scores are NaN or overflow.",
         "Follow `remedy`; if there is a header `Retry-After`, wait for its seconds first.",
@@ -71,6 +72,8 @@ _STORED, _SENT = '{"scene": "ID"}', '{"base64": "..."}'
 _IMAGE = (
     f"an image is {_STORED}, the id that POST {PREFIX}/scenes replied with, or {_SENT}, the bytes of a file in base64"
 )
+_ENCODED = r"base64 < FILE | tr -d '\n'"
+_BOX = "write each box as [x1, y1, x2, y2]"
 _FORMS = {
     **dict.fromkeys(("image", "left", "right"), _STORED),
     "images": f"[{_STORED}]",
@@ -139,9 +142,9 @@ def reply(
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Error replies of an endpoint, for its OpenAPI description."""
+    """Error replies of an endpoint, for its OpenAPI description; 500 is one of each."""
     found: dict[int | str, dict[str, Any]] = {
-        status: {"model": Problem, "description": MEANINGS[status][0]} for status in sorted(statuses)
+        status: {"model": Problem, "description": MEANINGS[status][0]} for status in sorted({*statuses, 500})
     }
     if 429 in found:
         found[429]["headers"] = _RETRY_AFTER
@@ -240,15 +243,25 @@ def _remedy(errors: Sequence[Mapping[str, Any]], request: Request) -> str | None
     remedy = None
     if first["loc"] == ("body",):
         pass
-    elif isinstance(first["input"], str) and name == "base64" and first["type"] == "value_error":
+    elif first["loc"][:1] == ("query",):
+        remedy = f"add ?{name}=NAME to the path, with a name that POST {PREFIX}/search replied with"
+    elif name == "base64" and first["type"] == "value_error":
         remedy = _base64(first["input"])
+    elif FRACTIONS in first.get("msg", ""):
+        remedy = f"multiply x1 and x2 by the width that POST {PREFIX}/scenes replied with, y1 and y2 by the height"
+    elif where[-1:] == ("boxes",) and first["type"] in ("value_error", "too_long"):
+        remedy = f"{_BOX}, with x1 < x2 and y1 < y2"
+    elif first["type"] == "too_short" and name in _FORMS:
+        remedy = f"write {_formed(name)}"
+    elif first["type"] == "too_long":
+        remedy = f"shorten {name} to {first['ctx']['max_length']:,} items"
     elif (most := bound(first)) is not None:
         remedy = f"give a number of {most}"
     elif len(missing) == len(extra) == 1 and name in (*missing, *extra):  # one field under another name
         known = missing[0]
         remedy = f"replace {extra[0]} by {_formed(known)}" if known in _FORMS else f"rename {extra[0]} to {known}"
     elif name in missing and name.isdigit():
-        remedy = "write each box as [x1, y1, x2, y2]"
+        remedy = _BOX
     elif name in missing:
         remedy = f"add {_formed(name)}; {described(request)}"
     elif name in extra:
@@ -265,11 +278,17 @@ def _remedy(errors: Sequence[Mapping[str, Any]], request: Request) -> str | None
     return remedy and remedy.encode("utf-8", "replace").decode("utf-8")
 
 
-def _base64(text: str) -> str | None:
-    """What to do about a text that is no base64, where it shows what was meant."""
+def _base64(text: object) -> str:
+    """What to do about a value that is no base64."""
+    if not isinstance(text, str):
+        return f"write {_SENT}, with the bytes of a file in base64"
     if text.startswith("data:"):
         return "remove the beginning up to and including the comma: data:image/...;base64, is not base64"
-    return r"remove the line breaks: base64 < FILE | tr -d '\n'" if "\n" in text else None
+    if "\n" in text:
+        return rf"remove the line breaks: {_ENCODED}"
+    if re.fullmatch(r"[\w=-]+", text, re.ASCII) and {"-", "_"} & {*text}:
+        return "replace - by + and _ by /, and add = up to a multiple of four characters"
+    return f"encode the whole file: {_ENCODED}"
 
 
 def _expected(request: Request, place: Sequence[str | int]) -> str:

@@ -11,6 +11,7 @@ from shlex import quote
 from typing import Any, TypeAlias
 
 from twelve.web.problems import CODES, MEANINGS
+from twelve.web.samples import Sample
 
 _Schema: TypeAlias = Mapping[str, Any]
 _Row: TypeAlias = tuple[str, _Schema, bool]
@@ -25,23 +26,30 @@ _HEAD = """<!doctype html>
 _LINKS = 'For programs: <a href="openapi.json">openapi.json</a>. <a href="./">Back to the page</a>'
 
 
-def reference(description: _Schema, address: str, *, token: bool = False, samples: Iterable[str] = ()) -> str:
+def reference(description: _Schema, address: str, *, token: bool = False, samples: Iterable[Sample] = ()) -> str:
     """The page as HTML; the examples have the ``address`` of the service, and a token where one is needed. Requests can
-    be tried with the samples of these names."""
+    be tried with the samples."""
     schemas = description["components"]["schemas"]
     found = [(method, path, each) for path, of in description["paths"].items() for method, each in of.items()]
-    links = "".join(
-        f'<li><a href="#{each["operationId"]}"><code>{method.upper()} {escape(path)}</code></a> '
-        f"{escape(each['summary'])}</li>"
-        for method, path, each in found
-    )
+    links, sections = "", ""
+    for tag in description["tags"]:
+        group = [each for each in found if tag["name"] in each[2]["tags"]]
+        name = escape(tag["name"].capitalize())
+        links += f"<li>{name}<ul>{''.join(_link(*each) for each in group)}</ul></li>"
+        sections += f"<h2>{name}</h2><p>{escape(tag['description'])}</p>\n"
+        sections += "".join(_section(*each, schemas, address, token) for each in group)
     links += '<li><a href="#errors">Errors</a></li>' + '<li><a href="#token">Token</a></li>' * token
-    sections = [_section(*each, schemas, address, token) for each in found]
-    sections += [_errors(schemas), *[_token(found)] * token]
+    sections += _errors(schemas) + _token(found) * token
     head = f"{_HEAD}<p>{_marked(description['info']['description'])} {_LINKS}</p></header>"
     nav = f'<nav aria-label="Endpoints"><ul>{links}</ul></nav>'
-    main = f'<main data-samples="{escape(" ".join(samples))}">'
-    return f"{head}{nav}{main}\n{''.join(sections)}</main></body></html>"
+    tried = json.dumps([{"name": each.name, "texts": each.texts} for each in samples])
+    main = f'<main data-samples="{escape(tried)}">'
+    return f"{head}{nav}{main}\n{sections}</main></body></html>"
+
+
+def _link(method: str, path: str, operation: _Schema) -> str:
+    named = f"<code>{method.upper()} {escape(path)}</code>"
+    return f'<li><a href="#{operation["operationId"]}">{named}</a> {escape(operation["summary"])}</li>'
 
 
 def _section(method: str, path: str, operation: _Schema, schemas: _Schema, address: str, token: bool) -> str:
@@ -54,17 +62,18 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     bodies: list[list[str]] = [_FILE, _FORM] if content else [[]]
     if takes:
         bodies = [["-H", "Content-Type: application/json", "-d", json.dumps(takes["examples"][0])]]
+    code, good = next((code, reply) for code, reply in operation["responses"].items() if code.startswith("2"))
+    kinds: _Schema = good.get("content", {})
+    words += ["-o", "FILE"] * any(kind.startswith("image/") for kind in kinds)
     url = address + path.replace("{scene}", "ID").replace("{name}", "NAME")
     url += "".join(f"?{each['name']}=NAME" for each in operation.get("parameters", []) if each["in"] == "query")
     commands = [" ".join(map(quote, [*words, *body, url])) for body in bodies]
-    code, good = next((code, reply) for code, reply in operation["responses"].items() if code.startswith("2"))
-    kinds: _Schema = good.get("content", {})
     reply: _Schema = kinds.get("application/json", {})
     replied = _resolved(reply.get("schema", {}), schemas)
     told = [reply["example"]] if "example" in reply else replied.get("examples", [])
     said = " ".join(filter(None, (f"{operation['summary']}.", operation.get("description"))))
     return (
-        f'<section id="{operation["operationId"]}"><h2><code>{method.upper()} {escape(path)}</code></h2>'
+        f'<section id="{operation["operationId"]}"><h3><code>{method.upper()} {escape(path)}</code></h3>'
         f"<p>{_marked(said)}</p>{_table('Request', rows, schemas)}"
         f"{''.join(map(_command, commands))}<p>Status of the reply: {code} ({', '.join(kinds) or 'no body'})</p>"
         f"{_table('Reply', _rows(replied, schemas), schemas)}{''.join(map(_example, told))}</section>\n"
@@ -171,7 +180,8 @@ def _kind(schema: _Schema, schemas: _Schema) -> Iterator[str]:
         yield " or ".join(map(json.dumps, choices)) or found["type"]
     for low, high, what in RANGES:
         if high in found and not {"prefixItems", "enum"} & found.keys():
-            yield f"{found.get(low, 0):,g} to {found[high]:,g}{what}"
+            least = f"{found[low]:,g} to" if low in found else "at most"
+            yield f"{least} {found[high]:,g}{what}"
     if found.get("default") is not None:
         yield f"default {json.dumps(found['default'])}"
     if "description" in found:

@@ -57,11 +57,15 @@ Code = Literal[
 """Kinds of errors. Programs rely on them: within v1, some may be added, but none is renamed."""
 
 
+FRACTIONS = "expected a box in pixels of the upright image, found fractions of it"
+"""What is wrong with a box between 0 and 1."""
+
+
 def _framing(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     if not (box[2] > box[0] and box[3] > box[1]):
         raise ValueError("a box is x1, y1, x2, y2 in pixels, with x1 < x2 and y1 < y2")
     if min(box) >= 0 and max(box) <= 1:
-        raise ValueError("a box is in pixels of the upright image, these are fractions: multiply them by width, height")
+        raise ValueError(FRACTIONS)
     return box
 
 
@@ -88,6 +92,7 @@ GivenBox = Annotated[
 ]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_something)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Threshold = Annotated[Share | None, Field(description="if the best box has a lower score, the reply has none: null")]
 Encoded = Annotated[bytes, BeforeValidator(_unpacked), WithJsonSchema({"type": "string", "contentEncoding": "base64"})]
 TaskName = Annotated[str, Field(max_length=100)]
 ASKED = [method for method in METHODS if method not in CHOOSING]
@@ -169,7 +174,7 @@ class LocateRequest(_Explained):
 
     image: ImageOf
     phrase: Text
-    threshold: Share | None = Field(None, description="a best box with a lower score is not returned")
+    threshold: Threshold = None
 
 
 class EntailsRequest(_Explained):
@@ -185,7 +190,7 @@ class ChooseRequest(_Explained):
     image: ImageOf
     question: Text
     boxes: list[GivenBox] = Field(min_length=1, max_length=MAX_BOXES)
-    threshold: Share | None = Field(None, description="a best box with a lower score is not returned")
+    threshold: Threshold = None
 
 
 class Turn(_Closed):
@@ -203,7 +208,7 @@ class GuessRequest(_Explained):
         min_length=1, max_length=MAX_TURNS, description='an answer in it is "yes", "no" or "n/a"'
     )
     boxes: list[GivenBox] = Field(min_length=1, max_length=MAX_BOXES)
-    threshold: Share | None = Field(None, description="a best box with a lower score is not returned")
+    threshold: Threshold = None
 
 
 class VerifyRequest(_Explained):
@@ -215,7 +220,7 @@ class VerifyRequest(_Explained):
 
 
 class AskRequest(_Explained):
-    """A text for any method that takes a text and no boxes, including those of further outputs."""
+    """A text for any method that takes a text and no boxes."""
 
     method: AskedMethod
     text: Text
@@ -245,7 +250,7 @@ class MatchRequest(_Asking):
 
 
 class SearchRequest(_Asking):
-    """A text for which the images of the service's index are searched."""
+    """A caption, to find images of the service's index that match it."""
 
     text: Text
     top: int = Field(5, ge=1, le=MAX_PLACES, description="number of best images to reply with, if as many are ranked")

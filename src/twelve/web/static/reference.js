@@ -1,34 +1,47 @@
-// The page /docs: a form for each POST endpoint, which sends a request and shows the reply and the command for curl.
+// The page /docs: a form for each endpoint, which sends a request and shows the reply and the command for curl.
 
 import * as api from "./api.js";
 import { fileInput } from "./choosing.js";
 import { el, field } from "./dom.js";
 
 const ID = '"ID"'; // in the body of an example
-/** Name of an image -> its address, its bytes, and its id once it is uploaded. */
+const BOXES = '"BOXES"';
+const TEXTS = ["question", "phrase", "statement", "text"]; // fields that hold what is asked
+/** Name of an image -> its address, its bytes, what to ask about it, and its id and boxes once it is uploaded. */
 const images = new Map();
+/** Place in a request -> name of the image that was selected there, in any form. */
+const chosen = [];
+/** Functions that show in a form what is selected. */
+const forms = [];
 
-for (const name of document.querySelector("main").dataset.samples.split(" ").filter(Boolean))
-  images.set(name, { src: api.sampleAddress(name), bytes: () => api.sample(name) });
+for (const { name, texts } of JSON.parse(document.querySelector("main").dataset.samples))
+  images.set(name, { name, texts, src: api.sampleAddress(name), bytes: () => api.sample(name) });
 
-/** A field for an image: a sample, or a file of the user, which every form then offers. */
-function imageField(hint) {
-  const select = el("select", {}, ...[...images.keys()].map((name) => new Option(name)));
+/** The image at a place: the selected one, otherwise one of the samples. */
+const imageAt = (place) => images.get(chosen[place] ?? [...images.keys()][place % images.size]);
+
+function choose(place, name) {
+  chosen[place] = name;
+  for (const show of forms) show();
+}
+
+/** A field for the image at a place: a sample, or a file of the user. Every form has the same one selected there. */
+function imageField(place, label, hint = null) {
+  const select = el("select", { change: () => choose(place, select.value) });
   const seen = el("img", { alt: "" });
-  const show = () => {
-    seen.hidden = !select.value;
-    if (select.value) seen.src = images.get(select.value).src;
-  };
   const file = fileInput(([file]) => {
-    if (!images.has(file.name)) for (const each of document.querySelectorAll(".try select")) each.add(new Option(file.name));
-    images.set(file.name, { src: URL.createObjectURL(file), bytes: async () => file });
-    select.value = file.name;
-    show();
+    images.set(file.name, { name: file.name, src: URL.createObjectURL(file), bytes: async () => file });
+    choose(place, file.name);
   });
-  select.addEventListener("change", show);
-  show();
+  const show = () => {
+    const image = imageAt(place);
+    select.replaceChildren(...[...images.keys()].map((name) => new Option(name)));
+    select.value = image?.name ?? "";
+    seen.hidden = !image;
+    if (image) seen.src = image.src;
+  };
   const row = el("p", { class: "row" }, seen, el("label", { class: "file" }, file, "Select an image"));
-  return { select, parts: [field("Image", select, hint), row] };
+  return { element: el("div", {}, field(label, select, hint), row), show };
 }
 
 function tokenField() {
@@ -39,6 +52,21 @@ function tokenField() {
     for (const each of document.querySelectorAll(".try input[type=password]")) if (each !== input) each.value = input.value;
   });
   return field("Token", input, "Kept until this tab is closed.");
+}
+
+/** The example of a body, about an image of which one knows what to ask. Boxes are those of the image. */
+function suited(example, method, texts = {}) {
+  const several = ["ask", "depends"].includes(method); // they take the name of a method
+  const asked = several ? ["answer", "entails"].find((each) => each in texts) : method;
+  const text = texts[asked];
+  const made = { ...example, ...(example.boxes && { boxes: "BOXES" }) };
+  if (example.captions) made.images = [...example.images, ...example.images];
+  if (!text) return made;
+  for (const name of TEXTS) if (name in made) made[name] = text;
+  if (several) made.method = asked;
+  if (made.dialogue) made.dialogue = [{ question: text, answer: "yes" }];
+  if (made.captions) made.captions = [text];
+  return made;
 }
 
 /** An example with a line for each field. */
@@ -57,39 +85,126 @@ function indented(text) {
   }
 }
 
-/** A word of a command for a shell. */
-const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);
+/** Words of a command for a shell. */
+const shell = (words) => words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`)).join(" ");
 
-/** The form of an endpoint; one without an example of a body takes an image. */
-function tryForm(path, needsToken, example) {
-  const body = example && el("textarea", { spellcheck: "false", rows: Object.keys(example).length + 2 });
-  if (body) body.value = lines(example);
-  const image = body && !body.value.includes(ID) ? null : imageField(body && `It is uploaded, and its id sent in place of ${ID}.`);
+const absolute = (path) => new URL(path, location.href).href;
+
+/** Upload an image, unless the service has it. */
+async function stored(image) {
+  if (!image.id) Object.assign(image, await api.upload(await image.bytes()));
+}
+
+/** The body of a request as JSON, with a field for each of its images. */
+function bodyPart(example, method) {
+  const input = el("textarea", { spellcheck: "false" });
+  const holder = el("div", {});
+  let fields = [];
+  let filled = null; // the text that was not typed
+  const labels = () => {
+    const found = [...input.value.matchAll(/(?:"(left|right)":\s*\{\s*"scene":\s*)?"ID"/g)];
+    const sides = { left: "Left image", right: "Right image" };
+    return found.map(([, side], place) => sides[side] ?? (found.length > 1 ? `Image ${place + 1}` : "Image"));
+  };
+  const show = () => {
+    const { texts } = imageAt(0) ?? {};
+    if (filled === null || (texts && input.value === filled)) input.value = filled = lines(suited(example, method, texts));
+    const wanted = labels();
+    if (wanted.length !== fields.length) {
+      fields = wanted.map((label, place) => imageField(place, label));
+      holder.className = fields.length > 1 ? "pair" : "";
+      holder.replaceChildren(...fields.map((each) => each.element));
+    }
+    for (const each of fields) each.show();
+  };
+  input.addEventListener("input", show);
+  show();
+  input.rows = input.value.split("\n").length;
+  const boxes = example.boxes ? `, ${BOXES} for its boxes` : "";
+  const hint = fields.length ? `Images are uploaded first: ${ID} stands for the id of an image${boxes}.` : null;
+  return {
+    parts: [holder, field("Body", input, hint)],
+    show,
+    places: () => fields.length,
+    filled(used) {
+      const ids = used.map(({ id }) => JSON.stringify(id));
+      return input.value.replaceAll(ID, () => ids.shift()).replaceAll(BOXES, () => JSON.stringify(used[0]?.boxes));
+    },
+  };
+}
+
+/** The parameters of a path. That of an image is its id. */
+function parameterPart(parameters) {
+  const image = parameters.some(({ name }) => name === "scene") ? imageField(0, "Image", "It is uploaded first.") : null;
+  const inputs = parameters.filter(({ name }) => name !== "scene").map((each) => {
+    const input = el("input", { type: "text", autocomplete: "off", spellcheck: "false" });
+    if (each.in === "path") input.value = imageAt(0)?.texts ? imageAt(0).name : "";
+    return { ...each, input };
+  });
+  const show = () => image?.show();
+  show();
+  return {
+    parts: [image?.element ?? null, ...inputs.map(({ name, description, input }) => field(name, input, description))],
+    show,
+    places: () => (image ? 1 : 0),
+    address(path, used) {
+      const given = new Map(inputs.map((each) => [each.name, encodeURIComponent(each.input.value)]));
+      const query = inputs.filter((each) => each.in === "query").map(({ name }) => `?${name}=${given.get(name)}`);
+      return path.replace("{scene}", used[0]?.id).replace("{name}", given.get("name")) + query.join("");
+    },
+  };
+}
+
+/** A field for the file that is uploaded. */
+function filePart() {
+  const { element, show } = imageField(0, "Image");
+  show();
+  return { parts: [element], show, places: () => 1 };
+}
+
+/** The form of an endpoint. */
+function tryForm(path, method, operation, example) {
+  const needsToken = operation.security?.length === 1; // the other choice is none
+  const kinds = operation.requestBody?.content;
+  const part = example ? bodyPart(example, path.split("/").pop()) : kinds ? filePart() : parameterPart(operation.parameters ?? []);
   const status = el("p", { role: "status" });
   const reply = el("pre", { tabindex: "0", "aria-label": "Reply" });
+  const seen = el("img", { alt: "The image of the reply" });
   const command = el("pre", { tabindex: "0", "aria-label": "The same with curl" });
-  const result = el("div", { hidden: true }, reply, "The same with curl:", command);
+  const result = el("div", { hidden: true }, reply, seen, el("p", {}, "The same with curl:"), command);
   let busy = false;
+  forms.push(part.show);
+
+  async function show(replied) {
+    const drawn = replied.headers.get("Content-Type")?.startsWith("image/");
+    const body = await replied.blob();
+    const text = drawn ? "" : await body.text();
+    reply.textContent = indented(text);
+    reply.hidden = !text;
+    seen.hidden = !drawn;
+    if (drawn) seen.src = URL.createObjectURL(body);
+    return drawn;
+  }
 
   async function send() {
-    const headers = { "Content-Type": body ? "application/json" : "application/octet-stream" };
-    const name = image?.select.value;
-    const chosen = images.get(name);
-    let sent = body?.value;
-    if (!body || (image && sent.includes(ID))) {
-      if (!chosen) throw new Error("Select an image first.");
-      if (body) chosen.id ??= (await api.upload(await chosen.bytes())).id;
-      sent = body ? sent.replaceAll(ID, JSON.stringify(chosen.id)) : await chosen.bytes();
-    }
+    const used = Array.from({ length: part.places() }, (_, place) => imageAt(place));
+    if (used.includes(undefined)) throw new Error("Select an image first.");
+    const file = kinds && !example ? await used[0].bytes() : null;
+    if (!file) for (const image of used) await stored(image);
+    const kind = example ? "application/json" : file?.type in (kinds ?? {}) ? file.type : "application/octet-stream";
+    const sent = file ?? part.filled?.(used);
+    const address = part.address?.(path, used) ?? path;
+    const words = ["curl", "-s", ...(method === "delete" ? ["-X", "DELETE"] : [])];
+    if (needsToken) words.push("-H", "Authorization: Bearer TOKEN");
+    if (kinds) words.push("-H", `Content-Type: ${kind}`, ...(file ? ["--data-binary", `@${used[0].name}`] : ["-d", sent]));
     const start = performance.now();
-    const replied = await api.fetched(path.slice(1), { method: "POST", body: sent, headers });
-    const text = await replied.text();
+    const options = { method: method.toUpperCase(), ...(kinds && { body: sent, headers: { "Content-Type": kind } }) };
+    const replied = await api.fetched(address.slice(1), options);
+    if (await show(replied)) words.push("-o", decodeURIComponent(address.split(/[/=]/).pop()).split("/").pop());
     status.textContent = `Status ${replied.status}, ${Math.round(performance.now() - start)} ms`;
-    if (replied.status === 404) delete chosen?.id; // it has expired
-    const words = ["curl", "-s", ...(needsToken ? ["-H", "Authorization: Bearer TOKEN"] : []), "-H", `Content-Type: ${headers["Content-Type"]}`];
-    words.push(...(body ? ["-d", sent] : ["--data-binary", `@${name}`]), new URL(path.slice(1), location.href).href);
-    reply.textContent = indented(text);
-    command.textContent = words.map(quoted).join(" ");
+    if (replied.status === 404 || method === "delete") for (const image of used) delete image.id; // it is gone
+    const download = file && used[0].texts ? `${shell(["curl", "-sO", absolute(used[0].src)])}\n` : ""; // a sample
+    command.textContent = download + shell([...words, absolute(address.slice(1))]);
     result.hidden = false;
   }
 
@@ -105,17 +220,16 @@ function tryForm(path, needsToken, example) {
     busy = false;
   }
 
-  const fields = [needsToken ? tokenField() : null, ...(image?.parts ?? []), body && field("Body", body)];
+  const fields = [needsToken ? tokenField() : null, ...part.parts];
   return el("form", { novalidate: true, submit: submitted }, ...fields, el("button", { type: "submit" }, "Send"), status, result);
 }
 
 const { paths, components } = await (await fetch("openapi.json")).json();
-for (const [path, { post }] of Object.entries(paths)) {
-  if (!post) continue;
-  const schema = post.requestBody.content["application/json"]?.schema.$ref.split("/").pop();
-  const needsToken = post.security.length === 1; // the other choice is none
-  const build = () => folded.append(tryForm(path, needsToken, schema ? components.schemas[schema].examples[0] : null));
-  const folded = el("details", { class: "try" }, el("summary", {}, "Try it"));
-  folded.addEventListener("toggle", build, { once: true });
-  document.getElementById(post.operationId).append(folded);
-}
+for (const [path, operations] of Object.entries(paths))
+  for (const [method, operation] of Object.entries(operations)) {
+    const schema = operation.requestBody?.content["application/json"]?.schema.$ref.split("/").pop();
+    const example = schema ? components.schemas[schema].examples[0] : null;
+    const folded = el("details", { class: "try" }, el("summary", {}, "Try it"));
+    folded.addEventListener("toggle", () => folded.append(tryForm(path, method, operation, example)), { once: true });
+    document.getElementById(operation.operationId).append(folded);
+  }
