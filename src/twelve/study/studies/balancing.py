@@ -92,9 +92,9 @@ class BalancingStudy(Study):
             f"Each way minus tuned fixed weights ({STATIC}; at equal updates, {FEWER}), in normalised points "
             "[95%]. A way with an update per batch makes as many updates as "
             f"{STATIC}: there, equal compute is equal updates. Differs: the interval excludes zero; of twenty ways "
-            "that are all alike, one would, or more where there are few seeds; *: its t interval over the seeds does not. "
-            "Times are those of training, "
-            f"validations included, relative to {STATIC}. Memory is counted, not measured: parameters, gradients, "
+            "that are all alike, one would, or more where there are few seeds; *: its t interval over the seeds does "
+            f"not. Times are those of training, validations included, relative to {STATIC}. Memory is counted, not "
+            "measured: parameters, gradients, "
             f"optimizer states and what it keeps of each task; that of a step "
             f"includes the activations of the largest batch. MB (relative to {STATIC})."
         )
