@@ -2,8 +2,8 @@
 docs/studies-reference.md.
 
 One task, one difference of two arms. Values are normally distributed: one effect for each seed, which has examples of
-its own, and one for each of its 40 groups of examples. The share is that of the variance of the resampled means which comes from the seeds, as ``twelve study show``
-prints it, but of the true variances.
+its own, and one for each of its 40 groups of examples. The share is that of the variance of the resampled means which
+comes from the seeds, as ``twelve study show`` prints it, but of the true variances.
 
     python benchmarks/interval_coverage.py --seeds 3
 """
