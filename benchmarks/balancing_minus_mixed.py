@@ -13,6 +13,7 @@ from pathlib import Path
 
 from twelve.study.findings import findings
 from twelve.study.plan import FILE
+from twelve.study.table import gain_of, spread
 
 STUDY = Path(__file__).parent / "results" / "study-four-tasks-balancing"
 METHODS, PLAIN = ("pcgrad", "cagrad", "nash-mtl", "aligned-mtl"), "mixed"
@@ -26,7 +27,8 @@ def main() -> None:
         plan["contrasts"] = [{"arm": arm, "minus": PLAIN, "tasks": plan["contrasts"][0]["tasks"]} for arm in METHODS]
         (copy / FILE).write_text(json.dumps(record))
         for each in findings(copy).comparisons:
-            print(f"{each.contrast.arm}: {each.every.mean:+.1f} [{each.every.low:+.1f}, {each.every.high:+.1f}]")
+            seeds = ", ".join(f"{seed:+.1f}" for seed in each.seeds)
+            print(f"{each.contrast.arm}: {gain_of(each.every)}; by seed {seeds}, t interval {spread(each)}")
 
 
 if __name__ == "__main__":

@@ -22,9 +22,10 @@ from twelve.study.report.beside import minus
 from twelve.study.results import result_file
 from twelve.study.show import show
 from twelve.study.studies.base import said as sentence
+from twelve.study.studies.base import uncertain
 from twelve.study.studies.groups import Groups
 from twelve.study.studies.joint_vs_single import BASE, OPPONENT
-from twelve.study.table import markdown, over_seeds, seed_interval
+from twelve.study.table import COVERAGE, few_seeds, markdown, spread
 
 TASKS = ("vqa", "nlvr2")
 QUIET = Console(quiet=True)
@@ -194,29 +195,74 @@ def test_what_few_seeds_leave_unknown_is_said(seeds: int, words: str | None, tmp
 
 
 def test_three_seeds_are_few_if_most_of_the_variance_is_theirs(tmp_path: Path) -> None:
+    """In results.md, on the page and in the terminal, by the largest share; how often depends on it."""
     made_up(tmp_path, {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)})
     found = findings(tmp_path)
-    for share, warned in ((51.0, True), (49.0, False)):
-        changed = replace(found, comparisons=(replace(found.comparisons[0], between=share),))
+    for share, warned in ((97.0, True), (80.0, True), (74.0, False)):
+        first = replace(found.comparisons[0], between=share)
+        changed = replace(found, comparisons=(first,))
+        told = f"{share:.0f}% of the variance of the difference comes from the three seeds"
+        rest = f"true value only about {COVERAGE[round(share)]:.0f}% of the time." if warned else ""
         html = page.render([page.part_of(changed, "key")])
-        for said in (markdown(changed), html):
-            assert (f"{share:.0f}% of the variance of the first difference comes from its three" in said) == warned
-            assert ("only about 85% of the time" in said) == warned
+        for said in (markdown(changed), html, " ".join(brief(changed, "").split())):
+            assert (told in said) == warned and rest in said
+        sentence = f"{share:.0f}% of the variance comes from the seeds."
+        short = " ".join(brief(replace(changed, sentences=(sentence,)), "").split())
+        assert (f"95% intervals may cover only about {COVERAGE[round(share)]:.0f}%." if warned else sentence) in short
+        assert told not in short
+        two = few_seeds(replace(found, comparisons=(replace(first, between=10.0), first)))
+        assert (two is not None and f"Up to {share:.0f}% of the variance of a difference" in two) == warned
+    assert COVERAGE[99] < COVERAGE[97] < COVERAGE[90] < 90
 
 
 def test_the_t_interval_stands_beside_that_of_the_bootstrap(tmp_path: Path) -> None:
+    """In the sentence, in the tables and on the page, for every contrast; the difference is named."""
+    made_up(tmp_path, {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7), "single": (0.7, 0.72)})
+    found = findings(tmp_path)
+    main, other = found.comparisons
+    shown, html = show(tmp_path, console=QUIET), page.render([page.part_of(found, "key")])
+    for each in (main, other):
+        mean, deviation = sum(each.seeds) / 3, stdev(each.seeds)
+        low, high = (f"{mean + sign * 4.303 * deviation / 3**0.5:+.1f}" for sign in (-1, 1))
+        seeds = ", ".join(f"{seed:+.1f}" for seed in each.seeds)
+        every = f"{each.every.mean:+.1f} [{each.every.low:+.1f}, {each.every.high:+.1f}]"
+        assert f"| {each.contrast.name} | {every} | {seeds} | [{low}, {high}] |" in shown
+        assert minus(f'{seeds}<span class="under">[{low}, {high}]</span>') in html
+        if each is main:
+            line = f"By seed: {seeds} (t interval [{low}, {high}]); "
+            for said in (shown, " ".join(brief(found, "").split()), html):
+                assert line in said and "t interval over the seeds [" not in said
+            line = f"{main.contrast.name}: {every}, t interval over the seeds [{low}, {high}]."
+            changed = replace(found, sentences=("Another difference.",))
+            html_of_changed = page.render([page.part_of(changed, "key")])
+            for said in (markdown(changed), " ".join(brief(changed, "").split()), html_of_changed):
+                assert line in said or minus(line) in said
+    made_up(tmp_path / "one", {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)}, seeds=1)
+    assert "t interval" not in show(tmp_path / "one", console=QUIET)
+
+
+def test_what_only_the_bootstrap_finds_is_marked(tmp_path: Path) -> None:
+    """Where the t interval over the seeds contains 0: in the sentence, in the tables and on the page."""
     made_up(tmp_path, {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)})
     found = findings(tmp_path)
     (main,) = found.comparisons
-    mean, spread = sum(main.seeds) / 3, stdev(main.seeds)
-    low, high = (f"{mean + sign * 4.303 * spread / 3**0.5:+.1f}" for sign in (-1, 1))
-    line = f"[{main.every.low:+.1f}, {main.every.high:+.1f}]; t interval over the seeds [{low}, {high}]."
-    html = page.render([page.part_of(found, "key")])
-    assert f"T interval over the seeds [{low}, {high}]." in " ".join(brief(found, "").split())
-    assert f"{main.contrast.name}, 2 tasks: {main.every.mean:+.1f} {line}" in show(tmp_path, console=QUIET)
-    assert minus(line) in html
-    made_up(tmp_path / "one", {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)}, seeds=1)
-    assert "t interval" not in show(tmp_path / "one", console=QUIET)
+    assert main.every.low > 0 and not main.by_bootstrap_alone and " *" not in markdown(found)
+    assert main.endpoint_seeds == main.learned_seeds
+    assert sum(main.learned_seeds) / 3 == pytest.approx(main.endpoint.mean)
+    wide = (0.1, 30.0, 1.0)
+    alone = replace(main, seeds=wide, learned_seeds=wide)
+    told, html = sentence(alone), page.render([page.part_of(replace(found, comparisons=(alone,)), "key")])
+    assert alone.by_bootstrap_alone and "which contains 0); " in told and "contains 0" not in sentence(main)
+    assert "] contains 0</span>" in html and "] contains 0" not in page.render([page.part_of(found, "key")])
+    said = markdown(replace(found, comparisons=(alone,)))
+    gains = [f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]" for gain in (main.every, main.cells[0].points)]
+    assert f"| {gains[0]} * | +0.1, +30.0, +1.0 | [" in said and "*: significant by its bootstrap interval" in said
+    assert f"| {gains[1]} |" in said
+    cell = replace(main.cells[0], seeds=wide)
+    said = markdown(replace(found, comparisons=(replace(main, cells=(cell, *main.cells[1:])),)))
+    assert f"| {gains[1]} * |" in said and "*: significant by its bootstrap interval" in said
+    assert uncertain({"a": main, "b": alone, "c": alone}) == "; the t interval over the seeds contains 0 for b, c"
+    assert uncertain({"a": main}) == ""
 
 
 def test_counts_of_two_seeds_are_qualified(tmp_path: Path) -> None:
@@ -240,7 +286,8 @@ def test_the_lead_and_the_scores_of_every_seed_stand_beside_their_means(tmp_path
     found = findings(tmp_path)
     (main,) = found.comparisons
     scores, leads = [f"{each:.1f}" for each in found.closed_seeds[BASE]], [f"{lead:+.1f}" for lead in main.seeds]
-    line = f"learned. By seed: {', '.join(leads)}; {main.between:.0f}% of the variance comes from the seeds."
+    low_high = f" (t interval {spread(main)})"
+    line = f"learned. By seed: {', '.join(leads)}{low_high}; {main.between:.0f}% of the variance comes from the seeds."
     html = page.render([page.part_of(found, "key")])
     for said in (show(tmp_path, console=QUIET), " ".join(brief(found, "").split()), html.replace("&#39;", "'")):
         assert line in said
@@ -263,13 +310,12 @@ def test_notes_stand_after_the_answer_and_nothing_of_them_is_a_tag(tmp_path: Pat
     assert found.notes == ("The rates were <b>not</b> searched.", "Nor \x1b[31mthe seeds.")
     said = show(tmp_path, console=Console(file=screen))
     answer, note = (
-        f"{found.sentences[-1]}\n\n{over_seeds(found)}\n\n",
+        f"{found.sentences[-1]}\n\n",
         "Note: The rates were &lt;b&gt;not&lt;/b&gt; searched.\n\nNote: Nor",
     )
     assert answer + note in said and "\x1b" not in screen.getvalue()
     shown = " ".join(screen.getvalue().split())
     assert "learn. - Note: The rates were <b>not</b> searched. - Note: Nor" in shown
-    assert (spread := seed_interval(found)) and f"T{spread[1:]}." in shown
     html = page.render([page.part_of(found, "key")])
     assert "<li>The rates were &lt;b&gt;not&lt;/b&gt; searched.</li>" in html
     (tmp_path / "notes.md").write_bytes(b"\xff")

@@ -113,6 +113,13 @@ def t_interval(seeds: Sequence[float]) -> Interval | None:
     return Interval(mean, mean - half, mean + half)
 
 
+def by_bootstrap_alone(gain: Interval, seeds: Sequence[float]) -> bool:
+    """Whether a difference is significant by its bootstrap interval, while the t interval over its (S,) seeds, where
+    that is known, contains 0."""
+    spread = t_interval(seeds)
+    return spread is not None and not gain.low <= 0 <= gain.high and spread.low <= 0 <= spread.high
+
+
 def between(samples: Array, seeds: Array) -> float | None:
     """How much of the variance of resampled means (R,) comes from the choice of seeds, per cent: that of the mean of
     one value less than the (S,) observed ones, drawn from them. None for one seed, or without variance.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from twelve.progress import WIDTH, counted
 from twelve.study.finding_types import Findings
-from twelve.study.table import convergence, few_seeds, no_search, said_first, seed_interval
+from twelve.study.table import convergence, few_seeds, no_search, over_seeds, said_first
 
 
 def brief(found: Findings, page: str) -> str:
@@ -15,9 +15,8 @@ def brief(found: Findings, page: str) -> str:
     plan, seeds = found.plan, ", ".join(map(str, found.seeds))
     sentences = found.sentences or ["There is nothing to compare."]
     notes = [f"Note: {note}" for note in found.notes]
-    spread = seed_interval(found)
-    rates_and_spread = " ".join(filter(None, [no_search(found), spread and f"{spread.capitalize()}."])) or None
-    answer = _listed([*said_first(found), *sentences, *notes, rates_and_spread])
+    limits = " ".join(filter(None, [no_search(found), over_seeds(found), few_seeds(found, short=True)])) or None
+    answer = _listed([*said_first(found), *sentences, *notes, limits])
     width = max(len(arm.name) for arm in found.arms)
     several = len(found.seeds) > 1
     rows = [f"{'arm':<{width}}  normalised score [95%]{'  by seed' * several}"]
@@ -27,8 +26,7 @@ def brief(found: Findings, page: str) -> str:
         rows.append(f"{arm.name:<{width}}  {mean:<22}  {by_seed if several else ''}".rstrip())
     own = "its own microworld" if plan.worlds else "its own models" + ", on the same data" * several
     missing = f"Not complete, and not counted: {', '.join(found.missing)}." if found.missing else None
-    few = few_seeds(found) if len(found.seeds) < 3 else None  # the t interval shows it
-    last = _listed([convergence(found), few, missing])
+    last = _listed([convergence(found), missing])
     last += f"\n- {counted(len(found.seeds), 'seed')} ({seeds}), {'each ' * several}with {own}. All tables: {page}"
     return "\n\n".join([textwrap.fill(found.question, WIDTH), answer, "\n".join(rows), last])
 

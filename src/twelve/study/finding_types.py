@@ -12,6 +12,7 @@ from pathlib import Path
 
 from twelve.metrics.bootstrap import Interval
 from twelve.study.arms import Arm, Contrast
+from twelve.study.bootstrap import by_bootstrap_alone
 from twelve.study.plan import Plan
 from twelve.study.results import ByType, Event
 
@@ -98,7 +99,7 @@ class Comparison:
         learned, learned_points: means over the learned tasks (``closed`` and ``points``); None if there is none.
         every, every_points: means over all tasks.
         image_free: ``every`` on a scale without the baselines that depend on a model.
-        seeds: ``every`` of each seed.
+        seeds, learned_seeds: ``every`` and ``learned`` of each seed; the second is empty if no task is learned.
         between: share of the variance of the interval of ``every`` that comes from the seeds, per cent, estimated from
             as many; None for one seed.
     """
@@ -112,11 +113,22 @@ class Comparison:
     image_free: Interval
     seeds: tuple[float, ...]
     between: float | None = None
+    learned_seeds: tuple[float, ...] = ()
 
     @property
     def endpoint(self) -> Interval:
         """The mean over the learned tasks; over all if none is learned."""
         return self.every if self.learned is None else self.learned
+
+    @property
+    def endpoint_seeds(self) -> tuple[float, ...]:
+        """``endpoint`` of each seed."""
+        return self.seeds if self.learned is None else self.learned_seeds
+
+    @property
+    def by_bootstrap_alone(self) -> bool:
+        """Whether ``endpoint`` is significant, while its t interval over the seeds contains 0."""
+        return by_bootstrap_alone(self.endpoint, self.endpoint_seeds)
 
 
 @dataclass(frozen=True, slots=True)

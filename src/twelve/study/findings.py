@@ -345,4 +345,5 @@ def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples) -> Co
         image_free=_interval(*mean("free", tasks)),
         seeds=_seeds(seen),
         between=between(samples, seen),
+        learned_seeds=_seeds(mean("closed", learned)[0]) if learned else (),
     )

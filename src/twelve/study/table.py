@@ -6,17 +6,26 @@ from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
+import numpy as np
+
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import clock, counted
 from twelve.study import base_model
 from twelve.study.arms import Arm
-from twelve.study.bootstrap import t_interval
+from twelve.study.bootstrap import by_bootstrap_alone, t_interval
 from twelve.study.finding_types import Comparison, Findings, Row, Score
 from twelve.study.report.unlearned import warnings
 
 NOT_LEARNED = "not learned"
 MOST_ARMS = 3
 """Most arms that the sentence on convergence names."""
+COVERAGE = {50: 98.5, 70: 93.5, 80: 89.8, 90: 83.7, 95: 80.0, 97: 78.5, 99: 76.2, 100: 75.0}
+"""Share of the variance that comes from three seeds -> how often 95% intervals contain the true value, per cent; from
+benchmarks/interval_coverage.py."""
+MOST_SHARE = 75
+"""Share of the variance, per cent, from which on three seeds are said to be few."""
+MARK = " *"
+"""After a difference that is significant by the bootstrap, while its t interval over the seeds contains 0."""
 
 
 def markdown(found: Findings) -> str:
@@ -70,21 +79,26 @@ def no_search(found: Findings) -> str | None:
 
 
 def over_seeds(found: Findings) -> str | None:
-    """The first difference with both of its intervals; None without one, and where a t interval is not known."""
+    """The first difference with both of its intervals; None without one, where the t interval is not known, and where
+    the sentences have those that count."""
     for each in found.comparisons[:1]:
-        if spread := seed_interval(found):
-            return f"{each.contrast.name}, {counted(len(each.cells), 'task')}: {gain_of(each.every)}; {spread}."
+        if (low_high := spread(each)) and "t interval" not in " ".join(found.sentences):
+            return f"{each.contrast.name}: {gain_of(each.every)}, t interval over the seeds {low_high}."
     return None
 
 
-def seed_interval(found: Findings) -> str | None:
-    """The t interval of the first difference; None where it is not known."""
-    spread = t_interval(found.comparisons[0].seeds) if found.comparisons else None
-    return None if spread is None else f"t interval over the seeds [{spread.low:+.1f}, {spread.high:+.1f}]"
+def spread(comparison: Comparison) -> str:
+    """The t interval over the seeds of the mean over all tasks; empty where it is not known."""
+    found = t_interval(comparison.seeds)
+    return "" if found is None else f"[{found.low:+.1f}, {found.high:+.1f}]"
 
 
-def few_seeds(found: Findings) -> str | None:
-    """What too few seeds leave unknown; None if there are enough."""
+def few_seeds(found: Findings, *, short: bool = False) -> str | None:
+    """What too few seeds leave unknown; None if there are enough.
+
+    Args:
+        short: do not repeat the share of the variance that the sentences have.
+    """
     if len(found.seeds) == 1:
         return (
             "With one seed, the spread between seeds is not known: the intervals hold for these models only, not for "
@@ -92,13 +106,18 @@ def few_seeds(found: Findings) -> str | None:
         )
     if len(found.seeds) == 2:
         return "With two seeds, the spread between seeds is hardly known: the intervals may be much too narrow."
-    shares = [each.between for each in found.comparisons[:1] if each.between is not None]
-    if len(found.seeds) == 3 and any(share > 50 for share in shares):
-        return (
-            f"{shares[0]:.0f}% of the variance of the first difference comes from its three seeds, so the 95% "
-            "intervals may contain the true value only about 85% of the time."
-        )
-    return None
+    most = max((each.between or 0 for each in found.comparisons), default=0)
+    if len(found.seeds) != 3 or most < MOST_SHARE:
+        return None
+    covered = float(np.interp(most, [*COVERAGE], [*COVERAGE.values()]))
+    share = f"{most:.0f}% of the variance"
+    if short and f"{share} comes from the seeds" in " ".join(found.sentences):
+        return f"95% intervals may cover only about {covered:.0f}%."
+    of = "of a difference" if len(found.comparisons) > 1 else "of the difference"
+    return (
+        f"{'Up to ' * (len(found.comparisons) > 1)}{share} {of} comes from the three seeds: in simulated studies with "
+        f"this share, 95% intervals contain the true value only about {covered:.0f}% of the time."
+    )
 
 
 def _arms(found: Findings) -> str:
@@ -132,28 +151,55 @@ def _arms(found: Findings) -> str:
 
 def _contrasts(found: Findings) -> str:
     """The means over the tasks of each contrast."""
-    rows = []
+    rows, several = [], len(found.seeds) > 1
     for each in found.comparisons:
         unlearned = [cell.task for cell in each.cells if not cell.learned]
+        by_seed = [", ".join(f"{seed:+.1f}" for seed in each.seeds), spread(each)]
         rows.append(
             [
                 each.contrast.name,
-                gain_of(each.every),
+                _marked(each.every, each.seeds),
+                *(by_seed if several else []),
                 gain_of(each.image_free),
-                NOT_LEARNED if each.learned is None else gain_of(each.learned),
-                NOT_LEARNED if each.learned_points is None else gain_of(each.learned_points),
+                NOT_LEARNED if each.learned is None else _marked(each.learned, each.learned_seeds),
+                NOT_LEARNED if each.learned_points is None else _marked(each.learned_points, _points(each)),
                 ", ".join(unlearned),
             ]
         )
     header = [
         "difference",
         "normalised score, all tasks",
+        *(["by seed", "t interval over the seeds"] if several else []),
         "the same, baselines without a model",
         "normalised score, learned tasks",
         "official metric, learned tasks",
         NOT_LEARNED,
     ]
-    return table(header, rows) if rows else ""
+    if not rows:
+        return ""
+    told = (
+        "*: significant by its bootstrap interval, but the t interval over the seeds contains 0. Baselines without a "
+        "model: not marked."
+    )
+    return "\n\n".join([table(header, rows), *([told] if any(_is_marked(each) for each in found.comparisons) else [])])
+
+
+def _is_marked(comparison: Comparison) -> bool:
+    """Whether a table marks the difference, or that of a task."""
+    cells = [(cell.points, cell.seeds) for cell in comparison.cells if cell.learned]
+    means = [(comparison.every, comparison.seeds), (comparison.endpoint, comparison.endpoint_seeds)]
+    means += [] if comparison.learned_points is None else [(comparison.learned_points, _points(comparison))]
+    return any(by_bootstrap_alone(*each) for each in [*means, *cells])
+
+
+def _points(comparison: Comparison) -> tuple[float, ...]:
+    """The mean difference of the official metrics of the learned tasks, of each seed."""
+    learned = [cell.seeds for cell in comparison.cells if cell.learned]
+    return tuple(sum(seed) / len(seed) for seed in zip(*learned, strict=True))
+
+
+def _marked(gain: Interval, seeds: Sequence[float]) -> str:
+    return gain_of(gain) + MARK * by_bootstrap_alone(gain, seeds)
 
 
 def _differences(found: Findings) -> str:
@@ -168,7 +214,7 @@ def _of_task(comparison: Comparison, task: str) -> str:
     cell = next((cell for cell in comparison.cells if cell.task == task), None)
     if cell is None:
         return ""
-    return gain_of(cell.points) if cell.learned else f"{NOT_LEARNED} ({cell.points.mean:+.1f})"
+    return _marked(cell.points, cell.seeds) if cell.learned else f"{NOT_LEARNED} ({cell.points.mean:+.1f})"
 
 
 def _scores(found: Findings) -> str:

@@ -22,10 +22,10 @@ from twelve.study import plan as plans
 from twelve.study.finding_types import Comparison, Findings, Score
 from twelve.study.findings import findings
 from twelve.study.report import plots
-from twelve.study.report.beside import Beside, beside, further, minus, short, signed, titled, unlearned
+from twelve.study.report.beside import Beside, alone, beside, further, minus, short, signed, titled, unlearned
 from twelve.study.report.protocol import StudyProtocol, protocol
 from twelve.study.report.relations import Relation, relations, sign
-from twelve.study.table import convergence, few_seeds, no_search, over_seeds, said_first
+from twelve.study.table import convergence, few_seeds, no_search, over_seeds, said_first, spread
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
 
@@ -182,7 +182,7 @@ def render(parts: Sequence[StudyPart]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    words = {each.__name__: each for each in (signed, sign, minus, short, titled, unlearned, clock)}
+    words = {each.__name__: each for each in (signed, sign, minus, short, titled, unlearned, clock, spread, alone)}
     html: str = environment.get_template("study.html").render(parts=parts, install=INSTALL, plots=plots, **words)
     return html
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from twelve.study.arms import Arm, Contrast, Length
 from twelve.study.finding_types import Findings
-from twelve.study.studies.base import Study, Subjects, by_two_seeds, register
+from twelve.study.studies.base import Study, Subjects, by_two_seeds, register, uncertain
 
 JOINT, SINGLE, PER_HEAD = "joint", "single", "token-per-head"
 ALWAYS = {"schedule": {"name": "always-go"}}
@@ -70,9 +70,9 @@ class Ablations(Study):
             for each in found.comparisons
             if each.contrast.minus != SINGLE
         ]
-        worse = [each.contrast.minus for each in found.comparisons if each.endpoint.low > 0]
+        worse = {each.contrast.minus: each for each in found.comparisons if each.endpoint.low > 0}
         named = f"{', '.join(worse)} {'is' if len(worse) == 1 else 'are'}" if worse else "None is"
         return [
             f"The joint model minus each changed one, in points of normalised score: {'; '.join(told)}.",
-            f"{named} significantly worse than the joint model{by_two_seeds(found)}.",
+            f"{named} significantly worse than the joint model{by_two_seeds(found)}{uncertain(worse)}.",
         ]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from twelve.study.arms import Arm, Contrast, Length
 from twelve.study.finding_types import Comparison, Findings
-from twelve.study.studies.base import Study, Subjects, by_two_seeds, register
+from twelve.study.studies.base import Study, Subjects, by_two_seeds, register, uncertain
 from twelve.study.studies.static_weights import static
 from twelve.study.table import gain_of
 from twelve.study.table import table as markdown_table
@@ -77,8 +77,8 @@ class BalancingStudy(Study):
         against = [each for each in found.comparisons if each.contrast.minus == STATIC]
         fewer = [each for each in found.comparisons if each.contrast.minus == FEWER]
         return [
-            f"At equal compute, {_verdicts(against)}{by_two_seeds(found)}.",
-            f"At equal updates, of the ways with one update per iteration, {_verdicts(fewer)}{by_two_seeds(found)}.",
+            f"At equal compute, {_verdicts(against, found)}.",
+            f"At equal updates, of the ways with one update per iteration, {_verdicts(fewer, found)}.",
         ]
 
     def sections(self, found: Findings) -> Sequence[str]:
@@ -92,8 +92,9 @@ class BalancingStudy(Study):
             f"Each way minus tuned fixed weights ({STATIC}; at equal updates, {FEWER}), in normalised points "
             "[95%]. A way with an update per batch makes as many updates as "
             f"{STATIC}: there, equal compute is equal updates. Differs: the interval excludes zero; of twenty ways "
-            "that are all alike, one would, or more where there are few seeds. Times are those of training, "
-            f"validations included, relative to {STATIC}. Memory is counted, not measured: parameters, gradients, "
+            "that are all alike, one would, or more where there are few seeds; *: its t interval over the seeds does "
+            f"not. Times are those of training, validations included, relative to {STATIC}. Memory is counted, not "
+            "measured: parameters, gradients, "
             f"optimizer states and what it keeps of each task; that of a step "
             f"includes the activations of the largest batch. MB (relative to {STATIC})."
         )
@@ -119,7 +120,8 @@ def _compared(found: Comparison | None) -> tuple[str, str]:
     if found is None:
         return "", ""
     gain = found.endpoint
-    return gain_of(gain), "better" if gain.low > 0 else "worse" if gain.high < 0 else "no"
+    differs = "better" if gain.low > 0 else "worse" if gain.high < 0 else "no"
+    return gain_of(gain), differs + " *" * found.by_bootstrap_alone
 
 
 def _ratio(own: float | None, static: float | None) -> str:
@@ -134,13 +136,14 @@ def _mixed(name: str) -> dict[str, Any]:
     return {"optimizer.update": "iteration", **({} if name == "mixed" else {"balancing": {"name": name}})}
 
 
-def _verdicts(comparisons: Sequence[Comparison]) -> str:
+def _verdicts(comparisons: Sequence[Comparison], found: Findings) -> str:
     """Which ways differ significantly from tuned fixed weights, as the end of a sentence."""
-    better = [each.contrast.arm for each in comparisons if each.endpoint.low > 0]
-    worse = [each.contrast.arm for each in comparisons if each.endpoint.high < 0]
-    return f"{_are(better)} significantly better than tuned fixed weights, and {_are(worse)} significantly worse"
+    better = {each.contrast.arm: each for each in comparisons if each.endpoint.low > 0}
+    worse = {each.contrast.arm: each for each in comparisons if each.endpoint.high < 0}
+    told = f"{_are(better)} significantly better than tuned fixed weights, and {_are(worse)} significantly worse"
+    return f"{told}{by_two_seeds(found)}{uncertain(better | worse)}"
 
 
-def _are(names: Sequence[str]) -> str:
+def _are(names: Collection[str]) -> str:
     """The subject of a sentence, and its verb."""
     return f"{', '.join(names)} {'are' if len(names) > 1 else 'is'}" if names else "none is"

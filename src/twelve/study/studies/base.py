@@ -14,6 +14,7 @@ from twelve.outputs import get_output
 from twelve.progress import counted
 from twelve.settings import RunConfig, Strict
 from twelve.study.arms import Arm, Contrast, Length
+from twelve.study.bootstrap import by_bootstrap_alone, t_interval
 from twelve.study.finding_types import Comparison, Findings
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
@@ -139,8 +140,17 @@ def said(comparison: Comparison) -> str:
     if len(comparison.seeds) < 2:
         return mean
     share = "" if comparison.between is None else f"; {comparison.between:.0f}% of the variance comes from the seeds"
-    over = ", all tasks" * (0 < count < total)
-    return f"{mean} By seed{over}: {', '.join(f'{seed:+.1f}' for seed in comparison.seeds)}{share}."
+    over, spread = ", all tasks" * (0 < count < total), t_interval(comparison.seeds)
+    zero = ", which contains 0" * by_bootstrap_alone(every, comparison.seeds)
+    low_high = "" if spread is None else f" (t interval [{spread.low:+.1f}, {spread.high:+.1f}]{zero})"
+    return f"{mean} By seed{over}: {', '.join(f'{seed:+.1f}' for seed in comparison.seeds)}{low_high}{share}."
+
+
+def uncertain(significant: Mapping[str, Comparison]) -> str:
+    """What qualifies significant differences: those, by what they are called, whose t interval over the seeds contains
+    0; empty if there is none."""
+    names = [name for name, each in significant.items() if each.by_bootstrap_alone]
+    return f"; the t interval over the seeds contains 0 for {', '.join(names)}" if names else ""
 
 
 def by_two_seeds(found: Findings) -> str:

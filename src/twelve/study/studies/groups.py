@@ -8,6 +8,7 @@ from typing import ClassVar
 from twelve.errors import ConfigError
 from twelve.progress import counted
 from twelve.study.arms import Arm, Contrast
+from twelve.study.bootstrap import t_interval
 from twelve.study.finding_types import Comparison, Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, register
 
@@ -65,11 +66,12 @@ class Groups(Study):
         said = (
             f"Of {counted(len(known), 'comparison')} between a group trained with others and the same group alone, "
             f"where it learns alone, {len(gain)} show{'s' * (len(gain) == 1)} a gain from the others and {len(loss)} a "
-            f"loss{by_two_seeds(found)}."
+            f"loss{by_two_seeds(found)}{_uncertain([*gain, *loss])}."
         )
         best, worst = (choose(known, key=_mean) for choose in (max, min))
-        least = f"the worst is {_points(worst)}, of {_trained(worst)}"
-        return [said, f"The best change is {_points(best)} points of normalised score, of {_trained(best)}; {least}."]
+        least = f"the worst is {_points(worst)}{_over_seeds(worst)}, of {_trained(worst)}"
+        most = f"The best change is {_points(best)} points of normalised score{_over_seeds(best)}, of {_trained(best)}"
+        return [said, f"{most}; {least}."]
 
 
 def _mean(comparison: Comparison) -> float:
@@ -79,6 +81,18 @@ def _mean(comparison: Comparison) -> float:
 def _points(comparison: Comparison) -> str:
     gain = comparison.endpoint
     return f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]"
+
+
+def _over_seeds(comparison: Comparison) -> str:
+    """Its t interval in brackets; empty where that is not known."""
+    spread = t_interval(comparison.endpoint_seeds)
+    return "" if spread is None else f" (t interval over the seeds [{spread.low:+.1f}, {spread.high:+.1f}])"
+
+
+def _uncertain(significant: Sequence[Comparison]) -> str:
+    """What qualifies a count of significant differences: how many have a t interval that contains 0."""
+    count = sum(each.by_bootstrap_alone for each in significant)
+    return f"; for {count} of these, the t interval over the seeds contains 0" if count else ""
 
 
 def _trained(comparison: Comparison) -> str:
