@@ -181,7 +181,7 @@ def index(
         list[Path] | None,
         typer.Option(
             metavar="FOLDER",
-            help="Take out the images of this folder and its subfolders (repeatable; its path as in the list, or from here).",
+            help="Take out this folder and its subfolders (repeatable; a path as in the list, or from here).",
         ),
     ] = None,
 ) -> None:
