@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 OFFICIAL = "official"
+Owner: TypeAlias = Literal["dataset", "file", "code"]
+"""Whose metric a task has: that of a dataset, that on a JSON Lines file of one's own, or that of a task which other code
+than this package defines."""
 """Name of the only protocol of most tasks."""
 MARKS = "the answer's score in the file, otherwise 0"
 """The part of a protocol's note that says that answers have marks between 0 and 1."""
