@@ -31,7 +31,7 @@ from twelve.runs.evaluate import evaluate_run
 from twelve.runs.results_table import FEW, protocol_line, table
 from twelve.runs.train import train
 from twelve.settings import EvaluationSettings
-from twelve.tasks.base import get
+from twelve.tasks.base import all_tasks, get
 from twelve.training.provenance import machine
 from twelve.types.measurement import MARKS, Measurement, Protocol
 
@@ -281,7 +281,7 @@ def test_results_are_saved_before_a_reader_can_leave(run: Path) -> None:
 
 
 @pytest.mark.parametrize("groups", [FEW - 1, FEW])
-def test_a_table_fits_into_80_columns(groups: int) -> None:
+def test_a_table_fits_into_80_columns(groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
     wide = Interval(-3.25, -100.0, 100.0)
     baselines = {name: Baseline(name, 100.0, wide) for name in ("majority", "shuffled images", "trained box prior")}
     protocol = Protocol(split="test")
@@ -321,6 +321,15 @@ def test_a_table_fits_into_80_columns(groups: int) -> None:
     assert "score: the metric on your file, per cent." in table([own])
     both = " ".join(table([own, result]).split())
     assert "score: the official metric; of your own tasks, the metric on your file, per cent." in both
+    of_code = SimpleNamespace(reader=SimpleNamespace())  # a class of a program's own
+    known = {**all_tasks(), "riding": of_code}
+    monkeypatch.setattr("twelve.runs.results_table.all_tasks", lambda: known)
+    coded = replace(result, task="riding", title="riding")
+    assert "score: the metric of your task, per cent." in table([coded])
+    assert "own tasks, the metric on your file or the metric of your task, per" in " ".join(
+        table([own, result, coded]).split()
+    )
+    assert "official" not in protocol_line(coded) and "ties" not in protocol_line(coded)
     share = protocol_line(replace(result, calibration_error=0.154))
     assert share.endswith("calibration error 0.15 percentage points") and "error" not in protocol_line(result)
     assert "protocol official" in protocol_line(result) and "official" not in protocol_line(own)

@@ -30,7 +30,7 @@ from twelve.report.gallery import draw, gallery, glimpses, varied
 from twelve.report.image_files import SIDE, ImageFiles
 from twelve.report.reading import read_history, read_run
 from twelve.report.scores import task_score
-from twelve.report.words import metric
+from twelve.report.words import metric, metrics
 from twelve.report.write import ELSEWHERE, file_rows, kept_rows, machine, render, unlinked, unread
 from twelve.run_folder import RunFolder
 from twelve.types.measurement import MARKS
@@ -415,6 +415,15 @@ def test_a_metric_is_explained_with_its_part() -> None:
     assert "correct text" in metric("R@5", OUTPUTS["options"].metrics)
     assert "“number”" in metric("accuracy, number", OUTPUTS["answer"].metrics)
     assert metric("something new", {}) == metric("accuracy", {}) == "A number of the official scorer of the dataset."
+    assert metric("accuracy", {}, owner="code") == "A number that the code of your task computes."
+
+
+def test_what_a_score_is_names_every_kind_of_task() -> None:
+    assert metrics({"dataset"}) == "The official metric of the dataset"
+    assert metrics({"code"}) == "The metric that the code of your task defines"
+    of_both = "The official metric of a dataset, or the metric on your test file"
+    assert metrics({"file", "dataset"}) == of_both
+    assert metrics({"file", "dataset", "code"}) == f"{of_both}, or the metric that the code of your task defines"
 
 
 def test_every_kind_of_bar_has_a_style() -> None:

@@ -29,13 +29,35 @@ def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, monkeypatch: pytest
     assert "2 runs in 3 steps" in " ".join(few.output.split())
 
 
+def test_a_dry_run_prints_the_contrasts_as_they_will_be_measured() -> None:
+    """All of the arms that run, in order, with their tasks and with what decides whether a task is learned."""
+
+    def lines(*asked: str) -> list[str]:
+        shown = CliRunner().invoke(cli.app, ["study", *asked, "--config", "study-four-tasks.yaml", "--dry-run"])
+        assert shown.exit_code == 0
+        return shown.output.partition("contrasts")[2].partition("\n\n")[0].splitlines()
+
+    everything = lines("groups")
+    assert everything[0] == " (32), the main one first:" and len(everything) == 33
+    assert everything[1] == "  answering+retrieval minus answering: vqa"
+    assert everything[-1] == "  all minus retrieval+pointing+verification: coco, refcoco, snli_ve"
+    assert lines("joint-vs-single", "--arms", "always-go") == [
+        " (1), the main one first:",
+        "  stop-and-go minus always-go: all 4 tasks",
+    ]
+    judged = " ".join(" ".join(lines("balancing")).split())
+    assert "mixed minus static-fewer: all 4 tasks; static decides whether a task is learned" in judged
+    assert lines("affinity") == [": none"]
+
+
 def test_a_dry_run_tells_the_time_and_names_the_folder_without_a_word_twice(tmp_path: Path) -> None:
     asked = ["study", "real-photographs", "--config", "study-real-photographs.yaml", "--set", f"data={tmp_path}"]
     said = " ".join(CliRunner().invoke(cli.app, [*asked, "--dry-run"]).output.split())
     assert '"Takes about 40 hours on one CPU core"' in said and "folder: runs/real-photographs " in said
     longer = ["study", "groups", "--config", "study-four-tasks.yaml", "--set", "training.iterations=4000", "--dry-run"]
     said = " ".join(CliRunner().invoke(cli.app, longer).output.split())
-    assert "says of its own command and length" in said and "more iterations, arms or seeds take longer" in said
+    assert 'time: study-four-tasks.yaml says about the command at its head: "A joint' in said
+    assert 'per seed". More iterations, arms or seeds take longer.' in said
     assert '"A joint run of 1,200 iterations takes about 4 minutes' in said and "(4,000 iterations)" in said
     other = ["study", "balancing", "--config", "study-four-tasks.yaml", "--dry-run"]
     said = " ".join(CliRunner().invoke(cli.app, other).output.split())
@@ -43,7 +65,7 @@ def test_a_dry_run_tells_the_time_and_names_the_folder_without_a_word_twice(tmp_
     own = tmp_path / "own.yaml"
     own.write_text(configuration.find("study-apart.yaml").read_text())
     said = " ".join(CliRunner().invoke(cli.app, ["study", "groups", "--config", str(own), "--dry-run"]).output.split())
-    assert "time: not known; each step prints how long it took" in said and "folder: runs/apart-groups " in said
+    assert "time: not known. Each step prints how long it took" in said and "folder: runs/apart-groups " in said
 
 
 def test_a_dry_run_finds_missing_data(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_a_study_is_one_file(mine: Path) -> None:
     found = findings(mine)
     assert "mine" not in STUDIES and found.title == "mine" and found.question == "Does a warm start help?"
     assert [arm.name for arm in found.arms] == ["joint", "warm", "groups", "ordered", "wide"]
-    assert len(found.sentences) == 1 and "warm" in found.sentences[0] and "mean over 2 tasks" in found.sentences[0]
+    assert len(found.sentences) == 1 and "warm" in found.sentences[0] and "2 tasks" in found.sentences[0]
     (comparison,) = found.comparisons
     assert comparison.contrast.judge == "groups"
 

@@ -98,6 +98,48 @@ def test_differences_of_groups_are_folded_and_in_the_table_of_relations(html: st
     assert all(name.startswith("all minus") and "+" in name for name in re.findall(names, shown))
 
 
+def test_what_qualifies_a_count_of_gains_stands_beside_it(parts: list[page.StudyPart]) -> None:
+    found = parts[1].found
+    first, *_ = found.rows
+    scores = {arm: replace(score, converged=(False, None, True)) for arm, score in first.scores.items()}
+    rows = tuple(replace(row, scores={}) for row in found.rows[1:])
+    half = replace(found, rows=(replace(first, scores=scores), *rows))
+    words = "The intervals are not corrected for the number of comparisons."
+    told = f"{words} {len(scores)} of {2 * len(scores)} validation curves had not converged."
+    assert page.part_of(half, "groups").uncorrected == told
+    assert page.part_of(replace(found, comparisons=found.comparisons[:1]), "groups").uncorrected == ""
+    text = page.render(parts)
+    assert all(f'</blockquote>\n<p class="gloss">{part.uncorrected}</p>' in text for part in parts)
+    assert all(part.uncorrected.startswith(words) for part in parts)
+
+
+def test_many_arms_are_rows_of_the_scores_and_tasks_its_columns(parts: list[page.StudyPart], html: str) -> None:
+    """With every number of the usual table: scores, baselines, upper bounds, normalised scores and the paper's."""
+    few, many = parts
+    assert not few.table.by_arm and many.table.by_arm
+    scores = html.partition('id="groups"')[2].partition("<h3>Scores")[2].partition("</table>")[0]
+    assert scores.count('<th scope="col"') == len(many.table.lines) + 2
+    rows = re.findall(r'<tr><th scope="row"[^>]*>(.*?)</tr>', scores, flags=re.S)
+    arms = [arm.name.replace("+", "+\u200b") for arm in many.found.arms]
+    assert [row.partition("</th>")[0] for row in rows[: 2 + len(arms)]] == ["best baseline", "upper bound", *arms]
+    assert len(rows) == 2 + len(arms) + len(many.table.paper) and many.table.paper
+    for place, arm in enumerate(many.found.arms):
+        row, closed = rows[2 + place], many.found.closed[arm.name]
+        for line in many.table.lines:
+            score = line.row.scores.get(arm.name)
+            cell = row.partition(f'data-label="{page.short(many.found, line.row.name)}">')[2].partition("</td>")[0]
+            assert cell.startswith("–" if score is None else minus(f"{score.score.mean:.1f}"))
+            assert ("not learned" in cell) == (score is not None and not score.learned)
+        assert f'data-label="normalised score">{minus(f"{closed.mean:.1f}")}' in row
+    for line in many.table.lines:
+        assert f">{line.row.baseline:.1f}</td>" in rows[0] and f">{line.row.upper_bound:.1f}</td>" in rows[1]
+    for place, (name, _) in enumerate(many.table.paper):
+        row = rows[2 + len(arms) + place]
+        numbers = [line.paper[place] for line in many.table.lines]
+        assert row.startswith(name) and all(f">{each.plain()}</td>" in row for each in numbers if each is not None)
+    assert "<em>Sign</em>: + a gain" in html
+
+
 @needs_plots
 def test_the_curves_say_that_retrieval_validates_otherwise(parts: list[page.StudyPart]) -> None:
     (curves,) = [plot for plot in parts[0].plots if plot.name.endswith("curves")]
@@ -120,7 +162,7 @@ def test_what_a_study_says_is_there_and_escaped(html: str) -> None:
     assert html.count("<blockquote>") == 4
     assert "0.3: 51.0, <b>1: 53.2</b>, 3: infinite loss" in html
     assert "400 to 600, 700 to 800" in html  # when stop-and-go had stopped a task
-    assert "yes, yes, no" in html and "from the image +" in html
+    assert "yes, yes, no" in html and 'from the image <span class="range">+' in html
 
 
 def test_a_finding_says_what_its_arms_are() -> None:
@@ -319,6 +361,7 @@ def test_the_page_fits_the_window(width: int, browser: object, html: str, tmp_pa
     seen.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
     tables = "[...document.querySelectorAll('.stack')].map(each => each.parentNode)"
     cut = f"{tables}.filter(each => each.scrollWidth > each.clientWidth).map(each => each.ariaLabel)"
+    assert "Differences" not in seen.evaluate(cut)
     if width < 640:  # a row is a card
         assert seen.evaluate("document.querySelectorAll('.scores.stack').length") == 2 and seen.evaluate(cut) == []
     assert seen.evaluate("[...document.images].every(image => image.naturalWidth > 0)")

@@ -28,6 +28,7 @@ from twelve.forked import each
 from twelve.formats.data_root import DataRoot
 from twelve.report.own_task_steps import on_more
 from twelve.report.reading import read_run
+from twelve.report.write import render
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import train
 from twelve.tasks import base
@@ -87,14 +88,22 @@ def test_the_page_in_order(
     """Installed, with its commands; a mistake in its measure; and what the commands say without the package."""
     installed()
     (body,) = [body for body in test_docs.blocks(PAGE, "bash") if "pip install -e own" in body]
+    said = dict[str, str]()
     for command in body.splitlines():
         name, *words = shlex.split(command)
         if name == "twelve":
             words += ["--set", "training.iterations=20"] if words[0] == "train" else []
             result = CliRunner().invoke(cli.app, words)
             assert result.exit_code == 0, (command, result.output, result.exception)
+            said[words[0]] = " ".join(result.output.split())
     results = json.loads(Path("runs/riding/evaluation.json").read_text())["tasks"]
     assert results["riding"]["examples"] == 20 and set(results["riding"]["baselines"]) >= {"majority", "bag of words"}
+
+    assert "score: the metric of your task, per cent." in said["evaluate"] and "fficial" not in said["evaluate"]
+    page = render(read_run(Path("runs/riding")))
+    assert "The metric that the code of your task defines; higher" in page and ">Metric</th>" in page
+    assert "A number that the code of your task computes." in page and "not on the test split." in page
+    assert "fficial" not in page and "own scorer" not in page and "your test file" not in page
 
     riding = SimpleNamespace(name="riding")
     step = on_more(read_run(Path("runs/riding")), [riding], "Evaluate on more examples", "20 are too few", set())
@@ -103,13 +112,13 @@ def test_the_page_in_order(
 
     task = type(base.get("riding"))
     monkeypatch.setattr(task, "measure", lambda self, examples, predictions: Measurement("a", {"a": 1.0}, [0.0], ["x"]))
-    code, said = fails(monkeypatch, capsys, "evaluate", "runs/riding", "--no-baselines")
-    assert code == 2 and "expected 20 values and groups, one an example, found 1 values and 1 groups" in said
+    code, error = fails(monkeypatch, capsys, "evaluate", "runs/riding", "--no-baselines")
+    assert code == 2 and "expected 20 values and groups, one an example, found 1 values and 1 groups" in error
     shutil.rmtree("own/riding_task-1.0.dist-info")
     monkeypatch.setattr(base, "_REGISTRY", {name: each for name, each in base._REGISTRY.items() if name != "riding"})
     base._entry_points.cache_clear()
-    code, said = fails(monkeypatch, capsys, "evaluate", "runs/riding")
-    assert code == 2 and "unknown name 'riding'" in said and "or install the package that defines it\n" in said
+    code, error = fails(monkeypatch, capsys, "evaluate", "runs/riding")
+    assert code == 2 and "unknown name 'riding'" in error and "or install the package that defines it\n" in error
 
 
 def test_the_script_of_the_page(installed: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:

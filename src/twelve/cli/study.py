@@ -41,7 +41,9 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the configuration.")
 ]
 Resume = Annotated[bool, typer.Option(help="Resume the study in its folder; seeds and arms can be added.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print arms, seeds and the number of runs, and write nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print arms, contrasts, seeds and the number of runs; write nothing.")
+]
 WorldsOf = Annotated[
     Path | None,
     typer.Option(metavar="STUDY", help="Folder of another study, whose worlds are taken where they are the same."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from twelve.settings import RunConfig
 from twelve.tasks.base import Task, called, foreign, get
 from twelve.tasks.custom import own_tasks
 from twelve.training.kept import Kept, kept_model
+from twelve.types.measurement import Owner
 from twelve.types.predictions import RecordedPrediction
 
 
@@ -173,13 +174,21 @@ class Run:
     def can_grow(self, name: str) -> bool:
         """Whether the examples of a task are in the hands of whoever reads the report: files of one's own, or a task
         that another package or a program defines."""
-        return self.is_own(name) or foreign(self.task(name))
+        return self.owner(name) != "dataset"
+
+    def owner(self, name: str) -> Owner:
+        """Whose metric a task has."""
+        return "file" if self.is_own(name) else "code" if foreign(self.task(name)) else "dataset"
 
     @property
-    def own(self) -> str:
-        """How many of the trained and measured tasks read files of one's own: "all", "some" or ""."""
-        own = [self.is_own(name) for name in {*self.config.tasks, *self.results}]
-        return "all" if own and all(own) else "some" if any(own) else ""
+    def owners(self) -> Collection[Owner]:
+        """Whose metrics the trained and measured tasks have."""
+        return {self.owner(name) for name in {*self.config.tasks, *self.results}}
+
+    @property
+    def own(self) -> bool:
+        """Whether a trained or measured task is none of a dataset."""
+        return self.owners != {"dataset"}
 
     def task(self, name: str) -> Task:
         """A task by its name, among them the run's own; raises ConfigError when there is none."""

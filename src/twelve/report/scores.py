@@ -10,7 +10,7 @@ from twelve.evaluation.compared import BETTER, compared, height, standing
 from twelve.evaluation.results import TaskResult
 from twelve.metrics.bootstrap import Interval
 from twelve.report import words
-from twelve.types.measurement import OFFICIAL
+from twelve.types.measurement import OFFICIAL, Owner
 
 FEW = 100
 """Test images below which a score above every baseline may still decide nothing: with as many, the 95% interval of a
@@ -141,7 +141,7 @@ def task_score(
     meanings: Mapping[str, str],
     *,
     drawn: bool = False,
-    own: bool = False,
+    owner: Owner = "dataset",
     answers: int | None = None,
 ) -> TaskScore:
     """The score of a measured task.
@@ -149,12 +149,12 @@ def task_score(
     Args:
         meanings: those of its output's metrics.
         drawn: the data are the microworld's.
-        own: the task reads files of one's own.
+        owner: whose metric it is.
         answers: number of the answers that the model chooses among, if it chooses among a list of them.
     """
     return TaskScore(
         metric=result.metric,
-        meaning=words.metric(result.metric, meanings, dataset=not own),
+        meaning=words.metric(result.metric, meanings, owner=owner),
         bar=Bar.of(result.score),
         baselines=tuple(
             BaselineRow(
@@ -168,29 +168,30 @@ def task_score(
         ),
         upper_bound=None if result.upper_bound is None else Bar(result.upper_bound),
         normalised=result.normalised,
-        protocol=tuple(_protocol(result, drawn, own)),
+        protocol=tuple(_protocol(result, drawn, owner)),
         examples=result.examples,
         groups=result.groups,
-        others=tuple(_others(result, meanings, own)),
+        others=tuple(_others(result, meanings, owner)),
         seconds=result.seconds,
     )
 
 
-def _others(result: TaskResult, meanings: Mapping[str, str], own: bool) -> Iterator[tuple[str, float, str]]:
+def _others(result: TaskResult, meanings: Mapping[str, str], owner: Owner) -> Iterator[tuple[str, float, str]]:
     above = ""
     for name, value in result.metrics.items():
         if name != result.metric:
-            meaning = "" if ", " in name else words.metric(name, meanings, dataset=not own)
+            meaning = "" if ", " in name else words.metric(name, meanings, owner=owner)
             yield name, value, "" if meaning == above else meaning
             above = meaning or above
 
 
-def _protocol(result: TaskResult, drawn: bool, own: bool) -> list[tuple[str, str]]:
-    protocol = result.protocol
-    boxes = {"detected": "found by a detector", "given": "given by your files" if own else "given by the dataset"}
+def _protocol(result: TaskResult, drawn: bool, owner: Owner) -> list[tuple[str, str]]:
+    protocol, own = result.protocol, owner != "dataset"
+    givers = {"dataset": "the dataset", "file": "your files", "code": "your task"}
+    boxes = {"detected": "found by a detector", "given": f"given by {givers[owner]}"}
     rows = [] if own and protocol.name == OFFICIAL else [("protocol", protocol.name)]
     rows += [
-        ("your test file" if own else "split", protocol.split),
+        ("your test file" if owner == "file" else "split", protocol.split),
         ("examples", f"{result.examples:,}"),
         ("resampled by", f"{result.groups:,} groups of examples with the same image or sentence"),
         ("boxes", boxes.get(protocol.boxes, protocol.boxes)),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from twelve.errors import shortened
 from twelve.evaluation.compared import GUESS, NO_BETTER, explained
 from twelve.evaluation.recorded import KEPT
+from twelve.types.measurement import Owner
 
 METRICS = {
     "recall@1": "Share of the phrases whose best box is correct.",
@@ -70,8 +71,12 @@ LOSS = (
     "The quantity that training minimises: the distance to the correct outputs. Losses of different tasks are not "
     "comparable."
 )
-VALIDATION = "The score of the task on training images that are held out for validation; not the official number."
-OWN_VALIDATION = "The score of the task on training images that are held out for validation; not on your test file."
+_VALIDATION = "The score of the task on training images that are held out for validation"
+VALIDATIONS: Mapping[Owner, str] = {
+    "dataset": f"{_VALIDATION}; not the official number.",
+    "file": f"{_VALIDATION}; not on your test file.",
+    "code": f"{_VALIDATION}; not on the test split.",
+}
 OWN_MARKS = "Mean mark of the answers, as your test file gives them; 100 means every answer is correct."
 """The accuracy of a task of one's own whose answers have marks."""
 OWN_ANSWERS = "Share of the questions that are answered correctly."
@@ -86,19 +91,39 @@ DRAWN = (
 )
 
 
-def metric(name: str, own: Mapping[str, str], *, dataset: bool = True) -> str:
+_NUMBERS: Mapping[Owner, str] = {
+    "dataset": "A number of the official scorer of the dataset.",
+    "file": "A number computed on your test file.",
+    "code": "A number that the code of your task computes.",
+}
+_METRICS: Mapping[Owner, str] = {
+    "dataset": "the official metric of the dataset",
+    "file": "the metric on your test file",
+    "code": "the metric that the code of your task defines",
+}
+
+
+def metrics(owners: Collection[Owner]) -> str:
+    """What a score is, of tasks of these owners: ``The metric on your test file``."""
+    told = " or ".join(_METRICS[owner] for owner in _METRICS if owner in owners)
+    if len(owners) > 1:
+        told = told.replace("of the dataset", "of a dataset").replace(" or ", ", or ")
+    return f"{told[:1].upper()}{told[1:]}"
+
+
+def metric(name: str, own: Mapping[str, str], *, owner: Owner = "dataset") -> str:
     """The meaning of a metric. A part after a comma ("accuracy, number") is the subset that it was computed on.
 
     Args:
         own: meanings of the task's output, which take precedence.
-        dataset: it is the metric of a dataset, not of a task with files of one's own.
+        owner: whose metric it is.
     """
     head, _, part = name.partition(", ")
     whole, _, gallery = head.removeprefix("image to text ").partition(" of ")
     base = whole if gallery else head.removeprefix("image to text ")
     meaning = own.get(base) or METRICS.get(base)
     if not meaning:
-        return "A number of the official scorer of the dataset." if dataset else "A number computed on your test file."
+        return _NUMBERS[owner]
     if head.startswith("image to text "):
         meaning += " Here in the other direction: captions are ranked for each image."
     if gallery:
@@ -148,8 +173,8 @@ def with_answer(asked: str, answer: str) -> str:
     return f"{asked} whose correct answer is “{shortened(answer, 40)}”"
 
 
-def score(own: str) -> str:
-    """What an evaluation finds, in words; ``own``: "" if every task is a dataset's."""
+def score(own: bool) -> str:
+    """What an evaluation finds, in words; ``own``: whether a task is none of a dataset."""
     return "test score" if own else "official score"
 
 

@@ -33,6 +33,7 @@ from twelve.report.weak import LISTED, PER_TASK, WORSE_PER_TASK, weak
 from twelve.run_folder import RunFolder
 from twelve.runs.next_command import only_in_a_program
 from twelve.tasks.base import all_tasks
+from twelve.types.measurement import Owner
 
 ELSEWHERE = "'s images in other sources"
 """What follows a task's name where it is not known which of its images other datasets have, too (data/clean.py)."""
@@ -43,14 +44,14 @@ class Section:
     """The section about a task; missing parts are None.
 
     Attributes:
-        own: whether the task reads files of one's own.
+        owner: whose metric it has.
     """
 
     name: str
     title: str
     asks: str
     legend: str
-    own: bool
+    owner: Owner
     score: TaskScore | None
     loss: Chart | None
     validation: Chart | None
@@ -181,7 +182,7 @@ def sections(run: Run) -> list[Section]:
                 title=task.title,
                 asks=output.asks,
                 legend=words.legend(output.legend, "" if result is None else result.uncalibrated),
-                own=run.is_own(name),
+                owner=run.owner(name),
                 score=None if result is None else _score(run, name, output),
                 loss=chart("Loss", "", history.losses.get(name, ()), history.iterations, spans),
                 sketch=sketch(validations, spans),
@@ -197,12 +198,14 @@ def sections(run: Run) -> list[Section]:
 
 
 def _score(run: Run, name: str, output: Output) -> TaskScore:
-    own, meanings = run.is_own(name), output.metrics
+    owner, meanings = run.owner(name), output.metrics
     answers = run.data.vocabularies.get(run.task(name).output) if output.needs_vocabulary else None
-    if own and output.kind == "answer":
+    if owner == "file" and output.kind == "answer":
         marked = run.results[name].protocol.marked
         meanings = {**meanings, "accuracy": words.OWN_MARKS if marked else words.OWN_ANSWERS}
-    return task_score(run.results[name], meanings, drawn=run.facts.get(DRAWN) is True, own=own, answers=answers)
+    if owner == "code":
+        meanings = {name: meaning for name, meaning in meanings.items() if name != "accuracy"}  # it may be any
+    return task_score(run.results[name], meanings, drawn=run.facts.get(DRAWN) is True, owner=owner, answers=answers)
 
 
 def kept_rows(run: Run) -> list[tuple[str, float, float]]:
@@ -229,7 +232,9 @@ def files_read(run: Run) -> str:
     plural = "" if len(names) == 1 else "s"
     if names == own:
         return f"{len(names)} of your files"
-    return f"{len(names)} file{plural}, {len(own)} of them yours," if own else f"{len(names)} official file{plural}"
+    if own:
+        return f"{len(names)} file{plural}, {len(own)} of them yours,"
+    return f"{len(names)} {'' if 'code' in run.owners else 'official '}file{plural}"
 
 
 def data_rows(run: Run) -> list[DataRow]:

@@ -27,7 +27,7 @@ def check(config: RunConfig, *, resume: bool, reads: bool = True) -> None:
     check_all(
         [
             partial(_check_folder, config, resume),
-            *(partial(each, config) for each in (_check_schedule, _check_trackers, *read)),
+            *(partial(each, config) for each in (check_schedule, _check_trackers, *read)),
         ]
     )
 
@@ -44,7 +44,8 @@ def _check_folder(config: RunConfig, resume: bool) -> None:
         raise ConfigError("there is no run to resume", file=run.path, remedy=remedy)
 
 
-def _check_schedule(config: RunConfig) -> None:
+def check_schedule(config: RunConfig) -> None:
+    """Raise ConfigError where the schedule or the balancing is unknown, or has options that it cannot have."""
     from twelve.training.balancing import check_balancing
     from twelve.training.schedules import SCHEDULES, check_options, check_stops
 

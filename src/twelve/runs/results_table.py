@@ -13,9 +13,10 @@ from twelve.evaluation.compared import BETTER, GUESS, NO_BETTER, UNDECIDED, WORS
 from twelve.evaluation.results import TaskResult
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import WIDTH, clock, tell
-from twelve.tasks.base import all_tasks
-from twelve.types.measurement import OFFICIAL
+from twelve.tasks.base import all_tasks, foreign
+from twelve.types.measurement import OFFICIAL, Owner
 
+_OF: Mapping[Owner, str] = {"file": "the metric on your file", "code": "the metric of your task"}
 FEW = 10
 """With fewer groups to resample, an interval does not show whether a baseline is beaten."""
 _RESAMPLED = "interval: 95%, from resampling images"
@@ -77,11 +78,12 @@ def table(results: Sequence[TaskResult]) -> str:
 
 
 def _metric(results: Sequence[TaskResult]) -> str:
-    """What a score is: the official metric of a dataset, or the metric on a file of one's own, of any split."""
-    own = [_own(result) for result in results]
-    if all(own):
-        return "the metric on your file"
-    return "the official metric; of your own tasks, the metric on your file" if any(own) else "official metric"
+    """What a score is: the official metric of a dataset, or the metric of a task of one's own, of any split."""
+    owners = {_owner(result) for result in results}
+    if owners == {"dataset"}:
+        return "official metric"
+    told = " or ".join(words for owner, words in _OF.items() if owner in owners)
+    return f"the official metric; of your own tasks, {told}" if "dataset" in owners else told
 
 
 def _interval(results: Sequence[TaskResult]) -> str:
@@ -91,9 +93,10 @@ def _interval(results: Sequence[TaskResult]) -> str:
     return f"{_RESAMPLED if several == list(results) else _SHARE}{alike}"
 
 
-def _own(result: TaskResult) -> bool:
-    """Whether a configuration defines the task, not a dataset."""
-    return result.task not in all_tasks()
+def _owner(result: TaskResult) -> Owner:
+    """Whose metric it is; a task that is not registered is one of the configuration."""
+    task = all_tasks().get(result.task)
+    return "file" if task is None else "code" if foreign(task) else "dataset"
 
 
 def _range(found: Interval, form: str) -> str:
@@ -102,13 +105,13 @@ def _range(found: Interval, form: str) -> str:
 
 def protocol_line(result: TaskResult) -> str:
     """Everything that is needed to compare a score with that of another model."""
-    protocol = result.protocol
+    protocol, own = result.protocol, _owner(result) != "dataset"
     parts = [
-        *(() if _own(result) and protocol.name == OFFICIAL else (f"protocol {protocol.name}",)),
+        *(() if own and protocol.name == OFFICIAL else (f"protocol {protocol.name}",)),
         f"split {protocol.split}",
         f"{result.examples:,} examples, resampled by {result.groups:,} groups",
         f"{protocol.boxes} boxes",
-        *((f"ties: {protocol.ties}",) if result.ties_matter or not _own(result) else ()),
+        *((f"ties: {protocol.ties}",) if result.ties_matter or not own else ()),
     ]
     if protocol.gallery:
         several = f"{protocol.galleries} galleries" if protocol.galleries > 1 else "gallery"

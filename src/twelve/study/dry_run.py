@@ -1,11 +1,11 @@
-"""What a study would do, without doing it: its arms and seeds, the number of runs, and how long they are."""
+"""What a study would do, without doing it: its arms, contrasts and seeds, the number of runs, and how long they are."""
 
 from __future__ import annotations
 
 import itertools
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from twelve.progress import WIDTH, counted
@@ -27,13 +27,13 @@ def known_time(file: Path, study: str) -> str:
     return next((found.rstrip(".;") for found in sentences if _DURATION.search(found)), "")
 
 
-def overview(plan: Plan, steps: Sequence[Step], out: Path, time: str = "") -> str:
+def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path) -> str:
     """The plan in words.
 
     Args:
         steps: those that would be taken.
         out: the study's folder, which is not written.
-        time: what is known of the time that it takes (:func:`known_time`).
+        file: the configuration.
     """
     width = max(len(arm.name) for arm in plan.arms)
     lines = [f"{plan.study}: {plan.question}" if plan.question else plan.study, ""]
@@ -50,11 +50,7 @@ def overview(plan: Plan, steps: Sequence[Step], out: Path, time: str = "") -> st
     facts = [
         f"{counted(len(plan.arms), 'arm')} x {counted(len(plan.seeds), 'seed')} ({seeds}): {counted(runs, 'run')} in "
         f"{counted(len(steps), 'step')}, together as long as {units:.2f} runs of the configuration ({length})",
-        f'time, as the head of the configuration says of its own command and length: "{time}"; more iterations, arms '
-        "or seeds take longer"
-        if time
-        else "time: not known; each step prints how long it took and how long the rest will take, and with --parts 10 "
-        "the command ends at the first checkpoint after ten minutes",
+        _time(file, plan.study),
         "data: each seed generates its own microworld, nothing is downloaded"
         if plan.worlds
         else f"data: {config.data}; nothing is downloaded",
@@ -62,4 +58,31 @@ def overview(plan: Plan, steps: Sequence[Step], out: Path, time: str = "") -> st
         f"folder: {out}" + (" (holds a study: add --resume)" if (out / plans.FILE).exists() else ""),
         "nothing was written (--dry-run)",
     ]
-    return "\n".join([*lines, "", *(line for fact in facts for line in textwrap.wrap(fact, WIDTH))])
+    return "\n".join(
+        [*lines, "", *_contrasts(plan), "", *(line for fact in facts for line in textwrap.wrap(fact, WIDTH))]
+    )
+
+
+def _contrasts(plan: Plan) -> Iterator[str]:
+    """Each contrast with its tasks, and the arm that shows whether a task is learned where it is another one."""
+    if not plan.contrasts:
+        yield "contrasts: none"
+        return
+    yield f"contrasts ({len(plan.contrasts)}), the main one first:"
+    for each in plan.contrasts:
+        tasks = f"all {len(plan.tasks)} tasks" if set(each.tasks) == set(plan.tasks) else ", ".join(each.tasks)
+        judge = "" if each.reference is None else f"; {each.reference} decides whether a task is learned"
+        yield from textwrap.wrap(f"  {each.name}: {tasks}{judge}", WIDTH, subsequent_indent="    ")
+
+
+def _time(file: Path, study: str) -> str:
+    """How long it takes, as far as the configuration says so."""
+    if time := known_time(file, study):
+        return (
+            f'time: {file.name} says about the command at its head: "{time}". More iterations, arms or seeds take '
+            "longer."
+        )
+    return (
+        "time: not known. Each step prints how long it took and how long the rest will take. With --parts 10, the "
+        "command ends at the first checkpoint after ten minutes."
+    )

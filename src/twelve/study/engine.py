@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from twelve.config import find, load
-from twelve.errors import ConfigError, DataError, nearest
+from twelve.errors import ConfigError, DataError, check_all, found_in, nearest
 from twelve.formats.data_root import DataRoot
 from twelve.io import files
 from twelve.io.invalid import problem_of
 from twelve.progress import clock, counted, tell
 from twelve.progress import console as progress_console
+from twelve.runs.early import check_schedule
 from twelve.settings import RunConfig
 from twelve.study import plan as plans
-from twelve.study.arms import Arm
+from twelve.study.arms import Arm, Contrast
 from twelve.study.base_model import known_tasks, told
 from twelve.study.losses import check_losses
 from twelve.study.overrides import check_overrides
@@ -75,7 +76,7 @@ def run(
         minutes: end cleanly after so many, at the next checkpoint; ``resume`` goes on.
         resume: resume the study in ``out``; more seeds and further arms are added to it.
         worlds_of: the folder of another study, whose worlds are taken and not generated again.
-        dry_run: print the plan, and neither write nor train anything.
+        dry_run: print the plan with its contrasts, and neither write nor train anything.
 
     Raises:
         ConfigError: the folder holds a study with a model or results and ``resume`` is False, or that study was begun
@@ -89,11 +90,11 @@ def run(
     if worlds_of is not None:
         _check_worlds_of(worlds_of, plan, out)
     if dry_run:
-        from twelve.study.dry_run import known_time, overview
+        from twelve.study.dry_run import overview
 
         if not plan.worlds:
             DataRoot(base.data, base.sources)  # raises DataError if the data are not there
-        tell(overview(plan, _chosen(plan, only), out, known_time(find(config), plan.study)), console)
+        tell(overview(plan, _chosen(plan, only), out, find(config)), console)
         return out
     plan = begun(plan, out, resume)
     from twelve.study.execution import Seed
@@ -150,12 +151,16 @@ def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] 
         raise ConfigError("a study needs several tasks, found one", record="tasks", remedy="name several")
     if seeds < 1:
         raise ConfigError(f"expected 1 or more, found {seeds}", record="seeds", remedy="give --seeds 1 or more")
+    check_schedule(config)
     subjects = Subjects(config)
     worlds = "microworld" in config.model_fields_set
     own = {"run", "data", "regions"} if worlds else {"run"}
     first = config.seed + study.first_seed
     try:
-        wanted = _wanted(study.arms(subjects), arms)
+        defined, contrasts = study.arms(subjects), study.contrasts(subjects)
+        with found_in(_place(study)):
+            _check_contrasts(contrasts, defined)
+        wanted = _wanted(defined, arms)
         names = {arm.name for arm in wanted}
         plan = Plan(
             study=study.name,
@@ -163,7 +168,7 @@ def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] 
             question=study.question,
             claim=study.claim,
             arms=wanted,
-            contrasts=tuple(each for each in study.contrasts(subjects) if names.issuperset(each.arms)),
+            contrasts=tuple(each for each in contrasts if names.issuperset(each.arms)),
             seeds=tuple(range(first, first + seeds)),
             worlds=worlds,
             config=config.absolute() | config.model_dump(mode="json", include=own),
@@ -173,11 +178,38 @@ def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] 
         problem = problem_of(error.errors()[0])
         problem = f"the study {study.name} has a plan that cannot be: {problem}"
         raise ConfigError(problem, record="study", remedy="mend its arms and contrasts (docs/studies.md)") from None
-    for arm in plan.arms:
-        check_overrides(config, arm)
-        check_losses(arm)
-        _check_probes(arm)
+    with found_in(_place(study)):
+        check_all(
+            partial(check, arm)
+            for arm in plan.arms
+            for check in (partial(check_overrides, config), check_losses, _check_probes)
+        )
     return plan
+
+
+def _place(study: Study) -> str:
+    """What errors about arms and contrasts name: the file of a study of a person's own, or the study."""
+    return f"the study {study.name}" if study.file is None else str(study.file)
+
+
+def _check_contrasts(contrasts: Sequence[Contrast], arms: Sequence[Arm]) -> None:
+    """Raises ConfigError for an arm of a contrast that the study does not define, whether it is asked for or not, and
+    for a task that the arm does not train."""
+    known = {arm.name: arm for arm in arms}
+
+    def check(contrast: Contrast) -> None:
+        if unknown := [f"{name!r}{nearest(name, known)}" for name in contrast.arms if name not in known]:
+            problem = f"the contrast {contrast.name} has an unknown arm {' and '.join(unknown)}"
+            raise ConfigError(problem, record="contrasts", remedy=f"name arms of {', '.join(known)}")
+        for name in contrast.arms:
+            tasks = known[name].tasks
+            for task in contrast.tasks:
+                if task not in tasks:
+                    problem = f"the contrast {contrast.name} has the task {task!r}, which its arm {name} does not train"
+                    remedy = f"name tasks of {', '.join(tasks)}"
+                    raise ConfigError(f"{problem}{nearest(task, tasks)}", record="contrasts", remedy=remedy)
+
+    check_all(partial(check, each) for each in contrasts)
 
 
 def _wanted(arms: Sequence[Arm], names: Sequence[str]) -> tuple[Arm, ...]:

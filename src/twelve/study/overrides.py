@@ -8,6 +8,7 @@ from typing import Any
 
 from twelve.config import parse
 from twelve.errors import ConfigError
+from twelve.runs.early import check_schedule
 from twelve.settings import RunConfig
 from twelve.study.arms import Arm
 
@@ -20,6 +21,8 @@ OWN = ("model.init", "training.iterations", "training.epochs", "training.keep")
 """Keys that a study sets itself."""
 OF_TASKS = ("learning_rate", "batch_size")
 """What an arm may change of a task: the rest decides what is read."""
+ALONE: Mapping[str, Any] = {"name": "always-go", "options": {}}
+"""The schedule of a model of one task, unless its arm changes it."""
 _OF_OUTPUT = ("kind", "output", "loss")
 """Keys of a task, real or guessed, by which a reader may mean another loss."""
 
@@ -40,7 +43,7 @@ def overridden(tree: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
 
 def check_overrides(config: RunConfig, arm: Arm) -> None:
     """Raises ConfigError, naming the arm, for a key that does not exist, that is the study's own or that would change
-    the data, and for a value of the wrong type."""
+    the data, for a value of the wrong type, and for an unknown schedule or balancing."""
     for key in arm.overrides:
         parts = key.split(".")
         if parts[0] in SAME or key in OWN or (parts[0] == "tasks" and (len(parts) != 3 or parts[2] not in OF_TASKS)):
@@ -49,8 +52,12 @@ def check_overrides(config: RunConfig, arm: Arm) -> None:
             if parts[0] == "tasks" and parts[-1] in _OF_OUTPUT:
                 remedy = "to train with another loss, name it in losses of the arm (docs/studies-reference.md)"
             raise ConfigError(problem, record="arms", remedy=remedy)
+    tree = config.model_dump(mode="json")
+    if arm.alone:  # as in a run (runs.py)
+        tree["schedule"] = ALONE
     try:
-        found = parse(overridden(config.model_dump(mode="json"), arm.overrides))
+        found = parse(overridden(tree, arm.overrides))
+        check_schedule(found)
     except ConfigError as error:
         place = f"arms.{arm.name}.{error.record}" if error.record else f"arms.{arm.name}"
         raise ConfigError(error.problem, record=place, remedy=error.remedy) from None

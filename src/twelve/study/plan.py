@@ -233,6 +233,7 @@ def checked(model: type[M], record: Record, remedy: str) -> M:
 
 def agree(plan: Plan, begun: Plan, out: Path) -> Plan:
     """The plan of a resumed study: the one that it was begun with, further seeds, and new arms with their contrasts.
+    The question, and the meaning of an arm, are words alone: those that were recorded stay.
 
     Raises:
         ConfigError: anything that was there has changed; names it.
@@ -242,7 +243,9 @@ def agree(plan: Plan, begun: Plan, out: Path) -> Plan:
         | {"config": places.absolute(each.config)}
         for each in (plan, begun)
     )
-    mine, its = ({arm.name: arm.model_dump(mode="json") for arm in each.arms} for each in (plan, begun))
+    mine, its = (
+        {arm.name: arm.model_dump(mode="json", exclude={"meaning"}) for arm in each.arms} for each in (plan, begun)
+    )
     now["arms"], then["arms"] = {name: mine.get(name, arm) for name, arm in its.items()}, its
     if changed := [each for key in now if key != "question" for each in _differs(key, now[key], then[key])]:
         more = f" ({counted(len(changed) - 1, 'more difference')})" * (len(changed) > 1)
@@ -251,10 +254,10 @@ def agree(plan: Plan, begun: Plan, out: Path) -> Plan:
             file=out / FILE,
             remedy="repeat the command that began it, with --resume, or name another folder: --out",
         )
-    arms = {arm.name: arm for arm in (*begun.arms, *plan.arms)}
+    new = tuple(arm for arm in plan.arms if arm.name not in begun.names)
     contrasts = tuple(dict.fromkeys((*begun.contrasts, *plan.contrasts)))
     seeds = tuple(dict.fromkeys((*begun.seeds, *plan.seeds)))
-    return begun.model_copy(update={"arms": tuple(arms.values()), "contrasts": contrasts, "seeds": seeds})
+    return begun.model_copy(update={"arms": (*begun.arms, *new), "contrasts": contrasts, "seeds": seeds})
 
 
 def _differs(key: str, now: Any, then: Any) -> list[str]:

@@ -27,7 +27,7 @@ from twelve.settings import RunConfig
 from twelve.study.arms import Arm
 from twelve.study.by_type import by_type
 from twelve.study.observing import Hooks, Observed, Observer, Probe
-from twelve.study.overrides import overridden
+from twelve.study.overrides import ALONE, overridden
 from twelve.study.plan import checked
 from twelve.study.probes import probe_of
 from twelve.study.results import History
@@ -75,7 +75,7 @@ def run_config(
     """
     tree = config.model_dump(mode="json")
     if len(names) == 1:
-        tree["schedule"] = {"name": "always-go", "options": {}}
+        tree["schedule"] = ALONE
     tree["tasks"] = {name: settings | {"learning_rate": data.tasks[name].learning_rate} for name, settings in
                      tree["tasks"].items()}  # fmt: skip
     tree = overridden(tree, arm.overrides)

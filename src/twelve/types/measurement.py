@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from pydantic import Field
 
 OFFICIAL = "official"
 """Name of the only protocol of most tasks."""
+Owner: TypeAlias = Literal["dataset", "file", "code"]
+"""Whose metric a task has: that of a dataset, that on a JSON Lines file of one's own, or that of a task that is
+defined in code outside of this package."""
 MARKS = "the answer's score in the file, otherwise 0"
 """The part of a protocol's note that says that answers have marks between 0 and 1."""
 _Count: TypeAlias = Annotated[int, Field(ge=1, lt=2**31)]

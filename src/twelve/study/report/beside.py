@@ -51,6 +51,11 @@ class Beside:
     paper: tuple[tuple[str, str], ...]
     average: tuple[PublishedNumber | None, ...]
 
+    @property
+    def by_arm(self) -> bool:
+        """Whether arms are rows and tasks are columns: where there are more arms than tasks."""
+        return any(len(line.scores) > len(self.lines) for line in self.lines)
+
 
 def beside(found: Findings) -> Beside:
     """Every task of a study, with the rows of the paper that answer the same question."""

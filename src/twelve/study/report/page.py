@@ -94,6 +94,16 @@ class StudyPart:
         return "; ".join(f"{arm.name}: {arm.meaning}" for arm in self.found.arms if arm.name in words)
 
     @property
+    def uncorrected(self) -> str:
+        """What qualifies the first sentence of a study with several contrasts; "" with one."""
+        if len(self.found.comparisons) < 2:
+            return ""
+        ends = [end for row in self.found.rows for score in row.scores.values() for end in score.converged]
+        open_, known = ends.count(False), len(ends) - ends.count(None)
+        told = f" {open_:,} of {known:,} validation curves had not converged." if open_ else ""
+        return f"The intervals are not corrected for the number of comparisons.{told}"
+
+    @property
     def limits(self) -> Sequence[str]:
         """Notes, and what limits the findings."""
         found = self.found

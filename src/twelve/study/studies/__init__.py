@@ -65,6 +65,8 @@ def _from_file(path: Path) -> type[Study]:
         new = [study for name, study in STUDIES.items() if name not in before]
         for study in new:
             FROM_FILES[study.name] = STUDIES.pop(study.name)
+    for study in new:
+        study.file = path
     if len(new) != 1:
         problem = f"registers {len(new)} studies, expected one"
         raise ConfigError(problem, file=path, remedy="decorate one class with @register (docs/studies.md)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from pydantic import ConfigDict
@@ -87,6 +88,7 @@ class Study(Strict):
         name: as on the command line.
         question: one line, for ``twelve study list``.
         claim: the paper's claim that it tests; empty for none.
+        file: of a person's own that registers it; None for a study of this package.
         first_seed: its first seed, after that of the configuration: a study that chooses something for others has
             seeds that they do not report.
     """
@@ -96,6 +98,7 @@ class Study(Strict):
     name: ClassVar[str]
     question: ClassVar[str]
     claim: ClassVar[str] = ""
+    file: ClassVar[Path | None] = None
     first_seed: ClassVar[int] = 0
 
     def arms(self, subjects: Subjects) -> Sequence[Arm]:
@@ -123,6 +126,11 @@ def said(comparison: Comparison) -> str:
     """What a contrast found, to be quoted: on all tasks, on the learned ones where these are fewer, and by seed."""
     contrast, every, learned = comparison.contrast, comparison.every, comparison.learned
     count, total = sum(cell.learned for cell in comparison.cells), len(comparison.cells)
+    if all(seed == 0 for cell in comparison.cells for seed in cell.seeds):
+        return (
+            f"The scores of {contrast.arm} and {contrast.minus} are identical: their difference is zero "
+            f"{_everywhere(len(comparison.seeds), total)}."
+        )
     told = {
         1: f"{contrast.arm} scores higher than {contrast.minus}",
         -1: f"{contrast.arm} scores lower than {contrast.minus}",
@@ -151,6 +159,12 @@ def uncertain(significant: Mapping[str, Comparison]) -> str:
     0; empty if there is none."""
     names = [name for name, each in significant.items() if each.by_bootstrap_alone]
     return f"; the t interval over the seeds contains 0 for {', '.join(names)}" if names else ""
+
+
+def _everywhere(seeds: int, tasks: int) -> str:
+    """``in every seed, on each of 4 tasks``."""
+    on = f"on each of {tasks} tasks" if tasks > 1 else "on the task"
+    return f"in every seed, {on}" if seeds > 1 else on
 
 
 def by_two_seeds(found: Findings) -> str:

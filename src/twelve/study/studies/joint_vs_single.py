@@ -55,7 +55,8 @@ class JointVsSingle(Study):
             ),
             Arm(
                 name=OPPONENT,
-                meaning=f"a model for each task, {self.longer:g} times as many updates, the best validation is kept",
+                meaning=f"a model for each task, trained for {self.longer:g} times as many updates as the task has in "
+                "stop-and-go; the model with the best validation score is kept",
                 models=each,
                 length=longer,
             ),
@@ -69,8 +70,8 @@ class JointVsSingle(Study):
             ),
             Arm(
                 name="single-trunk",
-                meaning="a model for each task, as many updates as all tasks have in stop-and-go, which is what its "
-                "trunk has; the best validation is kept",
+                meaning="a model for each task, trained for as many updates as all tasks together have in stop-and-go, "
+                "so that every trunk has equally many; the model with the best validation score is kept",
                 models=each,
                 length=total.model_copy(update={"factor": float(len(subjects.tasks))}),  # of each, not of all
                 extra=True,

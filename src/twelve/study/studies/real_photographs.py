@@ -57,7 +57,8 @@ class RealPhotographs(Study):
             ),
             Arm(
                 name=SINGLE,
-                meaning=f"a model for each task, {self.longer:g} times as many updates; the best by validation is kept",
+                meaning=f"a model for each task, trained for {self.longer:g} times as many updates as the task has in "
+                "the joint run; the model with the best validation score is kept",
                 models=subjects.each,
                 length=Length(rule="each", of=(JOINT,), factor=self.longer, extend=self.extend),
                 rates=Rates(factors=self.factors, tasks=self.searched) if self.searched else Rates(),

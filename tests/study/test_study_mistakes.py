@@ -1,0 +1,195 @@
+"""Mistakes in a study of a person's own are told before anything is trained, and put down to the study's file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny_study import made_up
+from typer.testing import CliRunner
+
+from twelve import cli
+from twelve.config import load
+from twelve.errors import ConfigError
+from twelve.study import plan as plans
+from twelve.study.engine import planned
+from twelve.study.findings import findings
+from twelve.study.studies import get_study
+from twelve.study.studies.base import said as said_of
+from twelve.training.balancing import BALANCINGS
+from twelve.training.balancing.base import LossBalancing
+from twelve.training.schedules.base import SCHEDULES, Schedule
+
+STUDY = """
+from twelve.study.arms import Arm, Contrast
+from twelve.study.studies.base import Study, register
+
+
+@register
+class Mistaken(Study):
+    name = "mistaken"
+    question = "What is refused?"
+
+    def arms(self, subjects):
+        return [
+            subjects.joint("joint"),
+            Arm(name="always-go", meaning="", models=subjects.one, **{changed}),
+            Arm(name="single", meaning="", models=subjects.each),
+            Arm(name="answers", meaning="", models=(("vqa",),), extra=True),
+        ]
+
+    def contrasts(self, subjects):
+        return [Contrast(**each) for each in {contrasts}]
+"""
+FOUR = ("vqa", "coco", "refcoco", "snli_ve")
+CONFIG = "study-four-tasks.yaml"
+
+
+def dry_run(folder: Path, *asked: str, changed: object = None, contrasts: object = ()) -> tuple[list[str], str]:
+    """What a study says with ``--dry-run``: all errors, and what it prints."""
+    file = folder / "mistaken.py"
+    text = STUDY.replace("{changed}", repr(changed or {})).replace("{contrasts}", repr(contrasts))
+    file.write_text(text)
+    found = CliRunner().invoke(cli.app, ["study", "run", str(file), "--config", CONFIG, "--dry-run", *asked])
+    if found.exception is None:
+        return [], " ".join(found.output.split())
+    assert isinstance(found.exception, ConfigError), found.exception
+    return [str(found.exception), *found.exception.listed], ""
+
+
+def contrast(arm: str, minus: str, tasks: tuple[str, ...] = FOUR, **more: str) -> dict[str, object]:
+    return {"arm": arm, "minus": minus, "tasks": tasks, **more}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (
+            contrast("all-go", "joint"),
+            "the contrast all-go minus joint has an unknown arm 'all-go' (did you mean \"always-go\"?) -> name arms of "
+            "joint, always-go, single, answers",
+        ),
+        (contrast("joint", "sinle"), "an unknown arm 'sinle' (did you mean \"single\"?)"),
+        (contrast("joint", "single", reference="jont"), "an unknown arm 'jont' (did you mean \"joint\"?)"),
+        (
+            contrast("sngle", "jont"),
+            "an unknown arm 'sngle' (did you mean \"single\"?) and 'jont' (did you mean \"joint\"?)",
+        ),
+        (
+            contrast("single", "joint", ("vqa", "snli")),
+            "the contrast single minus joint has the task 'snli', which its arm single does not train (did you mean "
+            '"snli_ve"?) -> name tasks of vqa, coco, refcoco, snli_ve',
+        ),
+        (contrast("joint", "answers"), "has the task 'coco', which its arm answers does not train"),
+    ],
+)
+def test_a_contrast_of_what_the_study_does_not_define_is_refused(
+    wrong: dict[str, object], told: str, tmp_path: Path
+) -> None:
+    """Also where its other arm does not run, and every mistake at once."""
+    for asked in ((), ("--arms", "joint")):
+        (error,), _ = dry_run(tmp_path, *asked, contrasts=[contrast("joint", "single"), wrong])
+        assert error.startswith(f"{tmp_path / 'mistaken.py'} [contrasts]: ") and told in error
+    errors, _ = dry_run(tmp_path, contrasts=[wrong, contrast("gone", "joint")])
+    assert len(errors) == 2
+
+
+def test_a_contrast_of_an_arm_that_does_not_run_is_left_out(tmp_path: Path) -> None:
+    three = [contrast("joint", "single"), contrast("always-go", "joint"), contrast("joint", "answers", ("vqa",))]
+    _, said = dry_run(tmp_path, contrasts=three)
+    assert "contrasts (2), the main one first: joint minus single: all 4 tasks always-go minus joint" in said
+    _, said = dry_run(tmp_path, "--arms", "answers", contrasts=three)
+    assert "contrasts (1), the main one first: joint minus answers: vqa" in said
+
+
+@pytest.mark.parametrize(
+    ("changed", "place", "told"),
+    [
+        ({"schedule": {"name": "always-goo"}}, ".schedule.name", "unknown schedule 'always-goo' (did you mean"),
+        ({"balancing": {"name": "famoo"}}, ".balancing.name", "unknown balancing 'famoo' (did you mean \"famo\"?)"),
+        ({"schedule": {"name": "always-go", "options": {"x": 1}}}, ".schedule.options", "has no option 'x'"),
+        ({"balancing": {"name": "pcgrad"}}, ".optimizer.update", "pcgrad weighs the gradients of all tasks together"),
+        ({"optimizer.weight_dekay": 1}, ".optimizer.weight_dekay", "unknown key"),
+        ({"seed": 3}, "", "the arm always-go changes seed"),
+    ],
+)
+def test_what_an_arm_overrides_is_checked_before_anything_is_trained(
+    changed: dict[str, object], place: str, told: str, tmp_path: Path
+) -> None:
+    (error,), _ = dry_run(tmp_path, changed={"overrides": changed})
+    arm = f"arms.always-go{place}" if place else "arms"
+    assert error.startswith(f"{tmp_path / 'mistaken.py'} [{arm}]: ") and told in error
+
+
+def test_an_unknown_loss_or_probe_names_the_file_of_the_study(tmp_path: Path) -> None:
+    errors, _ = dry_run(tmp_path, changed={"losses": {"vqa": "focl"}, "probes": ("nrms",)})
+    assert len(errors) == 2 and all(each.startswith(f"{tmp_path / 'mistaken.py'} [arms]: ") for each in errors)
+    assert "asks for an unknown loss 'focl'" in " ".join(errors) and "unknown probe 'nrms'" in " ".join(errors)
+
+
+def test_a_schedule_and_a_balancing_that_are_registered_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = {"overrides": {"schedule": {"name": "mine"}, "balancing": {"name": "ours"}}}
+    assert "unknown schedule 'mine'" in dry_run(tmp_path, changed=mine)[0][0]
+    schedule = type("Mine", (Schedule,), {"tasks_at": lambda self, iteration: list(self.tasks)})
+    balancing = type("Ours", (LossBalancing,), {"name": "ours", "weight": lambda self, task, loss: 1.0})
+    monkeypatch.setitem(SCHEDULES, "mine", schedule)
+    monkeypatch.setitem(BALANCINGS, "ours", balancing)
+    assert dry_run(tmp_path, changed=mine)[0] == []
+
+
+def test_a_mistake_in_the_configuration_is_not_put_down_to_the_study(tmp_path: Path) -> None:
+    (error,), _ = dry_run(tmp_path, "--set", "schedule.name=always-goo")
+    assert error.startswith("--set schedule.name=always-goo [schedule.name]: unknown schedule 'always-goo'")
+    (error,), _ = dry_run(tmp_path, "--arms", "singel")
+    assert error.startswith("--arms: unknown arm 'singel'")
+
+
+def test_a_model_of_one_task_may_have_a_balancing_where_the_joint_schedule_weighs_losses(tmp_path: Path) -> None:
+    """It trains with always-go, not with the schedule of the configuration."""
+    asked = ("--set", "schedule.name=uncertainty")
+    file = tmp_path / "mistaken.py"
+    weighs = {"overrides": {"balancing": {"name": "static"}}}
+    (error,), _ = dry_run(tmp_path, *asked, changed=weighs)
+    assert "the schedule 'uncertainty' weighs losses too" in error
+    file.write_text(file.read_text().replace("models=subjects.one", "models=subjects.each"))
+    again = ["study", "run", str(file), "--config", CONFIG, "--dry-run", *asked]
+    assert CliRunner().invoke(cli.app, again).exit_code == 0
+
+
+def test_a_shipped_study_is_named_in_the_error() -> None:
+    config = load(CONFIG)
+    study = get_study("groups", {})
+    arms = type(study).arms
+    with pytest.MonkeyPatch.context() as patch:
+        wrong = {"overrides": {"schedule": {"name": "nope"}}}
+        patch.setattr(type(study), "arms", lambda self, subjects: [
+            each.model_copy(update=wrong) for each in arms(self, subjects)])  # fmt: skip
+        with pytest.raises(ConfigError, match=r"the study groups \[arms\.all\.schedule\.name\]: unknown schedule"):
+            planned(study, config, seeds=1)
+
+
+def test_a_resumed_study_keeps_the_meanings_that_were_recorded() -> None:
+    now = planned(get_study("joint-vs-single", {}), load(CONFIG), seeds=2)
+    old = tuple(arm.model_copy(update={"meaning": f"old {arm.name}"}) for arm in now.arms[:3])
+    begun = now.model_copy(update={"arms": old, "contrasts": now.contrasts[1:]})
+    agreed = plans.agree(now, begun, Path("out"))
+    assert [arm.meaning for arm in agreed.arms] == [*(arm.meaning for arm in old), now.arms[3].meaning]
+
+
+def test_arms_with_the_same_scores_are_called_identical(tmp_path: Path) -> None:
+    made_up(tmp_path / "same", {"stop-and-go": (0.7, 0.6), "single-longer": (0.7, 0.6)})
+    said = findings(tmp_path / "same").sentences[0]
+    assert said == (
+        "The scores of stop-and-go and single-longer are identical: their difference is zero in every seed, on each of "
+        "2 tasks."
+    )
+    made_up(tmp_path / "one", {"stop-and-go": (0.7, 0.6), "single-longer": (0.7, 0.6)}, seeds=1)
+    found = findings(tmp_path / "one")
+    assert found.sentences[0].endswith("are identical: their difference is zero on each of 2 tasks.")
+    (comparison,) = found.comparisons
+    assert said_of(replace(comparison, cells=comparison.cells[:1])).endswith("their difference is zero on the task.")
+    made_up(tmp_path / "near", {"stop-and-go": (0.7, 0.6), "single-longer": (0.7, 0.601)})
+    assert "identical" not in findings(tmp_path / "near").sentences[0]
