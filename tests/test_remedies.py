@@ -545,7 +545,7 @@ def test_going_on_from_what_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "modelfolder").mkdir()
     remedy = refused(lambda: configuration.load(file), "no run to go on from")
     configuration.load(file, [advised(remedy, r"--set (\S+)\)").replace("RUN", "begun")])
-    assert "give data and the names of the tasks to replay" in remedy
+    assert "set both data and replay (a list of tasks)" in remedy
     write_tree(file, tree | {"data": "d", "tasks": ["gqa", "vqa"]})
     configuration.load(file)
 

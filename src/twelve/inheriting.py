@@ -87,5 +87,5 @@ def _configuration(init: Path) -> dict[str, Any]:
         else f"no such folder{folder_beside(init)}",
         file=init,
         record="model.init",
-        remedy="name a run's folder (--set init=RUN), or set data, and replay to a list of tasks",
+        remedy="name a run's folder (--set init=RUN), or set both data and replay (a list of tasks)",
     )
