@@ -281,7 +281,7 @@ def test_only_a_table_is_called_one(name: str, line: str, is_table: bool, tmp_pa
     assert (given_as_table(tmp_path / name) is not None) == is_table
 
 
-def test_the_page_on_own_data_holds_a_configuration_and_lines_that_are_read(tmp_path: Path) -> None:
+def test_the_page_on_own_data_holds_a_configuration(tmp_path: Path) -> None:
     """And a line that is wrong is put down to that page."""
     root = tiny.make(tmp_path / "root", train=4, val=2)
     tree = yaml.safe_load(page_blocks("yaml")[0])
@@ -294,13 +294,9 @@ def test_the_page_on_own_data_holds_a_configuration_and_lines_that_are_read(tmp_
     data = prepare(parse(tree))
     assert len(data.tasks["mugs"].train) + len(data.tasks["mugs"].validation) == 4
     assert data.vocabularies == {"answer": ["red"]}
-    shown = [json.loads(line) for line in page_blocks("json")[0].splitlines()]
-    assert len(shown) == len(KINDS)
-    for kind, line in zip(KINDS, shown, strict=True):
+    for kind in KINDS:
         tree["tasks"] = {"mine": {"kind": kind, "train": "mine.jsonl", "test_split": "mine.jsonl"}}
         task = from_settings({"mine": TaskSettings(**tree["tasks"]["mine"])})["mine"]
-        tiny.write_lines(root / "mine.jsonl", [line])
-        assert len(task.read(DataRoot(root), "mine.jsonl")) == 1
         (root / "mine.jsonl").write_text("{}\n")
         with pytest.raises(DataError, match=r"mine\.jsonl.*-> .*docs/add-a-task\.md"):
             task.read(DataRoot(root), "mine.jsonl")

@@ -90,6 +90,7 @@ def test_an_arm_can_ask_for_a_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ConfigError, match="the probe 'counting' lacks state_dict, load_state_dict"):
         Seed(plan, tmp_path / "other", 3).take(plan.steps()[0])
     monkeypatch.setattr(type(study), "arms", lambda *_: [arm.model_copy(update={"probes": ("conting",)})])
+    monkeypatch.setattr(type(study), "contrasts", lambda *_: [])
     with pytest.raises(ConfigError, match='did you mean "counting"'):
         planned(study, config, seeds=1)
 
