@@ -537,6 +537,22 @@ def test_an_index_is_not_replaced_by_half_of_one(kept: Path, tmp_path: Path, mon
     assert kept.read_bytes() == before and sorted(os.listdir(kept.parent)) == ["index"]
 
 
+def test_an_empty_name_is_not_the_current_folder(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = kept.read_bytes()
+    monkeypatch.chdir(kept.parent.parent)
+    with pytest.raises(DataError, match="found an empty name"):
+        app(["index", str(kept), "--remove", ""], standalone_mode=False)
+    assert kept.read_bytes() == before
+
+
+def test_a_folder_name_with_a_line_break_is_one_line(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    known, mark = index.read_index(kept)
+    index._write(kept, {f"new\nline/{name}": value for name, value in known.items()}, mark)
+    folders = len(index_folders(kept))
+    app(["index", str(kept)], standalone_mode=False)
+    assert len(capsys.readouterr().out.splitlines()) == folders
+
+
 def test_what_is_no_index_has_no_folders(kept: Path, tmp_path: Path) -> None:
     (tmp_path / "diary").write_text("my diary, which nothing may replace")
     for name, problem in (

@@ -193,3 +193,27 @@ def test_arms_with_the_same_scores_are_called_identical(tmp_path: Path) -> None:
     assert said_of(replace(comparison, cells=comparison.cells[:1])).endswith("their difference is zero on the task.")
     made_up(tmp_path / "near", {"stop-and-go": (0.7, 0.6), "single-longer": (0.7, 0.601)})
     assert "identical" not in findings(tmp_path / "near").sentences[0]
+
+
+@pytest.mark.parametrize(
+    ("contrasts", "problem"),
+    [
+        ([{"arm": "joint", "minus": "joint", "tasks": FOUR}], "compares the arm joint with itself"),
+        ([{"arm": "joint", "minus": "single", "tasks": ("vqa", "vqa")}], "joint minus single names a task twice"),
+    ],
+)
+def test_a_contrast_that_says_nothing_is_refused(contrasts: object, problem: str, tmp_path: Path) -> None:
+    (told, *_), _ = dry_run(tmp_path, contrasts=contrasts)
+    assert problem in told
+
+
+@pytest.mark.parametrize("method", ["arms", "contrasts"])
+@pytest.mark.parametrize("returned", [None, [{"arm": "joint"}]])
+def test_a_method_that_returns_something_else_is_told(
+    method: str, returned: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = get_study("joint-vs-single", {"factors": [1.0]})
+    monkeypatch.setattr(type(study), "contrasts", lambda *_: [])  # the study's own would call arms
+    monkeypatch.setattr(type(study), method, lambda *_: returned)
+    with pytest.raises(ConfigError, match=rf"expected a list of \w+ from {method}\(\), found"):
+        planned(study, load(CONFIG), seeds=1)

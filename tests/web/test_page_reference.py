@@ -138,7 +138,7 @@ def test_a_body_asks_about_the_selected_sample_until_it_is_edited(page: sync_api
     opened(page, "model").get_by_label("Token").fill(TOKEN)
     form = page.locator("#choose .try")
     _, _, words = sent(form)
-    body = json.loads(words[words.index("-d") + 1])
+    body = json.loads(words[words.index("--data-raw") + 1])
     assert body["boxes"] == asked(address, f"/api/v1/scenes/{body['image']['scene']}")["boxes"]
 
 
@@ -155,7 +155,7 @@ def test_each_image_of_a_request_has_a_field_and_one_that_is_selected_is_so_ever
     assert stored.get_by_label("Image", exact=True).input_value() == "sample-3.png"
     assert opened(page, "entails").get_by_label("Image", exact=True).input_value() == "sample-3.png"
     _, _, words = sent(verify)
-    told = json.loads(words[words.index("-d") + 1])
+    told = json.loads(words[words.index("--data-raw") + 1])
     assert told["left"] != told["right"]
     shown = json.loads(sent(stored)[1])
     assert shown["id"] == told["left"]["scene"]
@@ -164,7 +164,7 @@ def test_each_image_of_a_request_has_a_field_and_one_that_is_selected_is_so_ever
     assert match.locator("select").count() == 3
     match.get_by_label("Image 3").select_option("mine.png")
     _, _, words = sent(match)
-    ids = [each["scene"] for each in json.loads(words[words.index("-d") + 1])["images"]]
+    ids = [each["scene"] for each in json.loads(words[words.index("--data-raw") + 1])["images"]]
     assert ids == [told["left"]["scene"], told["right"]["scene"], told["right"]["scene"]]  # each is uploaded once
 
 
@@ -190,7 +190,7 @@ def test_a_file_replaces_the_sample_and_is_uploaded_again_once_it_is_gone(page: 
     body.fill(re.sub('"statement": ".*"', '"statement": "it\'s red"', body.input_value()))
     status, reply, words = sent(form)
     assert status == 200 and json.loads(reply)["text"] == "it's red"
-    scene = json.loads(words[words.index("-d") + 1])["image"]["scene"]
+    scene = json.loads(words[words.index("--data-raw") + 1])["image"]["scene"]
     assert scene in sent(other)[2][-2]  # it is uploaded once
     stored = urllib.request.Request(f"{address}/api/v1/scenes/{scene}", None, {"Authorization": f"Bearer {TOKEN}"})
     with urllib.request.urlopen(stored) as found:

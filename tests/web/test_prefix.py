@@ -51,7 +51,22 @@ def test_addresses_have_the_port_of_the_header_host(predictor: Predictor) -> Non
 
 
 @pytest.mark.parametrize(
-    "given", ["twelve", "//evil.example", "/", "/a b", "/<b>", "/a'b", "/a?b", "/é", "/a,/b", "/a" * 9]
+    "given",
+    [
+        "twelve",
+        "//evil.example",
+        "/",
+        "/a b",
+        "/<b>",
+        "/a'b",
+        "/a?b",
+        "/é",
+        "/a,/b",
+        "/a" * 5,
+        "/..",
+        "/a/../b",
+        "/" + "a" * 33,
+    ],
 )
 def test_what_is_no_plain_path_is_not_shown(given: str, app: FastAPI) -> None:
     headers = [("x-forwarded-prefix", given.encode())]
@@ -73,3 +88,17 @@ def test_below_the_path_of_another_application_the_same_is_checked(prefix: str, 
     assert client.post("/m/api/v1/answer", content=b"{}").json()["error"].startswith("expected JSON, found")
     form = client.post("/m/api/v1/scenes", files={"file": b"x"}, headers={"origin": "http://evil.example"})
     assert form.json()["code"] == "foreign_origin"
+
+
+def test_below_an_application_with_a_path_that_its_proxy_removes(guarded: FastAPI) -> None:
+    outer = FastAPI()
+    outer.mount("/m", guarded)
+    client = TestClient(outer, "http://images.example.org", root_path="/proxy")
+    assert client.get("/m/health").status_code == 200 and client.get("/m/api/v1/model").status_code == 401
+    assert " http://images.example.org/proxy/m/api/v1/answer<" in client.get("/m/docs").text
+
+
+@pytest.mark.parametrize("root", ["/tw", "/tw/"])
+def test_a_final_slash_of_the_root_path_changes_nothing(root: str, guarded: FastAPI) -> None:
+    client = TestClient(guarded, root_path=root)
+    assert client.get("/tw/health").status_code == 200 and client.get("/tw/api/v1/model").status_code == 401

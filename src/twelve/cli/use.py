@@ -178,7 +178,7 @@ def match(
 def index(
     file: Annotated[Path, typer.Argument(help="A file that twelve match --index made.")],
     remove: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             metavar="FOLDER",
             help="Take out this folder and its subfolders (repeatable; a path as in the list, or from here).",
@@ -188,7 +188,7 @@ def index(
     """List the folders of an index, or take some out.
 
     Needs no model. The images themselves are kept."""
-    from twelve.errors import shown
+    from twelve.errors import one_line
     from twelve.predictor import index_folders, remove_from_index
     from twelve.progress import counted, tell
 
@@ -196,7 +196,7 @@ def index(
         count = remove_from_index(file, *remove)
         tell(f"{file}: took out {counted(count, 'image')}; a running service finds them until it is restarted")
     for folder, count in sorted(index_folders(file).items()):
-        typer.echo(shown(f"{folder}: {counted(count, 'image')}"))
+        typer.echo(one_line(f"{folder}: {counted(count, 'image')}"))
 
 
 def convert(

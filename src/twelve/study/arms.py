@@ -143,6 +143,14 @@ class Contrast(Strict):
     tasks: tuple[str, ...] = Field(min_length=1)
     reference: Name | None = None
 
+    @model_validator(mode="after")
+    def _differ(self) -> Contrast:
+        if self.arm == self.minus:
+            raise ValueError(f"a contrast compares the arm {self.arm} with itself")
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError(f"the contrast {self.name} names a task twice")
+        return self
+
     @property
     def name(self) -> str:
         return f"{self.arm} minus {self.minus}"

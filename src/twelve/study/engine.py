@@ -159,6 +159,8 @@ def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] 
     try:
         defined, contrasts = study.arms(subjects), study.contrasts(subjects)
         with found_in(_place(study)):
+            _check_kind("arms", defined, Arm)
+            _check_kind("contrasts", contrasts, Contrast)
             _check_contrasts(contrasts, defined)
         wanted = _wanted(defined, arms)
         names = {arm.name for arm in wanted}
@@ -190,6 +192,13 @@ def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] 
 def _place(study: Study) -> str:
     """What errors about arms and contrasts name: the file of a study of a person's own, or the study."""
     return f"the study {study.name}" if study.file is None else str(study.file)
+
+
+def _check_kind(method: str, found: object, kind: type) -> None:
+    """Raises ConfigError unless a method of a study returned a sequence of arms or contrasts."""
+    if not isinstance(found, Sequence) or not all(isinstance(each, kind) for each in found):
+        problem = f"expected a list of {kind.__name__} from {method}(), found {found!r:.80}"
+        raise ConfigError(problem, record=method, remedy="see docs/studies.md")
 
 
 def _check_contrasts(contrasts: Sequence[Contrast], arms: Sequence[Arm]) -> None:

@@ -233,7 +233,7 @@ def checked(model: type[M], record: Record, remedy: str) -> M:
 
 def agree(plan: Plan, begun: Plan, out: Path) -> Plan:
     """The plan of a resumed study: the one that it was begun with, further seeds, and new arms with their contrasts.
-    The question, and the meaning of an arm, are words alone: those that were recorded stay.
+    The question, the claim and the meanings of arms are words alone: those that were recorded stay.
 
     Raises:
         ConfigError: anything that was there has changed; names it.
@@ -247,7 +247,9 @@ def agree(plan: Plan, begun: Plan, out: Path) -> Plan:
         {arm.name: arm.model_dump(mode="json", exclude={"meaning"}) for arm in each.arms} for each in (plan, begun)
     )
     now["arms"], then["arms"] = {name: mine.get(name, arm) for name, arm in its.items()}, its
-    if changed := [each for key in now if key != "question" for each in _differs(key, now[key], then[key])]:
+    if changed := [
+        each for key in now if key not in ("question", "claim") for each in _differs(key, now[key], then[key])
+    ]:
         more = f" ({counted(len(changed) - 1, 'more difference')})" * (len(changed) > 1)
         raise ConfigError(
             f"{changed[0]}{more}",

@@ -246,12 +246,14 @@ def _prefixed(scope: Scope) -> tuple[Scope, str]:
     Any client can send the header of a proxy. It changes the addresses in the reply to this request alone, so a plain
     path is believed.
     """
-    given, root, path = _headers(scope, b"x-forwarded-prefix"), scope.get("root_path", ""), scope["path"]
-    plain = len(given) == 1 and re.fullmatch(r"(/[\w.~-]{1,64}){1,8}/?", given[0], re.ASCII)
+    given, root, path = _headers(scope, b"x-forwarded-prefix"), scope.get("root_path", "").rstrip("/"), scope["path"]
+    if not path.startswith(root):  # the other application has a root_path, which its proxy removes from requests
+        path = scope.get("app_root_path", "") + path
+    plain = len(given) == 1 and re.fullmatch(r"(/(?!\.+(/|$))[\w.~-]{1,32}){1,4}/?", given[0], re.ASCII)
     prefix = given[0].rstrip("/") if plain else ""
     # Starlette's base_url has app_root_path, which would be that of the other application.
     rooted = {"root_path": prefix + root, "app_root_path": prefix + root, "path": prefix + path}
-    return {**scope, **rooted}, path.removeprefix(root)
+    return {**scope, **rooted}, path.removeprefix(root) or "/"
 
 
 def _request_id(scope: Scope) -> str:

@@ -86,7 +86,7 @@ function indented(text) {
 }
 
 /** Words of a command for a shell. */
-const shell = (words) => words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`)).join(" ");
+const shell = (words) => words.map((word) => (/^[\w@%+:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`)).join(" ");
 
 const absolute = (path) => new URL(path, location.href).href;
 
@@ -196,11 +196,11 @@ function tryForm(path, method, operation, example) {
     const address = part.address?.(path, used) ?? path;
     const words = ["curl", "-s", ...(method === "delete" ? ["-X", "DELETE"] : [])];
     if (needsToken) words.push("-H", "Authorization: Bearer TOKEN");
-    if (kinds) words.push("-H", `Content-Type: ${kind}`, ...(file ? ["--data-binary", `@${used[0].name}`] : ["-d", sent]));
+    if (kinds) words.push("-H", `Content-Type: ${kind}`, ...(file ? ["--data-binary", `@${used[0].name}`] : ["--data-raw", sent]));
     const start = performance.now();
     const options = { method: method.toUpperCase(), ...(kinds && { body: sent, headers: { "Content-Type": kind } }) };
     const replied = await api.fetched(address.slice(1), options);
-    if (await show(replied)) words.push("-o", decodeURIComponent(address.split(/[/=]/).pop()).split("/").pop());
+    if (await show(replied)) words.push("-o", `./${decodeURIComponent(address.split(/[/=]/).pop()).split("/").pop()}`);
     status.textContent = `Status ${replied.status}, ${Math.round(performance.now() - start)} ms`;
     if (replied.status === 404 || method === "delete") for (const image of used) delete image.id; // it is gone
     const download = file && used[0].texts ? `${shell(["curl", "-sO", absolute(used[0].src)])}\n` : ""; // a sample
