@@ -286,7 +286,7 @@ def test_the_lead_and_the_scores_of_every_seed_stand_beside_their_means(tmp_path
     found = findings(tmp_path)
     (main,) = found.comparisons
     scores, leads = [f"{each:.1f}" for each in found.closed_seeds[BASE]], [f"{lead:+.1f}" for lead in main.seeds]
-    low_high = f" (t interval {spread(main)})"
+    low_high = f" (t interval {spread(main.seeds)})"
     line = f"learned. By seed: {', '.join(leads)}{low_high}; {main.between:.0f}% of the variance comes from the seeds."
     html = page.render([page.part_of(found, "key")])
     for said in (show(tmp_path, console=QUIET), " ".join(brief(found, "").split()), html.replace("&#39;", "'")):

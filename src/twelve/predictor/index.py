@@ -144,13 +144,13 @@ def remove_from_index(index: str | os.PathLike[str], *folders: str | os.PathLike
         The number of images that were taken out.
 
     Raises:
-        DataError: there is no index, it is damaged, or it has no image of a folder. It is then unchanged.
+        DataError: there is no index, it is damaged, it has no image of a folder, or a name is empty. It is then
+            unchanged.
     """
     file, gone = Path(index), set[str]()
     check_index("MODEL", file)
     if "" in folders:  # an unset variable of a shell: it would name the current folder
         raise DataError("expected a folder, found an empty name", file=file, remedy="name a folder")
-    read_index(file)  # before the lock, which only the folder of an index may get
     with replacing(file) as partial:  # read within: no other process writes it meanwhile
         known, mark = read_index(file)
         places = {name: Path(os.path.abspath(file.parent / name)) for name in known}

@@ -82,14 +82,14 @@ def over_seeds(found: Findings) -> str | None:
     """The first difference with both of its intervals; None without one, where the t interval is not known, and where
     the sentences have those that count."""
     for each in found.comparisons[:1]:
-        if (low_high := spread(each)) and "t interval" not in " ".join(found.sentences):
+        if (low_high := spread(each.seeds)) and "t interval" not in " ".join(found.sentences):
             return f"{each.contrast.name}: {gain_of(each.every)}, t interval over the seeds {low_high}."
     return None
 
 
-def spread(comparison: Comparison) -> str:
-    """The t interval over the seeds of the mean over all tasks; empty where it is not known."""
-    found = t_interval(comparison.seeds)
+def spread(seeds: Sequence[float]) -> str:
+    """The t interval over the (S,) seeds of a difference; empty where it is not known."""
+    found = t_interval(seeds)
     return "" if found is None else f"[{found.low:+.1f}, {found.high:+.1f}]"
 
 
@@ -154,7 +154,7 @@ def _contrasts(found: Findings) -> str:
     rows, several = [], len(found.seeds) > 1
     for each in found.comparisons:
         unlearned = [cell.task for cell in each.cells if not cell.learned]
-        by_seed = [", ".join(f"{seed:+.1f}" for seed in each.seeds), spread(each)]
+        by_seed = [", ".join(f"{seed:+.1f}" for seed in each.seeds), spread(each.seeds)]
         rows.append(
             [
                 each.contrast.name,

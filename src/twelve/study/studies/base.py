@@ -15,8 +15,9 @@ from twelve.outputs import get_output
 from twelve.progress import counted
 from twelve.settings import RunConfig, Strict
 from twelve.study.arms import Arm, Contrast, Length
-from twelve.study.bootstrap import by_bootstrap_alone, t_interval
+from twelve.study.bootstrap import by_bootstrap_alone
 from twelve.study.finding_types import Comparison, Findings
+from twelve.study.table import spread
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
 
@@ -148,10 +149,10 @@ def said(comparison: Comparison) -> str:
     if len(comparison.seeds) < 2:
         return mean
     share = "" if comparison.between is None else f"; {comparison.between:.0f}% of the variance comes from the seeds"
-    over, spread = ", all tasks" * (0 < count < total), t_interval(comparison.seeds)
+    over, low_high = ", all tasks" * (0 < count < total), spread(comparison.seeds)
     zero = ", which contains 0" * by_bootstrap_alone(every, comparison.seeds)
-    low_high = "" if spread is None else f" (t interval [{spread.low:+.1f}, {spread.high:+.1f}]{zero})"
-    return f"{mean} By seed{over}: {', '.join(f'{seed:+.1f}' for seed in comparison.seeds)}{low_high}{share}."
+    t = f" (t interval {low_high}{zero})" if low_high else ""
+    return f"{mean} By seed{over}: {', '.join(f'{seed:+.1f}' for seed in comparison.seeds)}{t}{share}."
 
 
 def uncertain(significant: Mapping[str, Comparison]) -> str:

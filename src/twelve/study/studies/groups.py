@@ -8,9 +8,9 @@ from typing import ClassVar
 from twelve.errors import ConfigError
 from twelve.progress import counted
 from twelve.study.arms import Arm, Contrast
-from twelve.study.bootstrap import t_interval
 from twelve.study.finding_types import Comparison, Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, register
+from twelve.study.table import spread
 
 ALL = "all"
 
@@ -85,8 +85,8 @@ def _points(comparison: Comparison) -> str:
 
 def _over_seeds(comparison: Comparison) -> str:
     """Its t interval in brackets; empty where that is not known."""
-    spread = t_interval(comparison.endpoint_seeds)
-    return "" if spread is None else f" (t interval over the seeds [{spread.low:+.1f}, {spread.high:+.1f}])"
+    low_high = spread(comparison.endpoint_seeds)
+    return f" (t interval over the seeds {low_high})" if low_high else ""
 
 
 def _uncertain(significant: Sequence[Comparison]) -> str:
