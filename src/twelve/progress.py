@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar
@@ -120,6 +120,11 @@ def silent() -> Iterator[None]:
 def counted(count: int, noun: str) -> str:
     """``3 steps``, ``1 step``."""
     return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def enumerated(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def clock(seconds: float) -> str:

@@ -274,6 +274,7 @@ def test_arms_that_cannot_be(wrong: dict[str, Any]) -> None:
         ({"tasks.vqa.max_train": 5}, "changes tasks.vqa.max_train"),
         ({"training.iterations": 5}, "changes training.iterations"),
         ({"tasks.nlvr2.batch_size": 5}, "a task that is not there"),
+        ({"schedule": {"name": "curriculum"}}, r"arms\.a\.schedule\.options.*how long .* takes to converge"),
     ],
 )
 def test_overrides_that_cannot_be(config: Path, overrides: dict[str, Any], message: str) -> None:

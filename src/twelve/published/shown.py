@@ -34,9 +34,10 @@ def table(*tasks: str) -> str:
     for grade, meaning in _LEGEND.items():
         if grade in known:
             lines += textwrap.wrap(f"{_known(grade)}: {meaning}", WIDTH)
-    return "\n".join([*lines, "M: million parameters"])
+    return "\n".join([*lines, "M: million parameters", _COMPARE])
 
 
+_COMPARE = "Compare your score only with those of the same split, metric and protocol."
 _LEGEND = {
     "S": GRADES["S"].removeprefix("read "),
     "C": GRADES["C"].removeprefix("read "),

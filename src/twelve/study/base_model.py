@@ -7,7 +7,7 @@ from pathlib import Path
 from twelve.io.json_file import read_object
 from twelve.model.processor_file import CONFIG_FILE, SAVED
 from twelve.outputs.pretraining import Pretraining
-from twelve.progress import counted
+from twelve.progress import counted, enumerated
 from twelve.run_folder import model_folder
 from twelve.runs.early import check_init
 from twelve.settings import RunConfig
@@ -58,4 +58,4 @@ def _listed(names: list[str], count: int) -> str:
     shown = names[:NAMED]
     if more := count - len(shown):
         return f"{', '.join(shown)} and {counted(more, 'more task')}"
-    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
+    return enumerated(shown)

@@ -43,7 +43,8 @@ def overridden(tree: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
 
 def check_overrides(config: RunConfig, arm: Arm) -> None:
     """Raises ConfigError, naming the arm, for a key that does not exist, that is the study's own or that would change
-    the data, for a value of the wrong type, and for an unknown schedule or balancing."""
+    the data, for a value of the wrong type, for an unknown schedule or balancing, and for a schedule that needs the
+    arm's ``convergence``."""
     for key in arm.overrides:
         parts = key.split(".")
         if parts[0] in SAME or key in OWN or (parts[0] == "tasks" and (len(parts) != 3 or parts[2] not in OF_TASKS)):
@@ -58,9 +59,22 @@ def check_overrides(config: RunConfig, arm: Arm) -> None:
     try:
         found = parse(overridden(tree, arm.overrides))
         check_schedule(found)
+        _make_schedules(found, arm)
     except ConfigError as error:
         place = f"arms.{arm.name}.{error.record}" if error.record else f"arms.{arm.name}"
         raise ConfigError(error.problem, record=place, remedy=error.remedy) from None
     if found.tasks.keys() != config.tasks.keys():
         problem = f"the arm {arm.name} changes a task that is not there"
         raise ConfigError(problem, record="arms", remedy=f"name one of {', '.join(config.tasks)}")
+
+
+def _make_schedules(config: RunConfig, arm: Arm) -> None:
+    """The schedule of each model of an arm, with any sizes of data and times to converge: some options fit only some
+    tasks."""
+    from twelve.training.schedules import make_schedule
+
+    for names in arm.models:
+        sizes = dict.fromkeys(names, 1)
+        measured = {} if arm.convergence is None else {"convergence": sizes}
+        options = {**config.schedule.options, **measured}
+        make_schedule(config.schedule.name, options, tasks=names, sizes=sizes, iterations=1)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from twelve.errors import ConfigError
-from twelve.progress import counted
+from twelve.progress import counted, enumerated
 from twelve.study.arms import Arm, Contrast
 from twelve.study.finding_types import Comparison, Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, register
@@ -35,7 +35,7 @@ class Groups(Study):
                 joint.model_copy(
                     update={
                         "name": "+".join(subset),
-                        "meaning": f"one model for {' and '.join(subset)}, with as many iterations",
+                        "meaning": f"one model for {enumerated(subset)}, with as many iterations",
                         "models": (subjects.of(subset),),
                     }
                 )
@@ -98,5 +98,5 @@ def _uncertain(significant: Sequence[Comparison]) -> str:
 def _trained(comparison: Comparison) -> str:
     """The group of a comparison, and the others that it is trained with."""
     contrast = comparison.contrast
-    others = " and ".join(group for group in contrast.arm.split("+") if group != contrast.minus)
+    others = enumerated([group for group in contrast.arm.split("+") if group != contrast.minus])
     return f"{contrast.minus} when it is trained with {'all others' if contrast.arm == ALL else others}"
