@@ -28,7 +28,7 @@ from twelve.study.overrides import check_overrides, overridden
 from twelve.study.plan import Plan
 from twelve.study.plan import read as plan_of
 from twelve.study.results import History
-from twelve.study.studies import STUDIES, get_study
+from twelve.study.studies import STUDIES, Study, get_study
 from twelve.study.studies.base import Subjects
 from twelve.training.balancing import BALANCINGS
 from twelve.training.convergence import convergence, falls, gain, has_converged
@@ -358,9 +358,59 @@ def test_every_study_can_be_planned(name: str, config: Path, monkeypatch: pytest
 def test_files_with_a_study(tmp_path: Path) -> None:
     (tmp_path / "none.py").write_text("")
     (tmp_path / "broken.py").write_text("import nothing_like_this")
-    for name, message in (("none", "registers 0 studies"), ("broken", "cannot be imported"), ("gone", "no such file")):
+    (tmp_path / "unfinished.py").write_text("\ndef f(:")
+    for name, message in (
+        ("none", "registers 0 studies"),
+        ("broken", r"broken\.py \[line 1\]: cannot be imported \(ModuleNotFoundError: .*\) -> correct it there"),
+        ("unfinished", r"\[line 2\]: cannot be imported \(SyntaxError"),
+        ("gone", "no such file"),
+    ):
         with pytest.raises(ConfigError, match=message):
             get_study(str(tmp_path / f"{name}.py"), {})
+
+
+FAULTY = """from typing import ClassVar
+
+from twelve.study.arms import Arm
+from twelve.study.studies.base import Study, register
+
+
+@register
+class Faulty(Study):
+    name: ClassVar[str] = "faulty"
+    question: ClassVar[str] = "?"
+
+    def arms(self, subjects):
+        return [ARM]
+"""
+
+
+def _faulty(folder: Path, arm: str) -> Study:
+    (folder / "faulty.py").write_text(FAULTY.replace("ARM", arm))
+    return get_study(str(folder / "faulty.py"), {})
+
+
+def test_a_misspelled_field_of_an_arm_is_named_with_its_line(config: Path, tmp_path: Path) -> None:
+    study = _faulty(tmp_path, 'Arm(name="joint", maening="one", models=subjects.one)')
+    with pytest.raises(ConfigError) as raised:
+        planned(study, load(config), seeds=1)
+    assert f"{tmp_path}/faulty.py [line 13]: the study faulty has a plan that cannot be: Arm: maening: no such key" in (
+        said := str(raised.value)
+    )
+    assert 'did you mean "meaning"?' in said
+
+
+def test_an_error_in_the_file_of_a_study_is_told_with_its_line(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _faulty(tmp_path, "subjects.nope")
+    command = ["study", "run", str(tmp_path / "faulty.py"), "--config", str(config), "--dry-run"]
+    monkeypatch.setattr("sys.argv", ["twelve", *command])
+    with pytest.raises(SystemExit) as leaving:
+        cli.main()
+    said = capsys.readouterr().err
+    assert leaving.value.code == 3 and f"{tmp_path}/faulty.py, line 13: AttributeError: " in said, said
+    assert "correct it there: this file defines the study faulty; TWELVE_DEBUG=1" in said
 
 
 def test_a_token_for_each_head_is_an_arm_where_tasks_share_one(tmp_path: Path) -> None:

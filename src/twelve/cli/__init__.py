@@ -315,16 +315,17 @@ def main() -> None:
             why = f" ({shortened(str(error))})" if str(error) else ""
             _fail(one_line(f"out of memory -> reduce the batch size, or use a device with more memory{why}"), 3)
         what = one_line(f"{type(error).__name__}: {str(error)[:600]}".rstrip(": "))
-        if (found := _in_another_package(error)) is not None:
+        if (found := _in_code_of_others(error)) is not None:
             where, remedy = found
             _fail(f"{where}: {what} -> {remedy}; {DEBUG}=1 prints the traceback", 3)
         _fail(f"{what}: this is a bug in twelve {__version__} -> report it with the traceback that {DEBUG}=1 prints", 3)
 
 
-def _in_another_package(error: Exception) -> tuple[str, str] | None:
-    """Where an error arose in a package that defines a task, and what to do; None if it arose in none."""
-    base = sys.modules.get("twelve.tasks.base")
-    return None if base is None else base.at_fault(error)
+def _in_code_of_others(error: Exception) -> tuple[str, str] | None:
+    """Where an error arose in a package that defines a task or in the file of a study, and what to do; None if it arose
+    in neither."""
+    loaded = (sys.modules.get(f"twelve.{name}") for name in ("study.studies", "tasks.base"))
+    return next((found for each in loaded if each is not None and (found := each.at_fault(error)) is not None), None)
 
 
 def _lacks_memory(error: Exception) -> bool:

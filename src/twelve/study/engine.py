@@ -23,13 +23,13 @@ from twelve.progress import console as progress_console
 from twelve.runs.early import check_schedule
 from twelve.settings import RunConfig
 from twelve.study import plan as plans
-from twelve.study.arms import Arm, Contrast
+from twelve.study.arms import Arm, Contrast, Length, Rates
 from twelve.study.base_model import known_tasks, told
 from twelve.study.losses import check_losses
 from twelve.study.overrides import check_overrides
 from twelve.study.plan import Plan, Step
 from twelve.study.remaining import Remaining
-from twelve.study.studies import Study, get_study
+from twelve.study.studies import Study, get_study, line_of
 from twelve.study.studies.base import Subjects
 from twelve.study.turns import next_step
 
@@ -177,9 +177,7 @@ def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] 
             known=known_tasks(config),
         )
     except ValidationError as error:
-        problem = problem_of(error.errors()[0])
-        problem = f"the study {study.name} has a plan that cannot be: {problem}"
-        raise ConfigError(problem, record="study", remedy="mend its arms and contrasts (docs/studies.md)") from None
+        raise _refused(study, error) from None
     with found_in(_place(study)):
         check_all(
             partial(check, arm)
@@ -187,6 +185,26 @@ def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] 
             for check in (partial(check_overrides, config), check_losses, _check_probes)
         )
     return plan
+
+
+_FIELDS = {each.__name__: tuple(each.model_fields) for each in (Arm, Contrast, Length, Rates)}
+"""Name of a part of a plan -> its fields."""
+
+
+def _refused(study: Study, error: ValidationError) -> ConfigError:
+    """What is wrong with an arm, a contrast or the plan. An unknown field explains a missing one, so it comes first."""
+    found = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    place = ".".join(map(str, found["loc"]))
+    problem = f"{error.title}: {place}: {problem_of(found)}" if place else problem_of(found)
+    if found["type"] == "extra_forbidden":
+        problem += nearest(place, _FIELDS.get(error.title, ()))
+    line = None if study.file is None else line_of(error, study.file)
+    return ConfigError(
+        f"the study {study.name} has a plan that cannot be: {problem}",
+        file=study.file,
+        record=f"line {line}" if line else "study",
+        remedy="mend its arms and contrasts (docs/studies.md)",
+    )
 
 
 def _place(study: Study) -> str:

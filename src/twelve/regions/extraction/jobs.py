@@ -52,6 +52,7 @@ class ExtractReport:
         fingerprint, feature_size: of the features.
         seconds: wall time.
         fidelity: comparison with fp32, for an extraction with a lower precision.
+        newer: {image id: region file} for present images whose files were written after their regions.
         given: the result for the boxes that datasets give, if both were extracted.
     """
 
@@ -66,6 +67,7 @@ class ExtractReport:
     seconds: float
     failed_file: Path | None = None
     fidelity: Fidelity | None = None
+    newer: Mapping[str, Path] = field(default_factory=dict)
     given: ExtractReport | None = None
 
     @property
@@ -81,6 +83,13 @@ class ExtractReport:
             text += f", {self.resumed} of them from an earlier run" if self.resumed else ""
             text += f"; {self.present} were extracted before" if self.present else ""
         text += f"; compared with fp32: {self.fidelity}" if self.fidelity else ""
+        if self.newer:
+            image, file = next(iter(self.newer.items()))
+            were = "image file was" if len(self.newer) == 1 else "image files were"
+            text += (
+                f"\n{self.source}: {len(self.newer)} {were} written after the regions (the first: {image}), which "
+                f"stay as they are: if images have changed, delete {file}, then run the same command again"
+            )
         if self.failed:
             shown = list(self.failed.items())[:_SHOWN]
             text += f"; {len(self.failed)} skipped:" + "".join(f"\n  {key}: {why}" for key, why in shown)
@@ -107,7 +116,7 @@ class Job:
         present: requested images in finished files.
         shard: the part of the source, if it is divided.
         writer: open while the job runs.
-        resumed, fidelity, failed: see :class:`ExtractReport`.
+        newer, resumed, fidelity, failed: see :class:`ExtractReport`.
     """
 
     supply: BoxSource
@@ -116,6 +125,7 @@ class Job:
     todo: dict[str, Path]
     present: set[str]
     shard: Shard | None = None
+    newer: Mapping[str, Path] = field(default_factory=dict)
     writer: PartWriter | None = None
     resumed: int = 0
     fidelity: Fidelity | None = None
@@ -167,6 +177,7 @@ class Job:
             failed=self.failed,
             failed_file=self.failures if self.failed else None,
             fidelity=self.fidelity,
+            newer=self.newer,
             fingerprint=extractor.mark,
             feature_size=extractor.feature_size,
             seconds=seconds,
@@ -185,7 +196,8 @@ def detected_job(
     paths, name = _part(paths, name, shard)
     present = _present(folder, paths, Made(extractor.mark, extractor.recipe()), extractor.boxes)
     todo = {key: path for key, path in paths.items() if key not in present}
-    return Job(extractor.boxes, free_name(folder, name), folder / f"{name}{_FAILED}", todo, present, shard)
+    newer = {key: file for key, file in present.items() if _written(paths[key]) > _written(file)}
+    return Job(extractor.boxes, free_name(folder, name), folder / f"{name}{_FAILED}", todo, set(present), shard, newer)
 
 
 def given_job(
@@ -263,13 +275,13 @@ def _fill(jobs: Sequence[Job], found: Iterable[Sequence[Regions]], bar: Track) -
         writer.flush()
 
 
-def _present(folder: Path, paths: Mapping[str, Path], wanted: Made, supply: BoxSource) -> set[str]:
-    """Ids among ``paths`` that finished files contain.
+def _present(folder: Path, paths: Mapping[str, Path], wanted: Made, supply: BoxSource) -> dict[str, Path]:
+    """Ids among ``paths`` that finished files contain -> that file.
 
     Raises:
         RegionError: the files were made by another extractor, or have other boxes for one of these images.
     """
-    present: set[str] = set()
+    present: dict[str, Path] = {}
     remedy = "give another --out, or delete that file"
     for path in sorted(folder.glob("*.arrow")):
         file = RegionFile(path)
@@ -279,11 +291,19 @@ def _present(folder: Path, paths: Mapping[str, Path], wanted: Made, supply: BoxS
                 raise RegionError(problem, file=path, remedy=remedy)
         for image in file:
             if image.image_id in paths:
-                present.add(image.image_id)
+                present[image.image_id] = path
                 if _other_boxes(image, supply):
                     problem = "contains other boxes for this image"
                     raise RegionError(problem, file=path, record=image.image_id, remedy=remedy)
     return present
+
+
+def _written(path: Path) -> int:
+    """When a file was last written, in nanoseconds; 0 if it is gone."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _other_boxes(image: Regions, supply: BoxSource) -> bool:

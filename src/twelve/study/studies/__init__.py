@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from twelve.errors import ConfigError, nearest
+from twelve.errors import ConfigError, nearest, places
 from twelve.io import files
 from twelve.io.invalid import problem_of
 from twelve.study.studies.base import STUDIES, Study
@@ -59,8 +60,9 @@ def _from_file(path: Path) -> type[Study]:
     try:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
     except Exception as error:
-        problem = f"cannot be imported ({type(error).__name__}: {error})"
-        raise ConfigError(problem, file=path, remedy="see docs/studies.md") from error
+        line = error.lineno if isinstance(error, SyntaxError) else line_of(error, path)
+        problem, record = f"cannot be imported ({type(error).__name__}: {error})", line and f"line {line}"
+        raise ConfigError(problem, file=path, record=record, remedy="correct it there (docs/studies.md)") from error
     finally:
         new = [study for name, study in STUDIES.items() if name not in before]
         for study in new:
@@ -71,3 +73,17 @@ def _from_file(path: Path) -> type[Study]:
         problem = f"registers {len(new)} studies, expected one"
         raise ConfigError(problem, file=path, remedy="decorate one class with @register (docs/studies.md)")
     return new[0]
+
+
+def line_of(error: BaseException, path: Path) -> int | None:
+    """The line of a file in which an error arose; None if it arose elsewhere."""
+    lines = [line for file, line, *_ in places(error) if file == os.path.abspath(path)]
+    return lines[-1] if lines else None
+
+
+def at_fault(error: Exception) -> tuple[str, str] | None:
+    """Where an error arose in the file of a study, and what to do; None if it arose in none."""
+    for study in FROM_FILES.values():
+        if study.file is not None and (line := line_of(error, study.file)) is not None:
+            return f"{study.file}, line {line}", f"correct it there: this file defines the study {study.name}"
+    return None
