@@ -65,6 +65,22 @@ def test_the_mean_over_all_tasks_includes_those_not_learned(html: str) -> None:
         assert "normalised score" in axes.get_xlabel()
 
 
+def test_plots_of_a_study_that_learns_nothing_with_one_validation() -> None:
+    """No row without a mark; hollow marks; a single point is a mark, since it makes no line."""
+    if not plots.available():
+        pytest.skip("matplotlib is not installed")
+    found = made_findings.joint_vs_single()
+    first = found.comparisons[0]
+    nothing = replace(first, learned=None, cells=tuple(replace(cell, learned=False) for cell in first.cells))
+    axes = plots.tasks(found, [nothing]).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()][-1] == "mean of all"
+    assert {line.get_markerfacecolor() for line in axes.lines if len(line.get_xdata()) == 1} == {"white"}
+    once = replace(found, curves=tuple(replace(curve, points=curve.points[:1]) for curve in found.curves))
+    lines = plots.curves(once, ["stop-and-go"]).axes[0].lines
+    assert "o" in {line.get_marker() for line in lines}
+    assert {line.get_marker() for line in plots.curves(found, ["stop-and-go"]).axes[0].lines} == {"None"}
+
+
 def test_bold_means_significant_in_every_table_of_differences(html: str) -> None:
     """Where the interval does not contain 0, in every column; never where the task or group is not learned."""
     assert '<span class="sure">bold</span> if it is significant' in html
@@ -167,9 +183,13 @@ def test_what_a_study_says_is_there_and_escaped(html: str) -> None:
 
 def test_a_finding_says_what_its_arms_are() -> None:
     found = replace(made_findings.joint_vs_single(), sentences=("single-longer beats <b>others</b>.", "stop-and-go"))
-    text = page.render([page.part_of(found, "key")])
-    assert '<p class="gloss">single-longer: a model for each task, twice</p>' in text
-    assert page.part_of(replace(found, sentences=()), "key").arms_of_finding == ""
+    text = page.render([page.part_of(found, "key"), page.part_of(found, "other")])
+    told = '<p class="gloss">{}single-longer: a model for each task, twice</p>'
+    assert (
+        told.format("") in text
+        and told.format("stop-and-go: one model, a task that no longer improves is stopped; ") in text
+    )
+    assert page.part_of(found, "key").arms_in(()) == ""
 
 
 def test_data_that_stand_in_for_a_dataset_have_no_number_of_the_paper() -> None:

@@ -87,10 +87,9 @@ class StudyPart:
         """What is said before the answer."""
         return said_first(self.found)
 
-    @property
-    def arms_of_finding(self) -> str:
-        """What the arms are that the first sentence names."""
-        words = set(re.findall(r"[\w+-]+", " ".join(self.found.sentences[:1])))
+    def arms_in(self, sentences: Sequence[str]) -> str:
+        """What the arms are that some sentences name."""
+        words = set(re.findall(r"[\w+-]+", " ".join(sentences)))
         return "; ".join(f"{arm.name}: {arm.meaning}" for arm in self.found.arms if arm.name in words)
 
     @property

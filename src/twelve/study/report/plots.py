@@ -87,11 +87,12 @@ def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
         style = COLOURS[number], MARKS[number]
         for cell in each.cells:
             _interval(axes, names.index(cell.task) + shift, cell.closed, *style, cell.learned)
-        _interval(axes, len(names) + shift, each.every, *style, True)
+        _interval(axes, len(names) + shift, each.every, *style, each.learned is not None)
         if each.learned is not None:
             _interval(axes, len(names) + 1 + shift, each.learned, *style, True)
         axes.plot([], [], color=COLOURS[number], marker=MARKS[number], markersize=3.5, label=each.contrast.name)
-    _rows(axes, [*(short(found, name) for name in names), "mean of all", "mean of learned"])
+    means = ["mean of all", *(["mean of learned"] if any(each.learned is not None for each in compared) else [])]
+    _rows(axes, [*(short(found, name) for name in names), *means])
     axes.axhline(len(names) - 0.5, color=LINE, linewidth=0.6)
     axes.set_xlabel("difference in normalised score, points")
     if any(not cell.learned for each in compared for cell in each.cells):
@@ -180,7 +181,10 @@ def curves(found: Findings, arms: Sequence[str]) -> Figure:
             style = {"color": COLOURS[number], "linestyle": DASHES[number]}
             for curve in of_arm if len(of_arm) > 1 else ():
                 axes.plot(*zip(*curve.points, strict=True), linewidth=0.4, alpha=0.45, **style)
-            axes.plot(*zip(*_mean(of_arm), strict=True), **style)
+            mean = _mean(of_arm)
+            axes.plot(
+                *zip(*mean, strict=True), marker=MARKS[number] if len(mean) == 1 else None, markersize=3.5, **style
+            )
             spans = [(start, end - start) for start, end in stopped(of_arm[0])]
             axes.broken_barh(
                 spans, (-0.045 * (number + 1), 0.03), transform=axes.get_xaxis_transform(), clip_on=False,
