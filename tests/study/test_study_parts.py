@@ -394,7 +394,7 @@ def test_a_misspelled_field_of_an_arm_is_named_with_its_line(config: Path, tmp_p
     study = _faulty(tmp_path, 'Arm(name="joint", maening="one", models=subjects.one)')
     with pytest.raises(ConfigError) as raised:
         planned(study, load(config), seeds=1)
-    assert f"{tmp_path}/faulty.py [line 13]: the study faulty has a plan that cannot be: Arm: maening: no such key" in (
+    assert f"{tmp_path}/faulty.py [line 13]: the study faulty has an invalid plan: Arm: maening: no such key" in (
         said := str(raised.value)
     )
     assert 'did you mean "meaning"?' in said

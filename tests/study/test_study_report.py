@@ -264,7 +264,7 @@ def test_one_task_that_nobody_learns_is_told_first() -> None:
     text = page.render([page.part_of(findings(study), "real")])
     first = text.partition("</h2>")[2].partition("<blockquote>")[0]
     assert (
-        "DAQUAR, NLVR, SNLI-VE (3 of 5 tasks): no model is significantly above all scores without the right image, so"
+        "DAQUAR, NLVR, SNLI-VE (3 of 5 tasks): no model is significantly above all scores without the correct image, so"
         in first
     )
 

@@ -9,7 +9,7 @@ from twelve.evaluation.results import CHANCE, Baseline
 BETTER, NO_BETTER, WORSE = "better", "no better", "worse"
 UNDECIDED = "the difference may be chance"
 """What "no better" means: the interval of the advantage has 0 inside."""
-GUESS = "a guess that does not see the right image"
+GUESS = "a guess that does not see the correct image"
 """What a baseline is."""
 _GUESSES = {
     "majority": "always giving the most frequent answer",

@@ -200,7 +200,7 @@ def _refused(study: Study, error: ValidationError) -> ConfigError:
         problem += nearest(place, _FIELDS.get(error.title, ()))
     line = None if study.file is None else line_of(error, study.file)
     return ConfigError(
-        f"the study {study.name} has a plan that cannot be: {problem}",
+        f"the study {study.name} has an invalid plan: {problem}",
         file=study.file,
         record=f"line {line}" if line else "study",
         remedy="mend its arms and contrasts (docs/studies.md)",

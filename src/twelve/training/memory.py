@@ -68,9 +68,10 @@ class Need:
     def __str__(self) -> str:
         total = self.parameters + self.lasting + WORKING * self.activations
         return (
-            f"memory: about {_size(total)} (parameters {_size(self.parameters)}, gradients {_size(self.gradients)}, "
-            f"optimizer {_size(self.optimizer)}, activations {_size(WORKING * self.activations)} for {self.examples} "
-            f"examples of {self.task}); {_size(self.free)} are free"
+            f"memory for the model and a step: about {_size(total)} (parameters {_size(self.parameters)}, "
+            f"gradients {_size(self.gradients)}, optimizer {_size(self.optimizer)}, "
+            f"activations {_size(WORKING * self.activations)} for {self.examples} examples of {self.task}); "
+            f"{_size(self.free)} are free"
         )
 
 

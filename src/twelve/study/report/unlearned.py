@@ -36,7 +36,7 @@ def _warnings(found: Findings) -> Iterator[str]:
         some = f" On {', '.join(worse)}, every model is significantly below the best baseline." if worse else ""
         yield (
             f"{', '.join(names)} ({len(unlearned)} of {len(found.rows)} tasks): no model is significantly above all "
-            f"scores without the right image, so a difference is neither a gain nor a loss.{some}"
+            f"scores without the correct image, so a difference is neither a gain nor a loss.{some}"
         )
 
 
