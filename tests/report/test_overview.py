@@ -99,8 +99,8 @@ def test_a_run_that_learned_in_part(run: Path) -> None:
         "On 3 of 5 tasks, the model is clearly better than every baseline (a guess that does not see the correct "
         "image). VQA v2 (27.3) is no better than a text-only model (27.4; the difference may be chance); NLVR2 (50.1) "
         "is worse than always giving the most frequent answer (55.3). The normalised score of SNLI-VE, the only one "
-        "that is known, is 27 (0: best baseline, 100: best possible). Validation scores rose on 4 of 5 tasks over the last "
-        "half of the training; training of SNLI-VE was stopped before the end."
+        "that is known, is 27 (0: best baseline, 100: best possible). Validation scores rose on 4 of 5 tasks over the "
+        "last half of the training; training of SNLI-VE was stopped before the end."
     )
     for task in ("refcoco", "flickr30k"):
         changed(run, lambda tree: tree["tasks"][task]["baselines"].update(tree["tasks"]["vqa"]["baselines"]))  # noqa: B023
