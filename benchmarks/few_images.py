@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from twelve.metrics.bootstrap import bounds_of_lead, interval
 
-IMAGES = (3, 5, 7, 10, 15, 20, 30, 50)
+IMAGES = (3, 5, 7, 10, 15, 20, 30)
 QUESTIONS = 3
 MEANS = (0.5, 0.7, 0.9)
 CONCENTRATION = 2.0
