@@ -67,7 +67,7 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PairedNumber:
     """One number of two result files.
 
     Attributes:
@@ -102,7 +102,7 @@ class Differences:
     first: Scores
     second: Scores
     primary: str
-    numbers: Mapping[str, Difference]
+    numbers: Mapping[str, PairedNumber]
     few: str
     notes: tuple[str, ...]
 
@@ -162,7 +162,7 @@ def difference(task: str, truth: Files, predictions: Files, minus: Files, protoc
     for name, number in first.numbers.items():
         if name in second.numbers:
             about = number.examples if number.examples == second.numbers[name].examples else None
-            numbers[name] = Difference(
+            numbers[name] = PairedNumber(
                 first=number.value,
                 second=second.numbers[name].value,
                 value=number.value - second.numbers[name].value,
