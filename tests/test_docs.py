@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve import config as configuration
+from twelve.metrics.bootstrap import few_groups
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.runs.train import train
@@ -222,6 +223,10 @@ def test_the_page_of_scores_shows_what_its_command_prints(monkeypatch: pytest.Mo
     with_questions = [*arguments, "--truth", "examples/score/questions.json"]
     assert blocks(text, "text")[0] == CliRunner().invoke(cli.app, with_questions).stdout
     assert arguments in [words(command) for page, command in documented() if page == "README.md"]
+    paired = next(words(body) for body in blocks(text, "bash") if "--minus" in body)
+    begin, end = blocks(text, "text")[1].split("...\n")
+    assert not end and CliRunner().invoke(cli.app, paired).stdout.startswith(begin)
+    assert f"warning: {few_groups(3)}\n" in blocks(text, "text")
 
 
 def test_documented_configurations_are_valid(tmp_path: Path) -> None:

@@ -25,10 +25,10 @@ from twelve.data.prepare import ValidationImages, prepare, prepare_measuring
 from twelve.errors import CheckpointError, ConfigError, DataError, RegionError, TwelveError
 from twelve.evaluation.evaluate import Evaluator
 from twelve.evaluation.results import Baseline, TaskResult, read_results
-from twelve.metrics.bootstrap import Interval
+from twelve.metrics.bootstrap import FEW, Interval, few_groups
 from twelve.regions.store.region_store import RegionStore
 from twelve.runs.evaluate import evaluate_run
-from twelve.runs.results_table import FEW, protocol_line, table
+from twelve.runs.results_table import protocol_line, table
 from twelve.runs.train import train
 from twelve.settings import EvaluationSettings
 from twelve.tasks.base import all_tasks, get
@@ -312,6 +312,11 @@ def test_a_table_fits_into_80_columns(groups: int, monkeypatch: pytest.MonkeyPat
     several = replace(result, examples=2 * groups)
     assert "interval: 95%, from resampling images; of 0 and 100," in " ".join(table([several]).split())
     assert "Wilson" not in table([replace(several, score=Interval(50, 0, 100))])
+    warned = few_groups(groups)
+    assert bool(warned) is (groups < FEW) and ("warning" in protocol_line(several)) is bool(warned)
+    assert protocol_line(several).endswith(f"\n  warning: {warned}" if warned else "") and "few" not in protocol_line(
+        result
+    )
     assert "better, worse: the interval is above, below 0; no better: the difference may be chance." in legend
     majority = "majority: always giving the most frequent answer of the evaluated split"
     assert f"{majority}; shuffled images: the same model with wrong" in legend

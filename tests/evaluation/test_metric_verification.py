@@ -53,8 +53,11 @@ def test_balanced_and_category_accuracy(folder: Path, rows: list[dict[str, str]]
     assert 100 * nlvr2.accuracy_among(scores, balanced) == pytest.approx(expected["balanced_accuracy_percent"])
     categories = nlvr2.read_categories(folder / "annotated_examples.txt")
     assert len(categories) == 26
-    found = nlvr2.by_category(scores, {row["identifier"]: row["sentence"] for row in rows}, categories)
-    printed = [f"{name}: {100 * share:.2f} (of {count} examples)" for name, (share, count) in found.items()]
+    found = nlvr2.by_category({row["identifier"]: row["sentence"] for row in rows}, categories)
+    printed = [
+        f"{name}: {100 * nlvr2.accuracy_among(scores, those):.2f} (of {len(those)} examples)"
+        for name, those in found.items()
+    ]
     assert printed == expected["category_printed"][3:]
 
 

@@ -78,6 +78,13 @@ def score(
     predictions: Annotated[
         list[Path] | None, typer.Option(metavar="PATH", help="A result file in the official format (repeatable).")
     ] = None,
+    minus: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH",
+            help="A second result file: print both scores, the difference and its paired 95% interval (repeatable).",
+        ),
+    ] = None,
     harness: Annotated[
         str | None,
         typer.Option("--from", metavar="HARNESS", help="Score a log of lmms-eval or vlmevalkit (docs/score.md)."),
@@ -100,18 +107,21 @@ def score(
     Needs no model. docs/score.md lists the files for each task, and the logs of other programs (--from)."""
     from twelve.errors import ConfigError
 
+    if harness is not None and minus:
+        remedy = "score each log alone, or compare two files in the official format: --predictions FILE --minus FILE"
+        raise ConfigError("--minus compares result files, and --from reads a log", remedy=remedy)
     if harness is not None and log is not None and not predictions:
         from twelve.harness import shown as harness_shown
         from twelve.harness.compare import compare
 
-        found = compare(task, harness, log, truth or (), protocol, boxes)
-        typer.echo(harness_shown.as_json(found) if as_json else shown(harness_shown.table(found)))
+        logged = compare(task, harness, log, truth or (), protocol, boxes)
+        typer.echo(harness_shown.as_json(logged) if as_json else shown(harness_shown.table(logged)))
         return
     if harness is not None or log is not None or boxes is not None:
         remedy = "twelve score TASK --from HARNESS LOG, or twelve score TASK --truth FILE --predictions FILE"
         raise ConfigError("--from and a log belong together, without --predictions", remedy=remedy)
+    from twelve.score import Differences, difference, difference_table, scorable, table, warnings
     from twelve.score import as_json as to_json
-    from twelve.score import scorable, table, warnings
     from twelve.score import score as run
 
     scorable(task)
@@ -120,10 +130,11 @@ def score(
             name for name, given in (("--truth", truth), ("--predictions", predictions)) if not given
         )
         raise ConfigError(f"no {lacking}", remedy="give the official files and the predictions (docs/score.md)")
-    scores = run(task, truth, predictions, protocol)
-    for warning in warnings(scores):
+    found = difference(task, truth, predictions, minus, protocol) if minus else run(task, truth, predictions, protocol)
+    for warning in warnings(found):
         print(warning, file=sys.stderr)
-    typer.echo(to_json(scores) if as_json else shown(table(scores)))
+    text = difference_table(found) if isinstance(found, Differences) else table(found)
+    typer.echo(to_json(found) if as_json else shown(text))
 
 
 @app.command(epilog="Example: twelve report quickstart/run")

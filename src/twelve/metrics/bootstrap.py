@@ -26,6 +26,13 @@ SHARE = (0.0, 1.0)
 """Bounds of a score, which may be a share of right examples; those of a difference of two scores are others."""
 
 
+FEW = 10
+"""With fewer groups to resample, an interval is often too narrow."""
+COVERED = {3: 88, 5: 81, 10: 92}
+"""Groups -> how many simulated 95% intervals that resample so many contain a true score of 70%, per cent; from
+benchmarks/few_images.py."""
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
     """A mean and its interval, in the units of the values (0..1, or a difference of two scores)."""
@@ -103,6 +110,22 @@ def wilson(share: float, count: int, *, level: float = 0.95) -> Interval:
     middle = (share + square / (2 * count)) / (1 + square / count)
     half = (square * (share * (1 - share) / count + square / (4 * count * count))) ** 0.5 / (1 + square / count)
     return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+
+
+def is_share(values: NDArray[np.float64], groups: Sequence[str]) -> bool:
+    """Whether :func:`interval` resamples nothing: every group has one example, which is right or wrong."""
+    return len(set(groups)) == len(values) and bool(np.isin(values, (0.0, 1.0)).all())
+
+
+def few_groups(count: int, unit: str = "images") -> str:
+    """Why an interval that resamples this number of groups cannot be trusted; empty if there are enough of them."""
+    if count >= FEW:
+        return ""
+    numbers, shares = (f"{', '.join(map(str, most))} and {last}" for *most, last in (COVERED, COVERED.values()))
+    return (
+        f"{count} {unit} are few for an interval: of simulated 95% intervals from {numbers} {unit}, {shares} per cent "
+        f"contain the true score (70%); use at least {FEW}"
+    )
 
 
 def _differ(values: NDArray[np.float64]) -> bool:

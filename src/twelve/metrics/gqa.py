@@ -66,6 +66,7 @@ class GQAScores:
 
     Attributes:
         correct: balanced question id -> whether its answer is correct.
+        each: validity, plausibility and grounding, where measured -> their values of the balanced questions, 0..1.
         per_structural, per_semantic, per_words, per_steps: name -> (accuracy, number of questions).
     """
 
@@ -78,6 +79,7 @@ class GQAScores:
     grounding: float | None
     distribution: float | None
     correct: Mapping[str, bool]
+    each: Mapping[str, Sequence[float]] = field(default_factory=dict)
     per_structural: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     per_semantic: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     per_words: Mapping[int, tuple[float, int]] = field(default_factory=dict)
@@ -119,24 +121,27 @@ def evaluate(
     correct = {key: predicted[key] == question.answer for key, question in balanced.items()}
     answer = {key: "open" if question.structural == OPEN else "binary" for key, question in balanced.items()}
     by_answer = _shares(answer, correct)
-    validity = plausibility = grounding = None
+    each: dict[str, Sequence[float]] = {}
     if choices is not None:
         possible = {key: _of(choices, key, "choices") for key in balanced}
-        validity = _per_cent([_among(predicted[key], possible[key].valid, balanced[key]) for key in balanced])
-        plausibility = _per_cent([_among(predicted[key], possible[key].plausible, balanced[key]) for key in balanced])
+        each["validity"] = [_among(predicted[key], possible[key].valid, balanced[key]) for key in balanced]
+        each["plausibility"] = [_among(predicted[key], possible[key].plausible, balanced[key]) for key in balanced]
     if regions is not None and attentions is not None:
-        found = [grounding_score(_of(regions, k, "regions"), _of(attentions, k, "attention")) for k in balanced]
-        grounding = _per_cent(found)
+        each["grounding"] = [
+            grounding_score(_of(regions, key, "regions"), _of(attentions, key, "attention")) for key in balanced
+        ]
+    means = {name: _per_cent(values) for name, values in each.items()}
     return GQAScores(
         accuracy=_per_cent(list(correct.values())),
         open=by_answer.get("open", (None, 0))[0],
         binary=by_answer.get("binary", (None, 0))[0],
-        validity=validity,
-        plausibility=plausibility,
+        validity=means.get("validity"),
+        plausibility=means.get("plausibility"),
         consistency=None if entailed is None else _consistency(questions, predictions, correct, entailed),
-        grounding=grounding,
+        grounding=means.get("grounding"),
         distribution=_distribution(balanced, predicted),
         correct=correct,
+        each=each,
         per_structural=_shares({key: question.structural for key, question in balanced.items()}, correct),
         per_semantic=_shares({key: question.semantic for key, question in balanced.items()}, correct),
         per_words=_shares({key: len(texts[key].split()) for key in balanced}, correct),

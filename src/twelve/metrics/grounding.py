@@ -45,12 +45,14 @@ class GroundingScores:
         by_type: type -> recall@1 over the phrases of that type; a phrase may have several types.
         counts: type -> number of phrases.
         correct: (N,) whether the first box of each phrase is correct.
+        places: (N,) place of the first correct box of each phrase, from 0; None if there is none.
     """
 
     recall: Mapping[int, float]
     by_type: Mapping[str, float]
     counts: Mapping[str, int]
     correct: Sequence[bool]
+    places: Sequence[int | None]
 
 
 def evaluate(phrases: Sequence[Phrase], ranked: Sequence[Sequence[Box]], protocol: str = UNION) -> GroundingScores:
@@ -72,7 +74,7 @@ def evaluate(phrases: Sequence[Phrase], ranked: Sequence[Sequence[Box]], protoco
         among = [hit for hit, phrase in zip(correct, phrases, strict=True) if name in phrase.types]
         if among:
             by_type[name], counts[name] = sum(among) / len(among), len(among)
-    return GroundingScores(recall, by_type, counts, correct)
+    return GroundingScores(recall, by_type, counts, correct, places)
 
 
 def union(boxes: Sequence[Box]) -> tuple[float, float, float, float]:

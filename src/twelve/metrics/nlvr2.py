@@ -18,6 +18,7 @@ class NLVR2Scores:
     accuracy: float
     consistency: float
     correct: Mapping[str, bool]
+    sentences: Mapping[str, bool]
 
 
 def sentence_key(identifier: str) -> str:
@@ -47,7 +48,7 @@ def evaluate(labels: Mapping[str, str], predictions: Mapping[str, str]) -> NLVR2
     for identifier, right in correct.items():
         key = sentence_key(identifier)
         sentences[key] = sentences.get(key, True) and right
-    return NLVR2Scores(_share(correct.values()), _share(sentences.values()), correct)
+    return NLVR2Scores(_share(correct.values()), _share(sentences.values()), correct, sentences)
 
 
 def accuracy_among(scores: NLVR2Scores, identifiers: Collection[str]) -> float:
@@ -55,10 +56,8 @@ def accuracy_among(scores: NLVR2Scores, identifiers: Collection[str]) -> float:
     return _share([scores.correct[identifier] for identifier in identifiers])
 
 
-def by_category(
-    scores: NLVR2Scores, sentences: Mapping[str, str], categories: Mapping[str, Sequence[str]]
-) -> dict[str, tuple[float, int]]:
-    """Category -> (accuracy in 0..1, number of examples), sorted by name.
+def by_category(sentences: Mapping[str, str], categories: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Category -> identifiers of its examples, sorted by name.
 
     Args:
         sentences: identifier -> sentence.
@@ -68,7 +67,7 @@ def by_category(
     for identifier, sentence in sentences.items():
         for category in categories.get(sentence, ()):
             members.setdefault(category, []).append(identifier)
-    return {name: (accuracy_among(scores, those), len(those)) for name, those in sorted(members.items())}
+    return dict(sorted(members.items()))
 
 
 def _share(flags: Collection[bool]) -> float:

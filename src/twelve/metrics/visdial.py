@@ -32,6 +32,7 @@ class VisDialScores:
         recall: k -> share in 0..1 of the rounds whose correct option is among the first k (1, 5, 10).
         mean_rank, mrr: over all rounds; mrr in 0..1.
         ndcg: in 0..1, over rounds with relevance annotations; None without any.
+        gains: row -> NDCG of this round, in 0..1.
     """
 
     places: NDArray[np.int64]
@@ -39,6 +40,7 @@ class VisDialScores:
     mean_rank: float
     mrr: float
     ndcg: float | None
+    gains: Mapping[int, float]
 
 
 def evaluate(ranks: NDArray[np.int64], right: Sequence[int], relevance: Mapping[int, Sequence[float]]) -> VisDialScores:
@@ -50,13 +52,14 @@ def evaluate(ranks: NDArray[np.int64], right: Sequence[int], relevance: Mapping[
         relevance: row of ``ranks`` -> (O,) relevance of its options, for annotated rounds.
     """
     places = ranks[np.arange(len(ranks)), np.asarray(right, dtype=np.int64)]
-    gains = [gain(ranks[row], values) for row, values in relevance.items()]
+    gains = {row: gain(ranks[row], values) for row, values in relevance.items()}
     return VisDialScores(
         places,
         {most: float(np.mean(places <= most)) for most in RECALLS},
         float(places.mean()),
         float(np.mean(1 / places)),
-        float(np.mean(gains)) if gains else None,
+        float(np.mean([*gains.values()])) if gains else None,
+        gains,
     )
 
 

@@ -11,14 +11,12 @@ from rich.console import Console
 from twelve.evaluation import published_scores
 from twelve.evaluation.compared import BETTER, GUESS, NO_BETTER, UNDECIDED, WORSE, explained, standing
 from twelve.evaluation.results import TaskResult
-from twelve.metrics.bootstrap import Interval
+from twelve.metrics.bootstrap import FEW, Interval, few_groups
 from twelve.progress import WIDTH, clock, tell
 from twelve.tasks.base import all_tasks, foreign
 from twelve.types.measurement import OFFICIAL, Owner
 
 _OF: Mapping[Owner, str] = {"file": "the metric on your file", "code": "the metric of your task"}
-FEW = 10
-"""With fewer groups to resample, an interval does not show whether a baseline is beaten."""
 _RESAMPLED = "interval: 95%, from resampling images"
 _ALIKE = "; of 0 and 100, where every sample is alike, Wilson's"
 _SHARE = (
@@ -127,4 +125,6 @@ def protocol_line(result: TaskResult) -> str:
         noted = f" ({result.uncalibrated})" if result.uncalibrated else ""
         others.append(f"calibration error {result.calibration_error:.2f} percentage points{noted}")
     note = result.interval_note and f"\n  {result.interval_note}"
+    if not note and result.examples > result.groups and (few := few_groups(result.groups)):
+        note = f"\n  warning: {few}"
     return f"{result.title}: {'; '.join(parts)}\n  {', '.join(others)}{note}"

@@ -32,6 +32,7 @@ from twelve.tasks.formats.shared import (
     by_number,
     corners,
     dialogue,
+    example_values,
     image_of,
     some,
     turns_in,
@@ -137,6 +138,10 @@ class GuessWhat(Task):
             "candidates are all objects of the game; all games have equal weight",
             {"accuracy": len(counted), "error": len(counted)},
             notes=notes,
+            means={
+                "accuracy": example_values(list(counted.values()), scores.correct),
+                "error": example_values(list(counted.values()), [not right for right in scores.correct]),
+            },
         )
 
     def submission(self, examples: Sequence[Example], predictions: Any) -> str:

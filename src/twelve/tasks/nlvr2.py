@@ -12,15 +12,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from twelve.errors import Again, DataError
 from twelve.formats.data_root import DataRoot
 from twelve.formats.records import read_lines
 from twelve.formats.results import complete, mended_by, only, passed_over
 from twelve.metrics import nlvr2 as metric
 from twelve.tasks.base import Defaults, Task, register
-from twelve.tasks.formats.shared import accuracy, some, values
+from twelve.tasks.formats.shared import accuracy, example_values, some, values
 from twelve.types.examples import Example
-from twelve.types.measurement import Measurement, Scored
+from twelve.types.measurement import ExampleValues, Measurement, Scored
 
 _SPLITS = (
     *("train", "dev", "test1", "test2"),
@@ -79,9 +81,15 @@ class NLVR2(Task):
         complete(labels, predicted, path)
         scores = metric.evaluate(labels, predicted)
         metrics = _metrics(scores)
-        counts = {"accuracy": len(labels), "consistency": len({example.group for example in examples.values()})}
-        for name, (share, count) in _parts(scores, others, examples).items():
-            metrics[f"accuracy, {name}"], counts[f"accuracy, {name}"] = 100 * share, count
+        counts = {"accuracy": len(labels), "consistency": len(scores.sentences)}
+        means = {"accuracy": example_values(list(examples.values()), list(scores.correct.values()))}
+        every = np.array(list(scores.sentences.values()), dtype=np.float64)
+        means["consistency"] = ExampleValues(list(scores.sentences), every, list(scores.sentences))
+        row = {key: number for number, key in enumerate(examples)}
+        for name, part in _parts(others, examples).items():
+            metrics[f"accuracy, {name}"] = 100 * metric.accuracy_among(scores, part)
+            counts[f"accuracy, {name}"] = len(part)
+            means[f"accuracy, {name}"] = means["accuracy"].at([row[key] for key in part])
         odd = sum(word.lower() not in ("true", "false") for key, word in predicted.items() if key in labels)
         notes = [f"{odd:,} predictions are neither true nor false and count as wrong"] if odd else []
         return Scored(
@@ -93,6 +101,7 @@ class NLVR2(Task):
                 *notes,
                 *passed_over(sum(key not in labels for key in predicted), f"without a counterpart in {whole.name}"),
             ],
+            means,
         )
 
     def submission(self, examples: Sequence[Example], predictions: Any) -> str:
@@ -120,17 +129,15 @@ def _whole(truth: Sequence[Path]) -> tuple[Path, dict[str, Example], dict[Path, 
     return whole, read[whole], {path: list(read.get(path, ())) for path in truth if path != whole}
 
 
-def _parts(
-    scores: metric.NLVR2Scores, files: Mapping[Path, Sequence[str]], examples: Mapping[str, Example]
-) -> dict[str, tuple[float, int]]:
-    """Name -> (accuracy in 0..1, number of examples) of each part that the other files name."""
-    found: dict[str, tuple[float, int]] = {}
+def _parts(files: Mapping[Path, Sequence[str]], examples: Mapping[str, Example]) -> dict[str, Sequence[str]]:
+    """Name -> ids of the examples of each part that the other files name."""
+    found: dict[str, Sequence[str]] = {}
     for path, part in files.items():
         if path.suffix == _ANNOTATED:
             sentences = {key: example.text for key, example in examples.items()}
-            found |= metric.by_category(scores, sentences, metric.read_categories(path))
+            found |= metric.by_category(sentences, metric.read_categories(path))
         else:
-            found[path.stem] = metric.accuracy_among(scores, part), len(part)
+            found[path.stem] = part
     return found
 
 

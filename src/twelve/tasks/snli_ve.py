@@ -19,7 +19,7 @@ from twelve.formats.records import Record, describe, read_lines
 from twelve.formats.results import Mismatch, complete, only, passed_over
 from twelve.metrics import entailment as metric
 from twelve.tasks.base import Defaults, Task, register
-from twelve.tasks.formats.shared import accuracy_by_class, distinct, some, values
+from twelve.tasks.formats.shared import accuracy_by_class, distinct, means_by_class, some, values
 from twelve.types.examples import Example
 from twelve.types.measurement import Measurement, Scored
 
@@ -77,7 +77,7 @@ class SNLIVE(Task):
         labels = [str(example.target) for example in examples]
         measurement, counts = accuracy_by_class(examples, labels, predicted, metric.CLASSES)
         rules = "three-way accuracy (there is no official program); " + self.note
-        return Scored(measurement, rules, counts, notes=notes)
+        return Scored(measurement, rules, counts, notes=notes, means=means_by_class(examples, labels, measurement))
 
     def submission(self, examples: Sequence[Example], predictions: Any) -> str:
         """One line ``{"pairID": "2248275918.jpg#2r1n", "prediction": "neutral"}`` per pair."""

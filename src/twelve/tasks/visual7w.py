@@ -23,7 +23,7 @@ from twelve.formats.records import FURTHEST, Record, describe, read_object
 from twelve.formats.results import known, only
 from twelve.metrics import visual7w as metric
 from twelve.tasks.base import Defaults, register
-from twelve.tasks.formats.shared import SourceOf, accuracy, by_number, image_of, some, values
+from twelve.tasks.formats.shared import SourceOf, accuracy, by_number, example_values, image_of, some, values
 from twelve.tasks.formats.visual_genome import GenomeTask
 from twelve.types.examples import Box, Example
 from twelve.types.measurement import Measurement, Scored
@@ -90,6 +90,7 @@ class Visual7W(GenomeTask):
             f"split {split}, over answered questions",
             {"accuracy": len(chosen)},
             notes=notes,
+            means={"accuracy": example_values([questions[key] for key in chosen], scores.correct)},
         )
 
     def submission(self, examples: Sequence[Example], predictions: Any) -> str:

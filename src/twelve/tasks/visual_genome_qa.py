@@ -19,7 +19,7 @@ from twelve.formats.records import Record
 from twelve.formats.results import by_id, complete, only, passed_over, written_like
 from twelve.metrics.vqa import vocabulary_label
 from twelve.tasks.base import Defaults, register
-from twelve.tasks.formats.shared import accuracy, last_by_id, some, values
+from twelve.tasks.formats.shared import accuracy, example_values, last_by_id, some, values
 from twelve.tasks.formats.visual_genome import GenomeTask
 from twelve.types.examples import Example
 from twelve.types.measurement import Measurement, Scored
@@ -85,6 +85,7 @@ class VisualGenomeQA(GenomeTask):
             self.note,
             {"accuracy": len(right)},
             notes=passed_over(len(answers) - len(right), "of other questions"),
+            means={"accuracy": example_values(examples, right)},
         )
 
     def submission(self, examples: Sequence[Example], predictions: Any) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -30,7 +29,7 @@ from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.shared import accuracy, all_but_last, last, some_of, unknown_split, values
 from twelve.types.examples import Example
 from twelve.types.logged import HarnessLog, Logged
-from twelve.types.measurement import Measurement, Scored
+from twelve.types.measurement import ExampleValues, Measurement, Scored
 
 _QUESTIONS = {
     "train": "v2_OpenEnded_mscoco_train2014_questions.json",
@@ -123,13 +122,14 @@ class VQA(Task):
         known(answers, asked, predictions[0])
         scores = metric.evaluate(asked, answers)
         each = [metric.accuracy(question.answers, answers[key]) for key, question in asked.items()]
-        kinds = Counter(f"accuracy, {question.answer_type}" for question in asked.values())
-        kinds += Counter(f"accuracy, question type {question.question_type}" for question in asked.values())
         images = [str(record.integer("image_id")) for record in content.records("annotations")]
+        whole = ExampleValues(list(asked), np.array(each, dtype=np.float64), images)
+        means = {"accuracy": whole, **whole.parts(map(_parts, asked.values()))}
         return Scored(
-            Measurement("accuracy", _metrics(scores), np.array(each, dtype=np.float64), images),
+            Measurement("accuracy", _metrics(scores), whole.values, images),
             self.note + ", rounded to two decimals, as by the official program",
-            {"accuracy": len(asked), **kinds},
+            {name: len(part.ids) for name, part in means.items()},
+            means=means,
         )
 
     @property
@@ -172,6 +172,11 @@ class VQA(Task):
         """EvalAI's format for VQA v2: ``[{"question_id": 262148000, "answer": "cup"}, ...]``."""
         pairs = zip(examples, values(examples, predictions), strict=True)
         return json.dumps([{"question_id": int(example.id), "answer": answer} for example, answer in pairs])
+
+
+def _parts(question: metric.VQAQuestion) -> tuple[str, str]:
+    """Names of the accuracies that a question is part of, besides that of all."""
+    return f"accuracy, {question.answer_type}", f"accuracy, question type {question.question_type}"
 
 
 def _metrics(scores: metric.VQAScores) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias
 
@@ -78,6 +78,38 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
+class ExampleValues:
+    """A metric that is the mean over examples.
+
+    Attributes:
+        ids: (N,) names of the examples.
+        values: (N,) contribution of each example to the metric, in 0..1.
+        groups: (N,) resampling unit of each example.
+    """
+
+    ids: Sequence[str]
+    values: NDArray[np.float64]
+    groups: Sequence[str]
+
+    def parts(self, names: Iterable[Collection[str]]) -> dict[str, ExampleValues]:
+        """Metric -> the examples that it is about.
+
+        Args:
+            names: (N,) the metrics that each example is part of.
+        """
+        found: dict[str, list[int]] = {}
+        for row, own in enumerate(names):
+            for name in own:
+                found.setdefault(name, []).append(row)
+        return {name: self.at(rows) for name, rows in found.items()}
+
+    def at(self, rows: Sequence[int]) -> ExampleValues:
+        """The examples in these rows, in this order."""
+        ids, groups = ([those[row] for row in rows] for those in (self.ids, self.groups))
+        return ExampleValues(ids, self.values[list(rows)], groups)
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """Official metrics of a result file.
 
@@ -87,6 +119,8 @@ class Scored:
         counts: name in ``measurement.metrics`` -> number of examples it covers, where it does not cover all.
         unit: what confidence intervals resample.
         notes: what was omitted, ignored or assumed.
+        means: name in ``measurement.metrics`` -> its examples, where it is a mean over examples. A task whose headline
+            metric is missing here cannot be compared with ``--minus``.
     """
 
     measurement: Measurement
@@ -94,3 +128,4 @@ class Scored:
     counts: Mapping[str, int] = field(default_factory=dict)
     unit: str = "images"
     notes: Sequence[str] = ()
+    means: Mapping[str, ExampleValues] = field(default_factory=dict)

@@ -28,9 +28,9 @@ from twelve.metrics import grounding as metric
 from twelve.progress import Track
 from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.entities_files import read_annotation, read_images, read_sentences
-from twelve.tasks.formats.shared import some
+from twelve.tasks.formats.shared import example_values, some
 from twelve.types.examples import Box, Example
-from twelve.types.measurement import Measurement, Protocol, Scored
+from twelve.types.measurement import ExampleValues, Measurement, Protocol, Scored
 
 _RESULT = (
     '{"image": "278118254", "sentence": 0, "phrase": 1, "box": [x1, y1, x2, y2]}, or "boxes", best first, in '
@@ -84,13 +84,14 @@ class Flickr30kEntities(Task):
         ids = [example.id for example in examples]
         known(boxes, set(ids), path, "phrases with a box")
         complete(ids, boxes, path, "phrases with a box")
-        measurement, counts = _measured(examples, [boxes[key] for key in ids], protocol)
+        measurement, means = _measured(examples, [boxes[key] for key in ids], protocol)
         without = sum(not own for own in boxes.values())
         return Scored(
             measurement,
             "one prediction per phrase; phrases without a box are excluded (there is no official program)",
-            counts,
+            {name: len(part.ids) for name, part in means.items()},
             notes=[f"{without:,} predictions have no box and count as wrong"] if without else [],
+            means=means,
         )
 
     def submission(self, examples: Sequence[Example], predictions: Any) -> str:
@@ -112,19 +113,23 @@ def _ranked(examples: Sequence[Example], predictions: Sequence[Any]) -> list[lis
 
 def _measured(
     examples: Sequence[Example], ranked: Sequence[Sequence[Box]], protocol: str
-) -> tuple[Measurement, dict[str, int]]:
-    """The measurement, and the number of phrases behind each metric."""
+) -> tuple[Measurement, dict[str, ExampleValues]]:
+    """The measurement, and the phrases behind each metric."""
     phrases = [metric.Phrase(example.facts["boxes"], example.facts["types"]) for example in examples]
     scores = metric.evaluate(phrases, ranked, protocol)
-    parts = {f"recall@1, {name}": 100 * share for name, share in scores.by_type.items()}
+    by_type = {f"recall@1, {name}": 100 * share for name, share in scores.by_type.items()}
     measurement = Measurement(
         primary="recall@1",
-        metrics={**{f"recall@{k}": 100 * share for k, share in scores.recall.items()}, **parts},
+        metrics={**{f"recall@{k}": 100 * share for k, share in scores.recall.items()}, **by_type},
         per_example=np.array(scores.correct, dtype=np.float64),
         groups=[example.group for example in examples],
     )
-    sizes = dict.fromkeys((f"recall@{k}" for k in scores.recall), len(examples))
-    return measurement, sizes | {f"recall@1, {name}": count for name, count in scores.counts.items()}
+    means = {
+        f"recall@{k}": example_values(examples, [place is not None and place < k for place in scores.places])
+        for k in scores.recall
+    }
+    parts = means["recall@1"].parts([[f"recall@1, {name}" for name in phrase.types] for phrase in phrases])
+    return measurement, means | {name: parts[name] for name in measurement.metrics if name in parts}
 
 
 def read_phrases(listed: Path, source: str) -> Iterator[Example]:

@@ -23,7 +23,7 @@ from twelve.formats.json_streams import read_elements
 from twelve.formats.records import read_object
 from twelve.formats.results import by_id, complete, known, only, written_like
 from twelve.tasks.base import Defaults, Task, register
-from twelve.tasks.formats.shared import accuracy_by_class, some, values
+from twelve.tasks.formats.shared import accuracy_by_class, means_by_class, some, values
 from twelve.types.examples import Example
 from twelve.types.measurement import Measurement, Scored
 
@@ -67,7 +67,8 @@ class FOIL(Task):
         known(judged, captions, path)
         complete([example.id for example in examples], judged, path, "captions")
         measurement, counts = _measured(examples, [judged[example.id] for example in examples])
-        return Scored(measurement, "two-way accuracy (there is no official program); " + self.note, counts)
+        rules = "two-way accuracy (there is no official program); " + self.note
+        return Scored(measurement, rules, counts, means=means_by_class(examples, _labels(examples), measurement))
 
     def submission(self, examples: Sequence[Example], predictions: Any) -> str:
         """The format that :meth:`score` reads."""
@@ -77,8 +78,13 @@ class FOIL(Task):
 
 def _measured(examples: Sequence[Example], judged: Sequence[bool]) -> tuple[Measurement, dict[str, int]]:
     """The measurement, and the number of captions behind each metric."""
-    labels = [_CLASSES[bool(example.target)] for example in examples]
-    return accuracy_by_class(examples, labels, [_CLASSES[bool(value)] for value in judged], list(_CLASSES.values()))
+    return accuracy_by_class(
+        examples, _labels(examples), [_CLASSES[bool(value)] for value in judged], list(_CLASSES.values())
+    )
+
+
+def _labels(examples: Sequence[Example]) -> list[str]:
+    return [_CLASSES[bool(example.target)] for example in examples]
 
 
 def read_captions(path: Path, source: str = "coco") -> Iterator[Example]:

@@ -23,7 +23,7 @@ from twelve.formats.records import describe
 from twelve.formats.results import complete, known, only, passed_over, read_mapping, written_like
 from twelve.metrics.guesswhat import SUCCESS, counts
 from twelve.tasks.base import Defaults, Task, register
-from twelve.tasks.formats.shared import SourceOf, accuracy_by_class, some, values
+from twelve.tasks.formats.shared import SourceOf, accuracy_by_class, means_by_class, some, values
 from twelve.tasks.guesswhat import (
     ALL,
     ANSWERS,
@@ -115,13 +115,15 @@ class GuessWhatAnswerer(Task):
                     remedy="answer every question of the game, in the file's order",
                 )
         given = [answer for game in counted for answer in answers[game]]
-        measurement, sizes = _measured([example for own in counted.values() for example in own], given)
+        examples = [example for own in counted.values() for example in own]
+        measurement, sizes = _measured(examples, given)
         others = sum(bool(own) and game not in counted for game, own in answers.items())
         return Scored(
             measurement,
             "three-way accuracy (the official code's error is 100 minus accuracy)",
             sizes,
             notes=passed_over(others, "for games that do not count"),
+            means=means_by_class(examples, _labels(examples), measurement),
         )
 
     def submission(self, examples: Sequence[Example], predictions: Any) -> str:
@@ -136,8 +138,11 @@ def _measured(
     examples: Sequence[Example], given: Sequence[str], rows: Sequence[int] | None = None
 ) -> tuple[Measurement, dict[str, int]]:
     """The measurement, and the number of questions behind each metric."""
-    labels = [str(example.target) for example in examples]
-    return accuracy_by_class(examples, labels, given, ANSWERS, rows, error=True)
+    return accuracy_by_class(examples, _labels(examples), given, ANSWERS, rows, error=True)
+
+
+def _labels(examples: Sequence[Example]) -> list[str]:
+    return [str(example.target) for example in examples]
 
 
 def _answers(value: object, path: Path, game: str) -> list[str]:

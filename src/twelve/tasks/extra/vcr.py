@@ -31,7 +31,7 @@ from twelve.metrics import vcr as metric
 from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.shared import image_of, some_of, values
 from twelve.types.examples import SEPARATOR, Example
-from twelve.types.measurement import Measurement, Scored
+from twelve.types.measurement import ExampleValues, Measurement, Scored
 
 _NAMES = {"answers": "Q->A", "reasons": "QA->R", "both": "Q->AR"}
 
@@ -91,16 +91,15 @@ class _VCR(Task):
         if self.metric not in found:
             problem = f"no predictions for {self.title}"
             raise DataError(problem, file=predictions[0], remedy=metric.REMEDY)
+        ids, groups = list(lines), [record.text("img_fn") for record in lines.values()]
+        means = {name: ExampleValues(ids, np.array(each, dtype=np.float64), groups) for name, each in found.items()}
+        numbers = {name: 100 * float(part.values.mean()) for name, part in means.items()}
         return Scored(
-            Measurement(
-                self.metric,
-                {name: 100 * float(np.mean(share)) for name, share in found.items()},
-                np.array(found[self.metric], dtype=np.float64),
-                [record.text("img_fn") for record in lines.values()],
-            ),
+            Measurement(self.metric, numbers, means[self.metric].values, groups),
             f"{_NAMES['reasons']} given the correct answer; {_NAMES['both']} requires both to be correct",
             dict.fromkeys(found, len(labels)),
             notes=passed_over(sum(key not in labels for key in predicted), f"without a counterpart in {path.name}"),
+            means=means,
         )
 
     def submission(self, examples: Sequence[Example], predictions: Any) -> str:

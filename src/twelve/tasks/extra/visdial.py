@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,9 +31,9 @@ from twelve.formats.results import complete, known, only
 from twelve.io.files import is_there
 from twelve.metrics import visdial as metric
 from twelve.tasks.base import Defaults, Task, register
-from twelve.tasks.formats.shared import some_of
+from twelve.tasks.formats.shared import example_values, some_of
 from twelve.types.examples import SEPARATOR, Example
-from twelve.types.measurement import Measurement, Scored
+from twelve.types.measurement import ExampleValues, Measurement, Scored
 
 OPTIONS = 100
 _PREFIX = {"train": "COCO_train2014", "val": "VisualDialog_val2018", "test": "VisualDialog_test2018"}
@@ -80,7 +81,7 @@ class VisualDialog(Task):
         return self.input_files(root, split)
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:
-        return _measured(examples, np.array(_ranks(predictions), dtype=np.int64))
+        return _measured(examples, np.array(_ranks(predictions), dtype=np.int64))[0]
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
         """The truth is the dialogues and, for NDCG, the dense annotations, in either order."""
@@ -95,11 +96,11 @@ class VisualDialog(Task):
         ranks = metric.read_results(results, OPTIONS)
         complete(rounds, ranks, results, "rounds")
         known(ranks, rounds, results, "dialogues")
-        measured = _measured(list(rounds.values()), np.array([ranks[key] for key in rounds], dtype=np.int64))
+        measured, means = _measured(list(rounds.values()), np.array([ranks[key] for key in rounds], dtype=np.int64))
         counts = {name: len(relevance) if name == "NDCG" else len(rounds) for name in measured.metrics}
         notes = [] if dense else ["NDCG is left out: it needs the dense annotations as a second truth file"]
         rules = f"split {split}, all rounds; NDCG is cut off at the number of relevant options"
-        return Scored(measured, rules, counts, notes=notes)
+        return Scored(measured, rules, counts, notes=notes, means=means)
 
     def submission(self, examples: Sequence[Example], predictions: Any) -> str:
         """The official list of ``{"image_id": 185565, "round_id": 1, "ranks": [...]}``, for rounds with options."""
@@ -115,16 +116,20 @@ def _ranks(predictions: Sequence[Any]) -> list[list[int]]:
     return [metric.ranks_of([option for option, _ in prediction.alternatives]) for prediction in predictions]
 
 
-def _measured(examples: Sequence[Example], ranks: NDArray[np.int64]) -> Measurement:
-    """``ranks``: (N, 100) rank of every option, from 1."""
+def _measured(examples: Sequence[Example], ranks: NDArray[np.int64]) -> tuple[Measurement, dict[str, ExampleValues]]:
+    """The measurement, and the rounds behind each metric; ``ranks``: (N, 100) rank of every option, from 1."""
     relevance = {row: e.facts["relevance"] for row, e in enumerate(examples) if "relevance" in e.facts}
     scores = metric.evaluate(ranks, [example.target for example in examples], relevance)  # type: ignore[misc]
     metrics = {f"R@{most}": 100 * share for most, share in scores.recall.items()}
     metrics |= {"MRR": 100 * scores.mrr, "mean rank": scores.mean_rank}
     if scores.ndcg is not None:
         metrics["NDCG"] = 100 * scores.ndcg
-    right = np.asarray(scores.places == 1, dtype=np.float64)
-    return Measurement("R@1", metrics, right, [example.group for example in examples])
+    mrr = example_values(examples, (1 / scores.places).tolist())
+    means = {f"R@{most}": replace(mrr, values=(scores.places <= most).astype(np.float64)) for most in scores.recall}
+    means["MRR"] = mrr
+    if scores.gains:
+        means["NDCG"] = replace(mrr.at([*scores.gains]), values=np.array([*scores.gains.values()]))
+    return Measurement("R@1", metrics, means["R@1"].values, mrr.groups), means
 
 
 def _dense(path: Path) -> Path:

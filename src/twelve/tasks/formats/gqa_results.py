@@ -14,6 +14,7 @@ The scene graphs are a JSON object, of which grounding reads the boxes (x, y, w,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from twelve.formats.results import by_id, complete, one, passed_over, written_li
 from twelve.metrics import gqa as metric
 from twelve.tasks.formats.gqa import choices_of, entailments, metrics_of, question_of, read_questions
 from twelve.types.examples import Example
-from twelve.types.measurement import Measurement, Scored
+from twelve.types.measurement import ExampleValues, Measurement, Scored
 
 _RESULT = '{"questionId": "201307251", "prediction": "white"}, in one JSON list'
 _ATTENTION = '{"questionId": "201307251", "attention": [[0.1, ...], ...]}, a square map in one JSON list'
@@ -50,6 +51,7 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], source: str) -> Sc
         problem = f"contains the choices of none of the {len(examples):,} questions: it is of another split"
         raise DataError(problem, file=choices, remedy="pass that of the questions' split, or leave it out")
     questions = {example.id: question_of(example) for example in examples}
+    texts = {example.id: example.text for example in examples}
     balanced = [example for example in examples if questions[example.id].balanced]
     path = predictions[0]
     predicted = _answers(path)
@@ -66,7 +68,7 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], source: str) -> Sc
         regions = _regions(files["questions"], scenes)
     scores = metric.evaluate(
         questions,
-        {example.id: example.text for example in examples},
+        texts,
         predicted,
         entailed=entailed,
         choices=choices_of(examples),
@@ -75,12 +77,16 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], source: str) -> Sc
     )
     group_of = {example.id: example.group for example in balanced}
     each = np.array(list(scores.correct.values()), dtype=np.float64)
+    whole = ExampleValues(list(scores.correct), each, [group_of[key] for key in scores.correct])
+    means = {name: replace(whole, values=np.array(values, dtype=np.float64)) for name, values in scores.each.items()}
+    means |= {"accuracy": whole, **whole.parts([_parts(questions[key], texts[key]) for key in scores.correct])}
     notes = [note for name, note in _NOTES.items() if getattr(scores, name) is None]
     return Scored(
-        Measurement("accuracy", dict(metrics_of(scores)), each, [group_of[key] for key in scores.correct]),
+        Measurement("accuracy", dict(metrics_of(scores)), each, whole.groups),
         "exact answers to balanced questions, without normalization; distribution: chi squared / 100, lower is better",
-        _counts(scores, [questions[example.id] for example in balanced]) | _others(scores, questions, entailed),
+        {name: len(part.ids) for name, part in means.items()} | _others(scores, questions, entailed),
         notes=notes + passed_over(sum(key not in questions for key in predicted), "for other questions"),
+        means=means,
     )
 
 
@@ -194,22 +200,22 @@ def read_scenes(scenes: Path) -> dict[str, dict[str, metric.Region]]:
     return things
 
 
-def _counts(scores: metric.GQAScores, balanced: Sequence[metric.GQAQuestion]) -> dict[str, int]:
-    """Name of an accuracy -> number of questions."""
-    counts = {"accuracy": len(balanced)}
-    counts["open"] = sum(question.structural == metric.OPEN for question in balanced)
-    counts["binary"] = len(balanced) - counts["open"]
-    for kind in ("structural", "semantic", "words", "steps"):
-        parts: Mapping[str | int, tuple[float, int]] = getattr(scores, f"per_{kind}")
-        counts |= {f"accuracy, {kind} {part}": count for part, (_, count) in parts.items()}
-    return counts
+def _parts(question: metric.GQAQuestion, text: str) -> tuple[str, ...]:
+    """Names of the accuracies that a question is part of, besides that of all."""
+    kinds = {
+        "structural": question.structural,
+        "semantic": question.semantic,
+        "words": len(text.split()),
+        "steps": question.steps,
+    }
+    answer = "open" if question.structural == metric.OPEN else "binary"
+    return answer, *(f"accuracy, {kind} {part}" for kind, part in kinds.items())
 
 
 def _others(
     scores: metric.GQAScores, questions: Mapping[str, metric.GQAQuestion], entailed: Mapping[str, Sequence[str]] | None
 ) -> dict[str, int]:
-    """Name of any other metric -> number of balanced questions it covers."""
-    counts = dict.fromkeys(("validity", "plausibility", "grounding"), len(scores.correct))
-    counts["distribution"] = sum(questions[key].group is not None for key in scores.correct)
+    """Name of a metric that is no mean over examples -> number of balanced questions it covers."""
+    counts = {"distribution": sum(questions[key].group is not None for key in scores.correct)}
     follow = {key for key, others in (entailed or {}).items() if {*others} - {key}}
     return counts | {"consistency": sum(right and key in follow for key, right in scores.correct.items())}

@@ -13,10 +13,10 @@ The other is a ranking, best first, in one or both directions, as JSON::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,11 @@ from twelve.metrics import retrieval as metric
 from twelve.tasks.formats.karpathy import SPLITS, check_dataset, read_captions
 from twelve.tasks.formats.retrieval_files import Both, Matrix, Ranking, read_results, short_id
 from twelve.types.examples import Example
-from twelve.types.measurement import Measurement, Scored
+from twelve.types.measurement import ExampleValues, Measurement, Scored
 
 _DIRECTIONS = ("", "image to text ")
+_RECALLS = {"R@1": 1, "R@5": 5, "R@10": 10}
+_Number = TypeVar("_Number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +62,36 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], protocol: str, sou
     galleries = _galleries(examples, protocol, path)
     if isinstance(found, Matrix):
         found = found.named(_orders(examples, galleries), results)
-    measurement, counts, exact = _measure(galleries, [found.ranks(gallery.captions, results) for gallery in galleries])
+    measured = _measure(galleries, [found.ranks(gallery.captions, results) for gallery in galleries])
     if protocol == metric.GIVEN:
-        measurement, counts = _of_size(measurement, counts, len(galleries[0].images))
+        measured = _of_size(measured, len(galleries[0].images))
     images = f"{len(galleries[0].images):,} images"
     return Scored(
-        measurement,
+        measured.measurement,
         f"split {split}, {f'{len(galleries)} galleries of ' if len(galleries) > 1 else ''}{images}, "
         f"the first {metric.CAPTIONS} captions of each; ties are {metric.TIES}; there is no official program",
-        counts,
-        notes=[] if exact else ["median and mean ranks are left out: some lists end before the correct entry"],
+        measured.counts,
+        notes=[] if measured.exact else ["median and mean ranks are left out: some lists end before the correct entry"],
+        means=measured.means,
     )
 
 
-def _measure(galleries: Sequence[Gallery], parts: Sequence[Both]) -> tuple[Measurement, dict[str, int], bool]:
-    """(measurement, name -> number of captions or images, whether all ranks are known) from each gallery's ranks."""
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """The metrics; the numbers of captions or images behind them; those that are means over these; whether all ranks
+    are known."""
+
+    measurement: Measurement
+    counts: dict[str, int]
+    means: dict[str, ExampleValues]
+    exact: bool
+
+
+def _measure(galleries: Sequence[Gallery], parts: Sequence[Both]) -> _Measured:
+    """The metrics of each gallery's ranks."""
     metrics: dict[str, float] = {}
     counts: dict[str, int] = {}
-    contributions: dict[str, tuple[NDArray[np.float64], list[str]]] = {}
+    of_examples: dict[str, ExampleValues] = {}
     exact = True
     for number, direction in enumerate(_DIRECTIONS):
         found = [ranks for part in parts if (ranks := part[number]) is not None]
@@ -87,22 +101,30 @@ def _measure(galleries: Sequence[Gallery], parts: Sequence[Both]) -> tuple[Measu
         exact = exact and known
         summary = {direction + name: value for name, value in _summary([e.ranks for e in found], known).items()}
         metrics |= summary
-        hits = np.concatenate([each.ranks == 0 for each in found]).astype(np.float64)
-        counts |= dict.fromkeys(summary, len(hits))
-        groups = [group for gallery in galleries for group in _groups(gallery, number)]
-        contributions[f"{direction}R@1"] = hits, groups
+        places = np.concatenate([each.ranks for each in found])
+        counts |= dict.fromkeys(summary, len(places))
+        ids, groups = ([name for gallery in galleries for name in of(gallery, number)] for of in (_ids, _groups))
+        hits = {name: (places < most).astype(np.float64) for name, most in _RECALLS.items()}
+        hits["mean recall"] = np.mean([*hits.values()], axis=0)
+        of_examples |= {direction + name: ExampleValues(ids, values, groups) for name, values in hits.items()}
     means = [metrics[name] for direction in _DIRECTIONS if (name := f"{direction}mean recall") in metrics]
     if len(means) == len(_DIRECTIONS):
         metrics["mean recall of both directions"] = sum(means) / len(means)
-    primary = next(iter(contributions))
-    return Measurement(primary, metrics, *contributions[primary]), counts, exact
+    primary = next(iter(of_examples))
+    headline = Measurement(primary, metrics, of_examples[primary].values, of_examples[primary].groups)
+    return _Measured(headline, counts, of_examples, exact)
 
 
-def _of_size(measurement: Measurement, counts: dict[str, int], images: int) -> tuple[Measurement, dict[str, int]]:
+def _of_size(found: _Measured, images: int) -> _Measured:
     """The same with names that say how many images were ranked."""
-    metrics = {metric.of_size(name, images): value for name, value in measurement.metrics.items()}
-    named = replace(measurement, primary=metric.of_size(measurement.primary, images), metrics=metrics)
-    return named, {metric.of_size(name, images): count for name, count in counts.items()}
+
+    def named(numbers: Mapping[str, _Number]) -> dict[str, _Number]:
+        return {metric.of_size(name, images): number for name, number in numbers.items()}
+
+    headline = found.measurement
+    primary, metrics = metric.of_size(headline.primary, images), named(headline.metrics)
+    headline = replace(headline, primary=primary, metrics=metrics)
+    return _Measured(headline, named(found.counts), named(found.means), found.exact)
 
 
 def _summary(folds: Sequence[NDArray[np.int64]], exact: bool) -> dict[str, float]:
@@ -112,6 +134,11 @@ def _summary(folds: Sequence[NDArray[np.int64]], exact: bool) -> dict[str, float
     if exact:
         metrics |= {"median rank": mean.median_rank, "mean rank": mean.mean_rank}
     return metrics
+
+
+def _ids(gallery: Gallery, direction: int) -> list[str]:
+    """What is ranked for each rank: the caption, or the image."""
+    return [example.id for example in gallery.captions] if direction == 0 else gallery.images
 
 
 def _groups(gallery: Gallery, direction: int) -> list[str]:

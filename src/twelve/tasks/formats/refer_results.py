@@ -12,7 +12,6 @@ The other is that toolbox's own format (mjhucla/Google_Refexp_toolbox), for its 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +28,7 @@ from twelve.tasks.base import all_tasks
 from twelve.tasks.formats.refer import INSTANCES, read_instances, read_refs, referred_box
 from twelve.tasks.formats.shared import corners
 from twelve.types.examples import Box, Example
-from twelve.types.measurement import Measurement, Scored
+from twelve.types.measurement import ExampleValues, Measurement, Scored
 
 _RESULT = '{"sent_id": 41, "box": [x, y, width, height]}, or "boxes", best first, in one JSON list'
 _RELEASE, _TOOLBOX = f"the release's refs(...).p and {INSTANCES}", "a google_refexp_*_coco.json"
@@ -72,21 +71,25 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], protocol: str, sou
     complete(asked, boxes, path, where)
     ranked, referred = [boxes[key] for key in asked], [each.box for each in asked.values()]
     hits = metric.first_hits(1, ranked, referred, protocol)
-    metrics, counts = {"accuracy": 100 * float(np.mean(hits))}, {"accuracy": len(hits)}
-    for split, size in sorted(Counter(each.split for each in asked.values()).items()) if len(splits) > 1 else ():
-        part = [hit for hit, each in zip(hits, asked.values(), strict=True) if each.split == split]
-        metrics[f"accuracy, {split}"], counts[f"accuracy, {split}"] = 100 * float(np.mean(part)), size
+    images = [each.image for each in asked.values()]
+    whole = ExampleValues(list(asked), np.array(hits, dtype=np.float64), images)
+    means = {"accuracy": whole}
+    if len(splits) > 1:
+        by_split = whole.parts([(f"accuracy, {each.split}",) for each in asked.values()])
+        means |= sorted(by_split.items())
     most = min(_MOST, max(map(len, ranked)))
     for k in range(1, most + 1) if most > 1 else ():
-        metrics[f"precision@{k}"] = 100 * float(np.mean(metric.first_hits(k, ranked, referred, protocol)))
-        counts[f"precision@{k}"] = len(hits)
+        among = np.array(metric.first_hits(k, ranked, referred, protocol), dtype=np.float64)
+        means[f"precision@{k}"] = replace(whole, values=among)
+    metrics = {name: 100 * float(part.values.mean()) for name, part in means.items()}
     without = sum(not each for each in ranked)
     notes = [f"{without:,} predictions have no box and count as wrong"] if without else []
     return Scored(
-        Measurement("accuracy", metrics, np.array(hits, dtype=np.float64), [each.image for each in asked.values()]),
+        Measurement("accuracy", metrics, whole.values, images),
         "one prediction per sentence; all " + where,
-        counts,
+        {name: len(part.ids) for name, part in means.items()},
         notes=notes + _layout(zip(asked.values(), ranked, strict=True)),
+        means=means,
     )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,7 +17,7 @@ from twelve.formats.data_root import image_key
 from twelve.formats.records import REMEDY, Record
 from twelve.metrics import classes as classes_metric
 from twelve.types.examples import Box, Example
-from twelve.types.measurement import Measurement
+from twelve.types.measurement import ExampleValues, Measurement
 
 SourceOf: TypeAlias = Callable[[str], str]
 """File name of an image -> image source."""
@@ -100,6 +101,21 @@ def accuracy(
     each = np.array(correct, dtype=np.float64)
     metrics = metrics or {"accuracy": 100 * float(each.mean())}
     return Measurement("accuracy", metrics, each, [example.group for example in examples], rows)
+
+
+def example_values(examples: Sequence[Example], values: Sequence[float]) -> ExampleValues:
+    """A mean over these examples of (N,) values in 0..1."""
+    ids, groups = [example.id for example in examples], [example.group for example in examples]
+    return ExampleValues(ids, np.array(values, dtype=np.float64), groups)
+
+
+def means_by_class(
+    examples: Sequence[Example], labels: Sequence[str], measured: Measurement
+) -> dict[str, ExampleValues]:
+    """The examples behind each metric of :func:`accuracy_by_class`, which measured all of them."""
+    whole = example_values(examples, measured.per_example.tolist())
+    found = {"accuracy": whole, **whole.parts([(f"accuracy, {label}",) for label in labels])}
+    return found | ({"error": replace(whole, values=1 - whole.values)} if "error" in measured.metrics else {})
 
 
 def accuracy_by_class(
