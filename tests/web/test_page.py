@@ -724,9 +724,11 @@ def test_a_damaged_image_is_told_without_curl(visit: Visit) -> None:
     status.wait_for()
     said = "half.png: the image is damaged or incomplete – send a complete JPEG, PNG, WebP, GIF or BMP file."
     assert status.inner_text().startswith(said) and "curl" not in status.inner_text()
-    for method in ("answer", "verify", "match"):  # the error does not stay when one comes back
+    upload(page, "answer")  # of this image, nothing is asked unless the user does
+    for method in ("answer", "verify", "match"):  # the error does not stay when another tab is opened
         page.locator(f"#tab-{method}").click()
-        page.locator(f"#panel-{method} .headline").wait_for()
+        if method != "answer":
+            page.locator(f"#panel-{method} .headline").wait_for()
         choose_file(page, method, "half.png", png(1)[:200])
         page.locator(f"#panel-{method} .status.wrong").first.wait_for()
         page.locator("#tab-guess").click()
