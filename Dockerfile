@@ -6,10 +6,14 @@ RUN pip install --no-cache-dir --no-deps -c constraints.txt torch torchvision \
         --index-url https://download.pytorch.org/whl/cpu
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
-RUN pip install --no-cache-dir -c constraints.txt '.[web]' && useradd --create-home twelve
-USER twelve
+ARG EXTRAS=web
+RUN pip install --no-cache-dir -c constraints.txt ".[$EXTRAS]" && useradd --uid 1000 --create-home twelve
+# a number, so that Kubernetes knows that it is not root
+USER 1000
 # Believes X-Forwarded-Proto of every client, since the proxy's address is not known here. The header only decides
 # whether addresses in /docs and in remedies begin with https.
 ENV FORWARDED_ALLOW_IPS=*
-HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8012/health', timeout=5)"]
+# a large model is loaded for minutes before the port opens
+HEALTHCHECK --start-period=10m \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8012/health', timeout=5)"]
 ENTRYPOINT ["twelve", "serve", "/model", "--host", "0.0.0.0", "--port", "8012"]

@@ -65,6 +65,6 @@ def searched(searcher: Predictor, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="session")
 def searching_app(searcher: Predictor, searched: Path) -> Iterator[FastAPI]:
-    made = create_app(searcher, hosts=(), index=searched, digest="ab12")
+    made = create_app(searcher, hosts=(), index=searched)
     yield made
     made.state.service.close()

@@ -18,7 +18,6 @@ import twelve
 from twelve.web import schemas
 from twelve.web.app import create_app
 from twelve.web.examples import EXAMPLES
-from twelve.web.measured import digest_of, standings_of
 
 PLACE = Path(__file__).parents[2] / "examples"
 REQUESTS = [name for name in EXAMPLES if name.endswith("Request")]
@@ -38,8 +37,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
     images, index = Path("tutorial", "images", "mine"), place / "vectors"
     shutil.copytree(PLACE / images, place / "examples" / images)
     model.search(place / "examples" / images, "a green boat", index=index)
-    digest = digest_of(PLACE / "quickstart-model")
-    return TestClient(create_app(model, hosts=(), index=index, digest=digest))
+    return TestClient(create_app(model, hosts=(), index=index))
 
 
 def test_every_request_and_reply_of_json_has_an_example(client: TestClient) -> None:
@@ -91,8 +89,7 @@ def test_every_request_is_answered_with_what_the_examples_say(name: str, client:
 
 
 def test_the_example_of_a_model_is_the_one_of_the_other_examples() -> None:
-    model = PLACE / "quickstart-model"
-    app = create_app(twelve.load(model), hosts=(), standings=standings_of(model), digest=digest_of(model))
+    app = create_app(twelve.load(PLACE / "quickstart-model"), hosts=())
     found, told = TestClient(app).get("/api/v1/model").json(), EXAMPLES["ModelReply"]
     for method, tasks in told["methods"].items():
         assert tasks and all(task in found["methods"][method] for task in tasks)

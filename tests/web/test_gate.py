@@ -115,6 +115,16 @@ def test_health_is_read_under_any_host_name(predictor: Predictor) -> None:
     app.state.service.close()
 
 
+def test_the_description_lists_the_reply_to_another_host_name(predictor: Predictor) -> None:
+    app = create_app(predictor, hosts=["images.example.org"])
+    client = TestClient(app, base_url="http://evil.example")
+    for path, of in app.openapi()["paths"].items():
+        for method, operation in of.items():
+            refused = client.request(method, path).status_code == 400
+            assert refused == (path != "/health") and (not refused or "400" in operation["responses"]), (method, path)
+    app.state.service.close()
+
+
 @pytest.mark.parametrize("path", ["/health", "/openapi.json", "/metrics", "/api/v1/model", "/", "/page.js"])
 def test_an_address_has_one_spelling(app: FastAPI, path: str) -> None:
     """A line break behind an address is not that address, nor is any other character that cannot be seen."""

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.request import urlopen
 
 import axe
 import pytest
@@ -557,7 +558,10 @@ def test_it_opens_with_an_image_a_question_and_its_answer(visit: Visit) -> None:
     assert page.get_by_label("Answer in the style of").first.is_visible()
     assert axe.findings(page) == []
     page.get_by_text("About this model").click()
-    assert "SNLI-VE" in page.locator("#known").inner_text()
+    assert "SNLI-VE" in (known := page.locator("#known").inner_text())
+    told = json.loads(urlopen(f"{visit.address}/api/v1/model").read())
+    assert f"{told['parameters']:,} parameters, SHA-256 of the weights: {told['digest'][:12]}…" in known
+    assert f"twelve {told['version']}" in known
 
 
 @pytest.mark.parametrize(("seconds", "time"), [(900.0, "15 minutes"), (60.0, "60 seconds"), (0.5, "1 second")])
@@ -720,7 +724,19 @@ def test_a_damaged_image_is_told_without_curl(visit: Visit) -> None:
     status.wait_for()
     said = "half.png: the image is damaged or incomplete – send a complete JPEG, PNG, WebP, GIF or BMP file."
     assert status.inner_text().startswith(said) and "curl" not in status.inner_text()
-    visit.complaints.clear()  # the browser reports the refused upload in its console
+    upload(page, "answer")  # of this image, nothing is asked unless the user does
+    for method in ("answer", "verify", "match"):  # the error does not stay when another tab is opened
+        page.locator(f"#tab-{method}").click()
+        if method != "answer":
+            page.locator(f"#panel-{method} .headline").wait_for()
+        choose_file(page, method, "half.png", png(1)[:200])
+        page.locator(f"#panel-{method} .status.wrong").first.wait_for()
+        page.locator("#tab-guess").click()
+        assert page.locator("#panel-guess .status").inner_text().endswith("regions")
+        page.locator(f"#tab-{method}").click()
+        status = page.locator(f"#panel-{method} .status").first
+        assert "wrong" not in str(status.get_attribute("class")) and "half" not in status.inner_text(), method
+    visit.complaints.clear()  # the browser reports the refused uploads in its console
 
 
 def test_warnings_stand_beside_the_answer(visit: Visit) -> None:

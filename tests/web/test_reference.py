@@ -29,7 +29,7 @@ def test_every_example_is_answered(searching_app: FastAPI) -> None:
     assert '>"answer" or "entails" or "verify" or "locate"<' in asked
     assert '>"answer" or "entails" or "verify"; default "answer" (optional)<' in measured
     assert '1 to 20 items; an answer in it is "yes", "no" or "n/a"<' in plain and '>"ok"<' in plain
-    assert "<td>object; An image: the id of a stored one (scene), or the bytes of a file" in page
+    assert "<td>object; an image: exactly one of scene, the id of a stored one, and base64, the bytes of a file" in page
     assert not re.search(r"(src|href)=\"(https?:)?//", page) and "-H 'Authorization" not in plain
     assert "Bearer TOKEN" in reference(described, "http://x", token=True)
     answer = page.partition("POST /api/v1/answer<")[2].partition("</section>")[0]
@@ -91,7 +91,8 @@ def test_a_parameter_of_a_path_says_what_it_is_and_is_not_empty(app: FastAPI) ->
     page = html.unescape(TestClient(app).get("/docs").text)
     assert page.count("<td>string; 1 to 64 characters; id of a stored image</td>") == 2
     assert "<td>string; 1 to 64 characters; one of those in /api/v1/model</td>" in page
-    assert "string or null; at most 64 characters; id of a stored image (optional)" in page and ">0 to" not in page
+    assert "<td>string or null; at most 64 characters; id of a stored image; give this or base64</td>" in page
+    assert ">0 to" not in page
     assert not re.search("; 0 to [\\d,]+ (characters|items)", page)
 
 
@@ -120,3 +121,4 @@ def test_objects_in_objects_are_shown_with_their_fields(app: FastAPI) -> None:
         section = page.partition(f'id="{name}"')[2].partition("</section>")[0]
         assert all(f"<code>{field}</code></th>" in section for field in wanted), name
     assert "object {" not in page
+    assert ">object; the limits of the service<" in page and not re.search("<td>[^<]*; [A-Z][a-z]* ", page)

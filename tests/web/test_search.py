@@ -36,6 +36,7 @@ from twelve.regions.extraction.extract import extract
 from twelve.web import server, thumbnails
 from twelve.web.app import create_app
 from twelve.web.limits import Limits
+from twelve.web.measured import digest_of
 from twelve.web.schemas import MAX_PLACES
 
 TEXT = "the red ball"
@@ -89,7 +90,7 @@ def test_python_the_shell_and_http_find_the_same(
 ) -> None:
     searched = nested / "index" if deep else searched
     python = searcher.search(searched.parent, TEXT, index=searched, **options)
-    with serving(searcher, searched, digest="ab12") as client:
+    with serving(searcher, searched) as client:
         told = search(client, top=4, **options)
     given = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     words = ["match", str(searching_model), TEXT, "--images", str(searched.parent), "--index", str(searched)]
@@ -100,7 +101,7 @@ def test_python_the_shell_and_http_find_the_same(
     assert near(told["images"], below) and len({each["image"] for each in told["images"]}) == len(ranked)
     assert (told["task"], told["calibrated"]) == (python.task, python.calibrated) == (shell["task"], False)
     assert told["ranked"] == len(python.images) and told["indexed"] == 6 and told["skipped"] == []
-    assert told["text"] == TEXT and told["digest"] == "ab12"
+    assert told["text"] == TEXT and told["digest"] == digest_of(searching_model)
 
 
 def test_regions_of_a_store_are_not_extracted_again(

@@ -33,6 +33,7 @@ from twelve.cli import app as program
 from twelve.errors import CheckpointError, ConfigError
 from twelve.web.examples import EXAMPLES
 from twelve.web.limits import Limits
+from twelve.web.measured import digest_of
 from twelve.web.server import _bound, addresses, allowed, serve
 
 # The model is slow to answer here, so that there is something to finish.
@@ -213,7 +214,9 @@ def test_the_server_of_ones_own_on_the_page(monkeypatch: pytest.MonkeyPatch) -> 
         ("evil.example", token, 400),
     ):
         client = TestClient(names["app"], base_url=f"http://{host}")
-        assert client.get("/api/v1/model", headers={"authorization": f"Bearer {given}"}).status_code == status
+        reply = client.get("/api/v1/model", headers={"authorization": f"Bearer {given}"})
+        assert reply.status_code == status
+        assert status != 200 or reply.json()["digest"] == digest_of(home / "examples" / "quickstart-model")
     names["app"].state.service.close()
 
 
@@ -237,11 +240,16 @@ def test_the_manifest_of_kubernetes_starts_the_container_of_the_dockerfile(monke
     text = (home / "docs" / "deploy.md").read_text(encoding="utf-8")
     (shown,) = [body for body in re.findall(r"```yaml\n(.*?)```", text, flags=re.S) if "kind: Deployment" in body]
     deployment, service = yaml.safe_load_all(shown)
-    (started,) = re.findall(r"^ENTRYPOINT (.+)$", (home / "Dockerfile").read_text(encoding="utf-8"), flags=re.M)
+    dockerfile = (home / "Dockerfile").read_text(encoding="utf-8")
+    (started,) = re.findall(r"^ENTRYPOINT (.+)$", dockerfile, flags=re.M)
     template = deployment["spec"]["template"]
     (container,) = template["spec"]["containers"]
-    words = [*json.loads(started), *container["args"]]
-    monkeypatch.setenv(container["env"][0]["name"], "a-secret-of-16-characters")
+    token, address = container["env"]
+    monkeypatch.setenv(token["name"], "a-secret-of-16-characters")
+    assert address["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+    given = [word.replace(f"$({address['name']})", "10.0.0.7") for word in container["args"]]
+    words = [*json.loads(started), *given]
+    assert words.count("10.0.0.7") == 1 and "$" not in " ".join(words)
     run = CliRunner().invoke(program, words[1:])
     assert "/model: no such folder" in str(run.exception)  # all options are understood, and there is a token
     assert [each["containerPort"] for each in container["ports"]] == [int(words[words.index("--port") + 1])]
@@ -251,7 +259,18 @@ def test_the_manifest_of_kubernetes_starts_the_container_of_the_dockerfile(monke
     assert probed == {service["spec"]["ports"][0]["targetPort"]} == {container["ports"][0]["name"]}
     labels = template["metadata"]["labels"]
     assert deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"] == labels
-    assert service["metadata"]["name"] in container["args"] and template["spec"]["terminationGracePeriodSeconds"] > 30
+    name, namespace = service["metadata"]["name"], "default"
+    assert {name, f"{name}.{namespace}.svc.cluster.local"} <= {*given}
+    command, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert (
+        command == "sleep" and template["spec"]["terminationGracePeriodSeconds"] > int(seconds) + Limits().stop_seconds
+    )
+    (user,) = re.findall("^USER (.+)$", dockerfile, flags=re.M)
+    assert template["spec"]["securityContext"]["runAsNonRoot"] and int(user) > 0  # a name would be refused
+    assert f"--uid {user} " in dockerfile
+    (minutes,) = re.findall(r"^HEALTHCHECK --start-period=(\d+)m ", dockerfile, flags=re.M)
+    startup = container["startupProbe"]
+    assert 60 * int(minutes) == startup["periodSeconds"] * startup["failureThreshold"]
 
 
 def test_the_page_has_every_endpoint(app: FastAPI) -> None:

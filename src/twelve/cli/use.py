@@ -17,7 +17,12 @@ Images = Annotated[
     typer.Option("--image", metavar="PATH", help="An image, or a folder with subfolders (repeatable)."),
 ]
 Texts = list[str] | None
-Weights = Annotated[str | None, typer.Option(help="The feature extractor's weights, if it needs a file.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help="The extractor's weights, unless this package has them: FILE, pretrained, ... (docs/predict.md)."
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Precision = Annotated[
     Literal["auto", "fp32", "bf16"],

@@ -98,7 +98,8 @@ def load(
     Args:
         path: a run's folder, a folder written by ``save_pretrained``, or ``hub:owner/model``.
         extractor: extracts regions from images; None for that of the training regions, built when first needed.
-        weights: file of that extractor's weights, if it was built from one.
+        weights: those of that extractor, unless this package has them: a file, ``package:NAME``, ``pretrained`` or
+            ``random``.
         device: cpu or cuda.
         precision: of the model's layers: fp32, bf16, or auto for bf16 where it is faster.
 
@@ -117,4 +118,4 @@ def opened(folder: Path, own: Mapping[str, Task], **options: Any) -> Predictor:
     from twelve.predictor.predictor import Predictor
 
     model, processor = open_network(folder)
-    return Predictor(model, processor, own=own, **options)
+    return Predictor(model, processor, own=own, folder=folder, **options)

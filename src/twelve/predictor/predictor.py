@@ -62,10 +62,12 @@ class Predictor(Abilities):
 
     Args:
         extractor: extracts regions from images. By default, that of the training regions, built when first needed.
-        weights: file of that extractor's weights, if it was built from one.
+        weights: those of that extractor, unless this package has them: a file, ``package:NAME``, ``pretrained`` or
+            ``random``.
         device: cpu or cuda.
         precision: of the model's layers: fp32, bf16, or auto for bf16 where it is faster.
         own: the tasks that the run of the model defines itself.
+        folder: the folder that the model was opened from, if it is as saved there.
 
     Attributes:
         model: as saved, or a copy that predicts faster (:func:`twelve.model.precision.for_predicting`).
@@ -86,11 +88,12 @@ class Predictor(Abilities):
         device: str = "cpu",
         precision: Precision = "auto",
         own: Mapping[str, Task] | None = None,
+        folder: Path | None = None,
     ) -> None:
         super().__init__(processor, model.config.heads, own)
         torch.nn.Module.to(model, usable(device))
         self.model = for_predicting(model, precision)
-        self._extractor, self._weights, self.device = extractor, weights, device
+        self._extractor, self._weights, self.device, self.folder = extractor, weights, device, folder
         self.threads = unchanged(self.model.device)
 
     def measure_threads(self, say: Callable[[str], None] = lambda text: None) -> None:

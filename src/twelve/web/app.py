@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from twelve.web.api import TAGS, routes
 from twelve.web.examples import add_examples
 from twelve.web.gate import Gate
 from twelve.web.limits import Limits
-from twelve.web.measured import TaskStanding
+from twelve.web.measured import digest_of, standings_of
 from twelve.web.reference import reference
 from twelve.web.samples import Sample, samples_for
 from twelve.web.schemas import PREFIX, Health
@@ -49,12 +49,12 @@ def create_app(
     hosts: Collection[str] = LOCAL,
     token: str | None = None,
     samples: Sequence[Sample] = (),
-    standings: Mapping[str, TaskStanding] | None = None,
-    digest: str | None = None,
     index: str | os.PathLike[str] | None = None,
     regions: str | os.PathLike[str] | None = None,
 ) -> FastAPI:
     """The ASGI application that serves a predictor.
+
+    The scores of its tasks and the SHA-256 of its weights are read from the folder that it was loaded from.
 
     Args:
         predictor: what :func:`twelve.load` returns.
@@ -64,8 +64,6 @@ def create_app(
             ``/docs``, ``/openapi.json`` and ``/health``. Two tokens with a space between are both accepted, so that one
             can be replaced. None to require no token.
         samples: images to try, which need no token, nor do their texts; by default those that suit the model.
-        standings: task -> what its evaluation says of it (:func:`twelve.web.measured.standings_of`).
-        digest: of the weights, for ``/api/v1/model`` and ``/metrics`` (:func:`twelve.web.measured.digest_of`).
         index: a file that :meth:`twelve.Predictor.search` or ``twelve match --index`` wrote: requests can search its
             images. It is read once, and never written.
         regions: a region store that has some of these images, by file name. Regions of the others are extracted.
@@ -79,6 +77,8 @@ def create_app(
     _ = predictor.extractor  # a missing extractor is an error now, not at the first image
     found = None if index is None else OpenIndex(predictor, index, regions)
     service = Service(predictor, limits or Limits(), found)
+    folder = predictor.folder
+    digest, standings = (None, {}) if folder is None else (digest_of(folder), standings_of(folder))
     service.metrics.build.info({"version": __version__, "model": digest or ""})
 
     @contextlib.asynccontextmanager
@@ -109,7 +109,7 @@ def create_app(
         *(f"{PREFIX}/samples/{one.name}" for one in samples),
     }
     problems.install(app)
-    for router in routes(service, samples, standings or {}, digest):
+    for router in routes(service, samples, standings, digest):
         app.include_router(router)
     _add_monitoring(app, service)
 
@@ -178,7 +178,7 @@ def _add_monitoring(app: FastAPI, service: Service) -> None:
         "/metrics",
         tags=["service"],
         response_class=Response,
-        responses={200: {"content": {"text/plain": {}}}, **problems.documented(401)},
+        responses={200: {"content": {"text/plain": {}}}, **problems.documented(400, 401)},
     )
     async def metrics() -> Response:
         """Return metrics in the format of Prometheus."""

@@ -141,7 +141,7 @@ def _kinds(content: _Schema) -> Iterator[_Row]:
 
 def _rows(of: _Schema, schemas: _Schema, *, sent: bool = False, above: str = "") -> Iterator[_Row]:
     """The fields of an object, each followed by the fields of the objects in it; of a request, required ones first."""
-    needed = of.get("required", ())
+    needed = {*of.get("required", ()), *(name for one in of.get("oneOf", ()) for name in one["required"])}
     fields = of.get("properties", {}).items()
     for name, schema in sorted(fields, key=lambda field: sent and field[0] not in needed):
         yield above + name, schema, sent and name not in needed
@@ -185,4 +185,5 @@ def _kind(schema: _Schema, schemas: _Schema) -> Iterator[str]:
     if found.get("default") is not None:
         yield f"default {json.dumps(found['default'])}"
     if "description" in found:
-        yield found["description"].replace("`", "")
+        said = found["description"].replace("`", "")
+        yield re.sub("^[A-Z](?=[a-z]* )", lambda first: first[0].lower(), said).removesuffix(".")

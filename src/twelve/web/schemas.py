@@ -135,12 +135,12 @@ _GIVEN: list[JsonValue] = [
 
 
 class ImageOf(_Closed):
-    """An image: the id of a stored one (``scene``), or the bytes of a file in base64 (``base64``), used once."""
+    """An image: exactly one of ``scene``, the id of a stored one, and ``base64``, the bytes of a file, used once."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": _GIVEN})
 
-    scene: str | None = Field(None, max_length=MAX_ID, description="id of a stored image")
-    base64: Encoded | None = Field(None, description="a file in base64, without line breaks")
+    scene: str | None = Field(None, max_length=MAX_ID, description="id of a stored image; give this or base64")
+    base64: Encoded | None = Field(None, description="a file in base64, without line breaks; give this or scene")
 
     @model_validator(mode="after")
     def _one(self) -> ImageOf:
@@ -465,7 +465,7 @@ class ModelReply(BaseModel):
 
     version: str
     parameters: int
-    digest: str | None = Field(description="SHA-256 of the file of the weights; null if the server was not given it")
+    digest: str | None = Field(description="SHA-256 of the file of the weights; null if there is none")
     methods: dict[str, list[TaskChoice]]
     note: str | None = Field(description="a note for users, if there is one")
     synthetic: bool = Field(description="whether it was trained on synthetic images only")

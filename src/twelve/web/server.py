@@ -10,7 +10,6 @@ import os
 import shlex
 import socket
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import uvicorn
@@ -23,7 +22,6 @@ from twelve.settings import Precision
 from twelve.web.access import check_access, is_loopback
 from twelve.web.app import LOCAL, create_app
 from twelve.web.limits import Limits
-from twelve.web.measured import digest_of, standings_of
 from twelve.web.samples import opening_samples, recorded_samples
 from twelve.web.service import Service
 
@@ -59,7 +57,8 @@ def serve(
         port: by default 8012, or the next free one if that is in use; 0 chooses any free one.
         names: host names that requests may use, besides ``localhost`` and ``host``. If other machines can reach
             ``host``, an empty list allows any.
-        weights: file of the extractor's weights, if it was built from one.
+        weights: those of the extractor, unless this package has them: a file, ``package:NAME``, ``pretrained`` or
+            ``random``.
         precision: see :func:`twelve.load`.
         token: see :func:`twelve.web.app.create_app`. Required if other machines can reach ``host``, unless ``no_token``
             allows requests without one.
@@ -71,14 +70,11 @@ def serve(
             missing.
     """
     from twelve.predictor import load
-    from twelve.predictor.asked import find
 
     check_access(host, PORT if port is None else port, token, no_token=no_token, names=names)
     bound = _bound(run, host, port)
     alone = token is None and is_loopback(bound.getsockname()[0])
-    with ThreadPoolExecutor(1) as beside:  # a gigabyte takes a second
-        hashing = beside.submit(digest_of, find(run))
-        predictor = load(run, weights=weights, device=device, precision=precision)
+    predictor = load(run, weights=weights, device=device, precision=precision)
     samples = recorded_samples(predictor, Path(run)) if alone else ()  # one's own images are shown to nobody else
     app = create_app(
         predictor,
@@ -86,8 +82,6 @@ def serve(
         hosts=allowed(host, names),
         token=token,
         samples=samples or opening_samples(predictor),
-        standings=standings_of(run),
-        digest=hashing.result(),
         index=index,
         regions=regions,
     )

@@ -26,7 +26,7 @@ export class Gallery {
       sampleButtons(samples, (sample) => this.addSamples([sample]), "or add one of these"),
     );
     dropped(this.element, files);
-    this.say("No images yet.");
+    this.say(this.count);
   }
 
   /** Whether no image was ever added. */
@@ -39,8 +39,13 @@ export class Gallery {
     this.status.classList.toggle("wrong", wrong);
   }
 
+  /** Clear the errors of images that could not be added. */
+  settle() {
+    if (this.status.classList.contains("wrong")) this.say(this.count);
+  }
+
   get count() {
-    return this.items.length === 1 ? "1 image" : `${this.items.length} images`;
+    return ["No images", "1 image"][this.items.length] ?? `${this.items.length} images`;
   }
 
   /** Add samples that are not there yet. */

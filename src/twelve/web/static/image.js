@@ -95,9 +95,10 @@ export class ImageView extends EventTarget {
     this.say(`${this.scene.width} × ${this.scene.height} pixels, ${count} ${count === 1 ? "region" : "regions"}`);
   }
 
-  /** Clear the error of another image when a question about this one is asked. */
+  /** Clear the error of another image when a question about this one is asked, or when its tab is left. */
   settle() {
     if (!this.status.classList.contains("wrong")) return;
+    if (!this.scene) return this.say("");
     this.describe();
     this.fold();
   }

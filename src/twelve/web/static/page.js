@@ -58,7 +58,8 @@ function panelOf(method, model, image) {
       if (model.samples.length < 2 || !left.untouched || !right.untouched) return demonstrate();
       [left, right].forEach((side, k) => side.useSample(model.samples[k]));
     };
-    return { ...shown, begin, images: el("div", { class: "pair" }, left.element, right.element) };
+    const close = () => [left, right].forEach((side) => side.settle());
+    return { ...shown, begin, close, images: el("div", { class: "pair" }, left.element, right.element) };
   }
   if (method === "match") {
     const gallery = new Gallery(model.samples, model.limits.images);
@@ -69,7 +70,7 @@ function panelOf(method, model, image) {
       shown.suggest(model.samples[0].texts.match);
       shown.demonstrate();
     };
-    return { ...shown, begin, images: gallery.element };
+    return { ...shown, begin, close: () => gallery.settle(), images: gallery.element };
   }
   if (method === "search") {
     const shown = searchForm({ button, count: model.indexed, tasks, notes: () => (model.note ? [model.note] : []) });
@@ -97,6 +98,7 @@ function build(model) {
 
   function select(method, focus = false) {
     if (current) parts[current].close?.();
+    image.settle();
     current = method;
     for (const [name, { tab, panel }] of Object.entries(parts)) {
       const chosen = name === method;
@@ -148,8 +150,8 @@ function build(model) {
 // Otherwise, the browser would open a file that is dropped elsewhere.
 for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
 
-/** What a model is, in a sentence; and everything that it was trained on. */
-function described({ methods, parameters, synthetic }) {
+/** What a model is, in a sentence; everything that it was trained on; and what identifies it. */
+function described({ methods, parameters, synthetic, digest, version }) {
   const tasks = Object.values(methods).flat();
   const list = (names) => new Intl.ListFormat("en").format(names);
   const shortened = (titles) => (titles.length > 3 ? [titles[0], `${titles.length - 1} other datasets`] : titles);
@@ -164,7 +166,12 @@ function described({ methods, parameters, synthetic }) {
     return earlier && others.length ? `${marked} first, and then on ${list(others)}` : list([...others, marked]);
   };
   const on = tasks.length ? `, trained on ${trained(shortened)}` : "";
-  return [`One vision-and-language model of ${(parameters / 1e6).toFixed(1)} M parameters${on}.`, `Trained on ${trained((titles) => titles)}.`];
+  const weights = digest ? `, SHA-256 of the weights: ${digest.slice(0, 12)}…` : "";
+  return [
+    `One vision-and-language model of ${(parameters / 1e6).toFixed(1)} M parameters${on}.`,
+    `Trained on ${trained((titles) => titles)}.`,
+    `${parameters.toLocaleString("en")} parameters${weights}. Served by twelve ${version}.`,
+  ];
 }
 
 /** The page of a model that the user trained on tasks of their own has the names of these tasks as its title. */
@@ -209,11 +216,11 @@ async function start(asked = false) {
   try {
     const model = await api.model();
     panels.replaceChildren();
-    const [short, datasets] = described(model);
+    const [short, ...more] = described(model);
     named(model);
     document.getElementById("about").textContent = short;
     const known = document.getElementById("known");
-    known.append(el("p", {}, datasets));
+    known.append(...more.map((line) => el("p", {}, line)));
     document.getElementById("kept").textContent = kept(model);
     known.hidden = false;
     build(model);
