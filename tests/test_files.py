@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from twelve.errors import ConfigError, TwelveError
 from twelve.io import files
@@ -278,3 +281,21 @@ def test_a_program_that_runs_when_it_is_imported_is_told(tmp_path: Path) -> None
     )
     run = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0 and "move its calls into a block: if __name__ == '__main__':" in run.stderr
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_tensors_have_the_permissions_of_other_files(mask: int, mode: int, tmp_path: Path) -> None:
+    """safetensors 0.8 writes files for their owner alone; a service that another user runs could not read them."""
+    before = os.umask(mask)
+    try:
+        with replacing(tmp_path / "file") as partial:
+            save_file({"a": np.zeros(3)}, partial)
+        with replacing(tmp_path / "model") as partial:
+            partial.mkdir()
+            save_file({"a": np.zeros(3)}, partial / "model.safetensors")
+    finally:
+        assert os.umask(before) == mask
+    modes = [
+        stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "file", tmp_path / "model" / "model.safetensors")
+    ]
+    assert modes == [mode, mode]

@@ -340,11 +340,16 @@ def _remove(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Flush everything under ``path`` to the disk."""
+    """Flush everything under ``path`` to the disk. Files have the permissions of the umask: safetensors 0.8 writes files
+    that only their owner can read."""
+    mask = os.umask(0o077)
+    os.umask(mask)
     for file in path.rglob("*") if path.is_dir() else (path,):
         if file.is_file():
             with open(file, "rb") as stream:
                 os.fsync(stream.fileno())
+            if not file.is_symlink() and stat.S_IMODE(file.stat().st_mode) == 0o600:
+                file.chmod(0o666 & ~mask)
         else:
             sync_folder(file)
     if path.is_dir():
