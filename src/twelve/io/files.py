@@ -340,8 +340,8 @@ def _remove(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Flush everything under ``path`` to the disk. Files have the permissions of the umask: safetensors 0.8 writes files
-    that only their owner can read."""
+    """Flush everything under ``path`` to the disk. Files get the permissions of the umask, because safetensors 0.8 lets
+    only their owner read them."""
     mask = os.umask(0o077)
     os.umask(mask)
     for file in path.rglob("*") if path.is_dir() else (path,):
