@@ -236,9 +236,11 @@ class Findings:
     sections: tuple[str, ...] = ()
     plots: Mapping[str, str] = field(default_factory=dict)
 
-    def comparison(self, arm: str, minus: str) -> Comparison | None:
-        """The comparison of two arms, if the plan has it and both are complete."""
-        found = (each for each in self.comparisons if (each.contrast.arm, each.contrast.minus) == (arm, minus))
+    def comparison(self, arm: str, minus: str, than: tuple[str, str] | None = None) -> Comparison | None:
+        """The comparison of two arms, or of their difference with that of the arms ``than``, if the plan has it and
+        all are complete."""
+        wanted = (arm, minus, *(than or ()))
+        found = (each for each in self.comparisons if each.contrast.compared == wanted)
         return next(found, None)
 
     def row(self, task: str) -> Row | None:

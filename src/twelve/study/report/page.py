@@ -261,7 +261,7 @@ def _outputs(found: Findings) -> Mapping[str, Output]:
 def _with_curves(found: Findings, compared: Sequence[Comparison]) -> list[str]:
     """Arms whose curves are shown: those of the first contrasts."""
     recorded = {curve.arm for curve in found.curves if curve.points}
-    named = [name for each in compared for name in (each.contrast.arm, each.contrast.minus)]
+    named = [name for each in compared for name in each.contrast.compared]
     order = dict.fromkeys([*named, *(arm.name for arm in found.arms)])
     return [name for name in order if name in recorded][: plots.MOST_ARMS]
 

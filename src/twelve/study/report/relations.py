@@ -68,7 +68,7 @@ def _relation(comparison: Comparison, found: Findings, group_of: Mapping[str, st
         for name in (comparison.contrast.arm, comparison.contrast.minus)
     ]
     together, alone = models
-    if len(own) != 1 or alone != own or not together > own:
+    if comparison.contrast.than is not None or len(own) != 1 or alone != own or not together > own:
         return None
     (group,) = own
     whole = {task for task, its in group_of.items() if its in together}
