@@ -89,6 +89,11 @@ class Cell:
     seeds: tuple[float, ...]
     learned: bool
 
+    @property
+    def by_bootstrap_alone(self) -> bool:
+        """Whether ``points`` is significant, while its t interval over the seeds contains 0."""
+        return by_bootstrap_alone(self.points, self.seeds)
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -114,6 +119,12 @@ class Comparison:
     seeds: tuple[float, ...]
     between: float | None = None
     learned_seeds: tuple[float, ...] = ()
+
+    @property
+    def learned_points_seeds(self) -> tuple[float, ...]:
+        """``learned_points`` of each seed; empty if no task is learned."""
+        learned = [cell.seeds for cell in self.cells if cell.learned]
+        return tuple(sum(seed) / len(seed) for seed in zip(*learned, strict=True))
 
     @property
     def endpoint(self) -> Interval:
