@@ -129,7 +129,7 @@ def t_quantile(freedom: float) -> float:
     x = np.linspace(0, np.pi / 2, 20_001)
     density = np.cos(x).clip(0) ** (freedom - 1)
     area = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
-    return freedom**0.5 * float(np.tan(np.interp(0.95 * area[-1], area, x)))
+    return float(freedom**0.5 * np.tan(np.interp(0.95 * area[-1], area, x)))
 
 
 def by_bootstrap_alone(gain: Interval, seeds: Sequence[float]) -> bool:
