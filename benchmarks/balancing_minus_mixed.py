@@ -28,7 +28,7 @@ def main() -> None:
         (copy / FILE).write_text(json.dumps(record))
         for each in findings(copy).comparisons:
             seeds = ", ".join(f"{seed:+.1f}" for seed in each.seeds)
-            print(f"{each.contrast.arm}: {gain_of(each.every)}; by seed {seeds}, t interval {spread(each)}")
+            print(f"{each.contrast.arm}: {gain_of(each.every)}; by seed {seeds}, t interval {spread(each.seeds)}")
 
 
 if __name__ == "__main__":

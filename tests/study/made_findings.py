@@ -79,7 +79,8 @@ class Made:
         for task in contrast.tasks:
             mean = float(shift + self.rng.normal(0, 1.5))
             points, seeds = self.interval(mean), tuple(mean + self.rng.normal(0, 0.5, 3))
-            cells.append(Cell(task, points, self.interval(1.4 * mean), seeds, self.learned(contrast.judge, task)))
+            learned_by = [self.learned(judge, task) for judge in contrast.judges]
+            cells.append(Cell(task, points, self.interval(1.4 * mean), seeds, all(learned_by)))
         learned = [cell.points.mean for cell in cells if cell.learned]
         every = self.interval(float(np.mean([cell.points.mean for cell in cells])), 1.0)
         mean = self.interval(float(np.mean(learned)), 1.0) if learned else None

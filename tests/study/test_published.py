@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from pathlib import Path
 
@@ -53,6 +54,32 @@ def test_a_study_that_lacks_a_seed_says_so_first(tmp_path: Path) -> None:
     assert not findings(copy).sentences[0].startswith("Preliminary")
     shutil.rmtree(copy / "seed-2")
     assert findings(copy).sentences[0].startswith("Preliminary (2 of 3 seeds): stop-and-go scores higher")
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        ("four-tasks-ablations/joint", "four-tasks-joint-vs-single/stop-and-go"),
+        ("four-tasks-ablations/always-go", "four-tasks-balancing/static"),
+        ("four-tasks-affinity/joint", "four-tasks-fine-tuning/joint", "four-tasks-groups/all"),
+    ],
+)
+def test_what_results_md_calls_the_same_models_has_the_same_scores(same: tuple[str, ...]) -> None:
+    """On every example of every seed and task."""
+    text = (RESULTS.parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
+    told = text.partition("- **Models.** These arms are the same")[2].partition("\n\n")[0]
+    values = []
+    for name in same:
+        study, arm = name.split("/")
+        assert f"`{arm}` of `{study}`" in " ".join(told.split())
+        files = sorted(RESULTS.glob(f"study-{study}/seed-*/results/{arm}/*.json"))
+        values.append([(read["seed"], read["task"], read["values"]) for read in map(json_of, files)])
+    assert len(values[0]) == 12 and all(each == values[0] for each in values)
+
+
+def json_of(file: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)

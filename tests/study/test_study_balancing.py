@@ -52,5 +52,5 @@ def test_weights_are_tuned_on_seeds_that_are_not_reported(tmp_path: Path) -> Non
     tuned = planned(get_study("static-weights", {}), config, seeds=1)
     reported = planned(get_study("balancing", {}), config, seeds=3, arms=["norm"])
     assert tuned.seeds == (1003,) and reported.seeds == (3, 4, 5)
-    assert {each.judge for each in planned(get_study("balancing", {}), config, seeds=1).contrasts} == {"static"}
+    assert {each.judges for each in planned(get_study("balancing", {}), config, seeds=1).contrasts} == {("static",)}
     assert len(tuned.arms) == 12 and len({str(arm.overrides) for arm in tuned.arms}) == 12

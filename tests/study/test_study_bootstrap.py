@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from twelve.study.bootstrap import Sampled, between, interval, observed, t_interval, two_level
+from twelve.metrics.bootstrap import Interval
+from twelve.study.bootstrap import (
+    Sampled,
+    between,
+    interval,
+    observed,
+    t_interval,
+    t_quantile,
+    two_level,
+    welch_interval,
+)
 
 
 def cell(
@@ -108,9 +118,32 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 
 def test_the_t_interval_covers_the_mean_of_few_seeds_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
-    for count in range(2, 11):
+    for count in range(2, 12):
         found = [t_interval(rng.standard_normal(count).tolist()) for _ in range(2000)]
         assert 0.935 < np.mean([each.low <= 0 <= each.high for each in found if each is not None]) < 0.965
-    assert t_interval([1.0]) is None and t_interval([1.0] * 11) is None
+    assert t_interval([1.0]) is None
     two = t_interval([1.0, 3.0])
-    assert two is not None and (two.mean, two.low, two.high) == pytest.approx((2, 2 - 12.706, 2 + 12.706))
+    assert two is not None and (two.mean, two.low, two.high) == pytest.approx((2, 2 - 12.7062, 2 + 12.7062), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("freedom", "quantile"),
+    [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (5, 2.571), (9, 2.262), (30, 2.042), (100, 1.984)],
+)
+def test_quantiles_are_those_of_a_table(freedom: float, quantile: float) -> None:
+    """NIST/SEMATECH e-Handbook of Statistical Methods, section 1.3.6.7.2."""
+    assert t_quantile(freedom) == pytest.approx(quantile, abs=5e-4)
+    assert t_quantile(freedom) > t_quantile(freedom + 0.5) > t_quantile(freedom + 1)
+
+
+def test_welch_covers_the_difference_of_two_means_that_vary_differently() -> None:
+    rng = np.random.default_rng(0)
+    for spread in (1.0, 6.0):
+        pairs = [(rng.standard_normal(3).tolist(), (1 + spread * rng.standard_normal(4)).tolist()) for _ in range(2000)]
+        found = [welch_interval(*pair) for pair in pairs]
+        assert 0.93 < np.mean([each.low <= -1 <= each.high for each in found]) < 0.97
+    one, other = [5.9, 15.2, 7.1], [2.0, 2.0, 2.0]  # no variance: the interval of the first alone
+    alone, found_one = t_interval(one), welch_interval(one, other)
+    assert alone is not None
+    assert (found_one.low, found_one.high) == pytest.approx((alone.low - 2, alone.high - 2))
+    assert welch_interval([3.0, 3.0], [1.0, 1.0]) == Interval(2, 2, 2)

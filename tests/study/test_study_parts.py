@@ -96,7 +96,7 @@ def test_a_study_is_one_file(mine: Path) -> None:
     assert [arm.name for arm in found.arms] == ["joint", "warm", "groups", "ordered", "wide"]
     assert len(found.sentences) == 1 and "warm" in found.sentences[0] and "2 tasks" in found.sentences[0]
     (comparison,) = found.comparisons
-    assert comparison.contrast.judge == "groups"
+    assert comparison.contrast.judges == ("groups",)
 
 
 def test_what_only_a_study_says_needs_its_file(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,8 @@ from twelve.study.show import show
 from twelve.study.studies.base import said as sentence
 from twelve.study.studies.base import uncertain
 from twelve.study.studies.groups import Groups
-from twelve.study.studies.joint_vs_single import BASE, OPPONENT
-from twelve.study.table import COVERAGE, few_seeds, markdown, spread
+from twelve.study.studies.joint_vs_single import BASE, OPPONENT, JointVsSingle
+from twelve.study.table import COVERAGE, SHARES, few_seeds, markdown, spread
 
 TASKS = ("vqa", "nlvr2")
 QUIET = Console(quiet=True)
@@ -44,7 +44,7 @@ def test_the_winner_is_named(
 ) -> None:
     made_up(tmp_path, {BASE: joint, OPPONENT: single})
     said = show(tmp_path, console=QUIET)
-    assert words in said and f"{counts} of the 2 tasks that single-task models learn." in said
+    assert words in said and f"{counts} of the 2 tasks that single-task models (2.0 M in all) learn." in said
 
 
 def test_numbers_of_the_endpoint(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_what_its_reference_has_not_learned_is_no_gain(tmp_path: Path) -> None:
     assert comparison.endpoint == comparison.learned
     said = show(tmp_path, console=QUIET)
     assert "scores lower than single-longer" in said and "not learned (+" in said
-    assert "better on 0 and worse on 1 of the 1 task that single-task models learn." in said
+    assert "better on 0 and worse on 1 of the 1 task that single-task models (2.0 M in all) learn." in said
     every, learned = (
         f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]" for gain in (comparison.every, comparison.learned)
     )
@@ -100,8 +100,8 @@ def test_both_means_may_agree(tmp_path: Path) -> None:
     assert comparison.learned is None and comparison.endpoint == comparison.every
     said = show(tmp_path / "none", console=QUIET)
     assert "mean over 2 tasks; single-longer learned none of them. By seed: +" in said
-    assert "% of the variance comes from the seeds. The joint arm has 1.0 M parameters in one" in said
-    assert "the joint model is better on" not in said
+    assert "comes from the seeds. The joint model has 1.0 M parameters, the single-task models 2.0 M in all." in said
+    assert "is better on" not in said
     made_up(tmp_path / "all", {BASE: (0.8, 0.9), OPPONENT: (0.7, 0.7)})
     told, _, seeds = sentence(findings(tmp_path / "all").comparisons[0]).partition(" By seed: ")
     assert told.endswith(f"over 2 tasks, all of which {OPPONENT} learned.") and seeds
@@ -195,24 +195,33 @@ def test_what_few_seeds_leave_unknown_is_said(seeds: int, words: str | None, tmp
 
 
 def test_three_seeds_are_few_if_most_of_the_variance_is_theirs(tmp_path: Path) -> None:
-    """In results.md, on the page and in the terminal, by the largest share; how often depends on it."""
+    """In results.md, on the page and in the terminal, by the largest share; how often depends on it, and is said of
+    both intervals. Five seeds are few, too, if almost all of the variance is theirs."""
     made_up(tmp_path, {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)})
-    found = findings(tmp_path)
-    for share, warned in ((97.0, True), (80.0, True), (74.0, False)):
+    three = findings(tmp_path)
+    made_up(tmp_path / "five", {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)}, seeds=5)
+    five = findings(tmp_path / "five")
+    for found, number, share, warned in (
+        *((three, "three", share, share > 74) for share in (97.0, 80.0, 74.0)),
+        *((five, "five", share, share > 80) for share in (97.0, 90.0, 80.0)),
+    ):
         first = replace(found.comparisons[0], between=share)
         changed = replace(found, comparisons=(first,))
-        told = f"{share:.0f}% of the variance of the difference comes from the three seeds"
-        rest = f"true value only about {COVERAGE[round(share)]:.0f}% of the time." if warned else ""
+        covered = dict(zip(SHARES, COVERAGE[len(found.seeds)], strict=True)).get(round(share), 0)
+        told = f"{share:.0f}% of the variance of the difference comes from the {number} seeds"
+        both = f"{covered:.0f}% of the time, and t intervals over the seeds about 95%."
+        rest = f"true value only about {both}" if warned else ""
         html = page.render([page.part_of(changed, "key")])
         for said in (markdown(changed), html, " ".join(brief(changed, "").split())):
             assert (told in said) == warned and rest in said
         sentence = f"{share:.0f}% of the variance comes from the seeds."
         short = " ".join(brief(replace(changed, sentences=(sentence,)), "").split())
-        assert (f"95% intervals may cover only about {COVERAGE[round(share)]:.0f}%." if warned else sentence) in short
+        assert (f"Simulated coverage: {covered:.0f}% (bootstrap), 95% (t)." if warned else sentence) in short
         assert told not in short
         two = few_seeds(replace(found, comparisons=(replace(first, between=10.0), first)))
         assert (two is not None and f"Up to {share:.0f}% of the variance of a difference" in two) == warned
-    assert COVERAGE[99] < COVERAGE[97] < COVERAGE[90] < 90
+    assert all(sorted(each, reverse=True) == [*each] for each in COVERAGE.values())
+    assert all(few < many for few, many in zip(COVERAGE[3], COVERAGE[5], strict=True)) and COVERAGE[3][3] < 90
 
 
 def test_the_t_interval_stands_beside_that_of_the_bootstrap(tmp_path: Path) -> None:
@@ -253,14 +262,19 @@ def test_what_only_the_bootstrap_finds_is_marked(tmp_path: Path) -> None:
     alone = replace(main, seeds=wide, learned_seeds=wide)
     told, html = sentence(alone), page.render([page.part_of(replace(found, comparisons=(alone,)), "key")])
     assert alone.by_bootstrap_alone and "which contains 0); " in told and "contains 0" not in sentence(main)
-    assert "] contains 0</span>" in html and "] contains 0" not in page.render([page.part_of(found, "key")])
+    assert html.count("]</span> *</td>") == 2 and "</span> *" not in page.render([page.part_of(found, "key")])
     said = markdown(replace(found, comparisons=(alone,)))
     gains = [f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]" for gain in (main.every, main.cells[0].points)]
     assert f"| {gains[0]} * | +0.1, +30.0, +1.0 | [" in said and "*: significant by its bootstrap interval" in said
     assert f"| {gains[1]} |" in said
     cell = replace(main.cells[0], seeds=wide)
-    said = markdown(replace(found, comparisons=(replace(main, cells=(cell, *main.cells[1:])),)))
+    changed = replace(found, comparisons=(replace(main, cells=(cell, *main.cells[1:])),))
+    said, html = markdown(changed), page.render([page.part_of(changed, "key")])
     assert f"| {gains[1]} * |" in said and "*: significant by its bootstrap interval" in said
+    assert f"{minus(gains[1])}</span> *</td>" in html.partition(", task by task</summary>")[2]
+    counted = JointVsSingle().sentences(changed)[1]
+    assert "is better on 2 (1 by the bootstrap alone) and worse on 0 of the 2 tasks" in counted
+    assert "(1 by" not in found.sentences[1]
     assert uncertain({"a": main, "b": alone, "c": alone}) == "; the t interval over the seeds contains 0 for b, c"
     assert uncertain({"a": main}) == ""
 
@@ -269,8 +283,8 @@ def test_counts_of_two_seeds_are_qualified(tmp_path: Path) -> None:
     for seeds in (2, 3):
         made_up(tmp_path / str(seeds), {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)}, seeds=seeds)
         said = " ".join(findings(tmp_path / str(seeds)).sentences)
-        assert ("models learn, by intervals of two seeds." in said) == (seeds == 2)
-        assert ("models learn." in said) == (seeds == 3)
+        assert ("in all) learn, by intervals of two seeds." in said) == (seeds == 2)
+        assert ("in all) learn." in said) == (seeds == 3)
 
 
 def test_what_is_printed_has_one_minus_sign(tmp_path: Path) -> None:

@@ -134,32 +134,48 @@ class Arm(Strict):
 class Contrast(Strict):
     """A comparison: the score of ``arm`` minus that of ``minus``, on ``tasks``, and the mean over these tasks.
 
-    A task on which the ``reference`` (by default ``minus``) does not beat both the best baseline and its own score
-    with shuffled images is not learned: a difference there is no gain.
+    With ``than``, it compares two differences (an interaction): ``arm`` minus ``minus``, minus the difference of the
+    two arms of ``than``. It is positive where ``arm`` gains more over ``minus`` than the first arm of ``than`` over the
+    second.
+
+    A task on which the ``reference`` (by default ``minus``, and the second arm of ``than``) does not beat both the best
+    baseline and its own score with shuffled images is not learned: a difference there is no gain.
     """
 
     arm: Name
     minus: Name
     tasks: tuple[str, ...] = Field(min_length=1)
     reference: Name | None = None
+    than: tuple[Name, Name] | None = None
 
     @model_validator(mode="after")
     def _differ(self) -> Contrast:
-        if self.arm == self.minus:
-            raise ValueError(f"a contrast compares the arm {self.arm} with itself")
+        for arm, minus in (self.compared[:2], self.compared[2:] or self.compared[:2]):
+            if arm == minus:
+                raise ValueError(f"a contrast compares the arm {arm} with itself")
+        if len(set(self.compared)) < len(self.compared):
+            twice = next(name for name in self.compared if self.compared.count(name) > 1)
+            raise ValueError(f"the contrast {self.name} names the arm {twice} twice; it compares four different arms")
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"the contrast {self.name} names a task twice")
         return self
 
     @property
     def name(self) -> str:
-        return f"{self.arm} minus {self.minus}"
+        if self.than is None:
+            return f"{self.arm} minus {self.minus}"
+        return f"({self.arm} minus {self.minus}) minus ({self.than[0]} minus {self.than[1]})"
 
     @property
-    def judge(self) -> str:
-        """The arm that shows whether a task is learned."""
-        return self.reference or self.minus
+    def compared(self) -> tuple[str, ...]:
+        """The arms whose scores it needs: two, or four with ``than``."""
+        return (self.arm, self.minus, *(self.than or ()))
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """The arms that show whether a task is learned: all of them have to learn it."""
+        return self.compared[1::2] if self.reference is None else (self.reference,)
 
     @property
     def arms(self) -> Iterator[str]:
-        return iter(dict.fromkeys((self.arm, self.minus, self.judge)))
+        return iter(dict.fromkeys((*self.compared, *self.judges)))

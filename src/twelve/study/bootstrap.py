@@ -21,9 +21,6 @@ from twelve.metrics.bootstrap import Interval
 Array = NDArray[np.float64]
 CHUNK = 4_000_000
 """Weights that are in memory at a time."""
-T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-"""The 0.975 quantiles of Student's t with 1 to 9 degrees of freedom (NIST/SEMATECH e-Handbook of Statistical Methods,
-section 1.3.6.7.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +102,34 @@ def interval(samples: Array, mean: float, level: float = 0.95) -> Interval:
 
 
 def t_interval(seeds: Sequence[float]) -> Interval | None:
-    """Student's 95% interval of the mean of (S,) values, one of each seed; None for one seed, or more than ten."""
-    if not 2 <= (count := len(seeds)) <= len(T_QUANTILES) + 1:
+    """Student's 95% interval of the mean of (S,) values, one of each seed; None for one seed."""
+    if (count := len(seeds)) < 2:
         return None
     mean = float(np.mean(seeds))
-    half = T_QUANTILES[count - 2] * float(np.std(seeds, ddof=1)) / count**0.5
+    half = t_quantile(count - 1) * float(np.std(seeds, ddof=1)) / count**0.5
     return Interval(mean, mean - half, mean + half)
+
+
+def welch_interval(first: Sequence[float], second: Sequence[float]) -> Interval:
+    """Welch's 95% interval of the mean of (S,) values minus that of (T,) others, which are independent of them and may
+    vary more or less; two or more each (Welch, The Generalization of 'Student's' Problem, 1947)."""
+    mean, counts = float(np.mean(first) - np.mean(second)), np.array([len(first), len(second)])
+    errors = np.array([np.var(first, ddof=1), np.var(second, ddof=1)]) / counts
+    if (error := float(errors.sum())) == 0:
+        return Interval(mean, mean, mean)
+    half = t_quantile(error**2 / float((errors**2 / (counts - 1)).sum())) * error**0.5
+    return Interval(mean, mean - half, mean + half)
+
+
+def t_quantile(freedom: float) -> float:
+    """The 0.975 quantile of Student's t with this many degrees of freedom, a fraction too; at least 1.
+
+    With t = freedom ** 0.5 * tan(x), the density of x is proportional to cos(x) ** (freedom - 1).
+    """
+    x = np.linspace(0, np.pi / 2, 20_001)
+    density = np.cos(x).clip(0) ** (freedom - 1)
+    area = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
+    return float(freedom**0.5 * np.tan(np.interp(0.95 * area[-1], area, x)))
 
 
 def by_bootstrap_alone(gain: Interval, seeds: Sequence[float]) -> bool:

@@ -89,6 +89,11 @@ class Cell:
     seeds: tuple[float, ...]
     learned: bool
 
+    @property
+    def by_bootstrap_alone(self) -> bool:
+        """Whether ``points`` is significant, while its t interval over the seeds contains 0."""
+        return by_bootstrap_alone(self.points, self.seeds)
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -114,6 +119,12 @@ class Comparison:
     seeds: tuple[float, ...]
     between: float | None = None
     learned_seeds: tuple[float, ...] = ()
+
+    @property
+    def learned_points_seeds(self) -> tuple[float, ...]:
+        """``learned_points`` of each seed; empty if no task is learned."""
+        learned = [cell.seeds for cell in self.cells if cell.learned]
+        return tuple(sum(seed) / len(seed) for seed in zip(*learned, strict=True))
 
     @property
     def endpoint(self) -> Interval:
@@ -236,9 +247,11 @@ class Findings:
     sections: tuple[str, ...] = ()
     plots: Mapping[str, str] = field(default_factory=dict)
 
-    def comparison(self, arm: str, minus: str) -> Comparison | None:
-        """The comparison of two arms, if the plan has it and both are complete."""
-        found = (each for each in self.comparisons if (each.contrast.arm, each.contrast.minus) == (arm, minus))
+    def comparison(self, arm: str, minus: str, than: tuple[str, str] | None = None) -> Comparison | None:
+        """The comparison of two arms, or of their difference with that of the arms ``than``, if the plan has it and
+        all are complete."""
+        wanted = (arm, minus, *(than or ()))
+        found = (each for each in self.comparisons if each.contrast.compared == wanted)
         return next(found, None)
 
     def row(self, task: str) -> Row | None:

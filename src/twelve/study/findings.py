@@ -232,8 +232,9 @@ class _Samples:
             "closed": (self.seen.closed, self.drawn.closed),
             "free": (self.free_seen.closed, self.free_drawn.closed),
         }[scale]
-        ours, theirs = self.place(contrast.arm, task), self.place(contrast.minus, task)
-        return seen[task][:, ours] - seen[task][:, theirs], drawn[task][:, ours] - drawn[task][:, theirs]
+        places = [self.place(arm, task) for arm in contrast.compared]
+        signs = np.array((1.0, -1.0, -1.0, 1.0)[: len(places)])
+        return seen[task][:, places] @ signs, drawn[task][:, places] @ signs
 
     def learned(self, arm: str, task: str) -> bool:
         """Whether the intervals of an arm's advantage over the best baseline and, where that was measured, of what it
@@ -318,7 +319,7 @@ def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples) -> Co
     """A contrast on those of its tasks that have room; None if none has."""
     if not tasks:
         return None
-    learned = [task for task in tasks if drawn.learned(contrast.judge, task)]
+    learned = [task for task in tasks if all(drawn.learned(judge, task) for judge in contrast.judges)]
 
     def mean(scale: str, names: Sequence[str]) -> tuple[Array, Array]:
         seen, samples = zip(*(drawn.difference(contrast, task, scale) for task in names), strict=True)

@@ -99,7 +99,7 @@ def lattice_of(found: Findings) -> Lattice:
     gains, unlearned = {}, []
     for each in found.comparisons:
         together, alone = arms[each.contrast.arm], arms[each.contrast.minus]
-        if len(alone) == 1 and len(together) > 1 and alone[0] in together:
+        if each.contrast.than is None and len(alone) == 1 and len(together) > 1 and alone[0] in together:
             cell = CellOf(alone[0], tuple(together))
             if any(own.learned for own in each.cells):
                 gains[cell] = _by_seed(found, each)

@@ -19,11 +19,18 @@ from twelve.study.report.unlearned import warnings
 NOT_LEARNED = "not learned"
 MOST_ARMS = 3
 """Most arms that the sentence on convergence names."""
-COVERAGE = {50: 98.5, 70: 93.5, 80: 89.8, 90: 83.7, 95: 80.0, 97: 78.5, 99: 76.2, 100: 75.0}
-"""Share of the variance that comes from three seeds -> how often 95% intervals contain the true value, per cent; from
-benchmarks/interval_coverage.py."""
-MOST_SHARE = 75
-"""Share of the variance, per cent, from which on three seeds are said to be few."""
+SHARES = (50, 70, 80, 90, 95, 97, 99, 100)
+COVERAGE = {
+    3: (98.5, 93.5, 89.8, 83.7, 80.0, 78.5, 76.2, 75.0),
+    5: (98.7, 95.8, 93.8, 90.7, 89.3, 88.2, 87.5, 87.1),
+}
+"""Number of seeds -> how often 95% bootstrap intervals contain the true value, per cent, for each of :data:`SHARES` of
+the variance that come from the seeds; from benchmarks/interval_coverage.py."""
+NUMBERS = {3: "three", 5: "five"}
+T_COVERAGE = 95
+"""The same of t intervals over the seeds, for each of these numbers and shares: 94 to 96."""
+LEAST_COVERAGE = 92
+"""Coverage, per cent, below which the seeds are said to be few: at a share of 75% for three, and 86% for five."""
 MARK = " *"
 """After a difference that is significant by the bootstrap, while its t interval over the seeds contains 0."""
 
@@ -42,6 +49,7 @@ def markdown(found: Findings) -> str:
         _contrasts(found),
         *found.sections,
         _differences(found),
+        _by_task(found),
         _scores(found),
         _looking(found),
         _unfinished(found),
@@ -107,16 +115,19 @@ def few_seeds(found: Findings, *, short: bool = False) -> str | None:
     if len(found.seeds) == 2:
         return "With two seeds, the spread between seeds is hardly known: the intervals may be much too narrow."
     most = max((each.between or 0 for each in found.comparisons), default=0)
-    if len(found.seeds) != 3 or most < MOST_SHARE:
+    if len(found.seeds) not in COVERAGE:
         return None
-    covered = float(np.interp(most, [*COVERAGE], [*COVERAGE.values()]))
+    covered = float(np.interp(most, SHARES, COVERAGE[len(found.seeds)]))
+    if covered >= LEAST_COVERAGE:
+        return None
     share = f"{most:.0f}% of the variance"
     if short and f"{share} comes from the seeds" in " ".join(found.sentences):
-        return f"95% intervals may cover only about {covered:.0f}%."
+        return f"Simulated coverage: {covered:.0f}% (bootstrap), {T_COVERAGE}% (t)."
     of = "of a difference" if len(found.comparisons) > 1 else "of the difference"
     return (
-        f"{'Up to ' * (len(found.comparisons) > 1)}{share} {of} comes from the three seeds: in simulated studies with "
-        f"this share, 95% intervals contain the true value only about {covered:.0f}% of the time."
+        f"{'Up to ' * (len(found.comparisons) > 1)}{share} {of} comes from the {NUMBERS[len(found.seeds)]} seeds: in "
+        f"simulated studies with this share, 95% bootstrap intervals contain the true value only about {covered:.0f}% "
+        f"of the time, and t intervals over the seeds about {T_COVERAGE}%."
     )
 
 
@@ -162,7 +173,7 @@ def _contrasts(found: Findings) -> str:
                 *(by_seed if several else []),
                 gain_of(each.image_free),
                 NOT_LEARNED if each.learned is None else _marked(each.learned, each.learned_seeds),
-                NOT_LEARNED if each.learned_points is None else _marked(each.learned_points, _points(each)),
+                NOT_LEARNED if each.learned_points is None else _marked(each.learned_points, each.learned_points_seeds),
                 ", ".join(unlearned),
             ]
         )
@@ -188,14 +199,8 @@ def _is_marked(comparison: Comparison) -> bool:
     """Whether a table marks the difference, or that of a task."""
     cells = [(cell.points, cell.seeds) for cell in comparison.cells if cell.learned]
     means = [(comparison.every, comparison.seeds), (comparison.endpoint, comparison.endpoint_seeds)]
-    means += [] if comparison.learned_points is None else [(comparison.learned_points, _points(comparison))]
+    means += [] if comparison.learned_points is None else [(comparison.learned_points, comparison.learned_points_seeds)]
     return any(by_bootstrap_alone(*each) for each in [*means, *cells])
-
-
-def _points(comparison: Comparison) -> tuple[float, ...]:
-    """The mean difference of the official metrics of the learned tasks, of each seed."""
-    learned = [cell.seeds for cell in comparison.cells if cell.learned]
-    return tuple(sum(seed) / len(seed) for seed in zip(*learned, strict=True))
 
 
 def _marked(gain: Interval, seeds: Sequence[float]) -> str:
@@ -208,6 +213,18 @@ def _differences(found: Findings) -> str:
         return ""
     rows = [[each.contrast.name, *(_of_task(each, row.name) for row in found.rows)] for each in found.comparisons]
     return table(["difference, official metric", *(row.title for row in found.rows)], rows)
+
+
+def _by_task(found: Findings) -> str:
+    """The same by seed, with the t interval over the seeds; empty for one seed."""
+    rows = [
+        [each.contrast.name, row.title, ", ".join(f"{seed:+.1f}" for seed in cell.seeds), spread(cell.seeds)]
+        for each in found.comparisons
+        for cell in each.cells
+        if (row := found.row(cell.task)) is not None
+    ]
+    header = ["difference, official metric", "task", "by seed", "t interval over the seeds"]
+    return table(header, rows) if rows and len(found.seeds) > 1 else ""
 
 
 def _of_task(comparison: Comparison, task: str) -> str:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from twelve import published
 from twelve.metrics.bootstrap import Interval
 from twelve.published import PublishedNumber
-from twelve.study.bootstrap import by_bootstrap_alone
 from twelve.study.finding_types import Cell, Comparison, Findings, Row, Score
 from twelve.tasks.base import is_stand_in
 
@@ -87,11 +86,6 @@ def further(found: Findings) -> tuple[PublishedNumber, ...]:
 def unlearned(comparison: Comparison) -> list[Cell]:
     """Cells of a comparison that are no gain and no loss."""
     return [cell for cell in comparison.cells if not cell.learned]
-
-
-def alone(comparison: Comparison) -> bool:
-    """Whether the mean over all tasks is significant by the bootstrap, while its t interval contains 0."""
-    return by_bootstrap_alone(comparison.every, comparison.seeds)
 
 
 def titled(found: Findings, tasks: Sequence[str]) -> list[str]:

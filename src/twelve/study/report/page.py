@@ -19,10 +19,11 @@ from twelve.io import files
 from twelve.outputs import get_output
 from twelve.progress import clock, tell
 from twelve.study import plan as plans
+from twelve.study.bootstrap import by_bootstrap_alone
 from twelve.study.finding_types import Comparison, Findings, Score
 from twelve.study.findings import findings
 from twelve.study.report import plots
-from twelve.study.report.beside import Beside, alone, beside, further, minus, short, signed, titled, unlearned
+from twelve.study.report.beside import Beside, beside, further, minus, short, signed, titled, unlearned
 from twelve.study.report.protocol import StudyProtocol, protocol
 from twelve.study.report.relations import Relation, relations, sign
 from twelve.study.table import convergence, few_seeds, no_search, over_seeds, said_first, spread
@@ -191,7 +192,8 @@ def render(parts: Sequence[StudyPart]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    words = {each.__name__: each for each in (signed, sign, minus, short, titled, unlearned, clock, spread, alone)}
+    own = (signed, sign, minus, short, titled, unlearned, clock, spread, by_bootstrap_alone)
+    words = {each.__name__: each for each in own}
     html: str = environment.get_template("study.html").render(parts=parts, install=INSTALL, plots=plots, **words)
     return html
 
@@ -261,7 +263,7 @@ def _outputs(found: Findings) -> Mapping[str, Output]:
 def _with_curves(found: Findings, compared: Sequence[Comparison]) -> list[str]:
     """Arms whose curves are shown: those of the first contrasts."""
     recorded = {curve.arm for curve in found.curves if curve.points}
-    named = [name for each in compared for name in (each.contrast.arm, each.contrast.minus)]
+    named = [name for each in compared for name in each.contrast.compared]
     order = dict.fromkeys([*named, *(arm.name for arm in found.arms)])
     return [name for name in order if name in recorded][: plots.MOST_ARMS]
 

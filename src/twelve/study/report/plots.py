@@ -70,10 +70,12 @@ def drawn(draw: Callable[[], Figure]) -> tuple[bytes, bytes]:
 
 def contrasts(compared: Sequence[Comparison]) -> Figure:
     """A forest plot: each contrast's mean over its learned tasks, with its interval; hollow if none is learned."""
-    figure, axes = _figure(COLUMN, 0.5 + 0.3 * len(compared))
+    names = [each.contrast.name.replace(" minus ", "\nminus ") for each in compared]
+    lines = max(name.count("\n") + 1 for name in names)
+    figure, axes = _figure(COLUMN, 0.5 + 0.15 * lines * len(compared))
     for place, each in enumerate(compared):
         _interval(axes, place, each.endpoint, COLOURS[0], MARKS[0], each.learned is not None)
-    _rows(axes, [each.contrast.name.replace(" minus ", "\nminus ") for each in compared])
+    _rows(axes, names)
     axes.set_xlabel("difference in normalised score, points")
     return figure
 
@@ -90,7 +92,8 @@ def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
         _interval(axes, len(names) + shift, each.every, *style, each.learned is not None)
         if each.learned is not None:
             _interval(axes, len(names) + 1 + shift, each.learned, *style, True)
-        axes.plot([], [], color=COLOURS[number], marker=MARKS[number], markersize=3.5, label=each.contrast.name)
+        label = each.contrast.name.replace(") minus (", ")\nminus (")
+        axes.plot([], [], color=COLOURS[number], marker=MARKS[number], markersize=3.5, label=label)
     means = ["mean of all", *(["mean of learned"] if any(each.learned is not None for each in compared) else [])]
     _rows(axes, [*(short(found, name) for name in names), *means])
     axes.axhline(len(names) - 0.5, color=LINE, linewidth=0.6)

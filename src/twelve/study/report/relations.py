@@ -25,6 +25,7 @@ class Relation:
         partners: the groups that are trained with it, in the order of the study's tasks.
         points: mean difference of the official metrics of its learned tasks; of all, if none is learned.
         closed: the same in points of normalised score.
+        points_seeds, closed_seeds: both of each seed.
         learned: whether a task of it is learned without the partners; if not, this is no gain and no loss.
         published: the paper's number for one partner, or None.
     """
@@ -36,6 +37,8 @@ class Relation:
     closed: Interval
     learned: bool
     published: PublishedNumber | None
+    points_seeds: tuple[float, ...] = ()
+    closed_seeds: tuple[float, ...] = ()
 
     @property
     def sign(self) -> str:
@@ -68,7 +71,7 @@ def _relation(comparison: Comparison, found: Findings, group_of: Mapping[str, st
         for name in (comparison.contrast.arm, comparison.contrast.minus)
     ]
     together, alone = models
-    if len(own) != 1 or alone != own or not together > own:
+    if comparison.contrast.than is not None or len(own) != 1 or alone != own or not together > own:
         return None
     (group,) = own
     whole = {task for task, its in group_of.items() if its in together}
@@ -84,4 +87,6 @@ def _relation(comparison: Comparison, found: Findings, group_of: Mapping[str, st
         closed=comparison.every if learned is None else learned,
         learned=learned is not None,
         published=published.find("relations", group, partners[0]) if len(partners) == 1 else None,
+        points_seeds=comparison.learned_points_seeds,
+        closed_seeds=comparison.endpoint_seeds,
     )

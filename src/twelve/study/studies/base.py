@@ -128,23 +128,19 @@ def said(comparison: Comparison) -> str:
     contrast, every, learned = comparison.contrast, comparison.every, comparison.learned
     count, total = sum(cell.learned for cell in comparison.cells), len(comparison.cells)
     if all(seed == 0 for cell in comparison.cells for seed in cell.seeds):
-        return (
-            f"The scores of {contrast.arm} and {contrast.minus} are identical: their difference is zero "
-            f"{_everywhere(len(comparison.seeds), total)}."
-        )
-    told = {
-        1: f"{contrast.arm} scores higher than {contrast.minus}",
-        -1: f"{contrast.arm} scores lower than {contrast.minus}",
-        0: f"{contrast.arm} and {contrast.minus} do not differ significantly",
-    }
+        return f"{_identical(contrast)}: their difference is zero {_everywhere(len(comparison.seeds), total)}."
+    told = _verdicts(contrast)
     tasks = f"{'all ' * (0 < count < total)}{counted(total, 'task')}"
+    several, judges = len(contrast.judges) > 1, " and ".join(contrast.judges)
+    they = f"{'both ' * several}{judges}"
     if learned is None:
-        rest = f"; {contrast.judge} learned none of them" if total > 1 else f", which {contrast.judge} did not learn"
+        none = f"no task is learned by {they}" if several else f"{judges} learned none of them"
+        rest = f"; {none}" if total > 1 else f", which {judges} did not {'both ' * several}learn"
     elif count == total:
-        rest = f", {'all of ' * (total > 1)}which {contrast.judge} learned"
+        rest = f", {'all of ' * (total > 1)}which {they} learned"
     else:
         short = told[_sign(learned)] if _sign(learned) != _sign(every) else "also"
-        rest = f"; {short} over the {count} that {contrast.judge} learned: {_signed(learned)}"
+        rest = f"; {short} over the {count} that {they} learned: {_signed(learned)}"
     mean = f"{told[_sign(every)]}: {_signed(every)} points of normalised score, mean over {tasks}{rest}."
     if len(comparison.seeds) < 2:
         return mean
@@ -153,6 +149,30 @@ def said(comparison: Comparison) -> str:
     zero = ", which contains 0" * by_bootstrap_alone(every, comparison.seeds)
     t = f" (t interval {low_high}{zero})" if low_high else ""
     return f"{mean} By seed{over}: {', '.join(f'{seed:+.1f}' for seed in comparison.seeds)}{t}{share}."
+
+
+def _identical(contrast: Contrast) -> str:
+    """That what a contrast compares is equal everywhere; the beginning of a sentence."""
+    if contrast.than is None:
+        return f"The scores of {contrast.arm} and {contrast.minus} are identical"
+    first, second = contrast.than
+    return f"{contrast.arm} minus {contrast.minus} and {first} minus {second} are identical"
+
+
+def _verdicts(contrast: Contrast) -> dict[int, str]:
+    """Sign of a significant difference, or 0 -> what it says."""
+    if contrast.than is None:
+        return {
+            1: f"{contrast.arm} scores higher than {contrast.minus}",
+            -1: f"{contrast.arm} scores lower than {contrast.minus}",
+            0: f"{contrast.arm} and {contrast.minus} do not differ significantly",
+        }
+    own, other = f"{contrast.arm} minus {contrast.minus}", " minus ".join(contrast.than)
+    return {
+        1: f"{own} is greater than {other}",
+        -1: f"{own} is less than {other}",
+        0: f"{own} does not differ significantly from {other}",
+    }
 
 
 def uncertain(significant: Mapping[str, Comparison]) -> str:

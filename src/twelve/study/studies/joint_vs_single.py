@@ -9,7 +9,7 @@ from pydantic import Field
 
 from twelve.progress import counted
 from twelve.study.arms import Arm, Contrast, Factors, Length, Rates
-from twelve.study.finding_types import Findings
+from twelve.study.finding_types import Cell, Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, register, said
 
 BASE, OPPONENT = "stop-and-go", "single-longer"
@@ -115,12 +115,17 @@ class JointVsSingle(Study):
         better = [cell for cell in main.cells if cell.learned and cell.points.low > 0]
         worse = [cell for cell in main.cells if cell.learned and cell.points.high < 0]
         learned = sum(cell.learned for cell in main.cells)
-        joint, single = found.costs[BASE], found.costs[OPPONENT]
-        sizes = f"{joint.parameters / 1e6:.1f} M parameters in one model against {single.parameters / 1e6:.1f} M in"
+        joint, single = (f"{found.costs[arm].parameters / 1e6:.1f} M" for arm in (BASE, OPPONENT))
         if not learned:
-            return [said(main), f"The joint arm has {sizes} {single.models}."]
+            return [said(main), f"The joint model has {joint} parameters, the single-task models {single} in all."]
         return [
             said(main),
-            f"With {sizes} {single.models}, the joint model is better on {len(better)} and worse on {len(worse)} "
-            f"of the {counted(learned, 'task')} that single-task models learn{by_two_seeds(found)}.",
+            f"The joint model ({joint} parameters) is better on {_count(better)} and worse on {_count(worse)} of the "
+            f"{counted(learned, 'task')} that single-task models ({single} in all) learn{by_two_seeds(found)}.",
         ]
+
+
+def _count(cells: Sequence[Cell]) -> str:
+    """How many significant differences these are, and how many of them have a t interval that contains 0."""
+    alone = sum(cell.by_bootstrap_alone for cell in cells)
+    return f"{len(cells)}{f' ({alone} by the bootstrap alone)' if alone else ''}"

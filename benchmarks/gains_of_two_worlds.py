@@ -1,0 +1,42 @@
+"""Whether tasks gain more from each other where they share a world than where they share nothing: the negative control
+of docs/relations.md.
+
+For each task, the gain of a model of answering, retrieval and pointing over a model of the task alone, in the official
+metric, of two studies. Their difference has Welch's t interval over the seeds: the seeds of the two studies are
+independent, and their gains vary differently. Variance between examples is part of that between seeds, because each
+seed has its own images.
+
+    python benchmarks/gains_of_two_worlds.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twelve.study.bootstrap import welch_interval
+from twelve.study.findings import findings
+from twelve.study.table import gain_of
+
+RESULTS = Path(__file__).parent / "results"
+SHARED, APART = ("study-four-tasks-groups", "answering+retrieval+pointing"), ("study-apart-groups", "all")
+"""(study, its arm of the three groups)."""
+GROUPS = ("answering", "retrieval", "pointing")
+
+
+def gains(study: str, together: str) -> dict[str, tuple[float, ...]]:
+    """Task -> its gain in each seed."""
+    found = findings(RESULTS / study)
+    compared = [found.comparison(together, group) for group in GROUPS]
+    return {cell.task: cell.seeds for each in compared if each is not None for cell in each.cells}
+
+
+def main() -> None:
+    shared, apart = gains(*SHARED), gains(*APART)
+    for task, seeds in shared.items():
+        told = ["by seed " + ", ".join(f"{gain:+.1f}" for gain in each) for each in (seeds, apart[task])]
+        print(f"{task}: shared world {told[0]}, nothing shared {told[1]}")
+        print(f"  difference {gain_of(welch_interval(seeds, apart[task]))}")
+
+
+if __name__ == "__main__":
+    main()
