@@ -82,21 +82,21 @@ def test_plots_of_a_study_that_learns_nothing_with_one_validation() -> None:
 
 
 def test_bold_means_significant_in_every_table_of_differences(html: str) -> None:
-    """Where the interval does not contain 0, in every column; never where the task or group is not learned."""
+    """Where neither interval contains 0, in every column; never where the task or group is not learned."""
     assert '<span class="sure">bold</span> if it is significant' in html
     bodies = re.findall(r"<tr>(.*?)</tr>", html.partition("<main>")[2], flags=re.S)
     rows = [row for row in bodies if "[" in row and "from the image" not in row and "range" not in row]
     bold = plain = 0
     for row in rows:
-        for sure, low, high in re.findall(
-            r"<span( class=\"sure\")?>[+−][\d.]+ \[([+−][\d.]+), ([+−][\d.]+)\]</span>", row
+        for sure, low, high, star in re.findall(
+            r"<span( class=\"sure\")?>[+−][\d.]+ \[([+−][\d.]+), ([+−][\d.]+)\]</span>( \*)?", row
         ):
             excluded = low[0] == high[0] and float(low[1:]) != 0 != float(high[1:])
             of_all = "all tasks" in row
             if "not learned</span>" in row and not of_all:
                 assert not sure
             elif float(low[1:]) and float(high[1:]):
-                assert bool(sure) == excluded
+                assert bool(sure) == (excluded and not star) and (excluded or not star)
             bold, plain = bold + bool(sure), plain + (not sure)
     assert bold and plain
 
@@ -209,6 +209,18 @@ def test_a_task_that_is_not_learned_is_no_gain(parts: list[page.StudyPart], html
     assert {each.sign for each in known if each.group != "retrieval"} == {"+", "−", "0"}
 
 
+def test_a_relation_by_the_bootstrap_alone_has_its_sign_in_parentheses(parts: list[page.StudyPart]) -> None:
+    found = parts[1].found
+    gain = next(each for each in relations(found) if each.sign == "+")
+    assert gain.significant and not gain.by_bootstrap_alone
+    wide = replace(gain, points_seeds=(0.1, 30.0, 1.0))
+    assert wide.sign == "(+)" and wide.by_bootstrap_alone and not wide.significant
+    assert replace(wide, learned=False).sign == "" and not replace(wide, learned=False).by_bootstrap_alone
+    assert replace(gain, points_seeds=(0.1,)).sign == "+"  # one seed: there is no t interval
+    losses = Interval(-3.0, -4.0, -2.0)
+    assert replace(wide, points=losses).sign == "(−)" and replace(wide, points=Interval(1.0, -1.0, 2.0)).sign == "0"
+
+
 def test_relations_are_of_pairs_triples_and_all(parts: list[page.StudyPart]) -> None:
     known = relations(parts[1].found)
     assert [len(each.partners) for each in known] == [1] * 12 + [2] * 12 + [3] * 4
@@ -313,7 +325,8 @@ def test_the_best_and_the_worst_change_of_groups_are_said_in_one_clause_each() -
     change = r"[+-]\d+\.\d \[[+-]\d+\.\d, [+-]\d+\.\d\]"
     trained = r"(\w+) when it is trained with (\w+(?: and \w+)*)"
     match = re.fullmatch(
-        rf"The best change is {change} points of normalised score, of {trained}; the worst is {change}, of {trained}\.",
+        rf"The largest gain is {change} points of normalised score, of {trained}; the lowest difference is {change}, "
+        rf"of {trained}\.",
         said,
     )
     assert match is not None and match[1] not in match[2] and match[3] not in match[4]

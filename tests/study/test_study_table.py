@@ -25,7 +25,7 @@ from twelve.study.studies.base import said as sentence
 from twelve.study.studies.base import uncertain
 from twelve.study.studies.groups import Groups
 from twelve.study.studies.joint_vs_single import BASE, OPPONENT, JointVsSingle
-from twelve.study.table import COVERAGE, SHARES, few_seeds, markdown, spread
+from twelve.study.table import COVERAGE, SHARES, few_seeds, gain_of, markdown, spread
 
 TASKS = ("vqa", "nlvr2")
 QUIET = Console(quiet=True)
@@ -255,28 +255,34 @@ def test_what_only_the_bootstrap_finds_is_marked(tmp_path: Path) -> None:
     made_up(tmp_path, {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)})
     found = findings(tmp_path)
     (main,) = found.comparisons
-    assert main.every.low > 0 and not main.by_bootstrap_alone and " *" not in markdown(found)
+    assert main.every.low > 0 and main.significant == 1 and not main.by_bootstrap_alone and " *" not in markdown(found)
     assert main.endpoint_seeds == main.learned_seeds
     assert sum(main.learned_seeds) / 3 == pytest.approx(main.endpoint.mean)
     wide = (0.1, 30.0, 1.0)
     alone = replace(main, seeds=wide, learned_seeds=wide)
     told, html = sentence(alone), page.render([page.part_of(replace(found, comparisons=(alone,)), "key")])
-    assert alone.by_bootstrap_alone and "which contains 0); " in told and "contains 0" not in sentence(main)
+    assert alone.by_bootstrap_alone and alone.significant == 0
+    assert "which contains 0); " in told and "contains 0" not in sentence(main)
+    assert f"{BASE} scores higher than {OPPONENT} by the bootstrap interval alone: +" in told
+    assert "bootstrap" not in sentence(main)
     assert html.count("]</span> *</td>") == 2 and "</span> *" not in page.render([page.part_of(found, "key")])
+    assert f"<span>{minus(gain_of(alone.every))}</span> *</td>" in html  # not bold
+    assert f'<span class="sure">{minus(gain_of(main.every))}</span></td>' in page.render([page.part_of(found, "key")])
     said = markdown(replace(found, comparisons=(alone,)))
     gains = [f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]" for gain in (main.every, main.cells[0].points)]
-    assert f"| {gains[0]} * | +0.1, +30.0, +1.0 | [" in said and "*: significant by its bootstrap interval" in said
+    assert f"| {gains[0]} * | +0.1, +30.0, +1.0 | [" in said and "*: by the bootstrap interval alone" in said
     assert f"| {gains[1]} |" in said
     cell = replace(main.cells[0], seeds=wide)
     changed = replace(found, comparisons=(replace(main, cells=(cell, *main.cells[1:])),))
     said, html = markdown(changed), page.render([page.part_of(changed, "key")])
-    assert f"| {gains[1]} * |" in said and "*: significant by its bootstrap interval" in said
-    assert f"{minus(gains[1])}</span> *</td>" in html.partition(", task by task</summary>")[2]
+    assert f"| {gains[1]} * |" in said and "*: by the bootstrap interval alone" in said
+    assert f"<span>{minus(gains[1])}</span> *</td>" in html.partition(", task by task</summary>")[2]
     counted = JointVsSingle().sentences(changed)[1]
-    assert "is better on 2 (1 by the bootstrap alone) and worse on 0 of the 2 tasks" in counted
+    assert "is better on 1 (1 more by the bootstrap alone) and worse on 0 of the 2 tasks" in counted
     assert "(1 by" not in found.sentences[1]
-    assert uncertain({"a": main, "b": alone, "c": alone}) == "; the t interval over the seeds contains 0 for b, c"
-    assert uncertain({"a": main}) == ""
+    compared = {"a": main, "b": alone, "c": alone}
+    assert uncertain(compared, 1, "better") == "; b, c are better by the bootstrap alone"
+    assert uncertain(compared, -1, "worse") == uncertain({"a": main}, 1, "better") == ""
 
 
 def test_counts_of_two_seeds_are_qualified(tmp_path: Path) -> None:

@@ -132,11 +132,17 @@ def t_quantile(freedom: float) -> float:
     return float(freedom**0.5 * np.tan(np.interp(0.95 * area[-1], area, x)))
 
 
+def significant(gain: Interval, seeds: Sequence[float]) -> int:
+    """1 or -1, the sign of a difference, where neither its bootstrap interval nor the t interval over its (S,) seeds,
+    where that is known, contains 0; else 0."""
+    return 0 if by_bootstrap_alone(gain, seeds) else _sign(gain)
+
+
 def by_bootstrap_alone(gain: Interval, seeds: Sequence[float]) -> bool:
-    """Whether a difference is significant by its bootstrap interval, while the t interval over its (S,) seeds, where
-    that is known, contains 0."""
+    """Whether the bootstrap interval of a difference does not contain 0, while the t interval over its (S,) seeds,
+    where that is known, does: not significant."""
     spread = t_interval(seeds)
-    return spread is not None and not gain.low <= 0 <= gain.high and spread.low <= 0 <= spread.high
+    return spread is not None and _sign(gain) != 0 and _sign(spread) == 0
 
 
 def between(samples: Array, seeds: Array) -> float | None:
@@ -147,6 +153,10 @@ def between(samples: Array, seeds: Array) -> float | None:
     """
     total = float(samples.var())
     return min(100.0, 100 * float(seeds.var()) / (len(seeds) - 1) / total) if len(seeds) > 1 and total > 0 else None
+
+
+def _sign(interval: Interval) -> int:
+    return (interval.low > 0) - (interval.high < 0)
 
 
 def _own(row: Sequence[Sampled], draws: NDArray[np.int64], rng: np.random.Generator) -> Array:

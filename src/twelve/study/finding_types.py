@@ -12,7 +12,7 @@ from pathlib import Path
 
 from twelve.metrics.bootstrap import Interval
 from twelve.study.arms import Arm, Contrast
-from twelve.study.bootstrap import by_bootstrap_alone
+from twelve.study.bootstrap import by_bootstrap_alone, significant
 from twelve.study.plan import Plan
 from twelve.study.results import ByType, Event
 
@@ -79,7 +79,7 @@ class Cell:
     Attributes:
         points: difference of the official metric.
         closed: the same in points of normalised score.
-        seeds: ``points`` of each seed.
+        seeds, closed_seeds: ``points`` and ``closed`` of each seed.
         learned: whether the contrast's reference has learned the task; if not, this is no gain and no loss.
     """
 
@@ -88,10 +88,16 @@ class Cell:
     closed: Interval
     seeds: tuple[float, ...]
     learned: bool
+    closed_seeds: tuple[float, ...] = ()
+
+    @property
+    def significant(self) -> int:
+        """1 or -1 where neither interval of ``points`` contains 0, else 0."""
+        return significant(self.points, self.seeds)
 
     @property
     def by_bootstrap_alone(self) -> bool:
-        """Whether ``points`` is significant, while its t interval over the seeds contains 0."""
+        """Whether, of both intervals of ``points``, only the t interval over the seeds contains 0."""
         return by_bootstrap_alone(self.points, self.seeds)
 
 
@@ -137,8 +143,13 @@ class Comparison:
         return self.seeds if self.learned is None else self.learned_seeds
 
     @property
+    def significant(self) -> int:
+        """1 or -1 where neither interval of ``endpoint`` contains 0, else 0."""
+        return significant(self.endpoint, self.endpoint_seeds)
+
+    @property
     def by_bootstrap_alone(self) -> bool:
-        """Whether ``endpoint`` is significant, while its t interval over the seeds contains 0."""
+        """Whether, of both intervals of ``endpoint``, only the t interval over the seeds contains 0."""
         return by_bootstrap_alone(self.endpoint, self.endpoint_seeds)
 
 

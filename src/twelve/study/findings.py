@@ -332,6 +332,7 @@ def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples) -> Co
             closed=_interval(*drawn.difference(contrast, task, "closed")),
             seeds=_seeds(drawn.difference(contrast, task, "points")[0]),
             learned=task in learned,
+            closed_seeds=_seeds(drawn.difference(contrast, task, "closed")[0]),
         )
         for task in tasks
     )

@@ -32,7 +32,7 @@ T_COVERAGE = 95
 LEAST_COVERAGE = 92
 """Coverage, per cent, below which the seeds are said to be few: at a share of 75% for three, and 86% for five."""
 MARK = " *"
-"""After a difference that is significant by the bootstrap, while its t interval over the seeds contains 0."""
+"""After a difference whose bootstrap interval does not contain 0, while its t interval over the seeds does."""
 
 
 def markdown(found: Findings) -> str:
@@ -189,8 +189,8 @@ def _contrasts(found: Findings) -> str:
     if not rows:
         return ""
     told = (
-        "*: significant by its bootstrap interval, but the t interval over the seeds contains 0. Baselines without a "
-        "model: not marked."
+        "*: by the bootstrap interval alone, and not significant: the t interval over the seeds contains 0. Baselines "
+        "without a model: not marked."
     )
     return "\n\n".join([table(header, rows), *([told] if any(_is_marked(each) for each in found.comparisons) else [])])
 

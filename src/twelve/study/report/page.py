@@ -19,13 +19,13 @@ from twelve.io import files
 from twelve.outputs import get_output
 from twelve.progress import clock, tell
 from twelve.study import plan as plans
-from twelve.study.bootstrap import by_bootstrap_alone
+from twelve.study.bootstrap import by_bootstrap_alone, significant
 from twelve.study.finding_types import Comparison, Findings, Score
 from twelve.study.findings import findings
 from twelve.study.report import plots
 from twelve.study.report.beside import Beside, beside, further, minus, short, signed, titled, unlearned
 from twelve.study.report.protocol import StudyProtocol, protocol
-from twelve.study.report.relations import Relation, relations, sign
+from twelve.study.report.relations import Relation, relations
 from twelve.study.table import convergence, few_seeds, no_search, over_seeds, said_first, spread
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from twelve.published import PublishedNumber
 
 INSTALL = "pip install 'twelve-vl[plots]'"
+ALONE = "*: only the bootstrap interval excludes 0"
+"""What a star in a plot says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ def render(parts: Sequence[StudyPart]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    own = (signed, sign, minus, short, titled, unlearned, clock, spread, by_bootstrap_alone)
+    own = (signed, significant, minus, short, titled, unlearned, clock, spread, by_bootstrap_alone)
     words = {each.__name__: each for each in own}
     html: str = environment.get_template("study.html").render(parts=parts, install=INSTALL, plots=plots, **words)
     return html
@@ -227,24 +229,24 @@ def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plo
     if known:
         words = (
             "What each group (column) gains when others (row) train with it: points of the official metric, mean over "
-            "its tasks, with 95% intervals; bold: the interval excludes zero."
+            f"its tasks, with 95% intervals; bold: neither interval contains 0; {ALONE}."
         )
         yield _plot(f"{key}-relations", words, partial(plots.matrix, found, known))
     elif found.comparisons and (len(found.comparisons) > plots.SHOWN or not compared):
-        words = "Contrasts, mean over the tasks that are learned, with 95% intervals."
+        words = f"Contrasts, mean over the tasks that are learned, with 95% intervals; {ALONE}."
         yield _plot(f"{key}-contrasts", words, partial(plots.contrasts, found.comparisons[: plots.MOST_CONTRASTS]))
     if compared and not known:
         words = (
             "Differences in each task, in points of normalised score, with 95% intervals; hollow: not learned, so "
-            "neither gain nor loss."
+            f"neither gain nor loss; {ALONE}."
         )
         yield _plot(f"{key}-tasks", words, partial(plots.tasks, found, compared[: plots.SHOWN]))
     alone = [each for each in found.comparisons if each.contrast.arm == found.arms[0].name]
     arms = _with_curves(found, alone if known else compared or found.comparisons)
     if arms:
         words = (
-            "Validation scores while training: means over the seeds, thin lines for each seed. Bars below an axis: the "
-            "schedule had stopped the task (first seed)."
+            "Validation scores while training: means over the seeds, thin lines for each seed. Bars at the bottom: "
+            "the schedule had stopped the task (first seed)."
         )
         ranked = [short(found, name) for name, output in _outputs(found).items() if output.ranks_gallery]
         if ranked:

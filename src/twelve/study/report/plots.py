@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from twelve.metrics.bootstrap import Interval
+from twelve.study.bootstrap import by_bootstrap_alone
 from twelve.study.finding_types import Comparison, Curve, Findings
 from twelve.study.measures.affinities import Intervals
 from twelve.study.report.beside import short
@@ -36,6 +38,8 @@ DASHES: tuple[Any, ...] = (
 )
 MARKS = ("o", "s", "^", "D", "v", "P")
 INK, SOFT, LINE = "#1b2330", "#6b7480", "#c9d0d8"
+BAR = 0.04
+"""Height of a bar and the space below it, as a share of a panel's."""
 SHOWN = 3
 """Contrasts whose tasks are shown one by one in a plot; the page's tables have all."""
 MOST_CONTRASTS = 24
@@ -74,7 +78,7 @@ def contrasts(compared: Sequence[Comparison]) -> Figure:
     lines = max(name.count("\n") + 1 for name in names)
     figure, axes = _figure(COLUMN, 0.5 + 0.15 * lines * len(compared))
     for place, each in enumerate(compared):
-        _interval(axes, place, each.endpoint, COLOURS[0], MARKS[0], each.learned is not None)
+        _interval(axes, place, each.endpoint, each.endpoint_seeds, COLOURS[0], MARKS[0], each.learned is not None)
     _rows(axes, names)
     axes.set_xlabel("difference in normalised score, points")
     return figure
@@ -88,10 +92,10 @@ def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
         shift = 0.62 * ((number + 0.5) / len(compared) - 0.5)
         style = COLOURS[number], MARKS[number]
         for cell in each.cells:
-            _interval(axes, names.index(cell.task) + shift, cell.closed, *style, cell.learned)
-        _interval(axes, len(names) + shift, each.every, *style, each.learned is not None)
+            _interval(axes, names.index(cell.task) + shift, cell.closed, cell.closed_seeds, *style, cell.learned)
+        _interval(axes, len(names) + shift, each.every, each.seeds, *style, each.learned is not None)
         if each.learned is not None:
-            _interval(axes, len(names) + 1 + shift, each.learned, *style, True)
+            _interval(axes, len(names) + 1 + shift, each.learned, each.learned_seeds, *style, True)
         label = each.contrast.name.replace(") minus (", ")\nminus (")
         axes.plot([], [], color=COLOURS[number], marker=MARKS[number], markersize=3.5, label=label)
     means = ["mean of all", *(["mean of learned"] if any(each.learned is not None for each in compared) else [])]
@@ -112,7 +116,7 @@ def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
 
 
 def matrix(found: Findings, known: Sequence[Relation]) -> Figure:
-    """What each group (column) gains when others (row) are trained with it: points, interval and sign."""
+    """What each group (column) gains when others (row) are trained with it: points, bold where significant."""
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
@@ -131,8 +135,11 @@ def matrix(found: Findings, known: Sequence[Relation]) -> Figure:
             box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
             axes.text(x + 0.5, y + 0.5, "not learned", ha="center", va="center", fontsize=5.5, bbox=box)
             continue
-        weight = "normal" if each.sign == "0" else "bold"
-        words = f"{each.points.mean:+.1f}", f"[{each.points.low:+.1f}, {each.points.high:+.1f}]"
+        weight = "bold" if each.significant else "normal"
+        words = (
+            f"{each.points.mean:+.1f}{' *' * each.by_bootstrap_alone}",
+            f"[{each.points.low:+.1f}, {each.points.high:+.1f}]",
+        )
         top, bottom = (text.replace("-", "−") for text in words)
         axes.text(x + 0.5, y + 0.36, top, ha="center", va="center", fontsize=7.5, weight=weight)
         axes.text(x + 0.5, y + 0.74, bottom, ha="center", va="center", fontsize=5.5)
@@ -171,12 +178,13 @@ def heat_map(names: Sequence[str], found: Intervals, title: str) -> Figure:
 
 def curves(found: Findings, arms: Sequence[str]) -> Figure:
     """Validation scores while training, a panel for each task: the mean over seeds, thin lines for each seed. Bars
-    below are the iterations in which the schedule had stopped the task, in the first seed."""
+    at the bottom are the iterations in which the schedule had stopped the task, in the first seed."""
     names = [row.name for row in found.rows if any(curve.task == row.name and curve.points for curve in found.curves)]
     across = min(3, len(names))
     down = -(-len(names) // across)
     figure, panels = _panels(TEXT * (0.4 + 0.2 * across), 0.4 + 1.55 * down, down, across)
     for axes, name in zip(panels, names, strict=False):
+        bars: list[tuple[int, list[tuple[int, int]]]] = []
         for number, arm in enumerate(arms):
             of_arm = [curve for curve in found.curves if (curve.arm, curve.task) == (arm, name) and curve.points]
             if not of_arm:
@@ -188,13 +196,16 @@ def curves(found: Findings, arms: Sequence[str]) -> Figure:
             axes.plot(
                 *zip(*mean, strict=True), marker=MARKS[number] if len(mean) == 1 else None, markersize=3.5, **style
             )
-            spans = [(start, end - start) for start, end in stopped(of_arm[0])]
+            if spans := stopped(of_arm[0]):
+                bars.append((number, [(start, end - start) for start, end in spans]))
+        low, high = axes.get_ylim()
+        axes.set_ylim(low - BAR * len(bars) / (1 - BAR * len(bars)) * (high - low), high)
+        for place, (number, spans) in enumerate(bars):
             axes.broken_barh(
-                spans, (-0.045 * (number + 1), 0.03), transform=axes.get_xaxis_transform(), clip_on=False,
+                spans, (BAR * place + 0.01, BAR - 0.01), transform=axes.get_xaxis_transform(),
                 facecolor=COLOURS[number], edgecolor=INK, linewidth=0.3, hatch="////" if number % 2 else None,
             )  # fmt: skip
         axes.set_title(short(found, name), loc="left")
-        axes.tick_params(axis="x", pad=2 + 5 * any(curve.events for curve in found.curves if curve.task == name))
     for axes in panels[len(names) :]:
         axes.set_visible(False)
     for number, arm in enumerate(arms):
@@ -224,11 +235,18 @@ def _mean(of_arm: Sequence[Curve]) -> list[tuple[int, float]]:
     return [(at, sum(each[at] for each in points if at in each) / sum(at in each for each in points)) for at in shared]
 
 
-def _interval(axes: Axes, place: float, interval: Any, colour: str, mark: str, learned: bool) -> None:
+def _interval(
+    axes: Axes, place: float, interval: Interval, seeds: Sequence[float], colour: str, mark: str, learned: bool
+) -> None:
+    """A mean with its interval; a star if the t interval over the seeds contains 0 and this one does not."""
     line: dict[str, Any] = {"color": colour if learned else SOFT, "linestyle": "-" if learned else ":"}
     axes.plot([interval.low, interval.high], [place, place], linewidth=1.1, solid_capstyle="butt", **line)
     face = colour if learned else "white"
     axes.plot([interval.mean], [place], mark, markersize=3.8, markeredgewidth=0.8, color=line["color"], mfc=face)
+    if learned and by_bootstrap_alone(interval, seeds):
+        axes.annotate(
+            "*", (interval.high, place), (2, -1.8), textcoords="offset points", va="center", annotation_clip=False
+        )
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from twelve import published
 from twelve.metrics.bootstrap import Interval
 from twelve.published import PublishedNumber
+from twelve.study.bootstrap import by_bootstrap_alone, significant
 from twelve.study.finding_types import Comparison, Findings
 
 
@@ -41,14 +42,21 @@ class Relation:
     closed_seeds: tuple[float, ...] = ()
 
     @property
+    def significant(self) -> bool:
+        """Whether the group is learned, and neither interval of ``points`` contains 0."""
+        return self.learned and significant(self.points, self.points_seeds) != 0
+
+    @property
+    def by_bootstrap_alone(self) -> bool:
+        """Whether the group is learned, and only the t interval of ``points`` over the seeds contains 0."""
+        return self.learned and by_bootstrap_alone(self.points, self.points_seeds)
+
+    @property
     def sign(self) -> str:
-        """``+`` or ``−`` if the interval excludes zero, ``0`` if not; empty if the group is not learned."""
-        return sign(self.points) if self.learned else ""
-
-
-def sign(interval: Interval) -> str:
-    """``+`` or ``−`` if an interval excludes zero, else ``0``."""
-    return "+" if interval.low > 0 else "−" if interval.high < 0 else "0"
+        """``+`` or ``−`` if ``points`` is significant, in parentheses if it is so by the bootstrap alone, else ``0``;
+        empty if the group is not learned."""
+        mark = "+" if self.points.mean > 0 else "−"
+        return "" if not self.learned else mark if self.significant else f"({mark})" if self.by_bootstrap_alone else "0"
 
 
 def relations(found: Findings) -> tuple[Relation, ...]:

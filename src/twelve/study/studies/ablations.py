@@ -37,7 +37,8 @@ class Ablations(Study):
         joint = subjects.joint(JOINT, "one model, a token for each dataset, stop-and-go")
         single = Arm(
             name=SINGLE,
-            meaning="a model for each task, with as many updates; it shows how long each task takes to converge",
+            meaning="a model for each task, with as many updates as the task has in the joint run; it shows how long "
+            "each task takes to converge",
             models=subjects.each,
             length=Length(rule="each", of=(JOINT,)),
         )
@@ -70,9 +71,11 @@ class Ablations(Study):
             for each in found.comparisons
             if each.contrast.minus != SINGLE
         ]
-        worse = {each.contrast.minus: each for each in found.comparisons if each.endpoint.low > 0}
+        compared = {each.contrast.minus: each for each in found.comparisons}
+        worse = [name for name, each in compared.items() if each.significant > 0]
         named = f"{', '.join(worse)} {'is' if len(worse) == 1 else 'are'}" if worse else "None is"
+        alone = uncertain(compared, 1, "worse")
         return [
             f"The joint model minus each changed one, in points of normalised score: {'; '.join(told)}.",
-            f"{named} significantly worse than the joint model{by_two_seeds(found)}{uncertain(worse)}.",
+            f"{named} significantly worse than the joint model{by_two_seeds(found)}{alone}.",
         ]

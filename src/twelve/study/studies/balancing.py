@@ -91,12 +91,11 @@ class BalancingStudy(Study):
         words = (
             f"Each way minus tuned fixed weights ({STATIC}; at equal updates, {FEWER}), in normalised points "
             "[95%]. A way with an update per batch makes as many updates as "
-            f"{STATIC}: there, equal compute is equal updates. Differs: the interval excludes zero; of twenty ways "
-            "that are all alike, one would, or more where there are few seeds; *: its t interval over the seeds does "
-            f"not. Times are those of training, validations included, relative to {STATIC}. Memory is counted, not "
-            "measured: parameters, gradients, "
-            f"optimizer states and what it keeps of each task; that of a step "
-            f"includes the activations of the largest batch. MB (relative to {STATIC})."
+            f"{STATIC}: there, equal compute is equal updates. Differs: neither this interval nor the t interval over "
+            "the seeds contains 0 (of twenty ways that are all alike, about one would differ); *: only the t interval "
+            f"contains 0. Times are those of training, validations included, relative to {STATIC}. Memory is counted, "
+            "not measured: parameters, gradients, optimizer states and what it keeps of each task; that of a step "
+            "includes the activations of the largest batch. MB (relative to {STATIC})."
         )
         return [f"{words}\n\n" + markdown_table(head, rows)]
 
@@ -119,9 +118,9 @@ def _compared(found: Comparison | None) -> tuple[str, str]:
     """A difference, and whether it is significant."""
     if found is None:
         return "", ""
-    gain = found.endpoint
-    differs = "better" if gain.low > 0 else "worse" if gain.high < 0 else "no"
-    return gain_of(gain), differs + " *" * found.by_bootstrap_alone
+    word = "better" if found.endpoint.mean > 0 else "worse"
+    differs = word if found.significant else f"({word}) *" if found.by_bootstrap_alone else "no"
+    return gain_of(found.endpoint), differs
 
 
 def _ratio(own: float | None, static: float | None) -> str:
@@ -138,10 +137,10 @@ def _mixed(name: str) -> dict[str, Any]:
 
 def _verdicts(comparisons: Sequence[Comparison], found: Findings) -> str:
     """Which ways differ significantly from tuned fixed weights, as the end of a sentence."""
-    better = {each.contrast.arm: each for each in comparisons if each.endpoint.low > 0}
-    worse = {each.contrast.arm: each for each in comparisons if each.endpoint.high < 0}
+    compared = {each.contrast.arm: each for each in comparisons}
+    better, worse = ([name for name, each in compared.items() if each.significant == sign] for sign in (1, -1))
     told = f"{_are(better)} significantly better than tuned fixed weights, and {_are(worse)} significantly worse"
-    return f"{told}{by_two_seeds(found)}{uncertain(better | worse)}"
+    return f"{told}{by_two_seeds(found)}{uncertain(compared, 1, 'better')}{uncertain(compared, -1, 'worse')}"
 
 
 def _are(names: Collection[str]) -> str:

@@ -129,7 +129,7 @@ def said(comparison: Comparison) -> str:
     count, total = sum(cell.learned for cell in comparison.cells), len(comparison.cells)
     if all(seed == 0 for cell in comparison.cells for seed in cell.seeds):
         return f"{_identical(contrast)}: their difference is zero {_everywhere(len(comparison.seeds), total)}."
-    told = _verdicts(contrast)
+    verdict = _verdict(contrast, every, comparison.seeds)
     tasks = f"{'all ' * (0 < count < total)}{counted(total, 'task')}"
     several, judges = len(contrast.judges) > 1, " and ".join(contrast.judges)
     they = f"{'both ' * several}{judges}"
@@ -139,9 +139,10 @@ def said(comparison: Comparison) -> str:
     elif count == total:
         rest = f", {'all of ' * (total > 1)}which {they} learned"
     else:
-        short = told[_sign(learned)] if _sign(learned) != _sign(every) else "also"
+        short = _verdict(contrast, learned, comparison.learned_seeds)
+        short = "also" if short == verdict else short
         rest = f"; {short} over the {count} that {they} learned: {_signed(learned)}"
-    mean = f"{told[_sign(every)]}: {_signed(every)} points of normalised score, mean over {tasks}{rest}."
+    mean = f"{verdict}: {_signed(every)} points of normalised score, mean over {tasks}{rest}."
     if len(comparison.seeds) < 2:
         return mean
     share = "" if comparison.between is None else f"; {comparison.between:.0f}% of the variance comes from the seeds"
@@ -159,8 +160,14 @@ def _identical(contrast: Contrast) -> str:
     return f"{contrast.arm} minus {contrast.minus} and {first} minus {second} are identical"
 
 
+def _verdict(contrast: Contrast, gain: Interval, seeds: Sequence[float]) -> str:
+    """What a difference says, and whether only its bootstrap interval says so."""
+    alone = by_bootstrap_alone(gain, seeds)
+    return _verdicts(contrast)[_sign(gain)] + " by the bootstrap interval alone" * alone
+
+
 def _verdicts(contrast: Contrast) -> dict[int, str]:
-    """Sign of a significant difference, or 0 -> what it says."""
+    """Sign of a difference by its bootstrap interval, or 0 -> what it says."""
     if contrast.than is None:
         return {
             1: f"{contrast.arm} scores higher than {contrast.minus}",
@@ -175,11 +182,15 @@ def _verdicts(contrast: Contrast) -> dict[int, str]:
     }
 
 
-def uncertain(significant: Mapping[str, Comparison]) -> str:
-    """What qualifies significant differences: those, by what they are called, whose t interval over the seeds contains
-    0; empty if there is none."""
-    names = [name for name, each in significant.items() if each.by_bootstrap_alone]
-    return f"; the t interval over the seeds contains 0 for {', '.join(names)}" if names else ""
+def uncertain(compared: Mapping[str, Comparison], sign: int, word: str) -> str:
+    """What is said after the significant differences: those of a sign, by what they are called, that only the bootstrap
+    interval finds; empty if there is none.
+
+    Args:
+        word: what such a difference is, ``better`` or ``worse``.
+    """
+    names = [name for name, each in compared.items() if each.by_bootstrap_alone and sign * each.endpoint.mean > 0]
+    return f"; {', '.join(names)} {'is' if len(names) == 1 else 'are'} {word} by the bootstrap alone" if names else ""
 
 
 def _everywhere(seeds: int, tasks: int) -> str:
@@ -194,7 +205,7 @@ def by_two_seeds(found: Findings) -> str:
 
 
 def _sign(gain: Interval) -> int:
-    """1 or -1 where a gain is significant, else 0."""
+    """1 or -1 where the bootstrap interval of a gain does not contain 0, else 0."""
     return (gain.low > 0) - (gain.high < 0)
 
 

@@ -35,7 +35,7 @@ class Groups(Study):
                 joint.model_copy(
                     update={
                         "name": "+".join(subset),
-                        "meaning": f"one model for {enumerated(subset)}, with as many iterations",
+                        "meaning": f"one model for {enumerated(subset)}, with as many iterations as the joint model",
                         "models": (subjects.of(subset),),
                     }
                 )
@@ -59,18 +59,18 @@ class Groups(Study):
     def sentences(self, found: Findings) -> Sequence[str]:
         alone = [each for each in found.comparisons if "+" not in each.contrast.minus]
         known = [each for each in alone if each.learned is not None]
-        gain = [each for each in known if each.endpoint.low > 0]
-        loss = [each for each in known if each.endpoint.high < 0]
+        gain, loss = (sum(each.significant == sign for each in known) for sign in (1, -1))
         if not known:
             return ["No group learns alone, so nothing is compared."]
         said = (
             f"Of {counted(len(known), 'comparison')} between a group trained with others and the same group alone, "
-            f"where it learns alone, {len(gain)} show{'s' * (len(gain) == 1)} a gain from the others and {len(loss)} a "
-            f"loss{by_two_seeds(found)}{_uncertain([*gain, *loss])}."
+            f"where it learns alone, {gain} show{'s' * (gain == 1)} a gain from the others and {loss} a "
+            f"loss{by_two_seeds(found)}{_uncertain(known)}."
         )
         best, worst = (choose(known, key=_mean) for choose in (max, min))
-        least = f"the worst is {_points(worst)}{_over_seeds(worst)}, of {_trained(worst)}"
-        most = f"The best change is {_points(best)} points of normalised score{_over_seeds(best)}, of {_trained(best)}"
+        least = f"the lowest difference is {_points(worst)}{_over_seeds(worst)}, of {_trained(worst)}"
+        named = "largest gain" if _mean(best) > 0 else "highest difference"
+        most = f"The {named} is {_points(best)} points of normalised score{_over_seeds(best)}, of {_trained(best)}"
         return [said, f"{most}; {least}."]
 
 
@@ -89,10 +89,15 @@ def _over_seeds(comparison: Comparison) -> str:
     return f" (t interval over the seeds {low_high})" if low_high else ""
 
 
-def _uncertain(significant: Sequence[Comparison]) -> str:
-    """What qualifies a count of significant differences: how many have a t interval that contains 0."""
-    count = sum(each.by_bootstrap_alone for each in significant)
-    return f"; for {count} of these, the t interval over the seeds contains 0" if count else ""
+def _uncertain(compared: Sequence[Comparison]) -> str:
+    """What is said after a count of significant differences: how many more only the bootstrap interval finds."""
+    alone = [each for each in compared if each.by_bootstrap_alone]
+    gains = sum(_mean(each) > 0 for each in alone)
+    losses = len(alone) - gains
+    told = [f"{gains} more gain{'s' * (gains > 1)}"] * (gains > 0)
+    told += [f"{losses} more loss{'es' * (losses > 1)}"] * (losses > 0)
+    verb = "is" if len(alone) == 1 else "are"
+    return f"; {' and '.join(told)} {verb} significant by the bootstrap alone" if alone else ""
 
 
 def _trained(comparison: Comparison) -> str:

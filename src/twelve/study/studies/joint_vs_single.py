@@ -112,20 +112,19 @@ class JointVsSingle(Study):
         main = found.comparison(BASE, OPPONENT)
         if main is None:
             return [said(each) for each in found.comparisons[:2]]
-        better = [cell for cell in main.cells if cell.learned and cell.points.low > 0]
-        worse = [cell for cell in main.cells if cell.learned and cell.points.high < 0]
-        learned = sum(cell.learned for cell in main.cells)
+        cells = [cell for cell in main.cells if cell.learned]
         joint, single = (f"{found.costs[arm].parameters / 1e6:.1f} M" for arm in (BASE, OPPONENT))
-        if not learned:
+        if not cells:
             return [said(main), f"The joint model has {joint} parameters, the single-task models {single} in all."]
         return [
             said(main),
-            f"The joint model ({joint} parameters) is better on {_count(better)} and worse on {_count(worse)} of the "
-            f"{counted(learned, 'task')} that single-task models ({single} in all) learn{by_two_seeds(found)}.",
+            f"The joint model ({joint} parameters) is better on {_count(cells, 1)} and worse on {_count(cells, -1)} of "
+            f"the {counted(len(cells), 'task')} that single-task models ({single} in all) learn{by_two_seeds(found)}.",
         ]
 
 
-def _count(cells: Sequence[Cell]) -> str:
-    """How many significant differences these are, and how many of them have a t interval that contains 0."""
-    alone = sum(cell.by_bootstrap_alone for cell in cells)
-    return f"{len(cells)}{f' ({alone} by the bootstrap alone)' if alone else ''}"
+def _count(cells: Sequence[Cell], sign: int) -> str:
+    """How many differences of a sign are significant, and how many more only the bootstrap interval finds."""
+    alone = sum(cell.by_bootstrap_alone and sign * cell.points.mean > 0 for cell in cells)
+    more = f" ({alone} more by the bootstrap alone)" if alone else ""
+    return f"{sum(cell.significant == sign for cell in cells)}{more}"
