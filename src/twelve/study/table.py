@@ -88,9 +88,10 @@ def no_search(found: Findings) -> str | None:
 
 def over_seeds(found: Findings) -> str | None:
     """The first difference with both of its intervals; None without one, where the t interval is not known, and where
-    the sentences have those that count."""
+    the sentences say what the t intervals of those that count contain."""
+    told = " ".join(found.sentences)
     for each in found.comparisons[:1]:
-        if (low_high := spread(each.seeds)) and "t interval" not in " ".join(found.sentences):
+        if (low_high := spread(each.seeds)) and "t interval" not in told and "by the bootstrap alone" not in told:
             return f"{each.contrast.name}: {gain_of(each.every)}, t interval over the seeds {low_high}."
     return None
 

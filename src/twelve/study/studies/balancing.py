@@ -95,7 +95,7 @@ class BalancingStudy(Study):
             "the seeds contains 0 (of twenty ways that are all alike, about one would differ); *: only the t interval "
             f"contains 0. Times are those of training, validations included, relative to {STATIC}. Memory is counted, "
             "not measured: parameters, gradients, optimizer states and what it keeps of each task; that of a step "
-            "includes the activations of the largest batch. MB (relative to {STATIC})."
+            f"includes the activations of the largest batch. MB (relative to {STATIC})."
         )
         return [f"{words}\n\n" + markdown_table(head, rows)]
 

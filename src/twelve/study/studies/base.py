@@ -140,7 +140,8 @@ def said(comparison: Comparison) -> str:
         rest = f", {'all of ' * (total > 1)}which {they} learned"
     else:
         short = _verdict(contrast, learned, comparison.learned_seeds)
-        short = "also" if short == verdict else short
+        if short.startswith(verdict):  # the same, or the same by the bootstrap interval alone
+            short = "also" if short == verdict else f"also,{short.removeprefix(verdict)},"
         rest = f"; {short} over the {count} that {they} learned: {_signed(learned)}"
     mean = f"{verdict}: {_signed(every)} points of normalised score, mean over {tasks}{rest}."
     if len(comparison.seeds) < 2:
