@@ -95,6 +95,19 @@ def test_a_contrast_of_what_the_study_does_not_define_is_refused(
     assert len(errors) == 2
 
 
+@pytest.mark.parametrize("method", ["arms", "contrasts"])
+def test_what_a_study_refuses_itself_is_put_down_to_its_file(method: str, tmp_path: Path) -> None:
+    file, opening = tmp_path / "mistaken.py", f"    def {method}(self, subjects):\n"
+    text = STUDY.replace("{changed}", "{}").replace("{contrasts}", "()")
+    refusal = "        raise ConfigError('expected two tasks', record='tasks')\n"
+    file.write_text("from twelve.errors import ConfigError\n" + text.replace(opening, opening + refusal))
+    with pytest.raises(ConfigError) as raised:
+        CliRunner().invoke(
+            cli.app, ["study", "run", str(file), "--config", CONFIG, "--dry-run"], catch_exceptions=False
+        )
+    assert str(raised.value) == f"{file} [tasks]: expected two tasks"
+
+
 def test_a_contrast_of_an_arm_that_does_not_run_is_left_out(tmp_path: Path) -> None:
     three = [contrast("joint", "single"), contrast("always-go", "joint"), contrast("joint", "answers", ("vqa",))]
     _, said = dry_run(tmp_path, contrasts=three)

@@ -272,6 +272,11 @@ def test_arms_that_cannot_be(wrong: dict[str, Any]) -> None:
         ({"optimizer.weight_decay": "x"}, r"arms\.a\.optimizer\.weight_decay"),
         ({"seed": 5}, "changes seed, which is the same in all arms"),
         ({"tasks.vqa.max_train": 5}, "changes tasks.vqa.max_train"),
+        (
+            {"tasks.vqa.learning_rat": 1e-4},
+            r'arms\.a\.tasks\.vqa\.learning_rat\W*: unknown key \(did you mean "tasks\.vqa\.learning_rate"\?\)',
+        ),
+        ({"tasks.vqa": {}}, "changes tasks.vqa, which is the same in all arms"),
         ({"training.iterations": 5}, "changes training.iterations"),
         ({"tasks.nlvr2.batch_size": 5}, "a task that is not there"),
         ({"schedule": {"name": "curriculum"}}, r"arms\.a\.schedule\.options.*how long .* takes to converge"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,7 +158,8 @@ def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] 
     own = {"run", "data", "regions"} if worlds else {"run"}
     first = config.seed + study.first_seed
     try:
-        defined, contrasts = study.arms(subjects), study.contrasts(subjects)
+        with nullcontext() if study.file is None else found_in(study.file):
+            defined, contrasts = study.arms(subjects), study.contrasts(subjects)
         with found_in(_place(study)):
             _check_kind("arms", defined, Arm)
             _check_kind("contrasts", contrasts, Contrast)

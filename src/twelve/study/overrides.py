@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twelve.config import parse
 from twelve.errors import ConfigError
 from twelve.runs.early import check_schedule
-from twelve.settings import RunConfig
+from twelve.settings import RunConfig, TaskSettings
 from twelve.study.arms import Arm
 
 SAME = (
@@ -47,7 +47,7 @@ def check_overrides(config: RunConfig, arm: Arm) -> None:
     arm's ``convergence``."""
     for key in arm.overrides:
         parts = key.split(".")
-        if parts[0] in SAME or key in OWN or (parts[0] == "tasks" and (len(parts) != 3 or parts[2] not in OF_TASKS)):
+        if parts[0] in SAME or key in OWN or _decides_what_is_read(parts):
             problem = f"the arm {arm.name} changes {key}, which is the same in all arms or set by the study"
             remedy = "set it for all arms in the configuration"
             if parts[0] == "tasks" and parts[-1] in _OF_OUTPUT:
@@ -66,6 +66,13 @@ def check_overrides(config: RunConfig, arm: Arm) -> None:
     if found.tasks.keys() != config.tasks.keys():
         problem = f"the arm {arm.name} changes a task that is not there"
         raise ConfigError(problem, record="arms", remedy=f"name one of {', '.join(config.tasks)}")
+
+
+def _decides_what_is_read(parts: Sequence[str]) -> bool:
+    """Whether a key is of a task, and no arm may change it; False for an unknown one, which is no key at all."""
+    if parts[0] != "tasks" or len(parts) != 3:
+        return parts[0] == "tasks"
+    return parts[2] not in OF_TASKS and parts[2] in (*TaskSettings.model_fields, *_OF_OUTPUT)
 
 
 def _make_schedules(config: RunConfig, arm: Arm) -> None:
