@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import made_findings
@@ -25,6 +26,9 @@ from twelve.study.report.relations import relations
 from twelve.study.report.unlearned import warnings
 from twelve.study.results import Event
 from twelve.study.studies.groups import Groups
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 needs_plots = pytest.mark.skipif(
@@ -79,6 +83,44 @@ def test_plots_of_a_study_that_learns_nothing_with_one_validation() -> None:
     lines = plots.curves(once, ["stop-and-go"]).axes[0].lines
     assert "o" in {line.get_marker() for line in lines}
     assert {line.get_marker() for line in plots.curves(found, ["stop-and-go"]).axes[0].lines} == {"None"}
+
+
+def test_plots_mark_what_only_the_bootstrap_finds(parts: list[page.StudyPart]) -> None:
+    if not plots.available():
+        pytest.skip("matplotlib is not installed")
+    found, wide, sure = made_findings.joint_vs_single(), (0.1, 30.0, 1.0), Interval(5.0, 3.0, 7.0)
+    first = replace(found.comparisons[0], every=sure, learned=sure, seeds=(5.0, 5.1, 4.9), learned_seeds=wide)
+    cells = tuple(replace(cell, closed=sure, closed_seeds=wide) for cell in first.cells[:1])
+    cells += tuple(replace(cell, closed=sure, closed_seeds=(5.0, 5.1, 4.9)) for cell in first.cells[1:])
+
+    def stars(figure: Figure) -> list[tuple[float, float]]:
+        return [text.xy for text in figure.axes[0].texts if text.get_text() == "*"]
+
+    assert stars(plots.contrasts([first, replace(first, learned_seeds=first.seeds)])) == [(7.0, 0)]
+    assert stars(plots.tasks(found, [replace(first, cells=cells)])) == [(7.0, 0), (7.0, len(cells) + 1)]
+    unlearned = replace(first, cells=(replace(cells[0], learned=False),), learned_seeds=())
+    assert stars(plots.tasks(found, [unlearned])) == []
+    known = relations(parts[1].found)
+    gain = next(each for each in known if each.significant)
+    changed = [replace(each, points_seeds=wide) if each is gain else each for each in known]
+    shown = {text.get_text(): text.get_weight() for text in plots.matrix(parts[1].found, changed).axes[0].texts}
+    assert shown[minus(f"{gain.points.mean:+.1f} *")] == "normal"
+    assert all("only the bootstrap interval excludes 0." in plot.caption for part in parts for plot in part.plots[:1])
+
+
+def test_bars_of_stopped_tasks_lie_inside_the_panel_and_below_the_curves() -> None:
+    if not plots.available():
+        pytest.skip("matplotlib is not installed")
+    found = made_findings.joint_vs_single()
+    stop = next(curve.events for curve in found.curves if curve.events)
+    every = replace(found, curves=tuple(replace(curve, events=stop) for curve in found.curves))
+    axes = plots.curves(every, ["stop-and-go", "single"]).axes[0]
+    boxes = [path.get_extents() for bars in axes.collections for path in bars.get_paths()]
+    edges = sorted({(round(box.y0, 6), round(box.y1, 6)) for box in boxes})
+    assert len(edges) == 2 and edges[0][0] > 0 and edges[0][1] < edges[1][0]
+    low, high = axes.get_ylim()
+    lowest = min(min(line.get_ydata()) for line in axes.lines if len(line.get_ydata()))
+    assert edges[1][1] < (lowest - low) / (high - low)
 
 
 def test_bold_means_significant_in_every_table_of_differences(html: str) -> None:

@@ -82,7 +82,7 @@ def test_what_its_reference_has_not_learned_is_no_gain(tmp_path: Path) -> None:
     every, learned = (
         f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]" for gain in (comparison.every, comparison.learned)
     )
-    assert f"{BASE} scores higher than {OPPONENT}: {every} points of normalised score, mean over all 2 tasks" in said
+    assert f"{BASE} scores higher than {OPPONENT}: {every} points of normalised score, mean of all 2 tasks" in said
     assert f"; {BASE} scores lower than {OPPONENT} over the 1 that {OPPONENT} learned: {learned}." in said
     header = next(line for line in said.splitlines() if line.startswith("| difference |"))
     assert header.index("all tasks") < header.index("learned tasks")
@@ -94,17 +94,19 @@ def test_both_means_may_agree(tmp_path: Path) -> None:
     (comparison,) = findings(tmp_path).comparisons
     told = sentence(comparison)
     assert told.startswith(f"{BASE} scores higher than {OPPONENT}: ") and told.count(" scores ") == 1
-    assert f"mean over all 2 tasks; also over the 1 that {OPPONENT} learned: +" in told
+    assert f"mean of all 2 tasks; also over the 1 that {OPPONENT} learned: +" in told
+    alone = sentence(replace(comparison, learned_seeds=(0.1, 30.0, 1.0)))
+    assert f"mean of all 2 tasks; also (bootstrap alone) over the 1 that {OPPONENT} learned: +" in alone
     made_up(tmp_path / "none", {BASE: (0.6, 0.9), OPPONENT: (0.4, 0.4)})
     (comparison,) = findings(tmp_path / "none").comparisons
     assert comparison.learned is None and comparison.endpoint == comparison.every
     said = show(tmp_path / "none", console=QUIET)
-    assert "mean over 2 tasks; single-longer learned none of them. By seed: +" in said
+    assert "mean of 2 tasks; single-longer learned none of them. By seed: +" in said
     assert "comes from the seeds. The joint model has 1.0 M parameters, the single-task models 2.0 M in all." in said
     assert "is better on" not in said
     made_up(tmp_path / "all", {BASE: (0.8, 0.9), OPPONENT: (0.7, 0.7)})
     told, _, seeds = sentence(findings(tmp_path / "all").comparisons[0]).partition(" By seed: ")
-    assert told.endswith(f"over 2 tasks, all of which {OPPONENT} learned.") and seeds
+    assert told.endswith(f"mean of 2 tasks, all of which {OPPONENT} learned.") and seeds
 
 
 def test_how_much_comes_from_looking(tmp_path: Path) -> None:
@@ -278,7 +280,7 @@ def test_what_only_the_bootstrap_finds_is_marked(tmp_path: Path) -> None:
     assert f"| {gains[1]} * |" in said and "*: by the bootstrap interval alone" in said
     assert f"<span>{minus(gains[1])}</span> *</td>" in html.partition(", task by task</summary>")[2]
     counted = JointVsSingle().sentences(changed)[1]
-    assert "is better on 1 (1 more by the bootstrap alone) and worse on 0 of the 2 tasks" in counted
+    assert "is better on 1 (1 more by bootstrap alone) and worse on 0 of the 2 tasks" in counted
     assert "(1 by" not in found.sentences[1]
     compared = {"a": main, "b": alone, "c": alone}
     assert uncertain(compared, 1, "better") == "; b, c are better by the bootstrap alone"
@@ -364,6 +366,14 @@ def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
     assert "Of 6 comparisons" in found.sentences[0] and "1 a loss" in found.sentences[0]
     assert "of answering when it is trained with pointing" in found.sentences[1]
     unknown = replace(found, comparisons=tuple(replace(each, learned=None) for each in found.comparisons))
+    wide = {"learned_seeds": (0.1, 30.0, 1.0)}
+    alone = tuple(replace(each, **wide) if each.learned is not None else each for each in found.comparisons)
+    told = Groups().sentences(replace(found, comparisons=alone))[0]
+    assert ", 0 show a gain from the others and 0 a loss; " in told
+    assert told.endswith("1 more loss are significant by the bootstrap alone.") and " more gain" in told
+    one = tuple(replace(each, **wide) if each is hurt else each for each in found.comparisons)
+    told = Groups().sentences(replace(found, comparisons=one))[0]
+    assert told.endswith(" and 0 a loss; 1 more loss is significant by the bootstrap alone.")
     assert Groups().sentences(unknown) == ["No group learns alone, so nothing is compared."]
     assert Groups().sentences(replace(found, seeds=(3, 4)))[0].endswith("1 a loss, by intervals of two seeds.")
 

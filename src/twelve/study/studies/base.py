@@ -141,9 +141,9 @@ def said(comparison: Comparison) -> str:
     else:
         short = _verdict(contrast, learned, comparison.learned_seeds)
         if short.startswith(verdict):  # the same, or the same by the bootstrap interval alone
-            short = "also" if short == verdict else f"also,{short.removeprefix(verdict)},"
+            short = "also" if short == verdict else "also (bootstrap alone)"
         rest = f"; {short} over the {count} that {they} learned: {_signed(learned)}"
-    mean = f"{verdict}: {_signed(every)} points of normalised score, mean over {tasks}{rest}."
+    mean = f"{verdict}: {_signed(every)} points of normalised score, mean of {tasks}{rest}."
     if len(comparison.seeds) < 2:
         return mean
     share = "" if comparison.between is None else f"; {comparison.between:.0f}% of the variance comes from the seeds"

@@ -126,5 +126,5 @@ class JointVsSingle(Study):
 def _count(cells: Sequence[Cell], sign: int) -> str:
     """How many differences of a sign are significant, and how many more only the bootstrap interval finds."""
     alone = sum(cell.by_bootstrap_alone and sign * cell.points.mean > 0 for cell in cells)
-    more = f" ({alone} more by the bootstrap alone)" if alone else ""
+    more = f" ({alone} more by bootstrap alone)" if alone else ""
     return f"{sum(cell.significant == sign for cell in cells)}{more}"
