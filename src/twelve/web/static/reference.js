@@ -224,6 +224,20 @@ function tryForm(path, method, operation, example) {
   return el("form", { novalidate: true, submit: submitted }, ...fields, el("button", { type: "submit" }, "Send"), status, result);
 }
 
+/** A button that copies the text of an example. Browsers have a clipboard on secure pages alone. */
+function copyButton(example) {
+  const copy = async () => {
+    await navigator.clipboard.writeText(example.textContent);
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy"), 2000);
+  };
+  const button = el("button", { type: "button", class: "copy", click: () => void copy().catch(() => {}) }, "Copy");
+  return button;
+}
+
+if (navigator.clipboard)
+  for (const example of document.querySelectorAll("section > pre")) example.before(copyButton(example));
+
 const { paths, components } = await (await fetch("openapi.json")).json();
 for (const [path, operations] of Object.entries(paths))
   for (const [method, operation] of Object.entries(operations)) {
