@@ -224,19 +224,23 @@ function tryForm(path, method, operation, example) {
   return el("form", { novalidate: true, submit: submitted }, ...fields, el("button", { type: "submit" }, "Send"), status, result);
 }
 
-/** A button that copies the text of an example. Browsers have a clipboard on secure pages alone. */
-function copyButton(example) {
+/** An example whose options are not broken after their hyphens, with a button that copies it. Browsers have a clipboard
+ * on secure pages alone. */
+function withCopyButton(example) {
+  const text = example.textContent;
+  const box = el("div", { class: "example" });
   const copy = async () => {
-    await navigator.clipboard.writeText(example.textContent);
+    await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
     setTimeout(() => (button.textContent = "Copy"), 2000);
   };
-  const button = el("button", { type: "button", class: "copy", click: () => void copy().catch(() => {}) }, "Copy");
-  return button;
+  const button = el("button", { type: "button", click: () => void copy().catch(() => {}) }, "Copy");
+  example.replaceWith(box);
+  example.replaceChildren(...text.split(/(--[\w-]+)/).map((part, k) => (k % 2 ? el("span", {}, part) : part)));
+  box.append(example, ...(navigator.clipboard ? [button] : []));
 }
 
-if (navigator.clipboard)
-  for (const example of document.querySelectorAll("section > pre")) example.before(copyButton(example));
+document.querySelectorAll("section > pre").forEach(withCopyButton);
 
 const { paths, components } = await (await fetch("openapi.json")).json();
 for (const [path, operations] of Object.entries(paths))
