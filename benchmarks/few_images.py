@@ -1,9 +1,9 @@
 """How often the 95% interval of a score contains the true score, if there are few images: the table of
 docs/protocols.md, and the numbers in ``twelve.metrics.bootstrap``.
 
-Every image has three questions. A model answers those of one image correctly with a probability of that image, which is
-drawn from a beta distribution, so the questions of an image are not independent. In the paired comparison, a second
-model has the same mean score, and its probabilities correlate with those of the first one.
+Every image has three questions. A model answers each question of an image correctly with the same probability, which
+is drawn for the image from a beta distribution, so the questions of an image are not independent. In the paired
+comparison, a second model has the same mean score, and its probabilities correlate with those of the first one.
 
     python benchmarks/few_images.py
 """

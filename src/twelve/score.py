@@ -45,7 +45,7 @@ class Scores:
         numbers: name -> number, in per cent unless its name says otherwise.
         examples: how many make up the headline number; ``groups``: of how many images (see ``unit``), which the
             interval resamples unless each has one example that is right or wrong.
-        few: why the interval cannot be trusted where it resamples few images, or empty.
+        few: why the interval cannot be trusted, if it resamples few images; otherwise empty.
         notes: what was left out, passed over or assumed; those that may make the numbers wrong begin with "warning: ".
     """
 
@@ -71,11 +71,11 @@ class PairedNumber:
     """One number of two result files.
 
     Attributes:
-        first, second: of the two files, per cent unless the name says otherwise.
+        first, second: the number of each file, per cent unless the name says otherwise.
         value: the first minus the second.
-        interval: the mean over the resampled examples and its paired 95 % interval; None where the number is no mean
-            over examples.
-        examples: as in :class:`Number`; None also where the files differ in it.
+        interval: the mean over the resampled examples and its paired 95 % interval; None if the number is no mean over
+            examples.
+        examples: as in :class:`Number`; None also if the files differ in it.
         groups: of how many images (see :attr:`Scores.unit`) these examples are; None without an interval.
     """
 
@@ -92,10 +92,10 @@ class Differences:
     """Two result files of the same examples.
 
     Attributes:
-        first, second: everything that is known of each file.
+        first, second: the scores of each file.
         primary: the headline number's name in ``numbers``.
         numbers: name -> the difference, of every number that both files have.
-        few: why the intervals cannot be trusted where they resample few images, or empty.
+        few: why the intervals cannot be trusted, if they resample few images; otherwise empty.
         notes: what concerns both files; those that may make the numbers wrong begin with "warning: ".
     """
 
@@ -154,7 +154,7 @@ def difference(task: str, truth: Files, predictions: Files, minus: Files, protoc
         raise DataError(
             f"expected the headline number {primary}, as in {results[0]}, found {other.measurement.primary}",
             file=others[0],
-            remedy="predict the same with both, such as both directions of retrieval",
+            remedy="predict the same with both models, such as both directions of retrieval",
         )
     _check_same_examples(one, other, (results[0], others[0]))
     equal = len(results) == len(others) and all(map(_same, results, others))
@@ -172,7 +172,7 @@ def difference(task: str, truth: Files, predictions: Files, minus: Files, protoc
             )
     apart = sorted(first.numbers.keys() ^ second.numbers.keys())
     notes = [f"{WARNING}both files hold the same predictions; give two different files"] if equal else []
-    notes += [f"left out, because one file alone has them: {', '.join(apart)}"] if apart else []
+    notes += [f"left out, because only one file has them: {', '.join(apart)}"] if apart else []
     few = few_groups(first.groups, first.unit)
     if not few and any(number.groups is not None and number.groups < FEW for number in numbers.values()):
         notes.append(f"intervals from fewer than {FEW} {first.unit} are often too narrow")
@@ -242,7 +242,7 @@ def _check_same_examples(first: Scored, second: Scored, files: Sequence[Path]) -
 
 
 def _paired(first: ExampleValues | None, second: ExampleValues | None, *, equal: bool) -> Interval | None:
-    """Interval of the difference of two means over the same examples, per cent; None where they are not.
+    """Interval of the difference of two means over the same examples, per cent; None if the examples differ.
 
     Args:
         equal: the files are the same, so that no resample has a difference. (Two models that agree on all examples may

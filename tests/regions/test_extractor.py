@@ -83,8 +83,8 @@ def test_it_says_which_images_were_replaced(folder: Path, tmp_path: Path) -> Non
     os.utime(folder / "3.png", ns=(time.time_ns() + 10**9,) * 2)
     again = run(folder, tmp_path / "out")
     assert again.newer == {"s/3": file} and again.present == 6
-    said = "s: 1 image file was written after the regions (the first: s/3), which stay as they are: if images have "
-    assert said + f"changed, delete {file}, then run the same command again" in str(again)
+    said = "s: 1 image file was written after the regions (the first: s/3); the stored regions are kept: if images "
+    assert said + f"have changed, delete {file}, then run the same command again" in str(again)
 
 
 def test_new_images_go_to_a_file_beside(folder: Path, tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_numbers_of_one_file_alone_are_named(case: Build) -> None:
     full = case("gqa")
     found = difference(full.task, full.truth, full.predictions, full.predictions[:1])
     assert "grounding" not in found.numbers
-    assert "left out, because one file alone has them: grounding" in found.notes
+    assert "left out, because only one file has them: grounding" in found.notes
     assert found.numbers["validity"].interval is not None and found.numbers["distribution"].interval is None
     assert any(f"{full.predictions[0]}: grounding is left out" in line for line in difference_table(found).splitlines())
 
@@ -221,7 +221,7 @@ def test_few_images_are_warned_of(tmp_path: Path, images: int, questions: int, f
     words = ["score", "foil", "--truth", str(truth), "--predictions", str(first)]
     for more, expected in (([], few), (["--minus", str(second)], pair_few)):
         done = CliRunner().invoke(app, [*words, *more])
-        told = f"warning: {images} images are few for an interval: "
+        told = f"warning: expected at least 10 images for an interval, found {images}: "
         assert done.exit_code == 0 and (told in done.stdout, told in done.stderr) == (expected, expected)
         printed = json.loads(CliRunner().invoke(app, [*words, *more, "--json"]).stdout)
-        assert printed["few"].startswith(f"{images} images are few") is expected is bool(printed["few"])
+        assert printed["few"].startswith(told.removeprefix("warning: ")) is expected is bool(printed["few"])

@@ -67,7 +67,7 @@ def test_a_study_that_lacks_a_seed_says_so_first(tmp_path: Path) -> None:
 def test_what_results_md_calls_the_same_models_has_the_same_scores(same: tuple[str, ...]) -> None:
     """On every example of every seed and task."""
     text = (RESULTS.parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
-    told = text.partition("- **Models.** These arms are the same")[2].partition("\n\n")[0]
+    told = text.partition("- **Models.** The arms of each line are the same model")[2].partition("\n\n")[0]
     values = []
     for name in same:
         study, arm = name.split("/")

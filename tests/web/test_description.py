@@ -23,7 +23,7 @@ NAMES = {
     "search": ["search", "thumbnail"],
     "service": ["model", "sample", "health", "metrics"],
 }
-VERBS = "Answer|Ask|Check|Choose|Delete|Find|Guess|Locate|Match|Measure|Return|Tell|Upload"
+VERBS = "Answer|Call|Check|Choose|Delete|Describe|Find|Guess|Locate|Match|Measure|Return|Upload"
 
 
 def test_operations_have_short_names_summaries_and_groups(app: FastAPI) -> None:

@@ -201,3 +201,13 @@ def test_a_file_replaces_the_sample_and_is_uploaded_again_once_it_is_gone(page: 
     upload = opened(page, "upload_image")
     assert sent(upload)[2][4:8] == ["-H", "Content-Type: image/png", "--data-binary", f"@{file['name']}"]
     assert "\n" not in upload.locator("pre").last.inner_text()  # there is nothing to download
+
+
+def test_a_command_is_copied_as_it_stands(page: sync_api.Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    example = page.locator("#upload_image .example").first
+    command = example.locator("pre").inner_text()
+    assert command.startswith("curl -s -H ") and " --data-binary @examples/scene.jpg http" in command
+    example.get_by_role("button", name="Copy").click()
+    example.get_by_role("button", name="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == command

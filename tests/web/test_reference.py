@@ -57,8 +57,8 @@ def test_the_upload_has_its_content_types_a_form_and_the_status_of_its_reply(app
     kinds = re.findall(r"<code>([\w/, -]+)</code></th>", upload.partition("<pre")[0])
     assert kinds == [", ".join(IMAGES), FORM] and "object; one part, of any name" in upload
     assert upload.count("<pre") == 2 and "-F file=@examples/scene.jpg http" in upload
-    assert "reply: 201 (application/json)<" in upload
-    assert "reply: 204 (no body)<" in deleted and "reply: 200 (image/png)<" in sample
+    assert "<p>Response: 201 (application/json)<" in upload
+    assert "Response: 204 (no body)<" in deleted and "Response: 200 (image/png)<" in sample
 
 
 def test_the_list_at_the_top_leads_to_every_endpoint_the_errors_and_the_token(app: FastAPI) -> None:

@@ -260,6 +260,14 @@ def test_the_manifest_of_kubernetes_starts_the_container_of_the_dockerfile(monke
     labels = template["metadata"]["labels"]
     assert deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"] == labels
     name, namespace = service["metadata"]["name"], "default"
+    (ingress,) = [
+        yaml.safe_load(body) for body in re.findall(r"```yaml\n(.*?)```", text, flags=re.S) if "kind: Ingress" in body
+    ]
+    (rule,), largest = ingress["spec"]["rules"], ingress["metadata"]["annotations"]
+    (path,) = rule["http"]["paths"]
+    assert path["backend"]["service"] == {"name": name, "port": {"number": service["spec"]["ports"][0]["port"]}}
+    assert rule["host"] in given and rule["host"] in ingress["spec"]["tls"][0]["hosts"]
+    assert f"{-(-Limits().max_body // 2**20)}m" == largest["nginx.ingress.kubernetes.io/proxy-body-size"]
     assert {name, f"{name}.{namespace}.svc.cluster.local"} <= {*given}
     command, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
     assert (

@@ -56,7 +56,7 @@ Request = Callable[[TestClient], Any]
 REMEDIES: dict[str, tuple[str, Request, Request]] = {
     "no kind of image": (
         "curl --data-binary @photograph.jpg -H 'Content-Type: image/jpeg' http://localhost/api/v1/scenes; "
-        "application/octet-stream does for every format",
+        "application/octet-stream works for every format",
         lambda client: upload(client, png(1), "text/plain"),
         lambda client: upload(client, png(1)),
     ),

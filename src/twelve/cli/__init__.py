@@ -109,7 +109,7 @@ def score(
 
     if harness is not None and minus:
         remedy = "score each log alone, or compare two files in the official format: --predictions FILE --minus FILE"
-        raise ConfigError("--minus compares result files, and --from reads a log", remedy=remedy)
+        raise ConfigError("--minus compares result files, not logs, so it cannot be used with --from", remedy=remedy)
     if harness is not None and log is not None and not predictions:
         from twelve.harness import shown as harness_shown
         from twelve.harness.compare import compare

@@ -123,8 +123,8 @@ def few_groups(count: int, unit: str = "images") -> str:
         return ""
     numbers, shares = (f"{', '.join(map(str, most))} and {last}" for *most, last in (COVERED, COVERED.values()))
     return (
-        f"{count} {unit} are few for an interval: of simulated 95% intervals from {numbers} {unit}, {shares} per cent "
-        f"contain the true score (70%); use at least {FEW}"
+        f"expected at least {FEW} {unit} for an interval, found {count}: of simulated 95% intervals from {numbers} "
+        f"{unit}, {shares} per cent contain the true score, 70%"
     )
 
 

@@ -67,7 +67,7 @@ class Predictor(Abilities):
         device: cpu or cuda.
         precision: of the model's layers: fp32, bf16, or auto for bf16 where it is faster.
         own: the tasks that the run of the model defines itself.
-        folder: the folder that the model was opened from, if it is as saved there.
+        folder: the folder that the model was opened from, if the model is as saved there.
 
     Attributes:
         model: as saved, or a copy that predicts faster (:func:`twelve.model.precision.for_predicting`).

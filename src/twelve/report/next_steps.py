@@ -49,7 +49,7 @@ SMALL = 0.1
 """Share of the official training examples below which a training set is called small."""
 LARGER = 4
 """Times as many images that a larger generated world has."""
-FINE_TUNING = "finetune.yaml"
+FINE_TUNING = "configs/finetune.yaml"
 
 
 def next_steps(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:

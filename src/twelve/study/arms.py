@@ -155,7 +155,7 @@ class Contrast(Strict):
                 raise ValueError(f"a contrast compares the arm {arm} with itself")
         if len(set(self.compared)) < len(self.compared):
             twice = next(name for name in self.compared if self.compared.count(name) > 1)
-            raise ValueError(f"the contrast {self.name} names the arm {twice} twice; it compares four different arms")
+            raise ValueError(f"expected four different arms in the contrast {self.name}, found {twice} twice")
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"the contrast {self.name} names a task twice")
         return self

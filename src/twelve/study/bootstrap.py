@@ -112,7 +112,7 @@ def t_interval(seeds: Sequence[float]) -> Interval | None:
 
 def welch_interval(first: Sequence[float], second: Sequence[float]) -> Interval:
     """Welch's 95% interval of the mean of (S,) values minus that of (T,) others, which are independent of them and may
-    vary more or less; two or more each (Welch, The Generalization of 'Student's' Problem, 1947)."""
+    vary more or less; S and T are 2 or more (Welch, The Generalization of 'Student's' Problem, 1947)."""
     mean, counts = float(np.mean(first) - np.mean(second)), np.array([len(first), len(second)])
     errors = np.array([np.var(first, ddof=1), np.var(second, ddof=1)]) / counts
     if (error := float(errors.sum())) == 0:
@@ -122,7 +122,7 @@ def welch_interval(first: Sequence[float], second: Sequence[float]) -> Interval:
 
 
 def t_quantile(freedom: float) -> float:
-    """The 0.975 quantile of Student's t with this many degrees of freedom, a fraction too; at least 1.
+    """The 0.975 quantile of Student's t with this many degrees of freedom: at least 1, not only whole numbers.
 
     With t = freedom ** 0.5 * tan(x), the density of x is proportional to cos(x) ** (freedom - 1).
     """

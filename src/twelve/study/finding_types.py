@@ -27,7 +27,7 @@ class Score:
         seeds: the score of each seed.
         learned: the intervals of its advantage over the best baseline and of ``looking`` are above zero.
         shuffled: the score with shuffled images; None if it was not measured.
-        looking: the score minus that with shuffled images: how much comes from the right image.
+        looking: the score minus that with shuffled images: how much comes from the correct image.
         validation: the validation score of the kept model, of each seed.
         converged: whether the run had converged, of each seed; None where that is not known.
         falling: whether its validation score fell at the end, of each seed; such a run has not converged.

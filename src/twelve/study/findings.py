@@ -238,7 +238,7 @@ class _Samples:
 
     def learned(self, arm: str, task: str) -> bool:
         """Whether the intervals of an arm's advantage over the best baseline and, where that was measured, of what it
-        gains from the right image are above zero."""
+        gains from the correct image are above zero."""
         place = self.place(arm, task)
         advantage = _interval(self.seen.closed[task][:, place], self.drawn.closed[task][:, place])
         looking = self.looking(arm, task)

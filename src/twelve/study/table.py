@@ -217,7 +217,7 @@ def _differences(found: Findings) -> str:
 
 
 def _by_task(found: Findings) -> str:
-    """The same by seed, with the t interval over the seeds; empty for one seed."""
+    """The same differences by seed, with the t interval over the seeds; empty for one seed."""
     rows = [
         [each.contrast.name, row.title, ", ".join(f"{seed:+.1f}" for seed in cell.seeds), spread(cell.seeds)]
         for each in found.comparisons
@@ -257,7 +257,7 @@ def _scores(found: Findings) -> str:
 
 
 def _looking(found: Findings) -> str:
-    """How much of each score comes from the right image."""
+    """How much of each score comes from the correct image."""
     names = [arm.name for arm in found.arms]
     rows = [[row.title, *(_looked(row, name) for name in names)] for row in found.rows]
     if not any(any(row[1:]) for row in rows):

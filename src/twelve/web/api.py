@@ -108,7 +108,7 @@ def _describe(
 
     @router.get("/model", responses=documented(400, 401, 503))
     async def model() -> schemas.ModelReply:
-        """Tell what the model can do, and the limits of the service."""
+        """Describe the model and the limits of the service."""
         return described
 
     @router.get(
@@ -236,7 +236,7 @@ def _several(router: APIRouter, service: Service) -> None:
 
     @router.post("/ask", response_model=None, responses=_ASKED | {200: {"model": reduce(or_, replies)}})
     async def ask(asked: schemas.AskRequest) -> dict[str, Any]:
-        """Ask a method of the model by its name.
+        """Call any method by its name.
 
         The method takes a text and no boxes: `answer`, `entails`, `verify` or `locate`. A model with an output of your
         own can also be asked by the name of its method, which has no endpoint. The fields of the reply depend on the

@@ -75,7 +75,7 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     return (
         f'<section id="{operation["operationId"]}"><h3><code>{method.upper()} {escape(path)}</code></h3>'
         f"<p>{_marked(said)}</p>{_table('Request', rows, schemas)}"
-        f"{''.join(map(_command, commands))}<p>Status of the reply: {code} ({', '.join(kinds) or 'no body'})</p>"
+        f"{''.join(map(_command, commands))}<p>Response: {code} ({', '.join(kinds) or 'no body'})</p>"
         f"{_table('Reply', _rows(replied, schemas), schemas)}{''.join(map(_example, told))}</section>\n"
     )
 
@@ -116,7 +116,15 @@ def _command(line: str) -> str:
 
 
 def _example(of: Any) -> str:
-    return f"<details><summary>Example of the reply</summary><code>{escape(json.dumps(of))}</code></details>"
+    return f"<details><summary>Example of the reply</summary><code>{escape(_indented(of))}</code></details>"
+
+
+def _indented(of: Any) -> str:
+    """JSON with a line for each field, and for each list of numbers."""
+    text = json.dumps(of, indent=2, ensure_ascii=False)
+    return re.sub(
+        r"\[\n[^][{}\"]+\]", lambda numbers: " ".join(numbers[0].split()).replace("[ ", "[").replace(" ]", "]"), text
+    )
 
 
 def _marked(text: str) -> str:

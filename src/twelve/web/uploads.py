@@ -66,15 +66,15 @@ def check_kind(request: Request) -> None:
         raise ServiceError("foreign_origin", problem, "send the image itself as the body, with its content type")
     if kind in (*IMAGES, FORM):
         return
-    problem = f"expected an image, found the content type {kind[:60] or 'none'}"
-    raise ServiceError("unsupported_type", problem, f"{curl(request)}; {IMAGES[0]} does for every format")
+    problem = f"expected an image, found {_sent(kind)}"
+    raise ServiceError("unsupported_type", problem, f"{curl(request)}; {IMAGES[0]} works for every format")
 
 
 def check_json(request: Request) -> None:
     """Raise ServiceError (415) for a request that is not sent as JSON, from its content type."""
     kind = kind_of(request.headers.get("content-type", ""))
     if not re.fullmatch(r"application/([^/]+\+)?json", kind):
-        problem = f"expected JSON, found the content type {kind[:60] or 'none'}"
+        problem = f"expected JSON, found {_sent(kind)}"
         raise ServiceError("unsupported_type", problem, "send the header Content-Type: application/json")
 
 
@@ -84,6 +84,10 @@ def check_encoding(request: Request) -> None:
     if coding not in ("", "identity"):
         problem = f"expected a body without Content-Encoding, found {coding[:60]}"
         raise ServiceError("unsupported_type", problem, "send the body uncompressed, without this header")
+
+
+def _sent(kind: str) -> str:
+    return f"the content type {kind[:60]}" if kind else "no Content-Type header"
 
 
 def kind_of(content_type: str) -> str:

@@ -87,8 +87,8 @@ class ExtractReport:
             image, file = next(iter(self.newer.items()))
             were = "image file was" if len(self.newer) == 1 else "image files were"
             text += (
-                f"\n{self.source}: {len(self.newer)} {were} written after the regions (the first: {image}), which "
-                f"stay as they are: if images have changed, delete {file}, then run the same command again"
+                f"\n{self.source}: {len(self.newer)} {were} written after the regions (the first: {image}); the "
+                f"stored regions are kept: if images have changed, delete {file}, then run the same command again"
             )
         if self.failed:
             shown = list(self.failed.items())[:_SHOWN]

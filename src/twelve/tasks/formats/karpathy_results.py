@@ -78,8 +78,13 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], protocol: str, sou
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """The metrics; the numbers of captions or images behind them; those that are means over these; whether all ranks
-    are known."""
+    """The metrics of some galleries.
+
+    Attributes:
+        counts: metric -> number of captions or images that it covers.
+        means: metric -> these captions or images, if it is a mean over them.
+        exact: whether all ranks are known.
+    """
 
     measurement: Measurement
     counts: dict[str, int]

@@ -224,6 +224,24 @@ function tryForm(path, method, operation, example) {
   return el("form", { novalidate: true, submit: submitted }, ...fields, el("button", { type: "submit" }, "Send"), status, result);
 }
 
+/** An example whose options are not broken after their hyphens, with a button that copies it. Browsers have a clipboard
+ * on secure pages alone. */
+function withCopyButton(example) {
+  const text = example.textContent;
+  const box = el("div", { class: "example" });
+  const copy = async () => {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy"), 2000);
+  };
+  const button = el("button", { type: "button", click: () => void copy().catch(() => {}) }, "Copy");
+  example.replaceWith(box);
+  example.replaceChildren(...text.split(/(--[\w-]+)/).map((part, k) => (k % 2 ? el("span", {}, part) : part)));
+  box.append(example, ...(navigator.clipboard ? [button] : []));
+}
+
+document.querySelectorAll("section > pre").forEach(withCopyButton);
+
 const { paths, components } = await (await fetch("openapi.json")).json();
 for (const [path, operations] of Object.entries(paths))
   for (const [method, operation] of Object.entries(operations)) {
