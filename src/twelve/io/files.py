@@ -342,13 +342,12 @@ def _remove(path: Path) -> None:
 def _sync(path: Path) -> None:
     """Flush everything under ``path`` to the disk. Files get the permissions of the umask, because safetensors 0.8 lets
     only their owner read them."""
-    mask = os.umask(0o077)
-    os.umask(mask)
     for file in path.rglob("*") if path.is_dir() else (path,):
         if file.is_file():
             with open(file, "rb") as stream:
                 os.fsync(stream.fileno())
             if not file.is_symlink() and stat.S_IMODE(file.stat().st_mode) == 0o600:
+                os.umask(mask := os.umask(0o077))
                 file.chmod(0o666 & ~mask)
         else:
             sync_folder(file)

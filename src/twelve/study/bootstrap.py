@@ -10,6 +10,7 @@ Axes: S seeds, A arms, N examples, G groups, R resamples, D seeds in a resample.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -121,6 +122,7 @@ def welch_interval(first: Sequence[float], second: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+@functools.cache  # a page asks hundreds of times for the same few
 def t_quantile(freedom: float) -> float:
     """The 0.975 quantile of Student's t with this many degrees of freedom: at least 1, not only whole numbers.
 
@@ -135,14 +137,14 @@ def t_quantile(freedom: float) -> float:
 def significant(gain: Interval, seeds: Sequence[float]) -> int:
     """1 or -1, the sign of a difference, where neither its bootstrap interval nor the t interval over its (S,) seeds,
     where that is known, contains 0; else 0."""
-    return 0 if by_bootstrap_alone(gain, seeds) else _sign(gain)
+    return 0 if by_bootstrap_alone(gain, seeds) else sign(gain)
 
 
 def by_bootstrap_alone(gain: Interval, seeds: Sequence[float]) -> bool:
     """Whether the bootstrap interval of a difference does not contain 0, while the t interval over its (S,) seeds,
     where that is known, does: not significant."""
     spread = t_interval(seeds)
-    return spread is not None and _sign(gain) != 0 and _sign(spread) == 0
+    return spread is not None and sign(gain) != 0 and sign(spread) == 0
 
 
 def between(samples: Array, seeds: Array) -> float | None:
@@ -155,7 +157,8 @@ def between(samples: Array, seeds: Array) -> float | None:
     return min(100.0, 100 * float(seeds.var()) / (len(seeds) - 1) / total) if len(seeds) > 1 and total > 0 else None
 
 
-def _sign(interval: Interval) -> int:
+def sign(interval: Interval) -> int:
+    """1 or -1 where an interval does not contain 0, else 0."""
     return (interval.low > 0) - (interval.high < 0)
 
 

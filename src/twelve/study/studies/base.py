@@ -15,7 +15,7 @@ from twelve.outputs import get_output
 from twelve.progress import counted
 from twelve.settings import RunConfig, Strict
 from twelve.study.arms import Arm, Contrast, Length
-from twelve.study.bootstrap import by_bootstrap_alone
+from twelve.study.bootstrap import by_bootstrap_alone, sign
 from twelve.study.finding_types import Comparison, Findings
 from twelve.study.table import spread
 from twelve.tasks.base import all_tasks
@@ -164,7 +164,7 @@ def _identical(contrast: Contrast) -> str:
 def _verdict(contrast: Contrast, gain: Interval, seeds: Sequence[float]) -> str:
     """What a difference says, and whether only its bootstrap interval says so."""
     alone = by_bootstrap_alone(gain, seeds)
-    return _verdicts(contrast)[_sign(gain)] + " by the bootstrap interval alone" * alone
+    return _verdicts(contrast)[sign(gain)] + " by the bootstrap interval alone" * alone
 
 
 def _verdicts(contrast: Contrast) -> dict[int, str]:
@@ -203,11 +203,6 @@ def _everywhere(seeds: int, tasks: int) -> str:
 def by_two_seeds(found: Findings) -> str:
     """What qualifies a count of significant differences: too few seeds for it; empty with more, or one."""
     return ", by intervals of two seeds" if len(found.seeds) == 2 else ""
-
-
-def _sign(gain: Interval) -> int:
-    """1 or -1 where the bootstrap interval of a gain does not contain 0, else 0."""
-    return (gain.low > 0) - (gain.high < 0)
 
 
 def _signed(gain: Interval) -> str:
