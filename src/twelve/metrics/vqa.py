@@ -7,6 +7,7 @@ were trained.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -58,6 +59,7 @@ def process_words(text: str) -> str:
     return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
 
 
+@functools.lru_cache(maxsize=1 << 16)  # a split has ten answers per question, few of them different
 def normalise(text: str) -> str:
     """The form in which the official accuracy compares answers, unless all people agree.
 
@@ -102,8 +104,9 @@ class VQAQuestion:
 
 @dataclass(frozen=True, slots=True)
 class VQAScores:
-    """Percentages, rounded as by the official program."""
+    """Percentages, rounded as by the official program, and ``exact``, the accuracy of each question in 0..1."""
 
+    exact: Mapping[str, float]
     overall: float
     per_question_type: Mapping[str, float]
     per_answer_type: Mapping[str, float]
@@ -135,6 +138,7 @@ def evaluate(questions: Mapping[str, VQAQuestion], predictions: Mapping[str, str
         by_question.setdefault(question.question_type, []).append(scores[key])
         by_answer.setdefault(question.answer_type, []).append(scores[key])
     return VQAScores(
+        exact=scores,
         overall=_per_cent(list(scores.values()), decimals),
         per_question_type={name: _per_cent(values, decimals) for name, values in by_question.items()},
         per_answer_type={name: _per_cent(values, decimals) for name, values in by_answer.items()},

@@ -105,8 +105,7 @@ class VQA(Task):
         questions = {example.id: _question(example) for example in examples}
         predicted = dict(zip(questions, values(examples, predictions), strict=True))
         scores = metric.evaluate(questions, predicted)
-        each = [metric.accuracy(question.answers, predicted[key]) for key, question in questions.items()]
-        return accuracy(each, examples, _metrics(scores))
+        return accuracy([*scores.exact.values()], examples, _metrics(scores))
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
         """The truth is the annotation file; the question file can be added as a check."""
@@ -121,9 +120,8 @@ class VQA(Task):
         complete(asked, answers, predictions[0], "questions")
         known(answers, asked, predictions[0])
         scores = metric.evaluate(asked, answers)
-        each = [metric.accuracy(question.answers, answers[key]) for key, question in asked.items()]
         images = [str(record.integer("image_id")) for record in content.records("annotations")]
-        whole = ExampleValues(list(asked), np.array(each, dtype=np.float64), images)
+        whole = ExampleValues(list(asked), np.array([*scores.exact.values()], dtype=np.float64), images)
         means = {"accuracy": whole, **whole.parts(map(_parts, asked.values()))}
         return Scored(
             Measurement("accuracy", _metrics(scores), whole.values, images),
