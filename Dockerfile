@@ -4,13 +4,17 @@ WORKDIR /twelve
 COPY constraints.txt ./
 RUN pip install --no-cache-dir --no-deps -c constraints.txt torch torchvision \
         --index-url https://download.pytorch.org/whl/cpu
-COPY pyproject.toml README.md LICENSE ./
-COPY src src
+# The dependencies, in a layer that changes of the code keep: what is installed here has no code yet.
 ARG EXTRAS=web
-RUN pip install --no-cache-dir -c constraints.txt ".[$EXTRAS]" && useradd --uid 1000 --create-home twelve
+COPY pyproject.toml ./
+COPY src/twelve/version.py src/twelve/
+RUN touch README.md LICENSE && pip install --no-cache-dir -c constraints.txt ".[$EXTRAS]"
+COPY README.md LICENSE ./
+COPY src src
+RUN pip install --no-cache-dir --no-deps . && useradd --uid 1000 --create-home twelve
 # a number, so that Kubernetes knows that it is not root
 USER 1000
-# Believes X-Forwarded-Proto of every client, since the proxy's address is not known here. The header only decides
+# Trusts X-Forwarded-Proto of every client, since the proxy's address is not known here. The header only decides
 # whether addresses in /docs and in remedies begin with https.
 ENV FORWARDED_ALLOW_IPS=*
 # a large model is loaded for minutes before the port opens
