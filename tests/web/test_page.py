@@ -117,7 +117,7 @@ def test_uploads_asks_and_shows_the_box(visit: Visit) -> None:
         ask(page, "entails", "it is green").inner_text(),
     )
     page.get_by_role("tab", name="Locate").click()
-    assert page.get_by_role("tab", name="Locate").get_attribute("title") == "API: locate"
+    assert page.get_by_role("tab", name="Locate").get_attribute("title") == "Phrase to find in an image (API: locate)"
     found = ask(page, "locate", "the red one").inner_text()
     assert re.fullmatch(r"(Found|.* Closest): (box \d+|the whole image) <?\d+(\.\d)?%", found)
     box = page.locator("#panel-locate .frame.best rect").bounding_box()
@@ -828,7 +828,7 @@ def test_tasks_of_the_users_own_name_the_page(visit: Visit) -> None:
     page.route("**/api/v1/model", owned)
     page.reload()
     page.locator("#panel-answer .headline").wait_for()
-    assert page.locator("#panel-answer .by").inner_text().startswith("Answered by the task “mine”.")
+    assert page.locator("#panel-answer .by").inner_text().startswith("Task: “mine”.")
     assert page.locator("h1").inner_text() == "“mine”"
     assert page.title() == "“mine”: questions about images"
     page.route("**/api/v1/answer", _left_out)
@@ -846,11 +846,11 @@ def _left_out(route: sync_api.Route) -> None:
 def test_the_task_that_answered_stands_beside_the_answer(visit: Visit) -> None:
     page = visit.page
     by = page.locator("#panel-answer .by")
-    assert by.inner_text() == "Answered as in VQA v2. Change the task under Advanced."
+    assert by.inner_text() == "Task: VQA v2. Change it under Advanced."
     page.locator("#panel-answer summary", has_text="Advanced").click()
     page.locator("#panel-answer select").select_option("gqa")
     ask(page, "answer", "what colour is it ?")
-    assert by.inner_text().startswith("Answered as in GQA. ")
+    assert by.inner_text().startswith("Task: GQA. ")
     page.get_by_role("tab", name="Entails").click()
     ask(page, "entails", "it is green")
     assert page.locator("#panel-entails .by").count() == 0  # one task alone judges
@@ -893,7 +893,7 @@ def test_a_tab_says_before_one_asks_that_the_last_training_left_its_task_out(vis
     assert axe.findings(page) == []
     assert page.locator("#panel-entails .lost").is_visible()
     ask(page, "entails", "it is green")
-    assert page.locator("#panel-entails .by").inner_text() == "Answered as in SNLI-VE."
+    assert page.locator("#panel-entails .by").inner_text() == "Task: SNLI-VE."
     page.get_by_role("tab", name="Locate").click()
     assert page.locator("#panel-locate .lost").count() == 0
 
@@ -1014,16 +1014,16 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
     by.wait_for()
     means = "Each percentage is the probability that this answer is correct"
     assert page.locator("#panel-answer .read").inner_text().startswith(means)
-    told = f"Test score of this task: {said}."
-    assert by.inner_text() == f"Answered as in VQA v2. {told} Change the task under Advanced."
+    told = f"Test score: {said}."
+    assert by.inner_text() == f"Task: VQA v2. Change it under Advanced. {told}"
     assert axe.findings(page) == []
     page.locator("#panel-answer summary", has_text="Advanced").click()
     page.locator("#panel-answer select").select_option("gqa")
     ask(page, "answer", "what colour is it ?")
-    assert by.inner_text() == "Answered as in GQA. Change the task under Advanced."  # nothing is stored of it
+    assert by.inner_text() == "Task: GQA. Change it under Advanced."  # nothing is stored of it
     page.get_by_role("tab", name="Entails").click()
     page.locator("#panel-entails .by").wait_for()
-    assert page.locator("#panel-entails .by").inner_text() == f"Answered as in SNLI-VE. {told}"
+    assert page.locator("#panel-entails .by").inner_text() == f"Task: SNLI-VE. {told}"
 
 
 def _doubted(route: sync_api.Route) -> None:

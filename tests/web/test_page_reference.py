@@ -170,8 +170,15 @@ def test_each_image_of_a_request_has_a_field_and_one_that_is_selected_is_so_ever
 
 def test_the_token_is_kept_for_the_tab_and_never_shown(page: sync_api.Page) -> None:
     form, other = opened(page, "answer"), opened(page, "search")
+    field = other.get_by_label("Token (required)")
+    asked = list[str]()
+    page.on("request", lambda request: asked.append(request.url))
+    other.get_by_role("button", name="Send").press("Enter")
+    other.get_by_text("Enter the token first.").wait_for()
+    assert asked == [] and field.evaluate("field => field.required && field === document.activeElement")
+    field.fill("another-secret-of-16")
     status, reply, _ = sent(other)
-    assert status == 401 and json.loads(reply)["code"] == "unauthorized"
+    assert status == 401 and json.loads(reply)["code"] == "unauthorized" and asked
     form.get_by_label("Token").fill(TOKEN)
     assert other.get_by_label("Token").input_value() == TOKEN
     page.reload()

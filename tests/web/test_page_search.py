@@ -39,7 +39,7 @@ def opened(visit: Visit) -> sync_api.Page:  # noqa: F811
 
 def test_a_caption_finds_thumbnails_with_their_shares(visit: Visit, searcher: Predictor, index: Path) -> None:  # noqa: F811
     page = opened(visit)
-    assert page.locator(f"{PANEL} .field small").first.inner_text() == "14 images can be found."
+    assert page.locator(f"{PANEL} .field small").first.inner_text() == "14 images in the index."
     assert page.locator("footer").inner_text().startswith("Images that you select stay in the memory")
     assert ask(page, "search", "the red ball").inner_text() == "Best of 14 images"
     page.locator(f"{PANEL} .gallery li:nth-child(12) img[src]").wait_for()
@@ -63,6 +63,11 @@ def test_it_is_used_by_keyboard_alone(visit: Visit) -> None:  # noqa: F811
     assert page.locator("[role=tab][aria-selected=true]").inner_text() == "Search"
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.type") == "text"
+    samples = page.evaluate("fetch('api/v1/model').then(reply => reply.json())")["samples"]
+    caption = page.evaluate("document.activeElement.value")
+    assert caption == samples[0]["texts"]["match"] and page.locator(f"{PANEL} .headline").count() == 0  # only to try
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.press("Delete")
     page.keyboard.press("Enter")
     assert page.locator(f"{PANEL} [role=alert]").inner_text() == "Type a caption first."
     page.keyboard.type("a green thing")
@@ -112,10 +117,10 @@ def test_what_is_odd_or_gone_is_said(visit: Visit) -> None:  # noqa: F811
         "1 of the closest images is gone, or changed after the index was made."
     )
     warned = page.locator(f"{PANEL} .warned")
-    assert warned.all_inner_texts() == ["the result may be meaningless."]  # at its image, with its name as it is
+    assert warned.all_inner_texts() == ["The result may be meaningless."]  # at its image, with its name as it is
     assert page.locator(f"{PANEL} li", has=page.locator(".warned")).locator(".file-name").inner_text() == names[1]
     assert page.locator(f"{PANEL} .warning:not(.note)").count() == 0
-    assert page.locator(f"{PANEL} .by").inner_text().startswith("Ranked as in ")
+    assert page.locator(f"{PANEL} .by").inner_text().startswith("Task: ")
     replied(f"{names[0]}, {names[1]} and 4 more", [])
     ask(page, "search", "a ball")
     said = page.locator(f"{PANEL} .warning:not(.note)").inner_text()

@@ -71,10 +71,10 @@ class _Route(APIRoute):
 
 
 TAGS = {
-    "images": "Upload images, and delete them.",
-    "questions": "Ask about images.",
-    "search": "Find images of the service by a caption.",
-    "service": "What the model can do, and how the service is.",
+    "images": "Upload an image once, and ask about it by its id. It expires some time after the last question.",
+    "questions": "Each names its image by the id, or contains the bytes of the image in base64.",
+    "search": "For a service that was started with an index of images; others reply with 409.",
+    "service": f"{PREFIX}/model lists the methods and limits of this service, and its samples to try.",
 }
 """Tags of the endpoints, in the order of their groups."""
 
@@ -128,9 +128,9 @@ def _keep(router: APIRouter, service: Service) -> None:
     async def upload_image(request: Request, response: Response) -> schemas.SceneReply:
         """Upload an image.
 
-        Extracts its regions and keeps it in memory, for questions by its id. The body is the file itself, or a form
-        whose only part is the file. A form from a browser (a request with the header `Origin`) is refused, because any
-        web page could send one.
+        The service extracts its regions and keeps it in memory, so that you can ask about it by its id. The body is the
+        file itself, or a form whose only part is the file. A form from a browser (a request with the header `Origin`)
+        is refused, because any web page could send one.
         """
         scene = await service.scene(file_of(await request.body(), request))
         name = service.scenes.add(scene)
@@ -238,9 +238,9 @@ def _several(router: APIRouter, service: Service) -> None:
     async def ask(asked: schemas.AskRequest) -> dict[str, Any]:
         """Call any method by its name.
 
-        The method takes a text and no boxes: `answer`, `entails`, `verify` or `locate`. A model with an output of your
-        own can also be asked by the name of its method, which has no endpoint. The fields of the reply depend on the
-        method. Those of the example are of `answer`.
+        The method takes a text and no boxes: `answer`, `entails`, `verify` or `locate`. The method of an output of your
+        own has no endpoint: name it here. The fields of the reply depend on the method. Those of the example are of
+        `answer`.
         """
         _check_method(asked.method, schemas.ASKED, service.predictor)
         return said(await service.ask(asked.method, asked.text, asked.images, task=asked.task, explain=asked.explain))

@@ -112,7 +112,7 @@ export function attentionView({ image, called, note = null, isMark = () => false
     el("p", {}, "Select a word to see which boxes attend to it, or a box to see its words."),
     el("div", { class: "words", role: "group", "aria-label": "Words" }, ...buttons),
     told,
-    el("p", { class: "tip" }, "This is the attention of boxes to words in the first of the model's layers that connect them. Each percentage is of the head in which it is largest, so they may sum to more than 100%. Boxes and words are highlighted from 50% up. In twelve's example model, the strongest box shows what the noun names in 97% of questions; in other models, it may show something else."),
+    el("p", { class: "tip" }, "The attention of boxes to words in the model's first connection. Each percentage is the largest among the attention heads, so the percentages of a box may add up to more than 100%."),
     el("button", { type: "button", class: "plain", click: restore }, "Back to the answer"),
   );
 }

@@ -36,6 +36,9 @@ export function field(label, input, hint = null) {
 /** The name of a task; that of a user's own one in quotation marks, because it may be any word. */
 export const titled = ({ title, own }) => (own ? `“${title}”` : title);
 
+/** A text with a capital at its beginning. */
+export const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
 /** A share in per cent, written as on the command line; below one per cent with a decimal. */
 export function percent(share) {
   if (share > 0 && share < 0.0005) return "<0.1%";

@@ -3,13 +3,11 @@
 import * as api from "./api.js";
 import { attentionView } from "./attention.js";
 import { dependsView } from "./depends.js";
-import { el, titled } from "./dom.js";
+import { capital, el, titled } from "./dom.js";
 import { meaning } from "./replies.js";
 
 /** A warning with one of these: the model was not trained, tested or calibrated on such input. */
 const MEANINGLESS = ["may be meaningless", "no region was found", "may no longer be right"];
-/** Methods that answer with images. */
-const CHOSEN = ["match", "search"];
 const PHONE = matchMedia("(max-width: 760px)"); // as in page.css
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -80,7 +78,7 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     const task = tasks.find(({ name }) => text.startsWith(`${name}: `) && name === told.task);
     if (task) return `${titled(task)}${text.slice(told.task.length)}.`;
     const said = named(text, told);
-    return keeps(text, told) ? `${said}.` : `${said[0].toUpperCase()}${said.slice(1)}.`;
+    return `${keeps(text, told) ? said : capital(said)}.`;
   }
 
   function shown(told, images, quiet = false) {
@@ -100,8 +98,8 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     const others = tasks.length > 1;
     const score = !told.attention && !meaningless && measured && task?.score; // with the attention, there is little room on a phone
     if (task && (others || task.left_out || score)) {
-      const choice = others ? " Change the task under Advanced." : "";
-      head.push(el("p", { class: "tip by" }, `${CHOSEN.includes(method) ? "Ranked" : "Answered"} ${task.own ? "by the task" : "as in"} ${titled(task)}.${score ? ` Test score of this task: ${score}.` : ""}${choice}`));
+      const choice = others ? " Change it under Advanced." : "";
+      head.push(el("p", { class: "tip by" }, `Task: ${titled(task)}.${choice}${score ? ` Test score: ${score}.` : ""}`));
     }
     if (told.attention) {
       const restore = () => {

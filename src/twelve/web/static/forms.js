@@ -230,7 +230,7 @@ export function searchForm({ button, count, tasks, notes }) {
   const shown = form({
     method: "search",
     button,
-    fields: [task.lost, field("Caption", input, `${count.toLocaleString("en")} ${count === 1 ? "image" : "images"} can be found.`)],
+    fields: [task.lost, field("Caption", input, `${count.toLocaleString("en")} ${count === 1 ? "image" : "images"} in the index.`)],
     more: advanced(task.field),
     asked: () => ({ problem: typed(input, "a caption"), body: () => task.within({ text: input.value, top: SHOWN }) }),
     said: (told) => {

@@ -1,7 +1,7 @@
 // The images that a search has found, as thumbnails.
 
 import * as api from "./api.js";
-import { el, percent } from "./dom.js";
+import { capital, el, percent } from "./dom.js";
 
 export class Found {
   constructor() {
@@ -18,7 +18,7 @@ export class Found {
       const thumbnail = el("img", { alt: `Image ${place + 1}`, hidden: true });
       const frame = el("div", { class: "frame-of" }, thumbnail);
       const caption = el("figcaption", {}, el("strong", {}, `${place + 1}. ${percent(share)}`), " ", el("span", { class: "file-name" }, image));
-      for (const { said } of warnings.filter(({ names }) => names.includes(image))) caption.append(el("span", { class: "warned" }, `${said}.`));
+      for (const { said } of warnings.filter(({ names }) => names.includes(image))) caption.append(el("span", { class: "warned" }, `${capital(said)}.`));
       return { image, thumbnail, frame, element: el("li", place ? {} : { class: "first" }, el("figure", {}, frame, caption)) };
     });
     this.load(shown, this.addresses);

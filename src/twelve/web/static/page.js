@@ -6,16 +6,16 @@ import { el, field, titled } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { ImageView } from "./image.js";
 
-/** Method -> the name of its tab, which is the word of Python and the shell; what it is for; its field. */
+/** Method -> the name of its tab, which is the word of Python and the shell; what it takes; what it is for; its field. */
 const TABS = {
-  answer: ["Ask", "A question about the image.", { label: "Question", key: "question", placeholder: "What colour is …?" }],
-  locate: ["Locate", "Where in the image is what a phrase refers to?", { label: "Phrase", key: "phrase", placeholder: "the red …" }],
-  entails: ["Entails", "Does the image entail a statement?", { label: "Statement", key: "statement", placeholder: "There is …" }],
-  choose: ["Choose", "Which of the boxes answers the question?", { label: "Question", placeholder: "Which …?" }],
-  guess: ["Guess", "Which of the boxes is a dialogue about?", {}],
-  verify: ["Verify", "Is a statement about two images true?", {}],
-  match: ["Match", "Which image matches a caption best?", {}],
-  search: ["Search", "Which images of this service match a caption best?", {}],
+  answer: ["Ask", "Question about an image", "A question about the image.", { label: "Question", key: "question", placeholder: "What colour is …?" }],
+  locate: ["Locate", "Phrase to find in an image", "Where in the image is what a phrase refers to?", { label: "Phrase", key: "phrase", placeholder: "the red …" }],
+  entails: ["Entails", "Statement about an image", "Does the image entail a statement?", { label: "Statement", key: "statement", placeholder: "There is …" }],
+  choose: ["Choose", "Question about boxes", "Which of the boxes answers the question?", { label: "Question", placeholder: "Which …?" }],
+  guess: ["Guess", "Dialogue about a box", "Which of the boxes is a dialogue about?", {}],
+  verify: ["Verify", "Statement about two images", "Is a statement about two images true?", {}],
+  match: ["Match", "Caption for several images", "Which image matches a caption best?", {}],
+  search: ["Search", "Caption for the images of this service", "Which images of this service match a caption best?", {}],
 };
 
 /** Methods whose tabs share one image. */
@@ -40,7 +40,7 @@ const tasksOf = (model, method) => model.methods[method === "search" ? "match" :
 
 function panelOf(method, model, image) {
   const tasks = tasksOf(model, method);
-  const [name, , words] = TABS[method];
+  const [name, , , words] = TABS[method];
   const button = method === "entails" ? "Check" : name; // the only name that is no request
   const notes = notesOf(model);
   const quick = model.parameters <= QUICK;
@@ -74,7 +74,7 @@ function panelOf(method, model, image) {
   }
   if (method === "search") {
     const shown = searchForm({ button, count: model.indexed, tasks, notes: () => (model.note ? [model.note] : []) });
-    return { ...shown, begin: () => {} };
+    return { ...shown, begin: () => shown.suggest(model.samples[0]?.texts.match) };
   }
   const make = method === "choose" || method === "guess" ? boxesForm : textForm;
   const shown = make(method, { ...words, button, image, tasks, notes, quick });
@@ -119,10 +119,10 @@ function build(model) {
   }
 
   for (const method of methods) {
-    const [name, purpose] = TABS[method];
+    const [name, takes, purpose] = TABS[method];
     const shown = panelOf(method, model, image);
     if (method === methods.find(earlier)) tablist.append(el("span", { class: "earlier", role: "presentation" }, "earlier tasks (may be forgotten):"));
-    const tip = earlier(method) ? "Of an earlier training: replies may no longer be right." : `API: ${method}`;
+    const tip = earlier(method) ? "Of an earlier training: replies may no longer be right." : `${takes} (API: ${method})`;
     const tab = el("button", { type: "button", role: "tab", id: `tab-${method}`, "aria-controls": `panel-${method}`, "data-label": name, title: tip, click: () => select(method) }, name);
     const columns = el("div", { class: `columns${method === "search" ? " one" : ""}` }, shown.images ?? null, shown.element);
     const panel = el("div", { role: "tabpanel", id: `panel-${method}`, "aria-labelledby": `tab-${method}`, hidden: true }, el("p", { class: "purpose" }, purpose), columns);

@@ -45,13 +45,13 @@ function imageField(place, label, hint = null) {
 }
 
 function tokenField() {
-  const input = el("input", { type: "password", autocomplete: "off" });
+  const input = el("input", { type: "password", required: true, autocomplete: "off" });
   input.value = api.given();
   input.addEventListener("input", () => {
     api.use(input.value);
     for (const each of document.querySelectorAll(".try input[type=password]")) if (each !== input) each.value = input.value;
   });
-  return field("Token", input, "Kept until this tab is closed.");
+  return field("Token (required)", input, "Ask the operator of this service for it. It is kept until this tab is closed.");
 }
 
 /** The example of a body, about an image of which one knows what to ask. Boxes are those of the image. */
@@ -187,6 +187,10 @@ function tryForm(path, method, operation, example) {
   }
 
   async function send() {
+    if (needsToken && !api.given()) {
+      form.querySelector("input[type=password]").focus();
+      throw new Error("Enter the token first.");
+    }
     const used = Array.from({ length: part.places() }, (_, place) => imageAt(place));
     if (used.includes(undefined)) throw new Error("Select an image first.");
     const file = kinds && !example ? await used[0].bytes() : null;
@@ -221,7 +225,8 @@ function tryForm(path, method, operation, example) {
   }
 
   const fields = [needsToken ? tokenField() : null, ...part.parts];
-  return el("form", { novalidate: true, submit: submitted }, ...fields, el("button", { type: "submit" }, "Send"), status, result);
+  const form = el("form", { novalidate: true, submit: submitted }, ...fields, el("button", { type: "submit" }, "Send"), status, result);
+  return form;
 }
 
 /** An example whose options are not broken after their hyphens, with a button that copies it. Browsers have a clipboard
