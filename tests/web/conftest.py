@@ -30,7 +30,7 @@ def predictor(model_folder: Path) -> Predictor:
 
 @pytest.fixture(scope="session")
 def app(predictor: Predictor) -> Iterator[FastAPI]:
-    made = create_app(predictor, hosts=())
+    made = create_app(predictor, hosts=(), no_token=True)
     yield made
     made.state.service.close()
 
@@ -65,6 +65,6 @@ def searched(searcher: Predictor, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="session")
 def searching_app(searcher: Predictor, searched: Path) -> Iterator[FastAPI]:
-    made = create_app(searcher, hosts=(), index=searched)
+    made = create_app(searcher, hosts=(), no_token=True, index=searched)
     yield made
     made.state.service.close()

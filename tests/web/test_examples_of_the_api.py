@@ -37,7 +37,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
     images, index = Path("tutorial", "images", "mine"), place / "vectors"
     shutil.copytree(PLACE / images, place / "examples" / images)
     model.search(place / "examples" / images, "a green boat", index=index)
-    return TestClient(create_app(model, hosts=(), index=index))
+    return TestClient(create_app(model, hosts=(), no_token=True, index=index))
 
 
 def test_every_request_and_reply_of_json_has_an_example(client: TestClient) -> None:
@@ -89,7 +89,7 @@ def test_every_request_is_answered_with_what_the_examples_say(name: str, client:
 
 
 def test_the_example_of_a_model_is_the_one_of_the_other_examples() -> None:
-    app = create_app(twelve.load(PLACE / "quickstart-model"), hosts=())
+    app = create_app(twelve.load(PLACE / "quickstart-model"), hosts=(), no_token=True)
     found, told = TestClient(app).get("/api/v1/model").json(), EXAMPLES["ModelReply"]
     for method, tasks in told["methods"].items():
         assert tasks and all(task in found["methods"][method] for task in tasks)

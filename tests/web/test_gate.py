@@ -6,10 +6,12 @@ import asyncio
 import base64
 import dataclasses
 import io
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +36,7 @@ OCTETS = {"content-type": "application/octet-stream"}
 
 @contextmanager
 def serving(predictor: Predictor, **limits: Any) -> Iterator[FastAPI]:
-    app = create_app(predictor, Limits(**limits), hosts=())
+    app = create_app(predictor, Limits(**limits), hosts=(), no_token=True)
     try:
         yield app
     finally:
@@ -116,7 +118,7 @@ def test_health_is_read_under_any_host_name(predictor: Predictor) -> None:
 
 
 def test_the_description_lists_the_reply_to_another_host_name(predictor: Predictor) -> None:
-    app = create_app(predictor, hosts=["images.example.org"])
+    app = create_app(predictor, hosts=["images.example.org"], no_token=True)
     client = TestClient(app, base_url="http://evil.example")
     for path, of in app.openapi()["paths"].items():
         for method, operation in of.items():
@@ -406,6 +408,36 @@ def test_an_error_of_ours_is_json_without_its_cause(predictor: Predictor, monkey
         assert reply.status_code == 500 and "secret" not in reply.text and reply.json()["error"]
         assert reply.json()["code"] == "internal_error" and "x-request-id" in reply.headers
         assert client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("line", "name"), [("worker", "model"), ("_small", "images"), ("_large", "large images"), (None, "searches")]
+)
+def test_health_is_red_once_a_thread_has_ended(
+    line: str | None, name: str, searcher: Predictor, searched: Path
+) -> None:
+    app = create_app(searcher, hosts=(), no_token=True, index=searched)
+    service, client = app.state.service, TestClient(app, raise_server_exceptions=False)
+    ended = getattr(service, line) if line else service.searching.lines[0]
+    ended.do(lambda: 1 // 0).exception(60)  # an error does not end it
+    assert client.get("/health").json()["status"] == "ok"
+    ended.do(sys.exit)
+    ended._thread.join(60)
+    for method in ("get", "head"):
+        assert getattr(client, method)("/health").status_code == 500
+    told = client.get("/health").json()
+    assert (told["code"], told["error"]) == ("internal_error", f"the service has lost its thread for {name}")
+    if line == "_small":  # no request waits for it
+        assert client.post("/api/v1/scenes", content=png(1), headers=OCTETS).status_code == 500
+    service.close()
+
+
+def test_health_stays_green_while_too_many_wait(predictor: Predictor) -> None:
+    with serving(predictor, max_waiting=1) as app:
+        client = TestClient(app)
+        with app.state.service.accepted():
+            assert client.post("/api/v1/scenes", content=png(1), headers=OCTETS).status_code == 429
+            assert client.get("/health").json() == {"status": "ok", "waiting": 1, "scenes": 0}
 
 
 def test_headers_keep_the_page_to_itself(predictor: Predictor) -> None:

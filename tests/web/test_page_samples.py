@@ -72,7 +72,7 @@ def test_samples_are_those_that_the_evaluation_recorded(run: Path) -> None:
     assert found[1].alt == "An image of “mine”: 0.png"
     wide, first = (Image.open(io.BytesIO(sample.png)) for sample in found[:2])
     assert wide.width == SIDE and first.size == (160, 128)
-    client = TestClient(create_app(predictor, hosts=(), samples=found))
+    client = TestClient(create_app(predictor, hosts=(), no_token=True, samples=found))
     assert client.get("/api/v1/model").json()["samples"][1]["texts"] == {"answer": "is it 0?"}
     assert client.get("/api/v1/samples/sample-2.png").content == found[1].png
     assert client.get("/api/v1/model").json()["samples"][1]["right"] == "yes" and samples_for(predictor) == []
@@ -142,7 +142,7 @@ def test_a_task_that_is_not_above_a_baseline_says_so(run: Path) -> None:
     assert standings_of(run) == {}
     evaluated(run / "model", Baseline("majority", 50.0, none))  # a pushed model has its evaluation beside it
     assert doubts_of(run / "model") == {"mine": told}
-    client = TestClient(create_app(twelve.load(run), hosts=()))
+    client = TestClient(create_app(twelve.load(run), hosts=(), no_token=True))
     tasks = client.get("/api/v1/model").json()["methods"]["answer"]
     assert {task["name"]: (task["own"], task["doubt"], task["score"]) for task in tasks} == {
         "mine": (True, told, None),
@@ -170,7 +170,11 @@ def test_a_task_that_is_above_every_baseline_tells_its_score(run: Path) -> None:
     assert scores() == {"mine": f"{measured}, better than always giving the most frequent answer (50.0)"}
     evaluated(run, examples=1600, score=90.5)
     assert scores() == {"mine": measured}
-    tasks = TestClient(create_app(twelve.load(run), hosts=())).get("/api/v1/model").json()["methods"]["answer"]
+    tasks = (
+        TestClient(create_app(twelve.load(run), hosts=(), no_token=True))
+        .get("/api/v1/model")
+        .json()["methods"]["answer"]
+    )
     assert [task["score"] for task in tasks] == [measured, None]
     for iteration, known in ((4, True), (5, False)):  # evaluated after 4 iterations
         RunFolder(run).metrics.write_text(json.dumps({"iteration": iteration}) + "\n")
@@ -185,7 +189,7 @@ def test_without_recorded_images_the_page_opens_empty(run: Path, lost: str | Non
     else:
         (run / lost).rename(run.parent / "elsewhere")
     assert recorded_samples(predictor, run) == [] == samples_for(predictor)
-    assert TestClient(create_app(predictor, hosts=())).get("/api/v1/model").json()["samples"] == []
+    assert TestClient(create_app(predictor, hosts=(), no_token=True)).get("/api/v1/model").json()["samples"] == []
 
 
 def test_a_model_without_a_task_of_its_own_keeps_the_drawn_ones(run: Path, predictor: Predictor) -> None:
@@ -193,10 +197,17 @@ def test_a_model_without_a_task_of_its_own_keeps_the_drawn_ones(run: Path, predi
 
 
 @pytest.mark.parametrize(
-    ("options", "shown"), [({}, True), ({"token": TOKEN}, False), ({"host": "0.0.0.0", "no_token": True}, False)]
+    ("options", "shown"),
+    [
+        ({}, True),
+        ({"names": ["127.0.0.2"]}, True),
+        ({"token": TOKEN}, False),
+        ({"host": "0.0.0.0", "no_token": True}, False),
+        ({"names": ["images.example.org"], "no_token": True}, False),  # behind a proxy
+    ],
 )
 def test_ones_own_images_are_shown_to_nobody_else(
-    run: Path, options: dict[str, str | bool], shown: bool, monkeypatch: pytest.MonkeyPatch
+    run: Path, options: dict[str, object], shown: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[FastAPI] = []
 

@@ -42,7 +42,7 @@ def test_addresses_are_below_the_path_of_a_proxy(given: str, guarded: FastAPI) -
 
 def test_addresses_have_the_port_of_the_header_host(predictor: Predictor) -> None:
     """nginx passes it on as $http_host; $host has no port."""
-    app = create_app(predictor, hosts=("images.example.org",))
+    app = create_app(predictor, hosts=("images.example.org",), no_token=True)
     client = TestClient(app, "http://images.example.org:8443")
     assert " http://images.example.org:8443/api/v1/answer<" in client.get("/docs").text
     assert " http://images.example.org:8443/docs " in client.get("/api/v1/nosuch").json()["remedy"]

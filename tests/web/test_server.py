@@ -11,7 +11,9 @@ import json
 import re
 import signal
 import socket
+import subprocess
 import sys
+import textwrap
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -33,8 +35,9 @@ from twelve.cli import app as program
 from twelve.errors import CheckpointError, ConfigError
 from twelve.web.examples import EXAMPLES
 from twelve.web.limits import Limits
+from twelve.web.listening import bound
 from twelve.web.measured import digest_of
-from twelve.web.server import _bound, addresses, allowed, serve
+from twelve.web.server import addresses, allowed, serve
 
 # The model is slow to answer here, so that there is something to finish.
 _SLOW = """
@@ -94,7 +97,7 @@ def test_stopping_finishes_what_was_accepted(number: signal.Signals, model_folde
         assert [status for status, _ in replies] == [201] * 10
         assert process.wait(30) == (-signal.SIGTERM if number == signal.SIGTERM else 0)
         idle.close()
-    assert (tmp_path / "log").read_text() == ""
+    assert re.fullmatch(r"stopped; \d+ requests answered\n", (tmp_path / "log").read_text())
 
 
 def test_head_over_a_connection(model_folder: Path) -> None:
@@ -232,14 +235,22 @@ def test_the_dockerfile_copies_files_of_the_clone_and_starts_the_service(monkeyp
     assert words[0] == "twelve" and "/model: no such folder" in str(run.exception)  # all options are understood
     assert "(../Dockerfile)" in (home / "docs" / "deploy.md").read_text(encoding="utf-8")
     ignored = (home / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    assert ignored[1] == "*" and [line[1:] for line in ignored if line[0] == "!"] == copied
+    assert ignored[1] == "*" and {line[1:] for line in ignored if line[0] == "!"} == {
+        name.partition("/")[0] for name in copied
+    }
+
+
+def _shown(kind: str) -> list[Any]:
+    """The documents of the block in docs/deploy.md that has one of a kind of Kubernetes, or begins with a key."""
+    text = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    blocks = [textwrap.dedent(body) for body in re.findall(r"^ *```yaml\n(.*?)^ *```", text, flags=re.S | re.M)]
+    (block,) = [body for body in blocks if f"\nkind: {kind}\n" in body or body.startswith(f"{kind}:\n")]
+    return [*yaml.safe_load_all(block)]
 
 
 def test_the_manifest_of_kubernetes_starts_the_container_of_the_dockerfile(monkeypatch: pytest.MonkeyPatch) -> None:
     home = Path(__file__).parents[2]
-    text = (home / "docs" / "deploy.md").read_text(encoding="utf-8")
-    (shown,) = [body for body in re.findall(r"```yaml\n(.*?)```", text, flags=re.S) if "kind: Deployment" in body]
-    deployment, service = yaml.safe_load_all(shown)
+    deployment, service = _shown("Deployment")
     dockerfile = (home / "Dockerfile").read_text(encoding="utf-8")
     (started,) = re.findall(r"^ENTRYPOINT (.+)$", dockerfile, flags=re.M)
     template = deployment["spec"]["template"]
@@ -253,21 +264,17 @@ def test_the_manifest_of_kubernetes_starts_the_container_of_the_dockerfile(monke
     run = CliRunner().invoke(program, words[1:])
     assert "/model: no such folder" in str(run.exception)  # all options are understood, and there is a token
     assert [each["containerPort"] for each in container["ports"]] == [int(words[words.index("--port") + 1])]
-    (mount,), (volume,) = container["volumeMounts"], template["spec"]["volumes"]
-    assert (mount["name"], mount["mountPath"]) == (volume["name"], words[2])
+    text = (home / "docs" / "deploy.md").read_text(encoding="utf-8")
+    (own,) = re.findall(r"```dockerfile\n(.*?)```", text, flags=re.S)
+    assert own.split() == ["FROM", "twelve", "COPY", "--chmod=755", words[2][1:], words[2]]
+    built = re.findall("^docker build -t (.+) -f model.Dockerfile .$", text, flags=re.M)
+    assert built == [container["image"]] == re.findall("^docker push (.+)$", text, flags=re.M)
     probed = {container[f"{kind}Probe"]["httpGet"]["port"] for kind in ("startup", "readiness", "liveness")}
     assert probed == {service["spec"]["ports"][0]["targetPort"]} == {container["ports"][0]["name"]}
     labels = template["metadata"]["labels"]
     assert deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"] == labels
+    assert template["spec"]["automountServiceAccountToken"] is False
     name, namespace = service["metadata"]["name"], "default"
-    (ingress,) = [
-        yaml.safe_load(body) for body in re.findall(r"```yaml\n(.*?)```", text, flags=re.S) if "kind: Ingress" in body
-    ]
-    (rule,), largest = ingress["spec"]["rules"], ingress["metadata"]["annotations"]
-    (path,) = rule["http"]["paths"]
-    assert path["backend"]["service"] == {"name": name, "port": {"number": service["spec"]["ports"][0]["port"]}}
-    assert rule["host"] in given and rule["host"] in ingress["spec"]["tls"][0]["hosts"]
-    assert f"{-(-Limits().max_body // 2**20)}m" == largest["nginx.ingress.kubernetes.io/proxy-body-size"]
     assert {name, f"{name}.{namespace}.svc.cluster.local"} <= {*given}
     command, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
     assert (
@@ -279,6 +286,62 @@ def test_the_manifest_of_kubernetes_starts_the_container_of_the_dockerfile(monke
     (minutes,) = re.findall(r"^HEALTHCHECK --start-period=(\d+)m ", dockerfile, flags=re.M)
     startup = container["startupProbe"]
     assert 60 * int(minutes) == startup["periodSeconds"] * startup["failureThreshold"]
+
+
+def test_the_routes_of_kubernetes_lead_to_its_service() -> None:
+    deployment, service = _shown("Deployment")
+    (route,), (below,) = _shown("HTTPRoute"), _shown("rules")
+    assert route["apiVersion"] == "gateway.networking.k8s.io/v1"
+    given = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert {*route["spec"]["hostnames"]} <= {*given}
+    (rule,), (redirected, rewritten) = route["spec"]["rules"], below["rules"]
+    for each in (rule, rewritten):
+        (backend,) = each["backendRefs"]
+        assert backend == {"name": service["metadata"]["name"], "port": service["spec"]["ports"][0]["port"]}
+        assert int(each["timeouts"]["request"].removesuffix("s")) > Limits().body_seconds + Limits().answer_seconds
+    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
+    ((one,), (other,)) = redirected["matches"], rewritten["matches"]
+    assert other["path"] == {"type": "PathPrefix", "value": one["path"]["value"] + "/"}
+    rewrite, header = rewritten["filters"]
+    assert rewrite["urlRewrite"]["path"] == {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}
+    assert header["requestHeaderModifier"]["set"] == [{"name": "X-Forwarded-Prefix", "value": one["path"]["value"]}]
+    text = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    assert f"Allow {-(-Limits().max_body // 2**20)} MiB" in text
+
+
+def test_the_volume_of_kubernetes_is_filled_and_mounted() -> None:
+    deployment, _ = _shown("Deployment")
+    (patch,), (claim, pod) = _shown("spec"), _shown("PersistentVolumeClaim")
+    patched = patch["spec"]["template"]["spec"]
+    for spec in (patched, pod["spec"]):
+        (volume,), (container,) = spec["volumes"], spec["containers"]
+        assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+        assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"]}
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    assert patched["containers"][0]["name"] == container["name"]
+    mounts = {mount["mountPath"]: mount["subPath"] for mount in patched["containers"][0]["volumeMounts"]}
+    assert mounts == {"/model": "model", "/library": "library"}
+    text = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    place = pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"]
+    copied = re.findall(rf"^kubectl cp \S+ {pod['metadata']['name']}:{place}/(\w+)$", text, flags=re.M)
+    assert copied == [*mounts.values()] and f"--index {place}/library/vectors\n" in text
+    assert "`--index, /library/vectors`" in text
+
+
+def test_prometheus_in_kubernetes_reads_the_pods_with_the_token() -> None:
+    (monitor,), (deployment, _) = _shown("PodMonitor"), _shown("Deployment")
+    template, (endpoint,) = deployment["spec"]["template"], monitor["spec"]["podMetricsEndpoints"]
+    container = template["spec"]["containers"][0]
+    labels = template["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"] == labels
+    assert endpoint["authorization"]["credentials"] == container["env"][0]["valueFrom"]["secretKeyRef"]
+    assert endpoint["port"] == container["ports"][0]["name"]
+    alerts = [rule["expr"] for group in _shown("groups")[0]["groups"] for rule in group["rules"]]
+    assert f'up{{job="{labels[monitor["spec"]["jobLabel"]]}"}} == 0' in alerts
+    counted = [expr for expr in alerts if "twelve_request" in expr]
+    assert len(counted) == 2
+    for expr in counted:  # probes are no requests of users
+        assert expr.count("[5m]") == expr.count('{endpoint=~"/api/.*"')
 
 
 def test_the_page_has_every_endpoint(app: FastAPI) -> None:
@@ -439,9 +502,10 @@ def test_without_a_port_the_next_free_one_serves(
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        monkeypatch.setattr("twelve.web.server.PORT", port := taken.getsockname()[1])
-        with _bound(tmp_path, "127.0.0.1", None) as bound:
-            assert bound.getsockname()[1] not in (0, port)
+        for module in ("listening", "server"):
+            monkeypatch.setattr(f"twelve.web.{module}.PORT", port := taken.getsockname()[1])
+        with bound(tmp_path, "127.0.0.1", None) as listener:
+            assert listener.getsockname()[1] not in (0, port)
         with pytest.raises(CheckpointError, match="no such folder"):  # not that the port is in use
             serve(tmp_path / "missing")
         for asked in (None, port):
@@ -474,13 +538,18 @@ def test_requests_are_logged_only_on_demand(model_folder: Path, tmp_path: Path) 
             served(model_folder, code, *options, log=log) as (process, address),
         ):
             assert call(address, "GET", "/api/v1/scenes/secret?secret")[0] == 404
+            assert call(address, "GET", "/health")[0] == call(address, "GET", "/metrics")[0] == 200
+            assert call(address, "POST", "/health")[0] == 405
             process.terminate()
             process.wait(60)
         lines[options] = (tmp_path / "log").read_text().splitlines()
-    assert lines[()] == [f"loading {model_folder}"]
-    assert re.fullmatch(
-        r"[\d-]+ [\d:,]+ GET /api/v1/scenes/\{scene\} 404 \d+ ms [0-9a-f]{16}", lines["--log-requests",][-1]
-    )
+    first, last = f"loading {model_folder}", "stopped; 1 request answered"
+    assert lines[()] == [first, last]
+    began, *logged, ended = lines["--log-requests",]
+    assert (began, ended, len(logged)) == (first, last, 2)  # a probe is logged only if it fails
+    dated, named = r"[\d-]{10} [\d:]{8}\.\d{3}[+-]\d\d:\d\d", r"\d+ ms [0-9a-f]{16}"
+    assert re.fullmatch(rf"{dated} GET /api/v1/scenes/\{{scene\}} 404 {named}", logged[0])
+    assert re.fullmatch(rf"{dated} POST /health 405 {named}", logged[1])
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
@@ -493,6 +562,25 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
         assert command == f"choose another port: twelve serve {tmp_path}"
         with socket.socket() as other:
             other.bind(("127.0.0.1", int(port)))
+
+
+_TAKEN = """
+import sys
+from twelve.cli import app
+try:
+    app(["serve", sys.argv[1], "--port", sys.argv[2]], standalone_mode=False)
+except Exception as error:
+    print("torch" in sys.modules, error)
+"""
+
+
+def test_the_command_finds_a_taken_port_before_it_loads_anything(model_folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        words = [sys.executable, "-c", _TAKEN, str(model_folder), str(taken.getsockname()[1])]
+        run = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("False cannot listen at 127.0.0.1:") and run.stderr == ""
 
 
 def test_the_printed_address_is_one_that_others_can_use(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from starlette.testclient import TestClient
 from test_api import png
 from typer.testing import CliRunner
 
+import twelve.web
 from twelve.cli import app as program
 from twelve.errors import ConfigError
 from twelve.predictor import Predictor
@@ -188,8 +190,9 @@ def test_only_a_host_name_is_a_name_of_the_service(name: str, tmp_path: Path) ->
     with pytest.raises(
         ConfigError if not NAMES[name] else Exception, match=r"config\.json|model" if NAMES[name] else wrong
     ):
-        serve(tmp_path, port=0, names=[name])
-    run = CliRunner().invoke(program, ["serve", str(tmp_path), "--name", "images.example.org", "--name", name])
+        serve(tmp_path, port=0, names=[name], no_token=True)
+    arguments = ["serve", str(tmp_path), "--no-token", "--name", "images.example.org", "--name", name]
+    run = CliRunner().invoke(program, arguments)
     assert ("expected a host name" in str(run.exception)) == (not NAMES[name])
 
 
@@ -202,11 +205,49 @@ def test_who_can_be_reached_wants_a_token(host: str, tmp_path: Path) -> None:
             serve(tmp_path, host=host, port=0, **more)  # type: ignore[arg-type]
 
 
-def test_the_command_takes_it_from_the_environment(model_folder: Path) -> None:
+def test_the_command_takes_it_from_the_environment(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(twelve.web, "serve", lambda run, **_: None, raising=False)
     arguments = ["serve", str(model_folder), "--host", "0.0.0.0", "--port", "0"]
     run = CliRunner().invoke(program, arguments, env={"TWELVE_TOKEN": "short"})
     assert "expected a token of at least 16" in str(run.exception)
     run = CliRunner().invoke(program, [*arguments, "--no-token"], env={"TWELVE_TOKEN": TOKEN})
     assert "expected a token or --no-token" in str(run.exception)
-    run = CliRunner().invoke(program, arguments, env={"TWELVE_TOKEN": ""})
-    assert "no token is set" in str(run.exception)
+    run = CliRunner().invoke(program, arguments, env={"TWELVE_TOKENS": TOKEN})
+    assert "other machines can reach 0.0.0.0, and no token is set" in str(run.exception)
+    for more in ([], ["--host", "0.0.0.0"], ["--name", "images.example.org"], ["--no-token"]):
+        run = CliRunner().invoke(program, ["serve", str(model_folder), *more], env={"TWELVE_TOKEN": ""})
+        assert re.fullmatch(
+            r"expected a token of at least 16 .*, found an empty one -> .*; to have none, unset TWELVE_TOKEN",
+            str(run.exception),
+        )
+
+
+PUBLIC = {"images.example.org": True, "10.0.0.7": True, "localhost": False, "LOCALHOST": False, "127.0.0.2": False}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_name_wants_a_token(name: str, tmp_path: Path, predictor: Predictor) -> None:
+    """A proxy forwards requests of other machines to a service that only this machine can reach."""
+    names = ["::1", name]
+    missing = rf"{name} is a public name, and no token is set -> set TWELVE_TOKEN .*--no-token"
+    goes_on = r"config\.json|model"  # to find no model
+    with pytest.raises(ConfigError if PUBLIC[name] else Exception, match=missing if PUBLIC[name] else goes_on):
+        serve(tmp_path, port=0, names=names)
+    for more in ({"token": TOKEN}, {"no_token": True}):
+        with pytest.raises(Exception, match=goes_on):
+            serve(tmp_path, port=0, names=names, **more)  # type: ignore[arg-type]
+        create_app(predictor, hosts=names, **more).state.service.close()  # type: ignore[arg-type]
+    if PUBLIC[name]:
+        with pytest.raises(ConfigError, match=rf"hosts allows {name}, and no token is set -> pass token.*no_token"):
+            create_app(predictor, hosts=names)
+    else:
+        create_app(predictor, hosts=names).state.service.close()
+
+
+def test_an_application_for_every_name_wants_a_token(predictor: Predictor) -> None:
+    with pytest.raises(ConfigError, match="hosts allows every name, and no token is set"):
+        create_app(predictor, hosts=())
+    with pytest.raises(ConfigError, match="expected a token or no_token=True, found both"):
+        create_app(predictor, token=TOKEN, no_token=True)
+    with pytest.raises(ConfigError, match=r"expected a token of at least 16 .*, found an empty one"):
+        create_app(predictor, token="")

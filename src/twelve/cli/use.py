@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -331,10 +332,13 @@ def serve(
     docs/service.md and docs/http-api.md describe them. Uploads are not stored."""
     from twelve.errors import ConfigError
     from twelve.predictor import asked
-    from twelve.web.access import check_access
+    from twelve.web import access, listening
 
-    check_access(host, port or 0, token, no_token=no_token, names=name or ())
+    if token is None and access.TOKEN in os.environ:
+        token = os.environ[access.TOKEN]  # an empty one, which Typer takes for none
+    access.check_access(host, port or 0, token, no_token=no_token, names=name or ())
     folder = asked.find(run)
+    listening.bound(run, host, port).close()
     from twelve.predictor import command, loading
     from twelve.progress import tell
 

@@ -11,6 +11,10 @@ from collections.abc import Collection
 from twelve.errors import ConfigError
 from twelve.web.limits import check_port
 
+LOCAL = ("localhost", "127.0.0.1", "::1")
+"""Names by which a machine reaches itself."""
+TOKEN = "TWELVE_TOKEN"
+"""The environment variable that has the token."""
 _TOKEN = 16
 """Minimum length of a token."""
 
@@ -36,11 +40,35 @@ def check_access(host: str, port: int, token: str | None, *, no_token: bool, nam
         raise ConfigError(
             f"cannot listen at {host} ({error.strerror or error})", remedy="choose another host"
         ) from None
-    if token is None and not no_token and not is_loopback(address):
+    public = public_name(names)
+    if token is None and not no_token and (public is not None or not is_loopback(address)):
+        reached = f"other machines can reach {host}" if not is_loopback(address) else f"{public} is a public name"
         raise ConfigError(
-            f"other machines can reach {host}, and no token is set",
-            remedy="set TWELVE_TOKEN to a secret of at least 16 characters, or add --no-token to serve everyone",
+            f"{reached}, and no token is set",
+            remedy=f"set {TOKEN} to a secret of at least {_TOKEN} characters, or add --no-token to serve everyone",
         )
+
+
+def check_hosts(hosts: Collection[str], token: str | None, *, no_token: bool) -> None:
+    """Check the host names that requests to an application may use (none for any), and its token.
+
+    Raises:
+        ConfigError: the token is unusable, or a required one is missing.
+    """
+    check_token(token)
+    if token is not None and no_token:
+        raise ConfigError("expected a token or no_token=True, found both", remedy="omit one")
+    public = public_name(hosts)
+    if token is None and not no_token and (public is not None or not hosts):
+        raise ConfigError(
+            f"hosts allows {'every name' if public is None else public}, and no token is set",
+            remedy=f"pass token, a secret of at least {_TOKEN} characters, or no_token=True to serve everyone",
+        )
+
+
+def public_name(names: Collection[str]) -> str | None:
+    """The first of these host names that is not one of this machine alone."""
+    return next((name for name in names if name.lower() not in LOCAL and not is_loopback(name)), None)
 
 
 def check_token(token: str | None) -> None:
@@ -48,9 +76,11 @@ def check_token(token: str | None) -> None:
     one = f"[!-~]{{{_TOKEN},}}"
     if token is None or re.fullmatch(f"{one}( {one})?", token):
         return
+    found, instead = ("", "") if token else (", found an empty one", f"; to have none, unset {TOKEN}")
     raise ConfigError(
-        f"expected a token of at least {_TOKEN} printable ASCII characters, or two such tokens with a space between",
-        remedy="create one: python -c 'import secrets; print(secrets.token_urlsafe())'",
+        f"expected a token of at least {_TOKEN} printable ASCII characters, or two such tokens with a space between"
+        f"{found}",
+        remedy=f"create one: python -c 'import secrets; print(secrets.token_urlsafe())'{instead}",
     )
 
 

@@ -19,7 +19,7 @@ from twelve.predictor import Predictor
 from twelve.predictor.open_index import OpenIndex
 from twelve.version import __version__
 from twelve.web import problems
-from twelve.web.access import check_token
+from twelve.web.access import LOCAL, check_hosts
 from twelve.web.api import TAGS, routes
 from twelve.web.examples import add_examples
 from twelve.web.gate import Gate
@@ -30,12 +30,10 @@ from twelve.web.samples import Sample, samples_for
 from twelve.web.schemas import PREFIX, Health
 from twelve.web.service import Service
 
-LOCAL = ("localhost", "127.0.0.1", "::1")
-"""Names by which a machine reaches itself."""
 _ABOUT = (
-    f"Upload an image to `{PREFIX}/scenes`, and write the `id` in the reply in place of `ID`. The examples are about "
-    "`examples/scene.jpg` of the repository, or search an index of `examples/tutorial/images/mine`; the replies are "
-    "those of the model `examples/quickstart-model`."
+    f"Upload an image to `{PREFIX}/scenes`, and write the `id` in the reply in place of `ID`. Examples use "
+    f"`examples/scene.jpg` of the repository; those of `{PREFIX}/search` use an index of "
+    "`examples/tutorial/images/mine`. The replies are those of the model `examples/quickstart-model`."
 )
 _STATIC = Path(__file__).with_name("static")
 _FREE = ("/", "/docs", "/openapi.json", "/health")
@@ -48,6 +46,7 @@ def create_app(
     *,
     hosts: Collection[str] = LOCAL,
     token: str | None = None,
+    no_token: bool = False,
     samples: Sequence[Sample] = (),
     index: str | os.PathLike[str] | None = None,
     regions: str | os.PathLike[str] | None = None,
@@ -62,7 +61,8 @@ def create_app(
         hosts: host names that requests may use, except for ``/health``; empty to allow any.
         token: requests must send it as ``Authorization: Bearer TOKEN``, except for the page's own files, its samples,
             ``/docs``, ``/openapi.json`` and ``/health``. Two tokens with a space between are both accepted, so that one
-            can be replaced. None to require no token.
+            can be replaced. Required if ``hosts`` is empty or has a name that is not one of this machine alone, unless
+            ``no_token`` allows requests without one.
         samples: images to try, which need no token, nor do their texts; by default those that suit the model.
         index: a file that :meth:`twelve.Predictor.search` or ``twelve match --index`` wrote: requests can search its
             images. It is read once, and never written.
@@ -70,10 +70,10 @@ def create_app(
 
     Raises:
         DataError: there is no index, it is damaged or of another model, or its images are gone.
-        ConfigError: a token is too short, or a header cannot contain it.
+        ConfigError: a token is too short, a header cannot contain it, or a required one is missing.
         ConfigError, RegionError: the predictor has no extractor for images.
     """
-    check_token(token)
+    check_hosts(hosts, token, no_token=no_token)
     _ = predictor.extractor  # a missing extractor is an error now, not at the first image
     found = None if index is None else OpenIndex(predictor, index, regions)
     service = Service(predictor, limits or Limits(), found)
@@ -168,10 +168,13 @@ def _add_security(description: dict[str, Any], *, required: bool) -> None:
 def _add_monitoring(app: FastAPI, service: Service) -> None:
     @app.get("/health", tags=["service"], responses=problems.documented())
     async def health() -> Health:
-        """Check whether the service is running.
+        """Check whether the service works.
 
-        The reply has the number of waiting requests and of stored images.
+        The status is 500 if a thread of the service has ended, such as the one that runs the model; only a restart
+        helps. It stays 200 while too many requests are waiting. The reply has the number of waiting requests and of
+        stored images.
         """
+        service.check_threads()
         return Health(status="ok", waiting=service.waiting, scenes=len(service.scenes))
 
     @app.get(

@@ -39,6 +39,8 @@ UPLOADS = f"{PREFIX}/scenes"
 """The path that takes images."""
 HEALTH = "/health"
 """The path that is read under any host name: probes know the address alone, and the reply has two numbers."""
+_PROBES = (HEALTH, "/metrics")
+"""Paths that are read every few seconds: the log has them only if they fail."""
 _BODIES = frozenset({"POST", "PUT", "PATCH"})
 _OTHER = "other"
 _LOG = logging.getLogger("twelve.requests")
@@ -106,7 +108,9 @@ class Gate:
             path = next((each for each, form in self._paths.items() if form.fullmatch(asked)), _OTHER)
             self._service.metrics.requests.labels(path, str(status)).inc()
             self._service.metrics.seconds.labels(path).observe(seconds)
-            _LOG.info("%s %s %d %.0f ms %s", method[:20], path, status, 1000 * seconds, name)
+            self._service.answered += path not in _PROBES
+            if path not in _PROBES or status >= 400:
+                _LOG.info("%s %s %d %.0f ms %s", method[:20], path, status, 1000 * seconds, name)
 
     async def _through(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
         service = self._service

@@ -60,7 +60,7 @@ class Line:
     """
 
     def __init__(self, name: str, *, alternating: bool = True) -> None:
-        self._alternating = alternating
+        self.name, self._alternating = name, alternating
         self._works: deque[Work] = deque()
         self._changed = threading.Condition()
         self._stopping = False
@@ -77,6 +77,11 @@ class Line:
         self._put(self._works, work)
         return work.future
 
+    @property
+    def ended(self) -> bool:
+        """Whether the thread has ended without being stopped. Work does not end it: errors go to the futures."""
+        return not self._stopping and not self._thread.is_alive()
+
     def stop(self) -> None:
         """Finish the queued work and end the thread."""
         with self._changed:
@@ -86,8 +91,8 @@ class Line:
 
     def _put(self, queue: deque[T], item: T) -> None:
         with self._changed:
-            if self._stopping:
-                raise RuntimeError("the thread was stopped")
+            if self._stopping or self.ended:
+                raise RuntimeError(f"the thread for {self.name} was stopped or has ended")
             queue.append(item)
             self._changed.notify()
 

@@ -29,6 +29,9 @@ class Found:
 class Searching:
     """Searches an index, one request after the other, so that the regions of one shortlist at a time are in memory.
 
+    Attributes:
+        lines: its threads; the model's thread must still run when they are stopped.
+
     Args:
         worker: the model's thread, which encodes the text and ranks the shortlist between the questions of others.
         pairs: caption-image pairs that it scores in a step.
@@ -41,6 +44,7 @@ class Searching:
         self._predictor, self.index, self._worker = predictor, index, worker
         self._pairs, self._decoded = pairs, decoded
         self._searches, self._thumbnails = Line("searches", alternating=False), Line("thumbnails")
+        self.lines = self._searches, self._thumbnails
 
     def search(self, text: str, task: str | None, top: int, shortlist: int, contrast_weight: float) -> Pending[Found]:
         """Queue a search that ranks images as :meth:`twelve.Predictor.search` does.
@@ -91,8 +95,3 @@ class Searching:
         made, decoded = thumbnails.of_file(path, self._predictor.extractor.config.max_pixels)
         self._decoded(decoded)
         return made
-
-    def stop(self) -> None:
-        """Finish the queued work and end the threads; the model's thread must still run."""
-        self._searches.stop()
-        self._thumbnails.stop()

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import math
 import os
-import shlex
 import socket
 from collections.abc import Collection
+from datetime import datetime
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
-from twelve.errors import ConfigError
 from twelve.predictor.open_index import OpenIndex
 from twelve.progress import counted, tell
 from twelve.settings import Precision
-from twelve.web.access import check_access, is_loopback
-from twelve.web.app import LOCAL, create_app
+from twelve.web.access import LOCAL, check_access, is_loopback, public_name
+from twelve.web.app import create_app
 from twelve.web.limits import Limits
+from twelve.web.listening import HOST, PORT, bound
 from twelve.web.samples import opening_samples, recorded_samples
 from twelve.web.service import Service
 
-HOST, PORT = "127.0.0.1", 8012
 _CONNECTIONS = 512
 _NAMED = 10
 """Folders of an index that are named."""
-_TRIED = 20
-"""Ports after one in use that are tried."""
 
 
 def serve(
@@ -60,8 +56,8 @@ def serve(
         weights: those of the extractor, unless this package has them: a file, ``package:NAME``, ``pretrained`` or
             ``random``.
         precision: see :func:`twelve.load`.
-        token: see :func:`twelve.web.app.create_app`. Required if other machines can reach ``host``, unless ``no_token``
-            allows requests without one.
+        token: see :func:`twelve.web.app.create_app`. Required if other machines can reach ``host``, or if ``names`` has
+            a name that is not one of this machine alone, unless ``no_token`` allows requests without one.
         log_requests: write a line for each request to standard error (the logger ``twelve.requests``).
         index, regions: see :func:`twelve.web.app.create_app`.
 
@@ -72,8 +68,8 @@ def serve(
     from twelve.predictor import load
 
     check_access(host, PORT if port is None else port, token, no_token=no_token, names=names)
-    bound = _bound(run, host, port)
-    alone = token is None and is_loopback(bound.getsockname()[0])
+    listener = bound(run, host, port)
+    alone = token is None and is_loopback(listener.getsockname()[0]) and public_name(names) is None
     predictor = load(run, weights=weights, device=device, precision=precision)
     samples = recorded_samples(predictor, Path(run)) if alone else ()  # one's own images are shown to nobody else
     app = create_app(
@@ -81,6 +77,7 @@ def serve(
         limits,
         hosts=allowed(host, names),
         token=token,
+        no_token=token is None,  # checked above, for the address too
         samples=samples or opening_samples(predictor),
         index=index,
         regions=regions,
@@ -89,18 +86,39 @@ def serve(
         tell(f"{index}: {_to_search(app.state.service.searching.index)}")
     predictor.measure_threads()
     if log_requests:
-        logging.basicConfig(format="%(asctime)s %(message)s")
+        lines = logging.StreamHandler()
+        lines.setFormatter(_Dated("%(asctime)s %(message)s"))
+        logging.basicConfig(handlers=[lines])
         logging.getLogger("twelve.requests").setLevel(logging.INFO)
     app.state.service.warm_up()
-    bound.listen(_CONNECTIONS)  # clients can connect as soon as they read the next line
-    listening = bound.getsockname()[1]
+    listener.listen(_CONNECTIONS)  # clients can connect as soon as they read the next line
+    listening = listener.getsockname()[1]
     if port is None and listening != PORT:
         tell(f"port {PORT} is in use; serving at {listening}")
     print(f"{addresses(host, listening, names)} (ctrl-c stops)", flush=True)
-    _run(app, bound)
+    _run(app, listener)
 
 
-def _run(app: FastAPI, bound: socket.socket) -> None:
+class _Dated(logging.Formatter):
+    """Lines that begin with the time and its offset from UTC."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return datetime.fromtimestamp(record.created).astimezone().isoformat(" ", "milliseconds")
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it has stopped: after SIGTERM, nothing runs after :meth:`run`."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        tell(f"stopped; {counted(self._service.answered, 'request')} answered")
+
+
+def _run(app: FastAPI, listener: socket.socket) -> None:
     """Reply to requests until SIGINT or SIGTERM."""
     service: Service = app.state.service
     config = uvicorn.Config(
@@ -115,7 +133,7 @@ def _run(app: FastAPI, bound: socket.socket) -> None:
     )
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[bound])
+            _Server(config, service).run(sockets=[listener])
     finally:
         # The interpreter must not exit while a thread runs torch; a second ctrl-c skips the lifespan's shutdown.
         service.close()
@@ -145,40 +163,3 @@ def _to_search(index: OpenIndex) -> str:
     left = f"; left out, because they are gone or have changed: {index.left_out:,}" if index.left_out else ""
     folders = f"{counted(len(named), 'folder')}: {', '.join([*named[:_NAMED], *more])}"
     return f"{counted(len(index), 'image')} to search, from {folders}{left}"
-
-
-def _bound(run: str | Path, host: str, port: int | None) -> socket.socket:
-    """A bound socket. It is bound before the model is loaded, so that a port in use is reported at once."""
-    asked = PORT if port is None else port
-    try:
-        return _listener(host, asked)
-    except OSError as error:
-        reason, remedy = error.strerror or str(error), "choose another port or host"
-        if error.errno == errno.EADDRINUSE:
-            free = _free(host, asked)
-            if port is None:
-                return free
-            with free:
-                words = ["twelve", "serve", str(run), *(() if host == HOST else ("--host", host))]
-                remedy = f"choose another port: {shlex.join([*words, '--port', str(free.getsockname()[1])])}"
-        raise ConfigError(f"cannot listen at {host}:{asked} ({reason})", remedy=remedy) from None
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    bound = socket.socket(family)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-    except BaseException:
-        bound.close()
-        raise
-    return bound
-
-
-def _free(host: str, port: int) -> socket.socket:
-    """A socket bound to one of the next ports that is free, or to any free one where there is none."""
-    for other in range(port + 1, min(port + 1 + _TRIED, 1 << 16)):
-        with contextlib.suppress(OSError):
-            return _listener(host, other)
-    return _listener(host, 0)

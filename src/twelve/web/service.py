@@ -51,6 +51,7 @@ class Service:
         searching: the images that requests can search, if there are any.
         waiting: number of accepted requests without an answer.
         held: bytes of bodies that are being received or waiting.
+        answered: number of requests that got a reply, except for probes.
     """
 
     def __init__(self, predictor: Predictor, limits: Limits, index: OpenIndex | None = None) -> None:
@@ -67,7 +68,7 @@ class Service:
         self.worker = Worker(predictor, limits.max_batch, self.metrics.batch.observe)
         self._small, self._large = Line("images"), Line("large images")
         self.searching = None if index is None else Searching(predictor, index, self.worker, PAIRS, self._count_decoded)
-        self.waiting, self.held = 0, 0
+        self.waiting, self.held, self.answered = 0, 0, 0
         self._decoded = 0  # bytes of all pixels that were ever decoded
         self._pace = 0.05  # seconds from one reply to the next, while others wait
         self._last: float | None = None
@@ -291,6 +292,19 @@ class Service:
             raise ServiceError("too_slow", "the answer took too long", remedy, retry_after=5) from None
 
     # --- life -------------------------------------------------------------------------------------------------
+    def _lines(self) -> Iterator[Line]:
+        """The threads, in the order in which they can be stopped."""
+        if self.searching is not None:
+            yield from self.searching.lines
+        yield from (self._small, self._large, self.worker)
+
+    def check_threads(self) -> None:
+        """Raise ServiceError (500) if a thread has ended, so that some requests cannot be answered."""
+        ended = [line.name for line in self._lines() if line.ended]
+        if ended:
+            problem = f"the service has lost its thread for {' and '.join(ended)}"
+            raise ServiceError("internal_error", problem, "restart the service; its log says why")
+
     async def tidy(self) -> None:
         """Drop expired images and return freed memory, every few seconds."""
         before = 0
@@ -303,9 +317,8 @@ class Service:
 
     def close(self) -> None:
         """Finish the queued work, end the threads and drop the images."""
-        for line in (self.searching, self._small, self._large, self.worker):
-            if line is not None:
-                line.stop()
+        for line in self._lines():
+            line.stop()
         self.scenes.clear()
 
 
