@@ -229,8 +229,8 @@ def _folded(answer: str) -> str:
 
 
 def _is_word(folded: str) -> bool:
-    """Whether one letter more, less, other or swapped may be a mistake: not in numbers, nor in scripts that write whole words
-    with few signs, which have no case."""
+    """Whether one letter more, less, other or swapped may be a mistake: not in numbers, nor in scripts that write whole
+    words with few signs, which have no case."""
     if len(folded) > _LONGEST or any(mark.isdigit() for mark in folded):
         return False
     letters = [mark for mark in folded if mark.isalpha()]
