@@ -360,8 +360,8 @@ def table(scores: Scores) -> str:
     lines = [
         f"{scores.title}, {scores.primary}: {headline:.2f} %, 95 % interval [{scores.headline.low:.2f}, "
         f"{scores.headline.high:.2f}]",
-        f"{scores.examples:,} examples, resampled by {scores.groups:,} {scores.unit}; the interval is of this trained model "
-        "alone",
+        f"{scores.examples:,} examples, resampled by {scores.groups:,} {scores.unit}; "
+        "the interval is of this trained model alone",
         _protocol(scores),
         *_notes(scores),
         "",
