@@ -11,9 +11,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from twelve.study.cells import gain_of, spread
 from twelve.study.findings import findings
 from twelve.study.plan import FILE
-from twelve.study.table import gain_of, spread
 
 STUDY = Path(__file__).parent / "results" / "study-four-tasks-balancing"
 METHODS, PLAIN = ("pcgrad", "cagrad", "nash-mtl", "aligned-mtl"), "mixed"

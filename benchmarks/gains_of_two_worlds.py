@@ -14,8 +14,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from twelve.study.bootstrap import welch_interval
+from twelve.study.cells import gain_of
 from twelve.study.findings import findings
-from twelve.study.table import gain_of
 
 RESULTS = Path(__file__).parent / "results"
 SHARED, APART = ("study-four-tasks-groups", "answering+retrieval+pointing"), ("study-apart-groups", "all")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import tiny
 import tiny_model
 import typer
+from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -208,7 +210,23 @@ def test_the_quick_tour_shows_what_its_command_prints(place: dict[str, Path], mo
     text = (HOME / "docs" / "quick-tour.md").read_text(encoding="utf-8")
     command = next(body for body in blocks(text, "bash") if body.startswith("twelve predict"))
     printed = CliRunner().invoke(cli.app, words(command)).stdout
-    shown = blocks(text, "text")[0]
+    compare_printed(blocks(text, "text")[0], printed)
+
+
+def test_the_home_page_shows_what_its_program_prints(
+    place: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place["folder"])
+    opened: list[Image.Image] = []
+    monkeypatch.setattr(Image.Image, "show", lambda image: opened.append(image))
+    (body,) = map(textwrap.dedent, blocks((HOME / "docs" / "index.md").read_text(encoding="utf-8"), "python"))
+    exec(body, {})
+    assert len(opened) == 1
+    compare_printed("".join(re.findall(r"^# (.*\n)", body, flags=re.M)), capsys.readouterr().out)
+
+
+def compare_printed(shown: str, printed: str) -> None:
+    """What a page shows, and what is printed."""
     assert re.sub(r"\d+%", "%", shown) == re.sub(r"\d+%", "%", printed)
     shares = [[int(share) for share in re.findall(r"(\d+)%", each)] for each in (printed, shown)]
     assert np.abs(np.subtract(*shares)).max() <= 2  # machines round differently

@@ -23,6 +23,8 @@ Files: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 WARNING = "warning: "
+TWO_TRAININGS = "intervals are of these two trained models: other trainings of the same methods may differ by more"
+"""A note of every difference: a file says nothing about the variance between seeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class Scores:
         truth, predictions: the files.
         protocol: name of the way in which they were measured; ``protocol_is_default``: nobody asked for it.
         rules: the same in words.
-        primary: the headline number's name in ``numbers``; ``headline``: its mean and 95 % interval, per cent.
+        primary: the headline number's name in ``numbers``; ``headline``: its mean and 95 % interval, per cent, which
+            leaves out how much another training of the model would differ.
         numbers: name -> number, in per cent unless its name says otherwise.
         examples: how many make up the headline number; ``groups``: of how many images (see ``unit``), which the
             interval resamples unless each has one example that is right or wrong.
@@ -128,7 +131,9 @@ def score(task: str, truth: Files, predictions: Files, protocol: str | None = No
 def difference(task: str, truth: Files, predictions: Files, minus: Files, protocol: str | None = None) -> Differences:
     """Measure two result files of the same examples, and their difference: the first one's scores minus the second's.
 
-    The interval of a difference is from a paired bootstrap: every resample has the same images for both files.
+    The interval of a difference is from a paired bootstrap: every resample has the same images for both files. It is of
+    these two trained models, and leaves out how much another training of each, with another seed, would differ. Whether
+    one method of training is better than another is a question for several seeds (``twelve study``).
 
     Args:
         task, truth, predictions, protocol: as :func:`score` takes them.
@@ -173,6 +178,7 @@ def difference(task: str, truth: Files, predictions: Files, minus: Files, protoc
     apart = sorted(first.numbers.keys() ^ second.numbers.keys())
     notes = [f"{WARNING}both files hold the same predictions; give two different files"] if equal else []
     notes += [f"left out, because only one file has them: {', '.join(apart)}"] if apart else []
+    notes += [] if equal else [TWO_TRAININGS]
     few = few_groups(first.groups, first.unit)
     if not few and any(number.groups is not None and number.groups < FEW for number in numbers.values()):
         notes.append(f"intervals from fewer than {FEW} {first.unit} are often too narrow")
@@ -354,7 +360,8 @@ def table(scores: Scores) -> str:
     lines = [
         f"{scores.title}, {scores.primary}: {headline:.2f} %, 95 % interval [{scores.headline.low:.2f}, "
         f"{scores.headline.high:.2f}]",
-        f"{scores.examples:,} examples, resampled by {scores.groups:,} {scores.unit}",
+        f"{scores.examples:,} examples, resampled by {scores.groups:,} {scores.unit}; "
+        "the interval is of this trained model alone",
         _protocol(scores),
         *_notes(scores),
         "",

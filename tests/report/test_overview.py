@@ -426,8 +426,9 @@ def test_a_task_in_python_that_is_memorised_needs_training_examples(
     assert f"twelve.runs.evaluate.evaluate_run(Path('{run}-more'), split='train')" in text
     assert f"twelve.report.write.write_report(Path('{run}-more'))" in text
     assert not re.search(r"twelve (evaluate|train|report|serve) /", text)
-    ordered(run, 51.0, 0.55, train)  # not memorised
-    assert "Add training examples" not in titles(run)[:1]
+    for known in (0.55, 0.75):  # not memorised: three of four known, on 40 test examples, may be chance
+        ordered(run, 51.0, known, train)
+        assert "Add training examples" not in titles(run)[:1]
 
 
 # --- where is it weak? ---------------------------------------------------------------------------------------------
@@ -576,6 +577,8 @@ def test_the_answers_of_a_single_task_without_weak_parts_are_listed(run: Path) -
         assert f"About {wrong} of 50 " in found.nothing
         assert '<ol class="weak">' not in render(read_run(run))
     assert not weak(read_run(confused(run, ("no", "yes", 3), ("no", "no", 1), ("yes", "yes", 25)))).parts  # 4 examples
+    near = [("yes", "yes", 10), ("yes", "no", 7), ("no", "no", 8), ("no", "yes", 5)]  # 58.8 of 60.0: not one example
+    assert not weak(read_run(confused(run, *near))).parts
 
 
 def test_of_a_high_score_only_an_answer_that_is_clearly_weaker_is_listed(run: Path) -> None:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from twelve.cli import app
 from twelve.errors import ConfigError, DataError
-from twelve.score import Differences, as_json, difference, difference_table, score, warnings
+from twelve.score import TWO_TRAININGS, Differences, as_json, difference, difference_table, score, warnings
 from twelve.tasks.base import get
 from twelve.types.measurement import Scored
 
@@ -72,6 +72,7 @@ def test_equal_files_have_no_difference(case: Build, name: str) -> None:
         assert number.interval is None or (number.interval.mean, number.interval.low, number.interval.high) == (0, 0, 0)
     assert "is +0.00, 95 % interval [+0.00, +0.00]" in difference_table(found)
     assert any(line.startswith("warning: both files hold the same") for line in warnings(found))
+    assert TWO_TRAININGS not in found.notes
 
 
 def test_a_pair_by_hand(tmp_path: Path) -> None:
@@ -196,6 +197,7 @@ def test_the_command_prints_both_and_json(case: Build, tmp_path: Path) -> None:
     assert done.stdout.startswith(begin) and f"second: {other}\n" in done.stdout
     assert "the same ones for both files\nprotocol official (the default): " in done.stdout
     assert "note: intervals from fewer than 10 images are often too narrow" in done.stdout
+    assert f"note: {TWO_TRAININGS}\n" in done.stdout and "other trainings" in TWO_TRAININGS
     printed: Any = json.loads(CliRunner().invoke(app, [*words, str(other), "--json"]).stdout)
     assert printed == json.loads(as_json(found)) and printed["second"]["predictions"] == [str(other)]
     assert printed["numbers"]["accuracy"]["interval"]["low"] > 0 and printed["few"] == ""

@@ -24,13 +24,20 @@ def test_table_states_everything(case: Build) -> None:
     full = case("refcoco")
     text = table(score(full.task, full.truth, full.predictions))
     assert "RefCOCO, accuracy: 50.00 %, 95 % interval [" in text
-    assert "32 examples, resampled by 8 images" in text
+    assert "32 examples, resampled by 8 images; the interval is of this trained model alone\n" in text
     assert "protocol google (the default): IoU of at least 0.5, plain areas" in text
     assert "all sentences of split testA and testB" in text
     lines = [line.split() for line in text.splitlines()]
     assert ["accuracy", "50.00", "32"] in lines and ["accuracy,", "testB", "47.06", "17"] in lines
     asked = table(score(full.task, full.truth, full.predictions, "original"))
     assert "protocol original: " in asked and "default" not in asked
+
+
+def test_the_rules_of_nlvr2_begin_with_the_headline_number(case: Build) -> None:
+    full = case("nlvr2")
+    found = score(full.task, full.truth, full.predictions)
+    assert found.primary == "accuracy" and found.rules.startswith("accuracy: sentences judged correctly, each with one")
+    assert "; consistency: " in found.rules
 
 
 def test_json_holds_everything(case: Build) -> None:

@@ -12,6 +12,7 @@ from twelve.study.arms import Arm, Contrast, Rates
 from twelve.study.finding_types import Cell, Comparison, Cost, Curve, Findings, Row, Score, Searched
 from twelve.study.plan import Plan
 from twelve.study.results import Event
+from twelve.training.convergence import Gain
 
 GROUPS = {
     "answering": ("vqa", "gqa"),
@@ -68,6 +69,7 @@ class Made:
             validation=(mean,) * 3,
             converged=(True, True, False) if self.recorded else (None,) * 3,
             falling=(False,) * 3,
+            late_gains=(*[Gain(0.001, 0.001, 3)] * 2, Gain(0.02, 0.002, 3)) if self.recorded else (None,) * 3,
             extensions=(0, 0, 1),
             updates=800.0,
             by_type={},

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from twelve import cli
 from twelve.study.arms import Contrast
 from twelve.study.brief import brief
+from twelve.study.cells import gain_of, spread
 from twelve.study.finding_types import Findings
 from twelve.study.findings import findings
 from twelve.study.grouping import lattice_of
@@ -25,7 +26,6 @@ from twelve.study.report import page
 from twelve.study.report.beside import minus
 from twelve.study.report.relations import relations
 from twelve.study.show import show
-from twelve.study.table import gain_of, spread
 
 PAGE = Path(__file__).parents[2] / "docs" / "studies.md"
 SINGLE, JOINT = ("single-changed", "single"), ("joint-changed", "joint")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,12 +17,14 @@ from typer.testing import CliRunner
 from twelve import cli
 from twelve.config import load
 from twelve.errors import ConfigError
+from twelve.metrics.bootstrap import Interval
 from twelve.model.opening import open_saved
 from twelve.run_folder import RunFolder, model_folder
 from twelve.study import training
 from twelve.study.arms import Arm, Contrast, Length, Rates
 from twelve.study.engine import planned, run
 from twelve.study.execution import Seed
+from twelve.study.finding_types import Comparison
 from twelve.study.findings import findings
 from twelve.study.losses import LOSSES, check_losses
 from twelve.study.overrides import check_overrides, overridden
@@ -425,3 +428,13 @@ def test_a_token_for_each_head_is_an_arm_where_tasks_share_one(tmp_path: Path) -
     names = [{arm.name for arm in study.arms(Subjects(each))} for each in (apart, shared)]
     assert names[1] - names[0] == {"token-per-head"}
     assert not any("token-per-head" in each.arms for each in study.contrasts(Subjects(apart)))
+
+
+def test_only_changed_joint_models_are_said_to_be_worse() -> None:
+    """Single-task models are no change of the joint one, though they score lower."""
+    contrasts = [Contrast(arm="joint", minus=name, tasks=("vqa",)) for name in ("no-token", "single")]
+    sure = Interval(9.0, 8.0, 10.0)
+    compared = [Comparison(each, (), sure, sure, sure, sure, sure, (9.0, 9.1, 8.9)) for each in contrasts]
+    found = SimpleNamespace(comparisons=compared, seeds=(0, 1, 2))
+    told = " ".join(get_study("ablations", {}).sentences(found))  # type: ignore[arg-type]
+    assert "no-token is significantly worse than the joint model" in told and "single" not in told

@@ -26,6 +26,7 @@ from twelve.study.report.relations import relations
 from twelve.study.report.unlearned import warnings
 from twelve.study.results import Event
 from twelve.study.studies.groups import Groups
+from twelve.training.convergence import Gain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,8 +51,10 @@ def html(parts: list[page.StudyPart]) -> str:
 def test_a_falling_curve_is_called_so_and_all_tasks_come_first(html: str) -> None:
     found = made_findings.joint_vs_single()
     score = found.rows[0].scores["single"]
-    found.rows[0].scores["single"] = replace(score, converged=(True, False, False), falling=(False, True, False))  # type: ignore[index]
-    assert "yes, falling, no" in page.render([page.part_of(found, "key")]) and "falling" not in html
+    ends = {"converged": (True, False, False), "falling": (False, True, False)}
+    late_gains = None, Gain(-0.01, 0.004, 2), Gain(0.02, 0.002, 3)
+    found.rows[0].scores["single"] = replace(score, **ends, late_gains=late_gains)  # type: ignore[index, arg-type]
+    assert "yes, falling, unclear, rising" in page.render([page.part_of(found, "key")]) and "falling" not in html
     header = html.partition('<th scope="col">contrast</th>')[2].partition("</tr>")[0]
     assert header.index("all tasks") < header.index("learned tasks")
 
@@ -220,7 +223,7 @@ def test_what_a_study_says_is_there_and_escaped(html: str) -> None:
     assert html.count("<blockquote>") == 4
     assert "0.3: 51.0, <b>1: 53.2</b>, 3: infinite loss" in html
     assert "400 to 600, 700 to 800" in html  # when stop-and-go had stopped a task
-    assert "yes, yes, no" in html and 'from the image <span class="range">+' in html
+    assert "yes, yes, rising" in html and 'from the image <span class="range">+' in html
 
 
 def test_a_finding_says_what_its_arms_are() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
 from statistics import stdev
 
+import numpy as np
 import pytest
 from rich.console import Console
 from tiny_study import made_up
@@ -16,6 +18,8 @@ from tiny_study import made_up
 from twelve.errors import DataError
 from twelve.study import plan as plans
 from twelve.study.brief import brief
+from twelve.study.cells import gain_of, spread
+from twelve.study.costs import unequal
 from twelve.study.findings import findings
 from twelve.study.report import page
 from twelve.study.report.beside import minus
@@ -25,7 +29,7 @@ from twelve.study.studies.base import said as sentence
 from twelve.study.studies.base import uncertain
 from twelve.study.studies.groups import Groups
 from twelve.study.studies.joint_vs_single import BASE, OPPONENT, JointVsSingle
-from twelve.study.table import COVERAGE, SHARES, few_seeds, gain_of, markdown, spread
+from twelve.study.table import COVERAGE, SHARES, few_seeds, markdown
 
 TASKS = ("vqa", "nlvr2")
 QUIET = Console(quiet=True)
@@ -151,8 +155,8 @@ def test_which_curves_had_not_converged_is_one_sentence(tmp_path: Path) -> None:
     assert (score.converged, score.falling) == ((False, False, None), (True, False, False))
     told = "Not converged: of the validation curves (one per task and seed), 1 of 5 of single-longer still rose"
     assert (
-        f"{told} at the end, and 6 of 6 of stop-and-go and 4 of 5 of single-longer fell; for 1 more, it is not known."
-        in said
+        f"{told} at the end, and 6 of 6 of stop-and-go (6 clearly) and 4 of 5 of single-longer (4 clearly) fell; for 1 "
+        "more, it is not known." in said
     )
     assert "| single-longer | NLVR2 | 3 (falling), 4 | 0, 0, 0 |" in said
     level = {"converged": True, "recorded": {"curve": [[step, 0.5] for step in range(1, 8)]}, "iterations": 7}
@@ -169,6 +173,38 @@ def test_which_curves_had_not_converged_is_one_sentence(tmp_path: Path) -> None:
     assert "yes, yes, yes" in html and "level, not learned; unknown; level, not learned" in html
     made_up(tmp_path / "old", scores)
     assert "Whether the runs had converged is not known" in " ".join(brief(findings(tmp_path / "old"), "").split())
+
+
+def test_noise_alone_lets_level_curves_rise(tmp_path: Path) -> None:
+    """Gains of 3 points over the last third: a clear one, and one that four noisy scores do not tell from none."""
+    scores, late = {BASE: (0.7, 0.5), OPPONENT: (0.7, 0.5)}, (9, 10, 11, 12)
+    straight, noisy = ([[step, 0.5 + 0.03 * step / 4 + noise] for step, noise in zip(late, up_down, strict=True)]
+                       for up_down in ((0, 0.001, 0, 0.001), (0, 0.007, -0.007, 0.003)))  # fmt: skip
+    made_up(tmp_path, scores, also={"converged": False, "recorded": {"curve": noisy}, "iterations": 12})
+    path = result_file(tmp_path, 4, BASE, "vqa")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"recorded": {"curve": straight}}))
+    found, said = findings(tmp_path), show(tmp_path, console=QUIET)
+    told = f"6 of 6 of {BASE} (1 clearly) and 6 of 6 of {OPPONENT} (none clearly) still rose at the end."
+    assert told in said and told in " ".join(brief(found, "").split())
+    (row,) = [line for line in said.splitlines() if line.startswith(f"| {OPPONENT} | +")]
+    mean, spread_, curves, noise = (cell.strip() for cell in row.strip("|").split("|")[1:])
+    (slope, _), spreads = np.polyfit(late, [score for _, score in noisy], 1, cov=True)
+    gain, by_noise = 400 * slope, 6 * math.erfc(0.005 / (4 * spreads[0, 0] ** 0.5) / 2**0.5)
+    assert (mean, spread_, curves) == (f"{gain:+.1f}", f"[{gain:+.1f}, {gain:+.1f}]", "6")
+    assert noise == f"{by_noise:.0f}" and 1 < by_noise < 5
+
+
+def test_an_arm_that_misses_its_length_is_told(tmp_path: Path) -> None:
+    made_up(tmp_path, {BASE: (0.7, 0.5), OPPONENT: (0.7, 0.5)})
+    found = findings(tmp_path)
+    asked = found.plan.arm(OPPONENT).length
+    assert asked.rule == "each" and asked.factor == 2
+    told = f"{OPPONENT} trained on 50% fewer updates than its length asks for."
+    assert unequal(found) == [told] and told in " ".join(brief(found, "").split())
+    costs = {**found.costs, OPPONENT: replace(found.costs[OPPONENT], updates=28)}
+    assert unequal(replace(found, costs=costs)) == []
+    more = {**found.costs, OPPONENT: replace(found.costs[OPPONENT], updates=29.5)}
+    assert unequal(replace(found, costs=more)) == [told.replace("50% fewer", "5% more")]
 
 
 def test_models_that_have_not_learned_are_told_before_the_answer(tmp_path: Path) -> None:

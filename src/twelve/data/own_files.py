@@ -229,8 +229,8 @@ def _folded(answer: str) -> str:
 
 
 def _is_word(folded: str) -> bool:
-    """Whether one letter more, less or other may be a mistake: not in numbers, nor in scripts that write whole words
-    with few signs, which have no case."""
+    """Whether one letter more, less, other or swapped may be a mistake: not in numbers, nor in scripts that write whole
+    words with few signs, which have no case."""
     if len(folded) > _LONGEST or any(mark.isdigit() for mark in folded):
         return False
     letters = [mark for mark in folded if mark.isalpha()]
@@ -238,9 +238,14 @@ def _is_word(folded: str) -> bool:
 
 
 def _patterns(word: str) -> set[str]:
-    """The word with a gap in place of each letter, and between all: two words share one if a single letter differs."""
+    """The word with a gap in place of each letter, between all, and before each two neighbours in alphabetical order:
+    two words share one if a single letter differs, or if two neighbours are swapped."""
     replaced = {f"{word[:place]}\0{word[place + 1 :]}" for place in range(len(word))}
-    return replaced | {f"{word[:place]}\0{word[place:]}" for place in range(len(word) + 1)}
+    swapped = {
+        f"{word[:place]}\0\0{''.join(sorted(word[place : place + 2]))}{word[place + 2 :]}"
+        for place in range(len(word) - 1)
+    }
+    return replaced | swapped | {f"{word[:place]}\0{word[place:]}" for place in range(len(word) + 1)}
 
 
 def _likely(folded: str, other: str) -> bool:

@@ -179,10 +179,10 @@ def _room(run: Run, scored: Sequence[ScoredTask]) -> list[ScoredTask]:
 
 
 def memorised(run: Run, each: ScoredTask) -> str:
-    """A clause that says so if the model knows its training examples far better than the test examples, or all of
+    """A clause that says so if the model knows its training examples, and far better than the test examples, or all of
     them."""
     known, found = run.learned.get(each.name), each.score.bar.value
-    if known is None or (known < 1 and 100 * known - found < 100 * MEMORISED):
+    if known is None or known < KNOWN or (known < 1 and 100 * known - found < 100 * MEMORISED):
         return ""
     return (
         f"The model has memorised its training examples (it scores {100 * known:.1f} on them, {found:.1f} on the test "

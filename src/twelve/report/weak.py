@@ -116,9 +116,9 @@ def _order(each: WeakPart) -> tuple[float, float]:
 
 
 def _answers(run: Run, result: TaskResult) -> list[WeakPart]:
-    """The task's examples by those correct answers of which fewer are correct than of all, the lowest share first. If
-    the score leaves little room, an answer is listed only if its whole interval is below that score. None if an answer
-    is wrong only once, or if the confusions do not tell them all."""
+    """The task's examples by those correct answers of which fewer are correct than of all, by one example at least, the
+    lowest share first. If the score leaves little room, an answer is listed only if its whole interval is below that
+    score. None if an answer is wrong only once, or if the confusions do not tell them all."""
     wrong, of = dict[str, int](), dict[str, int]()
     for each in result.confusions:
         of[each.wanted] = each.of
@@ -137,8 +137,8 @@ def _answers(run: Run, result: TaskResult) -> list[WeakPart]:
     return [
         WeakPart(result.task, result.title, words.with_answer(asked, name), scores[name], of[name], None, "")
         for name in names
-        # Rounded, because shares that are equal may differ in the last digit.
-        if round(scores[name].mean, 3) < round(result.score.mean, 3)
+        # Rounded, because the difference is often a whole number but for the last digit.
+        if round(of[name] * (result.score.mean - scores[name].mean) / 100, 3) >= 1
         and (result.score.mean < HIGH or scores[name].high < result.score.mean)
     ]
 

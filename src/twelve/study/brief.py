@@ -6,8 +6,10 @@ import textwrap
 from collections.abc import Iterable
 
 from twelve.progress import WIDTH, counted
+from twelve.study.converged import convergence
+from twelve.study.costs import unequal
 from twelve.study.finding_types import Findings
-from twelve.study.table import convergence, few_seeds, no_search, over_seeds, said_first
+from twelve.study.table import few_seeds, no_search, over_seeds, said_first
 
 
 def brief(found: Findings, page: str) -> str:
@@ -15,7 +17,10 @@ def brief(found: Findings, page: str) -> str:
     plan, seeds = found.plan, ", ".join(map(str, found.seeds))
     sentences = found.sentences or ["There is nothing to compare."]
     notes = [f"Note: {note}" for note in found.notes]
-    limits = " ".join(filter(None, [no_search(found), over_seeds(found), few_seeds(found, short=True)])) or None
+    limits = (
+        " ".join(filter(None, [no_search(found), over_seeds(found), few_seeds(found, short=True), *unequal(found)]))
+        or None
+    )
     answer = _listed([*said_first(found), *sentences, *notes, limits])
     width = max(len(arm.name) for arm in found.arms)
     several = len(found.seeds) > 1

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from twelve.study.arms import Arm
-from twelve.study.finding_types import Cost, Searched
+from twelve.study.finding_types import Cost, Findings, Searched
 from twelve.study.plan import Plan, Step
 from twelve.study.results import Result, Search, searched
+
+UNEQUAL = 5
+"""Per cent by which an arm may miss the length that it asks for without a sentence that says so."""
 
 
 def cost(plan: Plan, out: Path, arm: Arm, results: Sequence[Sequence[Result] | None]) -> Cost:
@@ -46,6 +49,26 @@ def cost(plan: Plan, out: Path, arm: Arm, results: Sequence[Sequence[Result] | N
         memory=max(each.lasting for each in memories) if known else None,
         memory_step=max(each.lasting + each.activations for each in memories) if known else None,
     )
+
+
+def unequal(found: Findings) -> list[str]:
+    """A sentence for each arm that trained clearly more or less than its length asks for, such as by its own stops."""
+    told = []
+    for arm in found.arms:
+        rule, whole = arm.length, all(set(arm.tasks) == set(found.plan.arm(name).tasks) for name in arm.length.of)
+        if rule.rule == "joint" or rule.extend or not whole or not {arm.name, *rule.of} <= found.costs.keys():
+            continue
+        own, *others = (_trained(found.costs[name], rule.unit) for name in (arm.name, *rule.of))
+        if own is None or None in others or not (wanted := rule.factor * sum(each or 0 for each in others)):
+            continue
+        if abs(off := 100 * (own / wanted - 1)) > UNEQUAL:
+            word = "more" if off > 0 else "fewer"
+            told.append(f"{arm.name} trained on {abs(off):.0f}% {word} {rule.unit} than its length asks for.")
+    return told
+
+
+def _trained(cost: Cost, unit: str) -> float | None:
+    return cost.examples if unit == "examples" else cost.updates
 
 
 def searches(plan: Plan, out: Path) -> tuple[Searched, ...]:

@@ -15,6 +15,7 @@ from twelve.study.arms import Arm, Contrast
 from twelve.study.bootstrap import by_bootstrap_alone, significant
 from twelve.study.plan import Plan
 from twelve.study.results import ByType, Event
+from twelve.training.convergence import Gain
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Score:
         validation: the validation score of the kept model, of each seed.
         converged: whether the run had converged, of each seed; None where that is not known.
         falling: whether its validation score fell at the end, of each seed; such a run has not converged.
+        late_gains: what its validation score gained over the last third of the run, of each seed; None where that is
+            not known.
         extensions: how often the run was extended, of each seed.
         updates: of this task, a mean over the seeds.
         by_type: kind of type -> type -> (mean score, examples of all seeds); empty if it was not recorded.
@@ -45,6 +48,7 @@ class Score:
     validation: tuple[float, ...]
     converged: tuple[bool | None, ...]
     falling: tuple[bool, ...]
+    late_gains: tuple[Gain | None, ...]
     extensions: tuple[int, ...]
     updates: float
     by_type: ByType
@@ -257,6 +261,12 @@ class Findings:
     notes: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
     plots: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def batches_differ(self) -> bool:
+        """Whether an arm has batches of another size, so that equal updates are not equal examples."""
+        keys = (key for arm in self.arms for key in arm.overrides)
+        return any(key.startswith("tasks.") and key.endswith(".batch_size") for key in keys)
 
     def comparison(self, arm: str, minus: str, than: tuple[str, str] | None = None) -> Comparison | None:
         """The comparison of two arms, or of their difference with that of the arms ``than``, if the plan has it and

@@ -298,6 +298,7 @@ def _score(task: _Task, arm: str, drawn: _Samples) -> Score:
         validation=tuple(100 * result.validation for result in results),
         converged=tuple(result.converged and not result.falls for result in results),
         falling=tuple(result.falls for result in results),
+        late_gains=tuple(result.late_gain for result in results),
         extensions=tuple(max(0, len(result.parts) - 1) for result in results),
         updates=float(np.mean([result.batches[task.name] for result in results])),
         by_type=_by_type([result.by_type for result in results]),

@@ -21,11 +21,11 @@ from twelve.metrics.bootstrap import Interval
 from twelve.progress import counted, tell
 from twelve.study import plan as plans
 from twelve.study.bootstrap import Array
+from twelve.study.cells import table
 from twelve.study.finding_types import Comparison, Findings
 from twelve.study.findings import findings
 from twelve.study.measures.affinities import PROBE, OfRun, read_affinities
 from twelve.study.measures.grouping import CellOf, Ranked, group_affinity, predicted, rank_correlation, ranked
-from twelve.study.table import table
 
 TABLE, FOUND = "grouping.md", "grouping.json"
 FEW = 6

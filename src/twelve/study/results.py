@@ -17,7 +17,7 @@ from twelve.formats.records import Record, describe, read_object
 from twelve.io import files
 from twelve.settings import Strict
 from twelve.study.plan import Plan, Step, checked
-from twelve.training.convergence import falls
+from twelve.training.convergence import Gain, falls, fitted_gain
 
 SEARCH, RESULTS, PROBES = "search", "results", "probes"
 AGAIN = "remove this file and go on: --resume"
@@ -126,6 +126,11 @@ class Result(Spent):
     def falls(self) -> bool:
         """Whether the score is known to have fallen at the end of the run (convergence.py)."""
         return self.recorded is not None and falls(self.recorded.curve, self.iterations)
+
+    @property
+    def late_gain(self) -> Gain | None:
+        """What the validation score gained over the last third of the run; None where too little is known."""
+        return None if self.recorded is None else fitted_gain(self.recorded.curve, self.iterations)
 
     @model_validator(mode="after")
     def _a_group_each(self) -> Result:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
@@ -11,14 +10,14 @@ import numpy as np
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import clock, counted
 from twelve.study import base_model
-from twelve.study.arms import Arm
-from twelve.study.bootstrap import by_bootstrap_alone, t_interval
+from twelve.study.bootstrap import by_bootstrap_alone
+from twelve.study.cells import gain_of, plain, spread, table
+from twelve.study.converged import convergence, unconverged
+from twelve.study.costs import unequal
 from twelve.study.finding_types import Comparison, Findings, Row, Score
 from twelve.study.report.unlearned import warnings
 
 NOT_LEARNED = "not learned"
-MOST_ARMS = 3
-"""Most arms that the sentence on convergence names."""
 SHARES = (50, 70, 80, 90, 95, 97, 99, 100)
 COVERAGE = {
     3: (98.5, 93.5, 89.8, 83.7, 80.0, 78.5, 76.2, 75.0),
@@ -43,7 +42,7 @@ def markdown(found: Findings) -> str:
         " ".join(found.sentences) or "There is nothing to compare.",
         over_seeds(found) or "",
         *(f"Note: {escape(note, quote=False)}" for note in found.notes),
-        no_search(found) or "",
+        " ".join(filter(None, [no_search(found), *unequal(found)])),
         _who(found),
         _arms(found),
         _contrasts(found),
@@ -52,7 +51,8 @@ def markdown(found: Findings) -> str:
         _by_task(found),
         _scores(found),
         _looking(found),
-        _unfinished(found),
+        convergence(found),
+        unconverged(found),
         _seeds(found),
         _rates(found),
     ]
@@ -96,12 +96,6 @@ def over_seeds(found: Findings) -> str | None:
     return None
 
 
-def spread(seeds: Sequence[float]) -> str:
-    """The t interval over the (S,) seeds of a difference; empty where it is not known."""
-    found = t_interval(seeds)
-    return "" if found is None else f"[{found.low:+.1f}, {found.high:+.1f}]"
-
-
 def few_seeds(found: Findings, *, short: bool = False) -> str | None:
     """What too few seeds leave unknown; None if there are enough.
 
@@ -134,9 +128,6 @@ def few_seeds(found: Findings, *, short: bool = False) -> str | None:
 
 def _arms(found: Findings) -> str:
     rows = []
-    batches = any(
-        key.startswith("tasks.") and key.endswith(".batch_size") for arm in found.arms for key in arm.overrides
-    )
     for arm in found.arms:
         cost = found.costs[arm.name]
         examples = "not recorded" if cost.examples is None else f"{cost.examples:,.0f}"
@@ -145,19 +136,19 @@ def _arms(found: Findings) -> str:
             [
                 arm.name,
                 arm.meaning,
-                _plain(found.closed[arm.name]),
+                plain(found.closed[arm.name]),
                 f"{cost.models}",
                 f"{cost.parameters / 1e6:.2f}",
                 f"{cost.updates:,.0f}",
                 f"{cost.updates / cost.models:,.0f}",
-                *([examples] if batches else []),
+                *([examples] if found.batches_differ else []),
                 clock(cost.seconds),
                 processor,
                 f"{cost.search_updates:,}" if cost.search_updates else "",
             ]
         )
     header = ["arm", "", "normalised score", "models", "parameters, M", "updates", "updates per model"]
-    header += [*(["examples"] if batches else []), "training", "processor", "search, updates"]
+    header += [*(["examples"] if found.batches_differ else []), "training", "processor", "search, updates"]
     return table(header, rows)
 
 
@@ -270,50 +261,6 @@ def _looked(row: Row, arm: str) -> str:
     return "" if score is None or score.looking is None else gain_of(score.looking)
 
 
-def _unfinished(found: Findings) -> str:
-    """Runs that had not converged at their end."""
-    rows = []
-    for arm, row, score in _each(found):
-        known = zip(found.seeds, score.converged, score.falling, strict=True)
-        if left := [f"{seed}{' (falling)' * falls}" for seed, converged, falls in known if converged is False]:
-            rows.append([arm.name, row.title, ", ".join(left), ", ".join(map(str, score.extensions))])
-    header = ["not converged", "task", "seeds", "extensions, by seed"]
-    return "\n\n".join([convergence(found), *([table(header, rows)] if rows else [])])
-
-
-def _each(found: Findings) -> list[tuple[Arm, Row, Score]]:
-    return [(arm, row, row.scores[arm.name]) for arm in found.arms for row in found.rows if arm.name in row.scores]
-
-
-def convergence(found: Findings) -> str:
-    """Which runs had not converged, in a sentence; of a model of several tasks, each has a validation curve."""
-    rising, falling, known = Counter[str](), Counter[str](), Counter[str]()
-    every = sum(len(score.converged) for _, _, score in _each(found))
-    for arm, _, score in _each(found):
-        known[arm.name] += sum(each is not None for each in score.converged)
-        falling[arm.name] += sum(score.falling)
-        rising[arm.name] += sum(each is False for each in score.converged) - sum(score.falling)
-    if not known.total():
-        return "Whether the runs had converged is not known: their validation scores were not recorded, or are too few."
-    ends = ((rising, "still rose at the end"), (falling, "fell"))
-    told = [f"{_of_arms(counts, known)} {words}" for counts, words in ends if +counts]
-    if not told:
-        flat = sum(each is True for _, _, score in _each(found) if not score.learned for each in score.converged)
-        at_baseline = f", {flat} of them without having learned the task" if flat else ""
-        curves = f"{known.total()} of {every} validation curves (one per task and seed)"
-        return f"Convergence is known for {curves}; level at the end in all {known.total()}{at_baseline}."
-    unknown = f"; for {every - known.total()} more, it is not known" if every > known.total() else ""
-    return f"Not converged: of the validation curves (one per task and seed), {', and '.join(told)}{unknown}."
-
-
-def _of_arms(counts: Counter[str], known: Counter[str]) -> str:
-    """How many of the known curves these are; arm by arm if they are few."""
-    if len(+known) > MOST_ARMS:
-        return f"{counts.total()} of {known.total()}"
-    *others, last = [f"{count} of {known[arm]} of {arm}" for arm, count in (+counts).items()]
-    return f"{', '.join(others)} and {last}" if others else last
-
-
 def _seeds(found: Findings) -> str:
     header = ["normalised score, by seed", *(str(seed) for seed in found.seeds)]
     return table(header, [[arm, *(f"{value:.1f}" for value in each)] for arm, each in found.closed_seeds.items()])
@@ -336,17 +283,3 @@ def _rates(found: Findings) -> str:
     if at:
         said += f" At the edge of the grid: {', '.join(at)}."
     return f"{said}\n\n" + table(["arm", *(f"x {factor:g}" for factor in factors), "chosen"], rows)
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def gain_of(gain: Interval) -> str:
-    return f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]"
-
-
-def _plain(found: Interval) -> str:
-    return f"{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}]"

@@ -94,7 +94,7 @@ class NLVR2(Task):
         notes = [f"{odd:,} predictions are neither true nor false and count as wrong"] if odd else []
         return Scored(
             accuracy(list(scores.correct.values()), list(examples.values()), metrics),
-            self.note,
+            "accuracy: sentences judged correctly, each with one pair of images; " + self.note,
             counts,
             "sentences",
             [

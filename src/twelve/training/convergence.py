@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,19 +21,37 @@ Points = Sequence[tuple[int, float]]
 """(iteration, validation score in 0..1), in order."""
 
 
-def gain(points: Points, length: int) -> float | None:
-    """The mean gain over the last third of a run: the rise of the line that fits its validation scores best (least
-    squares), in 0..1; None with fewer than :data:`POINTS` of them.
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """The gain over the last third of a run: the rise of the line that fits its validation scores best (least squares).
 
-    Args:
-        length: iterations of the run.
+    Attributes:
+        mean: in 0..1; negative for a loss.
+        error: its standard error, by how far the scores are from the line.
+        freedom: degrees of freedom of the error: scores less two.
     """
+
+    mean: float
+    error: float
+    freedom: int
+
+
+def fitted_gain(points: Points, length: int) -> Gain | None:
+    """The gain over the last third of a run of ``length`` iterations; None with fewer than :data:`POINTS` scores."""
     late = [point for point in points if point[0] > 2 * length / 3]
     if len(late) < POINTS:
         return None
     iterations, scores = np.array(late, dtype=np.float64).T
-    slope = np.polyfit(iterations - iterations.mean(), scores, 1)[0]
-    return float(slope * length / 3)
+    iterations = (iterations - iterations.mean()) / (length / 3)
+    slope, middle = np.polyfit(iterations, scores, 1)
+    left, freedom = scores - middle - slope * iterations, len(late) - 2
+    return Gain(float(slope), float((left @ left / freedom / (iterations @ iterations)) ** 0.5), freedom)
+
+
+def gain(points: Points, length: int) -> float | None:
+    """The mean of :func:`fitted_gain`."""
+    found = fitted_gain(points, length)
+    return None if found is None else found.mean
 
 
 def noise(score: float, examples: int | None) -> float:

@@ -20,13 +20,16 @@ from twelve.outputs import get_output
 from twelve.progress import clock, tell
 from twelve.study import plan as plans
 from twelve.study.bootstrap import by_bootstrap_alone, significant
+from twelve.study.cells import spread
+from twelve.study.converged import convergence, is_clear
+from twelve.study.costs import unequal
 from twelve.study.finding_types import Comparison, Findings, Score
 from twelve.study.findings import findings
 from twelve.study.report import plots
 from twelve.study.report.beside import Beside, beside, further, minus, short, signed, titled, unlearned
 from twelve.study.report.protocol import StudyProtocol, protocol
 from twelve.study.report.relations import Relation, relations
-from twelve.study.table import convergence, few_seeds, no_search, over_seeds, said_first, spread
+from twelve.study.table import few_seeds, no_search, over_seeds, said_first
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
 
@@ -112,8 +115,16 @@ class StudyPart:
         missing = f"Not complete: {', '.join(found.missing)}." if found.missing else None
         return [
             *found.notes,
-            *filter(None, [no_search(found), over_seeds(found), convergence(found), few_seeds(found), missing]),
+            *filter(
+                None,
+                [no_search(found), over_seeds(found), convergence(found), few_seeds(found), *unequal(found), missing],
+            ),
         ]
+
+    @property
+    def opening(self) -> Sequence[str]:
+        """What the list of several studies says of this one's limits: the first, and convergence."""
+        return list(dict.fromkeys([*self.limits[:1], convergence(self.found)]))
 
     @property
     def protocol(self) -> StudyProtocol:
@@ -245,7 +256,8 @@ def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plo
     arms = _with_curves(found, alone if known else compared or found.comparisons)
     if arms:
         words = (
-            "Validation scores while training: means over the seeds, thin lines for each seed. Bars at the bottom: "
+            "Validation scores while training: means over the seeds, as far as all of them trained; thin lines for "
+            "each seed. Bars at the bottom: "
             "the schedule had stopped the task (first seed)."
         )
         ranked = [short(found, name) for name, output in _outputs(found).items() if output.ranks_gallery]
@@ -291,6 +303,10 @@ def _ends(score: Score) -> list[str]:
     """How each seed's run ended; one that is level without having learned the task has not converged to anything."""
     level = "yes" if score.learned else "level, not learned"
     return [
-        "unknown" if converged is None else level if converged else "falling" if falls else "no"
-        for converged, falls in zip(score.converged, score.falling, strict=True)
+        "unknown"
+        if converged is None
+        else level
+        if converged
+        else ("falling" if falls else "rising") + ", unclear" * (gain is not None and not is_clear(gain))
+        for converged, falls, gain in zip(score.converged, score.falling, score.late_gains, strict=True)
     ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from twelve.study.arms import Arm, Contrast, Length
+from twelve.study.cells import gain_of
 from twelve.study.finding_types import Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, register, uncertain
 
@@ -66,12 +67,8 @@ class Ablations(Study):
         return [each for each in CHANGED if each[0] != PER_HEAD or subjects.heads < len(subjects.tasks)]
 
     def sentences(self, found: Findings) -> Sequence[str]:
-        told = [
-            f"{each.contrast.minus} {each.endpoint.mean:+.1f} [{each.endpoint.low:+.1f}, {each.endpoint.high:+.1f}]"
-            for each in found.comparisons
-            if each.contrast.minus != SINGLE
-        ]
-        compared = {each.contrast.minus: each for each in found.comparisons}
+        compared = {each.contrast.minus: each for each in found.comparisons if each.contrast.minus != SINGLE}
+        told = [f"{name} {gain_of(each.endpoint)}" for name, each in compared.items()]
         worse = [name for name, each in compared.items() if each.significant > 0]
         named = f"{', '.join(worse)} {'is' if len(worse) == 1 else 'are'}" if worse else "None is"
         alone = uncertain(compared, 1, "worse")

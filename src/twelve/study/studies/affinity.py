@@ -10,12 +10,12 @@ import numpy as np
 
 from twelve.study.arms import Arm, Contrast
 from twelve.study.bootstrap import Array
+from twelve.study.cells import table
 from twelve.study.finding_types import Findings
 from twelve.study.measures.affinities import PROBE, Intervals, OfRun, intervals, read_affinities
 from twelve.study.measures.grouping import group_affinity
 from twelve.study.report.plots import available, drawn, heat_map
 from twelve.study.studies.base import Study, Subjects, register
-from twelve.study.table import table
 
 JOINT = "joint"
 WORDS = {

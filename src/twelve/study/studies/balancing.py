@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from twelve.study.arms import Arm, Contrast, Length
+from twelve.study.cells import gain_of
+from twelve.study.cells import table as markdown_table
 from twelve.study.finding_types import Comparison, Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, register, uncertain
 from twelve.study.studies.static_weights import static
-from twelve.study.table import gain_of
-from twelve.study.table import table as markdown_table
 
 STATIC, FEWER, PLAIN = "static", "static-fewer", "unweighted"
 METHODS: Mapping[str, tuple[str, Mapping[str, Any]]] = {

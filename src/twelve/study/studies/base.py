@@ -16,8 +16,8 @@ from twelve.progress import counted
 from twelve.settings import RunConfig, Strict
 from twelve.study.arms import Arm, Contrast, Length
 from twelve.study.bootstrap import by_bootstrap_alone, sign
+from twelve.study.cells import spread
 from twelve.study.finding_types import Comparison, Findings
-from twelve.study.table import spread
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
 
@@ -146,7 +146,8 @@ def said(comparison: Comparison) -> str:
     mean = f"{verdict}: {_signed(every)} points of normalised score, mean of {tasks}{rest}."
     if len(comparison.seeds) < 2:
         return mean
-    share = "" if comparison.between is None else f"; {comparison.between:.0f}% of the variance comes from the seeds"
+    known = comparison.between is not None and len(comparison.seeds) > 2  # two say next to nothing of their variance
+    share = f"; {comparison.between:.0f}% of the variance comes from the seeds" if known else ""
     over, low_high = ", all tasks" * (0 < count < total), spread(comparison.seeds)
     zero = ", which contains 0" * by_bootstrap_alone(every, comparison.seeds)
     t = f" (t interval {low_high}{zero})" if low_high else ""

@@ -8,9 +8,9 @@ from typing import ClassVar
 from twelve.errors import ConfigError
 from twelve.progress import counted, enumerated
 from twelve.study.arms import Arm, Contrast
+from twelve.study.cells import spread
 from twelve.study.finding_types import Comparison, Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, register
-from twelve.study.table import spread
 
 ALL = "all"
 

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from twelve.progress import counted
 from twelve.study.arms import Arm, Contrast
+from twelve.study.cells import table
 from twelve.study.finding_types import Findings
 from twelve.study.studies.base import Study, Subjects, register
-from twelve.study.table import table
 
 
 @register

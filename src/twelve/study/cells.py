@@ -1,0 +1,28 @@
+"""Tables in Markdown, and what stands in their cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twelve.metrics.bootstrap import Interval
+from twelve.study.bootstrap import t_interval
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def gain_of(gain: Interval) -> str:
+    return f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]"
+
+
+def plain(found: Interval) -> str:
+    return f"{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}]"
+
+
+def spread(seeds: Sequence[float]) -> str:
+    """The t interval over the (S,) seeds of a difference; empty where it is not known."""
+    found = t_interval(seeds)
+    return "" if found is None else f"[{found.low:+.1f}, {found.high:+.1f}]"
