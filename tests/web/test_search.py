@@ -44,7 +44,7 @@ TEXT = "the red ball"
 
 @contextmanager
 def serving(predictor: Predictor, index: Path | None, limits: Limits | None = None, **options: Any) -> Iterator[Any]:
-    app = create_app(predictor, limits, hosts=(), no_token=True, index=index, **options)
+    app = create_app(predictor, limits, hosts=(), no_token="token" not in options, index=index, **options)
     try:
         yield TestClient(app)
     finally:
