@@ -140,10 +140,12 @@ def test_boxes_in_another_layout(case: Build, tmp_path: Path) -> None:
     assert run(replace(full, predictions=[path])).notes == ()
     far = [{**row, "box": [x, y, x + w, y + h]} for row in rows for x, y, w, h in [row["box"]]]
     (note,) = run(replace(full, predictions=[write(path, far)])).notes
-    assert re.match(r"\d+ of 32 boxes extend beyond their images when read as x, y, width, height, but not as", note)
+    assert re.match(
+        r"warning: \d+ of 32 boxes extend beyond their images when read as x, y, width, height, but not as", note
+    )
     moved = [{**row, "box": [row["box"][0] + 9e3, *row["box"][1:]]} for row in rows]
     (note,) = run(replace(full, predictions=[write(path, moved)])).notes
-    assert note.startswith("32 of 32 boxes extend beyond") and note.endswith("width, height")
+    assert note.startswith("warning: 32 of 32 boxes extend beyond") and note.endswith("width, height")
     for image in content["images"]:
         del image["width"], image["height"]
     truth = [full.truth[0], write(tmp_path / "instances.json", content)]

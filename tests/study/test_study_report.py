@@ -108,7 +108,11 @@ def test_plots_mark_what_only_the_bootstrap_finds(parts: list[page.StudyPart]) -
     changed = [replace(each, points_seeds=wide) if each is gain else each for each in known]
     shown = {text.get_text(): text.get_weight() for text in plots.matrix(parts[1].found, changed).axes[0].texts}
     assert shown[minus(f"{gain.points.mean:+.1f} *")] == "normal"
-    assert all("only the bootstrap interval excludes 0." in plot.caption for part in parts for plot in part.plots[:1])
+    assert all(
+        "by the bootstrap alone, the t interval contains 0." in plot.caption
+        for part in parts
+        for plot in part.plots[:1]
+    )
 
 
 def test_bars_of_stopped_tasks_lie_inside_the_panel_and_below_the_curves() -> None:

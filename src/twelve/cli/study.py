@@ -160,7 +160,8 @@ def show(
 ) -> None:
     """Print what a study found, without training.
 
-    Writes its tables to results.md and, if matplotlib is installed, its plots."""
+    Writes its tables to results.md and results.json and, if matplotlib is installed, its plots, unless they are there
+    already."""
     from twelve.study.show import show as run
 
     _know(code)

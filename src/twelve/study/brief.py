@@ -29,6 +29,8 @@ def brief(found: Findings, page: str) -> str:
         score, by_seed = found.closed[arm.name], ", ".join(f"{each:.1f}" for each in found.closed_seeds[arm.name])
         mean = f"{score.mean:5.1f} [{score.low:.1f}, {score.high:.1f}]"
         rows.append(f"{arm.name:<{width}}  {mean:<22}  {by_seed if several else ''}".rstrip())
+    if len({frozenset(arm.tasks) for arm in found.arms}) > 1:
+        rows.append("Each score is the mean of the arm's own tasks.")
     own = "its own microworld" if plan.worlds else "its own models" + ", on the same data" * several
     missing = f"Not complete, and not counted: {', '.join(found.missing)}." if found.missing else None
     last = _listed([convergence(found), missing])

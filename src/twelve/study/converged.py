@@ -24,7 +24,7 @@ def convergence(found: Findings) -> str:
         known[arm.name] += sum(each is not None for each in score.converged)
     if not known.total():
         return "Whether the runs had converged is not known: their validation scores were not recorded, or are too few."
-    ends = ((False, "still rose at the end"), (True, "fell"))
+    ends = ((False, "still rose"), (True, "fell"))
     told = [f"{said} {words}" for falling, words in ends if (said := _open(found, known, falling=falling))]
     if not told:
         flat = sum(each is True for _, _, score in _each(found) if not score.learned for each in score.converged)
@@ -32,7 +32,7 @@ def convergence(found: Findings) -> str:
         curves = f"{known.total()} of {every} validation curves (one per task and seed)"
         return f"Convergence is known for {curves}; level at the end in all {known.total()}{at_baseline}."
     unknown = f"; for {every - known.total()} more, it is not known" if every > known.total() else ""
-    return f"Not converged: of the validation curves (one per task and seed), {', and '.join(told)}{unknown}."
+    return f"Not converged (validation curves, one per task and seed): {'; '.join(told)}{unknown}."
 
 
 def is_clear(gain: Gain | None) -> bool:
@@ -95,7 +95,7 @@ def _open(found: Findings, known: Counter[str], *, falling: bool) -> str:
                 measured |= gain is not None
 
     def clearly(count: int) -> str:
-        return f" ({count or 'none'} clearly)" * measured
+        return f" ({count} clearly)" * measured
 
     if len(known) > MOST_ARMS:
         return f"{counts.total()} of {known.total()}{clearly(clear.total())}" if counts else ""

@@ -146,7 +146,7 @@ def sentences(first: Arm, second: Arm, measured: Mapping[str, Sequence[KindDiffe
     up, down = (sum(sign * each.gain.mean > 0 and each.significant for _, each in every) for sign in (1, -1))
     said = (
         f"Of {counted(len(every), 'kind')} of examples on {counted(len(measured), 'task')}, {first.name} is "
-        f"significantly better than {second.name} on {up} and worse on {down}; chance alone would give about "
+        f"significantly better than {second.name} on {up} and worse on {down}; chance alone would give at most about "
         f"{0.05 * len(every):.0f} in all."
     )
     if not every:

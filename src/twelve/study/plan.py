@@ -124,7 +124,11 @@ def _check_model(arm: Arm, model: tuple[str, ...], there: Mapping[str, Arm]) -> 
     """What a model needs of other arms, they have."""
     for name in arm.needs:
         if lacking := set(model) - set(there[name].tasks):
-            raise ValueError(f"{arm.name} trains {min(lacking)}, which {name} does not, and needs it")
+            taken = "model" if name == arm.start_arm else "convergence" if name == arm.convergence else "length"
+            raise ValueError(
+                f"{arm.name} takes its {taken} from {name}, so it can only train tasks that {name} trains "
+                f"({', '.join(there[name].tasks)}), found {min(lacking)}"
+            )
     if arm.start_arm is not None and not set(model) <= set(there[arm.start_arm].model_of(model[0])):
         raise ValueError(f"no model of {arm.start_arm} has the tasks {', '.join(model)} that one of {arm.name} has")
     if arm.start != "seed" and any(key.partition(".")[0] == "model" for key in arm.overrides):

@@ -24,7 +24,7 @@ NOT_AGAIN = ("plan", "folder", "arms", "sections", "plots")
 
 def show(out: Path, *, tables: bool = False, console: Console | None = None) -> str:
     """Write results.md, results.json and, if matplotlib is installed, the plots of the report as SVG into a study's
-    folder, and return the tables. Prints the answer and each arm's score.
+    folder, unless they are there with these tables, and return the tables. Prints the answer and each arm's score.
 
     Args:
         tables: print the tables instead.
@@ -40,7 +40,8 @@ def show(out: Path, *, tables: bool = False, console: Console | None = None) -> 
     pages = {TABLE: text, FOUND: json.dumps(tree, indent=1, default=_plain) + "\n"}
     pages |= {f"{plot.name}.svg": plot.svg.decode() for plot in plots_of(found, "results")}
     pages |= {f"results-{name}.svg": plot for name, plot in found.plots.items()}
-    for name, page in pages.items():
+    there = all((out / name).is_file() for name in pages) and (out / TABLE).read_bytes() == text.encode()
+    for name, page in () if there else pages.items():
         with files.replacing(out / name) as partial:
             partial.write_text(page, encoding="utf-8")
     tell(text if tables else brief(found, str(out / TABLE)), console or Console())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from twelve.metrics.bootstrap import Interval
-from twelve.study.bootstrap import Array, Sampled, interval, observed, two_level
+from twelve.study.bootstrap import Array, Sampled, interval, observed, significant, two_level
 
 LEAST = 20
 """Fewest examples, in all seeds together, of a value that is compared."""
@@ -36,7 +36,7 @@ class KindDifference:
 
     Attributes:
         examples: of all seeds.
-        gain: the first score minus the second.
+        gain: the first score minus the second; ``seeds``: the same of each seed.
     """
 
     kind: str
@@ -45,10 +45,12 @@ class KindDifference:
     first: float
     second: float
     gain: Interval
+    seeds: tuple[float, ...]
 
     @property
     def significant(self) -> bool:
-        return self.gain.low > 0 or self.gain.high < 0
+        """Whether neither interval of the gain contains 0 (bootstrap.py)."""
+        return significant(self.gain, self.seeds) != 0
 
 
 def differences(seeds: Sequence[Compared], *, shared: bool, resamples: int = 2000) -> list[KindDifference]:
@@ -79,10 +81,11 @@ def _difference(
         Sampled(np.stack([seed.first[own], seed.second[own]]), [seed.groups[row] for row in own.tolist()], 0.0, 1.0)
         for seed, own in zip(seeds, rows, strict=True)
     ]
-    seen = 100 * observed({value: cells}).points[value].mean(0)
+    by_seed = 100 * observed({value: cells}).points[value]
+    seen, gains = by_seed.mean(0), tuple((by_seed[:, 0] - by_seed[:, 1]).tolist())
     drawn = 100 * two_level({value: cells}, resamples=resamples, shared=shared).points[value]
     gain = interval(drawn[:, 0] - drawn[:, 1], float(seen[0] - seen[1]))
-    return KindDifference(kind, value, sum(map(len, rows)), float(seen[0]), float(seen[1]), gain)
+    return KindDifference(kind, value, sum(map(len, rows)), float(seen[0]), float(seen[1]), gain, gains)
 
 
 def spread(found: Sequence[KindDifference]) -> dict[str, float]:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from twelve.published import PublishedNumber
 
 INSTALL = "pip install 'twelve-vl[plots]'"
-ALONE = "*: only the bootstrap interval excludes 0"
+ALONE = "*: by the bootstrap alone, the t interval contains 0"
 """What a star in a plot says."""
 
 

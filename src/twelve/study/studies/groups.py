@@ -13,6 +13,8 @@ from twelve.study.finding_types import Comparison, Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, register
 
 ALL = "all"
+MOST_GAINS = 4
+"""Most significant gains that the answer names."""
 
 
 @register
@@ -67,6 +69,9 @@ class Groups(Study):
             f"where it learns alone, {gain} show{'s' * (gain == 1)} a gain from the others and {loss} a "
             f"loss{by_two_seeds(found)}{_uncertain(known)}."
         )
+        gains = [f"{_trained(each)} ({_points(each)})" for each in known if each.significant > 0]
+        if 0 < len(gains) <= MOST_GAINS:
+            said += f" The gain{'s' * (gain > 1)}: {'; '.join(gains)}."
         best, worst = (choose(known, key=_mean) for choose in (max, min))
         least = f"the lowest difference is {_points(worst)}{_over_seeds(worst)}, of {_trained(worst)}"
         named = "largest gain" if _mean(best) > 0 else "highest difference"

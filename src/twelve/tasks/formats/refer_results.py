@@ -185,12 +185,14 @@ def _size(image: Record) -> tuple[int, int] | None:
 
 
 def _layout(boxes: Iterable[tuple[Sentence, Sequence[Box]]]) -> list[str]:
-    """A note if the boxes appear to have another layout than x, y, width, height."""
+    """A warning if the boxes appear to have another layout than x, y, width, height."""
     sized = [(each.size, ranked[0]) for each, ranked in boxes if each.size is not None and ranked]
     beyond = [(size, box) for size, box in sized if not _inside(box, size)]
     if not beyond or len(beyond) < _SUSPICIOUS * len(sized):
         return []
-    note = f"{len(beyond):,} of {len(sized):,} boxes extend beyond their images when read as x, y, width, height"
+    note = (
+        f"warning: {len(beyond):,} of {len(sized):,} boxes extend beyond their images when read as x, y, width, height"
+    )
     as_corners = ((size, (x1, y1, x2 - x1, y2 - y1)) for size, (x1, y1, x2, y2) in beyond)
     if all(_inside(box, size) and box[0] < box[2] and box[1] < box[3] for size, box in as_corners):
         note += ", but not as x1, y1, x2, y2"
