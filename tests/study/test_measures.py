@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,6 +74,7 @@ def test_differences_are_paired() -> None:
     assert (found["red"].gain.mean, found["red"].gain.low, found["red"].gain.high) == pytest.approx((10, 10, 10))
     assert found["red"].significant and not found["blue"].significant and found["red"].examples == 90
     assert found["red"].first - found["red"].second == pytest.approx(10)
+    assert not replace(found["red"], seeds=(0.1, 25.0, 4.9)).significant  # its t interval contains 0
     assert errors.spread(list(found.values()))["colour"] == pytest.approx(5)
 
 

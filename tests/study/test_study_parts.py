@@ -233,7 +233,7 @@ def arm(name: str, **more: Any) -> Arm:
         (
             [Arm(name="a", meaning="", models=(("vqa",),)), arm("b", start="model of a")],
             [],
-            "snli_ve, which a does not",
+            r"b takes its model from a, so it can only train tasks that a trains \(vqa\), found snli_ve",
         ),
         (
             [Arm(name="a", meaning="", models=(("vqa",), ("snli_ve",))), arm("b", start="model of a")],

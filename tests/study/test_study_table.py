@@ -194,6 +194,16 @@ def test_noise_alone_lets_level_curves_rise(tmp_path: Path) -> None:
     assert noise == f"{by_noise:.0f}" and 1 < by_noise < 5
 
 
+def test_what_is_written_already_is_not_written_again(tmp_path: Path) -> None:
+    made_up(tmp_path, {BASE: (0.7, 0.5), OPPONENT: (0.7, 0.5)})
+    show(tmp_path, console=QUIET)
+    for name, text in (("results.json", "{}"), ("results.md", "of other results")):
+        (tmp_path / "results.json").write_text("{}")
+        (tmp_path / name).write_text(text)
+        show(tmp_path, console=QUIET)
+        assert ((tmp_path / "results.json").read_text() == "{}") == (name == "results.json")
+
+
 def test_an_arm_that_misses_its_length_is_told(tmp_path: Path) -> None:
     made_up(tmp_path, {BASE: (0.7, 0.5), OPPONENT: (0.7, 0.5)})
     found = findings(tmp_path)
