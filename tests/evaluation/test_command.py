@@ -316,7 +316,7 @@ def test_a_table_fits_into_80_columns(groups: int, monkeypatch: pytest.MonkeyPat
     assert bool(warned) is (groups < FEW) and ("warning" in protocol_line(several)) is bool(warned)
     assert protocol_line(several).endswith(f"\n  warning: {warned}" if warned else "")
     assert "warning" not in protocol_line(result)
-    assert "better, worse: the interval is above, below 0; no better: the difference may be chance." in legend
+    assert "better: the interval is above 0; worse: below 0; no better: the difference may be chance." in legend
     majority = "majority: always giving the most frequent answer of the evaluated split"
     assert f"{majority}; shuffled images: the same model with wrong" in legend
     assert [line.endswith(f"[-100.0, +100.0] {verdict}") for line in lines[2:5]] == [True] * 3

@@ -8,6 +8,7 @@ from typing import Any
 
 from twelve.errors import ConfigError, nearest
 from twelve.formats.records import describe
+from twelve.io.invalid import beginning
 from twelve.model.processor import TwelveProcessor
 from twelve.outputs import OUTPUTS
 from twelve.predictor.checks import Turn, check_shape, check_text, turns_of
@@ -133,7 +134,7 @@ class Abilities:
             raise ConfigError("expected a text, found an empty one", remedy="give a text")
         pieces = set(self.processor.tokenizer.encode(text, add_special_tokens=False).ids)
         if not pieces - {self.processor.special[token] for token in ("[PAD]", "[CLS]", "[SEP]")}:
-            raise ConfigError(f"this text has no words: {describe(text)}", remedy="give a text")
+            raise ConfigError(f"this text has no words: {beginning(text)}", remedy="give a text")
         if not any(mark.isalnum() for mark in text) and not words_of(self.processor, text):
-            problem = f"this text has no letter and no digit: {describe(text)}"
+            problem = f"this text has no letter and no digit: {beginning(text)}"
             raise ConfigError(problem, remedy="give a text with words")

@@ -28,7 +28,7 @@ _ONE_TRAINING = (
 )
 _BASELINES = (
     f"over ...: a baseline, {GUESS}; ahead: the model minus it, points. "
-    f"{BETTER}, {WORSE}: the interval is above, below 0; {NO_BETTER}: {UNDECIDED}."
+    f"{BETTER}: the interval is above 0; {WORSE}: below 0; {NO_BETTER}: {UNDECIDED}."
 )
 _BOUND = (
     "upper bound: what the answers or regions allow. normalised score: 0 at the best baseline, 100 at the upper bound."
