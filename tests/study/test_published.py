@@ -12,6 +12,7 @@ from rich.console import Console
 
 from twelve.config import load, parse
 from twelve.study import plan as plans
+from twelve.study.cells import gain_of
 from twelve.study.findings import findings
 from twelve.study.show import TABLE, show
 
@@ -75,6 +76,36 @@ def test_what_results_md_calls_the_same_models_has_the_same_scores(same: tuple[s
         files = sorted(RESULTS.glob(f"study-{study}/seed-*/results/{arm}/*.json"))
         values.append([(read["seed"], read["task"], read["values"]) for read in map(json_of, files)])
     assert len(values[0]) == 12 and all(each == values[0] for each in values)
+
+
+@pytest.mark.parametrize(
+    ("name", "arm", "minus", "well"),
+    [
+        ("six-tasks-joint-vs-single", "stop-and-go", "single-longer", ("refcoco", "visual7w")),
+        ("six-tasks", "stop-and-go", "single-longer", ("refcoco", "visual7w")),
+        ("four-tasks-joint-vs-single", "stop-and-go", "single-trunk", ("refcoco",)),
+        ("microworld", "stop-and-go", "single-longer", ("refcoco", "refcoco+", "refcocog", "visual7w")),
+    ],
+)
+def test_leads_on_tasks_that_are_learned_well_are_those_of_the_pages(
+    name: str, arm: str, minus: str, well: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The page's division of tasks, the share of the lead, and the lead on the well learned ones."""
+    study = shutil.copytree(RESULTS / f"study-{name}", tmp_path / "study")
+    found = findings(study)
+    single = {row.name: row.scores[minus].closed.mean for row in found.rows}
+    assert all(score > 70 if task in well else score < 10 for task, score in single.items())
+    cells = next(each for each in found.comparisons if each.contrast.minus == minus).cells
+    leads = {cell.task: cell.closed.mean for cell in cells}
+    share = 1 - sum(leads[task] for task in well) / sum(leads.values())
+    record = json.loads((study / "study.json").read_text(encoding="utf-8"))
+    record["plan"]["contrasts"] = [{"arm": arm, "minus": minus, "tasks": list(well)}]
+    (study / "study.json").write_text(json.dumps(record), encoding="utf-8")
+    (only,) = findings(study).comparisons
+    for page in ("joint-vs-single.md", "results.md"):
+        rows = (RESULTS.parents[1] / "docs" / page).read_text(encoding="utf-8").splitlines()
+        told = [row for row in rows if row.startswith("|") and f"{share:.0%} from the" in row]
+        assert any(gain_of(only.every) in row for row in told), page
 
 
 def json_of(file: Path) -> dict[str, object]:
