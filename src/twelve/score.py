@@ -181,7 +181,7 @@ def difference(task: str, truth: Files, predictions: Files, minus: Files, protoc
     notes += [] if equal else [TWO_TRAININGS]
     few = few_groups(first.groups, first.unit)
     if not few and any(number.groups is not None and number.groups < FEW for number in numbers.values()):
-        notes.append(f"intervals from fewer than {FEW} {first.unit} are often too narrow")
+        notes.append(f"intervals of parts with fewer than {FEW} {first.unit} are often too narrow")
     return Differences(first, second, primary, numbers, few, tuple(notes))
 
 

@@ -196,7 +196,7 @@ def test_the_command_prints_both_and_json(case: Build, tmp_path: Path) -> None:
     begin = f"VQA v2, accuracy: 77.70 % minus {number.second:.2f} % is {77.7 - number.second:+.2f}, 95 % interval [+"
     assert done.stdout.startswith(begin) and f"second: {other}\n" in done.stdout
     assert "the same ones for both files\nprotocol official (the default): " in done.stdout
-    assert "note: intervals from fewer than 10 images are often too narrow" in done.stdout
+    assert "note: intervals of parts with fewer than 10 images are often too narrow" in done.stdout
     assert f"note: {TWO_TRAININGS}\n" in done.stdout and "other trainings" in TWO_TRAININGS
     printed: Any = json.loads(CliRunner().invoke(app, [*words, str(other), "--json"]).stdout)
     assert printed == json.loads(as_json(found)) and printed["second"]["predictions"] == [str(other)]
