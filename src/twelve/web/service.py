@@ -364,5 +364,5 @@ def inside(boxes: Sequence[Box], scene: Scene) -> None:
             raise ServiceError(
                 "invalid_input",
                 f"box {place} lies outside the image ({width} x {height} pixels)",
-                "give x1, y1, x2, y2 in pixels of the upright image",
+                "give x1, y1, x2, y2 in pixels of the image after its EXIF rotation",
             )
