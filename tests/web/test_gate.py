@@ -432,6 +432,27 @@ def test_health_is_red_once_a_thread_has_ended(
     service.close()
 
 
+def test_closing_does_not_wait_for_a_search_that_waits_for_a_lost_thread(
+    searcher: Predictor, searched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twelve.web.service._LEFT", 0.1)
+    service = create_app(searcher, hosts=(), no_token=True, index=searched).state.service
+    busy = threading.Event()
+    ended = service.worker.do(lambda: busy.wait() and sys.exit())
+    while not ended.begun:
+        time.sleep(0.01)
+    assert service.searching is not None
+    searches = service.searching.lines[0]
+    found = service.searching.search("the red ball", None, 1, 1, 1.0)
+    while not service.worker._works:  # the search waits for the text's vectors
+        time.sleep(0.01)
+    busy.set()
+    service.worker._thread.join(60)
+    service.close()
+    assert not found.done() and searches._thread.is_alive()
+    assert service.lost == "the service has lost its thread for model"
+
+
 def test_health_stays_green_while_too_many_wait(predictor: Predictor) -> None:
     with serving(predictor, max_waiting=1) as app:
         client = TestClient(app)

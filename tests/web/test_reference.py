@@ -28,8 +28,8 @@ def test_every_example_is_answered(searching_app: FastAPI) -> None:
     )
     assert '>"answer" or "entails" or "verify" or "locate"<' in asked
     assert '>"answer" or "entails" or "verify"; default "answer" (optional)<' in measured
-    assert '1 to 20 items; an answer in it is "yes", "no" or "n/a"<' in plain and '>"ok"<' in plain
-    assert "<td>object; an image: exactly one of scene, the id of a stored one, and base64, the bytes of a file" in page
+    assert '1 to 20 items; an answer in it is "yes", "no" or "n/a"<' in plain and '>"ok"; always the same' in plain
+    assert "<td>object; an image: either scene (id of an uploaded image) or base64 (the file; not stored)" in page
     assert not re.search(r"(src|href)=\"(https?:)?//", page) and "-H 'Authorization" not in plain
     assert "Bearer TOKEN" in reference(described, "http://x", token=True)
     answer = page.partition("POST /api/v1/answer<")[2].partition("</section>")[0]
@@ -57,8 +57,8 @@ def test_the_upload_has_its_content_types_a_form_and_the_status_of_its_reply(app
     kinds = re.findall(r"<code>([\w/, -]+)</code></th>", upload.partition("<pre")[0])
     assert kinds == [", ".join(IMAGES), FORM] and "object; one part, of any name" in upload
     assert upload.count("<pre") == 2 and "-F file=@examples/scene.jpg http" in upload
-    assert "<p>Response: 201 (application/json)<" in upload
-    assert "Response: 204 (no body)<" in deleted and "Response: 200 (image/png)<" in sample
+    assert "<p>Response: 201 (application/json). <" in upload
+    assert "Response: 204 (no body). <" in deleted and "Response: 200 (image/png). <" in sample
 
 
 def test_the_list_at_the_top_leads_to_every_endpoint_the_errors_and_the_token(app: FastAPI) -> None:
@@ -89,9 +89,9 @@ def test_endpoints_are_in_the_groups_of_the_description(app: FastAPI) -> None:
 
 def test_a_parameter_of_a_path_says_what_it_is_and_is_not_empty(app: FastAPI) -> None:
     page = html.unescape(TestClient(app).get("/docs").text)
-    assert page.count("<td>string; 1 to 64 characters; id of a stored image</td>") == 2
+    assert page.count("<td>string; 1 to 64 characters; id of an uploaded image</td>") == 2
     assert "<td>string; 1 to 64 characters; one of those in /api/v1/model</td>" in page
-    assert "<td>string or null; at most 64 characters; id of a stored image; give this or base64</td>" in page
+    assert "<td>string or null; at most 64 characters; id of an uploaded image</td>" in page
     assert ">0 to" not in page
     assert not re.search("; 0 to [\\d,]+ (characters|items)", page)
 
@@ -106,6 +106,32 @@ def test_errors_have_their_form_and_what_to_do(app: FastAPI) -> None:
     each = [operation["responses"] for path in described["paths"].values() for operation in path.values()]
     assert all("500" in responses for responses in each) and "<code>internal_error</code>" in section
     assert "<code>Retry-After</code>" in section
+
+
+def test_each_endpoint_lists_its_errors_and_the_main_ones_show_their_fields(app: FastAPI) -> None:
+    described = TestClient(app).get("/openapi.json").json()
+    page, opened = reference(described, "http://x"), set()
+    for each in (each for path in described["paths"].values() for each in path.values()):
+        section = page.partition(f'<section id="{each["operationId"]}"')[2].partition("</section>")[0]
+        wanted = ", ".join(status for status in sorted(each["responses"]) if status >= "400")
+        assert f'<a href="#errors">Errors</a>: {wanted}.</p>' in section and "500" in wanted
+        opened |= {each["operationId"]} if "<details open><summary>Request<" in section else set()
+        assert section.count(" open>") <= 1
+    assert opened == {"upload_image", "answer", "search"}
+
+
+def test_every_field_of_a_reply_says_what_it_is(app: FastAPI) -> None:
+    described = TestClient(app).get("/openapi.json").json()
+    shown = described["components"]["schemas"]
+    bare = [
+        f"{name}.{field}"
+        for name, schema in shown.items()
+        if not name.endswith("Request") and name not in ("ImageOf", "Turn")
+        for field, of in schema["properties"].items()
+        if "description" not in {*of, *shown.get(of.get("$ref", "").rpartition("/")[2], {})}
+        and "description" not in of.get("items", {})
+    ]
+    assert bare == []
 
 
 def test_objects_in_objects_are_shown_with_their_fields(app: FastAPI) -> None:

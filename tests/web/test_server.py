@@ -248,6 +248,14 @@ def _shown(kind: str) -> list[Any]:
     return [*yaml.safe_load_all(block)]
 
 
+def _uncommented(*marks: str) -> Any:
+    """The Deployment, with the lines of these marks: "# " before them is removed."""
+    text = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    (block,) = [body for body in re.findall(r"```yaml\n(.*?)```", text, flags=re.S) if "\nkind: Deployment\n" in body]
+    block = re.sub(rf"^( *)# (.+  # ({'|'.join(marks)})\b.*)$", r"\1\2", block, flags=re.M)
+    return next(yaml.safe_load_all(block))
+
+
 def test_the_manifest_of_kubernetes_starts_the_container_of_the_dockerfile(monkeypatch: pytest.MonkeyPatch) -> None:
     home = Path(__file__).parents[2]
     deployment, service = _shown("Deployment")
@@ -260,7 +268,7 @@ def test_the_manifest_of_kubernetes_starts_the_container_of_the_dockerfile(monke
     assert address["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
     given = [word.replace(f"$({address['name']})", "10.0.0.7") for word in container["args"]]
     words = [*json.loads(started), *given]
-    assert words.count("10.0.0.7") == 1 and "$" not in " ".join(words)
+    assert words.count("--name=10.0.0.7") == 1 and "$" not in " ".join(words)
     run = CliRunner().invoke(program, words[1:])
     assert "/model: no such folder" in str(run.exception)  # all options are understood, and there is a token
     assert [each["containerPort"] for each in container["ports"]] == [int(words[words.index("--port") + 1])]
@@ -275,7 +283,9 @@ def test_the_manifest_of_kubernetes_starts_the_container_of_the_dockerfile(monke
     assert deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"] == labels
     assert template["spec"]["automountServiceAccountToken"] is False
     name, namespace = service["metadata"]["name"], "default"
-    assert {name, f"{name}.{namespace}.svc.cluster.local"} <= {*given}
+    assert {f"--name={name}", f"--name={name}.{namespace}.svc.cluster.local"} <= {*given}
+    assert service["spec"]["sessionAffinity"] == "ClientIP"  # an image id is valid in one pod
+    assert "strategy" not in deployment["spec"] and "volumes" not in template["spec"]
     command, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
     assert (
         command == "sleep" and template["spec"]["terminationGracePeriodSeconds"] > int(seconds) + Limits().stop_seconds
@@ -293,7 +303,7 @@ def test_the_routes_of_kubernetes_lead_to_its_service() -> None:
     (route,), (below,) = _shown("HTTPRoute"), _shown("rules")
     assert route["apiVersion"] == "gateway.networking.k8s.io/v1"
     given = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert {*route["spec"]["hostnames"]} <= {*given}
+    assert {f"--name={host}" for host in route["spec"]["hostnames"]} <= {*given}
     (rule,), (redirected, rewritten) = route["spec"]["rules"], below["rules"]
     for each in (rule, rewritten):
         (backend,) = each["backendRefs"]
@@ -309,23 +319,38 @@ def test_the_routes_of_kubernetes_lead_to_its_service() -> None:
     assert f"Allow {-(-Limits().max_body // 2**20)} MiB" in text
 
 
-def test_the_volume_of_kubernetes_is_filled_and_mounted() -> None:
-    deployment, _ = _shown("Deployment")
-    (patch,), (claim, pod) = _shown("spec"), _shown("PersistentVolumeClaim")
-    patched = patch["spec"]["template"]["spec"]
-    for spec in (patched, pod["spec"]):
+def test_the_volume_of_kubernetes_is_filled_and_mounted(monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Path(__file__).parents[2]
+    plain, both = _shown("Deployment")[0], _uncommented("volume", "index")
+    with_volume = _uncommented("volume")
+    (claim, pod) = _shown("PersistentVolumeClaim")
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    for deployment in (with_volume, both):
+        assert deployment["spec"].pop("strategy") == {"type": "Recreate"}
+    assert both["spec"]["template"]["spec"]["volumes"][0]["persistentVolumeClaim"]["readOnly"]
+    for spec in (each["spec"]["template"]["spec"] for each in (with_volume, both)):
         (volume,), (container,) = spec["volumes"], spec["containers"]
         assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
         assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"]}
-    container = deployment["spec"]["template"]["spec"]["containers"][0]
-    assert patched["containers"][0]["name"] == container["name"]
-    mounts = {mount["mountPath"]: mount["subPath"] for mount in patched["containers"][0]["volumeMounts"]}
-    assert mounts == {"/model": "model", "/library": "library"}
-    text = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    assert pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    image = plain["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert pod["spec"]["containers"][0]["image"] == image
+    some, all_of = (each["spec"]["template"]["spec"].pop("volumes") for each in (with_volume, both))
+    assert some == all_of
+    parts = [each["spec"]["template"]["spec"]["containers"][0] for each in (with_volume, both)]
+    some, all_of = ({one["mountPath"]: one["subPath"] for one in part.pop("volumeMounts")} for part in parts)
+    assert (some, all_of) == ({"/model": "model"}, {"/model": "model", "/library": "library"})
+    option = parts[1]["args"].pop()
+    assert option == "--index=/library/vectors" and plain == with_volume == both  # nothing else differs
+    (started,) = re.findall(r"^ENTRYPOINT (.+)$", (home / "Dockerfile").read_text(encoding="utf-8"), flags=re.M)
+    monkeypatch.setenv("TWELVE_TOKEN", "a-secret-of-16-characters")
+    run = CliRunner().invoke(program, [*json.loads(started)[1:], option])
+    assert "/model: no such folder" in str(run.exception)
+    text = (home / "docs" / "deploy.md").read_text(encoding="utf-8")
     place = pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"]
     copied = re.findall(rf"^kubectl cp \S+ {pod['metadata']['name']}:{place}/(\w+)$", text, flags=re.M)
-    assert copied == [*mounts.values()] and f"--index {place}/library/vectors\n" in text
-    assert "`--index, /library/vectors`" in text
+    assert copied == [*all_of.values()] and f"--index {place}/library/vectors\n" in text
+    assert f"`docker tag twelve {image}`" in text
 
 
 def test_prometheus_in_kubernetes_reads_the_pods_with_the_token() -> None:
@@ -334,10 +359,20 @@ def test_prometheus_in_kubernetes_reads_the_pods_with_the_token() -> None:
     container = template["spec"]["containers"][0]
     labels = template["metadata"]["labels"]
     assert monitor["spec"]["selector"]["matchLabels"] == labels
-    assert endpoint["authorization"]["credentials"] == container["env"][0]["valueFrom"]["secretKeyRef"]
+    used, kept = endpoint["authorization"]["credentials"], container["env"][0]["valueFrom"]["secretKeyRef"]
+    assert used["name"] == kept["name"] and used["key"] != kept["key"]  # the service's may be two tokens
+    text = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    stored = [
+        dict(re.findall('--from-literal=(\\w+)="(.*?)"', line))
+        for line in re.findall(rf"^kubectl create secret generic {kept['name']} .*", text, flags=re.M)
+    ]
+    assert len(stored) == 2 and all({*each} == {used["key"], kept["key"]} for each in stored)
+    assert all(" " not in each[used["key"]] for each in stored) and stored[1][kept["key"]] == "$NEW $OLD"
+    assert f"\nkubectl rollout restart deployment {_shown('Deployment')[0]['metadata']['name']}\n" in text
     assert endpoint["port"] == container["ports"][0]["name"]
     alerts = [rule["expr"] for group in _shown("groups")[0]["groups"] for rule in group["rules"]]
-    assert f'up{{job="{labels[monitor["spec"]["jobLabel"]]}"}} == 0' in alerts
+    up = f'up{{job="{labels[monitor["spec"]["jobLabel"]]}"}}'
+    assert f"{up} == 0 or absent({up})" in alerts
     counted = [expr for expr in alerts if "twelve_request" in expr]
     assert len(counted) == 2
     for expr in counted:  # probes are no requests of users
@@ -439,6 +474,35 @@ def test_what_is_not_done_in_time_is_given_up(model_folder: Path, tmp_path: Path
         assert process.wait(60) == -signal.SIGTERM
         assert time.monotonic() - start < 15  # the other two would take the model 8 seconds each
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+_LOSING = """
+import sys
+import twelve.web.server as server
+from twelve.cli import main
+from twelve.web.limits import Limits
+from twelve.web.service import Service
+made = server.create_app
+server.create_app = lambda predictor, _, **others: made(predictor, Limits(stop_seconds=1), **others)
+Service._extracted = lambda *_: sys.exit()
+sys.argv = ["twelve", "serve", sys.argv[1], "--port", "0"]
+main()
+"""
+
+
+def test_it_ends_by_itself_once_a_thread_has_ended(model_folder: Path, tmp_path: Path) -> None:
+    """What supervises it starts it again: Docker and systemd do nothing about a process that replies 500."""
+    with (
+        (tmp_path / "log").open("w") as log,
+        served(model_folder, _LOSING, log=log) as (process, address),
+    ):
+        assert call(address, "GET", "/health")[0] == 200
+        assert call(address, "POST", "/api/v1/scenes", png(1))[0] == 503
+        assert process.wait(60) == 1
+    *_, counted, said = (tmp_path / "log").read_text().splitlines()
+    assert counted.startswith("stopped; ")
+    lost = "the service has lost its thread for images -> start the service again; the lines above say why"
+    assert said == f"twelve: {lost}"
 
 
 def test_who_does_not_read_does_not_delay_the_end(model_folder: Path, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: choose(client, kept(client, png(1)), [10, 10, 60, 60]),
     ),
     "a box outside": (
-        "give x1, y1, x2, y2 in pixels of the upright image",
+        "give x1, y1, x2, y2 in pixels of the image after its EXIF rotation",
         lambda client: choose(client, inline(png(1)), [500, 500, 600, 600]),
         lambda client: choose(client, inline(png(1)), [100, 100, 120, 120]),
     ),

@@ -39,7 +39,7 @@ class Located(Result):
     """Where in the image a phrase points.
 
     Attributes:
-        box: xyxy pixels of the upright image; None if the best box scores below the threshold.
+        box: xyxy pixels of the image after its EXIF rotation; None if the best box scores below the threshold.
         alternatives: the best boxes with their scores, best first, whatever the threshold.
         unlikely: whether the score is below that of 95% of the right boxes in the model's validation data, so that the
             phrase probably refers to nothing in the image. False if the model does not record that value.

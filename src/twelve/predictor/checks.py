@@ -35,7 +35,7 @@ Turns: TypeAlias = "tuple[tuple[str, str], ...]"
 MOST_TEXT, MOST_BOXES = 100_000, 1_000
 """Maximum characters of a text and number of candidate boxes. Larger inputs would take minutes."""
 
-_BOXES = "give four numbers per box: x1, y1, x2, y2 in pixels of the upright image"
+_BOXES = "give four numbers per box: x1, y1, x2, y2 in pixels of the image after its EXIF rotation"
 _FRACTIONS = "expected pixels, found numbers from 0 to 1, as if they were fractions of the image"
 _PIXELS = "multiply x1 and x2 by the image's width, y1 and y2 by its height"
 _TURNS = 'give (question, answer) or {"question": ..., "answer": ...} for every turn'
@@ -136,7 +136,7 @@ def check_shape(method: str, boxes: bool, threshold: object, images: int | None 
 
 
 def corners(boxes: ArrayLike) -> tuple[Box, ...]:
-    """Boxes as tuples: x1, y1, x2, y2 in pixels of the upright image.
+    """Boxes as tuples: x1, y1, x2, y2 in pixels of the image after its EXIF rotation.
 
     Raises:
         ConfigError: they are not boxes, or one is in fractions of the image; names the box, counted from 1.

@@ -211,7 +211,7 @@ class Scene:
         """Which of several boxes answers a question.
 
         Args:
-            boxes: (C, 4) xyxy pixels of the upright image.
+            boxes: (C, 4) xyxy pixels of the image after its EXIF rotation.
             threshold: score in 0..1 below which no box is chosen; None always chooses one.
             task: the task to ask it as, if the model has several of this kind; None for the first.
             explain: keep the attention (:class:`twelve.predictor.Attention`).

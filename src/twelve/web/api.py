@@ -45,7 +45,7 @@ _NAMES = {"true": "verdict"}
 """Field of a result in Python -> in replies, where a word of JSON would name it."""
 _LOCATION = {"description": "Where the image is, relative to the path of the request.", "schema": {"type": "string"}}
 _CREATED: dict[int | str, dict[str, Any]] = {201: {"headers": {"Location": _LOCATION}}}
-SceneId = Annotated[str, Path(min_length=1, max_length=MAX_ID, description="id of a stored image")]
+SceneId = Annotated[str, Path(min_length=1, max_length=MAX_ID, description="id of an uploaded image")]
 SampleName = Annotated[str, Path(min_length=1, max_length=64, description=f"one of those in {PREFIX}/model")]
 ImageName = Annotated[str, Query(min_length=1, max_length=MAX_NAME, description="its name in the reply to a search")]
 
@@ -71,7 +71,8 @@ class _Route(APIRoute):
 
 
 TAGS = {
-    "images": "Upload an image once, and ask about it by its id. It expires some time after the last question.",
+    "images": "Upload an image once, and ask about it by its id. It expires some time after the last question. A scene "
+    "is an uploaded image with its regions.",
     "questions": "Each names its image by the id, or contains the bytes of the image in base64.",
     "search": "For a service that was started with an index of images; others reply with 409.",
     "service": f"{PREFIX}/model lists the methods and limits of this service, and its samples to try.",
@@ -129,8 +130,8 @@ def _keep(router: APIRouter, service: Service) -> None:
         """Upload an image.
 
         The service extracts its regions and keeps it in memory, so that you can ask about it by its id. The body is the
-        file itself, or a form whose only part is the file. A form from a browser (a request with the header `Origin`)
-        is refused, because any web page could send one.
+        file itself, or `multipart/form-data` whose only part is the file. A form from a browser (a request with the
+        header `Origin`) is refused, because any web page could send one.
         """
         scene = await service.scene(file_of(await request.body(), request))
         name = service.scenes.add(scene)

@@ -82,12 +82,12 @@ class Line:
         """Whether the thread has ended without being stopped. Work does not end it: errors go to the futures."""
         return not self._stopping and not self._thread.is_alive()
 
-    def stop(self) -> None:
-        """Finish the queued work and end the thread."""
+    def stop(self, within: float | None = None) -> None:
+        """Finish the queued work and end the thread; wait at most ``within`` seconds for that."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(within)
 
     def _put(self, queue: deque[T], item: T) -> None:
         with self._changed:

@@ -23,6 +23,8 @@ _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>twelve: API</title><link rel="icon" href="icon.svg" type="image/svg+xml"><link rel="stylesheet" href="page.css">
 <script type="module" src="reference.js"></script></head><body class="reference"><header><h1>API</h1>"""
+_OPEN = ("upload_image", "answer", "search")
+"""Endpoints whose fields of a request are not folded."""
 _LINKS = 'For programs: <a href="openapi.json">openapi.json</a>. <a href="./">Back to the page</a>'
 
 
@@ -74,10 +76,17 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     said = " ".join(filter(None, (f"{operation['summary']}.", operation.get("description"))))
     return (
         f'<section id="{operation["operationId"]}"><h3><code>{method.upper()} {escape(path)}</code></h3>'
-        f"<p>{_marked(said)}</p>{_table('Request', rows, schemas)}"
-        f"{''.join(map(_command, commands))}<p>Response: {code} ({', '.join(kinds) or 'no body'})</p>"
+        f"<p>{_marked(said)}</p>{_table('Request', rows, schemas, opened=operation['operationId'] in _OPEN)}"
+        f"{''.join(map(_command, commands))}<p>Response: {code} ({', '.join(kinds) or 'no body'}). "
+        f"{_refusals(operation)}</p>"
         f"{_table('Reply', _rows(replied, schemas), schemas)}{''.join(map(_example, told))}</section>\n"
     )
+
+
+def _refusals(operation: _Schema) -> str:
+    """The statuses of errors that an endpoint replies with."""
+    statuses = sorted(status for status in operation["responses"] if status >= "400")
+    return f'<a href="#errors">Errors</a>: {", ".join(statuses)}.'
 
 
 def _errors(schemas: _Schema) -> str:
@@ -132,13 +141,13 @@ def _marked(text: str) -> str:
     return re.sub("`(.*?)`", r"<code>\1</code>", escape(text))
 
 
-def _table(title: str, rows: Iterable[_Row], schemas: _Schema) -> str:
+def _table(title: str, rows: Iterable[_Row], schemas: _Schema, *, opened: bool = False) -> str:
     lines = "".join(
         f'<tr><th scope="row"><code>{escape(name)}</code></th><td>'
         f"{escape('; '.join(_kind(each, schemas)))}{' (optional)' * optional}</td></tr>"
         for name, each, optional in rows
     )
-    return f"<details><summary>{title}</summary><table>{lines}</table></details>" if lines else ""
+    return f"<details{' open' * opened}><summary>{title}</summary><table>{lines}</table></details>" if lines else ""
 
 
 def _kinds(content: _Schema) -> Iterator[_Row]:

@@ -1,4 +1,4 @@
-"""Requests and replies of the API. Boxes are xyxy pixels of the upright image."""
+"""Requests and replies of the API. Boxes are xyxy pixels of the image after its EXIF rotation."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ Code = Literal[
 """Kinds of errors. Programs rely on them: within v1, some may be added, but none is renamed."""
 
 
-FRACTIONS = "expected a box in pixels of the upright image, found fractions of it"
+FRACTIONS = "expected a box in pixels of the image, found fractions of it"
 """What is wrong with a box between 0 and 1."""
 
 
@@ -83,11 +83,14 @@ def _unpacked(text: object) -> bytes:
 
 
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
-Box = Annotated[tuple[float, float, float, float], Field(description="x1, y1, x2, y2 in pixels of the upright image")]
+Box = Annotated[
+    tuple[float, float, float, float],
+    Field(description="x1, y1, x2, y2 in pixels of the image after its EXIF rotation"),
+]
 # JSON has no tuples, so strict mode would refuse a list.
 GivenBox = Annotated[
     tuple[Coordinate, Coordinate, Coordinate, Coordinate],
-    Field(strict=False, description="x1, y1, x2, y2 in pixels of the upright image, not fractions of it"),
+    Field(strict=False, description="x1, y1, x2, y2 in pixels of the image after its EXIF rotation, not fractions"),
     AfterValidator(_framing),
 ]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_something)]
@@ -116,15 +119,15 @@ class FieldProblem(BaseModel):
     """What is wrong with a field of a request."""
 
     path: str = Field(description="the field, such as image.scene; empty for the whole body")
-    message: str
+    message: str = Field(description="what is wrong with it")
 
 
 class Problem(BaseModel):
     """An error, and what to do about it."""
 
     code: Code = Field(description="kind of the error; within v1 it keeps its name and meaning")
-    error: str
-    remedy: str | None = None
+    error: str = Field(description="what is wrong, for people")
+    remedy: str | None = Field(None, description="what to do about it, for people")
     fields: list[FieldProblem] | None = Field(None, description="the fields that are wrong, if the schema tells")
 
 
@@ -135,12 +138,12 @@ _GIVEN: list[JsonValue] = [
 
 
 class ImageOf(_Closed):
-    """An image: exactly one of ``scene``, the id of a stored one, and ``base64``, the bytes of a file, used once."""
+    """An image: either ``scene`` (id of an uploaded image) or ``base64`` (the file; not stored)."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": _GIVEN})
 
-    scene: str | None = Field(None, max_length=MAX_ID, description="id of a stored image; give this or base64")
-    base64: Encoded | None = Field(None, description="a file in base64, without line breaks; give this or scene")
+    scene: str | None = Field(None, max_length=MAX_ID, description="id of an uploaded image")
+    base64: Encoded | None = Field(None, description="a file in base64, without line breaks")
 
     @model_validator(mode="after")
     def _one(self) -> ImageOf:
@@ -269,18 +272,18 @@ _CALIBRATED = "whether training has calibrated the scores; otherwise compare the
 class SceneReply(BaseModel):
     """A stored image."""
 
-    id: str
-    width: int
-    height: int
+    id: str = Field(description="stands for the image in questions: scene")
+    width: int = Field(description="pixels, after the EXIF rotation")
+    height: int = Field(description="pixels, after the EXIF rotation")
     boxes: list[Box] = Field(description="regions of the image, without the whole image")
-    labels: list[str] = Field(description="what the detector takes each box for; empty if it names no classes")
+    labels: list[str] = Field(description="the detector's class for each box; empty if it names no classes")
     expires_in: float = Field(description="seconds for which the image is stored after the last question about it")
 
 
 class AttentionReply(BaseModel):
     """Attention between words and regions."""
 
-    words: list[str]
+    words: list[str] = Field(description="word pieces of the text")
     boxes: list[Box] = Field(description="the first is the whole image")
     words_to_regions: list[list[float]] = Field(description="mean over connections and heads; rows sum to 1")
     regions_to_words: list[list[float]] = Field(description="mean over connections and heads; rows sum to 1")
@@ -289,32 +292,38 @@ class AttentionReply(BaseModel):
     )
 
 
+_ASKED = "what was asked"
+_TASK = "name of the task that answered"
+_SCORE = "the probability that it is correct, 0..1"
+_SHARED_BOX = "the best box; null: below the threshold"
+
+
 class _Reply(BaseModel):
-    text: str
-    task: str
+    text: str = Field(description=_ASKED)
+    task: str = Field(description=_TASK)
     score: float = Field(description="the probability that the answer (class, box) is correct, 0..1")
     calibrated: bool = Field(description=_CALIBRATED)
     warnings: list[str] = Field(default=[], description="why the answer may be meaningless")
-    attention: AttentionReply | None = None
+    attention: AttentionReply | None = Field(None, description="null unless the request has explain: true")
 
 
 class AnswerAlternative(BaseModel):
-    answer: str
-    score: float
+    answer: str = Field(description="one of the best answers")
+    score: float = Field(description=_SCORE)
 
 
 class AnswerReply(_Reply):
-    answer: str
+    answer: str = Field(description="the best answer")
     alternatives: list[AnswerAlternative] = Field(description="the best answers with their scores, best first")
 
 
 class BoxAlternative(BaseModel):
     box: Box
-    score: float
+    score: float = Field(description=_SCORE)
 
 
 class LocateReply(_Reply):
-    box: Box | None
+    box: Box | None = Field(description=_SHARED_BOX)
     alternatives: list[BoxAlternative] = Field(description="the best boxes with their scores, best first")
     unlikely: bool = Field(default=False, description="the phrase probably refers to nothing in the image")
 
@@ -322,17 +331,17 @@ class LocateReply(_Reply):
 class CandidateAlternative(BaseModel):
     index: int = Field(description="index of the box in the request")
     box: Box
-    score: float
+    score: float = Field(description=_SCORE)
 
 
 class CandidateShare(BaseModel):
     index: int = Field(description="index of the box in the request")
-    share: float
+    share: float = Field(description="the probability of this box if exactly one of them is correct")
 
 
 class ChooseReply(_Reply):
     index: int | None = Field(description="index of the box in the request; null: below the threshold")
-    box: Box | None
+    box: Box | None = Field(description=_SHARED_BOX)
     alternatives: list[CandidateAlternative] = Field(description="all boxes with their scores, best first")
     shares: list[CandidateShare] = Field(
         description="each box with its probability if exactly one of them is correct (not its score); they add up to 1"
@@ -345,7 +354,7 @@ class GuessReply(ChooseReply):
 
 class LabelAlternative(BaseModel):
     label: Label
-    score: float
+    score: float = Field(description=_SCORE)
 
 
 class EntailsReply(_Reply):
@@ -360,14 +369,14 @@ class VerifyReply(_Reply):
 class DependsReply(BaseModel):
     """The score of a result, and that of the same result without each region."""
 
-    text: str
-    task: str
+    text: str = Field(description=_ASKED)
+    task: str = Field(description=_TASK)
     value: str = Field(description="the answer or class with the highest score")
-    score: float
+    score: float = Field(description="the probability that the value is correct, 0..1, with all boxes")
     calibrated: bool = Field(description=_CALIBRATED)
     boxes: list[Box] = Field(description="the regions that the model reads, without the whole image; the left's first")
     scores: list[float] = Field(description="score of the same value without each of the boxes")
-    labels: list[str] = Field(description="what the detector takes each box for; empty if it names no classes")
+    labels: list[str] = Field(description="the detector's class for each box; empty if it names no classes")
     sides: list[str] = Field(description="image of each box, left or right; empty if there is one image")
 
 
@@ -379,14 +388,14 @@ class RankedImage(BaseModel):
 
 
 class RankedCaption(BaseModel):
-    caption: str
+    caption: str = Field(description="as in the request")
     images: list[RankedImage] = Field(description="all ranked images, best first; shares sum to 1")
 
 
 class MatchReply(BaseModel):
-    task: str
+    task: str = Field(description=_TASK)
     calibrated: bool = Field(description=_CALIBRATED)
-    captions: list[RankedCaption]
+    captions: list[RankedCaption] = Field(description="in the order of the request")
     shortlist: int | None = Field(description="number of images that were ranked for each caption; null: all")
     logits: list[list[float | None]] = Field(description="captions x images; null where an image was not ranked")
     warnings: list[str] = Field(default=[], description="why the shares may be meaningless; images are named by index")
@@ -402,8 +411,8 @@ class FoundImage(BaseModel):
 class SearchReply(BaseModel):
     """The images of the service's index that match a text best."""
 
-    text: str
-    task: str
+    text: str = Field(description=_ASKED)
+    task: str = Field(description=_TASK)
     calibrated: bool = Field(description=_CALIBRATED)
     images: list[FoundImage] = Field(description="best first; shares of all images that were ranked sum to 1")
     ranked: int = Field(description="number of images that were ranked: those on the shortlist that could be read")
@@ -418,8 +427,8 @@ class SearchReply(BaseModel):
 class TaskChoice(BaseModel):
     """A task of a method."""
 
-    name: str
-    title: str
+    name: str = Field(description="for the field task of a request")
+    title: str = Field(description="name of its dataset, for people")
     own: bool = Field(description="whether a run defined it itself, so that its title is the name that a user gave it")
     synthetic: bool = Field(description="whether its data were synthetic stand-ins for the dataset")
     left_out: bool = Field(False, description="whether the last training changed the model without this task")
@@ -437,8 +446,8 @@ class TaskChoice(BaseModel):
 class SampleReply(BaseModel):
     """A sample image."""
 
-    name: str
-    alt: str
+    name: str = Field(description="last part of its path")
+    alt: str = Field(description="what it shows, in words")
     texts: dict[str, str] = Field(description="method -> a text to ask")
     right: str | None = Field(
         None,
@@ -463,18 +472,18 @@ class LimitsReply(BaseModel):
 class ModelReply(BaseModel):
     """What the model can do, and the limits of the service."""
 
-    version: str
-    parameters: int
+    version: str = Field(description="version of twelve")
+    parameters: int = Field(description="number of parameters of the model")
     digest: str | None = Field(description="SHA-256 of the file of the weights; null if there is none")
-    methods: dict[str, list[TaskChoice]]
+    methods: dict[str, list[TaskChoice]] = Field(description="method -> its tasks; the first is the default")
     note: str | None = Field(description="a note for users, if there is one")
     synthetic: bool = Field(description="whether it was trained on synthetic images only")
-    samples: list[SampleReply]
+    samples: list[SampleReply] = Field(description="images to try")
     indexed: int | None = Field(None, description="number of images that can be searched; null: there is no index")
     limits: LimitsReply
 
 
 class Health(BaseModel):
-    status: Literal["ok"]
-    waiting: int
-    scenes: int
+    status: Literal["ok"] = Field(description="always the same; an error has another status of HTTP")
+    waiting: int = Field(description="number of accepted requests without an answer")
+    scenes: int = Field(description="number of stored images")

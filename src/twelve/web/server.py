@@ -14,6 +14,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
+from twelve.errors import TwelveError
 from twelve.predictor.open_index import OpenIndex
 from twelve.progress import counted, tell
 from twelve.settings import Precision
@@ -64,6 +65,7 @@ def serve(
     Raises:
         TwelveError: the model, its extractor or the index cannot be loaded, the port is in use, or a required token is
             missing.
+        ThreadLost: a thread of the service has ended.
     """
     from twelve.predictor import load
 
@@ -99,6 +101,12 @@ def serve(
     _run(app, listener)
 
 
+class ThreadLost(TwelveError):
+    """A thread of the service has ended, so that some requests cannot be answered."""
+
+    exit_code = 1
+
+
 class _Dated(logging.Formatter):
     """Lines that begin with the time and its offset from UTC."""
 
@@ -107,11 +115,17 @@ class _Dated(logging.Formatter):
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it has stopped: after SIGTERM, nothing runs after :meth:`run`."""
+    """A server that stops when the service has lost a thread, and says when it has stopped: after SIGTERM, nothing runs
+    after :meth:`run`."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._service.lost is not None:
+            self.should_exit = True
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
@@ -137,6 +151,8 @@ def _run(app: FastAPI, listener: socket.socket) -> None:
     finally:
         # The interpreter must not exit while a thread runs torch; a second ctrl-c skips the lifespan's shutdown.
         service.close()
+    if service.lost is not None:  # an exit code, so that what supervises the process starts it again
+        raise ThreadLost(service.lost, remedy="start the service again; the lines above say why")
 
 
 def addresses(host: str, port: int, names: Collection[str] = ()) -> str:

@@ -35,6 +35,8 @@ PAIRS = 64
 """Caption-image pairs in a step of a search. Larger steps take no less time per pair."""
 MUCH = 16_000_000
 """Bytes of freed images after which memory is returned to the operating system."""
+_LEFT = 5.0
+"""Seconds in which a thread must end once another has been lost."""
 _BLANK = (320, 240)
 _SMOOTHING = 0.98
 """Smoothing of the pace, so that a short pause of the machine does not cause a long Retry-After."""
@@ -72,6 +74,7 @@ class Service:
         self._decoded = 0  # bytes of all pixels that were ever decoded
         self._pace = 0.05  # seconds from one reply to the next, while others wait
         self._last: float | None = None
+        self._lost: list[str] = []  # names of threads that have ended
 
     # --- accepting --------------------------------------------------------------------------------------------
     def admit(self) -> None:
@@ -298,11 +301,15 @@ class Service:
             yield from self.searching.lines
         yield from (self._small, self._large, self.worker)
 
+    @property
+    def lost(self) -> str | None:
+        """Which threads have ended without being stopped, so that some requests cannot be answered; None: none has."""
+        self._lost = self._lost or [line.name for line in self._lines() if line.ended]
+        return f"the service has lost its thread for {' and '.join(self._lost)}" if self._lost else None
+
     def check_threads(self) -> None:
-        """Raise ServiceError (500) if a thread has ended, so that some requests cannot be answered."""
-        ended = [line.name for line in self._lines() if line.ended]
-        if ended:
-            problem = f"the service has lost its thread for {' and '.join(ended)}"
+        """Raise ServiceError (500) if a thread has ended."""
+        if (problem := self.lost) is not None:
             raise ServiceError("internal_error", problem, "restart the service; its log says why")
 
     async def tidy(self) -> None:
@@ -316,9 +323,11 @@ class Service:
                 await asyncio.to_thread(give_back)
 
     def close(self) -> None:
-        """Finish the queued work, end the threads and drop the images."""
+        """Finish the queued work, end the threads and drop the images. If a thread has ended, others may wait for it:
+        they are left to themselves."""
+        within = None if self.lost is None else _LEFT
         for line in self._lines():
-            line.stop()
+            line.stop(within)
         self.scenes.clear()
 
 
@@ -355,5 +364,5 @@ def inside(boxes: Sequence[Box], scene: Scene) -> None:
             raise ServiceError(
                 "invalid_input",
                 f"box {place} lies outside the image ({width} x {height} pixels)",
-                "give x1, y1, x2, y2 in pixels of the upright image",
+                "give x1, y1, x2, y2 in pixels of the image after its EXIF rotation",
             )

@@ -165,7 +165,7 @@ class Extractor:
         Args:
             image: a path, the bytes of a file, a Pillow image, an array (H, W, 3) or (H, W), or a tensor (3, H, W) or
                 (H, W). Arrays and tensors are uint8, or floats in 0..1.
-            boxes: (R, 4) xyxy pixels of the upright image; None: those of :attr:`boxes`.
+            boxes: (R, 4) xyxy pixels of the image after its EXIF rotation; None: those of :attr:`boxes`.
 
         Raises:
             RegionError: it is not an image, or a box is invalid.

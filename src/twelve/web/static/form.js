@@ -22,11 +22,12 @@ const CALM = matchMedia("(prefers-reduced-motion: reduce)");
  * @param named (warning, reply) => the warning with names that the page uses
  * @param keeps (warning, reply) => whether the warning begins with a name, which stays as it is
  * @param apart (warning, reply) => whether the reply itself shows the warning
+ * @param readFirst whether the reply stands below the sentence that says what its percentages are
  * @param concerns (warning, reply) => whether a warning of something meaningless is about what the headline says
  * @param depends arguments of dependsView; null if it is not measured
  * @param explained arguments of attentionView; null if there is no attention to show
  */
-export function form({ method, button, fields, more = null, asked, said, redraw = () => {}, depends = null, explained = null, notes = () => [], tasks = [], named = (text) => text, keeps = () => false, apart = () => false, concerns = () => true }) {
+export function form({ method, button, fields, more = null, asked, said, redraw = () => {}, depends = null, explained = null, notes = () => [], tasks = [], named = (text) => text, keeps = () => false, apart = () => false, readFirst = false, concerns = () => true }) {
   const result = el("section", { class: "result", "aria-live": "polite", "aria-label": "Reply" });
   const problem = el("p", { role: "alert", class: "problem" });
   // Not disabled while busy, because it would lose the focus.
@@ -113,7 +114,7 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
       const read = el("p", { class: `tip read${told.calibrated ? "" : " uncalibrated"}` }, meaning(method, told, meaningless));
       const mine = latest;
       const dependence = depends && dependsView(depends, told, () => latest !== mine || element.closest("[hidden]"));
-      const parts = [details, read, doubt && el("p", { class: "tip doubt" }, doubt), dependence, why];
+      const parts = [...(readFirst && details ? [read, details] : [details, read]), doubt && el("p", { class: "tip doubt" }, doubt), dependence, why];
       result.replaceChildren(...[...head, ...parts].filter(Boolean));
     }
     if (quiet) return;

@@ -224,7 +224,7 @@ function beginning(text, images) {
 
 /** search: a caption, for the images that the service has. */
 export function searchForm({ button, count, tasks, notes }) {
-  const input = line("what the image shows");
+  const input = line("such as: a green boat");
   const task = taskChoice(tasks, RANKINGS);
   const found = new Found();
   const shown = form({
@@ -248,8 +248,9 @@ export function searchForm({ button, count, tasks, notes }) {
     tasks,
     keeps: (text, { images }) => beginning(text, images) !== null,
     apart: (text, { images }) => beginning(text, images)?.whole,
+    readFirst: true,
     // A warning of images names the best of them first.
     concerns: (text, { text: caption, images }) => text.startsWith(`${caption}: `) || text.startsWith(images[0]?.image ?? ""),
   });
-  return { ...shown, ...suggestions(shown, () => input) };
+  return shown;
 }

@@ -3,6 +3,13 @@
 import * as api from "./api.js";
 import { capital, el, percent } from "./dom.js";
 
+/** The folders that all paths begin with. */
+function common([first = "", ...others]) {
+  let folder = first.slice(0, first.lastIndexOf("/") + 1);
+  while (!others.every((path) => path.startsWith(folder))) folder = folder.slice(0, folder.lastIndexOf("/", folder.length - 2) + 1);
+  return folder;
+}
+
 export class Found {
   constructor() {
     this.addresses = [];
@@ -14,15 +21,17 @@ export class Found {
    */
   show(images, warnings = []) {
     this.clear();
+    const folder = common(images.map(({ image }) => image));
     const shown = images.map(({ image, share }, place) => {
       const thumbnail = el("img", { alt: `Image ${place + 1}`, hidden: true });
       const frame = el("div", { class: "frame-of" }, thumbnail);
-      const caption = el("figcaption", {}, el("strong", {}, `${place + 1}. ${percent(share)}`), " ", el("span", { class: "file-name" }, image));
+      const caption = el("figcaption", {}, el("strong", {}, `${place + 1}. ${percent(share)}`), " ", el("span", { class: "file-name", title: image }, image.slice(folder.length)));
       for (const { said } of warnings.filter(({ names }) => names.includes(image))) caption.append(el("span", { class: "warned" }, `${capital(said)}.`));
       return { image, thumbnail, frame, element: el("li", place ? {} : { class: "first" }, el("figure", {}, frame, caption)) };
     });
     this.load(shown, this.addresses);
-    return el("ol", { class: "gallery", "aria-label": "Images, best first" }, ...shown.map(({ element }) => element));
+    const list = el("ol", { class: "gallery", "aria-label": "Images, best first" }, ...shown.map(({ element }) => element));
+    return folder ? el("div", {}, el("p", { class: "tip folder" }, `Images in ${folder}`), list) : list;
   }
 
   /** Load thumbnails until others are wanted: `addresses` is then another list. */

@@ -74,7 +74,7 @@ function panelOf(method, model, image) {
   }
   if (method === "search") {
     const shown = searchForm({ button, count: model.indexed, tasks, notes: () => (model.note ? [model.note] : []) });
-    return { ...shown, begin: () => shown.suggest(model.samples[0]?.texts.match) };
+    return { ...shown, begin: () => {} };
   }
   const make = method === "choose" || method === "guess" ? boxesForm : textForm;
   const shown = make(method, { ...words, button, image, tasks, notes, quick });
