@@ -417,7 +417,7 @@ def test_an_index_that_cannot_be_used_is_refused_at_the_start_with_the_command_t
 ) -> None:
     change, problem = REFUSED[name]
     change(library, searcher)
-    monkeypatch.setattr(server.uvicorn, "Server", lambda _: pytest.fail("it serves"))
+    monkeypatch.setattr(server, "_Server", lambda *_: pytest.fail("it serves"))
     monkeypatch.setattr(sys, "argv", ["twelve", "serve", str(searching_model), "--port", "0", "--index", str(library)])
     with pytest.raises(SystemExit) as left:
         cli.main()
@@ -479,7 +479,7 @@ def test_the_command_serves_an_index_and_counts_its_images(
     found: list[dict[str, Any]] = []
 
     class Server:
-        def __init__(self, config: Any) -> None:
+        def __init__(self, config: Any, service: Any) -> None:
             self.app = config.app
 
         def run(self, sockets: Any) -> None:
@@ -487,7 +487,7 @@ def test_the_command_serves_an_index_and_counts_its_images(
             for each in sockets:
                 each.close()
 
-    monkeypatch.setattr(server.uvicorn, "Server", Server)
+    monkeypatch.setattr(server, "_Server", Server)
     run = CliRunner().invoke(cli.app, ["serve", str(searching_model), "--port", "0", "--index", str(library)])
     assert run.exit_code == 0, run.output
     place = library.parent.parent / "library"
