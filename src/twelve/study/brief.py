@@ -17,11 +17,8 @@ def brief(found: Findings, page: str) -> str:
     plan, seeds = found.plan, ", ".join(map(str, found.seeds))
     sentences = found.sentences or ["There is nothing to compare."]
     notes = [f"Note: {note}" for note in found.notes]
-    limits = (
-        " ".join(filter(None, [no_search(found), over_seeds(found), few_seeds(found, short=True), *unequal(found)]))
-        or None
-    )
-    answer = _listed([*said_first(found), *sentences, *notes, limits])
+    limits = [no_search(found), over_seeds(found), few_seeds(found, short=True), *unequal(found)]
+    answer = _listed([*said_first(found), *sentences, *notes, " ".join(filter(None, limits)) or None])
     width = max(len(arm.name) for arm in found.arms)
     several = len(found.seeds) > 1
     rows = [f"{'arm':<{width}}  normalised score [95%]{'  by seed' * several}"]

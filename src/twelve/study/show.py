@@ -14,6 +14,7 @@ from twelve.progress import tell
 from twelve.study import plan as plans
 from twelve.study.brief import brief
 from twelve.study.findings import findings
+from twelve.study.report import plots
 from twelve.study.report.page import plots_of
 from twelve.study.table import markdown
 
@@ -36,16 +37,23 @@ def show(out: Path, *, tables: bool = False, console: Console | None = None) -> 
     found = findings(out)
     plans.check_links(out)
     text = markdown(found)
-    tree = {key: value for key, value in asdict(found).items() if key not in NOT_AGAIN}
-    pages = {TABLE: text, FOUND: json.dumps(tree, indent=1, default=_plain) + "\n"}
-    pages |= {f"{plot.name}.svg": plot.svg.decode() for plot in plots_of(found, "results")}
-    pages |= {f"results-{name}.svg": plot for name, plot in found.plots.items()}
-    there = all((out / name).is_file() for name in pages) and (out / TABLE).read_bytes() == text.encode()
-    for name, page in () if there else pages.items():
-        with files.replacing(out / name) as partial:
-            partial.write_text(page, encoding="utf-8")
+    if not _is_there(out, text):
+        tree = {key: value for key, value in asdict(found).items() if key not in NOT_AGAIN}
+        pages = {FOUND: json.dumps(tree, indent=1, default=_plain) + "\n"}
+        pages |= {f"{plot.name}.svg": plot.svg.decode() for plot in plots_of(found, "results")}
+        pages |= {f"results-{name}.svg": plot for name, plot in found.plots.items()}
+        for name, page in {**pages, TABLE: text}.items():  # the tables last: they say that the others are there
+            with files.replacing(out / name) as partial:
+                partial.write_text(page, encoding="utf-8")
     tell(text if tables else brief(found, str(out / TABLE)), console or Console())
     return text
+
+
+def _is_there(out: Path, text: str) -> bool:
+    """Whether these tables, and plots if they can be drawn, were written before: drawing takes seconds."""
+    if not all((out / name).is_file() for name in (TABLE, FOUND)) or (out / TABLE).read_bytes() != text.encode():
+        return False
+    return not plots.available() or any(out.glob("results-*.svg"))
 
 
 def _plain(value: object) -> object:

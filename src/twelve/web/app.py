@@ -80,6 +80,32 @@ def create_app(
     folder = predictor.folder
     digest, standings = (None, {}) if folder is None else (digest_of(folder), standings_of(folder))
     service.metrics.build.info({"version": __version__, "model": digest or ""})
+    app = _without_endpoints(service)
+    samples = list(samples) or samples_for(predictor)
+    free = {
+        *_FREE,
+        *(f"/{file.name}" for file in _STATIC.iterdir()),
+        *(f"{PREFIX}/samples/{one.name}" for one in samples),
+    }
+    problems.install(app)
+    for router in routes(service, samples, standings, digest):
+        app.include_router(router)
+    _add_monitoring(app, service)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> HTMLResponse:
+        address = str(request.base_url).rstrip("/")
+        return HTMLResponse(reference(app.openapi(), address, token=token is not None, samples=samples))
+
+    # A mount would match before the endpoints and hide their 405 replies.
+    app.router.default = _Page(directory=_STATIC, html=True)
+    paths, json = _described(app, secured=token is not None)
+    app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free, paths=paths, json=json)
+    return app
+
+
+def _without_endpoints(service: Service) -> FastAPI:
+    """An application that closes its service when it ends."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -102,26 +128,6 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.service = service
-    samples = list(samples) or samples_for(predictor)
-    free = {
-        *_FREE,
-        *(f"/{file.name}" for file in _STATIC.iterdir()),
-        *(f"{PREFIX}/samples/{one.name}" for one in samples),
-    }
-    problems.install(app)
-    for router in routes(service, samples, standings, digest):
-        app.include_router(router)
-    _add_monitoring(app, service)
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs(request: Request) -> HTMLResponse:
-        address = str(request.base_url).rstrip("/")
-        return HTMLResponse(reference(app.openapi(), address, token=token is not None, samples=samples))
-
-    # A mount would match before the endpoints and hide their 405 replies.
-    app.router.default = _Page(directory=_STATIC, html=True)
-    paths, json = _described(app, secured=token is not None)
-    app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free, paths=paths, json=json)
     return app
 
 

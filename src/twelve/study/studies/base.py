@@ -16,7 +16,7 @@ from twelve.progress import counted
 from twelve.settings import RunConfig, Strict
 from twelve.study.arms import Arm, Contrast, Length
 from twelve.study.bootstrap import by_bootstrap_alone, sign
-from twelve.study.cells import spread
+from twelve.study.cells import gain_of, spread
 from twelve.study.finding_types import Comparison, Findings
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
@@ -142,8 +142,8 @@ def said(comparison: Comparison) -> str:
         short = _verdict(contrast, learned, comparison.learned_seeds)
         if short.startswith(verdict):  # the same, or the same by the bootstrap interval alone
             short = "also" if short == verdict else "also (bootstrap alone)"
-        rest = f"; {short} over the {count} that {they} learned: {_signed(learned)}"
-    mean = f"{verdict}: {_signed(every)} points of normalised score, mean of {tasks}{rest}."
+        rest = f"; {short} over the {count} that {they} learned: {gain_of(learned)}"
+    mean = f"{verdict}: {gain_of(every)} points of normalised score, mean of {tasks}{rest}."
     if len(comparison.seeds) < 2:
         return mean
     known = comparison.between is not None and len(comparison.seeds) > 2  # two say next to nothing of their variance
@@ -204,10 +204,6 @@ def _everywhere(seeds: int, tasks: int) -> str:
 def by_two_seeds(found: Findings) -> str:
     """What qualifies a count of significant differences: too few seeds for it; empty with more, or one."""
     return ", by intervals of two seeds" if len(found.seeds) == 2 else ""
-
-
-def _signed(gain: Interval) -> str:
-    return f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]"
 
 
 STUDIES: dict[str, type[Study]] = {}

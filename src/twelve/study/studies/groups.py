@@ -8,7 +8,7 @@ from typing import ClassVar
 from twelve.errors import ConfigError
 from twelve.progress import counted, enumerated
 from twelve.study.arms import Arm, Contrast
-from twelve.study.cells import spread
+from twelve.study.cells import gain_of, spread
 from twelve.study.finding_types import Comparison, Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, register
 
@@ -69,23 +69,19 @@ class Groups(Study):
             f"where it learns alone, {gain} show{'s' * (gain == 1)} a gain from the others and {loss} a "
             f"loss{by_two_seeds(found)}{_uncertain(known)}."
         )
-        gains = [f"{_trained(each)} ({_points(each)})" for each in known if each.significant > 0]
+        gains = [f"{_trained(each)} ({gain_of(each.endpoint)})" for each in known if each.significant > 0]
         if 0 < len(gains) <= MOST_GAINS:
             said += f" The gain{'s' * (gain > 1)}: {'; '.join(gains)}."
         best, worst = (choose(known, key=_mean) for choose in (max, min))
-        least = f"the lowest difference is {_points(worst)}{_over_seeds(worst)}, of {_trained(worst)}"
+        least = f"the lowest difference is {gain_of(worst.endpoint)}{_over_seeds(worst)}, of {_trained(worst)}"
         named = "largest gain" if _mean(best) > 0 else "highest difference"
-        most = f"The {named} is {_points(best)} points of normalised score{_over_seeds(best)}, of {_trained(best)}"
+        points = f"{gain_of(best.endpoint)} points of normalised score{_over_seeds(best)}"
+        most = f"The {named} is {points}, of {_trained(best)}"
         return [said, f"{most}; {least}."]
 
 
 def _mean(comparison: Comparison) -> float:
     return comparison.endpoint.mean
-
-
-def _points(comparison: Comparison) -> str:
-    gain = comparison.endpoint
-    return f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]"
 
 
 def _over_seeds(comparison: Comparison) -> str:
