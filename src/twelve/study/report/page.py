@@ -103,9 +103,12 @@ class StudyPart:
         """What qualifies the first sentence of a study with several contrasts; "" with one."""
         if len(self.found.comparisons) < 2:
             return ""
-        ends = [end for row in self.found.rows for score in row.scores.values() for end in score.converged]
-        open_, known = ends.count(False), len(ends) - ends.count(None)
-        told = f" {open_:,} of {known:,} validation curves had not converged." if open_ else ""
+        scores = [score for row in self.found.rows for score in row.scores.values()]
+        ends = [end for score in scores for end in zip(score.converged, score.late_gains, strict=True)]
+        known = sum(converged is not None for converged, _ in ends)
+        open_ = [gain for converged, gain in ends if converged is False]
+        clear = f", {sum(map(is_clear, open_)):,} of them clearly" if any(open_) else ""
+        told = f" {len(open_):,} of {known:,} validation curves still rose or fell at the end{clear}." if open_ else ""
         return f"The intervals are not corrected for the number of comparisons.{told}"
 
     @property
