@@ -94,6 +94,21 @@ def test_the_official_number_is_that_of_an_official_file(tmp_path: Path) -> None
     assert found.official == alone.numbers["accuracy"].value == 53.33
 
 
+def test_saved_answers_are_a_result_file(tmp_path: Path) -> None:
+    """With the scores of the log, whatever stood there before; without the official files there is none."""
+    log, truth, saved = vqa_log(tmp_path, docs=True), vqa_truth(tmp_path), tmp_path / "saved.json"
+    saved.write_text("older")
+    command = ["score", "vqa", str(log), "--from", "lmms-eval", "--save", str(saved)]
+    refused = CliRunner().invoke(cli.app, command)
+    assert isinstance(refused.exception, ConfigError) and "--truth FILE" in str(refused.exception)
+    assert saved.read_text() == "older"
+    for file in truth:
+        command += ["--truth", str(file)]
+    assert CliRunner().invoke(cli.app, command).exit_code == 0
+    found, alone = compare("vqa", "lmms-eval", log, truth).scores, score("vqa", truth, saved)
+    assert found is not None and alone.numbers == found.numbers and alone.headline == found.headline
+
+
 def test_an_order_that_the_questions_contradict_is_refused(tmp_path: Path) -> None:
     log, truth = vqa_log(tmp_path, docs=False), vqa_truth(tmp_path)
     with pytest.raises(DataError, match=r"line 1\]: the log names no ids.* -> also give the file of the questions"):

@@ -92,6 +92,12 @@ def score(
     boxes: Annotated[
         str | None, typer.Option(help="With --from: the unit of boxes in answers: fractions, thousandths or pixels.")
     ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="With --from and --truth: also write the answers as an official result file."
+        ),
+    ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(
@@ -108,16 +114,18 @@ def score(
     from twelve.errors import ConfigError
 
     if harness is not None and minus:
-        remedy = "score each log alone, or compare two files in the official format: --predictions FILE --minus FILE"
+        remedy = (
+            "write each log as a result file (--truth FILE --save FILE), then compare --predictions FILE --minus FILE"
+        )
         raise ConfigError("--minus compares result files, not logs, so it cannot be used with --from", remedy=remedy)
     if harness is not None and log is not None and not predictions:
         from twelve.harness import shown as harness_shown
         from twelve.harness.compare import compare
 
-        logged = compare(task, harness, log, truth or (), protocol, boxes)
+        logged = compare(task, harness, log, truth or (), protocol, boxes, save)
         typer.echo(harness_shown.as_json(logged) if as_json else shown(harness_shown.table(logged)))
         return
-    if harness is not None or log is not None or boxes is not None:
+    if any(given is not None for given in (harness, log, boxes, save)):
         remedy = "twelve score TASK --from HARNESS LOG, or twelve score TASK --truth FILE --predictions FILE"
         raise ConfigError("--from and a log belong together, without --predictions", remedy=remedy)
     from twelve.score import Differences, difference, difference_table, scorable, table, warnings

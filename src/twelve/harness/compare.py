@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from twelve.errors import ConfigError, DataError, MissingData, nearest
 from twelve.harness import lmms_eval, vlmevalkit
 from twelve.harness.answers import check_once, matched, matched_boxes
 from twelve.harness.boxes import AS_WRITTEN, READINGS, found_in, in_pixels, reading_of
+from twelve.io.files import replacing
 from twelve.score import WARNING, Scores, score
 from twelve.tasks.base import Task, all_tasks, get
 from twelve.types.examples import Example
@@ -85,6 +87,7 @@ def compare(
     truth: Sequence[Path] = (),
     protocol: str | None = None,
     boxes: str | None = None,
+    save: Path | None = None,
 ) -> LogComparison:
     """Score a harness's log officially.
 
@@ -92,9 +95,11 @@ def compare(
         harness: a key of :data:`HARNESSES`.
         truth: official files, as :func:`twelve.score.score` takes them; without them, what is right must be in the log.
         boxes: how answers write boxes, a key of :data:`twelve.harness.boxes.READINGS`; None: as the harness asks for.
+        save: write the answers to this file, in the official result format; needs ``truth``, whose ids they get.
 
     Raises:
-        ConfigError: no such harness, protocol or reading, or the harness does not measure the task.
+        ConfigError: no such harness, protocol or reading, the harness does not measure the task, or ``save`` without
+            ``truth``.
         DataError: the log or an official file is missing, malformed, or of something else.
     """
     found, reader = get(task), HARNESSES.get(harness)
@@ -102,6 +107,8 @@ def compare(
         names = ", ".join(HARNESSES)
         raise ConfigError(f"unknown harness {harness!r}{nearest(harness, HARNESSES)}", remedy=f"choose among {names}")
     chosen = found.protocol_name(protocol, found.scoring_protocols or found.protocols)
+    if save is not None and not truth:
+        raise ConfigError("--save needs the ids of the official files", remedy="give them with --truth FILE")
     for path in (log, *truth):
         if not path.is_file():
             raise MissingData("no such file", file=path, remedy="check the path")
@@ -115,7 +122,7 @@ def compare(
     predicted, notes = _predictions(found, rows, examples, log, boxes or kind.boxes)
     if found.kind == "region" and not truth and chosen != next(iter(found.scoring_protocols)):
         _in_pixels(examples, rows, log, chosen)
-    scores = _official(found, examples, predicted, truth, chosen, log) if truth else None
+    scores = _official(found, examples, predicted, truth, chosen, log, save) if truth else None
     each = [found.contribution(e, value, chosen) for e, value in zip(examples, predicted, strict=True)]
     own = [row.own for row in rows if row.own is not None]
     differing = _differing(rows, each)
@@ -251,17 +258,27 @@ def _in_pixels(examples: Sequence[Example], rows: Sequence[Logged], log: Path, p
 
 
 def _official(
-    task: Task, examples: Sequence[Example], predicted: Sequence[Any], truth: Sequence[Path], protocol: str, log: Path
+    task: Task,
+    examples: Sequence[Example],
+    predicted: Sequence[Any],
+    truth: Sequence[Path],
+    protocol: str,
+    log: Path,
+    save: Path | None,
 ) -> Scores:
-    """Score the answers as an official result file."""
+    """Score the answers as an official result file, and keep that file as ``save``."""
     content = task.submission(examples, [Prediction(value, 1.0) for value in predicted])
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / task.result_name("log")
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
         try:
-            return score(task.name, truth, file, protocol)
+            scores = score(task.name, truth, file, protocol)
         except DataError as error:
             if error.file != file:
                 raise
             remedy = "log the whole split, or leave --truth out where the log tells what is right"
             raise DataError(error.problem, file=log, record=error.record, remedy=remedy) from None
+        if save is not None:
+            with replacing(save) as new:
+                shutil.copyfile(file, new)
+    return scores
