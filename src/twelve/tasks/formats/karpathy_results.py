@@ -181,7 +181,8 @@ def _galleries(examples: list[Example], protocol: str, path: Path) -> list[Galle
         raise DataError(
             f"protocol {protocol} needs {folds * (size or 0):,} images, but the split has {there:,}",
             file=path,
-            remedy=f"pass the file of the whole dataset, or use --protocol {metric.ALL}",
+            remedy=f"pass the file of the whole dataset, or rank the whole split: --protocol {metric.ALL}, or only the "
+            f"images of the result file: --protocol {metric.GIVEN}",
         )
     parts = metric.galleries(images, folds, size)
     return [Gallery(tuple(examples[row] for row in rows)) for rows in parts]

@@ -104,7 +104,7 @@ def _places(ids: Sequence[str], wanted: Sequence[str], what: str, path: Path) ->
             f"{len(missing):,} of {len(wanted):,} {what} of the gallery have no scores",
             file=path,
             record=missing[0],
-            remedy="score the whole gallery, or choose the --protocol of the scored one",
+            remedy=f"score the whole gallery, or rank only the images of this file: --protocol {metric.GIVEN}",
         )
     return [place[key] for key in wanted]
 
@@ -150,7 +150,7 @@ def _ranks(lists: Mapping[str, list[str]], right: Mapping[str, set[str]], galler
             f"{len(missing):,} of {len(right):,} ids of the gallery have no list",
             file=path,
             record=missing[0],
-            remedy="rank the whole gallery, or choose the --protocol of the ranked one",
+            remedy=f"rank the whole gallery, or only the images of this file: --protocol {metric.GIVEN}",
         )
     ranks, exact = [], True
     for key, those in right.items():
