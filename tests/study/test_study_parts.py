@@ -363,6 +363,12 @@ def test_every_study_can_be_planned(name: str, config: Path, monkeypatch: pytest
     assert [step.seed for step in plan.steps()] == sorted(step.seed for step in plan.steps())
 
 
+def test_groups_train_with_the_schedule_of_the_configuration(config: Path) -> None:
+    """And a group of one task in every iteration: no arm has a schedule of its own."""
+    changed = load(config, ["schedule={name: always-go}"])
+    assert not any(arm.overrides for arm in get_study("groups", {}).arms(Subjects(changed)))
+
+
 def test_files_with_a_study(tmp_path: Path) -> None:
     (tmp_path / "none.py").write_text("")
     (tmp_path / "broken.py").write_text("import nothing_like_this")
