@@ -334,6 +334,7 @@ ANSWERS = {
     "intervals": "studies-reference",
     "GPU": "installation",
     "docker": "deploy",
+    "kubernetes": "kubernetes",
     "predict": "predict",
     "study": "studies",
     "Predictor": "reference/predictor",

@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -22,7 +21,6 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 from fastapi import FastAPI
 from PIL import Image
 from serving import served
@@ -240,145 +238,6 @@ def test_the_dockerfile_copies_files_of_the_clone_and_starts_the_service(monkeyp
     }
 
 
-def _shown(kind: str) -> list[Any]:
-    """The documents of the block in docs/deploy.md that has one of a kind of Kubernetes, or begins with a key."""
-    text = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
-    blocks = [textwrap.dedent(body) for body in re.findall(r"^ *```yaml\n(.*?)^ *```", text, flags=re.S | re.M)]
-    (block,) = [body for body in blocks if f"\nkind: {kind}\n" in body or body.startswith(f"{kind}:\n")]
-    return [*yaml.safe_load_all(block)]
-
-
-def _uncommented(*marks: str) -> Any:
-    """The Deployment, with the lines of these marks: "# " before them is removed."""
-    text = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
-    (block,) = [body for body in re.findall(r"```yaml\n(.*?)```", text, flags=re.S) if "\nkind: Deployment\n" in body]
-    block = re.sub(rf"^( *)# (.+  # ({'|'.join(marks)})\b.*)$", r"\1\2", block, flags=re.M)
-    return next(yaml.safe_load_all(block))
-
-
-def test_the_manifest_of_kubernetes_starts_the_container_of_the_dockerfile(monkeypatch: pytest.MonkeyPatch) -> None:
-    home = Path(__file__).parents[2]
-    deployment, service = _shown("Deployment")
-    dockerfile = (home / "Dockerfile").read_text(encoding="utf-8")
-    (started,) = re.findall(r"^ENTRYPOINT (.+)$", dockerfile, flags=re.M)
-    template = deployment["spec"]["template"]
-    (container,) = template["spec"]["containers"]
-    token, address = container["env"]
-    monkeypatch.setenv(token["name"], "a-secret-of-16-characters")
-    assert address["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
-    given = [word.replace(f"$({address['name']})", "10.0.0.7") for word in container["args"]]
-    words = [*json.loads(started), *given]
-    assert words.count("--name=10.0.0.7") == 1 and "$" not in " ".join(words)
-    run = CliRunner().invoke(program, words[1:])
-    assert "/model: no such folder" in str(run.exception)  # all options are understood, and there is a token
-    assert [each["containerPort"] for each in container["ports"]] == [int(words[words.index("--port") + 1])]
-    text = (home / "docs" / "deploy.md").read_text(encoding="utf-8")
-    (own,) = re.findall(r"```dockerfile\n(.*?)```", text, flags=re.S)
-    assert own.split() == ["FROM", "twelve", "COPY", "--chmod=755", words[2][1:], words[2]]
-    built = re.findall("^docker build -t (.+) -f model.Dockerfile .$", text, flags=re.M)
-    assert built == [container["image"]] == re.findall("^docker push (.+)$", text, flags=re.M)
-    probed = {container[f"{kind}Probe"]["httpGet"]["port"] for kind in ("startup", "readiness", "liveness")}
-    assert probed == {service["spec"]["ports"][0]["targetPort"]} == {container["ports"][0]["name"]}
-    labels = template["metadata"]["labels"]
-    assert deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"] == labels
-    assert template["spec"]["automountServiceAccountToken"] is False
-    name, namespace = service["metadata"]["name"], "default"
-    assert {f"--name={name}", f"--name={name}.{namespace}.svc.cluster.local"} <= {*given}
-    assert service["spec"]["sessionAffinity"] == "ClientIP"  # an image id is valid in one pod
-    assert "strategy" not in deployment["spec"] and "volumes" not in template["spec"]
-    command, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
-    assert (
-        command == "sleep" and template["spec"]["terminationGracePeriodSeconds"] > int(seconds) + Limits().stop_seconds
-    )
-    (user,) = re.findall("^USER (.+)$", dockerfile, flags=re.M)
-    assert template["spec"]["securityContext"]["runAsNonRoot"] and int(user) > 0  # a name would be refused
-    assert f"--uid {user} " in dockerfile
-    (minutes,) = re.findall(r"^HEALTHCHECK --start-period=(\d+)m ", dockerfile, flags=re.M)
-    startup = container["startupProbe"]
-    assert 60 * int(minutes) == startup["periodSeconds"] * startup["failureThreshold"]
-
-
-def test_the_routes_of_kubernetes_lead_to_its_service() -> None:
-    deployment, service = _shown("Deployment")
-    (route,), (below,) = _shown("HTTPRoute"), _shown("rules")
-    assert route["apiVersion"] == "gateway.networking.k8s.io/v1"
-    given = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert {f"--name={host}" for host in route["spec"]["hostnames"]} <= {*given}
-    (rule,), (redirected, rewritten) = route["spec"]["rules"], below["rules"]
-    for each in (rule, rewritten):
-        (backend,) = each["backendRefs"]
-        assert backend == {"name": service["metadata"]["name"], "port": service["spec"]["ports"][0]["port"]}
-        assert int(each["timeouts"]["request"].removesuffix("s")) > Limits().body_seconds + Limits().answer_seconds
-    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
-    ((one,), (other,)) = redirected["matches"], rewritten["matches"]
-    assert other["path"] == {"type": "PathPrefix", "value": one["path"]["value"] + "/"}
-    rewrite, header = rewritten["filters"]
-    assert rewrite["urlRewrite"]["path"] == {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}
-    assert header["requestHeaderModifier"]["set"] == [{"name": "X-Forwarded-Prefix", "value": one["path"]["value"]}]
-    text = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
-    assert f"Allow {-(-Limits().max_body // 2**20)} MiB" in text
-
-
-def test_the_volume_of_kubernetes_is_filled_and_mounted(monkeypatch: pytest.MonkeyPatch) -> None:
-    home = Path(__file__).parents[2]
-    plain, both = _shown("Deployment")[0], _uncommented("volume", "index")
-    with_volume = _uncommented("volume")
-    (claim, pod) = _shown("PersistentVolumeClaim")
-    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
-    for deployment in (with_volume, both):
-        assert deployment["spec"].pop("strategy") == {"type": "Recreate"}
-    assert both["spec"]["template"]["spec"]["volumes"][0]["persistentVolumeClaim"]["readOnly"]
-    for spec in (each["spec"]["template"]["spec"] for each in (with_volume, both)):
-        (volume,), (container,) = spec["volumes"], spec["containers"]
-        assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
-        assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"]}
-    assert pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
-    image = plain["spec"]["template"]["spec"]["containers"][0]["image"]
-    assert pod["spec"]["containers"][0]["image"] == image
-    some, all_of = (each["spec"]["template"]["spec"].pop("volumes") for each in (with_volume, both))
-    assert some == all_of
-    parts = [each["spec"]["template"]["spec"]["containers"][0] for each in (with_volume, both)]
-    some, all_of = ({one["mountPath"]: one["subPath"] for one in part.pop("volumeMounts")} for part in parts)
-    assert (some, all_of) == ({"/model": "model"}, {"/model": "model", "/library": "library"})
-    option = parts[1]["args"].pop()
-    assert option == "--index=/library/vectors" and plain == with_volume == both  # nothing else differs
-    (started,) = re.findall(r"^ENTRYPOINT (.+)$", (home / "Dockerfile").read_text(encoding="utf-8"), flags=re.M)
-    monkeypatch.setenv("TWELVE_TOKEN", "a-secret-of-16-characters")
-    run = CliRunner().invoke(program, [*json.loads(started)[1:], option])
-    assert "/model: no such folder" in str(run.exception)
-    text = (home / "docs" / "deploy.md").read_text(encoding="utf-8")
-    place = pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"]
-    copied = re.findall(rf"^kubectl cp \S+ {pod['metadata']['name']}:{place}/(\w+)$", text, flags=re.M)
-    assert copied == [*all_of.values()] and f"--index {place}/library/vectors\n" in text
-    assert f"`docker tag twelve {image}`" in text
-
-
-def test_prometheus_in_kubernetes_reads_the_pods_with_the_token() -> None:
-    (monitor,), (deployment, _) = _shown("PodMonitor"), _shown("Deployment")
-    template, (endpoint,) = deployment["spec"]["template"], monitor["spec"]["podMetricsEndpoints"]
-    container = template["spec"]["containers"][0]
-    labels = template["metadata"]["labels"]
-    assert monitor["spec"]["selector"]["matchLabels"] == labels
-    used, kept = endpoint["authorization"]["credentials"], container["env"][0]["valueFrom"]["secretKeyRef"]
-    assert used["name"] == kept["name"] and used["key"] != kept["key"]  # the service's may be two tokens
-    text = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
-    stored = [
-        dict(re.findall('--from-literal=(\\w+)="(.*?)"', line))
-        for line in re.findall(rf"^kubectl create secret generic {kept['name']} .*", text, flags=re.M)
-    ]
-    assert len(stored) == 2 and all({*each} == {used["key"], kept["key"]} for each in stored)
-    assert all(" " not in each[used["key"]] for each in stored) and stored[1][kept["key"]] == "$NEW $OLD"
-    assert f"\nkubectl rollout restart deployment {_shown('Deployment')[0]['metadata']['name']}\n" in text
-    assert endpoint["port"] == container["ports"][0]["name"]
-    alerts = [rule["expr"] for group in _shown("groups")[0]["groups"] for rule in group["rules"]]
-    up = f'up{{job="{labels[monitor["spec"]["jobLabel"]]}"}}'
-    assert f"{up} == 0 or absent({up})" in alerts
-    counted = [expr for expr in alerts if "twelve_request" in expr]
-    assert len(counted) == 2
-    for expr in counted:  # probes are no requests of users
-        assert expr.count("[5m]") == expr.count('{endpoint=~"/api/.*"')
-
-
 def test_the_page_has_every_endpoint(app: FastAPI) -> None:
     text = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`[^|]+`) \|", text.partition("## Endpoints")[2].partition("\n## ")[0], flags=re.M)
@@ -415,7 +274,8 @@ def test_the_page_has_every_metric_with_its_labels(app: FastAPI) -> None:
         labels = re.findall(rf"^{series}(?:_count)?(?:{{(.*)}})? ", real, flags=re.M)
         found[series] = {*re.findall(r'(\w+)="', labels[0])}
     assert shown == found and not re.search("_created\\b", real)
-    used = {each.removesuffix("_bucket") for each in re.findall(r"\btwelve_\w+", "".join(section.split("```")[1::2]))}
+    alerts = (Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yaml").read_text(encoding="utf-8")
+    used = {each.removesuffix("_bucket") for each in re.findall(r"\btwelve_\w+", alerts)}
     assert used <= found.keys() and used
 
 

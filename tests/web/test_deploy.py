@@ -1,0 +1,343 @@
+"""The files of deploy/: they parse, agree with each other, with the Dockerfile, the program and the pages."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from twelve.cli import app as program
+from twelve.web.limits import Limits
+
+HOME = Path(__file__).parents[2]
+DEPLOY = HOME / "deploy"
+MANIFESTS = DEPLOY / "kubernetes"
+PAGE = (HOME / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+COMPONENTS = ("volume", "index", "route", "path", "monitor")
+SEPARATE = {"volume/copy.yaml"}
+"""Manifests that no kustomization.yaml names."""
+
+
+def documents(path: Path) -> list[Any]:
+    return [*yaml.safe_load_all(path.read_text(encoding="utf-8"))]
+
+
+def one(path: str) -> Any:
+    """The only document of a file of deploy/."""
+    (found,) = documents(DEPLOY / path)
+    return found
+
+
+def patched(manifest: Any, operations: list[Any]) -> Any:
+    """The manifest after a JSON patch; fails where the place of an addition does not exist."""
+    changed = deepcopy(manifest)
+    for operation in operations:
+        assert operation.keys() == {"op", "path", "value"} and operation["op"] == "add"
+        *names, last = operation["path"].removeprefix("/").split("/")
+        place = changed
+        for name in names:
+            place = place[int(name)] if isinstance(place, list) else place[name]
+        if isinstance(place, list):
+            assert last == "-"
+            place.append(deepcopy(operation["value"]))
+        else:
+            assert last not in place
+            place[last] = deepcopy(operation["value"])
+    return changed
+
+
+def built(*components: str) -> dict[str, Any]:
+    """kind -> manifest of base with these components."""
+    found = [
+        document
+        for name in one("kubernetes/base/kustomization.yaml")["resources"]
+        for document in documents(MANIFESTS / "base" / name)
+    ]
+    for component in components:
+        about = one(f"kubernetes/{component}/kustomization.yaml")
+        assert about["kind"] == "Component"
+        found += [
+            document for name in about.get("resources", []) for document in documents(MANIFESTS / component / name)
+        ]
+        for patch in about.get("patches", []):
+            wanted = (patch["target"]["kind"], patch["target"]["name"])
+            (place,) = [k for k, each in enumerate(found) if (each["kind"], each["metadata"]["name"]) == wanted]
+            found[place] = patched(found[place], one(f"kubernetes/{component}/{patch['path']}"))
+    kinds = {each["kind"]: each for each in found}
+    assert len(kinds) == len(found)
+    return kinds
+
+
+def started() -> list[str]:
+    """What the Dockerfile starts."""
+    (words,) = re.findall(r"^ENTRYPOINT (.+)$", (HOME / "Dockerfile").read_text(encoding="utf-8"), flags=re.M)
+    return list(json.loads(words))
+
+
+def understood(words: list[str], monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    """All options are understood, and there is a token; only the model is missing."""
+    monkeypatch.setenv("TWELVE_TOKEN", "a-secret-of-16-characters")
+    assert f"{model}: no such folder" in str(CliRunner().invoke(program, words[1:]).exception)
+
+
+def test_every_file_parses_and_is_used_and_linked() -> None:
+    used = {"base", "example"}
+    for path in sorted(MANIFESTS.rglob("kustomization.yaml")):
+        about = one(path.relative_to(DEPLOY).as_posix())
+        named = [*about.get("resources", []), *(patch["path"] for patch in about.get("patches", []))]
+        used |= {(path.parent / name).resolve().relative_to(MANIFESTS).as_posix() for name in [*named, path.name]}
+    found = {path.relative_to(MANIFESTS).as_posix() for path in MANIFESTS.rglob("*") if path.is_file()}
+    assert found == (used - {"base", "example"}) | SEPARATE
+    for path in DEPLOY.rglob("*.yaml"):
+        assert all(isinstance(each, dict | list) for each in documents(path)), path
+    text = PAGE + (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
+    linked = {*re.findall(r"\]\(\.\./deploy/([^)]+)\)", text)}
+    files = {path.relative_to(DEPLOY).as_posix() for path in DEPLOY.rglob("*") if path.is_file()}
+    inner = {name for name in files if name.endswith("/kustomization.yaml") and "/example/" not in name}
+    assert linked == files - inner
+
+
+def test_a_patch_of_what_does_not_exist_is_noticed() -> None:
+    with pytest.raises(KeyError):
+        patched({"spec": {}}, [{"op": "add", "path": "/spec/template/volumes", "value": []}])
+    with pytest.raises(AssertionError):
+        patched({"spec": {"strategy": {}}}, [{"op": "add", "path": "/spec/strategy", "value": {}}])
+    with pytest.raises(KeyError):
+        built("index")  # the volume has the mounts that it adds to
+
+
+def test_names_labels_and_ports_agree() -> None:
+    manifests = built("volume", "index", "route", "monitor")
+    deployment = manifests["Deployment"]
+    pods = deployment["spec"]["template"]
+    (container,) = pods["spec"]["containers"]
+    labels, port = pods["metadata"]["labels"], container["ports"][0]["name"]
+    selectors = {
+        "Deployment": deployment["spec"]["selector"]["matchLabels"],
+        "Service": manifests["Service"]["spec"]["selector"],
+        "NetworkPolicy": manifests["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
+        "PodDisruptionBudget": manifests["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+        "PodMonitor": manifests["PodMonitor"]["spec"]["selector"]["matchLabels"],
+    }
+    assert selectors == dict.fromkeys(selectors, labels)
+    (rule,) = manifests["NetworkPolicy"]["spec"]["ingress"]
+    assert rule == {"ports": [{"port": port}]} and manifests["NetworkPolicy"]["spec"]["egress"] == []
+    assert manifests["NetworkPolicy"]["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert manifests["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1
+    assert {each["metadata"]["name"] for each in manifests.values()} == {deployment["metadata"]["name"]}
+
+
+def test_the_manifest_of_kubernetes_starts_the_container_of_the_dockerfile(monkeypatch: pytest.MonkeyPatch) -> None:
+    manifests = built()
+    deployment, service = manifests["Deployment"], manifests["Service"]
+    dockerfile = (HOME / "Dockerfile").read_text(encoding="utf-8")
+    template = deployment["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    token, host, namespace, address = container["env"]
+    assert token["name"] == "TWELVE_TOKEN"
+    assert address["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+    assert namespace["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    (values,) = one("kubernetes/base/kustomization.yaml")["configMapGenerator"]
+    kept = dict(each.split("=") for each in values["literals"])
+    key = host["valueFrom"]["configMapKeyRef"]
+    assert key["name"] == values["name"] and {*kept} == {key["key"]}
+    known = {host["name"]: kept[key["key"]], namespace["name"]: "default", address["name"]: "10.0.0.7"}
+    given = [re.sub(r"\$\((\w+)\)", lambda found: known[found[1]], word) for word in container["args"]]
+    words = [*started(), *given]
+    assert words.count("--name=10.0.0.7") == 1 and f"--name={kept['host']}" in given and "$" not in " ".join(words)
+    understood(words, monkeypatch, "/model")
+    assert [each["containerPort"] for each in container["ports"]] == [int(words[words.index("--port") + 1])]
+    (own,) = re.findall(r"```dockerfile\n(.*?)```", PAGE, flags=re.S)
+    assert own.split() == ["FROM", "twelve", "COPY", "--chmod=755", words[2][1:], words[2]]
+    (image,) = one("kubernetes/example/kustomization.yaml")["images"]
+    assert image["name"] == container["image"]
+    pushed = re.findall("^docker build -t (.+) -f model.Dockerfile .$", PAGE, flags=re.M)
+    assert pushed == [f"{image['newName']}:{image['newTag']}"] == re.findall("^docker push (.+)$", PAGE, flags=re.M)
+    probes = [container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "readiness", "liveness")]
+    assert {probe["path"] for probe in probes} == {"/health"}
+    ports = {probe["port"] for probe in probes}
+    assert ports == {service["spec"]["ports"][0]["targetPort"]} == {container["ports"][0]["name"]}
+    assert template["spec"]["automountServiceAccountToken"] is False
+    name = service["metadata"]["name"]
+    assert {f"--name={name}", f"--name={name}.default.svc.cluster.local"} <= {*given}
+    assert service["spec"]["sessionAffinity"] == "ClientIP"  # an image id is valid in one pod
+    assert "strategy" not in deployment["spec"] and "volumes" not in template["spec"]
+    command, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert (
+        command == "sleep" and template["spec"]["terminationGracePeriodSeconds"] > int(seconds) + Limits().stop_seconds
+    )
+    (user,) = re.findall("^USER (.+)$", dockerfile, flags=re.M)
+    assert template["spec"]["securityContext"]["runAsNonRoot"] and int(user) > 0  # a name would be refused
+    assert f"--uid {user} " in dockerfile
+    (minutes,) = re.findall(r"^HEALTHCHECK --start-period=(\d+)m ", dockerfile, flags=re.M)
+    startup = container["startupProbe"]
+    assert 60 * int(minutes) == startup["periodSeconds"] * startup["failureThreshold"]
+
+
+def test_the_example_names_what_the_folders_have() -> None:
+    example = one("kubernetes/example/kustomization.yaml")
+    assert example["resources"] == ["../base"]
+    (merged,), (own,) = example["configMapGenerator"], one("kubernetes/base/kustomization.yaml")["configMapGenerator"]
+    assert merged == own | {"behavior": "merge"}
+    (replacement,) = example["replacements"]
+    key = own["literals"][0].partition("=")[0]
+    assert replacement["source"] == {"kind": "ConfigMap", "name": own["name"], "fieldPath": f"data.{key}"}
+    (target,) = replacement["targets"]
+    for component in ("route", "path"):
+        route = built(component)["HTTPRoute"]
+        assert target["select"] == {"kind": "HTTPRoute", "name": route["metadata"]["name"]}
+        assert target["fieldPaths"] == ["spec.hostnames.0"] and len(route["spec"]["hostnames"]) == 1
+    text = (MANIFESTS / "example" / "kustomization.yaml").read_text(encoding="utf-8")
+    assert re.findall(r"\.\./(\w+)", text) == ["base", *COMPONENTS]
+    assert {path.name for path in MANIFESTS.iterdir()} == {"base", "example", *COMPONENTS}
+
+
+def test_the_routes_of_kubernetes_lead_to_its_service() -> None:
+    whole, below = built("route")["HTTPRoute"], built("path")["HTTPRoute"]
+    service = built()["Service"]
+    (own,) = one("kubernetes/base/kustomization.yaml")["configMapGenerator"]
+    for route in (whole, below):
+        assert route["apiVersion"] == "gateway.networking.k8s.io/v1"
+        assert own["literals"] == [f"host={host}" for host in route["spec"]["hostnames"]]
+    (rule,), (redirected, rewritten) = whole["spec"]["rules"], below["spec"]["rules"]
+    for each in (rule, rewritten):
+        (backend,) = each["backendRefs"]
+        assert backend == {"name": service["metadata"]["name"], "port": service["spec"]["ports"][0]["port"]}
+        assert int(each["timeouts"]["request"].removesuffix("s")) > Limits().body_seconds + Limits().answer_seconds
+    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
+    ((exact,), (other,)) = redirected["matches"], rewritten["matches"]
+    assert other["path"] == {"type": "PathPrefix", "value": exact["path"]["value"] + "/"}
+    rewrite, header = rewritten["filters"]
+    assert rewrite["urlRewrite"]["path"] == {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}
+    assert header["requestHeaderModifier"]["set"] == [{"name": "X-Forwarded-Prefix", "value": exact["path"]["value"]}]
+    assert f"Allow {-(-Limits().max_body // 2**20)} MiB" in PAGE
+
+
+def test_the_volume_of_kubernetes_is_filled_and_mounted(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = built()["Deployment"]
+    with_volume, both = (built(*names)["Deployment"] for names in (["volume"], ["volume", "index"]))
+    claim, pod = built("volume")["PersistentVolumeClaim"], one("kubernetes/volume/copy.yaml")
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    for deployment in (with_volume, both):
+        assert deployment["spec"].pop("strategy") == {"type": "Recreate"}
+    assert both["spec"]["template"]["spec"]["volumes"][0]["persistentVolumeClaim"]["readOnly"]
+    for spec in (each["spec"]["template"]["spec"] for each in (with_volume, both)):
+        (volume,), (container,) = spec["volumes"], spec["containers"]
+        assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+        assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"]}
+    assert pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    (image,) = one("kubernetes/example/kustomization.yaml")["images"]
+    image = f"{image['newName']}:{image['newTag']}"
+    assert pod["spec"]["containers"][0]["image"] == image
+    some, all_of = (each["spec"]["template"]["spec"].pop("volumes") for each in (with_volume, both))
+    assert some == all_of
+    parts = [each["spec"]["template"]["spec"]["containers"][0] for each in (with_volume, both)]
+    some, all_of = ({each["mountPath"]: each["subPath"] for each in part.pop("volumeMounts")} for part in parts)
+    assert (some, all_of) == ({"/model": "model"}, {"/model": "model", "/library": "library"})
+    option = parts[1]["args"].pop()
+    assert option == "--index=/library/vectors" and plain == with_volume == both  # nothing else differs
+    understood([*started(), option], monkeypatch, "/model")
+    place = pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"]
+    copied = re.findall(rf"^kubectl cp \S+ {pod['metadata']['name']}:{place}/(\w+)$", PAGE, flags=re.M)
+    assert copied == [*all_of.values()] and f"--index {place}/library/vectors\n" in PAGE
+    assert f"`docker tag twelve {image}`" in " ".join(PAGE.split())
+    applied = " ".join(re.findall(r"^kubectl apply (.*)$", PAGE, flags=re.M))
+    paths = re.findall(r"deploy/\S+", applied)
+    assert len(paths) == 3 and all((HOME / path).exists() for path in paths)
+
+
+def test_prometheus_in_kubernetes_reads_the_pods_with_the_token() -> None:
+    manifests = built("monitor")
+    monitor, deployment = manifests["PodMonitor"], manifests["Deployment"]
+    template, (endpoint,) = deployment["spec"]["template"], monitor["spec"]["podMetricsEndpoints"]
+    container = template["spec"]["containers"][0]
+    labels = template["metadata"]["labels"]
+    used, kept = endpoint["authorization"]["credentials"], container["env"][0]["valueFrom"]["secretKeyRef"]
+    assert used["name"] == kept["name"] and used["key"] != kept["key"]  # the service's may be two tokens
+    stored = [
+        dict(re.findall('--from-literal=(\\w+)="(.*?)"', line))
+        for line in re.findall(rf"^kubectl create secret generic {kept['name']} .*", PAGE, flags=re.M)
+    ]
+    assert len(stored) == 2 and all({*each} == {used["key"], kept["key"]} for each in stored)
+    assert all(" " not in each[used["key"]] for each in stored) and stored[1][kept["key"]] == "$NEW $OLD"
+    assert f"\nkubectl rollout restart deployment {deployment['metadata']['name']}\n" in PAGE
+    assert endpoint["port"] == container["ports"][0]["name"] and endpoint["path"] == "/metrics"
+    alerts = [rule["expr"] for group in one("prometheus/alerts.yaml")["groups"] for rule in group["rules"]]
+    up = f'up{{job="{labels[monitor["spec"]["jobLabel"]]}"}}'
+    assert f"{up} == 0 or absent({up})" in alerts
+    counted = [expr for expr in alerts if "twelve_request" in expr]
+    assert len(counted) == 2
+    for expr in counted:  # probes are no requests of users
+        assert expr.count("[5m]") == expr.count('{endpoint=~"/api/.*"')
+    (job,) = one("prometheus/scrape.yaml")["scrape_configs"]
+    assert f'job="{job["job_name"]}"' in up
+
+
+def test_the_page_names_the_alerts_of_the_file() -> None:
+    text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
+    rules = one("prometheus/alerts.yaml")["groups"][0]["rules"]
+    minutes = {"2m": "for 2 minutes", "5m": "for 5 minutes", "1m": "for a minute"}
+    shown = dict(re.findall(r"^\| `(Twelve\w+)` \| (.+?), ", text, flags=re.M))
+    assert shown == {rule["alert"]: minutes[rule["for"]] for rule in rules}
+
+
+def test_the_units_of_systemd_start_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    units = {}
+    for name in ("twelve.service", "twelve@.service"):
+        unit = configparser.ConfigParser(interpolation=None)
+        unit.optionxform = str  # type: ignore[assignment,method-assign]
+        unit.read(DEPLOY / "systemd" / name)
+        units[name] = {section: dict(unit[section]) for section in unit.sections()}
+    plain, several = units["twelve.service"], units["twelve@.service"]
+    words = shlex.split(plain["Service"]["ExecStart"])
+    assert words[0].endswith("/bin/twelve") and plain["Service"]["EnvironmentFile"] == "/etc/twelve.env"
+    understood(words, monkeypatch, "/opt/model")
+    assert several["Service"].pop("ExecStart") == plain["Service"].pop("ExecStart").replace("--port 8012", "--port %i")
+    assert several["Unit"].pop("Description") != plain["Unit"].pop("Description") and several == plain
+
+
+def test_nginx_allows_what_the_service_allows() -> None:
+    text = (DEPLOY / "nginx" / "twelve.conf").read_text(encoding="utf-8")
+    settings = dict(re.findall(r"^ *([a-z_]+) +([^;{]+);", text, flags=re.M))
+    assert settings["client_max_body_size"] == settings["client_body_buffer_size"]
+    assert settings["client_max_body_size"] == f"{-(-Limits().max_body // 2**20)}m"
+    assert int(settings["proxy_read_timeout"].removesuffix("s")) > Limits().answer_seconds
+    (upstream,) = re.findall(r"^upstream (\w+) {\n +server 127.0.0.1:(\d+);", text, flags=re.M)
+    assert settings["proxy_pass"] == f"http://{upstream[0]}" and upstream[1] == started()[-1]
+    (own,) = one("kubernetes/base/kustomization.yaml")["configMapGenerator"]
+    assert settings["server_name"] == own["literals"][0].partition("=")[2]
+
+
+@pytest.mark.parametrize("components", [(), ("volume", "index", "route", "monitor"), ("volume", "path")], ids=str)
+def test_kustomize_builds_the_same(components: tuple[str, ...], tmp_path: Path) -> None:
+    commands = {"kustomize": ["kustomize", "build"], "kubectl": ["kubectl", "kustomize"]}
+    command = next((words for name, words in commands.items() if shutil.which(name)), None)
+    if command is None:
+        pytest.skip("neither kustomize nor kubectl is installed")
+    shutil.copytree(MANIFESTS, tmp_path / "kubernetes")
+    example = tmp_path / "kubernetes" / "example" / "kustomization.yaml"
+    about = one("kubernetes/example/kustomization.yaml")
+    about["components"] = [f"../{name}" for name in components]
+    about["configMapGenerator"][0]["literals"] = ["host=photographs.example.org"]
+    example.write_text(yaml.safe_dump(about))
+    run = subprocess.run([*command, str(example.parent)], capture_output=True, text=True, check=True)
+    found = {each["kind"]: each for each in yaml.safe_load_all(run.stdout)}
+    values = found.pop("ConfigMap")
+    assert values["data"] == {"host": "photographs.example.org"}
+    wanted = built(*components)
+    (container,) = wanted["Deployment"]["spec"]["template"]["spec"]["containers"]
+    container["image"] = "registry.example.org/twelve:1"
+    container["env"][1]["valueFrom"]["configMapKeyRef"]["name"] = values["metadata"]["name"]
+    if "HTTPRoute" in wanted:
+        wanted["HTTPRoute"]["spec"]["hostnames"] = ["photographs.example.org"]
+    assert found == wanted
