@@ -334,9 +334,14 @@ ANSWERS = {
     "intervals": "studies-reference",
     "GPU": "installation",
     "docker": "deploy",
+    "deploy with docker": "deploy",
     "kubernetes": "kubernetes",
     "predict": "predict",
     "study": "studies",
+    "write a study": "studies",
+    "learning rate search": "studies-reference",
+    "add a task": "add-a-task",
+    "how to cite": "cite",
     "Predictor": "reference/predictor",
 }
 """What people type -> the page that answers."""
@@ -347,8 +352,8 @@ AMONG_THREE = {
     "significance": "protocols",
     "p-value": "protocols",
     "confidence interval": "protocols",
+    "confidence interval zebra": "protocols",  # no page has all words
     "bootstrap": "studies-reference",
-    "learning rate search": "studies-reference",
     "gradient conflict": "configuration",
     "PCGrad": "configuration",
     "negative transfer": "relations",

@@ -29,7 +29,7 @@ _BOOSTS = {
     4: ("search.md",),
     3: ("add-a-task.md", "configuration.md", "data.md", "predict.md", "regions.md", "tutorial.md"),
     2: ("score.md",),
-    0.5: ("architecture.md", "microworld.md", "protocols.md", "studies-reference.md"),
+    0.5: ("architecture.md", "kubernetes.md", "microworld.md", "protocols.md", "studies-reference.md"),
     0.02: ("reference/cli/",),
     0.1: ("reference/",),
     0.005: (
