@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -108,8 +109,45 @@ def test_leads_on_tasks_that_are_learned_well_are_those_of_the_pages(
         assert any(gain_of(only.every) in row for row in told), page
 
 
-def json_of(file: Path) -> dict[str, object]:
-    found: dict[str, object] = json.loads(file.read_text(encoding="utf-8"))
+def test_one_recorded_validation_of_retrieval_is_that_of_a_collapsed_model() -> None:
+    """What results.md says of studies whose validation counted equal logits as right."""
+    scores: dict[str, list[float]] = {}
+    for name in ("coco", "flickr30k"):
+        for file in RESULTS.glob(f"study-*/seed-*/results/*/{name}.json"):
+            scores[file.relative_to(RESULTS).as_posix()] = [json_of(file)["validation"]]
+        for file in RESULTS.glob(f"study-*/search/*/{name}.json"):
+            scores[file.relative_to(RESULTS).as_posix()] = [*json_of(file)["validations"].values()]
+    assert len(scores) > 200
+    without = set()
+    for file in RESULTS.glob("study-*/results.json"):
+        curves = [each for each in json_of(file)["curves"] if each["task"] in ("coco", "flickr30k")]
+        without |= set() if curves else {file.parent.name.removeprefix("study-")}
+        for number, curve in enumerate(curves):
+            scores[f"{file.parent.name}/{number}"] = [score / 100 for _, score in curve["points"]]
+    text = " ".join((RESULTS.parents[1] / "docs" / "results.md").read_text(encoding="utf-8").split())
+    told = text.partition("**Which studies chose models by the old validation of retrieval?**")[2]
+    high = {name for name, found in scores.items() if max(found) > 0.95}
+    assert high == {"study-microworld/seed-1/results/single-longer/coco.json"} and "[seed 1 of `microworld`]" in told
+    others = max(max(found) for name, found in scores.items() if name not in high)
+    assert f"The next one is {100 * others:.1f}%." in told
+    assert without == {"microworld", "real-sample"} and "`microworld` and `real-sample` recorded no curves" in told
+
+
+def test_retrieval_alone_makes_the_lead_on_photographs() -> None:
+    """results.md and joint-vs-single.md split the lead over all tasks into parts."""
+    (compared,) = json_of(RESULTS / "study-real-photographs-small" / "results.json")["comparisons"]
+    parts = {cell["task"]: cell["closed"]["mean"] / len(compared["cells"]) for cell in compared["cells"]}
+    retrieval = parts.pop("flickr30k")
+    told = (
+        f"of the {compared['every']['mean']:+.1f}, retrieval, which is not learned alone, accounts for "
+        f"{retrieval:+.1f}, and the other three tasks together for {sum(parts.values()):+.1f}"
+    )
+    for page in ("joint-vs-single.md", "results.md"):
+        assert told in (RESULTS.parents[1] / "docs" / page).read_text(encoding="utf-8")
+
+
+def json_of(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
 
 
