@@ -24,8 +24,8 @@ from importlib.resources import files
 from twelve.errors import ConfigError, nearest
 
 GRADES = {"S": "read in a published source", "C": "read in the authors' program", "R": "recalled"}
-"""Grade -> how a number is known. Recalled numbers agree with their own averages, but nobody compared them with the
-paper."""
+"""Grade -> how a number is known. Recalled numbers were written down from memory: they agree with their own averages,
+but could not be compared with the paper."""
 RECALLED = "recalled"
 
 
