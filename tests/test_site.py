@@ -272,7 +272,10 @@ def test_the_answers_of_studies_are_as_wide_as_the_screen(width: int, shown: str
     page.goto(f"{address}/results.html")
     page.locator(".md-typeset__scrollwrap").first.wait_for()
     for text, columns in (
-        ("six-tasks-joint-vs-single", ["tasks", "the joint model is", "all tasks, bootstrap", "t", "learned tasks, bootstrap"]),
+        (
+            "six-tasks-joint-vs-single",
+            ["tasks", "the joint model is", "all tasks, bootstrap", "t", "learned tasks, bootstrap"],
+        ),
         ("Does fine-tuning improve", ["question", "answer", "difference", "t"]),
     ):
         table = page.locator(".md-typeset table:not([class])").filter(has_text=text).first
