@@ -125,7 +125,7 @@ def test_one_recorded_validation_of_retrieval_is_that_of_a_collapsed_model() -> 
         for number, curve in enumerate(curves):
             scores[f"{file.parent.name}/{number}"] = [score / 100 for _, score in curve["points"]]
     text = " ".join((RESULTS.parents[1] / "docs" / "results.md").read_text(encoding="utf-8").split())
-    told = text.partition("**Which studies chose models by the old validation of retrieval?**")[2]
+    told = text.partition("**Which studies used the old validation of retrieval?**")[2]
     high = {name for name, found in scores.items() if max(found) > 0.95}
     assert high == {"study-microworld/seed-1/results/single-longer/coco.json"} and "[seed 1 of `microworld`]" in told
     others = max(max(found) for name, found in scores.items() if name not in high)
