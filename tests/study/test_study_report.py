@@ -54,7 +54,8 @@ def test_a_falling_curve_is_called_so_and_all_tasks_come_first(html: str) -> Non
     ends = {"converged": (True, False, False), "falling": (False, True, False)}
     late_gains = None, Gain(-0.01, 0.004, 2), Gain(0.02, 0.002, 3)
     found.rows[0].scores["single"] = replace(score, **ends, late_gains=late_gains)  # type: ignore[index, arg-type]
-    assert "yes, falling, unclear, rising" in page.render([page.part_of(found, "key")]) and "falling" not in html
+    falls = page.render([page.part_of(found, "key")])
+    assert "<td>level; falling (unclear); rising</td>" in falls and html.count("falling") == 1  # the legend
     header = html.partition('<th scope="col">contrast</th>')[2].partition("</tr>")[0]
     assert header.index("all tasks") < header.index("learned tasks")
 
@@ -232,7 +233,7 @@ def test_what_a_study_says_is_there_and_escaped(html: str) -> None:
     assert html.count("<blockquote>") == 4
     assert "0.3: 51.0, <b>1: 53.2</b>, 3: infinite loss" in html
     assert "400 to 600, 700 to 800" in html  # when stop-and-go had stopped a task
-    assert "yes, yes, rising" in html and 'from the image <span class="range">+' in html
+    assert "<td>level; level; rising</td>" in html and 'from the image <span class="range">+' in html
 
 
 def test_a_finding_says_what_its_arms_are() -> None:

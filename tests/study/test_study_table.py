@@ -170,7 +170,7 @@ def test_which_curves_had_not_converged_is_one_sentence(tmp_path: Path) -> None:
     curves = "11 of 12 validation curves (one per task and seed); level at the end in all 11, 5 of them without having"
     assert f"Convergence is known for {curves} learned the task." in show(tmp_path / "chance", console=QUIET)
     html = page.render([page.part_of(found, "key")])
-    assert "yes, yes, yes" in html and "level, not learned; unknown; level, not learned" in html
+    assert "level; level; level" in html and "level (not learned); unknown; level (not learned)" in html
     made_up(tmp_path / "old", scores)
     assert "Whether the runs had converged is not known" in " ".join(brief(findings(tmp_path / "old"), "").split())
 
@@ -419,11 +419,13 @@ def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
     assert told.endswith("1 more loss are significant by the bootstrap alone.") and " more gain" in told
     one = tuple(replace(each, **wide) if each is hurt else each for each in found.comparisons)
     told = Groups().sentences(replace(found, comparisons=one))[0]
-    counted, _, named = told.partition(" The gains: ")
+    counted, _, named = told.partition(" The gains, in points of normalised score: ")
     assert counted.endswith(" and 0 a loss; 1 more loss is significant by the bootstrap alone.")
     assert named.startswith("answering when it is trained with pointing (+") and named.count("; ") == 2
     assert Groups().sentences(unknown) == ["No group learns alone, so nothing is compared."]
-    two = Groups().sentences(replace(found, seeds=(3, 4)))[0].partition(" The gains: ")[0]
+    two = (
+        Groups().sentences(replace(found, seeds=(3, 4)))[0].partition(" The gains, in points of normalised score: ")[0]
+    )
     assert two.endswith("1 a loss, by intervals of two seeds.")
 
 
