@@ -99,9 +99,7 @@ class StudyPart:
     def opening_sentences(self) -> Sequence[str]:
         """What the list of several studies says of this one's answer: the first sentence, and what qualifies it."""
         origins = [origin(each) for each in self.found.comparisons]
-        return [
-            sentence for place, sentence in enumerate(self.found.sentences[:2]) if place == 0 or sentence in origins
-        ]
+        return [*self.found.sentences[:1], *(each for each in self.found.sentences[1:2] if each in origins)]
 
     def arms_in(self, sentences: Sequence[str]) -> str:
         """What the arms are that some sentences name."""

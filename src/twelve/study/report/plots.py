@@ -82,17 +82,17 @@ def contrasts(compared: Sequence[Comparison]) -> Figure:
     with its interval; hollow if none is learned."""
     names = [each.contrast.name.replace(" minus ", "\nminus ") for each in compared]
     lines = max(name.count("\n") + 1 for name in names)
-    halves = _halves(compared)
+    halves = _halves([*zip(names, compared, strict=True)])
     two = any(_partly_learned(each) for each in compared)
     height = 0.5 + 0.15 * lines * max(map(len, halves)) + 0.3 * two
     figure, panels = _panels(TEXT if len(halves) > 1 else COLUMN, height, 1, len(halves))
     for axes, half in zip(panels, halves, strict=True):
-        for place, each in enumerate(half):
+        for place, (_, each) in enumerate(half):
             shift = 0.17 * _partly_learned(each)
             _interval(axes, place - shift, each.every, each.seeds, COLOURS[1], MARKS[1], each.learned is not None)
             if _partly_learned(each):
                 _interval(axes, place + shift, each.endpoint, each.endpoint_seeds, COLOURS[0], MARKS[0], True)
-        _rows(axes, [name for name, each in zip(names, compared, strict=True) if each in half])
+        _rows(axes, [name for name, _ in half])
     _same_scale(figure, panels)
     if two:
         for label, number in (("mean of all tasks", 1), ("mean of learned tasks", 0)):
@@ -125,13 +125,13 @@ def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
                 _interval(axes, place, each.every, each.seeds, *style, each.learned is not None)
             if LEARNED in half and each.learned is not None:
                 _interval(axes, half.index(LEARNED) + shift, each.learned, each.learned_seeds, *style, True)
+            if axes is panels[0]:
+                label = each.contrast.name.replace(") minus (", ")\nminus (")
+                axes.plot([], [], color=COLOURS[number], marker=MARKS[number], markersize=3.5, label=label)
         _rows(axes, [titles[row] for row in half])
         if half[0] != ALL and ALL in half:
             axes.axhline(half.index(ALL) - 0.5, color=LINE, linewidth=0.6)
     _same_scale(figure, panels)
-    for number, each in enumerate(compared):
-        label = each.contrast.name.replace(") minus (", ")\nminus (")
-        panels[0].plot([], [], color=COLOURS[number], marker=MARKS[number], markersize=3.5, label=label)
     if any(not cell.learned for each in compared for cell in each.cells):
         hollow: dict[str, Any] = {
             "color": SOFT,
