@@ -158,10 +158,11 @@ def test_all_mistakes_are_told_at_once(
     for line, start in zip(
         lines,
         (
-            "--set optimizer.betas=[1, 0.9] [optimizer.betas.0]: expected less than 1, found 1 -> change it, for exam",
-            f"{file} [training.iterations]: expected an integer, found 'many' -> change it, for example: --set traini",
-            f'{file} [training.eval_evry]: unknown key (did you mean "training.eval_every"?) -> known here: iterations',
-            f'{file} [daat]: unknown key (did you mean "data"?) -> known here: run, data',  # and no data are missing
+            "twelve: --set optimizer.betas=[1, 0.9] [optimizer.betas.0]: expected less than 1, found 1 -> change it",
+            f"twelve: {file} [training.iterations]: expected an integer, found 'many' -> change it, for example",
+            f'twelve: {file} [training.eval_evry]: unknown key (did you mean "training.eval_every"?) -> known here: ',
+            # and no data are missing
+            f'twelve: {file} [daat]: unknown key (did you mean "data"?) -> known here: run, data',
             f"twelve: {file} [tasks.vqa.batch_size]: expected at least 1, found 0 -> change it, for example: --set ta",
         ),
         strict=True,
@@ -193,19 +194,19 @@ def test_names_and_paths_that_do_not_exist_are_told_together(
     ]
     file.write_text(file.read_text().replace("vqaa", "vqa"))
     assert told(command, monkeypatch, capsys) == [
-        f"{file} [replay]: a new model has nothing to replay",
+        f"twelve: {file} [replay]: a new model has nothing to replay",
         f"twelve: {file} [tasks.gqa.val_split]: training may not validate on the split that it trains on, or on the "
         "test split",
     ]
     file.write_text("run: r\ndata: none\ntasks: {vqa: {}, gqa: {}}\n")
     assert told([*command, "--set", "init=no_run", "--set", "schedule.name=stop"], monkeypatch, capsys) == [
-        "no_run [model.init]: no such folder",
-        f"none: data root not found (in {tmp_path})",
+        "twelve: no_run [model.init]: no such folder",
+        f"twelve: none: data root not found (in {tmp_path})",
         "twelve: --set schedule.name=stop [schedule.name]: unknown schedule 'stop'",
     ]
     (tmp_path / "none").mkdir()
     assert told(command, monkeypatch, capsys) == [
-        "none/gqa: the data root has no folder for gqa",
+        "twelve: none/gqa: the data root has no folder for gqa",
         "twelve: none/vqa: the data root has no folder for vqa",
     ]
 

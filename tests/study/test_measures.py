@@ -68,13 +68,18 @@ def test_differences_are_paired() -> None:
         names = rng.permutation(["red"] * 30 + ["blue"] * 30 + ["rare"] * 3).tolist()
         second = rng.random(63) * 0.9
         first = second + 0.1 * (np.array(names) == "red")
-        seeds.append(errors.Compared(first, second, [str(row // 2) for row in range(63)], {"colour": names}))
-    found = {each.value: each for each in errors.differences(seeds, shared=False, resamples=200)}
+        seeds.append(
+            errors.Compared(first, second, [str(row // 2) for row in range(63)], {"colour": names, "shade": names})
+        )
+    twice = errors.differences(seeds, shared=False, resamples=200)
+    assert [(each.kind, each.same) for each in twice] == [("colour", "")] * 2 + [("shade", "colour")] * 2
+    found = {each.value: each for each in twice if not each.same}
     assert found.keys() == {"red", "blue"}  # nine examples are too few
     assert (found["red"].gain.mean, found["red"].gain.low, found["red"].gain.high) == pytest.approx((10, 10, 10))
     assert found["red"].significant and not found["blue"].significant and found["red"].examples == 90
     assert found["red"].first - found["red"].second == pytest.approx(10)
     assert not replace(found["red"], seeds=(0.1, 25.0, 4.9)).significant  # its t interval contains 0
+    assert replace(found["red"], seeds=(0.1, 25.0, 4.9)).by_bootstrap_alone and not found["red"].by_bootstrap_alone
     assert errors.spread(list(found.values()))["colour"] == pytest.approx(5)
 
 

@@ -55,7 +55,9 @@ def test_a_study_that_lacks_a_seed_says_so_first(tmp_path: Path) -> None:
     shutil.copytree(RESULTS / "study-six-tasks", copy)
     assert not findings(copy).sentences[0].startswith("Preliminary")
     shutil.rmtree(copy / "seed-2")
-    assert findings(copy).sentences[0].startswith("Preliminary (2 of 3 seeds): stop-and-go scores higher")
+    first, second, *_ = findings(copy).sentences
+    assert first.startswith("Preliminary (2 of 3 seeds): stop-and-go scores higher")
+    assert "of this lead comes from 4 tasks" in second
 
 
 @pytest.mark.parametrize(
@@ -96,13 +98,18 @@ def test_leads_on_tasks_that_are_learned_well_are_those_of_the_pages(
     found = findings(study)
     single = {row.name: row.scores[minus].closed.mean for row in found.rows}
     assert all(score > 70 if task in well else score < 10 for task, score in single.items())
-    cells = next(each for each in found.comparisons if each.contrast.minus == minus).cells
-    leads = {cell.task: cell.closed.mean for cell in cells}
+    main = next(each for each in found.comparisons if each.contrast.minus == minus)
+    leads = {cell.task: cell.closed.mean for cell in main.cells}
     share = 1 - sum(leads[task] for task in well) / sum(leads.values())
     record = json.loads((study / "study.json").read_text(encoding="utf-8"))
     record["plan"]["contrasts"] = [{"arm": arm, "minus": minus, "tasks": list(well)}]
     (study / "study.json").write_text(json.dumps(record), encoding="utf-8")
-    (only,) = findings(study).comparisons
+    (only,) = findings(str(study)).comparisons
+    assert main.uneven is not None and main.uneven.behind == minus
+    assert set(main.uneven.tasks) == single.keys() - set(well) and main.uneven.share == pytest.approx(100 * share)
+    assert (main.uneven.rest, main.uneven.rest_seeds) == (only.every, only.seeds)
+    told = f"{share:.0%} of this lead comes from {len(main.uneven.tasks)} tasks on which {minus} has"
+    assert found.sentences[1].startswith(told) and gain_of(only.every) in found.sentences[1]
     for page in ("joint-vs-single.md", "results.md"):
         rows = (RESULTS.parents[1] / "docs" / page).read_text(encoding="utf-8").splitlines()
         told = [row for row in rows if row.startswith("|") and f"{share:.0%} from the" in row]

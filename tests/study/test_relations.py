@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,17 @@ import yaml
 from rich.console import Console
 
 from twelve.errors import ConfigError, DataError
+from twelve.metrics.bootstrap import Interval
 from twelve.study import errors, grouping
+from twelve.study.arms import Arm
 from twelve.study.engine import run
 from twelve.study.findings import findings
 from twelve.study.measures.affinities import OfRun, intervals, read_affinities
+from twelve.study.measures.errors import KindDifference
 from twelve.study.measures.grouping import CellOf
 from twelve.study.plan import read
 from twelve.study.report.plots import drawn, heat_map
+from twelve.study.table import ALONE
 
 QUIET = Console(quiet=True)
 TASKS = ("vqa", "refcoco", "snli_ve")
@@ -103,7 +108,7 @@ def test_gains_of_a_lattice_are_of_learned_tasks_by_seed(lattice: Path) -> None:
         arm = "all" if len(cell.together) == 3 else "+".join(cell.together)
         comparison = found.comparison(arm, cell.group)
         assert comparison is not None and comparison.learned is not None
-        assert gains == pytest.approx([comparison.learned.mean])  # one seed, one task a group
+        assert gains == comparison.learned_seeds == pytest.approx([comparison.learned.mean])  # one seed
 
 
 def test_predictions_follow_the_affinities() -> None:
@@ -170,6 +175,31 @@ def test_errors(lattice: Path, tmp_path: Path) -> None:
     assert all(each["mean"] == pytest.approx(1) for own in tree["similarity"].values() for each in own.values())
     found = {(each["kind"], each["value"]) for each in tree["differences"]["refcoco"]}
     assert {("colour", "red"), ("colour", "blue")} <= found and task in TASKS and "Similarity" in alone
+
+
+def test_what_the_errors_say() -> None:
+    """The largest significant gain and loss; if none is, the largest by the bootstrap alone, with a star."""
+    one, two = (Arm(name=name, meaning="", models=(TASKS,)) for name in ("one", "two"))
+    sure, gain = (4.9, 5.0, 5.1), Interval(5.0, 4.0, 6.0)
+    first = KindDifference("label", "cup", 30, 60.0, 55.0, gain, sure)
+    same = replace(first, kind="answer", same="label")
+    larger = replace(first, value="left", gain=Interval(9.0, -1.0, 20.0))
+    loss = replace(first, value="red", gain=Interval(-8.0, -12.0, -2.0), seeds=(-20.0, -1.0, -3.0))
+    said, extremes = errors.sentences(one, two, {"vqa": [first, same, larger, loss]})
+    assert said.startswith(
+        "Of 3 kinds of examples on 1 task, one is significantly better than two on 1 and worse on 0 (1"
+    )
+    assert extremes == (
+        "The largest significant gain is on vqa, label cup (+5.0 [+4.0, +6.0] points, 30 examples); no loss is "
+        "significant, and the largest by the bootstrap alone is on vqa, label red (-8.0 [-12.0, -2.0] * points, 30 "
+        "examples)."
+    )
+    assert errors.sentences(one, two, {"vqa": [larger]})[1] == "No gain is significant; no loss is significant."
+    text = errors._page(one, two, {"vqa": [first, same, larger, loss]}, {})
+    rows = [line.rpartition(" | ")[2] for line in text.splitlines() if line.startswith("| vqa | label | ")][:2]
+    assert rows == ["+5.0 [+4.0, +6.0] |", "-8.0 [-12.0, -2.0] * |"]
+    assert ALONE in text and "| answer |" not in text
+    assert ALONE not in errors._page(one, two, {"vqa": [first]}, {})
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ def test_a_falling_curve_is_called_so_and_all_tasks_come_first(html: str) -> Non
     ends = {"converged": (True, False, False), "falling": (False, True, False)}
     late_gains = None, Gain(-0.01, 0.004, 2), Gain(0.02, 0.002, 3)
     found.rows[0].scores["single"] = replace(score, **ends, late_gains=late_gains)  # type: ignore[index, arg-type]
-    assert "yes, falling, unclear, rising" in page.render([page.part_of(found, "key")]) and "falling" not in html
+    falls = page.render([page.part_of(found, "key")])
+    assert "<td>level; falling (unclear); rising</td>" in falls and html.count("falling") == 1  # the legend
     header = html.partition('<th scope="col">contrast</th>')[2].partition("</tr>")[0]
     assert header.index("all tasks") < header.index("learned tasks")
 
@@ -99,7 +100,7 @@ def test_plots_mark_what_only_the_bootstrap_finds(parts: list[page.StudyPart]) -
     def stars(figure: Figure) -> list[tuple[float, float]]:
         return [text.xy for text in figure.axes[0].texts if text.get_text() == "*"]
 
-    assert stars(plots.contrasts([first, replace(first, learned_seeds=first.seeds)])) == [(7.0, 0)]
+    assert stars(plots.contrasts([first, replace(first, learned_seeds=first.seeds)])) == [(7.0, 0.17)]
     assert stars(plots.tasks(found, [replace(first, cells=cells)])) == [(7.0, 0), (7.0, len(cells) + 1)]
     unlearned = replace(first, cells=(replace(cells[0], learned=False),), learned_seeds=())
     assert stars(plots.tasks(found, [unlearned])) == []
@@ -232,7 +233,7 @@ def test_what_a_study_says_is_there_and_escaped(html: str) -> None:
     assert html.count("<blockquote>") == 4
     assert "0.3: 51.0, <b>1: 53.2</b>, 3: infinite loss" in html
     assert "400 to 600, 700 to 800" in html  # when stop-and-go had stopped a task
-    assert "yes, yes, rising" in html and 'from the image <span class="range">+' in html
+    assert "<td>level; level; rising</td>" in html and 'from the image <span class="range">+' in html
 
 
 def test_a_finding_says_what_its_arms_are() -> None:
@@ -433,6 +434,50 @@ def browser() -> Iterator[object]:
         opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+def test_several_studies_are_folded_but_for_the_answer(parts: list[page.StudyPart], html: str) -> None:
+    """Open: the sentences, the first plot and the first table. One study is folded on narrow screens only."""
+    shown = re.sub(
+        r"<details.*?</details>", "", html.partition("<main>")[2].partition('id="groups"')[0], flags=re.DOTALL
+    )
+    assert html.count('<details class="fold">') >= 6 and 'class="fold narrow"' not in html
+    assert shown.count("<blockquote>") == 2 and "<h3>Differences</h3>" in shown and "<h3>Scores" not in shown
+    assert shown.count("<table") == 1 and shown.count("<figure") == plots.available()
+    alone = page.render(parts[:1])
+    assert '<details class="fold">' not in alone and alone.count('class="fold narrow"') >= 3
+    assert "@media print { details::details-content { content-visibility: visible" in alone
+
+
+@needs_plots
+def test_contrasts_have_the_mean_over_all_tasks_and_over_the_learned_ones() -> None:
+    """The answer states both, where fewer tasks are learned."""
+    found = made_findings.joint_vs_single()
+    (main, *_), learned = found.comparisons, [cell for cell in found.comparisons[0].cells if cell.learned]
+    assert main.learned is not None and len(learned) < len(main.cells)
+
+    def marks(figure: Figure) -> list[float]:
+        lines = (line for axes in figure.axes for line in axes.lines)
+        return sorted(line.get_xdata()[0] for line in lines if line.get_marker() in "os" and len(line.get_xdata()) == 1)
+
+    assert marks(plots.contrasts([main])) == sorted([main.every.mean, main.learned.mean])
+    every = replace(main, cells=tuple(learned), every=main.learned)
+    assert marks(plots.contrasts([every])) == [main.learned.mean]
+    figure = plots.contrasts([main] * (plots.MOST_ROWS + 1))
+    left, right = figure.axes
+    assert left.get_xlim() == right.get_xlim() and len(left.get_yticks()) == len(right.get_yticks()) + 1
+    assert len(marks(figure)) == 2 * (plots.MOST_ROWS + 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("media", ["print", "screen"])
+def test_paper_shows_what_is_folded(media: str, browser: object, html: str, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(html, encoding="utf-8")
+    seen = browser.new_page(java_script_enabled=False)  # type: ignore[attr-defined]
+    seen.goto(file.as_uri())
+    seen.emulate_media(media=media)
+    assert seen.get_by_text("Means over the seeds.").first.is_visible() == (media == "print")
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ from twelve.study.studies.base import uncertain
 from twelve.study.studies.groups import Groups
 from twelve.study.studies.joint_vs_single import BASE, OPPONENT, JointVsSingle
 from twelve.study.table import COVERAGE, SHARES, few_seeds, markdown
+from twelve.study.uneven import origin
 
 TASKS = ("vqa", "nlvr2")
 QUIET = Console(quiet=True)
@@ -113,6 +114,35 @@ def test_both_means_may_agree(tmp_path: Path) -> None:
     assert told.endswith(f"mean of 2 tasks, all of which {OPPONENT} learned.") and seeds
 
 
+def test_a_difference_that_comes_from_tasks_hardly_learned_says_so(tmp_path: Path) -> None:
+    """Normalised scores are 0 at 40% and 100 at 100%: the second task of the arm that is behind has about 5."""
+    made_up(tmp_path, {BASE: (0.75, 0.9), OPPONENT: (0.7, 0.43)})
+    found = findings(tmp_path)
+    (main,) = found.comparisons
+    assert main.uneven is not None and main.uneven.tasks == ("nlvr2",) and main.uneven.rest == main.cells[0].closed
+    told = f"{main.uneven.share:.0f}% of this lead comes from 1 task on which {OPPONENT} has a normalised score below "
+    told += f"10; on the other: {gain_of(main.cells[0].closed)}."
+    assert main.uneven.share > 80 and found.sentences[1] == told and len(found.sentences) == 3
+    assert told in show(tmp_path, console=QUIET) and told in " ".join(brief(found, "").split())
+    part = page.part_of(found, "key")
+    assert tuple(part.opening_sentences) == found.sentences[:2]
+    assert page.render([part, part]).count(f"<p>{minus(told)}</p>") == 2
+    rest = replace(main.uneven, rest_seeds=(0.1, 30.0, 1.0))
+    assert origin(replace(main, uneven=rest)).endswith("] (bootstrap alone).")
+    made_up(tmp_path / "behind", {BASE: (0.7, 0.43), OPPONENT: (0.75, 0.9)})
+    said = findings(tmp_path / "behind").sentences[1]
+    assert f"% of this difference comes from 1 task on which {BASE} has" in said and "on the other: -" in said
+    every = replace(main, uneven=replace(main.uneven, tasks=TASKS, share=100.0, rest=None))
+    assert origin(every) == f"{OPPONENT} has a normalised score below 10 on each of these tasks."
+    assert origin(replace(every, learned=None)) == ""  # its own sentence says that none is learned
+    made_up(tmp_path / "well", {BASE: (0.9, 0.6), OPPONENT: (0.7, 0.5)})
+    made_up(tmp_path / "less", {BASE: (0.95, 0.5), OPPONENT: (0.7, 0.43)})  # less than half of the lead
+    made_up(tmp_path / "none", {BASE: (0.7, 0.43), OPPONENT: (0.7, 0.43)})
+    for name in ("well", "less", "none"):
+        found = findings(tmp_path / name)
+        assert found.comparisons[0].uneven is None and len(found.sentences) == 2
+
+
 def test_how_much_comes_from_looking(tmp_path: Path) -> None:
     also = {"shuffled": 30.0, "shuffled_values": [0.3] * 400}
     made_up(tmp_path, {BASE: (0.7, 0.5), OPPONENT: (0.7, 0.5)}, also=also)
@@ -170,7 +200,7 @@ def test_which_curves_had_not_converged_is_one_sentence(tmp_path: Path) -> None:
     curves = "11 of 12 validation curves (one per task and seed); level at the end in all 11, 5 of them without having"
     assert f"Convergence is known for {curves} learned the task." in show(tmp_path / "chance", console=QUIET)
     html = page.render([page.part_of(found, "key")])
-    assert "yes, yes, yes" in html and "level, not learned; unknown; level, not learned" in html
+    assert "level; level; level" in html and "level (not learned); unknown; level (not learned)" in html
     made_up(tmp_path / "old", scores)
     assert "Whether the runs had converged is not known" in " ".join(brief(findings(tmp_path / "old"), "").split())
 
@@ -419,11 +449,13 @@ def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
     assert told.endswith("1 more loss are significant by the bootstrap alone.") and " more gain" in told
     one = tuple(replace(each, **wide) if each is hurt else each for each in found.comparisons)
     told = Groups().sentences(replace(found, comparisons=one))[0]
-    counted, _, named = told.partition(" The gains: ")
+    counted, _, named = told.partition(" The gains, in points of normalised score: ")
     assert counted.endswith(" and 0 a loss; 1 more loss is significant by the bootstrap alone.")
     assert named.startswith("answering when it is trained with pointing (+") and named.count("; ") == 2
     assert Groups().sentences(unknown) == ["No group learns alone, so nothing is compared."]
-    two = Groups().sentences(replace(found, seeds=(3, 4)))[0].partition(" The gains: ")[0]
+    two = (
+        Groups().sentences(replace(found, seeds=(3, 4)))[0].partition(" The gains, in points of normalised score: ")[0]
+    )
     assert two.endswith("1 a loss, by intervals of two seeds.")
 
 

@@ -302,7 +302,7 @@ app.command(epilog="Example: twelve convert multi_task_model.bin released --labe
 
 
 def main() -> None:
-    """Entry point. Prints errors as one line and exits with their code. Unexpected errors exit with code 3; set the
+    """Entry point. Prints each error as one line and exits with their code. Unexpected errors exit with code 3; set the
     environment variable TWELVE_DEBUG=1 to see their traceback."""
     if sys.getfilesystemencoding() != "utf-8":
         # In such locales, YAML, tokenizers and safetensors cannot open files with most names.
@@ -313,7 +313,7 @@ def main() -> None:
         app(standalone_mode=True)
     except TwelveError as error:
         for line in getattr(error, "listed", ()):  # several bad lines of a file, or mistakes of a configuration
-            print(line, file=sys.stderr)
+            print(f"twelve: {line}", file=sys.stderr)
         _fail(str(error), getattr(error, "exit_code", 2))
     except SystemExit as leaving:
         if leaving.code == 130:  # typer's exit code for an interrupt

@@ -30,9 +30,9 @@ def brief(found: Findings, page: str) -> str:
         rows.append("Each score is the mean of the arm's own tasks.")
     own = "its own microworld" if plan.worlds else "its own models" + ", on the same data" * several
     missing = f"Not complete, and not counted: {', '.join(found.missing)}." if found.missing else None
-    last = _listed([convergence(found), missing])
+    last = _listed([convergence(found, short=True), missing])
     last += f"\n- {counted(len(found.seeds), 'seed')} ({seeds}), {'each ' * several}with {own}. All tables: {page}"
-    return "\n\n".join([textwrap.fill(found.question, WIDTH), answer, "\n".join(rows), last])
+    return "\n\n".join([f"{textwrap.fill(found.question, WIDTH)}\n{answer}", "\n".join(rows), last])
 
 
 def _listed(told: Iterable[str | None]) -> str:

@@ -17,8 +17,12 @@ MOST_ARMS = 3
 """Most arms that the sentence on convergence names."""
 
 
-def convergence(found: Findings) -> str:
-    """Which runs had not converged, in a sentence; of a model of several tasks, each has a validation curve."""
+def convergence(found: Findings, *, short: bool = False) -> str:
+    """Which runs had not converged, in a sentence; of a model of several tasks, each has a validation curve.
+
+    Args:
+        short: do not tell curves that rise from those that fall, where there are both.
+    """
     known, every = Counter[str](), sum(len(score.converged) for _, _, score in _each(found))
     for arm, _, score in _each(found):
         known[arm.name] += sum(each is not None for each in score.converged)
@@ -26,6 +30,8 @@ def convergence(found: Findings) -> str:
         return "Whether the runs had converged is not known: their validation scores were not recorded, or are too few."
     ends = ((False, "still rose"), (True, "fell"))
     told = [f"{said} {words}" for falling, words in ends if (said := _open(found, known, falling=falling))]
+    if short and len(told) > 1:
+        told = [f"{_open(found, known, falling=None)} rose or fell"]
     if not told:
         flat = sum(each is True for _, _, score in _each(found) if not score.learned for each in score.converged)
         at_baseline = f", {flat} of them without having learned the task" if flat else ""
@@ -68,8 +74,8 @@ def _gains(found: Findings) -> str:
         return ""
     header = ["gain of the validation score over the last third, points", "mean", "t interval over the seeds", "curves"]
     told = (
-        "The last column says how many of as many level curves the noise of the scores alone would let rise or fall. A "
-        "curve rises or falls clearly if the 95% interval of its slope does not contain 0."
+        "Last column: how many of as many level curves would be called rising or falling, by the noise of the scores "
+        "alone. A curve rises or falls clearly if the 95% interval of its slope does not contain 0."
     )
     return f"{table([*header, 'by noise alone'], rows)}\n\n{told}"
 
@@ -83,13 +89,13 @@ def _each(found: Findings) -> list[tuple[Arm, Row, Score]]:
     return [(arm, row, row.scores[arm.name]) for arm in found.arms for row in found.rows if arm.name in row.scores]
 
 
-def _open(found: Findings, known: Counter[str], *, falling: bool) -> str:
-    """How many of the known curves rise, or fall, and how many of them clearly; arm by arm if they are few; "" for
-    none."""
+def _open(found: Findings, known: Counter[str], *, falling: bool | None) -> str:
+    """How many of the known curves rise, or fall, or do either of the two (None), and how many of them clearly; arm by
+    arm if they are few; "" for none."""
     counts, clear, measured = Counter[str](), Counter[str](), False
     for arm, _, score in _each(found):
         for converged, falls, gain in zip(score.converged, score.falling, score.late_gains, strict=True):
-            if converged is False and falls == falling:
+            if converged is False and falling in (None, falls):
                 counts[arm.name] += 1
                 clear[arm.name] += is_clear(gain)
                 measured |= gain is not None

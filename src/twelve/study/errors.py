@@ -20,13 +20,15 @@ from twelve.io import files
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import counted, tell
 from twelve.study.arms import Arm
-from twelve.study.cells import table
+from twelve.study.cells import gain_of, table
 from twelve.study.findings import findings
 from twelve.study.measures.errors import Compared, KindDifference, differences, spread
 from twelve.study.plan import Plan
 from twelve.study.results import AGAIN, read_result, result_file
+from twelve.study.table import ALONE, MARK
 
 TABLE, FOUND = "errors.md", "errors.json"
+WEAKLY = "by the bootstrap alone"
 SHOWN = 30
 """Most differences of the table; errors.json holds all."""
 BATCH, BATCHES = 32, 8
@@ -142,21 +144,45 @@ def alignments(
 # --- the page -----------------------------------------------------------------------------------------------------
 def sentences(first: Arm, second: Arm, measured: Mapping[str, Sequence[KindDifference]]) -> tuple[str, str]:
     """Two sentences that can be quoted."""
-    every = [(task, each) for task, own in measured.items() for each in own]
-    up, down = (sum(sign * each.gain.mean > 0 and each.significant for _, each in every) for sign in (1, -1))
+    every = _distinct(measured)
+    counts = [sum(sign * each.gain.mean > 0 and each.significant for _, each in every) for sign in (1, -1)]
+    more = [sum(sign * each.gain.mean > 0 and each.by_bootstrap_alone for _, each in every) for sign in (1, -1)]
+    better, worse = (
+        f"{count}{f' ({alone} more {WEAKLY})' if alone else ''}" for count, alone in zip(counts, more, strict=True)
+    )
     said = (
         f"Of {counted(len(every), 'kind')} of examples on {counted(len(measured), 'task')}, {first.name} is "
-        f"significantly better than {second.name} on {up} and worse on {down}; chance alone would give at most about "
-        f"{0.05 * len(every):.0f} in all."
+        f"significantly better than {second.name} on {better} and worse on {worse}; chance alone would give at most "
+        f"about {0.05 * len(every):.0f} in all."
     )
     if not every:
         return said, "No kind has enough examples."
-    (best, most), (worst, least) = (choose(every, key=lambda one: one[1].gain.mean) for choose in (max, min))
-    return said, f"The largest gain is on {_named(best, most)}, the smallest or largest loss on {_named(worst, least)}."
+    gain, loss = _largest(every, 1), _largest(every, -1)
+    return said, f"{gain[:1].upper()}{gain[1:]}; {loss}."
+
+
+def _distinct(measured: Mapping[str, Sequence[KindDifference]]) -> list[tuple[str, KindDifference]]:
+    """(task, difference) of all kinds; once where several kinds have a value with the same examples."""
+    return [(task, each) for task, own in measured.items() for each in own if not each.same]
+
+
+def _largest(every: Sequence[tuple[str, KindDifference]], sign: int) -> str:
+    """The largest significant gain, or loss; if there is none, the largest by the bootstrap alone."""
+    name = "gain" if sign > 0 else "loss"
+    signed = [(task, each) for task, each in every if sign * each.gain.mean > 0]
+    if own := [pair for pair in signed if pair[1].significant]:
+        return f"the largest significant {name} is on {_named(*max(own, key=_size))}"
+    if own := [pair for pair in signed if pair[1].by_bootstrap_alone]:
+        return f"no {name} is significant, and the largest {WEAKLY} is on {_named(*max(own, key=_size))}"
+    return f"no {name} is significant"
+
+
+def _size(pair: tuple[str, KindDifference]) -> float:
+    return abs(pair[1].gain.mean)
 
 
 def _named(task: str, each: KindDifference) -> str:
-    return f"{task}, {each.kind} {each.value} ({_gain(each.gain)} points, {counted(each.examples, 'example')})"
+    return f"{task}, {each.kind} {each.value} ({_gain(each)} points, {counted(each.examples, 'example')})"
 
 
 def _page(
@@ -166,19 +192,22 @@ def _page(
     alike: Mapping[str, Mapping[str, Interval]],
 ) -> str:
     every = sorted(
-        ((task, each) for task, own in measured.items() for each in own if each.significant),
-        key=lambda one: -abs(one[1].gain.mean),
+        (pair for pair in _distinct(measured) if pair[1].significant or pair[1].by_bootstrap_alone),
+        key=lambda pair: (not pair[1].significant, -_size(pair)),
     )
     rows = [
-        [task, each.kind, each.value, f"{each.examples:,}", f"{each.first:.1f}", f"{each.second:.1f}", _gain(each.gain)]
+        [task, each.kind, each.value, f"{each.examples:,}", f"{each.first:.1f}", f"{each.second:.1f}", _gain(each)]
         for task, each in every[:SHOWN]
     ]
     header = ["task", "kind", "value", "examples", first.name, second.name, "difference, points"]
     told = [[task, *_strongest(own)] for task, own in measured.items()]
+    said = " ".join(sentences(first, second, measured))
     parts = [
-        " ".join(sentences(first, second, measured)),
-        f"The largest significant differences of {first.name} minus {second.name}, with paired 95% intervals.",
+        said,
+        f"The largest differences of {first.name} minus {second.name}, the significant ones first, with paired 95% "
+        "intervals.",
         table(header, rows),
+        *([ALONE] if MARK in said or any(each.by_bootstrap_alone for _, each in every[:SHOWN]) else []),
         table(["task", "kind that tells most about the difference", "standard deviation over it, points"], told),
     ]
     if alike:
@@ -199,5 +228,5 @@ def _strongest(found: Sequence[KindDifference]) -> tuple[str, str]:
     return kind, f"{kinds[kind]:.1f}"
 
 
-def _gain(gain: Interval) -> str:
-    return f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]"
+def _gain(each: KindDifference) -> str:
+    return gain_of(each.gain) + MARK * each.by_bootstrap_alone

@@ -106,6 +106,26 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class Uneven:
+    """Where a difference comes from, if it is mostly from tasks that the arm which is behind hardly learns.
+
+    Attributes:
+        behind: this arm.
+        tasks: those on which its normalised score is below 10.
+        share: what they contribute to the difference over all tasks, per cent; more than 100 where the difference over
+            the others has the other sign.
+        rest: mean over the other tasks, in points of normalised score; None if there is none.
+        rest_seeds: the same of each seed.
+    """
+
+    behind: str
+    tasks: tuple[str, ...]
+    share: float
+    rest: Interval | None
+    rest_seeds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """A contrast and its intervals.
 
@@ -117,6 +137,8 @@ class Comparison:
         seeds, learned_seeds: ``every`` and ``learned`` of each seed; the second is empty if no task is learned.
         between: share of the variance of the interval of ``every`` that comes from the seeds, per cent, estimated from
             as many; None for one seed.
+        uneven: where ``every`` comes from, if its interval does not contain 0 and at least half of it is from tasks
+            that the arm which is behind hardly learns; else None.
     """
 
     contrast: Contrast
@@ -129,6 +151,7 @@ class Comparison:
     seeds: tuple[float, ...]
     between: float | None = None
     learned_seeds: tuple[float, ...] = ()
+    uneven: Uneven | None = None
 
     @property
     def learned_points_seeds(self) -> tuple[float, ...]:
@@ -234,7 +257,8 @@ class Findings:
         closed_seeds: the same of each seed.
         comparisons: one for each contrast of the plan whose arms are complete.
         machine: that the study was begun on.
-        sentences: two that can be quoted.
+        sentences: that can be quoted: two, each followed by where most of its difference comes from, if that is from
+            tasks that are hardly learned.
         notes: paragraphs that somebody wrote about the recorded study (notes.md in its folder).
         sections: parts of the page, in Markdown, that only this study has.
         plots: name -> SVG of plots that only this study has.

@@ -15,11 +15,11 @@ from twelve.io import files, json_file
 from twelve.io.invalid import problem_of
 from twelve.metrics.bootstrap import Interval
 from twelve.metrics.retrieval import of_size
-from twelve.study import costs
+from twelve.study import costs, uneven
 from twelve.study import plan as plans
 from twelve.study.arms import Arm, Contrast
-from twelve.study.bootstrap import Array, Resampled, Sampled, between, interval, observed, two_level
-from twelve.study.finding_types import Cell, Comparison, Curve, Findings, Row, Score
+from twelve.study.bootstrap import Array, Resampled, Sampled, between, interval, observed, sign, two_level
+from twelve.study.finding_types import Cell, Comparison, Curve, Findings, Row, Score, Uneven
 from twelve.study.plan import EARLIER_GALLERY, Plan
 from twelve.study.results import AGAIN, ByType, Result, has_result, read_result, result_file
 from twelve.study.studies import FROM_FILES, STUDIES
@@ -34,7 +34,7 @@ MODELS_OWN = (SHUFFLED,)
 """Baselines that depend on a model: those of the first arm's model count for all arms."""
 
 
-def findings(out: Path) -> Findings:
+def findings(out: str | Path) -> Findings:
     """The findings of a study: of all arms if they are complete in some seed, otherwise of the complete arms.
 
     Args:
@@ -43,6 +43,7 @@ def findings(out: Path) -> Findings:
     Raises:
         DataError: no arm is complete, a file is damaged, or two arms were evaluated on different examples.
     """
+    out = Path(out)
     plan = plans.read(out)
     seeds, arms, missing = _complete(plan, out)
     tasks = [_Task(plan, out, name, seeds, arms) for name in plan.tasks if any(name in arm.tasks for arm in arms)]
@@ -78,7 +79,8 @@ def findings(out: Path) -> Findings:
         machine=plans.machine_of(out),
         notes=_notes(out),
     )
-    return _told(found)
+    found = _told(found)
+    return replace(found, sentences=_qualified(found, uneven.told(found)))
 
 
 def _notes(out: Path) -> tuple[str, ...]:
@@ -95,22 +97,22 @@ def _told(found: Findings) -> Findings:
     plan, name = found.plan, found.plan.study
     study = STUDIES.get(name) or FROM_FILES.get(name)
     if study is None:
-        return replace(found, sentences=_qualified(found, [said(each) for each in found.comparisons[:2]]))
+        return replace(found, sentences=tuple(said(each) for each in found.comparisons[:2]))
     try:
         own = study.model_validate(dict(plan.options))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, ("plan", "options", *first["loc"])))
         raise DataError(problem_of(first), file=found.folder / plans.FILE, record=place, remedy=plans.REMEDY) from None
-    sentences, sections = _qualified(found, own.sentences(found)), tuple(own.sections(found))
+    sentences, sections = tuple(own.sentences(found)), tuple(own.sections(found))
     return replace(found, question=own.question, sentences=sentences, sections=sections, plots=own.plots(found))
 
 
-def _qualified(found: Findings, sentences: Sequence[str]) -> tuple[str, ...]:
+def _qualified(found: Findings, sentences: tuple[str, ...]) -> tuple[str, ...]:
     """The sentences; where seeds of the plan are missing, the first begins with that, since it may be quoted alone."""
     done, planned = len(found.seeds), len(found.plan.seeds)
     if done == planned or not sentences:
-        return tuple(sentences)
+        return sentences
     return (f"Preliminary ({done} of {planned} seeds): {sentences[0]}", *sentences[1:])
 
 
@@ -338,15 +340,34 @@ def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples) -> Co
         for task in tasks
     )
     seen, samples = mean("closed", tasks)
+    every = _interval(seen, samples)
     return Comparison(
         contrast=contrast,
         cells=cells,
         learned=_interval(*mean("closed", learned)) if learned else None,
         learned_points=_interval(*mean("points", learned)) if learned else None,
-        every=_interval(seen, samples),
+        every=every,
         every_points=_interval(*mean("points", tasks)),
         image_free=_interval(*mean("free", tasks)),
         seeds=_seeds(seen),
         between=between(samples, seen),
         learned_seeds=_seeds(mean("closed", learned)[0]) if learned else (),
+        uneven=_uneven(contrast, cells, every, drawn),
     )
+
+
+def _uneven(contrast: Contrast, cells: Sequence[Cell], every: Interval, drawn: _Samples) -> Uneven | None:
+    """Where a difference of two arms over several tasks comes from; see :class:`Comparison`."""
+    if contrast.than is not None or len(cells) < 2 or sign(every) == 0:
+        return None
+    behind = contrast.minus if sign(every) > 0 else contrast.arm
+    scores = {cell.task: drawn.mean(behind, [cell.task]).mean for cell in cells}
+    found = uneven.hardly_learned(scores, {cell.task: cell.closed.mean for cell in cells})
+    if found is None:
+        return None
+    tasks, share = found
+    if not (others := [task for task in scores if task not in tasks]):
+        return Uneven(behind, tasks, share, None)
+    parts = (drawn.difference(contrast, task, "closed") for task in others)
+    seen, samples = (np.mean(each, axis=0) for each in zip(*parts, strict=True))
+    return Uneven(behind, tasks, share, _interval(seen, samples), _seeds(seen))

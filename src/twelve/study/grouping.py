@@ -22,7 +22,7 @@ from twelve.progress import counted, tell
 from twelve.study import plan as plans
 from twelve.study.bootstrap import Array
 from twelve.study.cells import table
-from twelve.study.finding_types import Comparison, Findings
+from twelve.study.finding_types import Findings
 from twelve.study.findings import findings
 from twelve.study.measures.affinities import PROBE, OfRun, read_affinities
 from twelve.study.measures.grouping import CellOf, Ranked, group_affinity, predicted, rank_correlation, ranked
@@ -101,8 +101,8 @@ def lattice_of(found: Findings) -> Lattice:
         together, alone = arms[each.contrast.arm], arms[each.contrast.minus]
         if each.contrast.than is None and len(alone) == 1 and len(together) > 1 and alone[0] in together:
             cell = CellOf(alone[0], tuple(together))
-            if any(own.learned for own in each.cells):
-                gains[cell] = _by_seed(found, each)
+            if each.learned is not None:
+                gains[cell] = each.learned_seeds
             else:
                 unlearned.append(cell)
     if not gains:
@@ -117,15 +117,6 @@ def lattice_of(found: Findings) -> Lattice:
             )
         raise DataError(problem, file=found.folder, remedy=remedy)
     return Lattice(groups, gains, unlearned)
-
-
-def _by_seed(found: Findings, comparison: Comparison) -> tuple[float, ...]:
-    """The gain of each seed: points over the mean width between baseline and upper bound, mean over learned tasks."""
-    shares = []
-    for cell in comparison.cells:
-        if cell.learned and (row := found.row(cell.task)) is not None:
-            shares.append(100 * np.array(cell.seeds) / (row.upper_bound - row.baseline))
-    return tuple(np.mean(shares, axis=0).tolist())
 
 
 def affinities_of(study: Path) -> list[OfRun]:

@@ -32,6 +32,8 @@ LEAST_COVERAGE = 92
 """Coverage, per cent, below which the seeds are said to be few: at a share of 75% for three, and 86% for five."""
 MARK = " *"
 """After a difference whose bootstrap interval does not contain 0, while its t interval over the seeds does."""
+ALONE = "*: by the bootstrap interval alone, and not significant: the t interval over the seeds contains 0."
+"""What the mark says."""
 
 
 def markdown(found: Findings) -> str:
@@ -180,10 +182,7 @@ def _contrasts(found: Findings) -> str:
     ]
     if not rows:
         return ""
-    told = (
-        "*: by the bootstrap interval alone, and not significant: the t interval over the seeds contains 0. Baselines "
-        "without a model: not marked."
-    )
+    told = f"{ALONE} Baselines without a model: not marked."
     return "\n\n".join([table(header, rows), *([told] if any(_is_marked(each) for each in found.comparisons) else [])])
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from twelve.metrics.bootstrap import Interval
-from twelve.study.bootstrap import Array, Sampled, interval, observed, significant, two_level
+from twelve.study.bootstrap import Array, Sampled, by_bootstrap_alone, interval, observed, significant, two_level
 
 LEAST = 20
 """Fewest examples, in all seeds together, of a value that is compared."""
@@ -37,6 +37,7 @@ class KindDifference:
     Attributes:
         examples: of all seeds.
         gain: the first score minus the second; ``seeds``: the same of each seed.
+        same: a kind before this one that has a value with exactly these examples; empty if there is none.
     """
 
     kind: str
@@ -46,11 +47,17 @@ class KindDifference:
     second: float
     gain: Interval
     seeds: tuple[float, ...]
+    same: str = ""
 
     @property
     def significant(self) -> bool:
         """Whether neither interval of the gain contains 0 (bootstrap.py)."""
         return significant(self.gain, self.seeds) != 0
+
+    @property
+    def by_bootstrap_alone(self) -> bool:
+        """Whether, of both intervals of the gain, only the t interval over the seeds contains 0."""
+        return by_bootstrap_alone(self.gain, self.seeds)
 
 
 def differences(seeds: Sequence[Compared], *, shared: bool, resamples: int = 2000) -> list[KindDifference]:
@@ -59,13 +66,15 @@ def differences(seeds: Sequence[Compared], *, shared: bool, resamples: int = 200
     Args:
         shared: all seeds are evaluated on the same examples (bootstrap.py).
     """
-    found = []
+    found, known = [], dict[tuple[bytes, ...], str]()
     for kind in [name for name in seeds[0].kinds if all(name in seed.kinds for seed in seeds)]:
         columns = [np.array(seed.kinds[kind]) for seed in seeds]
         for value in sorted(set.intersection(*(set(column.tolist()) for column in columns))):
             rows = [np.flatnonzero(column == value) for column in columns]
             if sum(map(len, rows)) >= LEAST:
-                found.append(_difference(kind, value, seeds, rows, shared, resamples))
+                same = known.setdefault(tuple(own.tobytes() for own in rows), kind)
+                each = _difference(kind, value, seeds, rows, shared, resamples)
+                found.append(each if same == kind else replace(each, same=same))
     return found
 
 

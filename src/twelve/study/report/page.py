@@ -30,8 +30,10 @@ from twelve.study.report.beside import Beside, beside, further, minus, short, si
 from twelve.study.report.protocol import StudyProtocol, protocol
 from twelve.study.report.relations import Relation, relations
 from twelve.study.table import few_seeds, no_search, over_seeds, said_first
+from twelve.study.uneven import origin
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
+from twelve.training.convergence import GAIN
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,6 +94,12 @@ class StudyPart:
     def warnings(self) -> Sequence[str]:
         """What is said before the answer."""
         return said_first(self.found)
+
+    @property
+    def opening_sentences(self) -> Sequence[str]:
+        """What the list of several studies says of this one's answer: the first sentence, and what qualifies it."""
+        origins = [origin(each) for each in self.found.comparisons]
+        return [*self.found.sentences[:1], *(each for each in self.found.sentences[1:2] if each in origins)]
 
     def arms_in(self, sentences: Sequence[str]) -> str:
         """What the arms are that some sentences name."""
@@ -210,7 +218,9 @@ def render(parts: Sequence[StudyPart]) -> str:
     )
     own = (signed, significant, minus, short, titled, unlearned, clock, spread, by_bootstrap_alone)
     words = {each.__name__: each for each in own}
-    html: str = environment.get_template("study.html").render(parts=parts, install=INSTALL, plots=plots, **words)
+    html: str = environment.get_template("study.html").render(
+        parts=parts, install=INSTALL, plots=plots, points=f"{100 * GAIN:g}", **words
+    )
     return html
 
 
@@ -247,14 +257,20 @@ def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plo
         )
         yield _plot(f"{key}-relations", words, partial(plots.matrix, found, known))
     elif found.comparisons and (len(found.comparisons) > plots.SHOWN or not compared):
-        words = f"Contrasts, mean over the tasks that are learned, with 95% intervals; {ALONE}."
-        yield _plot(f"{key}-contrasts", words, partial(plots.contrasts, found.comparisons[: plots.MOST_CONTRASTS]))
+        shown = found.comparisons[: plots.MOST_CONTRASTS]
+        words = (
+            "Contrasts, mean over all tasks and, where fewer are learned, over these, with 95% intervals; hollow: none "
+            f"is learned; {ALONE}."
+        )
+        yield _plot(f"{key}-contrasts", words, partial(plots.contrasts, shown), wide=plots.is_broad(len(shown)))
     if compared and not known:
         words = (
             "Differences in each task, in points of normalised score, with 95% intervals; hollow: not learned, so "
             f"neither gain nor loss; {ALONE}."
         )
-        yield _plot(f"{key}-tasks", words, partial(plots.tasks, found, compared[: plots.SHOWN]))
+        shown = compared[: plots.SHOWN]
+        wide = plots.is_broad(len(plots.task_rows(found, shown)))
+        yield _plot(f"{key}-tasks", words, partial(plots.tasks, found, shown), wide=wide)
     alone = [each for each in found.comparisons if each.contrast.arm == found.arms[0].name]
     arms = _with_curves(found, alone if known else compared or found.comparisons)
     if arms:
@@ -304,12 +320,12 @@ def _trained(found: Findings) -> Iterator[Course]:
 
 def _ends(score: Score) -> list[str]:
     """How each seed's run ended; one that is level without having learned the task has not converged to anything."""
-    level = "yes" if score.learned else "level, not learned"
+    level = "level" if score.learned else "level (not learned)"
     return [
         "unknown"
         if converged is None
         else level
         if converged
-        else ("falling" if falls else "rising") + ", unclear" * (gain is not None and not is_clear(gain))
+        else ("falling" if falls else "rising") + " (unclear)" * (gain is not None and not is_clear(gain))
         for converged, falls, gain in zip(score.converged, score.falling, score.late_gains, strict=True)
     ]

@@ -10,7 +10,7 @@ import importlib.util
 import io
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -43,7 +43,12 @@ BAR = 0.04
 SHOWN = 3
 """Contrasts whose tasks are shown one by one in a plot; the page's tables have all."""
 MOST_CONTRASTS = 24
+MOST_ROWS = 12
+"""Most rows of a panel of a forest plot."""
+ALL, LEARNED = "mean of all", "mean of learned"
+"""Rows of means."""
 MOST_ARMS = len(COLOURS)
+_Row = TypeVar("_Row")
 STYLE: dict[Any, Any] = {
     **{"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 7.5, "axes.titlesize": 8},
     **{"axes.labelsize": 7.5, "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7},
@@ -73,35 +78,60 @@ def drawn(draw: Callable[[], Figure]) -> tuple[bytes, bytes]:
 
 
 def contrasts(compared: Sequence[Comparison]) -> Figure:
-    """A forest plot: each contrast's mean over its learned tasks, with its interval; hollow if none is learned."""
+    """A forest plot: each contrast's mean over all its tasks and over those that are learned, where these are fewer,
+    with its interval; hollow if none is learned."""
     names = [each.contrast.name.replace(" minus ", "\nminus ") for each in compared]
     lines = max(name.count("\n") + 1 for name in names)
-    figure, axes = _figure(COLUMN, 0.5 + 0.15 * lines * len(compared))
-    for place, each in enumerate(compared):
-        _interval(axes, place, each.endpoint, each.endpoint_seeds, COLOURS[0], MARKS[0], each.learned is not None)
-    _rows(axes, names)
-    axes.set_xlabel("difference in normalised score, points")
+    halves = _halves([*zip(names, compared, strict=True)])
+    two = any(_partly_learned(each) for each in compared)
+    height = 0.5 + 0.15 * lines * max(map(len, halves)) + 0.3 * two
+    figure, panels = _panels(TEXT if len(halves) > 1 else COLUMN, height, 1, len(halves))
+    for axes, half in zip(panels, halves, strict=True):
+        for place, (_, each) in enumerate(half):
+            shift = 0.17 * _partly_learned(each)
+            _interval(axes, place - shift, each.every, each.seeds, COLOURS[1], MARKS[1], each.learned is not None)
+            if _partly_learned(each):
+                _interval(axes, place + shift, each.endpoint, each.endpoint_seeds, COLOURS[0], MARKS[0], True)
+        _rows(axes, [name for name, _ in half])
+    _same_scale(figure, panels)
+    if two:
+        for label, number in (("mean of all tasks", 1), ("mean of learned tasks", 0)):
+            panels[0].plot([], [], color=COLOURS[number], marker=MARKS[number], markersize=3.5, label=label)
+        figure.legend(loc="outside upper center", ncols=2, handlelength=2)
     return figure
+
+
+def _partly_learned(comparison: Comparison) -> bool:
+    """Whether the means over all and over the learned tasks are of different tasks, and both exist."""
+    return comparison.learned is not None and any(not cell.learned for cell in comparison.cells)
 
 
 def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
     """A forest plot of differences in each task and their mean, official metrics; hollow marks are not learned."""
-    names = [row.name for row in found.rows if any(row.name == cell.task for each in compared for cell in each.cells)]
-    figure, axes = _figure(COLUMN, 0.75 + (0.14 + 0.11 * len(compared)) * (2 + len(names)) + 0.15 * len(compared))
-    for number, each in enumerate(compared):
-        shift = 0.62 * ((number + 0.5) / len(compared) - 0.5)
-        style = COLOURS[number], MARKS[number]
-        for cell in each.cells:
-            _interval(axes, names.index(cell.task) + shift, cell.closed, cell.closed_seeds, *style, cell.learned)
-        _interval(axes, len(names) + shift, each.every, each.seeds, *style, each.learned is not None)
-        if each.learned is not None:
-            _interval(axes, len(names) + 1 + shift, each.learned, each.learned_seeds, *style, True)
-        label = each.contrast.name.replace(") minus (", ")\nminus (")
-        axes.plot([], [], color=COLOURS[number], marker=MARKS[number], markersize=3.5, label=label)
-    means = ["mean of all", *(["mean of learned"] if any(each.learned is not None for each in compared) else [])]
-    _rows(axes, [*(short(found, name) for name in names), *means])
-    axes.axhline(len(names) - 0.5, color=LINE, linewidth=0.6)
-    axes.set_xlabel("difference in normalised score, points")
+    titles = task_rows(found, compared)
+    halves = _halves([*titles])
+    height = 0.75 + (0.14 + 0.11 * len(compared)) * max(map(len, halves)) + 0.15 * len(compared)
+    figure, panels = _panels(TEXT if len(halves) > 1 else COLUMN, height, 1, len(halves))
+    for axes, half in zip(panels, halves, strict=True):
+        for number, each in enumerate(compared):
+            shift = 0.62 * ((number + 0.5) / len(compared) - 0.5)
+            style = COLOURS[number], MARKS[number]
+            for cell in each.cells:
+                if cell.task in half:
+                    place = half.index(cell.task) + shift
+                    _interval(axes, place, cell.closed, cell.closed_seeds, *style, cell.learned)
+            if ALL in half:
+                place = half.index(ALL) + shift
+                _interval(axes, place, each.every, each.seeds, *style, each.learned is not None)
+            if LEARNED in half and each.learned is not None:
+                _interval(axes, half.index(LEARNED) + shift, each.learned, each.learned_seeds, *style, True)
+            if axes is panels[0]:
+                label = each.contrast.name.replace(") minus (", ")\nminus (")
+                axes.plot([], [], color=COLOURS[number], marker=MARKS[number], markersize=3.5, label=label)
+        _rows(axes, [titles[row] for row in half])
+        if half[0] != ALL and ALL in half:
+            axes.axhline(half.index(ALL) - 0.5, color=LINE, linewidth=0.6)
+    _same_scale(figure, panels)
     if any(not cell.learned for each in compared for cell in each.cells):
         hollow: dict[str, Any] = {
             "color": SOFT,
@@ -110,9 +140,42 @@ def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
             "markersize": 3.5,
             "linestyle": ":",
         }
-        axes.plot([], [], label="not learned", **hollow)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=1, handlelength=2)
+        panels[0].plot([], [], label="not learned", **hollow)
+    if len(halves) > 1:
+        figure.legend(loc="outside upper center", ncols=2, handlelength=2)
+    else:
+        panels[0].legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=1, handlelength=2)
     return figure
+
+
+def task_rows(found: Findings, compared: Sequence[Comparison]) -> dict[str, str]:
+    """Rows of :func:`tasks` -> what they are called: the tasks of the contrasts, and means."""
+    names = [row.name for row in found.rows if any(row.name == cell.task for each in compared for cell in each.cells)]
+    means = [ALL, *([LEARNED] if any(each.learned is not None for each in compared) else [])]
+    return {name: short(found, name) for name in names} | {mean: mean for mean in means}
+
+
+def _halves(rows: Sequence[_Row]) -> list[Sequence[_Row]]:
+    """The rows of one panel, or of two panels side by side where they are many."""
+    middle = -(-len(rows) // 2)
+    return [rows[:middle], rows[middle:]] if is_broad(len(rows)) else [rows]
+
+
+def is_broad(rows: int) -> bool:
+    """Whether a forest plot of so many rows has two panels, in the width of a page."""
+    return rows > MOST_ROWS
+
+
+def _same_scale(figure: Figure, panels: Sequence[Axes]) -> None:
+    """One scale of differences for all panels, and what it is."""
+    words = "difference in normalised score, points"
+    if len(panels) == 1:
+        panels[0].set_xlabel(words)
+        return
+    limits = [axes.get_xlim() for axes in panels]
+    for axes in panels:
+        axes.set_xlim(min(low for low, _ in limits), max(high for _, high in limits))
+    figure.supxlabel(words, fontsize=7.5)
 
 
 def matrix(found: Findings, known: Sequence[Relation]) -> Figure:
