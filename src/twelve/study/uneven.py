@@ -43,10 +43,8 @@ def origin(comparison: Comparison) -> str:
     where no task is learned, which the difference's own sentence says."""
     if (uneven := comparison.uneven) is None or (uneven.rest is None and comparison.learned is None):
         return ""
-    behind, others = (
-        f"{uneven.behind} has a normalised score below {HARDLY:g}",
-        len(comparison.cells) - len(uneven.tasks),
-    )
+    behind = f"{uneven.behind} has a normalised score below {HARDLY:g}"
+    others = len(comparison.cells) - len(uneven.tasks)
     if uneven.rest is None:
         return f"{behind} on each of these tasks."
     alone = " (bootstrap alone)" * by_bootstrap_alone(uneven.rest, uneven.rest_seeds)

@@ -268,9 +268,9 @@ def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plo
             "Differences in each task, in points of normalised score, with 95% intervals; hollow: not learned, so "
             f"neither gain nor loss; {ALONE}."
         )
-        shown = compared[: plots.SHOWN]
-        wide = plots.is_broad(len(plots.task_rows(found, shown)))
-        yield _plot(f"{key}-tasks", words, partial(plots.tasks, found, shown), wide=wide)
+        first = compared[: plots.SHOWN]
+        wide = plots.is_broad(len(plots.task_rows(found, first)))
+        yield _plot(f"{key}-tasks", words, partial(plots.tasks, found, first), wide=wide)
     alone = [each for each in found.comparisons if each.contrast.arm == found.arms[0].name]
     arms = _with_curves(found, alone if known else compared or found.comparisons)
     if arms:
