@@ -151,11 +151,12 @@ def test_replies_warn_of_a_task_that_the_last_training_left_out(
 ) -> None:
     image = {"scene": scenes[0]}
     monkeypatch.setattr(predictor.processor, "left_out", ("gqa", "coco"))
-    for task, warnings in (("vqa", []), ("gqa", [f"gqa: {LEFT_OUT}"])):
+    for task, warnings in (("vqa", []), ("gqa", [{"code": "left_out_task", "text": f"gqa: {LEFT_OUT}"}])):
         question = {"image": image, "question": "what colour is the ball ?", "task": task}
-        assert client.post("/api/v1/answer", json=question).json()["warnings"] == warnings
+        told = client.post("/api/v1/answer", json=question).json()
+        assert told["warnings"] == warnings and told["reliable"] is not bool(warnings)
     matched = client.post("/api/v1/match", json={"images": [image], "captions": ["a red ball"]}).json()
-    assert f"coco: {LEFT_OUT}" in matched["warnings"]
+    assert {"code": "left_out_task", "text": f"coco: {LEFT_OUT}"} in matched["warnings"]
 
 
 def test_any_method_is_asked_by_its_name(client: TestClient, scenes: list[str]) -> None:

@@ -104,7 +104,8 @@ def test_what_is_odd_or_gone_is_said(visit: Visit) -> None:  # noqa: F811
             "indexed": 3000,
             "skipped": skipped,
             "digest": None,
-            "warnings": [f"{image}: the result may be meaningless"],
+            "reliable": False,
+            "warnings": [{"code": "unusual_image", "text": f"{image}: the result may be meaningless"}],
         }
         page.unroute("**/api/v1/search")
         page.route("**/api/v1/search", lambda route: route.fulfill(json=told))
@@ -133,7 +134,8 @@ def test_what_is_odd_or_gone_is_said(visit: Visit) -> None:  # noqa: F811
 
 
 _NOTHING = """{"text": "a ball", "task": "coco", "calibrated": false, "images": [], "ranked": 0, "indexed": 2,
-"skipped": ["a.png", "b.png"], "digest": null, "warnings": []}"""
+"skipped": ["a.png", "b.png"], "digest": null, "reliable": true,
+"warnings": []}"""
 
 
 def _fulfil(told: dict[str, object], route: sync_api.Route) -> None:

@@ -186,7 +186,10 @@ def test_the_python_of_the_page_waits_warns_and_reads_the_errors_of_proxies(
     names: dict[str, Any] = {}
     exec(code.replace("8012", str(server.server_port)), names)  # our own page
     try:
-        _Scripted.replies = [busy, (200, json_of, '{"answer": "red", "warnings": ["strange"]}')]
+        _Scripted.replies = [
+            busy,
+            (200, json_of, '{"answer": "red", "warnings": [{"code": "new", "text": "strange"}]}'),
+        ]
         assert names["post"]("/x", {})["answer"] == "red" and waited == [7]
         assert capsys.readouterr().err == "warning: strange\n"
         _Scripted.replies = [busy] * 3

@@ -271,6 +271,7 @@ def _search(router: APIRouter, service: Service, digest: str | None) -> None:
             text=asked.text,
             task=service.predictor.task_for("match", asked.task),
             calibrated=told.get("calibrated", False),
+            reliable=told.get("reliable", True),
             images=[schemas.FoundImage(**each) for ranked in told.get("captions", ()) for each in ranked["images"]],
             ranked=0 if found.matched is None else len(found.matched.images),
             indexed=service.indexed or 0,
