@@ -174,10 +174,15 @@ def test_any_method_is_asked_by_its_name(client: TestClient, scenes: list[str]) 
         *((method, f"{known} {method}", f"use POST /api/v1/{method}") for method in ("choose", "guess", "match")),
     ):
         refused = client.post("/api/v1/ask", json={"method": method, "text": "it", "images": [image]})
-        told = {"code": "invalid_input", "error": problem, "remedy": remedy, "fields": None}
+        message = problem.removeprefix("method: ")
+        fields = None if message == problem else [{"path": "method", "message": message}]
+        told = {"code": "invalid_input", "error": problem, "remedy": remedy, "fields": fields}
         assert refused.status_code == 422 and refused.json() == told
     refused = client.post("/api/v1/depends", json={"method": "choose", "text": "it", "image": image})
     assert refused.json()["error"] == "method: expected answer, entails or verify, found choose"
+    assert [each["path"] for each in refused.json()["fields"]] == ["method"]
+    refused = client.post("/api/v1/depends", json={"method": "verify", "text": "it", "image": image})
+    assert [each["path"] for each in refused.json()["fields"]] == ["right"]
 
 
 def test_an_image_in_the_request_is_the_same_image(client: TestClient, scenes: list[str]) -> None:

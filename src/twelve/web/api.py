@@ -143,7 +143,7 @@ def _keep(router: APIRouter, service: Service) -> None:
         """Return the size and regions of a stored image."""
         return described_scene(service, scene, service.scenes.get(scene))
 
-    @router.delete("/scenes/{scene}", status_code=204, responses=_STORED)
+    @router.delete("/scenes/{scene}", status_code=204, response_class=Response, responses=_STORED)
     async def forget_image(scene: SceneId) -> None:
         """Delete a stored image."""
         service.scenes.remove(scene)
@@ -186,7 +186,10 @@ def _depends(router: APIRouter, service: Service) -> None:
         _check_method(asked.method, schemas.MEASURED, service.predictor)
         if asked.right is None and METHODS.get(asked.method) == 2:
             raise ServiceError(
-                "invalid_input", f"{asked.method}: expected two images, found one", "add right, the right image"
+                "invalid_input",
+                f"right: {asked.method} takes two images, found one",
+                "add right, the right image",
+                field="right",
             )
         images = [asked.image] if asked.right is None else [asked.image, asked.right]
         found = await service.depends(asked.method, asked.text, images, asked.task)
@@ -293,7 +296,9 @@ def _check_method(method: str, taken: Sequence[str], predictor: Predictor) -> No
         known = " or ".join(", ".join(able).rsplit(", ", 1)) or "another model"
         own = method in predictor.methods and method not in schemas.ASKED
         problem = f"method: expected {known}, found {method}{nearest(method, able)}"
-        raise ServiceError("invalid_input", problem, f"use POST {PREFIX}/{method}" if own else f"use {known}")
+        raise ServiceError(
+            "invalid_input", problem, f"use POST {PREFIX}/{method}" if own else f"use {known}", field="method"
+        )
 
 
 def said(result: Result) -> dict[str, Any]:

@@ -147,7 +147,9 @@ class _Page(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         if scope["method"] in ("GET", "HEAD"):
-            return await super().get_response(path, scope)
+            found = await super().get_response(path, scope)
+            found.headers["Cache-Control"] = "no-cache"  # asked for again with the ETag; 304 has no body
+            return found
         await super().get_response(path, {**scope, "method": "HEAD"})  # 404 where there is nothing
         raise HTTPException(405, headers={"Allow": "GET, HEAD"})
 
