@@ -174,7 +174,7 @@ def _add_security(description: dict[str, Any], *, required: bool) -> None:
 
 
 def _add_monitoring(app: FastAPI, service: Service) -> None:
-    @app.get("/health", tags=["service"], responses=problems.documented())
+    @app.get("/health", tags=["service"], response_description="The service works.", responses=problems.documented())
     async def health() -> Health:
         """Check whether the service works.
 
@@ -188,6 +188,7 @@ def _add_monitoring(app: FastAPI, service: Service) -> None:
     @app.get(
         "/metrics",
         tags=["service"],
+        response_description="The metrics.",
         response_class=Response,
         responses={200: {"content": {"text/plain": {}}}, **problems.documented(400, 401)},
     )
