@@ -269,6 +269,8 @@ def test_what_an_answer_depends_on_is_shown_first(visit: Visit) -> None:
     told = page.locator("#panel-answer .depends .told")
     page.locator("#panel-answer .depends .tip").wait_for()
     assert told.inner_text() == "Without box 2, “red” falls from 97% to 12%."
+    tip = page.locator("#panel-answer .depends .tip")
+    assert "the thicker its frame" in tip.inner_text()
     heat = "all => all.map(frame => +frame.style.getPropertyValue('--heat'))"
     heats = page.locator("#panel-answer .frame.region").evaluate_all(heat)
     assert heats.count(0) == len(heats) - 1 and max(heats) == 1
@@ -282,6 +284,7 @@ def test_what_an_answer_depends_on_is_shown_first(visit: Visit) -> None:
     page.route("**/api/v1/depends", _no_box_matters)
     ask(page, "answer", "is it red ?")
     page.get_by_text("The answer depends little on any single box: its score falls by at most 5 points.").wait_for()
+    assert "frame" not in tip.inner_text() and "Each box was left out in turn. What" in tip.inner_text()
     assert max(page.locator("#panel-answer .frame.region").evaluate_all(heat)) == 0
 
 
@@ -500,6 +503,9 @@ def test_two_images_and_a_gallery(visit: Visit) -> None:
     assert best.get_attribute("class") == "first" and best.locator("img").get_attribute("alt")
     assert page.get_by_text("Image 1 matches best.", exact=True).is_visible()
     assert page.locator("#panel-match .status").inner_text() == "6 images"
+    weight = "all => all.map(each => getComputedStyle(each).fontWeight)"
+    percentages = page.locator("#panel-match .headline small, #panel-match figcaption")
+    assert {*percentages.evaluate_all(weight)} == {"400"}
     shares = page.locator("#panel-match figcaption").all_inner_texts()
     assert [text.split(".")[0] for text in shares] == list("123456")
 
@@ -774,6 +780,9 @@ def test_a_left_out_task_and_scores_that_are_not_calibrated_are_said(visit: Visi
     ask(page, "answer", "what colour is it ?")
     told = "Not calibrated: compare these percentages with each other, do not read them as probabilities."
     assert uncalibrated.inner_text() == told
+    falls = page.locator("#panel-answer .depends .told")
+    falls.wait_for()
+    assert falls.evaluate("told => getComputedStyle(told).fontWeight") == "400"
     for method in TABS.keys() - {"answer"}:
         page.locator(f"#tab-{method}").click()
         assert page.locator(f"#panel-{method} .uncalibrated").inner_text() == told

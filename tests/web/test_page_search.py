@@ -113,6 +113,7 @@ def test_what_is_odd_or_gone_is_said(visit: Visit) -> None:  # noqa: F811
     replied(names[1], ["sample-2.png"])
     head = ask(page, "search", "a ball")
     assert head.inner_text() == "Best of 2 the closest of 3,000 images"
+    assert page.locator(f"{PANEL} figcaption strong").all_inner_texts() == ["1.", "2."]  # no percentage is bold
     assert "doubtful" not in (head.get_attribute("class") or "")  # the best image is not the odd one
     assert page.locator(f"{PANEL} .tie").inner_text() == "Almost a tie with image 2."
     assert page.locator(f"{PANEL} .lost").last.inner_text() == (
