@@ -47,7 +47,8 @@ def test_a_caption_finds_thumbnails_with_their_shares(visit: Visit, searcher: Pr
     shown = page.locator(f"{PANEL} .gallery .file-name").all_inner_texts()
     ranked = searcher.search(index.parent, "the red ball", index=index).ranked_images()
     assert shown == [Path(path).name for path, _ in ranked[:12]]
-    numbers = page.locator(f"{PANEL} .gallery strong").all_inner_texts()
+    captions = page.locator(f"{PANEL} .gallery figcaption").all_inner_texts()
+    numbers = [caption.splitlines()[0].strip() for caption in captions]
     assert numbers[0] == f"1. {100 * ranked[0][1]:.0f}%" and len(numbers) == 12
     sizes = page.locator(f"{PANEL} .gallery img").evaluate_all("all => all.map(e => [e.naturalWidth, e.alt])")
     assert [size for size, _ in sizes] == [160] * 12 and sizes[1][1] == "Image 2"
