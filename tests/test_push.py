@@ -28,6 +28,8 @@ from twelve.runs.evaluate import evaluate_run
 from twelve.runs.push import hub_name
 from twelve.runs.train import train
 
+EXAMPLE = Path(__file__).parents[1] / "examples" / "quickstart-model"
+
 PUSHED = {"README.md", "config.json", "model.safetensors", "processor_config.json", "tokenizer.json"}
 
 
@@ -81,6 +83,7 @@ def test_a_dry_run_writes_what_would_be_pushed(run: Path) -> None:
     head = yaml.safe_load(card.split("---\n")[1])
     results, _ = read_results(run / "evaluation.json")
     assert head["license"] == "cc-by-4.0" and 'twelve.load("hub:me/tiny")' in card
+    assert head["model-index"][0]["name"] == "me/tiny"
     indexed = {each["task"]["type"]: each["metrics"][0]["value"] for each in head["model-index"][0]["results"]}
     assert indexed == {each.task: pytest.approx(each.score.mean, abs=0.01) for each in results} and len(results) == 5
     for result in results:  # a number, its interval, and how it was measured
@@ -92,6 +95,16 @@ def test_a_dry_run_writes_what_would_be_pushed(run: Path) -> None:
     assert str(run) not in card and str(run.parent) not in "".join(
         path.read_text(encoding="utf-8") for path in Path("pushed").glob("*.json")
     )
+
+
+def test_a_card_that_is_kept_has_the_new_name_everywhere() -> None:
+    assert twelve("push", EXAMPLE, "me/tiny", "--dry-run", "first")[0] == 0
+    assert twelve("push", "first", "you/other", "--dry-run", "second")[0] == 0
+    for folder, name in (("first", "me/tiny"), ("second", "you/other")):
+        card = Path(folder, "README.md").read_text(encoding="utf-8")
+        assert yaml.safe_load(card.split("---\n")[1])["model-index"][0]["name"] == name
+        assert re.findall(r'twelve\.load\("(.*?)"', card) == [f"hub:{name}"]
+    assert "me/tiny" not in card
 
 
 def test_nothing_else_of_a_folder_is_pushed(model: Path) -> None:

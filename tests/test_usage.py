@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from twelve import cli
+from twelve.cli import usage
 from twelve.config import load
 from twelve.device import check_name
 from twelve.downloads.registry import choose, shipped
@@ -48,6 +50,15 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "quickstart-model"
         ("evaluate RUN --taks x", '(did you mean "--task"?)', ""),
         ("train x.yaml training.epochs=3", '(did you mean "--set training.epochs=3"?)', ""),
         ("predict RUN --epochs 3", "no such option --epochs", ""),
+        (
+            "search RUN x",
+            "no such command 'search' (did you mean \"twelve match\"?)",
+            'e.g. twelve match run "a red boat"',
+        ),
+        ("search", "", "--images folder --index file; run twelve match --help for all options"),
+        ("ask RUN x", '(did you mean "twelve predict"?)', "twelve predict run --image file --ask"),
+        ("locate", '(did you mean "twelve predict"?)', "--locate"),
+        ("extract", '(did you mean "twelve regions extract"?)', "run twelve regions extract --help"),
         ("version", "no such command 'version' (did you mean \"twelve --version\"?)", "run twelve --help"),
         ("help", "no such command 'help' (did you mean \"twelve --help\"?)", ""),
         ("data help", '(did you mean "twelve data --help"?)', "run twelve data --help"),
@@ -92,6 +103,18 @@ def test_one_line_with_a_remedy(
     assert caught.value.code == 2 and re.fullmatch(r"twelve: .* -> .*\n", said), said
     found, _, advice = said.lower().partition(" -> ")
     assert problem.lower() in found and remedy.lower() in advice
+
+
+def test_commands_that_people_try_lead_to_commands() -> None:
+    group = typer.main.get_command(cli.app)
+    for unknown, line in usage.COMMANDS.items():
+        assert unknown not in group.commands  # type: ignore[attr-defined]
+        name, below = group, line.split()[1:]
+        while below and below[0] in getattr(name, "commands", {}):
+            name = name.commands[below.pop(0)]  # type: ignore[attr-defined]
+        options = {spelt for each in name.params for spelt in each.opts}
+        assert name is not group and not hasattr(name, "commands"), line
+        assert {word for word in below if word.startswith("--")} <= options, line
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from twelve.outputs import get_output
 from twelve.outputs.answer import Answered
 from twelve.outputs.parts.drawing import enlarged, framed
 from twelve.outputs.parts.result import Context, Judged
+from twelve.outputs.parts.warned import Warned
 from twelve.outputs.region import Chosen, Located, shares_of
 from twelve.predictor import Attention, Predictor, Scene
 from twelve.types.predictions import Prediction
@@ -70,7 +71,14 @@ def test_results_show_themselves_in_notebooks(model: Predictor, scene: Scene) ->
 
 def test_html_is_escaped(model: Predictor, image: Image.Image) -> None:
     scene = model.scene(image, name=EVIL)
-    answered = Answered(text=EVIL, task="vqa", score=0.5, answer=EVIL, alternatives=((EVIL, 0.5),), warnings=(EVIL,))
+    answered = Answered(
+        text=EVIL,
+        task="vqa",
+        score=0.5,
+        answer=EVIL,
+        alternatives=((EVIL, 0.5),),
+        warnings=(Warned("unusual_image", EVIL),),
+    )
     for shown in (scene._repr_html_(), answered._repr_html_(), model.match(scene, "a ball")._repr_html_()):
         assert "<script" not in shown and "script" not in Parsed(shown).tags
     assert EVIL in Parsed(answered._repr_html_()).texts

@@ -20,6 +20,7 @@ from twelve.errors import CheckpointError, ConfigError, DataError, RegionError, 
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.model.vilbert import Twelve
+from twelve.outputs.parts.warned import Warned
 from twelve.predictor import Predictor, index, index_folders, remove_from_index, search
 from twelve.predictor.index import ImageIndex, best_images
 from twelve.predictor.open_index import OpenIndex
@@ -250,10 +251,13 @@ def test_a_name_that_is_not_utf_8_is_skipped_with_an_index(
     assert str(odd) in model.search(images[0].parent, CAPTIONS).images
 
 
+ODD = Warned("unusual_image", "it is odd")
+
+
 def test_unusual_images_beyond_the_shortlist_are_told_when_they_are_indexed(
     folder: Path, model: Predictor, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("twelve.predictor.warnings.of_regions", lambda processor, regions: ("it is odd",))
+    monkeypatch.setattr("twelve.predictor.warnings.of_regions", lambda processor, regions: (ODD,))
 
     def warned() -> list[str]:
         """The warning of the images on the shortlist, and that of the others."""

@@ -23,6 +23,7 @@ from twelve.errors import ConfigError, RegionError, TwelveError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.outputs.answer import Answered
+from twelve.outputs.parts.warned import Warned
 from twelve.predictor import Matched, load, table
 from twelve.predictor import command as commands
 from twelve.predictor import search as searching
@@ -127,7 +128,17 @@ def test_answers_as_a_table(model: Path, images: Path, tmp_path: Path) -> None:
     assert len(out.read_text().splitlines()) == 13
     with out.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["image", "question", "answer", "score", "error", "calibrated", "warnings"]
+    assert list(rows[0]) == [
+        "image",
+        "question",
+        "answer",
+        "score",
+        "error",
+        "calibrated",
+        "reliable",
+        "codes",
+        "warnings",
+    ]
     assert [Path(row["image"]).name for row in rows] == [
         f"{n}.{'jpg' if n == 3 else 'png'}" for n in range(4) for _ in "123"
     ]
@@ -139,7 +150,9 @@ def test_answers_as_a_table(model: Path, images: Path, tmp_path: Path) -> None:
         assert (row["error"], row["score"] == "") == (line.get("error", ""), "error" in line)
         assert "error" in line or float(row["score"]) == pytest.approx(line["score"], abs=1e-6)
         assert row["calibrated"] == ("" if "error" in line else str(line["calibrated"]).lower())
-        assert row["warnings"] == "; ".join(line.get("warnings", []))
+        assert row["reliable"] == ("" if "error" in line else str(line["reliable"]).lower())
+        assert row["warnings"] == "; ".join(each["text"] for each in line.get("warnings", []))
+        assert row["codes"] == " ".join(each["code"] for each in line.get("warnings", []))
     assert [row["calibrated"] for row in rows[-6:]] == ["true", "false", "false", "", "", ""]
     out.write_text("image,question,answer,score,error\n")  # of an earlier version
     assert twelve("predict", model, *words)[0] == 1 and len(out.read_text().splitlines()) == 13
@@ -150,8 +163,12 @@ def test_answers_as_a_table(model: Path, images: Path, tmp_path: Path) -> None:
 
 
 def test_warnings_in_a_table_are_in_one_cell() -> None:
-    found = Answered(text="it", task="vqa", score=0.5, answer="red", warnings=("it is\nodd", "a, or b"))
-    assert table.row("0.png", "it", found, "") == '0.png,it,red,0.5,,false,"it is odd; a, or b"'
+    told = Warned("unusual_image", "it is\nodd"), Warned("long_text", "a, or b"), Warned("long_text", "c")
+    found = Answered(text="it", task="vqa", score=0.5, answer="red", warnings=told)
+    assert (
+        table.row("0.png", "it", found, "")
+        == '0.png,it,red,0.5,,false,false,unusual_image long_text,"it is odd; a, or b; c"'
+    )
 
 
 def test_two_images_and_no_box_in_a_table(model: Path, images: Path, tmp_path: Path) -> None:

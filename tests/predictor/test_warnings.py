@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import copy
+import csv
 import io
 import json
+import pickle
+import re
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +27,7 @@ from twelve.microworld.scene import sample_scene
 from twelve.model.bert_tokenizer import SPECIAL, wordpieces
 from twelve.model.familiarity import BEYOND, LEAST, familiarity_of
 from twelve.model.known_words import FEW, words_in
+from twelve.outputs.parts.warned import CODES, HARMLESS, Warned
 from twelve.predictor import Predictor, Scene
 from twelve.predictor.warnings import (
     FEW_SHARED,
@@ -79,10 +85,10 @@ def test_unknown_words_are_named_in_every_answer(model: Predictor, scene: Scene)
     ):
         assert len(found.warnings) == 1 and RARE in found.warnings[0]
         assert str(found) == f"{found.line}\nwarning: {found.warnings[0]}"
-        assert json.loads(found.to_json())["warnings"] == list(found.warnings)
+        assert json.loads(found.to_json())["warnings"] == [{"code": "unknown_words", "text": found.warnings[0]}]
     matched = model.match([scene], [KNOWN, "zebras graze"])
     assert [warning.partition(":")[0] for warning in matched.warnings] == ["zebras graze"]
-    assert json.loads(matched.to_json())["warnings"] == list(matched.warnings)
+    assert json.loads(matched.to_json())["warnings"] == [{"code": "unknown_words", "text": matched.warnings[0]}]
     assert str(matched).endswith(f"\nwarning: {matched.warnings[0]}")
 
 
@@ -275,7 +281,7 @@ def test_the_command_tells_of_an_image_unlike_the_training_images(
     said = CliRunner().invoke(app, words)
     assert said.exit_code == 0 and said.stderr == f"warning: {other}: {FOREIGN}\n"
     as_json = [json.loads(line) for line in CliRunner().invoke(app, [*words, "--json"]).stdout.splitlines()]
-    assert [tree["warnings"] for tree in as_json] == [[], [FOREIGN]]
+    assert [tree["warnings"] for tree in as_json] == [[], [FOREIGN.to_dict()]]
     (tmp_path / "many").mkdir()
     for number in range(4):
         shutil.copy(other, tmp_path / "many" / f"{number}.png")
@@ -293,5 +299,59 @@ def test_the_service_sends_them(model: Predictor, image: Image.Image) -> None:
     with testclient.TestClient(create_app(model), base_url="http://127.0.0.1:8012") as client:
         answered = client.post("/api/v1/answer", json={"image": blank, "question": UNKNOWN}).json()
         matched = client.post("/api/v1/match", json={"images": [blank], "captions": [KNOWN]}).json()
-    assert NO_REGION in answered["warnings"] and "breed" in answered["warnings"][-1]
-    assert f"0: {NO_REGION}" in matched["warnings"]
+    assert NO_REGION.to_dict() in answered["warnings"] and "breed" in answered["warnings"][-1]["text"]
+    assert NO_REGION.after("0: ").to_dict() in matched["warnings"]
+
+
+def test_python_the_command_its_table_and_the_service_give_the_same_codes(
+    model: Predictor, folder: Path, image: Image.Image, tmp_path: Path
+) -> None:
+    testclient = pytest.importorskip("fastapi.testclient", reason="fastapi is not installed (extra web)")
+    from twelve.web.app import create_app
+
+    file, out = tmp_path / "blank.png", tmp_path / "out.csv"
+    Image.new("RGB", (160, 128), "white").save(file, "PNG")
+    words = ["predict", str(folder), "--image", str(file), "--ask", UNKNOWN]
+    (found,) = [json.loads(line) for line in CliRunner().invoke(app, [*words, "--json"]).stdout.splitlines()]
+    assert CliRunner().invoke(app, [*words, "--out", str(out)]).exit_code == 0
+    with out.open(newline="", encoding="utf-8") as table:
+        (row,) = csv.DictReader(table)
+    blank = {"base64": base64.b64encode(file.read_bytes()).decode()}
+    with testclient.TestClient(create_app(model), base_url="http://127.0.0.1:8012") as client:
+        told = client.post("/api/v1/answer", json={"image": blank, "question": UNKNOWN}).json()
+        asked = {"method": "answer", "text": UNKNOWN, "images": [blank]}
+        by_name = client.post("/api/v1/ask", json=asked).json()
+        depends = client.post("/api/v1/depends", json={"image": blank, "text": UNKNOWN}).json()
+        matched = client.post("/api/v1/match", json={"images": [blank], "captions": [UNKNOWN]}).json()
+        listed = client.get("/openapi.json").json()["components"]["schemas"]["WarningReply"]
+    assert listed["properties"]["code"]["enum"] == [*CODES]
+    here = model.scene(file).answer(UNKNOWN)
+    codes = [warning.code for warning in here.warnings]
+    assert codes == ["no_regions", "unknown_words"] and not here.reliable
+    for reply in (found, told, by_name, depends, matched):
+        assert [each["code"] for each in reply["warnings"]] == codes and reply["reliable"] is False
+    assert (row["codes"], row["reliable"]) == (" ".join(codes), "false")
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_score_is_reliable_unless_a_warning_says_otherwise(scene: Scene, code: str) -> None:
+    found = scene.answer(KNOWN)
+    assert found.reliable and found.to_dict()["reliable"] is True
+    doubted = replace(found, warnings=(Warned(code, "it is odd"),))  # type: ignore[arg-type]
+    assert doubted.reliable is (code in HARMLESS) is doubted.to_dict()["reliable"]
+
+
+def test_a_warning_is_a_text_that_keeps_its_code() -> None:
+    warning = FOREIGN.after("left image: ")
+    for same in (warning, copy.deepcopy(warning), pickle.loads(pickle.dumps(warning))):
+        assert same == f"left image: {FOREIGN}" and same.code == "unusual_image"
+
+
+def test_the_documentation_the_page_and_the_description_list_every_code() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    for page in ("http-api.md", "predict.md"):
+        rows = re.findall(r"^\| `(\w+)` \| (true|false) \|", (docs / page).read_text(encoding="utf-8"), re.MULTILINE)
+        assert rows == [(code, str(code in HARMLESS).lower()) for code in CODES], page
+    form = Path(twelve.__file__).parent / "web" / "static" / "form.js"
+    (harmless,) = re.findall(r"^const HARMLESS = (\[.*\]);$", form.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(json.loads(harmless)) == HARMLESS

@@ -97,7 +97,8 @@ def test_a_run_that_learned_in_part(run: Path) -> None:
     assert (found.word, found.good) == ("Learned in part", False)
     assert found.sentence == (
         "On 3 of 5 tasks, the model is clearly better than every baseline (a guess that does not see the correct "
-        "image). VQA v2 (27.3) is no better than a text-only model (27.4; the difference may be chance); NLVR2 (50.1) "
+        "image). VQA v2 (27.3) is not shown to be better than a text-only model (27.4; the difference may be chance); "
+        "NLVR2 (50.1) "
         "is worse than always giving the most frequent answer (55.3). The normalised score of SNLI-VE, the only one "
         "that is known, is 27 (0: best baseline, 100: best possible). Validation scores rose on 4 of 5 tasks over the "
         "last half of the training; training of SNLI-VE was stopped before the end."
@@ -261,7 +262,8 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     little = said(alone(run, 51.0, 0.0, examples=1000))
     assert little.word == "Not learned"  # enough to see that it is little
     assert little.sentence == (
-        "The model scores 51.0 (95% interval 48 to 54): no better than always giving the most frequent answer (50.0; "
+        "The model scores 51.0 (95% interval 48 to 54): not shown to be better than always giving the most "
+        "frequent answer (50.0; "
         "the difference may be chance)."
     )
 
@@ -279,7 +281,8 @@ def test_a_small_lead_on_few_examples_is_not_learned_so_far(run: Path) -> None:
     found = said(run)
     assert (found.word, found.good) == ("Not learned so far", False)
     assert found.sentence == (
-        "The model scores 52.5 (95% interval 38 to 67) on 40 test examples: no better than always giving the most "
+        "The model scores 52.5 (95% interval 38 to 67) on 40 test examples: not shown to be better than always "
+        "giving the most "
         "frequent answer (50.0; the difference may be chance)."
     )
     page = render(read_run(run))
@@ -441,7 +444,7 @@ def test_the_lowest_parts_are_listed_with_their_numbers(run: Path) -> None:
     assert places == sorted(places)  # type: ignore[type-var]
     number = next(each for each in found.parts if each.part == "answer type “number”")
     assert (number.score.mean, number.examples, number.beaten) == (9.5, 120, False)
-    assert number.baseline == "no better than a text-only model (11.0; the difference may be chance)"
+    assert number.baseline == "not shown to be better than a text-only model (11.0; the difference may be chance)"
     whole = {each.task: each.baseline for each in found.parts if not each.part}
     assert whole["nlvr2"] == "worse than always giving the most frequent answer (55.3)"
     assert whole["snli_ve"] == "better than the same model with wrong images (63.8)"
@@ -451,7 +454,7 @@ def test_the_lowest_parts_are_listed_with_their_numbers(run: Path) -> None:
     page = render(read_run(run))
     assert (
         " on 120 examples" in page
-        and '<span class="under poor">no better than' in page
+        and '<span class="under poor">not shown to be better than' in page
         and "7 tasks and parts were compared" in page
         and "fewer than 100 examples" in page
     )
@@ -566,7 +569,9 @@ def test_the_answers_of_a_single_task_without_weak_parts_are_listed(run: Path) -
     assert [(round(each.score.mean), each.examples) for each in found.parts] == [(80, 25)]  # yes, 92, is not weak
     page = render(read_run(run))
     assert '<a href="#certainty">Questions whose correct answer is “no”</a>:\n<b>80.0</b>' in page
-    assert "as a whole" not in page and "where one reaches the score of the task, the difference" in page
+    (line,) = re.findall('<ol class="weak">(.*?)</ol>', page, flags=re.S)
+    assert line.count("on 25 examples; may be chance</span>") == 1  # the interval, 60.9 to 91.1, contains 86.0
+    assert "as a whole" not in page and "means that the interval contains the score of the task" in page
     assert said(run).word.startswith("Above every baseline, but measured on 50 ")  # answers are no weak parts
     assert weak(read_run(confused(run, *pairs, marks=3.0))).parts == []  # some answers are right in part
     for even in ([("no", "yes", 3), ("no", "no", 22)], [("no", "yes", 1), ("no", "no", 24), ("yes", "yes", 25)]):
@@ -589,6 +594,7 @@ def test_of_a_high_score_only_an_answer_that_is_clearly_weaker_is_listed(run: Pa
     )
     found = weak(read_run(confused(run, ("no", "no", 8), ("no", "yes", 7), ("yes", "yes", 85))))
     assert found.by_answer and [(round(each.score.mean), each.examples) for each in found.parts] == [(53, 15)]
+    assert "; may be chance" not in render(read_run(run)).partition('<ol class="weak">')[2].partition("</ol>")[0]
 
 
 def test_a_single_task_as_a_whole_is_not_among_its_weak_parts(run: Path) -> None:
@@ -643,7 +649,8 @@ def test_the_steps_do_not_repeat_the_verdict(run: Path) -> None:
         changed(run, lambda tree: tree["tasks"][task]["baselines"].update(tree["tasks"]["vqa"]["baselines"]))  # noqa: B023
     worse = next(step for step in next_steps(read_run(run), scored(run)) if step.title == "Train VQA v2 alone")
     assert worse.why.startswith(
-        "Its score of 27.3 is no better than a text-only model (27.4; the difference may be chance): if it "
+        "Its score of 27.3 is not shown to be better than a text-only model (27.4; the difference may be chance): "
+        "if it "
     )
     changed(run, lambda tree: [task.update(groups=20) for task in tree["tasks"].values()])
     changed(run, lambda tree: [task["baselines"].clear() for task in tree["tasks"].values()])
@@ -872,7 +879,13 @@ def test_a_step_is_a_sentence_and_a_command(state: str, run: Path) -> None:
     page = render(read_run(run))
     first = page.partition('<ol class="next">')[2].partition("</ol>")[0]
     first = re.sub(r"<details>.*?</details>", "", first, flags=re.S)
-    assert commands(first) == [step.commands[0] for step in steps[:2]]
+    # What prepares regions is followed by the command that needs them.
+    several = [2 if step.commands[0].startswith("twelve regions ") else 1 for step in steps[:2]]
+    assert commands(first) == [
+        line for step, count in zip(steps[:2], several, strict=True) for line in step.commands[:count]
+    ]
+    if state == "own task, few examples":
+        assert any(line.startswith("twelve train ") for line in commands(first))
     assert Counter(commands(page)) >= Counter(command for step in steps for command in step.commands)
     assert all(step.details in html.unescape(page) for step in steps)
 

@@ -151,11 +151,12 @@ def test_replies_warn_of_a_task_that_the_last_training_left_out(
 ) -> None:
     image = {"scene": scenes[0]}
     monkeypatch.setattr(predictor.processor, "left_out", ("gqa", "coco"))
-    for task, warnings in (("vqa", []), ("gqa", [f"gqa: {LEFT_OUT}"])):
+    for task, warnings in (("vqa", []), ("gqa", [{"code": "left_out_task", "text": f"gqa: {LEFT_OUT}"}])):
         question = {"image": image, "question": "what colour is the ball ?", "task": task}
-        assert client.post("/api/v1/answer", json=question).json()["warnings"] == warnings
+        told = client.post("/api/v1/answer", json=question).json()
+        assert told["warnings"] == warnings and told["reliable"] is not bool(warnings)
     matched = client.post("/api/v1/match", json={"images": [image], "captions": ["a red ball"]}).json()
-    assert f"coco: {LEFT_OUT}" in matched["warnings"]
+    assert {"code": "left_out_task", "text": f"coco: {LEFT_OUT}"} in matched["warnings"]
 
 
 def test_any_method_is_asked_by_its_name(client: TestClient, scenes: list[str]) -> None:
@@ -173,10 +174,15 @@ def test_any_method_is_asked_by_its_name(client: TestClient, scenes: list[str]) 
         *((method, f"{known} {method}", f"use POST /api/v1/{method}") for method in ("choose", "guess", "match")),
     ):
         refused = client.post("/api/v1/ask", json={"method": method, "text": "it", "images": [image]})
-        told = {"code": "invalid_input", "error": problem, "remedy": remedy, "fields": None}
+        message = problem.removeprefix("method: ")
+        fields = None if message == problem else [{"path": "method", "message": message}]
+        told = {"code": "invalid_input", "error": problem, "remedy": remedy, "fields": fields}
         assert refused.status_code == 422 and refused.json() == told
     refused = client.post("/api/v1/depends", json={"method": "choose", "text": "it", "image": image})
     assert refused.json()["error"] == "method: expected answer, entails or verify, found choose"
+    assert [each["path"] for each in refused.json()["fields"]] == ["method"]
+    refused = client.post("/api/v1/depends", json={"method": "verify", "text": "it", "image": image})
+    assert [each["path"] for each in refused.json()["fields"]] == ["right"]
 
 
 def test_an_image_in_the_request_is_the_same_image(client: TestClient, scenes: list[str]) -> None:

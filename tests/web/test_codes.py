@@ -81,3 +81,30 @@ def test_each_invalid_field_is_named(client: TestClient) -> None:
     many = [[0, 0, 0, 0]] * 90
     told = client.post("/api/v1/choose", json={**ASKED, "boxes": many}).json()
     assert len(told["fields"]) == 20
+
+
+def test_an_answer_that_no_dialogue_has_is_told_with_those_that_it_has(client: TestClient) -> None:
+    turns = [{"question": "is it red?", "answer": "maybe"}]
+    told = client.post("/api/v1/guess", json={**SCENE, "dialogue": turns, "boxes": [[1, 2, 30, 40]]}).json()
+    assert told["fields"][0]["path"] == "dialogue.0.answer"
+    assert told["remedy"] == 'give dialogue.0.answer as "yes", "no" or "n/a"'
+
+
+def test_the_files_of_the_page_are_revalidated_and_replies_are_not_stored(client: TestClient) -> None:
+    page = client.get("/")
+    files = re.findall('(?:src|href)="([a-z]+[.][a-z]+)"', page.text)
+    assert len(files) >= 3
+    for path in ("/", *(f"/{name}" for name in files), "/reference.js"):
+        first = client.get(path)
+        assert (first.status_code, first.headers["cache-control"]) == (200, "no-cache"), path
+        again = client.get(path, headers={"If-None-Match": first.headers["etag"]})
+        assert (again.status_code, again.content, again.headers["cache-control"]) == (304, b"", "no-cache"), path
+    for path in ("/api/v1/model", "/health", "/docs", "/openapi.json", "/none", "/api/v1/none"):
+        assert client.get(path).headers["cache-control"] == "no-store", path
+
+
+def test_a_reply_without_a_body_has_no_type(client: TestClient) -> None:
+    scene = client.post("/api/v1/scenes", content=IMAGE, headers=OCTETS).json()["id"]
+    gone = client.delete(f"/api/v1/scenes/{scene}")
+    assert (gone.status_code, gone.content) == (204, b"")
+    assert not {"content-type", "content-length"} & {*gone.headers}

@@ -15,6 +15,7 @@ import pytest
 from serving import served
 from test_api import png
 
+from twelve.outputs.parts.warned import Warned, reliable
 from twelve.predictor.warnings import FEW_SHARED, FOREIGN, LEFT_OUT, NO_REGION, OTHER_SPELLING, UNKNOWN_WORDS
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (make installs it)")
@@ -268,6 +269,8 @@ def test_what_an_answer_depends_on_is_shown_first(visit: Visit) -> None:
     told = page.locator("#panel-answer .depends .told")
     page.locator("#panel-answer .depends .tip").wait_for()
     assert told.inner_text() == "Without box 2, “red” falls from 97% to 12%."
+    tip = page.locator("#panel-answer .depends .tip")
+    assert "the thicker its frame" in tip.inner_text()
     heat = "all => all.map(frame => +frame.style.getPropertyValue('--heat'))"
     heats = page.locator("#panel-answer .frame.region").evaluate_all(heat)
     assert heats.count(0) == len(heats) - 1 and max(heats) == 1
@@ -281,6 +284,7 @@ def test_what_an_answer_depends_on_is_shown_first(visit: Visit) -> None:
     page.route("**/api/v1/depends", _no_box_matters)
     ask(page, "answer", "is it red ?")
     page.get_by_text("The answer depends little on any single box: its score falls by at most 5 points.").wait_for()
+    assert "frame" not in tip.inner_text() and "Each box was left out in turn. What" in tip.inner_text()
     assert max(page.locator("#panel-answer .frame.region").evaluate_all(heat)) == 0
 
 
@@ -399,7 +403,7 @@ def test_a_box_has_one_number_and_percentages_are_explained(visit: Visit) -> Non
         scores = [first | {"score": 0.87}, second | {"score": 0.2}]
         shares = [{"index": 0, "share": 0.96}, {"index": 1, "share": 0.04}]
         sure = {"index": 0, "score": 0.87, "alternatives": scores, "shares": shares}
-        route.fulfill(response=reply, json=told | sure | {"calibrated": True, "warnings": []})
+        route.fulfill(response=reply, json=told | sure | {"calibrated": True, "reliable": True, "warnings": []})
 
     for method in ("choose", "guess"):
         page.route(f"**/api/v1/{method}", sure)
@@ -499,6 +503,9 @@ def test_two_images_and_a_gallery(visit: Visit) -> None:
     assert best.get_attribute("class") == "first" and best.locator("img").get_attribute("alt")
     assert page.get_by_text("Image 1 matches best.", exact=True).is_visible()
     assert page.locator("#panel-match .status").inner_text() == "6 images"
+    weight = "all => all.map(each => getComputedStyle(each).fontWeight)"
+    percentages = page.locator("#panel-match .headline small, #panel-match figcaption")
+    assert {*percentages.evaluate_all(weight)} == {"400"}
     shares = page.locator("#panel-match figcaption").all_inner_texts()
     assert [text.split(".")[0] for text in shares] == list("123456")
 
@@ -773,6 +780,9 @@ def test_a_left_out_task_and_scores_that_are_not_calibrated_are_said(visit: Visi
     ask(page, "answer", "what colour is it ?")
     told = "Not calibrated: compare these percentages with each other, do not read them as probabilities."
     assert uncalibrated.inner_text() == told
+    falls = page.locator("#panel-answer .depends .told")
+    falls.wait_for()
+    assert falls.evaluate("told => getComputedStyle(told).fontWeight") == "400"
     for method in TABS.keys() - {"answer"}:
         page.locator(f"#tab-{method}").click()
         assert page.locator(f"#panel-{method} .uncalibrated").inner_text() == told
@@ -780,9 +790,16 @@ def test_a_left_out_task_and_scores_that_are_not_calibrated_are_said(visit: Visi
 
 
 @pytest.mark.parametrize(
-    "warning", [FOREIGN, NO_REGION, f"{UNKNOWN_WORDS}: zebra", f"vqa: {LEFT_OUT}", f"vqa: {FEW_SHARED}"]
+    "warning",
+    [
+        FOREIGN,
+        NO_REGION,
+        Warned("unknown_words", f"{UNKNOWN_WORDS}: zebra"),
+        Warned("left_out_task", f"vqa: {LEFT_OUT}"),
+        Warned("unusual_text", f"vqa: {FEW_SHARED}"),
+    ],
 )
-def test_a_meaningless_answer_begins_with_the_warning_and_claims_no_score(visit: Visit, warning: str) -> None:
+def test_a_meaningless_answer_begins_with_the_warning_and_claims_no_score(visit: Visit, warning: Warned) -> None:
     page, warned = visit.page, [warning]
 
     def measured(route: sync_api.Route) -> None:
@@ -792,7 +809,8 @@ def test_a_meaningless_answer_begins_with_the_warning_and_claims_no_score(visit:
 
     def warns(route: sync_api.Route) -> None:
         told = (reply := route.fetch()).json()
-        route.fulfill(response=reply, json={**told, "warnings": warned})
+        said = {"reliable": reliable(warned), "warnings": [each.to_dict() for each in warned]}
+        route.fulfill(response=reply, json={**told, **said})
 
     page.route("**/api/v1/model", measured)
     page.route("**/api/v1/answer", warns)
@@ -809,7 +827,7 @@ def test_a_meaningless_answer_begins_with_the_warning_and_claims_no_score(visit:
     assert head_colour in result.locator(".bar").first.evaluate(style, "backgroundImage")
     assert result.locator(".depends .told").evaluate(style, "fontWeight") == "400"
     assert axe.findings(page) == []
-    warned[:] = [f"{OTHER_SPELLING}: color as colour"]  # the answer is as good as another
+    warned[:] = [Warned("other_spelling", f"{OTHER_SPELLING}: color as colour")]  # the answer is as good as another
     ask(page, "answer", "what colour is it ?")
     assert head_colour not in result.locator(".bar").first.evaluate(style, "backgroundImage")
     assert result.locator(".headline.doubtful").count() == 0 and "baseline" in result.inner_text()
@@ -839,8 +857,8 @@ def test_tasks_of_the_users_own_name_the_page(visit: Visit) -> None:
 
 def _left_out(route: sync_api.Route) -> None:
     reply = route.fetch()
-    told = {**reply.json(), "warnings": ["vqa: the last training changed the model without this task"]}
-    route.fulfill(response=reply, json=told)
+    warning = Warned("left_out_task", "vqa: the last training changed the model without this task")
+    route.fulfill(response=reply, json={**reply.json(), "reliable": False, "warnings": [warning.to_dict()]})
 
 
 def test_the_task_that_answered_stands_beside_the_answer(visit: Visit) -> None:
@@ -1004,7 +1022,7 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
 
     def plain(route: sync_api.Route) -> None:
         told = (reply := route.fetch()).json()
-        route.fulfill(response=reply, json={**told, "warnings": []})
+        route.fulfill(response=reply, json={**told, "reliable": True, "warnings": []})
 
     page.route("**/api/v1/model", measured)
     for method in ("answer", "entails"):
@@ -1079,8 +1097,9 @@ def _two_unlike(route: sync_api.Route) -> None:
     reply = route.fetch()
     told = reply.json()
     best, second, *_, worst = (ranked["image"] for ranked in told["captions"][0]["images"])
-    warnings = [f"{worst}, {best} and 2 more: they are unlike", f"{second}: no region"]
-    route.fulfill(response=reply, json={**told, "warnings": warnings})
+    unlike = Warned("unusual_image", f"{worst}, {best} and 2 more: they are unlike")
+    warnings = [unlike.to_dict(), Warned("no_regions", f"{second}: no region").to_dict()]
+    route.fulfill(response=reply, json={**told, "reliable": False, "warnings": warnings})
 
 
 _TOKEN = "a-secret-of-16-letters"

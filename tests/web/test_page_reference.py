@@ -218,3 +218,48 @@ def test_a_command_is_copied_as_it_stands(page: sync_api.Page) -> None:
     example.get_by_role("button", name="Copy").click()
     example.get_by_role("button", name="Copied").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == command
+
+
+def test_examples_have_the_id_of_an_image_that_is_uploaded_until_it_is_gone(page: sync_api.Page, address: str) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    answer, verify, stored = (page.locator(f"#{name} .example pre") for name in ("answer", "verify", "get_image"))
+    assert '{"scene": "ID"}' in answer.inner_text() and stored.inner_text().endswith("/scenes/ID")
+    upload = opened(page, "upload_image")
+    upload.get_by_label("Token").fill(TOKEN)
+    name = json.loads(sent(upload)[1])["id"]
+    page.locator("#answer .example").get_by_role("button", name="Copy").click()
+    page.locator("#answer .example").get_by_role("button", name="Copied").wait_for()
+    copied = shlex.split(page.evaluate("navigator.clipboard.readText()").replace("TOKEN", TOKEN))
+    assert json.loads(copied[copied.index("-d") + 1])["image"] == {"scene": name}
+    run = subprocess.run(copied, capture_output=True, text=True, check=True)
+    assert json.loads(run.stdout)["text"] == "what colour is the boat?"
+    assert verify.inner_text().count(f'"{name}"') == 2 and stored.inner_text().endswith(f"/scenes/{name}")
+    opened(page, "verify")
+    both = json.loads((words := sent(page.locator("#verify .try"))[2])[words.index("--data-raw") + 1])
+    assert both["left"]["scene"] == name and f'"{both["right"]["scene"]}"' in verify.inner_text()
+    page.locator("#forget_image .try summary").click()
+    sent(page.locator("#forget_image .try"))
+    assert name not in page.locator("main .example pre").all_inner_texts().__str__()
+
+
+def test_the_contents_stay_in_view(page: sync_api.Page) -> None:
+    nav = page.get_by_role("navigation", name="Endpoints")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.locator("#match").evaluate("section => section.scrollIntoView()")
+    first, last = nav.get_by_role("link").first, nav.get_by_role("link").last
+    for link in (first, last):
+        box = link.bounding_box()
+        assert box and box["y"] >= 0 and box["y"] + box["height"] <= 900 and box["x"] + box["width"] < 320
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.locator("#match").evaluate("section => section.scrollIntoView()")
+    summary = nav.get_by_text("Contents")
+    box = summary.bounding_box()
+    assert box and 0 <= box["y"] < 40 and not first.is_visible()
+    summary.focus()
+    page.keyboard.press("Enter")
+    assert axe.findings(page) == []
+    nav.get_by_role("link", name="POST /api/v1/locate").press("Enter")
+    assert not first.is_visible()
+    top = page.locator("#locate h3").bounding_box()
+    assert top and 30 < top["y"] < 120
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -128,12 +128,15 @@ def test_a_task_that_is_not_above_a_baseline_says_so(run: Path) -> None:
         run, Baseline("majority", 50.0, none), Baseline("chance", 40.0, none), Baseline("bag of words", 60.0, some)
     )
     told = (
-        "On its 16 test examples, this task scored 50.0: no better than always giving the most frequent answer (50.0; "
+        "On its 16 test examples, this task scored 50.0: not shown to be better than always giving the most frequent "
+        "answer (50.0; "
         "the difference may be chance)."
     )
     assert standings_of(run) == standings_of(run / "model") == {"mine": TaskStanding(doubt=told)}
     evaluated(run, Baseline("majority", 50.0, none), examples=1600, score=56.25)
-    assert str(doubts_of(run)["mine"]).startswith("On its 1,600 test examples, this task scored 56.2: no better than ")
+    assert str(doubts_of(run)["mine"]).startswith(
+        "On its 1,600 test examples, this task scored 56.2: not shown to be better than "
+    )
     evaluated(run, Baseline("bag of words", 90.0, Interval(-40.0, -50.0, -30.0)))
     assert str(doubts_of(run)["mine"]).endswith("this task scored 50.0: worse than a text-only model (90.0).")
     evaluated(run, Baseline("majority", 50.0, some))

@@ -47,7 +47,8 @@ def test_a_caption_finds_thumbnails_with_their_shares(visit: Visit, searcher: Pr
     shown = page.locator(f"{PANEL} .gallery .file-name").all_inner_texts()
     ranked = searcher.search(index.parent, "the red ball", index=index).ranked_images()
     assert shown == [Path(path).name for path, _ in ranked[:12]]
-    numbers = page.locator(f"{PANEL} .gallery strong").all_inner_texts()
+    captions = page.locator(f"{PANEL} .gallery figcaption").all_inner_texts()
+    numbers = [caption.splitlines()[0].strip() for caption in captions]
     assert numbers[0] == f"1. {100 * ranked[0][1]:.0f}%" and len(numbers) == 12
     sizes = page.locator(f"{PANEL} .gallery img").evaluate_all("all => all.map(e => [e.naturalWidth, e.alt])")
     assert [size for size, _ in sizes] == [160] * 12 and sizes[1][1] == "Image 2"
@@ -104,7 +105,8 @@ def test_what_is_odd_or_gone_is_said(visit: Visit) -> None:  # noqa: F811
             "indexed": 3000,
             "skipped": skipped,
             "digest": None,
-            "warnings": [f"{image}: the result may be meaningless"],
+            "reliable": False,
+            "warnings": [{"code": "unusual_image", "text": f"{image}: the result may be meaningless"}],
         }
         page.unroute("**/api/v1/search")
         page.route("**/api/v1/search", lambda route: route.fulfill(json=told))
@@ -112,6 +114,7 @@ def test_what_is_odd_or_gone_is_said(visit: Visit) -> None:  # noqa: F811
     replied(names[1], ["sample-2.png"])
     head = ask(page, "search", "a ball")
     assert head.inner_text() == "Best of 2 the closest of 3,000 images"
+    assert page.locator(f"{PANEL} figcaption strong").all_inner_texts() == ["1.", "2."]  # no percentage is bold
     assert "doubtful" not in (head.get_attribute("class") or "")  # the best image is not the odd one
     assert page.locator(f"{PANEL} .tie").inner_text() == "Almost a tie with image 2."
     assert page.locator(f"{PANEL} .lost").last.inner_text() == (
@@ -133,7 +136,8 @@ def test_what_is_odd_or_gone_is_said(visit: Visit) -> None:  # noqa: F811
 
 
 _NOTHING = """{"text": "a ball", "task": "coco", "calibrated": false, "images": [], "ranked": 0, "indexed": 2,
-"skipped": ["a.png", "b.png"], "digest": null, "warnings": []}"""
+"skipped": ["a.png", "b.png"], "digest": null, "reliable": true,
+"warnings": []}"""
 
 
 def _fulfil(told: dict[str, object], route: sync_api.Route) -> None:

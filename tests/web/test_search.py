@@ -29,6 +29,7 @@ from typer.testing import CliRunner
 import twelve
 from twelve import cli
 from twelve.errors import ConfigError, DataError, RegionError, TwelveError
+from twelve.outputs.parts.warned import Warned
 from twelve.predictor import Predictor
 from twelve.predictor.open_index import OpenIndex
 from twelve.predictor.warnings import UNKNOWN_WORDS
@@ -130,15 +131,21 @@ def test_images_of_one_file_name_do_not_share_the_regions_of_a_store(
     assert near(found, [{**each, "image": os.path.relpath(each["image"], nested)} for each in wanted])
 
 
+ODD = Warned("unusual_image", "it is odd")
+
+
 def test_warnings_are_of_the_text_and_of_the_images_that_are_shown_best_first(
     searcher: Predictor, searched: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("twelve.predictor.warnings.of_regions", lambda processor, regions: ("it is odd",))
+    monkeypatch.setattr("twelve.predictor.warnings.of_regions", lambda processor, regions: (ODD,))
     with serving(searcher, searched) as client:
         told = search(client, "the red dinosaur", top=2)
     names = ", ".join(each["image"] for each in told["images"])
-    assert told["warnings"][0] == f"{names}: it is odd"
-    assert told["warnings"][1] == f"the red dinosaur: {UNKNOWN_WORDS}: dinosaur" and len(told["warnings"]) == 2
+    assert told["warnings"] == [
+        {"code": "unusual_image", "text": f"{names}: it is odd"},
+        {"code": "unknown_words", "text": f"the red dinosaur: {UNKNOWN_WORDS}: dinosaur"},
+    ]
+    assert told["reliable"] is False
 
 
 # --- what is told of the machine --------------------------------------------------------------------------------

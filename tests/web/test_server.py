@@ -184,7 +184,10 @@ def test_the_python_of_the_page_waits_warns_and_reads_the_errors_of_proxies(
     names: dict[str, Any] = {}
     exec(code.replace("8012", str(server.server_port)), names)  # our own page
     try:
-        _Scripted.replies = [busy, (200, json_of, '{"answer": "red", "warnings": ["strange"]}')]
+        _Scripted.replies = [
+            busy,
+            (200, json_of, '{"answer": "red", "warnings": [{"code": "new", "text": "strange"}]}'),
+        ]
         assert names["post"]("/x", {})["answer"] == "red" and waited == [7]
         assert capsys.readouterr().err == "warning: strange\n"
         _Scripted.replies = [busy] * 3
@@ -456,7 +459,7 @@ def test_the_command_says_at_once_what_it_loads(model_folder: Path, monkeypatch:
 def test_requests_are_logged_only_on_demand(model_folder: Path, tmp_path: Path) -> None:
     code = "import sys; from twelve.cli import app; app(['serve', *sys.argv[1:], '--port', '0'])"
     lines = {}
-    for options in ((), ("--log-requests",)):
+    for options in ((), ("--log-requests",), ("--log-json",)):
         with (
             (tmp_path / "log").open("w") as log,
             served(model_folder, code, *options, log=log) as (process, address),
@@ -474,6 +477,14 @@ def test_requests_are_logged_only_on_demand(model_folder: Path, tmp_path: Path) 
     dated, named = r"[\d-]{10} [\d:]{8}\.\d{3}[+-]\d\d:\d\d", r"\d+ ms [0-9a-f]{16}"
     assert re.fullmatch(rf"{dated} GET /api/v1/scenes/\{{scene\}} 404 {named}", logged[0])
     assert re.fullmatch(rf"{dated} POST /health 405 {named}", logged[1])
+    told = [json.loads(line) for line in lines["--log-json",][1:-1]]
+    assert [(each["method"], each["path"], each["status"]) for each in told] == [
+        ("GET", "/api/v1/scenes/{scene}", 404),
+        ("POST", "/health", 405),
+    ]
+    for each in told:
+        assert [*each] == ["time", "method", "path", "status", "ms", "id"] and isinstance(each["ms"], int)
+        assert re.fullmatch(dated, each["time"]) and re.fullmatch("[0-9a-f]{16}", each["id"])
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:

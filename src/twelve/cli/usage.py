@@ -24,6 +24,27 @@ _MEANT = {
 """Option that other programs have -> what means the same here, whatever it is called: the nearest spelling may not."""
 
 
+_PREDICT = "twelve predict RUN --image FILE"
+COMMANDS = {
+    **dict.fromkeys(
+        ("search", "find", "retrieve", "rank"), 'twelve match RUN "a red boat" --images FOLDER --index FILE'
+    ),
+    **dict.fromkeys(
+        ("ask", "answer", "question", "query", "vqa", "infer"), f'{_PREDICT} --ask "what colour is the boat?"'
+    ),
+    **dict.fromkeys(("locate", "ground", "detect"), f'{_PREDICT} --locate "the red boat"'),
+    **dict.fromkeys(("entails", "entail", "check"), f'{_PREDICT} --entails "there is a boat"'),
+    **dict.fromkeys(("choose", "guess", "verify"), "twelve predict RUN --jsonl FILE"),
+    **dict.fromkeys(("web", "server", "api", "http", "demo", "app"), "twelve serve RUN"),
+    **dict.fromkeys(("test", "eval", "validate"), "twelve evaluate RUN"),
+    **dict.fromkeys(("fit", "finetune", "fine-tune"), "twelve train CONFIG"),
+    **dict.fromkeys(("extract", "features"), "twelve regions extract"),
+    **dict.fromkeys(("download", "fetch"), "twelve data fetch"),
+    **dict.fromkeys(("upload", "publish"), "twelve push RUN OWNER/MODEL --dry-run FOLDER"),
+}
+"""Command that people try -> how the command that does it is called."""
+
+
 _NUMBER = re.compile(r"Input should be a valid (?:integer|number), unable to parse string as an? (?:integer|number)")
 """What the library says of a word in the place of a number."""
 
@@ -61,7 +82,11 @@ def mistake(root: Any, words: Sequence[str], error: Any) -> str:
         unknown = found.split("'")[1]
         options = [*(spelt for each in command.params for spelt in each.opts), "--help"]
         hint = f' (did you mean "{name} --{unknown}"?)' if f"--{unknown}" in options else ""
-        found = f"no such command {unknown!r}{hint or nearest(unknown, command.commands)}"
+        found = f"no such command {unknown!r}"
+        if command is root and (line := COMMANDS.get(unknown)) is not None:
+            known = re.split(r" (?=[^a-z])", line, maxsplit=1)[0]
+            return one_line(f'{found} (did you mean "{known}"?) -> e.g. {line}; run {known} --help for all options')
+        found += hint or nearest(unknown, command.commands)
     else:
         found = _NUMBER.sub("expected a number", _of_size(found, error)).replace("argument(s)", "arguments")
         found = found[:1].lower() + found[1:] + _meaning(command, error, option)

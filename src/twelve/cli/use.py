@@ -316,6 +316,7 @@ def serve(
         bool,
         typer.Option("--log-requests", help="Log the method, path, status and time of each request to stderr."),
     ] = False,
+    log_json: Annotated[bool, typer.Option("--log-json", help="As --log-requests, with lines of JSON.")] = False,
     index: Annotated[
         Path | None,
         typer.Option(help="A file that twelve match --index made; requests can then search its images."),
@@ -365,7 +366,7 @@ def serve(
         precision=precision,
         token=token,
         no_token=no_token,
-        log_requests=log_requests,
+        log_requests="json" if log_json else log_requests,
         index=index,
         regions=regions,
     )

@@ -22,7 +22,7 @@ _GUESSES = {
 
 
 def guess(name: str) -> str:
-    """What a baseline does, for sentences such as "no better than ..."."""
+    """What a baseline does, for sentences such as "worse than ..."."""
     return _GUESSES.get(name, f"the baseline {name}")
 
 
@@ -39,14 +39,16 @@ def standing(low: float | None, high: float | None) -> str:
 
 
 def compared(name: str, score: float, stands: str) -> str:
-    """The comparison with a baseline in words, such as "no better than choosing at random (25.0; the difference may be
-    chance)".
+    """The comparison with a baseline in words, such as "not shown to be better than choosing at random (25.0; the
+    difference may be chance)".
 
     Args:
         score: the baseline's.
         stands: see :func:`standing`.
     """
-    return f"{stands} than {guess(name)} ({score:.1f}{f'; {UNDECIDED}' if stands == NO_BETTER else ''})"
+    if stands == NO_BETTER:
+        return f"not shown to be better than {guess(name)} ({score:.1f}; {UNDECIDED})"
+    return f"{stands} than {guess(name)} ({score:.1f})"
 
 
 def unbeaten(baselines: Mapping[str, Baseline]) -> Baseline | None:

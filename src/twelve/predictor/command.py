@@ -18,6 +18,7 @@ from twelve.formats.flaws import without_flaws
 from twelve.io.files import check_file, check_folder, replacing
 from twelve.io.json_file import decode, readable
 from twelve.outputs.parts.result import Result, percent, suffix
+from twelve.outputs.parts.warned import Warned
 from twelve.predictor.lines import Request
 from twelve.predictor.search import measured
 from twelve.predictor.table import HEADER, HEADERS, is_table, row
@@ -78,7 +79,7 @@ class Outcome:
         where = " + ".join(map(str, self.request.images)) if place is None else f"{place.file} [{place.place}]"
         return f"{where}: {self.error}"
 
-    def warnings(self) -> list[tuple[str, str]]:
+    def warnings(self) -> list[tuple[str, Warned]]:
         """What each warning of the result is about, the images or the question, and the warning."""
         found = () if self.result is None else self.result.warnings
         images = " + ".join(map(str, self.request.images))

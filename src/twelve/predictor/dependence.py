@@ -15,6 +15,8 @@ from PIL import Image
 from twelve.outputs.parts.drawing import caption_below, framed, side_by_side
 from twelve.outputs.parts.notebook import png
 from twelve.outputs.parts.result import NO_IMAGE, named, percent, rounded
+from twelve.outputs.parts.warned import Warned
+from twelve.outputs.parts.warned import reliable as reliable_with
 from twelve.types.examples import Box
 
 SIDES = ("left", "right")
@@ -41,6 +43,7 @@ class Dependence:
         image, right: the photograph, or None; of two images, the left and the right one.
         labels: the detector's class of each box; empty if it names none.
         sides: the image that each box is in, "left" or "right"; empty if there is one image.
+        warnings: as :attr:`twelve.predictor.Result.warnings`.
     """
 
     text: str
@@ -54,12 +57,18 @@ class Dependence:
     right: Image.Image | None = None
     labels: tuple[str, ...] = ()
     sides: tuple[str, ...] = ()
+    warnings: tuple[Warned, ...] = ()
 
     def __repr__(self) -> str:
         return f"Dependence({named(self.value)!r}, {len(self.boxes)} regions)"
 
     def __str__(self) -> str:
         return self.words
+
+    @property
+    def reliable(self) -> bool:
+        """As :attr:`twelve.predictor.Result.reliable`."""
+        return reliable_with(self.warnings)
 
     @property
     def falls(self) -> NDArray[np.float64]:
@@ -126,10 +135,12 @@ class Dependence:
                 "value": named(self.value),
                 "score": self.score,
                 "calibrated": self.calibrated,
+                "reliable": self.reliable,
                 "boxes": [list(map(float, box)) for box in self.boxes],
                 "scores": self.scores.tolist(),
                 "labels": self.labels,
                 "sides": self.sides,
+                "warnings": [warning.to_dict() for warning in self.warnings],
             }
         )
         return found

@@ -141,6 +141,7 @@ def depending(predictor: Computes, question: Question) -> Generator[int, None, D
         right=scenes[1].image if len(scenes) > 1 else None,
         labels=tuple(detected) if len(detected) == len(boxes) else (),
         sides=tuple(sides) if len(scenes) > 1 else (),
+        warnings=warnings.of_question(processor, question),
     )
 
 

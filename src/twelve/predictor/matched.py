@@ -13,6 +13,8 @@ from twelve.errors import ConfigError, nearest
 from twelve.formats.records import describe
 from twelve.io.json_file import readable
 from twelve.outputs.parts.result import HIDDEN, SHOWN, percent, rounded, suffix
+from twelve.outputs.parts.warned import Warned
+from twelve.outputs.parts.warned import reliable as reliable_with
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -42,7 +44,7 @@ class Matched:
         task: name of the task that matched them.
         calibrated: whether training has calibrated the shares of the task, and they are those of the model alone
             (``contrast_weight`` 0).
-        warnings: why shares may be meaningless, with the names of the images concerned.
+        warnings: reasons to doubt the shares, each a text with a ``code``, with the names of the images concerned.
         shortlist: number of images that were ranked for each caption; None if all were.
         searched: number of images that the shortlist was chosen from, where ``images`` are those on it alone; else 0.
         skipped: of :meth:`twelve.Predictor.search`: each file that could not be read, and why.
@@ -55,12 +57,18 @@ class Matched:
     task: str
     temperature: float = 1.0
     calibrated: bool = False
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warned, ...] = ()
     shortlist: int | None = None
     searched: int = 0
     skipped: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[str, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
     photographs: Mapping[int, Image.Image] = field(default_factory=dict, repr=False, compare=False, metadata=HIDDEN)
+
+    @property
+    def reliable(self) -> bool:
+        """False where a warning says that shares may be meaningless: then do not trust them, even if they are
+        calibrated."""
+        return reliable_with(self.warnings)
 
     def ranked_images(self, caption: int | str = 0) -> list[tuple[str, float]]:
         """All ranked images with their shares (which sum to 1) for a caption, best first.
@@ -147,13 +155,14 @@ class Matched:
             {
                 "task": self.task,
                 "calibrated": self.calibrated,
+                "reliable": self.reliable,
                 "captions": [
                     {"caption": caption, "images": [{"image": i, "share": s} for i, s in self.ranked_images(row)[:top]]}
                     for row, caption in enumerate(self.captions)
                 ],
                 "shortlist": self.shortlist,
                 "logits": [[None if np.isnan(logit) else logit for logit in row] for row in self.logits.tolist()],
-                "warnings": self.warnings,
+                "warnings": [warning.to_dict() for warning in self.warnings],
             }
         )
         if top is not None:

@@ -13,6 +13,7 @@ from PIL import Image
 from twelve.errors import ConfigError, RegionError
 from twelve.outputs.answer import Answered
 from twelve.outputs.parts.result import NO_IMAGE, Judged
+from twelve.outputs.parts.warned import Warned
 from twelve.outputs.region import Chosen, Located
 from twelve.predictor.checks import METHODS, Turn, corners, texts_of, turns_of
 from twelve.predictor.dependence import Dependence
@@ -52,7 +53,7 @@ class Scene:
         name: its name in results (the file's name, if it came from a file).
         regions: the model's input.
         image: the photograph, upright; None if the scene was made from regions.
-        warnings: why results about it may be meaningless (:func:`twelve.predictor.warnings.of_regions`).
+        warnings: reasons to doubt results about it (:func:`twelve.predictor.warnings.of_regions`).
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Scene:
         regions: Regions,
         image: Image.Image | None,
         name: str,
-        warnings: tuple[str, ...] = (),
+        warnings: tuple[Warned, ...] = (),
     ) -> None:
         self.predictor, self.regions, self.image, self.name = predictor, regions, image, name
         self.warnings = warnings

@@ -15,6 +15,7 @@ from twelve.errors import ConfigError, RegionError
 from twelve.formats.data_root import image_key
 from twelve.formats.records import describe, writable
 from twelve.io.files import check_folder
+from twelve.outputs.parts.warned import Warned
 from twelve.predictor.asked import images_in
 from twelve.predictor.checks import check_weight, texts_of
 from twelve.predictor.index import ImageIndex, best_images
@@ -139,7 +140,7 @@ def search(
 
     say: Callable[[str], None] = tell if progress else lambda text: None
     with nullcontext() if progress else silent():
-        doubts: dict[Path, tuple[str, ...]] = {}
+        doubts: dict[Path, tuple[Warned, ...]] = {}
         searched = 0
         if kept is not None:
             known, doubts = _indexed(predictor, kept, files, opened, say)
@@ -172,14 +173,14 @@ def _indexed(
     images: Sequence[Path],
     opened: Callable[[Sequence[Path], str], Opened],
     say: Callable[[str], None],
-) -> tuple[dict[Path, NDArray[Any]], dict[Path, tuple[str, ...]]]:
+) -> tuple[dict[Path, NDArray[Any]], dict[Path, tuple[Warned, ...]]]:
     """The vectors of the images that can be read, from an index, which is updated first; and the warnings of images
     that are new in it."""
     index = ImageIndex(file, predictor.vectors_mark())
     if index.dropped:
         say(f"{file}: {index.dropped:,} vectors of another model will be replaced")
     new = [image for image in images if index.get(image) is None]
-    doubts: dict[Path, tuple[str, ...]] = {}
+    doubts: dict[Path, tuple[Warned, ...]] = {}
     added = 0
     try:
         seen = opened(new, "indexing")

@@ -1,7 +1,7 @@
 """Warnings that a result may be meaningless, because the input is unlike the training data.
 
 A model answers any question, with a score that does not show that the input is unknown. So every result has warnings,
-which are sentences: in Python (``result.warnings``, and printed), as JSON, on stderr and on the page.
+which are sentences with a code: in Python (``result.warnings``, and printed), as JSON, on stderr and on the page.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from unicodedata import category
 
 from twelve.model.known_words import normalised, split
+from twelve.outputs.parts.warned import Warned, WarningCode
 from twelve.predictor.spellings import OTHER_SPELLINGS
 
 if TYPE_CHECKING:
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     from twelve.predictor.scene import Scene
     from twelve.types.regions import Regions
 
-FOREIGN = "the image may be unlike the training images, so the result may be meaningless"
+FOREIGN = Warned("unusual_image", "the image may be unlike the training images, so the result may be meaningless")
 """It says "may", because the limits are such that up to 1 in 100 images like the training images exceed one of them
 (:data:`twelve.model.familiarity.BEYOND`)."""
-NO_REGION = "no region was found in the image, so the model only has the feature of the whole image"
+NO_REGION = Warned(
+    "no_regions", "no region was found in the image, so the model only has the feature of the whole image"
+)
 SIDES = ("left image: ", "right image: ")
 """What a warning of one of two images begins with."""
 UNKNOWN_WORDS = "the training texts hardly contain these words, so the result may be meaningless"
@@ -36,7 +39,7 @@ NAMED = 5
 """Words or images that a warning names at most."""
 
 
-def of_regions(processor: TwelveProcessor, regions: Regions) -> tuple[str, ...]:
+def of_regions(processor: TwelveProcessor, regions: Regions) -> tuple[Warned, ...]:
     """The warnings of an image with these regions."""
     if not len(regions.boxes):
         return (NO_REGION,)
@@ -48,7 +51,7 @@ def of_regions(processor: TwelveProcessor, regions: Regions) -> tuple[str, ...]:
     return () if familiar.knows(as_tensor(regions.features[: processor.max_regions]).float().numpy()) else (FOREIGN,)
 
 
-def of_text(processor: TwelveProcessor, texts: Iterable[str]) -> tuple[str, ...]:
+def of_text(processor: TwelveProcessor, texts: Iterable[str]) -> tuple[Warned, ...]:
     """A warning that names the unknown words of a text, or of its parts together, and one that names words of which
     the model reads another spelling."""
     unknown, other = dict[str, None](), dict[str, None]()
@@ -57,8 +60,11 @@ def of_text(processor: TwelveProcessor, texts: Iterable[str]) -> tuple[str, ...]
         unknown |= dict.fromkeys(word for word, known in words_of(processor, read) if not known)
         pairs = zip(text.split(), read.split(), strict=True)
         other |= dict.fromkeys(f"{_bare(one)} as {_bare(another)}" for one, another in pairs if one != another)
-    found = ((OTHER_SPELLING, other), (UNKNOWN_WORDS, unknown))
-    return tuple(f"{warning}: {_some(words)}" for warning, words in found if words)
+    found: list[tuple[WarningCode, str, Iterable[str]]] = [
+        ("other_spelling", OTHER_SPELLING, other),
+        ("unknown_words", UNKNOWN_WORDS, unknown),
+    ]
+    return tuple(Warned(code, f"{warning}: {_some(words)}") for code, warning, words in found if words)
 
 
 def respelt(processor: TwelveProcessor, text: str) -> str:
@@ -82,11 +88,12 @@ def _bare(word: str) -> str:
     return word.strip(punctuation)
 
 
-def of_length(processor: TwelveProcessor, task: str, text: str) -> tuple[str, ...]:
+def of_length(processor: TwelveProcessor, task: str, text: str) -> tuple[Warned, ...]:
     """A warning if a text, in the model's form, has more word pieces than a task keeps; the rest is not read."""
     pieces = len(processor.tokenizer.encode(text, add_special_tokens=False).ids)
     most = processor.max_text[task] - 2  # [CLS] and [SEP]
-    return (f"the text has {pieces:,} word pieces, the model reads {most:,} of them",) if pieces > most else ()
+    cut = Warned("long_text", f"the text has {pieces:,} word pieces, the model reads {most:,} of them")
+    return (cut,) if pieces > most else ()
 
 
 def words_of(processor: TwelveProcessor, text: str) -> list[tuple[str, bool]]:
@@ -116,54 +123,56 @@ def words_of(processor: TwelveProcessor, text: str) -> list[tuple[str, bool]]:
     return found
 
 
-def of_task(processor: TwelveProcessor, task: str) -> tuple[str, ...]:
+def of_task(processor: TwelveProcessor, task: str) -> tuple[Warned, ...]:
     """The warning of a task that a later run has not trained."""
-    return (f"{task}: {LEFT_OUT}",) if task in processor.left_out else ()
+    return (Warned("left_out_task", f"{task}: {LEFT_OUT}"),) if task in processor.left_out else ()
 
 
-def of_shared_words(processor: TwelveProcessor, task: str, text: str) -> tuple[str, ...]:
+def of_shared_words(processor: TwelveProcessor, task: str, text: str) -> tuple[Warned, ...]:
     """A warning if more than half of a text's words, of at least three, do not occur in the training texts of a task of
     one's own. The model may know these words from other tasks."""
     if (own := processor.own_words.get(task)) is None:
         return ()
     read = split(processor.tokenizer, respelt(processor, text))
     shared = [word in own for word in read if any(mark.isalnum() for mark in word)]
-    return (f"{task}: {FEW_SHARED}",) if len(shared) >= 3 and 2 * sum(shared) < len(shared) else ()
+    few = len(shared) >= 3 and 2 * sum(shared) < len(shared)
+    return (Warned("unusual_text", f"{task}: {FEW_SHARED}"),) if few else ()
 
 
-def of_question(processor: TwelveProcessor, question: Question) -> tuple[str, ...]:
+def of_question(processor: TwelveProcessor, question: Question) -> tuple[Warned, ...]:
     """The warnings of a question: those of its images (of two, with the side), of its text, and of its task."""
     texts = [asked for asked, _ in question.turns] if question.turns else [question.text]
     sides = SIDES if len(question.scenes) == 2 else ("",)
-    found = [side + warning for side, scene in zip(sides, question.scenes, strict=True) for warning in scene.warnings]
+    seen = zip(sides, question.scenes, strict=True)
+    found = [warning.after(side) for side, scene in seen for warning in scene.warnings]
     length = of_length(processor, question.task, respelt(processor, question.model_text))
     shared = of_shared_words(processor, question.task, " ".join(texts))
     return (*found, *of_text(processor, texts), *shared, *length, *of_task(processor, question.task))
 
 
-def of_an_image(warning: str) -> bool:
+def of_an_image(warning: Warned) -> bool:
     """Whether a warning of :func:`of_question` is about an image, not about the question."""
-    return any(warning == side + known for side in ("", *SIDES) for known in (FOREIGN, NO_REGION))
+    return warning.code in (FOREIGN.code, NO_REGION.code)
 
 
-def of_images(named: Iterable[tuple[str, Iterable[str]]]) -> list[str]:
+def of_images(named: Iterable[tuple[str, Iterable[Warned]]]) -> list[Warned]:
     """The warnings of images, given by name, each once with the names of its images."""
-    images: dict[str, list[str]] = {}
+    images: dict[Warned, list[str]] = {}
     for name, warnings in named:
         for warning in warnings:
             images.setdefault(warning, []).append(name)
-    return [f"{_some(names)}: {warning}" for warning, names in images.items()]
+    return [warning.after(f"{_some(names)}: ") for warning, names in images.items()]
 
 
 def of_match(
     processor: TwelveProcessor, task: str, scenes: Sequence[Scene], captions: Sequence[str]
-) -> tuple[str, ...]:
+) -> tuple[Warned, ...]:
     """The warnings of a search: each once, with the names of its images or with its caption."""
     found = of_images((scene.name, scene.warnings) for scene in scenes)
     for caption in captions:
         own = (*of_text(processor, [caption]), *of_length(processor, task, caption))
         own += of_shared_words(processor, task, caption)
-        found += [f"{caption}: {warning}" for warning in own]
+        found += [warning.after(f"{caption}: ") for warning in own]
     return (*found, *of_task(processor, task))
 
 

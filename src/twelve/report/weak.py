@@ -36,6 +36,7 @@ class WeakPart:
         baseline: how it compares with that baseline, or with the best one that is not beaten, in words; "" if none was
             measured.
         beaten, worse: whether it is better than that, or clearly worse; with neither, chance may decide.
+        chance: whether its interval contains the score of its task, so that it may be low by chance.
     """
 
     task: str
@@ -47,6 +48,7 @@ class WeakPart:
     baseline: str
     beaten: bool = True
     worse: bool = False
+    chance: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,16 @@ def _answers(run: Run, result: TaskResult) -> list[WeakPart]:
     if not names or wrong[names[0]] < 2:
         return []
     return [
-        WeakPart(result.task, result.title, words.with_answer(asked, name), scores[name], of[name], None, "")
+        WeakPart(
+            result.task,
+            result.title,
+            words.with_answer(asked, name),
+            scores[name],
+            of[name],
+            None,
+            "",
+            chance=scores[name].high >= result.score.mean,
+        )
         for name in names
         # Rounded, because the difference is often a whole number but for the last digit.
         if round(of[name] * (result.score.mean - scores[name].mean) / 100, 3) >= 1

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from twelve.io.hub import HUB_NAME
+
 if TYPE_CHECKING:
     from twelve.evaluation.results import TaskResult
     from twelve.runs.card_origin import Origin
@@ -29,7 +31,7 @@ def metadata(origin: Origin, kinds: Collection[str]) -> str:
     if origin.drawn:
         tree["tags"].append("synthetic-data")
     if origin.results:
-        name = origin.source.rpartition("/")[2]
+        name = origin.source.removeprefix(HUB_NAME)
         tree["model-index"] = [{"name": name, "results": [_indexed(each, origin) for each in origin.results]}]
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=100)
 

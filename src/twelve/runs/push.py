@@ -95,11 +95,21 @@ def assemble(run: Path, out: Path, name: str, *, licence: str | None = None) -> 
         size = sum(prod(weight.shape) for weight in weights_of(saved).values())
         if origin is None:
             text = inside(saved, FILE).read_text(encoding="utf-8", errors="replace")
-            (partial / FILE).write_text(text.replace("PATH OF THIS FOLDER", f"{HUB_NAME}{name}"), encoding="utf-8")
+            (partial / FILE).write_text(_renamed(text, name), encoding="utf-8")
         else:
             origin = replace(origin, source=f"{HUB_NAME}{name}", licence=licence)
             write_card(partial, model.config, processor, origin, size, own)
     return sorted(out.iterdir())
+
+
+def _renamed(card: str, name: str) -> str:
+    """The card that a model has, with another name of the model: in the head, and where the model is opened."""
+    before = re.search("(?<=^model-index:\n- name: ).*$", card, re.MULTILINE)
+    if before is not None:
+        card = card[: before.start()] + name + card[before.end() :]
+    for known in ("PATH OF THIS FOLDER", *([] if before is None else [f"{HUB_NAME}{before[0]}", before[0]])):
+        card = card.replace(f'twelve.load("{known}")', f'twelve.load("{HUB_NAME}{name}")')
+    return card
 
 
 def _origin(run: Path, saved: Path) -> tuple[Origin | None, Path | None]:

@@ -107,13 +107,18 @@ def _describe(
     described.indexed = service.indexed
     by_name = {sample.name: sample for sample in samples}
 
-    @router.get("/model", responses=documented(400, 401, 503))
+    @router.get(
+        "/model",
+        response_description="The tasks of the model and the limits of the service.",
+        responses=documented(400, 401, 503),
+    )
     async def model() -> schemas.ModelReply:
         """Describe the model and the limits of the service."""
         return described
 
     @router.get(
         "/samples/{name}",
+        response_description="The image.",
         response_class=Response,
         responses={200: {"content": {"image/png": {}}}, **documented(400, 404, 422, 503)},
     )
@@ -125,7 +130,13 @@ def _describe(
 
 
 def _keep(router: APIRouter, service: Service) -> None:
-    @router.post("/scenes", status_code=201, openapi_extra=_UPLOAD, responses=_ASKED | documented(403) | _CREATED)
+    @router.post(
+        "/scenes",
+        status_code=201,
+        response_description="The image is stored: its id, size and boxes.",
+        openapi_extra=_UPLOAD,
+        responses=_ASKED | documented(403) | _CREATED,
+    )
     async def upload_image(request: Request, response: Response) -> schemas.SceneReply:
         """Upload an image.
 
@@ -138,25 +149,33 @@ def _keep(router: APIRouter, service: Service) -> None:
         response.headers["Location"] = f"scenes/{name}"  # relative, so that it is right below a path of a proxy
         return described_scene(service, name, scene)
 
-    @router.get("/scenes/{scene}", responses=_STORED)
+    @router.get("/scenes/{scene}", response_description="The size and the boxes of the image.", responses=_STORED)
     async def get_image(scene: SceneId) -> schemas.SceneReply:
         """Return the size and regions of a stored image."""
         return described_scene(service, scene, service.scenes.get(scene))
 
-    @router.delete("/scenes/{scene}", status_code=204, responses=_STORED)
+    @router.delete(
+        "/scenes/{scene}",
+        response_description="The image is deleted.",
+        status_code=204,
+        response_class=Response,
+        responses=_STORED,
+    )
     async def forget_image(scene: SceneId) -> None:
         """Delete a stored image."""
         service.scenes.remove(scene)
 
 
 def _single(router: APIRouter, service: Service) -> None:
-    @router.post("/answer", responses=_ASKED)
+    @router.post("/answer", response_description="The best answers with their scores, best first.", responses=_ASKED)
     async def answer(asked: schemas.AnswerRequest) -> schemas.AnswerReply:
         """Answer a question about an image."""
         found = await service.ask("answer", asked.question, [asked.image], task=asked.task, explain=asked.explain)
         return schemas.AnswerReply(**said(found))
 
-    @router.post("/locate", responses=_ASKED)
+    @router.post(
+        "/locate", response_description="The best box, and the best boxes with their scores.", responses=_ASKED
+    )
     async def locate(asked: schemas.LocateRequest) -> schemas.LocateReply:
         """Locate what a phrase refers to."""
         found = await service.ask(
@@ -169,7 +188,11 @@ def _single(router: APIRouter, service: Service) -> None:
         )
         return schemas.LocateReply(**said(found))
 
-    @router.post("/entails", responses=_ASKED)
+    @router.post(
+        "/entails",
+        response_description="The class with the highest score, and the scores of all classes.",
+        responses=_ASKED,
+    )
     async def entails(asked: schemas.EntailsRequest) -> schemas.EntailsReply:
         """Check whether an image entails a statement."""
         found = await service.ask("entails", asked.statement, [asked.image], task=asked.task, explain=asked.explain)
@@ -177,7 +200,11 @@ def _single(router: APIRouter, service: Service) -> None:
 
 
 def _depends(router: APIRouter, service: Service) -> None:
-    @router.post("/depends", responses=_ASKED)
+    @router.post(
+        "/depends",
+        response_description="The answer or class, its score, and its score without each box.",
+        responses=_ASKED,
+    )
     async def depends(asked: schemas.DependsRequest) -> schemas.DependsReply:
         """Measure how much a score falls without each region.
 
@@ -186,7 +213,10 @@ def _depends(router: APIRouter, service: Service) -> None:
         _check_method(asked.method, schemas.MEASURED, service.predictor)
         if asked.right is None and METHODS.get(asked.method) == 2:
             raise ServiceError(
-                "invalid_input", f"{asked.method}: expected two images, found one", "add right, the right image"
+                "invalid_input",
+                f"right: {asked.method} takes two images, found one",
+                "add right, the right image",
+                field="right",
             )
         images = [asked.image] if asked.right is None else [asked.image, asked.right]
         found = await service.depends(asked.method, asked.text, images, asked.task)
@@ -208,12 +238,12 @@ def _boxes(router: APIRouter, service: Service) -> None:
         )
         return said(found)
 
-    @router.post("/choose", responses=_ASKED)
+    @router.post("/choose", response_description="The best box, and the scores of all boxes.", responses=_ASKED)
     async def choose(asked: schemas.ChooseRequest) -> schemas.ChooseReply:
         """Choose the box that answers a question."""
         return schemas.ChooseReply(**await chosen("choose", asked.question, asked))
 
-    @router.post("/guess", responses=_ASKED)
+    @router.post("/guess", response_description="The best box, and the scores of all boxes.", responses=_ASKED)
     async def guess(asked: schemas.GuessRequest) -> schemas.GuessReply:
         """Guess which box a dialogue is about."""
         turns: list[Turn] = [(turn.question, turn.answer) for turn in asked.dialogue]
@@ -221,7 +251,7 @@ def _boxes(router: APIRouter, service: Service) -> None:
 
 
 def _several(router: APIRouter, service: Service) -> None:
-    @router.post("/verify", responses=_ASKED)
+    @router.post("/verify", response_description="Whether the statement is true, with a score.", responses=_ASKED)
     async def verify(asked: schemas.VerifyRequest) -> schemas.VerifyReply:
         """Check whether a statement is true of two images.
 
@@ -235,7 +265,12 @@ def _several(router: APIRouter, service: Service) -> None:
     # A further output has replies of its own.
     replies = [getattr(schemas, f"{method.capitalize()}Reply", dict[str, Any]) for method in schemas.ASKED]
 
-    @router.post("/ask", response_model=None, responses=_ASKED | {200: {"model": reduce(or_, replies)}})
+    @router.post(
+        "/ask",
+        response_description="What the endpoint of the method replies with.",
+        response_model=None,
+        responses=_ASKED | {200: {"model": reduce(or_, replies)}},
+    )
     async def ask(asked: schemas.AskRequest) -> dict[str, Any]:
         """Call any method by its name.
 
@@ -246,7 +281,7 @@ def _several(router: APIRouter, service: Service) -> None:
         _check_method(asked.method, schemas.ASKED, service.predictor)
         return said(await service.ask(asked.method, asked.text, asked.images, task=asked.task, explain=asked.explain))
 
-    @router.post("/match", responses=_ASKED)
+    @router.post("/match", response_description="The images for each caption, best first.", responses=_ASKED)
     async def match(asked: schemas.MatchRequest) -> schemas.MatchReply:
         """Match captions with images.
 
@@ -258,7 +293,7 @@ def _several(router: APIRouter, service: Service) -> None:
 
 
 def _search(router: APIRouter, service: Service, digest: str | None) -> None:
-    @router.post("/search", responses=_SEARCHED)
+    @router.post("/search", response_description="The images that match best, with their shares.", responses=_SEARCHED)
     async def search(asked: schemas.SearchRequest) -> schemas.SearchReply:
         """Find the images that match a caption.
 
@@ -271,6 +306,7 @@ def _search(router: APIRouter, service: Service, digest: str | None) -> None:
             text=asked.text,
             task=service.predictor.task_for("match", asked.task),
             calibrated=told.get("calibrated", False),
+            reliable=told.get("reliable", True),
             images=[schemas.FoundImage(**each) for ranked in told.get("captions", ()) for each in ranked["images"]],
             ranked=0 if found.matched is None else len(found.matched.images),
             indexed=service.indexed or 0,
@@ -279,7 +315,12 @@ def _search(router: APIRouter, service: Service, digest: str | None) -> None:
             warnings=told.get("warnings", []),
         )
 
-    @router.get("/thumbnail", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}, **_SHOWN})
+    @router.get(
+        "/thumbnail",
+        response_description="The small copy.",
+        response_class=Response,
+        responses={200: {"content": {"image/jpeg": {}}}, **_SHOWN},
+    )
     async def thumbnail(image: ImageName) -> Response:
         """Return a small copy of an image that can be searched."""
         return Response(await service.thumbnail(image), media_type="image/jpeg")
@@ -292,7 +333,9 @@ def _check_method(method: str, taken: Sequence[str], predictor: Predictor) -> No
         known = " or ".join(", ".join(able).rsplit(", ", 1)) or "another model"
         own = method in predictor.methods and method not in schemas.ASKED
         problem = f"method: expected {known}, found {method}{nearest(method, able)}"
-        raise ServiceError("invalid_input", problem, f"use POST {PREFIX}/{method}" if own else f"use {known}")
+        raise ServiceError(
+            "invalid_input", problem, f"use POST {PREFIX}/{method}" if own else f"use {known}", field="method"
+        )
 
 
 def said(result: Result) -> dict[str, Any]:

@@ -147,7 +147,9 @@ class _Page(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         if scope["method"] in ("GET", "HEAD"):
-            return await super().get_response(path, scope)
+            found = await super().get_response(path, scope)
+            found.headers["Cache-Control"] = "no-cache"  # asked for again with the ETag; 304 has no body
+            return found
         await super().get_response(path, {**scope, "method": "HEAD"})  # 404 where there is nothing
         raise HTTPException(405, headers={"Allow": "GET, HEAD"})
 
@@ -172,7 +174,7 @@ def _add_security(description: dict[str, Any], *, required: bool) -> None:
 
 
 def _add_monitoring(app: FastAPI, service: Service) -> None:
-    @app.get("/health", tags=["service"], responses=problems.documented())
+    @app.get("/health", tags=["service"], response_description="The service works.", responses=problems.documented())
     async def health() -> Health:
         """Check whether the service works.
 
@@ -186,6 +188,7 @@ def _add_monitoring(app: FastAPI, service: Service) -> None:
     @app.get(
         "/metrics",
         tags=["service"],
+        response_description="The metrics.",
         response_class=Response,
         responses={200: {"content": {"text/plain": {}}}, **problems.documented(400, 401)},
     )

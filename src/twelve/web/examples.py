@@ -16,7 +16,7 @@ _REPLIED = [[float(side) for side in box] for box in _BOXES]
 
 
 def _reply(text: str, task: str, score: float, **others: Any) -> dict[str, Any]:
-    rest = {"calibrated": True, "warnings": [], "attention": None}
+    rest = {"calibrated": True, "reliable": True, "warnings": [], "attention": None}
     return {"text": text, "task": task, "score": score, **rest, **others}
 
 
@@ -107,14 +107,17 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "value": "red",
         "score": 0.968784,
         "calibrated": True,
+        "reliable": True,
         "boxes": [[88.425674, 98.752869, 136.940536, 125.396088], [70.967575, 69.14045, 95.799118, 89.652611]],
         "scores": [0.963219, 0.0256999],
         "labels": ["car", "boat"],
         "sides": [],
+        "warnings": [],
     },
     "MatchReply": {
         "task": "coco",
         "calibrated": True,
+        "reliable": True,
         "captions": [{"caption": "a red boat", "images": [{"image": 0, "share": 1.0}]}],
         "shortlist": None,
         "logits": [[-2.733009]],
@@ -124,6 +127,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "text": "a green boat",
         "task": "coco",
         "calibrated": False,
+        "reliable": True,
         "images": [
             {"image": "examples/tutorial/images/mine/08.jpg", "share": 0.535607},
             {"image": "examples/tutorial/images/mine/24.jpg", "share": 0.438647},

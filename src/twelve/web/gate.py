@@ -32,7 +32,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Headers of every reply: the page may load from this service only, and nothing may be cached."""
+"""Headers of every reply: the page may load from this service only, and nothing may be cached but the page's
+files, which have a ``Cache-Control`` of their own."""
 REQUEST_ID = "X-Request-ID"
 """Header of every reply, by which a client and the log name the same request."""
 UPLOADS = f"{PREFIX}/scenes"
@@ -110,7 +111,8 @@ class Gate:
             self._service.metrics.seconds.labels(path).observe(seconds)
             self._service.answered += path not in _PROBES
             if path not in _PROBES or status >= 400:
-                _LOG.info("%s %s %d %.0f ms %s", method[:20], path, status, 1000 * seconds, name)
+                told = {"method": method[:20], "path": path, "status": status, "ms": round(1000 * seconds), "id": name}
+                _LOG.info("%(method)s %(path)s %(status)d %(ms)d ms %(id)s", told)
 
     async def _through(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
         service = self._service

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, get_args
@@ -106,6 +107,7 @@ class ServiceError(Exception):
     Args:
         code: kind of the error, which has a status.
         problem, remedy: texts of the reply.
+        field: the field of the request that is wrong, if it is one; the problem then begins with it.
         retry_after: value of the Retry-After header, in seconds.
         headers: further headers of the reply.
     """
@@ -117,8 +119,12 @@ class ServiceError(Exception):
         remedy: str | None = None,
         retry_after: int | None = None,
         headers: Mapping[str, str] | None = None,
+        field: str | None = None,
     ) -> None:
         super().__init__(problem)
+        self.fields = None
+        if field is not None:
+            self.fields = [FieldProblem(path=field, message=problem.removeprefix(f"{field}: "))]
         self.code, self.problem, self.remedy = code, problem, remedy
         self.headers = dict(headers or {})
         if retry_after is not None:
@@ -126,7 +132,7 @@ class ServiceError(Exception):
 
     def reply(self) -> JSONResponse:
         """The JSON reply."""
-        return reply(self.code, self.problem, self.remedy, headers=self.headers)
+        return reply(self.code, self.problem, self.remedy, self.fields, self.headers)
 
 
 def reply(
@@ -270,6 +276,9 @@ def _remedy(errors: Sequence[Mapping[str, Any]], request: Request) -> str | None
         remedy = f"write {_formed(fields[-1])}"
         if isinstance(first["input"], str) and len(first["input"]) > MAX_ID:  # the image itself
             remedy = remedy.replace(_STORED, _SENT)
+    elif first["type"] == "literal_error":
+        allowed = re.sub("'(.*?)'", lambda each: json.dumps(each[1]), first["ctx"]["expected"])
+        remedy = f"give {'.'.join(map(str, first['loc'][1:]))} as {allowed}"
     elif first["type"] in _TYPES:
         remedy = f"give {'.'.join(map(str, first['loc'][1:]))} as {_TYPES[first['type']]}"
     elif (text := "caption" if "captions" in where else name) in _TEXTS:

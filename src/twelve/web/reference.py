@@ -24,7 +24,7 @@ _HEAD = """<!doctype html>
 <title>twelve: API</title><link rel="icon" href="icon.svg" type="image/svg+xml"><link rel="stylesheet" href="page.css">
 <script type="module" src="reference.js"></script></head><body class="reference"><header><h1>API</h1>"""
 _OPEN = ("upload_image", "answer", "search")
-"""Endpoints whose fields of a request are not folded."""
+"""Endpoints whose fields are not folded. The others list the names of theirs."""
 _LINKS = 'For programs: <a href="openapi.json">openapi.json</a>. <a href="./">Back to the page</a>'
 
 
@@ -43,7 +43,7 @@ def reference(description: _Schema, address: str, *, token: bool = False, sample
     links += '<li><a href="#errors">Errors</a></li>' + '<li><a href="#token">Token</a></li>' * token
     sections += _errors(schemas) + _token(found) * token
     head = f"{_HEAD}<p>{_marked(description['info']['description'])} {_LINKS}</p></header>"
-    nav = f'<nav aria-label="Endpoints"><ul>{links}</ul></nav>'
+    nav = f'<nav aria-label="Endpoints"><details><summary>Contents</summary><ul>{links}</ul></details></nav>'
     tried = json.dumps([{"name": each.name, "texts": each.texts} for each in samples])
     main = f'<main data-samples="{escape(tried)}">'
     return f"{head}{nav}{main}\n{sections}</main></body></html>"
@@ -51,7 +51,7 @@ def reference(description: _Schema, address: str, *, token: bool = False, sample
 
 def _link(method: str, path: str, operation: _Schema) -> str:
     named = f"<code>{method.upper()} {escape(path)}</code>"
-    return f'<li><a href="#{operation["operationId"]}">{named}</a> {escape(operation["summary"])}</li>'
+    return f'<li><a href="#{operation["operationId"]}">{named}</a></li>'
 
 
 def _section(method: str, path: str, operation: _Schema, schemas: _Schema, address: str, token: bool) -> str:
@@ -73,13 +73,15 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     reply: _Schema = kinds.get("application/json", {})
     replied = _resolved(reply.get("schema", {}), schemas)
     told = [reply["example"]] if "example" in reply else replied.get("examples", [])
+    opened = operation["operationId"] in _OPEN
+    good_reply = good["description"][0].lower() + good["description"][1:]
+    replies = f"Reply with status {code} ({', '.join(kinds) or 'no body'}): {escape(good_reply)}"
     said = " ".join(filter(None, (f"{operation['summary']}.", operation.get("description"))))
     return (
         f'<section id="{operation["operationId"]}"><h3><code>{method.upper()} {escape(path)}</code></h3>'
-        f"<p>{_marked(said)}</p>{_table('Request', rows, schemas, opened=operation['operationId'] in _OPEN)}"
-        f"{''.join(map(_command, commands))}<p>Response: {code} ({', '.join(kinds) or 'no body'}). "
-        f"{_refusals(operation)}</p>"
-        f"{_table('Reply', _rows(replied, schemas), schemas)}{''.join(map(_example, told))}</section>\n"
+        f"<p>{_marked(said)}</p>{_table('Request', rows, schemas, opened=opened)}"
+        f"{''.join(map(_command, commands))}<p>{replies} {_refusals(operation)}</p>"
+        f"{_table('Reply', _rows(replied, schemas), schemas, opened=opened)}{''.join(map(_example, told))}</section>\n"
     )
 
 
@@ -142,12 +144,15 @@ def _marked(text: str) -> str:
 
 
 def _table(title: str, rows: Iterable[_Row], schemas: _Schema, *, opened: bool = False) -> str:
+    rows = list(rows)
     lines = "".join(
         f'<tr><th scope="row"><code>{escape(name)}</code></th><td>'
         f"{escape('; '.join(_kind(each, schemas)))}{' (optional)' * optional}</td></tr>"
         for name, each, optional in rows
     )
-    return f"<details{' open' * opened}><summary>{title}</summary><table>{lines}</table></details>" if lines else ""
+    names = ", ".join(f"<code>{escape(name)}</code>" for name, _, _ in rows if not {".", "["} & {*name})
+    shown = title if opened or not names else f"{title}: {names}"
+    return f"<details{' open' * opened}><summary>{shown}</summary><table>{lines}</table></details>" if lines else ""
 
 
 def _kinds(content: _Schema) -> Iterator[_Row]:

@@ -19,6 +19,7 @@ from pydantic import (
 from twelve.evaluation.shortlist import PLACES
 from twelve.outputs import OUTPUTS
 from twelve.outputs.parts.result import named
+from twelve.outputs.parts.warned import WarningCode
 from twelve.predictor.checks import CHOOSING, METHODS
 from twelve.settings import MOST_WEIGHT
 
@@ -266,6 +267,14 @@ class SearchRequest(_Asking):
 
 
 # --- replies --------------------------------------------------------------------------------------------------
+class WarningReply(BaseModel):
+    """A reason to doubt a reply."""
+
+    code: WarningCode = Field(description="kind of the warning; within v1 it keeps its name and meaning")
+    text: str = Field(description="the warning, for people; the text may change")
+
+
+_RELIABLE = "false if a warning says that the reply may be meaningless: then do not trust scores, even calibrated ones"
 _CALIBRATED = "whether training has calibrated the scores; otherwise compare them, do not read them as probabilities"
 
 
@@ -303,7 +312,8 @@ class _Reply(BaseModel):
     task: str = Field(description=_TASK)
     score: float = Field(description="the probability that the answer (class, box) is correct, 0..1")
     calibrated: bool = Field(description=_CALIBRATED)
-    warnings: list[str] = Field(default=[], description="why the answer may be meaningless")
+    reliable: bool = Field(description=_RELIABLE)
+    warnings: list[WarningReply] = Field(default=[], description="reasons to doubt the answer")
     attention: AttentionReply | None = Field(None, description="null unless the request has explain: true")
 
 
@@ -374,10 +384,12 @@ class DependsReply(BaseModel):
     value: str = Field(description="the answer or class with the highest score")
     score: float = Field(description="the probability that the value is correct, 0..1, with all boxes")
     calibrated: bool = Field(description=_CALIBRATED)
+    reliable: bool = Field(description=_RELIABLE)
     boxes: list[Box] = Field(description="the regions that the model reads, without the whole image; the left's first")
     scores: list[float] = Field(description="score of the same value without each of the boxes")
     labels: list[str] = Field(description="the detector's class for each box; empty if it names no classes")
     sides: list[str] = Field(description="image of each box, left or right; empty if there is one image")
+    warnings: list[WarningReply] = Field(default=[], description="reasons to doubt the score")
 
 
 class RankedImage(BaseModel):
@@ -395,10 +407,13 @@ class RankedCaption(BaseModel):
 class MatchReply(BaseModel):
     task: str = Field(description=_TASK)
     calibrated: bool = Field(description=_CALIBRATED)
+    reliable: bool = Field(description=_RELIABLE)
     captions: list[RankedCaption] = Field(description="in the order of the request")
     shortlist: int | None = Field(description="number of images that were ranked for each caption; null: all")
     logits: list[list[float | None]] = Field(description="captions x images; null where an image was not ranked")
-    warnings: list[str] = Field(default=[], description="why the shares may be meaningless; images are named by index")
+    warnings: list[WarningReply] = Field(
+        default=[], description="reasons to doubt the shares; images are named by index"
+    )
 
 
 class FoundImage(BaseModel):
@@ -414,6 +429,7 @@ class SearchReply(BaseModel):
     text: str = Field(description=_ASKED)
     task: str = Field(description=_TASK)
     calibrated: bool = Field(description=_CALIBRATED)
+    reliable: bool = Field(description=_RELIABLE)
     images: list[FoundImage] = Field(description="best first; shares of all images that were ranked sum to 1")
     ranked: int = Field(description="number of images that were ranked: those on the shortlist that could be read")
     indexed: int = Field(description="number of images in the index")
@@ -421,7 +437,7 @@ class SearchReply(BaseModel):
         description="images on the shortlist that are gone, have changed since they were indexed, or cannot be read"
     )
     digest: str | None = Field(description="SHA-256 of the model's weights, as in the reply about the model")
-    warnings: list[str] = Field(default=[], description="why the shares may be meaningless; images are named")
+    warnings: list[WarningReply] = Field(default=[], description="reasons to doubt the shares; images are named")
 
 
 class TaskChoice(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 import os
@@ -10,6 +11,7 @@ import socket
 from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import uvicorn
 from fastapi import FastAPI
@@ -42,7 +44,7 @@ def serve(
     limits: Limits | None = None,
     token: str | None = None,
     no_token: bool = False,
-    log_requests: bool = False,
+    log_requests: bool | Literal["text", "json"] = False,
     index: str | os.PathLike[str] | None = None,
     regions: str | os.PathLike[str] | None = None,
 ) -> None:
@@ -59,7 +61,8 @@ def serve(
         precision: see :func:`twelve.load`.
         token: see :func:`twelve.web.app.create_app`. Required if other machines can reach ``host``, or if ``names`` has
             a name that is not one of this machine alone, unless ``no_token`` allows requests without one.
-        log_requests: write a line for each request to standard error (the logger ``twelve.requests``).
+        log_requests: write a line for each request to standard error (the logger ``twelve.requests``): "text" (or True)
+            for people, "json" for programs.
         index, regions: see :func:`twelve.web.app.create_app`.
 
     Raises:
@@ -89,7 +92,7 @@ def serve(
     predictor.measure_threads()
     if log_requests:
         lines = logging.StreamHandler()
-        lines.setFormatter(_Dated("%(asctime)s %(message)s"))
+        lines.setFormatter(_Objects() if log_requests == "json" else _Dated("%(asctime)s %(message)s"))
         logging.basicConfig(handlers=[lines])
         logging.getLogger("twelve.requests").setLevel(logging.INFO)
     app.state.service.warm_up()
@@ -112,6 +115,14 @@ class _Dated(logging.Formatter):
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         return datetime.fromtimestamp(record.created).astimezone().isoformat(" ", "milliseconds")
+
+
+class _Objects(_Dated):
+    """Lines of JSON: the time, and the fields of a request; of what else is logged, the message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = record.args if isinstance(record.args, dict) else {"message": super().format(record)}
+        return json.dumps({"time": self.formatTime(record), **fields})
 
 
 class _Server(uvicorn.Server):

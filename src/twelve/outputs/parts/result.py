@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twelve.io.json_file import readable
+from twelve.outputs.parts.warned import Warned
+from twelve.outputs.parts.warned import reliable as reliable_with
 from twelve.types.examples import Box
 
 if TYPE_CHECKING:
@@ -45,7 +47,8 @@ class Result:
         score: how sure the model is, 0..1.
         calibrated: whether training has calibrated the scores of the task; otherwise they can be compared with each
             other, but are no probabilities.
-        warnings: reasons why the result may be meaningless (:mod:`twelve.predictor.warnings`); most have none.
+        warnings: reasons to doubt the result (:mod:`twelve.predictor.warnings`), each a text with a ``code``; most have
+            none.
         image: the photograph, upright.
         attention: a :class:`twelve.predictor.Attention` to ``image``, with ``explain=True``.
     """
@@ -54,12 +57,18 @@ class Result:
     task: str
     score: float
     calibrated: bool = False
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Warned, ...] = ()
     image: Image.Image | None = field(default=None, repr=False, compare=False, metadata=HIDDEN)
     attention: Any = field(default=None, repr=False, compare=False, metadata=HIDDEN)
 
     def __str__(self) -> str:
         return "\n".join((self.line, *(f"warning: {warning}" for warning in self.warnings)))
+
+    @property
+    def reliable(self) -> bool:
+        """False where a warning says that the result may be meaningless: then do not trust the score, even if it is
+        calibrated."""
+        return reliable_with(self.warnings)
 
     @property
     def words(self) -> str:
@@ -83,7 +92,12 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain values, numbers :func:`rounded`; fields of :func:`pairs_of` are lists of objects."""
-        tree = {f.name: rounded(getattr(self, f.name)) for f in fields(self) if not f.metadata.get("hidden")}
+        tree: dict[str, Any] = {}
+        for name in (f.name for f in fields(self) if not f.metadata.get("hidden")):
+            tree[name] = rounded(getattr(self, name))
+            if name == "calibrated":
+                tree["reliable"] = self.reliable
+        tree["warnings"] = [warning.to_dict() for warning in self.warnings]
         for name, names in ((f.name, f.metadata[_PAIRS]) for f in fields(self) if _PAIRS in f.metadata):
             tree[name] = [dict(zip(names, pair, strict=True)) for pair in tree[name]]
         return tree
@@ -172,7 +186,7 @@ class Judged(Result):
 def field_names(cls: type[Result] = Result) -> set[str]:
     """The JSON fields of a class of results and of all its subclasses."""
     own = {each.name for each in fields(cls) if not each.metadata.get("hidden")}
-    return own.union(*map(field_names, cls.__subclasses__()))
+    return own.union(("reliable",), *map(field_names, cls.__subclasses__()))
 
 
 def named(value: Any) -> str:

@@ -33,11 +33,12 @@ export function dependsView({ method, quick, images }, told, stale) {
 
   function show({ value, score, boxes, scores, sides }) {
     if (!boxes.length) return view.replaceChildren();
-    tip.textContent = boxes.length === 1
-      ? "The only box was left out. What remains comes from the whole image and the words."
-      : "Each box was left out in turn; the more the answer's score falls without it, the thicker its frame. What remains comes from the other boxes, the whole image and the words. Select a box to see its numbers.";
     const falls = scores.map((without) => score - without);
     const best = falls.indexOf(Math.max(...falls));
+    const frames = falls[best] > LEAST ? "; the more the answer's score falls without it, the thicker its frame" : "";
+    tip.textContent = boxes.length === 1
+      ? "The only box was left out. What remains comes from the whole image and the words."
+      : `Each box was left out in turn${frames}. What remains comes from the other boxes, the whole image and the words. Select a box to see its numbers.`;
     const imageOf = (k) => images[sides[k] === "right" ? 1 : 0];
     const names = boxes.map((box, k) => imageOf(k).called(box));
     const answer = `“${inWords(value)}”`;

@@ -6,8 +6,8 @@ import { dependsView } from "./depends.js";
 import { capital, el, titled } from "./dom.js";
 import { meaning } from "./replies.js";
 
-/** A warning with one of these: the model was not trained, tested or calibrated on such input. */
-const MEANINGLESS = ["may be meaningless", "no region was found", "may no longer be right"];
+/** Warnings that leave a reply as reliable as it is; warned.py has them too. */
+const HARMLESS = ["other_spelling", "long_text"];
 const PHONE = matchMedia("(max-width: 760px)"); // as in page.css
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -23,11 +23,11 @@ const CALM = matchMedia("(prefers-reduced-motion: reduce)");
  * @param keeps (warning, reply) => whether the warning begins with a name, which stays as it is
  * @param apart (warning, reply) => whether the reply itself shows the warning
  * @param readFirst whether the reply stands below the sentence that says what its percentages are
- * @param concerns (warning, reply) => whether a warning of something meaningless is about what the headline says
+ * @param concerns (warning, reply) => whether a warning is about what the headline says; by default, each is
  * @param depends arguments of dependsView; null if it is not measured
  * @param explained arguments of attentionView; null if there is no attention to show
  */
-export function form({ method, button, fields, more = null, asked, said, redraw = () => {}, depends = null, explained = null, notes = () => [], tasks = [], named = (text) => text, keeps = () => false, apart = () => false, readFirst = false, concerns = () => true }) {
+export function form({ method, button, fields, more = null, asked, said, redraw = () => {}, depends = null, explained = null, notes = () => [], tasks = [], named = (text) => text, keeps = () => false, apart = () => false, readFirst = false, concerns = null }) {
   const result = el("section", { class: "result", "aria-live": "polite", "aria-label": "Reply" });
   const problem = el("p", { role: "alert", class: "problem" });
   // Not disabled while busy, because it would lose the focus.
@@ -84,11 +84,12 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
 
   function shown(told, images, quiet = false) {
     const [headline, details] = said(told, images);
-    const warnings = [...new Set(told.warnings)].filter((text) => !apart(text, told)).map((text) => el("p", { class: "warning" }, sentence(text, told)));
+    const texts = [...new Set(told.warnings.map(({ text }) => text))];
+    const warnings = texts.filter((text) => !apart(text, told)).map((text) => el("p", { class: "warning" }, sentence(text, told)));
     // That the model knows no photographs is said once.
-    const unlike = told.warnings.some((text) => text.includes("unlike the training images"));
+    const unlike = told.warnings.some(({ code }) => code === "unusual_image");
     if (!unlike) warnings.unshift(...notes(images).map((text) => el("p", { class: "warning note" }, text)));
-    const meaningless = told.warnings.some((text) => concerns(text, told) && MEANINGLESS.some((words) => text.includes(words)));
+    const meaningless = !told.reliable && (!concerns || told.warnings.some(({ code, text }) => !HARMLESS.includes(code) && concerns(text, told)));
     const head = [...warnings, el("h3", { class: meaningless ? "headline doubtful" : "headline" }, ...[headline].flat())];
     const [{ sample } = {}] = images;
     const known = images.length === 1 && sample?.right && told.text && sample.texts[method] === told.text;

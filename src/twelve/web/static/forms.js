@@ -198,7 +198,7 @@ export function matchForm({ button, gallery, tasks, notes }) {
       const ranked = told.captions[0].images;
       gallery.rank(sent, ranked);
       const best = el("p", {}, "Image 1 matches best.");
-      return [`Best match of ${ranked.length} (${percent(ranked[0].share)})`, replies.ranked(best, ranked.map(({ share }) => ["the second image", share]))];
+      return [[`Best match of ${ranked.length} `, el("small", {}, percent(ranked[0].share))], replies.ranked(best, ranked.map(({ share }) => ["the second image", share]))];
     },
     notes,
     tasks,
@@ -237,7 +237,7 @@ export function searchForm({ button, count, tasks, notes }) {
       const { images, ranked, skipped } = told;
       const lost = skipped.length ? el("p", { class: "tip lost" }, `${skipped.length} of the closest images ${skipped.length === 1 ? "is" : "are"} gone, or changed after the index was made.`) : null;
       if (!images.length) return ["No image found", lost];
-      const list = found.show(images, told.warnings.map((text) => beginning(text, images)).filter((told) => told?.whole));
+      const list = found.show(images, told.warnings.map(({ text }) => beginning(text, images)).filter((told) => told?.whole));
       const rows = images.map(({ share }, place) => [`image ${place + 1}`, share]);
       const all = `${told.indexed.toLocaleString("en")} ${told.indexed === 1 ? "image" : "images"}`;
       const head = ranked < told.indexed ? [`Best of ${ranked} `, el("small", {}, `the closest of ${all}`)] : `Best of ${all}`;

@@ -25,7 +25,7 @@ export class Found {
     const shown = images.map(({ image, share }, place) => {
       const thumbnail = el("img", { alt: `Image ${place + 1}`, hidden: true });
       const frame = el("div", { class: "frame-of" }, thumbnail);
-      const caption = el("figcaption", {}, el("strong", {}, `${place + 1}. ${percent(share)}`), " ", el("span", { class: "file-name", title: image }, image.slice(folder.length)));
+      const caption = el("figcaption", {}, el("strong", {}, `${place + 1}.`), ` ${percent(share)} `, el("span", { class: "file-name", title: image }, image.slice(folder.length)));
       for (const { said } of warnings.filter(({ names }) => names.includes(image))) caption.append(el("span", { class: "warned" }, `${capital(said)}.`));
       return { image, thumbnail, frame, element: el("li", place ? {} : { class: "first" }, el("figure", {}, frame, caption)) };
     });

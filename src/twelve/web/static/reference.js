@@ -11,7 +11,7 @@ const TEXTS = ["question", "phrase", "statement", "text"]; // fields that hold w
 const images = new Map();
 /** Place in a request -> name of the image that was selected there, in any form. */
 const chosen = [];
-/** Functions that show in a form what is selected. */
+/** Functions that show in a form or an example what is selected. */
 const forms = [];
 
 for (const { name, texts } of JSON.parse(document.querySelector("main").dataset.samples))
@@ -183,6 +183,7 @@ function tryForm(path, method, operation, example) {
     reply.hidden = !text;
     seen.hidden = !drawn;
     if (drawn) seen.src = URL.createObjectURL(body);
+    if (replied.status === 201) Object.assign(imageAt(0), JSON.parse(text));
     return drawn;
   }
 
@@ -207,6 +208,7 @@ function tryForm(path, method, operation, example) {
     if (await show(replied)) words.push("-o", `./${decodeURIComponent(address.split(/[/=]/).pop()).split("/").pop()}`);
     status.textContent = `Status ${replied.status}, ${Math.round(performance.now() - start)} ms`;
     if (replied.status === 404 || method === "delete") for (const image of used) delete image.id; // it is gone
+    for (const show of forms) show();
     const download = file && used[0].texts ? `${shell(["curl", "-sO", absolute(used[0].src)])}\n` : ""; // a sample
     command.textContent = download + shell([...words, absolute(address.slice(1))]);
     result.hidden = false;
@@ -229,21 +231,37 @@ function tryForm(path, method, operation, example) {
   return form;
 }
 
-/** An example whose options are not broken after their hyphens, with a button that copies it. Browsers have a clipboard
- * on secure pages alone. */
+/** An example whose options are not broken after their hyphens, with a button that copies it, and with the id of the
+ * selected image once it is uploaded. Browsers have a clipboard on secure pages alone. */
 function withCopyButton(example) {
   const text = example.textContent;
+  let shown = text;
   const box = el("div", { class: "example" });
   const copy = async () => {
-    await navigator.clipboard.writeText(text);
+    await navigator.clipboard.writeText(shown);
     button.textContent = "Copied";
     setTimeout(() => (button.textContent = "Copy"), 2000);
   };
   const button = el("button", { type: "button", click: () => void copy().catch(() => {}) }, "Copy");
+  const show = () => {
+    const ids = [imageAt(0)?.id, imageAt(1)?.id];
+    let place = 0;
+    shown = text.replace(/(?<=["/])ID(?!\w)/g, (unknown) => ids[place++] ?? ids.find(Boolean) ?? unknown);
+    example.replaceChildren(...shown.split(/(--[\w-]+(?= ))/).map((part, k) => (k % 2 ? el("span", {}, part) : part)));
+  };
+  forms.push(show);
   example.replaceWith(box);
-  example.replaceChildren(...text.split(/(--[\w-]+)/).map((part, k) => (k % 2 ? el("span", {}, part) : part)));
+  show();
   box.append(example, ...(navigator.clipboard ? [button] : []));
 }
+
+/** On a narrow page, the contents are folded until they are wanted, and after one has been selected. */
+const contents = document.querySelector("nav details");
+const wide = matchMedia("(min-width: 1000px)"); // as in page.css
+const fold = () => (contents.open = wide.matches);
+wide.addEventListener("change", fold);
+contents.addEventListener("click", ({ target }) => target.closest("a") && fold());
+fold();
 
 document.querySelectorAll("section > pre").forEach(withCopyButton);
 
