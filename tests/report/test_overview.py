@@ -32,6 +32,7 @@ from twelve.report.own_task_steps import FEW_LEARNED, FEW_LINES
 from twelve.report.reading import read_run
 from twelve.report.rising import Rising, late_gain, rising
 from twelve.report.scores import task_score
+from twelve.report.step import sibling
 from twelve.report.verdict import ScoredTask, Verdict, verdict
 from twelve.report.weak import PER_TASK, low_parts, weak
 from twelve.report.words import part
@@ -1036,8 +1037,16 @@ def test_of_a_run_named_from_here_every_path_is_from_here(
         assert any("regions extract --images root/" in command for step in steps for command in step.commands)
         assert any("to root/questions.jsonl, which has" in step.why for step in steps)
         assert f"to {run.parent / 'root' / 'questions.jsonl'}, which has" in away  # not in the current folder
+    assert next_steps(read_run(Path()), scored(Path()))  # the current folder, which has no name
     absolute = str(next_steps(read_run(run), scored(run)))
     assert "config.yaml" not in absolute or f"{run}/config.yaml" in absolute
+
+
+def test_a_folder_beside_another_is_named_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sibling(Path("runs", "a"), "longer") == Path("runs", "a-longer")
+    assert sibling(Path(), "longer") == tmp_path.parent / f"{tmp_path.name}-longer"
+    assert sibling(Path(".."), "longer") == tmp_path.parent.parent / f"{tmp_path.parent.name}-longer"
 
 
 def test_of_few_training_examples_more_are_added_before_test_examples(run: Path) -> None:

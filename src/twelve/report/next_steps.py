@@ -33,6 +33,7 @@ from twelve.report.step import (
     command_line,
     config_of,
     sentence,
+    sibling,
     to_check,
     to_evaluate,
     to_train,
@@ -224,7 +225,7 @@ def _small(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
         data = as_named(run, run.config.data)
         settings = (
             f"microworld.scale={scale:g}",
-            f"data={data.with_name(f'{data.name}-larger')}",
+            f"data={sibling(data, 'larger')}",
             "regions=null",
             beside(run, "larger"),
         )

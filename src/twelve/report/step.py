@@ -75,7 +75,13 @@ def to_train_again(run: Run, name: str, *settings: str) -> list[str]:
 
 def beside(run: Run, name: str) -> str:
     """A setting for a run in a new folder beside this one."""
-    return f"run={run.folder.with_name(f'{run.folder.resolve().name}-{name}')}"
+    return f"run={sibling(run.folder, name)}"
+
+
+def sibling(folder: Path, name: str) -> Path:
+    """A new folder beside another, named after it; an absolute path if the other is the current one or above it."""
+    folder = folder.resolve() if folder.name in ("", "..") else folder
+    return folder.with_name(f"{folder.resolve().name}-{name}")
 
 
 def config_of(run: Run) -> Path:
