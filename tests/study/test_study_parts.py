@@ -363,6 +363,13 @@ def test_every_study_can_be_planned(name: str, config: Path, monkeypatch: pytest
     assert [step.seed for step in plan.steps()] == sorted(step.seed for step in plan.steps())
 
 
+def test_arms_with_as_many_updates_as_another_are_not_extended(config: Path) -> None:
+    arms = get_study("joint-vs-single", {"extend": 2}).arms(Subjects(load(config)))
+    extended = {arm.name for arm in arms if arm.length.extend == 2}
+    assert extended == {"stop-and-go", "always-go", "single-longer", "norm-scaled", "pretrained"}
+    assert all(arm.length.extend == 0 for arm in arms if arm.name not in extended)
+
+
 def test_groups_train_with_the_schedule_of_the_configuration(config: Path) -> None:
     """And a group of one task in every iteration: no arm has a schedule of its own."""
     changed = load(config, ["schedule={name: always-go}"])

@@ -31,20 +31,24 @@ class JointVsSingle(Study):
     """Maximum updates of a task in single-longer, relative to those in the joint run."""
     pretraining: float = Field(1.0, gt=0)
     """Iterations of pretraining, as a share of the joint run's."""
+    extend: int = Field(0, ge=0)
+    """How often a run that has not converged is extended by half of its length, at most. Arms that must have as many
+    updates as another one are not extended."""
 
     def arms(self, subjects: Subjects) -> Sequence[Arm]:
         one, each = subjects.one, subjects.each
         rates = Rates(factors=self.factors, share=self.search)
         as_many = Length(rule="each", of=(BASE,))
-        longer = Length(rule="each", of=(BASE,), factor=self.longer)
+        longer = Length(rule="each", of=(BASE,), factor=self.longer, extend=self.extend)
         total = Length(rule="total", of=(BASE,))
-        joint = subjects.joint(BASE)
+        joint = subjects.joint(BASE, length=Length(extend=self.extend))
         arms = [
             joint,
             Arm(
                 name="always-go",
                 meaning="one model, every task in every iteration",
                 models=one,
+                length=joint.length,
                 overrides={"schedule": {"name": "always-go"}},
             ),
             Arm(
