@@ -164,7 +164,12 @@ def test_the_reference_has_every_public_name_and_every_command(site: Path, pages
     found = {path.stem: path.read_text(encoding="utf-8") for path in (site / "reference" / "cli").glob("*.html")}
     shown = (("train", "twelve train"), ("data", "twelve data fetch"), ("study", "twelve study joint-vs-single"))
     assert all(f">{name}<" in found[page] for page, name in shown)
-    assert all(f'href="{page}.html"' in found["index"] for page in found.keys() - {"index"})
+    table = found["index"][found["index"].index("<article") : found["index"].index("</article>")]
+    assert all(f'href="{page}.html"' in table for page in found.keys() - {"index"})
+    assert "twelve-index" in found  # the page of the command does not replace the index
+    contents = [f'<a href="#{title}" class="md-nav__link">' for title in ("usage", "example", "arguments", "options")]
+    assert all(line in found["serve"] for line in contents)
+    assert '<a href="../../http-api.html">HTTP API</a>' in found["serve"] and ">docs/" not in found["serve"]
     assert "--dry-run" in found["push"] and "--shortlist" in found["match"] and "--max-boxes" in found["regions"]
 
 
@@ -339,6 +344,7 @@ ANSWERS = {
     "docker": "deploy",
     "deploy with docker": "deploy",
     "kubernetes": "kubernetes",
+    "readiness probe": "kubernetes",
     "predict": "predict",
     "study": "studies",
     "write a study": "studies",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -14,6 +15,7 @@ from mkdocs.structure.files import File, Files
 
 from twelve import cli
 
+DOCS = Path(__file__).parents[1]
 FOLDER = "reference/cli"
 INDEX = f"{FOLDER}/index.md"
 INTRODUCTION = """# Command line
@@ -24,6 +26,8 @@ remedy. The exit code is 0, 1 if a check failed, 2 for a wrong command or bad in
 """
 WIDTH = 76
 """Longest line of an example, in characters, that a page shows whole."""
+_BEFORE = {"Usage": "Usage: ", "Example": "For example:\n\n"}
+"""What precedes a part of the help on the page of a group, which has no headings for these parts."""
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#])")
 _PAGE = re.compile(r"docs/([a-z-]+\.md)")
 
@@ -56,8 +60,9 @@ def inside(command: Any, name: str) -> list[Any]:
 
 
 def place(name: str) -> str:
-    """The page of a command or group."""
-    return f"{FOLDER}/{name.removeprefix('twelve ')}.md"
+    """The page of a command or group; that of ``twelve index`` is not the index."""
+    path = f"{FOLDER}/{name.removeprefix('twelve ')}.md"
+    return path if path != INDEX else f"{FOLDER}/twelve-index.md"
 
 
 def index() -> str:
@@ -75,22 +80,34 @@ def page(command: Any, name: str) -> str:
     """The page of a command, or of a group with all its commands."""
     within = [(f"{name} {each.name}", each) for each in inside(command, name)]
     if not within:
-        return f"# {name}\n\n{section(command, name)}"
+        about, *parts = sections(command, name)
+        return "\n\n".join([f"# {name}", about[1], *(f"## {title}\n\n{said}" for title, said in parts)])
     rows = table((full, f"#{full.replace(' ', '-')}", each) for full, each in within)
-    parts = (f"## {full}\n\n{section(each, full)}" for full, each in within)
-    return "\n".join([f"# {name}\n\n{text(command.help or '')}\n", rows, *parts])
+    parts = (
+        "\n\n".join([f"## {full}", *(f"{_BEFORE.get(title, '')}{said}" for title, said in sections(each, full))])
+        for full, each in within
+    )
+    return "\n\n".join([f"# {name}", text(command.help or ""), rows, *parts])
 
 
-def section(command: Any, name: str) -> str:
-    """The help of one command: what it does, an example, its arguments and options."""
+def sections(command: Any, name: str) -> list[tuple[str, str]]:
+    """(title, text) of the help of one command: what it does, its usage, an example, its arguments and options."""
     context = command.context_class(command, info_name=name)
-    parts = [text(command.help or ""), f"Usage: `{' '.join([name, *command.collect_usage_pieces(context)])}`"]
+    found = [
+        ("", text(command.help or "")),
+        ("Usage", f"`{' '.join([name, *command.collect_usage_pieces(context)])}`"),
+    ]
     example = re.match(r"Example: (.*)", command.epilog or "", flags=re.S)
     if example:
-        parts.append("For example:\n\n```bash\n" + "\n".join(map(folded, example[1].strip().splitlines())) + "\n```")
-    records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
-    rows = [f"`{name}`\n:   {text(said)}\n" for name, said in filter(None, records) if name != "--help"]
-    return "\n\n".join([*parts, "\n".join(rows)]) + "\n"
+        lines = "\n".join(map(folded, example[1].strip().splitlines()))
+        found.append(("Example", f"```bash\n{lines}\n```"))
+    for title, kind in (("Arguments", "argument"), ("Options", "option")):
+        parameters = (each for each in command.get_params(context) if each.param_type_name == kind)
+        records = filter(None, (each.get_help_record(context) for each in parameters))
+        rows = [f"`{known}`\n:   {text(said)}" for known, said in records if known != "--help"]
+        if rows:
+            found.append((title, "\n\n".join(rows)))
+    return found
 
 
 def folded(command: str) -> str:
@@ -105,9 +122,15 @@ def folded(command: str) -> str:
 
 
 def text(said: str) -> str:
-    """A help text as Markdown that shows it as it stands; the pages that it names are links."""
+    """A help text as Markdown that shows it as it stands; the pages that it names are links with their titles."""
     shown = _SPECIAL.sub(r"\\\1", said.strip())
-    return _PAGE.sub(r"[docs/\1](../../\1)", re.sub(r"[ \t]*\n[ \t]*", "\n", shown))
+    return _PAGE.sub(_link, re.sub(r"[ \t]*\n[ \t]*", "\n", shown))
+
+
+def _link(found: re.Match[str]) -> str:
+    """A link to a page of ``docs``, with its title."""
+    title, _, _ = (DOCS / found[1]).read_text(encoding="utf-8").partition("\n")
+    return f"[{title.removeprefix('# ')}](../../{found[1]})"
 
 
 def _lists(nav: Any) -> Iterator[list[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import re
 import shlex
 import shutil
@@ -128,6 +129,7 @@ def test_names_labels_and_ports_agree() -> None:
         "NetworkPolicy": manifests["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
         "PodDisruptionBudget": manifests["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
         "PodMonitor": manifests["PodMonitor"]["spec"]["selector"]["matchLabels"],
+        "spread": pods["spec"]["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"],
     }
     assert selectors == dict.fromkeys(selectors, labels)
     (rule,) = manifests["NetworkPolicy"]["spec"]["ingress"]
@@ -202,6 +204,21 @@ def test_the_example_names_what_the_folders_have() -> None:
     assert {path.name for path in MANIFESTS.iterdir()} == {"base", "example", *COMPONENTS}
 
 
+def with_password() -> str:
+    """The example with its lines for a registry that needs a password."""
+    return re.sub("^# ", "", (MANIFESTS / "example" / "kustomization.yaml").read_text(encoding="utf-8"), flags=re.M)
+
+
+def test_a_registry_can_need_a_password() -> None:
+    (patch,) = yaml.safe_load(with_password())["patches"]
+    deployment = built()["Deployment"]
+    assert patch["target"] == {"kind": "Deployment", "name": deployment["metadata"]["name"]}
+    secrets = patched(deployment, yaml.safe_load(patch["patch"]))["spec"]["template"]["spec"]["imagePullSecrets"]
+    text = (MANIFESTS / "volume" / "copy.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load(text.replace("# imagePullSecrets", "imagePullSecrets"))["spec"]["imagePullSecrets"] == secrets
+    assert f"kubectl create secret docker-registry {secrets[0]['name']} " in " ".join(PAGE.split())
+
+
 def test_the_routes_of_kubernetes_lead_to_its_service() -> None:
     whole, below = built("route")["HTTPRoute"], built("path")["HTTPRoute"]
     service = built()["Service"]
@@ -249,11 +266,15 @@ def test_the_volume_of_kubernetes_is_filled_and_mounted(monkeypatch: pytest.Monk
     understood([*started(), option], monkeypatch, "/model")
     place = pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"]
     copied = re.findall(rf"^kubectl cp \S+ {pod['metadata']['name']}:{place}/(\w+)$", PAGE, flags=re.M)
-    assert copied == [*all_of.values()] and f"--index {place}/library/vectors\n" in PAGE
+    assert copied == [*all_of.values(), "new"] and f"--index {place}/library/vectors\n" in PAGE
+    assert f'"mv {place}/model {place}/old && mv {place}/new {place}/model"' in PAGE
+    labels = plain["spec"]["template"]["metadata"]["labels"]
+    (term,) = pod["spec"]["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert term["podAffinityTerm"]["labelSelector"] == {"matchLabels": labels} != pod["metadata"].get("labels")
     assert f"`docker tag twelve {image}`" in " ".join(PAGE.split())
     applied = " ".join(re.findall(r"^kubectl apply (.*)$", PAGE, flags=re.M))
     paths = re.findall(r"deploy/\S+", applied)
-    assert len(paths) == 3 and all((HOME / path).exists() for path in paths)
+    assert len(paths) == 4 and all((HOME / path).exists() for path in paths)
 
 
 def test_prometheus_in_kubernetes_reads_the_pods_with_the_token() -> None:
@@ -303,6 +324,8 @@ def test_the_units_of_systemd_start_the_service(monkeypatch: pytest.MonkeyPatch)
     assert words[0].endswith("/bin/twelve") and plain["Service"]["EnvironmentFile"] == "/etc/twelve.env"
     understood(words, monkeypatch, "/opt/model")
     assert several["Service"].pop("ExecStart") == plain["Service"].pop("ExecStart").replace("--port 8012", "--port %i")
+    name, _, threads = several["Service"].pop("Environment").partition("=")
+    assert name == "OMP_NUM_THREADS" and int(threads) > 0
     assert several["Unit"].pop("Description") != plain["Unit"].pop("Description") and several == plain
 
 
@@ -312,10 +335,31 @@ def test_nginx_allows_what_the_service_allows() -> None:
     assert settings["client_max_body_size"] == settings["client_body_buffer_size"]
     assert settings["client_max_body_size"] == f"{-(-Limits().max_body // 2**20)}m"
     assert int(settings["proxy_read_timeout"].removesuffix("s")) > Limits().answer_seconds
+    assert text.count(f"server_name {settings['server_name']};") == 2  # also where http is redirected
+    assert re.findall(r"listen (\d+)", text) == ["80", "443"] and "return 301 https://$host$request_uri;" in text
     (upstream,) = re.findall(r"^upstream (\w+) {\n +server 127.0.0.1:(\d+);", text, flags=re.M)
     assert settings["proxy_pass"] == f"http://{upstream[0]}" and upstream[1] == started()[-1]
     (own,) = one("kubernetes/base/kustomization.yaml")["configMapGenerator"]
     assert settings["server_name"] == own["literals"][0].partition("=")[2]
+
+
+def test_nginx_understands_its_file(tmp_path: Path) -> None:
+    nginx, openssl = (shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in ("nginx", "openssl"))
+    if nginx is None or openssl is None:
+        pytest.skip("nginx or openssl is not installed")
+    made = shlex.split(f"{openssl} req -x509 -newkey rsa:2048 -nodes -subj /CN=images.example.org -keyout key -out pem")
+    subprocess.run(made, cwd=tmp_path, capture_output=True, check=True)
+    text = (DEPLOY / "nginx" / "twelve.conf").read_text(encoding="utf-8")
+    text = re.sub(r"(listen) (\d+)", r"\1 127.0.0.1:1\g<2>", text)
+    text = re.sub(r"/etc/ssl/images.example.org.(pem|key)", rf"{tmp_path}/\1", text)
+    enabled = re.sub(r"# (set_real_ip_from|real_ip_header)", r"\1", text)
+    assert enabled.count("\n    set_real_ip_from ") == enabled.count("\n    real_ip_header ") == 1
+    for name, content in (("plain", text), ("enabled", enabled)):
+        (tmp_path / name).write_text(content)
+        main = tmp_path / f"{name}.conf"
+        main.write_text(f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ include {tmp_path}/{name}; }}\n")
+        run = subprocess.run([nginx, "-t", "-c", main], capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.parametrize("components", [(), ("volume", "index", "route", "monitor"), ("volume", "path")], ids=str)
@@ -326,7 +370,7 @@ def test_kustomize_builds_the_same(components: tuple[str, ...], tmp_path: Path) 
         pytest.skip("neither kustomize nor kubectl is installed")
     shutil.copytree(MANIFESTS, tmp_path / "kubernetes")
     example = tmp_path / "kubernetes" / "example" / "kustomization.yaml"
-    about = one("kubernetes/example/kustomization.yaml")
+    about = yaml.safe_load(with_password())
     about["components"] = [f"../{name}" for name in components]
     about["configMapGenerator"][0]["literals"] = ["host=photographs.example.org"]
     example.write_text(yaml.safe_dump(about))
@@ -336,6 +380,7 @@ def test_kustomize_builds_the_same(components: tuple[str, ...], tmp_path: Path) 
     assert values["data"] == {"host": "photographs.example.org"}
     wanted = built(*components)
     (container,) = wanted["Deployment"]["spec"]["template"]["spec"]["containers"]
+    wanted["Deployment"]["spec"]["template"]["spec"]["imagePullSecrets"] = [{"name": "registry"}]
     container["image"] = "registry.example.org/twelve:1"
     container["env"][1]["valueFrom"]["configMapKeyRef"]["name"] = values["metadata"]["name"]
     if "HTTPRoute" in wanted:
