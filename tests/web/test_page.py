@@ -291,7 +291,9 @@ def test_what_an_answer_depends_on_is_shown_first(visit: Visit) -> None:
 def test_what_remains_without_the_only_box_is_not_said_to_come_from_others(visit: Visit) -> None:
     page = visit.page
     tip = page.locator("#panel-answer .depends .tip")
-    sync_api.expect(tip).to_contain_text("The score that remains comes from the other boxes, the whole image and the words.")
+    sync_api.expect(tip).to_contain_text(
+        "The score that remains comes from the other boxes, the whole image and the words."
+    )
 
     def alone(route: sync_api.Route) -> None:
         told = route.fetch().json()

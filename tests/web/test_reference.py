@@ -40,10 +40,11 @@ def test_every_example_is_answered(searching_app: FastAPI) -> None:
     assert not re.search(r"(src|href)=\"(https?:)?//", page) and "-H 'Authorization" not in plain
     assert "Bearer TOKEN" in reference(described, "http://x", token=True)
     answer = page.partition("POST /api/v1/answer<")[2].partition("</section>")[0]
-    request, reply = (re.findall(r"<code>(\w+)</code></th>", part) for part in answer.split("<pre"))
-    assert request[:2] == ["image", "question"] and {"answer", "score", "warnings"} <= {*reply}
+    request, *_, reply = (re.findall(r"<code>(\w+)</code></th>", part) for part in answer.split("<pre"))
+    assert request[:4] == ["image", "scene", "base64", "question"] and {"answer", "score", "warnings"} <= {*reply}
     assert "<summary>Request</summary>" in answer and "<summary>Reply</summary>" in answer.partition("<pre")[2]
-    assert not re.search("<table>(?!<thead>)", page.replace("</summary><table>", ""))  # all fields are folded
+    folded = page.partition("<h2>Parts")[0].replace("</summary><table>", "")
+    assert not re.search("<table>(?!<thead>)", folded)  # all fields of endpoints are folded
     stored = client.post("/api/v1/scenes", content=png(1), headers={"Content-Type": "image/png"}).json()["id"]
     for example in re.findall('<pre[^>]* for curl">(.*?)</pre>', page):
         words = shlex.split(html.unescape(example).replace("ID", stored).replace("NAME", "sample-1.png"))
