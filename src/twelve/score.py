@@ -43,7 +43,7 @@ class Scores:
         truth, predictions: the files.
         protocol: name of the way in which they were measured; ``protocol_is_default``: nobody asked for it.
         rules: the same in words.
-        primary: the headline number's name in ``numbers``; ``headline``: its mean and 95 % interval, per cent, which
+        primary: the headline number's name in ``numbers``; ``headline``: its mean and 95% interval, per cent, which
             leaves out how much another training of the model would differ.
         numbers: name -> number, in per cent unless its name says otherwise.
         examples: how many make up the headline number; ``groups``: of how many images (see ``unit``), which the
@@ -76,7 +76,7 @@ class PairedNumber:
     Attributes:
         first, second: the number of each file, per cent unless the name says otherwise.
         value: the first minus the second.
-        interval: the mean over the resampled examples and its paired 95 % interval; None if the number is no mean over
+        interval: the mean over the resampled examples and its paired 95% interval; None if the number is no mean over
             examples.
         examples: as in :class:`Number`; None also if the files differ in it.
         groups: of how many images (see :attr:`Scores.unit`) these examples are; None without an interval.
@@ -358,7 +358,7 @@ def table(scores: Scores) -> str:
     """A table of every number, with the interval of the headline number and the protocol."""
     headline = scores.numbers[scores.primary].value
     lines = [
-        f"{scores.title}, {scores.primary}: {headline:.2f} %, 95 % interval [{scores.headline.low:.2f}, "
+        f"{scores.title}, {scores.primary}: {headline:.2f}%, 95% interval [{scores.headline.low:.2f}, "
         f"{scores.headline.high:.2f}]",
         f"{scores.examples:,} examples, resampled by {scores.groups:,} {scores.unit}; "
         "the interval is of this trained model alone",
@@ -379,8 +379,8 @@ def difference_table(found: Differences) -> str:
     scores, headline = found.first, found.numbers[found.primary]
     assert headline.interval is not None
     lines = [
-        f"{scores.title}, {found.primary}: {headline.first:.2f} % minus {headline.second:.2f} % is "
-        f"{headline.value:+.2f}, 95 % interval {_range(headline.interval)}",
+        f"{scores.title}, {found.primary}: {headline.first:.2f}% minus {headline.second:.2f}% is "
+        f"{headline.value:+.2f}, 95% interval {_range(headline.interval)}",
         *(
             one_line(f"{name}: {' and '.join(each.predictions)}")
             for name, each in (("first", found.first), ("second", found.second))
@@ -391,7 +391,7 @@ def difference_table(found: Differences) -> str:
         "",
     ]
     width, unit = max(len(one_line(name)) for name in found.numbers) + 2, len(scores.unit) + 2
-    head = f"{'first':>8}{'second':>8}{'difference':>12}  {'95 % interval':<18}{'examples':>10}"
+    head = f"{'first':>8}{'second':>8}{'difference':>12}  {'95% interval':<18}{'examples':>10}"
     lines.append(f"{'':<{width}}{head}{scores.unit:>{unit}}")
     for name, each in found.numbers.items():
         spread = "" if each.interval is None else _range(each.interval)

@@ -228,4 +228,4 @@ def test_the_command(tmp_path: Path) -> None:
     log = write(tmp_path / "x_GQA_TestDev_Balanced.xlsx", GQA)
     said = CliRunner().invoke(cli.app, ["score", "gqa", "--from", "vlmevalkit", str(log)])
     assert said.exit_code == 0, said.output
-    assert "vlmevalkit Overall   50.00 %" in said.output and "official accuracy    25.00 %" in said.output
+    assert "vlmevalkit Overall   50.00%" in said.output and "official accuracy    25.00%" in said.output

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from twelve.predictor import Predictor, index, index_folders, remove_from_index,
 from twelve.predictor.index import ImageIndex, best_images
 from twelve.predictor.open_index import OpenIndex
 from twelve.regions.extraction.extract import extract
+from twelve.types.regions import Regions
 
 CAPTIONS = ["the red ball", "a big green thing"]
 
@@ -254,25 +256,39 @@ def test_a_name_that_is_not_utf_8_is_skipped_with_an_index(
 ODD = Warned("unusual_image", "it is odd")
 
 
-def test_unusual_images_beyond_the_shortlist_are_told_when_they_are_indexed(
-    folder: Path, model: Predictor, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("indexed", [True, False])
+def test_warnings_are_of_the_images_in_the_reply_alone(
+    indexed: bool,
+    folder: Path,
+    model: Predictor,
+    images: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("twelve.predictor.warnings.of_regions", lambda processor, regions: (ODD,))
+    options: dict[str, Any] = {"shortlist": 4, "index": tmp_path / "index" if indexed else None}
+    ranked = [name for name, _ in model.search(images, CAPTIONS[:1], **options).ranked_images()]
+    best = model.scene(ranked[0]).regions.boxes
 
-    def warned() -> list[str]:
-        """The warning of the images on the shortlist, and that of the others."""
-        found = model.search(images, CAPTIONS[:1], shortlist=2, index=tmp_path / "index")
-        own, *others = [line for line in found.warnings if line.endswith(": it is odd")]
-        assert all(name in own for name in found.images)
-        assert not any(name in line for line in others for name in found.images)
-        return others
+    def of_regions(processor: object, regions: Regions) -> tuple[Warned, ...]:
+        return () if np.array_equal(regions.boxes, best) else (ODD,)
 
-    (line,) = warned()
-    assert line.endswith(": it is odd") and sum(str(image) in line for image in images) == 4
-    assert warned() == []
-    words = ["match", str(folder), CAPTIONS[0], "--images", str(images[0].parent), "--shortlist", "2"]
-    said = CliRunner().invoke(app, [*words, "--index", str(tmp_path / "another")]).stderr
-    assert [line.startswith("warning: ") for line in said.splitlines() if line.endswith(": it is odd")] == [True, True]
+    monkeypatch.setattr("twelve.predictor.warnings.of_regions", of_regions)
+    found = model.search(images, CAPTIONS[:1], **options)
+    assert found.warnings == (f"{', '.join(ranked[1:])}: it is odd",) and not found.reliable
+    for top in (1, 2, 4):
+        told = found.to_dict(top)
+        own = [{"code": "unusual_image", "text": f"{', '.join(ranked[1:top])}: it is odd"}] if top > 1 else []
+        assert told["warnings"] == own and told["reliable"] == (top == 1)
+    assert str(found).endswith(f"warning: {', '.join(ranked[1:3])}: it is odd")  # of the three that it has
+    words = ["match", str(folder), CAPTIONS[0], "--images", str(images[0].parent), "--shortlist", "4"]
+    words += ["--index", str(tmp_path / "index")] * indexed
+    for top in (1, 2):
+        said = CliRunner().invoke(app, [*words, "--top", str(top)])
+        assert said.exit_code == 0 and said.stderr.count("it is odd") == top - 1
+        printed = CliRunner().invoke(app, [*words, "--top", str(top), "--json"])
+        assert printed.stderr.count("it is odd") == top - 1
+        told = json.loads(printed.stdout)
+        assert (told["reliable"], len(told["warnings"])) == (top == 1, top - 1)
 
 
 def test_what_percentages_compare_is_said_where_there_are_several(folder: Path, images: list[Path]) -> None:

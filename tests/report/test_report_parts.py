@@ -366,6 +366,11 @@ def test_a_task_of_ones_own_is_not_told_in_the_words_of_a_dataset(tmp_path: Path
     told = "removed from the training set; those that the base model was trained on were not compared. Some"
     assert told in page()
     del config["model"]
+    overlap, data["cleaned"]["overlap"] = data["cleaned"]["overlap"], {}
+    for others, where in ((), "the training set"), (("vqa",), "a training set, of any task"):
+        found = page(*others)
+        assert f"No test image was found in {where}. Some" in found and "were removed" not in found
+    data["cleaned"]["overlap"] = overlap
     result["protocol"] |= {"note": MARKS}
     marked = page()
     assert "as your test file gives them" in marked and "<dt>equal scores</dt>" in marked

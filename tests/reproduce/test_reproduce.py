@@ -132,9 +132,9 @@ def test_what_may_be_concluded() -> None:
         Table([row(split="test", metric="R@1 of 6", protocol="1k", gallery=6)], {})
     )
     table = str(
-        Table([row(differs=("split dev, published: test1",))], {"gqa": "a.json: no such file -> put | it there"})
+        Table([row(differs=("split dev instead of test1",))], {"gqa": "a.json: no such file -> put | it there"})
     )
-    assert "| 61.5 (12-in-1) | recalled | -1.5 | not comparable: split dev, published: test1 |" in table
+    assert "| 61.5 (12-in-1) | recalled | -1.5 | not comparable: split dev instead of test1 |" in table
     assert "| GQA | | not measured | | | | a.json: no such file -> put \\| it there |" in table
 
 

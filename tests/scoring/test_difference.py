@@ -70,7 +70,7 @@ def test_equal_files_have_no_difference(case: Build, name: str) -> None:
     for metric, number in found.numbers.items():
         assert number.first == number.second == alone.numbers[metric].value and number.value == 0
         assert number.interval is None or (number.interval.mean, number.interval.low, number.interval.high) == (0, 0, 0)
-    assert "is +0.00, 95 % interval [+0.00, +0.00]" in difference_table(found)
+    assert "is +0.00, 95% interval [+0.00, +0.00]" in difference_table(found)
     assert any(line.startswith("warning: both files hold the same") for line in warnings(found))
     assert TWO_TRAININGS not in found.notes
 
@@ -193,7 +193,7 @@ def test_the_command_prints_both_and_json(case: Build, tmp_path: Path) -> None:
     found = difference(full.task, full.truth, full.predictions, other)
     assert done.exit_code == 0 and done.stdout == difference_table(found) + "\n"
     number = found.numbers["accuracy"]
-    begin = f"VQA v2, accuracy: 77.70 % minus {number.second:.2f} % is {77.7 - number.second:+.2f}, 95 % interval [+"
+    begin = f"VQA v2, accuracy: 77.70% minus {number.second:.2f}% is {77.7 - number.second:+.2f}, 95% interval [+"
     assert done.stdout.startswith(begin) and f"second: {other}\n" in done.stdout
     assert "the same ones for both files\nprotocol official (the default): " in done.stdout
     assert "note: intervals of parts with fewer than 10 images are often too narrow" in done.stdout

@@ -23,7 +23,7 @@ TASKS = ["vqa", "gqa", "nlvr2", "snli_ve", "visual7w", "guesswhat", "refcocog", 
 def test_table_states_everything(case: Build) -> None:
     full = case("refcoco")
     text = table(score(full.task, full.truth, full.predictions))
-    assert "RefCOCO, accuracy: 50.00 %, 95 % interval [" in text
+    assert "RefCOCO, accuracy: 50.00%, 95% interval [" in text
     assert "32 examples, resampled by 8 images; the interval is of this trained model alone\n" in text
     assert "protocol google (the default): IoU of at least 0.5, plain areas" in text
     assert "all sentences of split testA and testB" in text
@@ -111,4 +111,4 @@ def test_no_torch(case: Build) -> None:
     files = [str(full.truth[0]), str(full.predictions[0])]
     done = subprocess.run([sys.executable, "-c", program, full.task, *files], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "Visual7W, accuracy: 73.33 %" in done.stdout
+    assert "Visual7W, accuracy: 73.33%" in done.stdout

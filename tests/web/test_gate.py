@@ -443,7 +443,7 @@ def test_closing_does_not_wait_for_a_search_that_waits_for_a_lost_thread(
         time.sleep(0.01)
     assert service.searching is not None
     searches = service.searching.lines[0]
-    found = service.searching.search("the red ball", None, 1, 1, 1.0)
+    found = service.searching.search("the red ball", None, 1, 1.0)
     while not service.worker._works:  # the search waits for the text's vectors
         time.sleep(0.01)
     busy.set()

@@ -222,13 +222,13 @@ def test_a_command_is_copied_as_it_stands(page: sync_api.Page) -> None:
 
 def test_examples_have_the_id_of_an_image_that_is_uploaded_until_it_is_gone(page: sync_api.Page, address: str) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    answer, verify, stored = (page.locator(f"#{name} .example pre") for name in ("answer", "verify", "get_image"))
+    answer, verify, stored = (page.locator(f"#{name} > .example pre") for name in ("answer", "verify", "get_image"))
     assert '{"scene": "ID"}' in answer.inner_text() and stored.inner_text().endswith("/scenes/ID")
     upload = opened(page, "upload_image")
     upload.get_by_label("Token").fill(TOKEN)
     name = json.loads(sent(upload)[1])["id"]
-    page.locator("#answer .example").get_by_role("button", name="Copy").click()
-    page.locator("#answer .example").get_by_role("button", name="Copied").wait_for()
+    page.locator("#answer > .example").get_by_role("button", name="Copy").click()
+    page.locator("#answer > .example").get_by_role("button", name="Copied").wait_for()
     copied = shlex.split(page.evaluate("navigator.clipboard.readText()").replace("TOKEN", TOKEN))
     assert json.loads(copied[copied.index("-d") + 1])["image"] == {"scene": name}
     run = subprocess.run(copied, capture_output=True, text=True, check=True)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import html
 import re
 import shlex
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.request import Request
 
+import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from test_api import png
@@ -19,7 +25,8 @@ def test_every_example_is_answered(searching_app: FastAPI) -> None:
     page = client.get("/docs").text
     described = client.get("/openapi.json").json()
     titles = re.findall("<h3><code>(.*?)</code>", page)
-    assert titles == [f"{m.upper()} {path}" for path, methods in described["paths"].items() for m in methods]
+    endpoints = [f"{m.upper()} {path}" for path, methods in described["paths"].items() for m in methods]
+    assert titles == [*endpoints, "warnings", "attention"]
     page = page.partition("</nav>")[2]
     assert "string; 1 to 2,000 characters<" in page and "number or null; 0 to 1; if the best box has a" in page
     plain = html.unescape(page)
@@ -33,12 +40,13 @@ def test_every_example_is_answered(searching_app: FastAPI) -> None:
     assert not re.search(r"(src|href)=\"(https?:)?//", page) and "-H 'Authorization" not in plain
     assert "Bearer TOKEN" in reference(described, "http://x", token=True)
     answer = page.partition("POST /api/v1/answer<")[2].partition("</section>")[0]
-    request, reply = (re.findall(r"<code>(\w+)</code></th>", part) for part in answer.split("<pre"))
-    assert request[:2] == ["image", "question"] and {"answer", "score", "warnings"} <= {*reply}
+    request, *_, reply = (re.findall(r"<code>(\w+)</code></th>", part) for part in answer.split("<pre"))
+    assert request[:4] == ["image", "scene", "base64", "question"] and {"answer", "score", "warnings"} <= {*reply}
     assert "<summary>Request</summary>" in answer and "<summary>Reply</summary>" in answer.partition("<pre")[2]
-    assert not re.search("<table>(?!<thead>)", page.replace("</summary><table>", ""))  # all fields are folded
+    folded = page.partition("<h2>Parts")[0].replace("</summary><table>", "")
+    assert not re.search("<table>(?!<thead>)", folded)  # all fields of endpoints are folded
     stored = client.post("/api/v1/scenes", content=png(1), headers={"Content-Type": "image/png"}).json()["id"]
-    for example in re.findall("<pre.*?>(.*?)</pre>", page):
+    for example in re.findall('<pre[^>]* for curl">(.*?)</pre>', page):
         words = shlex.split(html.unescape(example).replace("ID", stored).replace("NAME", "sample-1.png"))
         body = words[words.index("-d") + 1] if "-d" in words else png(1) if "--data-binary" in words else None
         form = {"file": ("scene.png", png(1))} if "-F" in words else None
@@ -46,6 +54,47 @@ def test_every_example_is_answered(searching_app: FastAPI) -> None:
         kind = {"Content-Type": "application/json" if "-d" in words else "image/png"} if body else None
         if method != "DELETE":  # the others need the image
             assert client.request(method, words[-1], content=body, files=form, headers=kind).is_success, example
+
+
+def test_every_example_in_python_runs_and_prints_the_reply(
+    searching_app: FastAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = TestClient(searching_app)
+    sections = client.get("/docs").text.split("<section ")[1:]
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "scene.jpg").write_bytes(png(1))
+    monkeypatch.chdir(tmp_path)
+    stored = client.post("/api/v1/scenes", content=png(1), headers={"Content-Type": "image/png"}).json()["id"]
+    replied: list[Any] = []
+
+    def urlopen(sent: Request) -> Any:
+        headers = {name: value.replace("jpeg", "png") for name, value in sent.header_items()}
+        body = sent.data if sent.data is None or isinstance(sent.data, bytes) else pytest.fail("expected bytes")
+        reply = client.request(sent.get_method(), sent.full_url, content=body, headers=headers)
+        assert reply.is_success, reply.text
+        replied.append(reply)
+        return nullcontext(SimpleNamespace(read=lambda: reply.content, status=reply.status_code))
+
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    found = [re.findall('<pre[^>]* for Python">(.*?)</pre>', section, re.S) for section in sections]
+    programs = [html.unescape(each) for own in found for each in own]
+    assert len(programs) == 18 == sum(map(bool, found))
+    deleted = [each for each in programs if 'method="DELETE"' in each]
+    for program in [*(each for each in programs if each not in deleted), *deleted]:
+        exec(program.replace("ID", stored).replace("NAME", "sample-1.png"), {})
+        reply, said = replied[-1], capsys.readouterr().out
+        if reply.headers.get("Content-Type") == "application/json":
+            assert said == f"{reply.json()}\n"
+        elif reply.status_code == 204:
+            assert said == "204\n"
+        elif reply.headers["Content-Type"].startswith("image/"):
+            assert Path("FILE").read_bytes() == reply.content and not said
+        else:
+            assert said.startswith(reply.text[:40])
+    assert len(replied) == 18
+    described = client.get("/openapi.json").json()
+    secret = html.unescape(reference(described, "http://x", token=True))
+    assert 'headers = {"Authorization": "Bearer TOKEN"}\nrequest = Request("http://x/api/v1/model", headers=' in secret
 
 
 def test_the_upload_has_its_content_types_a_form_and_the_status_of_its_reply(app: FastAPI) -> None:
@@ -56,7 +105,7 @@ def test_the_upload_has_its_content_types_a_form_and_the_status_of_its_reply(app
     )
     kinds = re.findall(r"<code>([\w/, -]+)</code></th>", upload.partition("<pre")[0])
     assert kinds == [", ".join(IMAGES), FORM] and "object; one part, of any name" in upload
-    assert upload.count("<pre") == 2 and "-F file=@examples/scene.jpg http" in upload
+    assert upload.count(" for curl") == 2 and "-F file=@examples/scene.jpg http" in upload
     assert "<p>Reply with status 201 (application/json): the image is stored: its id, size and boxes. <" in upload
     assert "status 204 (no body): the image is deleted. <" in deleted and "200 (image/png): the image. <" in sample
 
@@ -67,8 +116,8 @@ def test_the_list_at_the_top_leads_to_every_endpoint_the_errors_and_the_token(ap
     for token in (False, True):
         page = reference(described, "http://x", token=token)
         nav = page.partition("<nav")[2].partition("</nav>")[0]
-        assert re.findall('href="#(.*?)"', nav) == [*names, "errors", *["token"] * token]
-        assert re.findall('<section id="(.*?)"', page) == [*names, "errors", *["token"] * token]
+        wanted = [*names, "warnings", "attention", "errors", *["token"] * token]
+        assert re.findall('href="#(.*?)"', nav) == re.findall('<section id="(.*?)"', page) == wanted
     assert "<code>/health</code>, <code>/docs</code>" in page.partition('id="token"')[2]
 
 
@@ -79,10 +128,10 @@ def test_endpoints_are_in_the_groups_of_the_description(app: FastAPI) -> None:
         groups[each["tags"][0].capitalize()].append(each["operationId"])
     page = TestClient(app).get("/docs").text
     nav, _, main = page.partition("</nav>")
-    lists = [part.split("<ul>") for part in nav.split("<nav")[1].split("<li>Errors")[0].split("</ul>")]
+    lists = [part.split("<ul>") for part in nav.split("<nav")[1].split("<li>Parts")[0].split("</ul>")]
     shown = {re.sub("<.*?>", "", part[-2]): re.findall('href="#(.*?)"', part[-1]) for part in lists if len(part) > 1}
     assert list(shown.items()) == list(groups.items())
-    parts = main.split('<section id="errors"')[0].split("\n<h2>")[1:]
+    parts = main.split("\n<h2>Parts")[0].split("\n<h2>")[1:]
     assert {part.partition("<")[0]: re.findall('<section id="(.*?)"', part) for part in parts} == groups
     assert [part.split("<p>")[1].split("<")[0] for part in parts] == [tag["description"] for tag in described["tags"]]
 
@@ -99,7 +148,7 @@ def test_a_parameter_of_a_path_says_what_it_is_and_is_not_empty(app: FastAPI) ->
 def test_errors_have_their_form_and_what_to_do(app: FastAPI) -> None:
     described = TestClient(app).get("/openapi.json").json()
     section = reference(described, "http://x").partition('id="errors"')[2].partition("</section>")[0]
-    assert re.findall(r"<code>(\w+)</code></th>", section) == ["code", "error", "remedy", "fields"]
+    assert re.findall(r"<code>(\w+)</code></th>", section) == ["code", "error", "remedy", "fields", "path", "message"]
     assert "write a question" in section and "<code>unknown_image</code>" in section
     of = {status for path in described["paths"].values() for each in path.values() for status in each["responses"]}
     assert set(re.findall(r'scope="row">(\d+)<', section)) == {"405", *(status for status in of if status >= "400")}
@@ -117,7 +166,8 @@ def test_each_endpoint_lists_its_errors_and_the_main_ones_show_their_fields(app:
         assert f'<a href="#errors">Errors</a>: {wanted}.</p>' in section and "500" in wanted
         assert "Successful Response" not in str(each) and "uccessful" not in section
         opened += [each["operationId"]] * section.count(" open>")
-    assert sorted(opened) == [name for name in ("answer", "search", "upload_image") for _ in ("Request", "Reply")]
+    shown = ("Request", "Python", "Reply")
+    assert sorted(opened) == [name for name in ("answer", "search", "upload_image") for _ in shown]
     folded = re.sub("</?code>", "", page.partition('<section id="locate"')[2].partition("</section>")[0])
     assert "<summary>Request: image, phrase, task, explain, threshold</summary>" in folded
     assert ", reliable, warnings, attention, box, alternatives, unlikely</summary>" in folded
@@ -140,14 +190,25 @@ def test_every_field_of_a_reply_says_what_it_is(app: FastAPI) -> None:
 def test_objects_in_objects_are_shown_with_their_fields(app: FastAPI) -> None:
     page = TestClient(app).get("/docs").text
     fields = {
-        "answer": ("image.scene", "image.base64", "attention.words"),
+        "answer": ("image.scene", "image.base64", "alternatives[].score"),
+        "attention": ("words", "strongest"),
+        "warnings": ("code", "text"),
         "guess": ("dialogue[].question", "dialogue[].answer"),
         "ask": ("images[].scene",),
         "match": ("captions[].caption", "captions[].images[].share"),
-        "model": ("methods.NAME[].name", "samples[].texts"),
+        "model": ("methods{NAME}[].name", "samples[].texts"),
     }
     for name, wanted in fields.items():
         section = page.partition(f'id="{name}"')[2].partition("</section>")[0]
-        assert all(f"<code>{field}</code></th>" in section for field in wanted), name
+        for field in wanted:
+            depth, own = field.count("."), field.rpartition(".")[2]
+            mark = f' class="in-{depth}" aria-label="{field}"' if depth else ""
+            assert f'<th scope="row"{mark}><code>{own}</code></th>' in section, field
+    replies = page.count('<a href="#attention">its fields</a>')
+    assert replies == 6 and page.count("words_to_regions</code></th>") == 1  # described once
+    assert page.count('<a href="#warnings">its fields</a>') == replies + 3
+    assert "<td>list of lists of numbers; " in page and "<td>list of lists of numbers or null; " in page
+    assert "<td>list of 4 numbers; " in page and "<td>object with a list of objects for each name; " in page
+    assert "array" not in page and "boolean" not in page and "integer" not in page
     assert "object {" not in page
     assert ">object; the limits of the service<" in page and not re.search("<td>[^<]*; [A-Z][a-z]* ", page)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_model
 from conftest import images
@@ -146,6 +147,29 @@ def test_warnings_are_of_the_text_and_of_the_images_that_are_shown_best_first(
         {"code": "unknown_words", "text": f"the red dinosaur: {UNKNOWN_WORDS}: dinosaur"},
     ]
     assert told["reliable"] is False
+
+
+def test_python_the_shell_and_http_warn_of_the_same_images(
+    searcher: Predictor, searching_model: Path, searched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = searcher.search(searched.parent, TEXT, index=searched).ranked_images()
+    best = searcher.scene(first[0]).regions.boxes
+    monkeypatch.setattr(
+        "twelve.predictor.warnings.of_regions",
+        lambda processor, regions: () if np.array_equal(regions.boxes, best) else (ODD,),
+    )
+    python = searcher.search(searched.parent, TEXT, index=searched)
+    words = ["match", str(searching_model), TEXT, "--images", str(searched.parent), "--index", str(searched), "--json"]
+    for top in (1, 3):
+        with serving(searcher, searched) as client:
+            told = search(client, top=top)
+        shell = json.loads(CliRunner().invoke(cli.app, [*words, "--top", str(top)]).stdout)
+        names = ", ".join(each["image"] for each in told["images"][1:])
+        assert told["warnings"] == ([{"code": "unusual_image", "text": f"{names}: it is odd"}] if names else [])
+        assert told["reliable"] is python.to_dict(top)["reliable"] is shell["reliable"] is (top == 1)
+        for tree in (python.to_dict(top), shell):
+            texts = [each["text"].replace(f"{searched.parent}{os.sep}", "") for each in tree["warnings"]]
+            assert texts == [each["text"] for each in told["warnings"]]
 
 
 # --- what is told of the machine --------------------------------------------------------------------------------

@@ -61,11 +61,11 @@ def _compared(result: TaskResult, task: Task, number: PublishedNumber, drawn: bo
     protocol = result.protocol
     differs = ["synthetic data"] if drawn else []
     if number.split != protocol.split:
-        differs.append(f"split {protocol.split}, published: {number.split or 'not stated'}")
+        differs.append(f"split {protocol.split} instead of {number.split or 'one that is not stated'}")
     if number.unit != result.metric:
-        differs.append(f"{number.unit} is published, here {result.metric}")
+        differs.append(f"{result.metric} instead of {number.unit}")
     if protocol.name not in task.same_protocols(protocol.split, number.protocol):
-        differs.append(f"protocol {protocol.name}, published: {number.protocol or 'not stated'}")
+        differs.append(f"protocol {protocol.name} instead of {number.protocol or 'one that is not stated'}")
     if protocol.shortlist is not None:
         differs.append(f"shortlists of {protocol.shortlist}")
     if protocol.contrast_weight:
@@ -86,15 +86,22 @@ def _compared(result: TaskResult, task: Task, number: PublishedNumber, drawn: bo
 
 
 def in_words(result: TaskResult, *, drawn: bool) -> str | None:
-    """The paper's scores comparable with a result, or what differs from the nearest one; None if there are none."""
+    """What a sentence says of a result: the paper's scores that it can be compared with, or what differs from the
+    nearest one; None if there are none."""
     found = beside(result, drawn=drawn)
     if not found:
         return None
     same = [each for each in found if not each.differs]
     if not same:
-        return f"not comparable with {found[0].number.model}, {found[0].number}: {'; '.join(found[0].differs)}"
+        *others, last = found[0].differs
+        why = " and ".join(filter(None, (", ".join(others), last)))
+        return f"cannot be compared with {_named(found[0].number)}: {why}"
     unchecked = next((f"; {each.unchecked}" for each in same if each.unchecked), "")
-    return "comparable with " + "; ".join(f"{each.number.model}, {each.number}" for each in same) + unchecked
+    return f"can be compared with {' and '.join(_named(each.number) for each in same)}{unchecked}"
+
+
+def _named(number: PublishedNumber) -> str:
+    return f"the published {number} of {number.model}"
 
 
 def lines(results: Sequence[TaskResult], *, drawn: bool) -> list[str]:

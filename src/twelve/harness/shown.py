@@ -24,9 +24,9 @@ def table(found: LogComparison) -> str:
     width = max(len(theirs), len("official accuracy")) + 1
     lines = [
         one_line(f"{found.title}: {Path(found.log).name}"),
-        f"{'official accuracy':<{width}}{found.official:7.2f} %  {found.examples:,} answers, "
+        f"{'official accuracy':<{width}}{found.official:7.2f}%  {found.examples:,} answers, "
         + f"protocol {found.protocol}; truth: {source}",
-        f"{theirs:<{width}}{found.theirs:7.2f} %  {found.theirs_examples:,} answers",
+        f"{theirs:<{width}}{found.theirs:7.2f}%  {found.theirs_examples:,} answers",
         f"answers that count differently: {found.differing:,}",
         *(
             f"  {each.place}: {each.prediction[:60]!r} to {each.text[:60]!r}: {each.theirs:.2f}, officially "

@@ -87,6 +87,8 @@ class Output(abc.ABC):
     # --- presentation: data and words; pages and windows are made by their callers -------------------------------
     asks: ClassVar[str] = ""
     """What a task of this kind asks for, as a sentence in the report."""
+    asks_as: ClassVar[Mapping[str, str]] = {}
+    """Method of a task -> the same sentence, where it is another one."""
     legend: ClassVar[str] = ""
     """How to read its cards in the report."""
     metrics: ClassVar[Mapping[str, str]] = {}

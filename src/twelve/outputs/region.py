@@ -145,6 +145,7 @@ class Region(Output):
     values = (int, list)
     index_of = "candidates"
     asks = "Point at the thing in an image that a phrase or a question refers to."
+    asks_as: ClassVar = {"guess": "Point at the thing in an image that a dialogue is about."}
     legend = "Solid frame: the correct thing. Dashed frame: the model's choice."
     metrics: ClassVar = {"accuracy": "Share of the examples for which the model points at the correct thing."}
     methods = ("locate", "choose", "guess")

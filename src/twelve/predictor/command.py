@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from twelve.predictor.scene import Scene
 
 
+BEST = 5
+"""Images of a caption that are written, by default."""
 SAME = 3
 """Images that are named for the same warning; of the rest, their number is told."""
 _LINE = 1 << 24
@@ -315,7 +317,7 @@ def write_matches(
     """
     for file, why in found.skipped.items():
         print(one_line(f"skipped {file}: {why}"), file=sys.stderr)
-    warn(found.warnings, set())
+    warn(found.warnings_of(top if as_json else top or BEST), set())
     if as_json:
         write(found.to_json(top))
         return
@@ -324,7 +326,7 @@ def write_matches(
     answering = f"; task: {found.task}" if with_task else ""
     for number, caption in enumerate(found.captions):
         write(one_line(caption) + answering)
-        for place, (name, share) in enumerate(found.ranked_images(number)[: top or 5], start=1):
+        for place, (name, share) in enumerate(found.ranked_images(number)[: top or BEST], start=1):
             write(f"  {place}. {one_line(names[Path(name)])} ({percent(share)}){suffix(found.calibrated)}")
     if len(found.images) > 1:
         print("percentages: each image's share among the images that were ranked for the caption", file=sys.stderr)

@@ -13,7 +13,7 @@ from twelve.errors import ConfigError, nearest
 from twelve.formats.records import describe
 from twelve.io.json_file import readable
 from twelve.outputs.parts.result import HIDDEN, SHOWN, percent, rounded, suffix
-from twelve.outputs.parts.warned import Warned
+from twelve.outputs.parts.warned import Warned, of_images
 from twelve.outputs.parts.warned import reliable as reliable_with
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class Matched:
         task: name of the task that matched them.
         calibrated: whether training has calibrated the shares of the task, and they are those of the model alone
             (``contrast_weight`` 0).
-        warnings: reasons to doubt the shares, each a text with a ``code``, with the names of the images concerned.
+        of_captions: warnings of the captions and of the task, each a text with a ``code``.
+        of_images: warnings of each image.
         shortlist: number of images that were ranked for each caption; None if all were.
         searched: number of images that the shortlist was chosen from, where ``images`` are those on it alone; else 0.
         skipped: of :meth:`twelve.Predictor.search`: each file that could not be read, and why.
@@ -57,12 +58,29 @@ class Matched:
     task: str
     temperature: float = 1.0
     calibrated: bool = False
-    warnings: tuple[Warned, ...] = ()
+    of_captions: tuple[Warned, ...] = field(default=(), repr=False)
+    of_images: tuple[tuple[Warned, ...], ...] = field(default=(), repr=False)
     shortlist: int | None = None
     searched: int = 0
     skipped: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[str, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
     photographs: Mapping[int, Image.Image] = field(default_factory=dict, repr=False, compare=False, metadata=HIDDEN)
+
+    @property
+    def warnings(self) -> tuple[Warned, ...]:
+        """Reasons to doubt the shares, each a text with a ``code``: of the captions, of the task, and of the images
+        that were ranked, with their names."""
+        return self.warnings_of()
+
+    def warnings_of(self, top: int | None = None) -> tuple[Warned, ...]:
+        """The :attr:`warnings` of a reply that has only some images: those of the others are left out.
+
+        Args:
+            top: this many best images of each caption; None for all that were ranked.
+        """
+        best = dict.fromkeys(column for row in range(len(self.captions)) for column, _ in self._columns(row)[:top])
+        named = ((self.images[column], self.of_images[column]) for column in best if self.of_images)
+        return (*of_images(named), *self.of_captions)
 
     @property
     def reliable(self) -> bool:
@@ -142,7 +160,7 @@ class Matched:
             f"{len(self.captions)} captions, {len(self.images)} images",
             f"{more} more captions" if more > 0 else "",
         )
-        return figure(self.draw(), tuple(filter(None, lines)), warnings=self.warnings)
+        return figure(self.draw(), tuple(filter(None, lines)), warnings=self.warnings_of(SHOWN))
 
     def to_dict(self, top: int | None = None) -> dict[str, Any]:
         """Captions with their ranked images, and the logits (None where an image was not ranked); numbers are rounded
@@ -151,18 +169,19 @@ class Matched:
         Args:
             top: only this many best images of each caption, without logits; None for everything.
         """
+        warnings = self.warnings_of(top)
         found: dict[str, Any] = rounded(
             {
                 "task": self.task,
                 "calibrated": self.calibrated,
-                "reliable": self.reliable,
+                "reliable": reliable_with(warnings),
                 "captions": [
                     {"caption": caption, "images": [{"image": i, "share": s} for i, s in self.ranked_images(row)[:top]]}
                     for row, caption in enumerate(self.captions)
                 ],
                 "shortlist": self.shortlist,
                 "logits": [[None if np.isnan(logit) else logit for logit in row] for row in self.logits.tolist()],
-                "warnings": [warning.to_dict() for warning in self.warnings],
+                "warnings": [warning.to_dict() for warning in warnings],
             }
         )
         if top is not None:
@@ -181,7 +200,7 @@ class Matched:
         if self.shortlist:
             lines.append(self.selection)
         lines += [f"skipped {image}: {why}" for image, why in self.skipped.items()]
-        lines += [f"warning: {warning}" for warning in self.warnings]
+        lines += [f"warning: {warning}" for warning in self.warnings_of(SHOWN)]
         return "\n".join(lines)
 
 

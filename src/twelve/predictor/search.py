@@ -15,12 +15,10 @@ from twelve.errors import ConfigError, RegionError
 from twelve.formats.data_root import image_key
 from twelve.formats.records import describe, writable
 from twelve.io.files import check_folder
-from twelve.outputs.parts.warned import Warned
 from twelve.predictor.asked import images_in
 from twelve.predictor.checks import check_weight, texts_of
 from twelve.predictor.index import ImageIndex, best_images
 from twelve.predictor.matched import Matched
-from twelve.predictor.warnings import of_images
 from twelve.progress import Track, counted, silent, tell
 
 if TYPE_CHECKING:
@@ -140,10 +138,9 @@ def search(
 
     say: Callable[[str], None] = tell if progress else lambda text: None
     with nullcontext() if progress else silent():
-        doubts: dict[Path, tuple[Warned, ...]] = {}
         searched = 0
         if kept is not None:
-            known, doubts = _indexed(predictor, kept, files, opened, say)
+            known = _indexed(predictor, kept, files, opened, say)
             searched = len(known)
             shortlist = _places() if shortlist is None else shortlist
             chosen = best_images(vectors, list(known.values()), shortlist or searched) if known else []
@@ -155,10 +152,7 @@ def search(
             found = predictor.match(scenes, texts, task=task, shortlist=shortlist, contrast_weight=weight)
     if kept is not None and 0 < (shortlist or 0) < searched:  # of one caption, all of these images were ranked
         found = replace(found, shortlist=min(shortlist or 0, len(scenes)), searched=searched)
-    # warnings of new images that are not on a shortlist, which no later search tells
-    listed = set(files)
-    further = of_images((str(image), own) for image, own in doubts.items() if image not in listed)
-    return replace(found, warnings=(*found.warnings, *further), skipped=skipped)
+    return replace(found, skipped=skipped)
 
 
 def _places() -> int:
@@ -173,19 +167,16 @@ def _indexed(
     images: Sequence[Path],
     opened: Callable[[Sequence[Path], str], Opened],
     say: Callable[[str], None],
-) -> tuple[dict[Path, NDArray[Any]], dict[Path, tuple[Warned, ...]]]:
-    """The vectors of the images that can be read, from an index, which is updated first; and the warnings of images
-    that are new in it."""
+) -> dict[Path, NDArray[Any]]:
+    """The vectors of the images that can be read, from an index, which is updated first."""
     index = ImageIndex(file, predictor.vectors_mark())
     if index.dropped:
         say(f"{file}: {index.dropped:,} vectors of another model will be replaced")
     new = [image for image in images if index.get(image) is None]
-    doubts: dict[Path, tuple[Warned, ...]] = {}
     added = 0
     try:
         seen = opened(new, "indexing")
         while part := list(islice(seen, INDEXED)):
-            doubts |= {image: scene.warnings for image, scene in part if scene.warnings}
             found = predictor.image_vectors([scene for _, scene in part])
             index.add({image: vectors for (image, _), vectors in zip(part, found, strict=True)})
             added += len(part)
@@ -195,7 +186,7 @@ def _indexed(
     others = index.others(images)
     kept = f"; {others:,} of earlier searches, which a service with this index searches too" if others else ""
     say(f"{file}: {counted(len(index), 'image')}, {added:,} of them new or changed{kept}")
-    return known, doubts
+    return known
 
 
 def stored_ids(predictor: Searches, store: RegionStore, images: Collection[Path]) -> dict[Path, str]:

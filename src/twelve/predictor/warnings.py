@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 from unicodedata import category
 
 from twelve.model.known_words import normalised, split
-from twelve.outputs.parts.warned import Warned, WarningCode
+from twelve.outputs.parts.warned import Warned, WarningCode, some
 from twelve.predictor.spellings import OTHER_SPELLINGS
 
 if TYPE_CHECKING:
     from twelve.model.processor import TwelveProcessor
     from twelve.predictor.questions import Question
-    from twelve.predictor.scene import Scene
     from twelve.types.regions import Regions
 
 FOREIGN = Warned("unusual_image", "the image may be unlike the training images, so the result may be meaningless")
@@ -35,8 +34,6 @@ UNKNOWN_WORDS = "the training texts hardly contain these words, so the result ma
 FEW_SHARED = "its training texts contain few words of this text, so the result may be meaningless"
 OTHER_SPELLING = "words are read as the training texts spell them"
 LEFT_OUT = "the last training changed the model without this task, so its answers may no longer be right"
-NAMED = 5
-"""Words or images that a warning names at most."""
 
 
 def of_regions(processor: TwelveProcessor, regions: Regions) -> tuple[Warned, ...]:
@@ -64,7 +61,7 @@ def of_text(processor: TwelveProcessor, texts: Iterable[str]) -> tuple[Warned, .
         ("other_spelling", OTHER_SPELLING, other),
         ("unknown_words", UNKNOWN_WORDS, unknown),
     ]
-    return tuple(Warned(code, f"{warning}: {_some(words)}") for code, warning, words in found if words)
+    return tuple(Warned(code, f"{warning}: {some(words)}") for code, warning, words in found if words)
 
 
 def respelt(processor: TwelveProcessor, text: str) -> str:
@@ -155,29 +152,11 @@ def of_an_image(warning: Warned) -> bool:
     return warning.code in (FOREIGN.code, NO_REGION.code)
 
 
-def of_images(named: Iterable[tuple[str, Iterable[Warned]]]) -> list[Warned]:
-    """The warnings of images, given by name, each once with the names of its images."""
-    images: dict[Warned, list[str]] = {}
-    for name, warnings in named:
-        for warning in warnings:
-            images.setdefault(warning, []).append(name)
-    return [warning.after(f"{_some(names)}: ") for warning, names in images.items()]
-
-
-def of_match(
-    processor: TwelveProcessor, task: str, scenes: Sequence[Scene], captions: Sequence[str]
-) -> tuple[Warned, ...]:
-    """The warnings of a search: each once, with the names of its images or with its caption."""
-    found = of_images((scene.name, scene.warnings) for scene in scenes)
+def of_captions(processor: TwelveProcessor, task: str, captions: Sequence[str]) -> tuple[Warned, ...]:
+    """The warnings of the captions of a search, each with its caption, and of the task."""
+    found: list[Warned] = []
     for caption in captions:
         own = (*of_text(processor, [caption]), *of_length(processor, task, caption))
         own += of_shared_words(processor, task, caption)
         found += [warning.after(f"{caption}: ") for warning in own]
     return (*found, *of_task(processor, task))
-
-
-def _some(names: Iterable[str]) -> str:
-    """The first few names, and how many more there are."""
-    every = list(names)
-    more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
-    return ", ".join(every[:NAMED]) + more

@@ -206,7 +206,7 @@ def _protocol(result: TaskResult, drawn: bool, owner: Owner) -> list[tuple[str, 
     rows += [("note", protocol.note)] if protocol.note else []
     rows += [("interval", result.interval_note)] if result.interval_note else []
     published = published_scores.in_words(result, drawn=drawn)
-    rows += [("published", published)] if published is not None else []
+    rows += [("published", f"this score {published}")] if published is not None else []
     return rows
 
 

@@ -180,7 +180,7 @@ def sections(run: Run) -> list[Section]:
             Section(
                 name=name,
                 title=task.title,
-                asks=output.asks,
+                asks=output.asks_as.get(task.method or "", output.asks),
                 legend=words.legend(output.legend, "" if result is None else result.uncalibrated),
                 owner=run.owner(name),
                 score=None if result is None else _score(run, name, output),

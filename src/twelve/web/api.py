@@ -300,7 +300,7 @@ def _search(router: APIRouter, service: Service, digest: str | None) -> None:
         The contrast head chooses a shortlist among the images of the service's index, and the model ranks it, as
         `twelve match --index` does.
         """
-        found = await service.search(asked.text, asked.task, asked.top, asked.shortlist, asked.contrast_weight)
+        found = await service.search(asked.text, asked.task, asked.shortlist, asked.contrast_weight)
         told = {} if found.matched is None else found.matched.to_dict(asked.top)
         return schemas.SearchReply(
             text=asked.text,

@@ -15,7 +15,11 @@ from twelve.web.samples import Sample
 
 _Schema: TypeAlias = Mapping[str, Any]
 _Row: TypeAlias = tuple[str, _Schema, bool]
-"""Name of a field, its schema, and whether a request may lack it."""
+"""Path of a field, its schema, and whether a request may lack it."""
+SHARED = {"WarningReply": "warnings", "AttentionReply": "attention"}
+"""Objects in many replies -> the field that they are in; they are described once."""
+_TYPES = {"integer": "whole number", "boolean": "true or false"}
+"""Types of JSON in plain words, where they have others."""
 RANGES = (("minimum", "maximum", ""), ("minLength", "maxLength", " characters"), ("minItems", "maxItems", " items"))
 _FILE = ["-H", "Content-Type: image/jpeg", "--data-binary", "@examples/scene.jpg"]
 _FORM = ["-F", "file=@examples/scene.jpg"]
@@ -40,6 +44,9 @@ def reference(description: _Schema, address: str, *, token: bool = False, sample
         links += f"<li>{name}<ul>{''.join(_link(*each) for each in group)}</ul></li>"
         sections += f"<h2>{name}</h2><p>{escape(tag['description'])}</p>\n"
         sections += "".join(_section(*each, schemas, address, token) for each in group)
+    links += "<li>Parts of replies<ul>" + "".join(f'<li><a href="#{each}">{each}</a></li>' for each in SHARED.values())
+    links += "</ul></li>"
+    sections += _shared(schemas)
     links += '<li><a href="#errors">Errors</a></li>' + '<li><a href="#token">Token</a></li>' * token
     sections += _errors(schemas) + _token(found) * token
     head = f"{_HEAD}<p>{_marked(description['info']['description'])} {_LINKS}</p></header>"
@@ -70,6 +77,10 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     url = address + path.replace("{scene}", "ID").replace("{name}", "NAME")
     url += "".join(f"?{each['name']}=NAME" for each in operation.get("parameters", []) if each["in"] == "query")
     commands = [" ".join(map(quote, [*words, *body, url])) for body in bodies]
+    body = takes["examples"][0] if takes else None
+    program = _program(
+        method, url, body, _FILE[-1][1:] if content and not takes else "", kinds, token="Bearer" in str(words)
+    )
     reply: _Schema = kinds.get("application/json", {})
     replied = _resolved(reply.get("schema", {}), schemas)
     told = [reply["example"]] if "example" in reply else replied.get("examples", [])
@@ -80,7 +91,7 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     return (
         f'<section id="{operation["operationId"]}"><h3><code>{method.upper()} {escape(path)}</code></h3>'
         f"<p>{_marked(said)}</p>{_table('Request', rows, schemas, opened=opened)}"
-        f"{''.join(map(_command, commands))}<p>{replies} {_refusals(operation)}</p>"
+        f"{''.join(map(_command, commands))}{_folded(program, opened=opened)}<p>{replies} {_refusals(operation)}</p>"
         f"{_table('Reply', _rows(replied, schemas), schemas, opened=opened)}{''.join(map(_example, told))}</section>\n"
     )
 
@@ -123,7 +134,44 @@ def _token(found: Iterable[tuple[str, str, _Schema]]) -> str:
 
 
 def _command(line: str) -> str:
-    return f'<pre tabindex="0" aria-label="Example">{escape(line)}</pre>'
+    return f'<pre tabindex="0" aria-label="Example for curl">{escape(line)}</pre>'
+
+
+def _program(method: str, url: str, body: object, file: str, kinds: _Schema, *, token: bool) -> str:
+    """An example in Python, as those of docs/http-api.md: it sends an object, the bytes of a file, or nothing."""
+    headers = {"Authorization": "Bearer TOKEN"} if token else {}
+    headers |= {"Content-Type": "application/json"} if body else {"Content-Type": "image/jpeg"} if file else {}
+    arguments = [_literal(url), *["json.dumps(sent).encode()"] * bool(body), *["sent"] * bool(file)]
+    sends = len(arguments) > 1
+    arguments += [f"{'' if sends else 'headers='}headers"] * bool(headers)
+    arguments += ['method="DELETE"'] * (method == "delete")
+    drawn, read = any(kind.startswith("image/") for kind in kinds), "application/json" in kinds
+    reply = (
+        "print(json.load(reply))" if read else "print(reply.status)" if not kinds else "print(reply.read().decode())"
+    )
+    lines = ["import json"] * (read or bool(body)) + ["from pathlib import Path"] * (drawn or bool(file))
+    lines += ["from urllib.request import Request, urlopen", ""]
+    lines += [f"sent = {_literal(body)}"] * bool(body) + [f"sent = Path({_literal(file)}).read_bytes()"] * bool(file)
+    lines += [f"headers = {_literal(headers)}"] * bool(headers)
+    lines += [f"request = Request({', '.join(arguments)})", "with urlopen(request) as reply:"]
+    lines += ['    Path("FILE").write_bytes(reply.read())' if drawn else f"    {reply}"]
+    return "\n".join(lines)
+
+
+def _literal(value: object) -> str:
+    """A value of JSON as Python writes it, with double quotes."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_literal(name)}: {_literal(each)}' for name, each in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+def _folded(lines: str, *, opened: bool) -> str:
+    return (
+        f'<details class="program"{" open" * opened}><summary>The same in Python</summary>'
+        f'<pre tabindex="0" aria-label="Example for Python">{escape(lines)}</pre></details>'
+    )
 
 
 def _example(of: Any) -> str:
@@ -145,14 +193,32 @@ def _marked(text: str) -> str:
 
 def _table(title: str, rows: Iterable[_Row], schemas: _Schema, *, opened: bool = False) -> str:
     rows = list(rows)
-    lines = "".join(
-        f'<tr><th scope="row"><code>{escape(name)}</code></th><td>'
-        f"{escape('; '.join(_kind(each, schemas)))}{' (optional)' * optional}</td></tr>"
-        for name, each, optional in rows
-    )
-    names = ", ".join(f"<code>{escape(name)}</code>" for name, _, _ in rows if not {".", "["} & {*name})
+    lines = "".join(_line(*row, schemas) for row in rows)
+    names = ", ".join(f"<code>{escape(name)}</code>" for name, _, _ in rows if "." not in name)
     shown = title if opened or not names else f"{title}: {names}"
     return f"<details{' open' * opened}><summary>{shown}</summary><table>{lines}</table></details>" if lines else ""
+
+
+def _line(path: str, of: _Schema, optional: bool, schemas: _Schema) -> str:
+    """The row of a field, indented below the field that it is in."""
+    depth, name = path.count("."), path.rpartition(".")[2]
+    head = f' class="in-{depth}" aria-label="{escape(path)}"' if depth else ""
+    part = SHARED.get(_inside(of, schemas)[2])
+    more = f'; <a href="#{part}">its fields</a>' if part else ""
+    return (
+        f'<tr><th scope="row"{head}><code>{escape(name)}</code></th><td>'
+        f"{escape('; '.join(_kind(of, schemas)))}{' (optional)' * optional}{more}</td></tr>"
+    )
+
+
+def _shared(schemas: _Schema) -> str:
+    """What is described once for all replies."""
+    parts = "".join(
+        f'<section id="{field}"><h3><code>{field}</code></h3><p>{_marked(schemas[name]["description"])}</p>'
+        f"<table>{''.join(_line(*row, schemas) for row in _rows(schemas[name], schemas))}</table></section>\n"
+        for name, field in SHARED.items()
+    )
+    return f"<h2>Parts of replies</h2><p>Fields that several replies have.</p>\n{parts}"
 
 
 def _kinds(content: _Schema) -> Iterator[_Row]:
@@ -167,19 +233,21 @@ def _rows(of: _Schema, schemas: _Schema, *, sent: bool = False, above: str = "")
     fields = of.get("properties", {}).items()
     for name, schema in sorted(fields, key=lambda field: sent and field[0] not in needed):
         yield above + name, schema, sent and name not in needed
-        inner, marks = _inside(schema, schemas)
-        yield from _rows(inner, schemas, sent=sent, above=f"{above}{name}{marks}.")
+        inner, marks, kind = _inside(schema, schemas)
+        if kind not in SHARED:
+            yield from _rows(inner, schemas, sent=sent, above=f"{above}{name}{marks}.")
 
 
-def _inside(schema: _Schema, schemas: _Schema) -> tuple[_Schema, str]:
-    """The object in a field, which may be in lists ([]) or have a name of its own (.NAME)."""
-    found, marks = _resolved(schema, schemas), ""
+def _inside(schema: _Schema, schemas: _Schema) -> tuple[_Schema, str, str]:
+    """The object in a field, which may be in lists ([]) or have a name of its own ({NAME}); and the name of its schema,
+    empty if it has none."""
+    found, marks, kind = _resolved(schema, schemas), "", schema.get("$ref", "")
     while inner := found.get("anyOf", [None])[0] or found.get("items") or found.get("additionalProperties"):
         if not isinstance(inner, Mapping):
             break
-        marks += "[]" if "items" in found else "" if "anyOf" in found else ".NAME"
-        found = _resolved(inner, schemas)
-    return found, marks
+        marks += "[]" if "items" in found else "" if "anyOf" in found else "{NAME}"
+        found, kind = _resolved(inner, schemas), inner.get("$ref", "")
+    return found, marks, kind.rpartition("/")[2]
 
 
 def _resolved(schema: _Schema, schemas: _Schema) -> _Schema:
@@ -194,18 +262,26 @@ def _kind(schema: _Schema, schemas: _Schema) -> Iterator[str]:
         yield " or ".join(next(_kind(each, schemas)) for each in found["anyOf"])
         found = {**found["anyOf"][0], **found}
     elif "items" in found:
-        yield f"array of {next(_kind(found['items'], schemas))}"
+        yield f"list of {_several(next(_kind(found['items'], schemas)))}"
     elif "prefixItems" in found:
-        yield f"[{', '.join(next(_kind(each, schemas)) for each in found['prefixItems'])}]"
+        kind = next(_kind(found["prefixItems"][0], schemas))
+        yield f"list of {len(found['prefixItems'])} {_several(kind)}"
+    elif isinstance(inner := found.get("additionalProperties"), Mapping) and not found.get("properties"):
+        yield f"object with a {next(_kind(inner, schemas))} for each name"
     else:
         choices = found.get("enum", [found["const"]] if "const" in found else [])
-        yield " or ".join(map(json.dumps, choices)) or found["type"]
+        yield " or ".join(map(json.dumps, choices)) or _TYPES.get(found["type"], found["type"])
     for low, high, what in RANGES:
         if high in found and not {"prefixItems", "enum"} & found.keys():
             least = f"{found[low]:,g} to" if low in found else "at most"
             yield f"{least} {found[high]:,g}{what}"
-    if found.get("default") is not None:
+    if found.get("default") not in (None, []):
         yield f"default {json.dumps(found['default'])}"
     if "description" in found:
         said = found["description"].replace("`", "")
         yield re.sub("^[A-Z](?=[a-z]* )", lambda first: first[0].lower(), said).removesuffix(".")
+
+
+def _several(kind: str) -> str:
+    """The plural of a type."""
+    return re.sub("^(string|number|whole number|object|list)(?= |$)", r"\1s", kind)

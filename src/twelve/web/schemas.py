@@ -281,7 +281,7 @@ _CALIBRATED = "whether training has calibrated the scores; otherwise compare the
 class SceneReply(BaseModel):
     """A stored image."""
 
-    id: str = Field(description="stands for the image in questions: scene")
+    id: str = Field(description="the id of the image, for the field scene of a request")
     width: int = Field(description="pixels, after the EXIF rotation")
     height: int = Field(description="pixels, after the EXIF rotation")
     boxes: list[Box] = Field(description="regions of the image, without the whole image")
@@ -294,23 +294,28 @@ class AttentionReply(BaseModel):
 
     words: list[str] = Field(description="word pieces of the text")
     boxes: list[Box] = Field(description="the first is the whole image")
-    words_to_regions: list[list[float]] = Field(description="mean over connections and heads; rows sum to 1")
-    regions_to_words: list[list[float]] = Field(description="mean over connections and heads; rows sum to 1")
+    words_to_regions: list[list[float]] = Field(
+        description="for each word, how much it attends to each box; mean over connections and heads; adds up to 1"
+    )
+    regions_to_words: list[list[float]] = Field(
+        description="for each box, how much it attends to each word; mean over connections and heads; adds up to 1"
+    )
     strongest: list[list[float]] = Field(
-        description="of each region to each word at the first connection, in the head where it is largest"
+        description="for each box, how much it attends to each word in the first connection, 0 to 1; of the head in "
+        "which it attends most to this word, so these need not add up to 1"
     )
 
 
 _ASKED = "what was asked"
 _TASK = "name of the task that answered"
-_SCORE = "the probability that it is correct, 0..1"
+_SCORE = "the probability that it is correct, 0 to 1"
 _SHARED_BOX = "the best box; null: below the threshold"
 
 
 class _Reply(BaseModel):
     text: str = Field(description=_ASKED)
     task: str = Field(description=_TASK)
-    score: float = Field(description="the probability that the answer (class, box) is correct, 0..1")
+    score: float = Field(description="the probability that the answer (class, box) is correct, 0 to 1")
     calibrated: bool = Field(description=_CALIBRATED)
     reliable: bool = Field(description=_RELIABLE)
     warnings: list[WarningReply] = Field(default=[], description="reasons to doubt the answer")
@@ -382,7 +387,7 @@ class DependsReply(BaseModel):
     text: str = Field(description=_ASKED)
     task: str = Field(description=_TASK)
     value: str = Field(description="the answer or class with the highest score")
-    score: float = Field(description="the probability that the value is correct, 0..1, with all boxes")
+    score: float = Field(description="the probability that the value is correct, 0 to 1, with all boxes")
     calibrated: bool = Field(description=_CALIBRATED)
     reliable: bool = Field(description=_RELIABLE)
     boxes: list[Box] = Field(description="the regions that the model reads, without the whole image; the left's first")
@@ -464,7 +469,7 @@ class SampleReply(BaseModel):
 
     name: str = Field(description="last part of its path")
     alt: str = Field(description="what it shows, in words")
-    texts: dict[str, str] = Field(description="method -> a text to ask")
+    texts: dict[str, str] = Field(description="a text to ask with each method")
     right: str | None = Field(
         None,
         description="the correct reply to these texts, if the image is a test image (only this machine gets these)",
@@ -491,7 +496,7 @@ class ModelReply(BaseModel):
     version: str = Field(description="version of twelve")
     parameters: int = Field(description="number of parameters of the model")
     digest: str | None = Field(description="SHA-256 of the file of the weights; null if there is none")
-    methods: dict[str, list[TaskChoice]] = Field(description="method -> its tasks; the first is the default")
+    methods: dict[str, list[TaskChoice]] = Field(description="the tasks of each method; the first is the default")
     note: str | None = Field(description="a note for users, if there is one")
     synthetic: bool = Field(description="whether it was trained on synthetic images only")
     samples: list[SampleReply] = Field(description="images to try")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from twelve.predictor import Matched, Predictor, Scene, warnings
+from twelve.predictor import Matched, Predictor, Scene
 from twelve.predictor.open_index import OpenIndex
 from twelve.web import thumbnails
 from twelve.web.line import Line, Pending
@@ -17,7 +17,7 @@ class Found:
     """The result of a search.
 
     Attributes:
-        matched: the ranked images, with warnings of the best ones alone; None if no image on the shortlist could be
+        matched: the ranked images; None if no image on the shortlist could be
             read.
         skipped: names of those that could not.
     """
@@ -46,16 +46,12 @@ class Searching:
         self._searches, self._thumbnails = Line("searches", alternating=False), Line("thumbnails")
         self.lines = self._searches, self._thumbnails
 
-    def search(self, text: str, task: str | None, top: int, shortlist: int, contrast_weight: float) -> Pending[Found]:
-        """Queue a search that ranks images as :meth:`twelve.Predictor.search` does.
-
-        Args:
-            top: number of best images, of which warnings tell.
-        """
-        return self._searches.run(self._steps(text, task, top, shortlist, contrast_weight))
+    def search(self, text: str, task: str | None, shortlist: int, contrast_weight: float) -> Pending[Found]:
+        """Queue a search that ranks images as :meth:`twelve.Predictor.search` does."""
+        return self._searches.run(self._steps(text, task, shortlist, contrast_weight))
 
     def _steps(
-        self, text: str, task: str | None, top: int, shortlist: int, contrast_weight: float
+        self, text: str, task: str | None, shortlist: int, contrast_weight: float
     ) -> Generator[None, None, Found]:
         """A search. It is given up between two images if nobody waits for it any more."""
         vectors = self._worker.do(lambda: self._predictor.caption_vectors([text], task=task)).result()
@@ -79,10 +75,7 @@ class Searching:
             scenes, [text], task=task, pairs=self._pairs, shortlist=shortlist, contrast_weight=contrast_weight
         )
         matched = self._worker.run(steps).result()
-        named = {scene.name: scene for scene in scenes}
-        shown = [named[name] for name, _ in matched.ranked_images()[:top]]
-        told = warnings.of_match(self._predictor.processor, matched.task, shown, [text])
-        return Found(replace(matched, warnings=told), skipped)
+        return Found(matched, skipped)
 
     def thumbnail(self, name: str) -> Pending[bytes | None]:
         """Queue the thumbnail of an image; None if the index has no image of this name, or its file has changed."""

@@ -247,7 +247,7 @@ class Service:
         """Number of images that can be searched; None without an index."""
         return None if self.searching is None else len(self.searching.index)
 
-    async def search(self, text: str, task: str | None, top: int, shortlist: int, contrast_weight: float) -> Found:
+    async def search(self, text: str, task: str | None, shortlist: int, contrast_weight: float) -> Found:
         """The images of the index that match a text, as :meth:`twelve.Predictor.search` ranks them.
 
         Raises:
@@ -257,7 +257,7 @@ class Service:
             raise no_index()
         until = self._until()
         self.predictor.check("match", text, task=task)
-        pending = self.searching.search(text, task, top, shortlist, contrast_weight)
+        pending = self.searching.search(text, task, shortlist, contrast_weight)
         return await self._result(pending, until, f"send a shortlist of fewer images than {shortlist}")
 
     async def thumbnail(self, name: str) -> bytes:

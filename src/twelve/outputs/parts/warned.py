@@ -20,6 +20,9 @@ HARMLESS: frozenset[WarningCode] = frozenset({"other_spelling", "long_text"})
 """Warnings that leave the score as it is. Each of the others says that the result may be meaningless. form.js of the
 page has them too."""
 
+NAMED = 5
+"""Words or images that a warning names at most."""
+
 
 class Warned(str):
     """A warning: a sentence for people, with a code for programs.
@@ -50,3 +53,19 @@ class Warned(str):
 def reliable(warnings: Iterable[Warned]) -> bool:
     """Whether no warning says that the result may be meaningless."""
     return all(warning.code in HARMLESS for warning in warnings)
+
+
+def of_images(named: Iterable[tuple[str, Iterable[Warned]]]) -> list[Warned]:
+    """The warnings of images, given by name, each once with the names of its images."""
+    images: dict[Warned, list[str]] = {}
+    for name, warnings in named:
+        for warning in warnings:
+            images.setdefault(warning, []).append(name)
+    return [warning.after(f"{some(names)}: ") for warning, names in images.items()]
+
+
+def some(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
+    return ", ".join(every[:NAMED]) + more

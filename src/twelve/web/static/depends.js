@@ -37,8 +37,8 @@ export function dependsView({ method, quick, images }, told, stale) {
     const best = falls.indexOf(Math.max(...falls));
     const frames = falls[best] > LEAST ? "; the more the answer's score falls without it, the thicker its frame" : "";
     tip.textContent = boxes.length === 1
-      ? "The only box was left out. What remains comes from the whole image and the words."
-      : `Each box was left out in turn${frames}. What remains comes from the other boxes, the whole image and the words. Select a box to see its numbers.`;
+      ? "The only box was left out. The score that remains comes from the whole image and the words."
+      : `Each box was left out in turn${frames}. The score that remains comes from the other boxes, the whole image and the words. Select a box to see its numbers.`;
     const imageOf = (k) => images[sides[k] === "right" ? 1 : 0];
     const names = boxes.map((box, k) => imageOf(k).called(box));
     const answer = `“${inWords(value)}”`;

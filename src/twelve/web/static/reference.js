@@ -263,7 +263,7 @@ wide.addEventListener("change", fold);
 contents.addEventListener("click", ({ target }) => target.closest("a") && fold());
 fold();
 
-document.querySelectorAll("section > pre").forEach(withCopyButton);
+document.querySelectorAll("section > pre, .program > pre").forEach(withCopyButton);
 
 const { paths, components } = await (await fetch("openapi.json")).json();
 for (const [path, operations] of Object.entries(paths))

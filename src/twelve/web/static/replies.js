@@ -13,6 +13,9 @@ const FOLLOWS = { entailment: "Yes, it follows", neutral: "The image does not te
 /** A label in plain words, followed by the label itself in small print. */
 const judged = (label) => (label in FOLLOWS ? [`${FOLLOWS[label]} `, el("small", {}, label)] : [label]);
 
+/** A headline, followed by the score of what it says in small print. */
+const scored = (text, score) => [`${text} `, el("small", {}, percent(score))];
+
 /** An answer or a label in plain words. */
 export const inWords = (value) => FOLLOWS[value] ?? value;
 
@@ -34,13 +37,13 @@ export function ranked(list, rows, below = null) {
 export function answered(told) {
   const rows = told.alternatives.map(({ answer, score }) => [answer, score]);
   const list = ranking(worthShowing(rows), "Answers, best first");
-  return [told.answer, ranked(list, rows.map(([answer, score]) => [`“${answer}”`, score]))];
+  return [scored(told.answer, told.score), ranked(list, rows.map(([answer, score]) => [`“${answer}”`, score]))];
 }
 
-export function entailed({ label, alternatives }) {
+export function entailed({ label, score, alternatives }) {
   const rows = alternatives.map(({ label, score }) => [label, score]);
   return [
-    judged(label),
+    scored(inWords(label), score),
     ranked(
       ranking(worthShowing(rows).map(([label, score]) => [judged(label), score]), "Ranked"),
       rows.map(([label, score]) => [`“${inWords(label)}”`, score]),
@@ -50,7 +53,7 @@ export function entailed({ label, alternatives }) {
 
 export function verified({ verdict: so, score }) {
   const rows = [[so ? "true" : "false", score], [so ? "false" : "true", 1 - score]];
-  return [so ? "True" : "False", ranked(ranking(rows, "Ranked"), rows.map(([name, share]) => [`“${name}”`, share]))];
+  return [scored(so ? "True" : "False", score), ranked(ranking(rows, "Ranked"), rows.map(([name, share]) => [`“${name}”`, share]))];
 }
 
 /** A box of image.called or of the candidates in words. */
@@ -70,12 +73,11 @@ const worthDrawing = ({ score }, place) => !place || score >= LITTLE;
 export function located(told, image) {
   const best = told.alternatives.slice(0, RANKED).filter(worthDrawing).map((each) => ({ ...each, ...image.called(each.box) }));
   image.show(best.map(({ box, number }, k) => ({ box, kind: told.box && k === 0 ? "best" : "other", text: number })));
-  const score = percent(told.score);
   const list = ranking(best.map(({ name, score, box }) => [name, score, box]), "Boxes, best first", (box) => image.point(box));
   return [
     told.box
-      ? [`${told.unlikely ? "Probably not in the image. Closest" : "Found"}: ${placed(best[0])} `, el("small", {}, score)]
-      : `Not in the image (at most ${score})`,
+      ? scored(`${told.unlikely ? "Probably not in the image. Closest" : "Found"}: ${placed(best[0])}`, told.score)
+      : `Not in the image (at most ${percent(told.score)})`,
     ranked(list, told.box ? best.map((one) => [placed(one), one.score]) : [], noOther(best.length === 1 && told.alternatives.length > 1)),
   ];
 }
@@ -88,7 +90,7 @@ export function chosen(told, sent, image) {
   const rows = told.alternatives.slice(0, 8).filter(worthDrawing).map(({ index, box, score }) => [sent[index].name, score, box]);
   const list = ranking(rows, "Boxes, best first", (box) => image.point(box));
   return [
-    [`Found: ${placed(sent[told.index])} `, el("small", {}, percent(told.score))],
+    scored(`Found: ${placed(sent[told.index])}`, told.score),
     ranked(
       list,
       told.alternatives.map(({ index, score }) => [placed(sent[index]), score]),
