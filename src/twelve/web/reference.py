@@ -270,7 +270,7 @@ def _kind(schema: _Schema, schemas: _Schema) -> Iterator[str]:
         yield f"object with a {next(_kind(inner, schemas))} for each name"
     else:
         choices = found.get("enum", [found["const"]] if "const" in found else [])
-        yield " or ".join(map(json.dumps, choices)) or _TYPES.get(found["type"], found["type"])
+        yield " or ".join(map(json.dumps, choices)) or _TYPES.get(found["type"]) or found["type"]
     for low, high, what in RANGES:
         if high in found and not {"prefixItems", "enum"} & found.keys():
             least = f"{found[low]:,g} to" if low in found else "at most"
