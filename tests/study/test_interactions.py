@@ -1,4 +1,4 @@
-"""A contrast of two differences, in the study that docs/studies.md shows how to write."""
+"""The studies that docs/studies.md shows how to write: one of two arms, and one with a contrast of two differences."""
 
 from __future__ import annotations
 
@@ -36,18 +36,31 @@ FAR: Mapping[str, Sequence[float]] = {
 }
 
 
+def written(path: Path, name: str) -> Path:
+    """A class of the page, as a file."""
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.S)
+    path.write_text(next(body for body in blocks if f"class {name}" in body))
+    return path
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """The study of the page."""
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.S)
-    path = tmp_path / "my_study.py"
-    path.write_text(next(body for body in blocks if "class WeightDecay" in body))
-    return path
+    """The study of the page that compares two differences."""
+    return written(tmp_path / "my_study.py", "WeightDecay")
 
 
 def found_in(folder: Path, file: Path, scores: Mapping[str, Sequence[float]] = FAR) -> tuple[Plan, Findings]:
     plan = made_up(folder, scores, study=str(file))
     return plan, findings(folder)
+
+
+def test_the_study_of_two_arms_compares_them(tmp_path: Path) -> None:
+    first = written(tmp_path / "no_decay.py", "NoDecay")
+    plan, found = found_in(tmp_path / "study", first, {"joint": (0.6, 0.7), "no-decay": (0.8, 0.85)})
+    joint, changed = plan.arms
+    assert changed.overrides == joint.overrides | {"optimizer.weight_decay": 0.0} and changed.models == joint.models
+    (only,) = found.comparisons
+    assert only.contrast.name == "no-decay minus joint" and only.every.mean > 0
 
 
 def test_it_is_the_difference_of_the_differences_in_every_seed(file: Path, tmp_path: Path) -> None:
