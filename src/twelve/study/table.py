@@ -71,10 +71,15 @@ def _who(found: Findings) -> str:
     ]
     if (few := few_seeds(found)) is not None:
         lines.append(few)
-    if found.missing:
-        lines.append(f"Not complete, and not counted: {', '.join(found.missing)}.")
+    if (missing := incomplete(found)) is not None:
+        lines.append(missing)
     lines += [f"{title} is not counted: {why}." for title, why in found.left_out.items()]
     return " ".join(lines)
+
+
+def incomplete(found: Findings) -> str | None:
+    """Which arms and seeds are not complete; None if all are."""
+    return f"Not complete, and not counted: {', '.join(found.missing)}." if found.missing else None
 
 
 def said_first(found: Findings) -> list[str]:
@@ -126,6 +131,12 @@ def few_seeds(found: Findings, *, short: bool = False) -> str | None:
         f"simulated studies with this share, 95% bootstrap intervals contain the true value only about {covered:.0f}% "
         f"of the time, and t intervals over the seeds about {T_COVERAGE}%."
     )
+
+
+def short_limits(found: Findings) -> str:
+    """What limits the findings but their notes and convergence, in few sentences; "" if nothing does."""
+    told = [no_search(found), over_seeds(found), few_seeds(found, short=True), *unequal(found)]
+    return " ".join(filter(None, told))
 
 
 def _arms(found: Findings) -> str:
