@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -119,16 +120,18 @@ def few_seeds(found: Findings, *, short: bool = False) -> str | None:
     most = max((each.between or 0 for each in found.comparisons), default=0)
     if len(found.seeds) not in COVERAGE:
         return None
-    covered = float(np.interp(most, SHARES, COVERAGE[len(found.seeds)]))
+    # Of the share as it is shown, and a half is rounded up: the same numbers as in docs/studies-reference.md.
+    covered = float(np.interp(round(most), SHARES, COVERAGE[len(found.seeds)]))
     if covered >= LEAST_COVERAGE:
         return None
+    covered = math.floor(covered + 0.5)
     share = f"{most:.0f}% of the variance"
     if short and f"{share} comes from the seeds" in " ".join(found.sentences):
-        return f"Simulated coverage: {covered:.0f}% (bootstrap), {T_COVERAGE}% (t)."
+        return f"Simulated coverage: {covered}% (bootstrap), {T_COVERAGE}% (t)."
     of = "of a difference" if len(found.comparisons) > 1 else "of the difference"
     return (
         f"{'Up to ' * (len(found.comparisons) > 1)}{share} {of} comes from the {NUMBERS[len(found.seeds)]} seeds: in "
-        f"simulated studies with this share, 95% bootstrap intervals contain the true value only about {covered:.0f}% "
+        f"simulated studies with this share, 95% bootstrap intervals contain the true value only about {covered}% "
         f"of the time, and t intervals over the seeds about {T_COVERAGE}%."
     )
 
