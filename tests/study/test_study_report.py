@@ -331,10 +331,19 @@ def test_one_task_that_nobody_learns_is_told_first() -> None:
     study = RESULTS / "study-real-sample"
     text = page.render([page.part_of(findings(study), "real")])
     first = text.partition("</h2>")[2].partition("<blockquote>")[0]
-    assert (
-        "DAQUAR, NLVR, SNLI-VE (3 of 5 tasks): no model is significantly above all scores without the correct image, so"
-        in first
+    told = (
+        "DAQUAR, NLVR, SNLI-VE (3 of 5 tasks): no model is significantly above the best baseline (DAQUAR, SNLI-VE: bag "
     )
+    assert f"{told}of words; NLVR: majority), so a difference is neither a gain nor a loss." in first
+
+
+def test_a_task_above_its_baseline_but_not_above_shuffled_images_says_both() -> None:
+    found = made_findings.joint_vs_single()
+    first, *others = found.rows
+    scores = {arm: replace(score, learned=False) for arm, score in first.scores.items()}
+    changed = replace(found, rows=(replace(first, scores=scores), *others))
+    told = "VQA v2 (1 of 7 tasks): no model is significantly above the best baseline (majority and its own score with "
+    assert warnings(changed)[0].startswith(f"{told}shuffled images), so")
 
 
 def test_the_list_of_several_studies_keeps_every_reservation() -> None:
@@ -354,6 +363,12 @@ def test_a_change_by_the_bootstrap_alone_says_so_where_it_is_quoted() -> None:
     first, *_ = findings(RESULTS / "study-four-tasks-ablations").sentences
     assert first.endswith("anti-curriculum +9.8 [+4.6, +14.0] (bootstrap alone).")
     assert first.count("(bootstrap alone)") == 1
+
+
+def test_the_run_without_weights_is_not_compared_with_itself() -> None:
+    first, *_ = findings(RESULTS / "study-four-tasks-static-weights").sentences
+    told = "none has a better mean validation score than the run without weights (weights-0): 78.9."
+    assert first == f"Of 12 sets of weights, {told}"
 
 
 def test_what_only_a_study_has_is_on_the_page_as_in_its_table() -> None:

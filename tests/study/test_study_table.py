@@ -133,7 +133,7 @@ def test_a_difference_that_comes_from_tasks_hardly_learned_says_so(tmp_path: Pat
     said = findings(tmp_path / "behind").sentences[1]
     assert f"% of this difference comes from 1 task on which {BASE} has" in said and "on the other: -" in said
     every = replace(main, uneven=replace(main.uneven, tasks=TASKS, share=100.0, rest=None))
-    assert origin(every) == f"{OPPONENT} has a normalised score below 10 on each of these tasks."
+    assert origin(every) == f"{OPPONENT} has a normalised score below 10 on each of the 2 tasks."
     assert origin(replace(every, learned=None)) == ""  # its own sentence says that none is learned
     made_up(tmp_path / "well", {BASE: (0.9, 0.6), OPPONENT: (0.7, 0.5)})
     made_up(tmp_path / "less", {BASE: (0.95, 0.5), OPPONENT: (0.7, 0.43)})  # less than half of the lead
