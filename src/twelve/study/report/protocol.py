@@ -66,7 +66,7 @@ def protocol(found: Findings) -> StudyProtocol:
 
 
 def command(plan: Plan) -> str:
-    """The command that runs a study, with the code of today. Arms and options are left out where they are the study's own."""
+    """The command that runs a study, with the code of today, without arms and options that are the study's own."""
     study = STUDIES.get(plan.study)
     words = ["twelve", "study", *([plan.study] if study else ["run", f"{plan.study}.py"])]
     words += ["--config", CONFIGURATION, "--seeds", str(len(plan.seeds))]
