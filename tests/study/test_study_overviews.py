@@ -29,6 +29,16 @@ def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, monkeypatch: pytest
     assert "2 runs in 3 steps" in " ".join(few.output.split())
 
 
+def test_a_dry_run_says_whose_worlds_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "seed-0").mkdir()
+    for place in ("study.json", "seed-0/world.json"):
+        (tmp_path / place).write_text("{}")
+    asked = ["study", "joint-vs-single", "--config", "study-microworld.yaml", "--seeds", "2", "--dry-run"]
+    said = CliRunner().invoke(cli.app, [*asked, "--worlds-of", str(tmp_path)]).output
+    told = f"each seed takes its microworld from {tmp_path} (not there, so generated: seed 1), nothing"
+    assert "".join(told.split()) in "".join(said.split())
+
+
 def test_a_dry_run_prints_the_contrasts_as_they_will_be_measured() -> None:
     """All of the arms that run, in order, with their tasks and with what decides whether a task is learned."""
 

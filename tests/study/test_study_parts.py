@@ -380,10 +380,12 @@ def test_files_with_a_study(tmp_path: Path) -> None:
     (tmp_path / "none.py").write_text("")
     (tmp_path / "broken.py").write_text("import nothing_like_this")
     (tmp_path / "unfinished.py").write_text("\ndef f(:")
+    (tmp_path / "taken.py").write_text(FAULTY.replace('"faulty"', '"groups"'))
     for name, message in (
         ("none", "registers 0 studies"),
         ("broken", r"broken\.py \[line 1\]: cannot be imported \(ModuleNotFoundError: .*\) -> correct it there"),
         ("unfinished", r"\[line 2\]: cannot be imported \(SyntaxError"),
+        ("taken", r"taken\.py \[name\]: a study is named 'groups' already -> give yours another name"),
         ("gone", "no such file"),
     ):
         with pytest.raises(ConfigError, match=message):

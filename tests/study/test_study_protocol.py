@@ -45,6 +45,7 @@ def test_the_page_has_the_configuration_and_the_rates_of_every_task() -> None:
     shown = folded.partition("do not have their defaults</summary>\n<pre>")[2].partition("</pre>")[0]
     assert parse(yaml.safe_load(shown)) == found.plan.parsed()
     how = protocol(found)
+    assert "The command of this study, with today's code: defaults may have changed since it ran." in folded
     assert how.command in folded and "--seeds 3" in how.command and how.convergence in folded
     assert len(how.tasks) == len(found.rows)
     for task, (size, rate) in how.tasks.items():

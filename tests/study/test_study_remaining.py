@@ -62,3 +62,8 @@ def test_the_time_of_a_world_is_no_time_of_training(tmp_path: Path, monkeypatch:
         "0:10; about 0:10 of work left in 1 step",
         "0:10; about 0:00 of work left in 0 steps",
     ]
+    again = Console(file=io.StringIO(), width=200)
+    assert engine._carry_out(plan, tmp_path, seeds, plan.steps(), lambda: False, again) == 0
+    assert isinstance(again.file, io.StringIO)
+    said = again.file.getvalue()
+    assert "of their own" not in said and "own; finished" in said and "first step" not in said

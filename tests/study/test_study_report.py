@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -26,6 +26,7 @@ from twelve.study.report.relations import relations
 from twelve.study.report.unlearned import warnings
 from twelve.study.results import Event
 from twelve.study.studies.groups import Groups
+from twelve.study.table import few_seeds, no_search
 from twelve.training.convergence import Gain
 
 if TYPE_CHECKING:
@@ -330,10 +331,44 @@ def test_one_task_that_nobody_learns_is_told_first() -> None:
     study = RESULTS / "study-real-sample"
     text = page.render([page.part_of(findings(study), "real")])
     first = text.partition("</h2>")[2].partition("<blockquote>")[0]
-    assert (
-        "DAQUAR, NLVR, SNLI-VE (3 of 5 tasks): no model is significantly above all scores without the correct image, so"
-        in first
+    told = (
+        "DAQUAR, NLVR, SNLI-VE (3 of 5 tasks): no model is significantly above the best baseline (DAQUAR, SNLI-VE: bag "
     )
+    assert f"{told}of words; NLVR: majority), so a difference is neither a gain nor a loss." in first
+
+
+def test_a_task_above_its_baseline_but_not_above_shuffled_images_says_both() -> None:
+    found = made_findings.joint_vs_single()
+    first, *others = found.rows
+    scores = {arm: replace(score, learned=False) for arm, score in first.scores.items()}
+    changed = replace(found, rows=(replace(first, scores=scores), *others))
+    told = "VQA v2 (1 of 7 tasks): no model is significantly above the best baseline (majority and its own score with "
+    assert warnings(changed)[0].startswith(f"{told}shuffled images), so")
+
+
+def test_the_list_of_several_studies_keeps_every_reservation() -> None:
+    """Warnings, notes and limits stand there too: somebody may read no further."""
+    names = "study-real-sample", "study-real-photographs-small", "study-four-tasks-static-weights"
+    parts = [page.part_of(findings(RESULTS / name), name) for name in names]
+    shown = unescape(page.render(parts).partition('<nav aria-label="Contents">')[2].partition("</nav>")[0])
+    for part in parts:
+        told = [*part.warnings, *part.found.notes, *filter(None, [no_search(part.found), few_seeds(part.found)])]
+        assert [each for each in told if minus(each) not in shown] == []
+    assert shown.count('<p class="notice first">') == 2
+    notes = [note for part in parts for note in part.found.notes]
+    assert len(notes) > 4 and shown.index("DAQUAR, NLVR, SNLI-VE (3 of 5 tasks)") < shown.index("scores lower than")
+
+
+def test_a_change_by_the_bootstrap_alone_says_so_where_it_is_quoted() -> None:
+    first, *_ = findings(RESULTS / "study-four-tasks-ablations").sentences
+    assert first.endswith("anti-curriculum +9.8 [+4.6, +14.0] (bootstrap alone).")
+    assert first.count("(bootstrap alone)") == 1
+
+
+def test_the_run_without_weights_is_not_compared_with_itself() -> None:
+    first, *_ = findings(RESULTS / "study-four-tasks-static-weights").sentences
+    told = "none has a better mean validation score than the run without weights (weights-0): 78.9."
+    assert first == f"Of 12 sets of weights, {told}"
 
 
 def test_what_only_a_study_has_is_on_the_page_as_in_its_table() -> None:

@@ -65,9 +65,18 @@ class Record:
         """An error about a field, to raise; where the record is the whole file, its place is the field."""
         return DataError(f"field {key!r}{problem}", file=self.file, record=self.place or key, remedy=REMEDY)
 
+    def _missing(self, key: str, expected: str) -> DataError:
+        """An error about a field that is not there, to raise. A whole file without it is probably another file."""
+        problem = f" is missing (expected {expected})"
+        if self.place is not None:
+            return self._wrong(key, problem)
+        found = ", ".join(map(repr, list(self.fields)[:8])) or "no field"
+        remedy = f"this may be a file of another dataset: name the one that has {key!r}"
+        return DataError(f"field {key!r}{problem}, found {found}", file=self.file, record=key, remedy=remedy)
+
     def _value(self, key: str, kinds: type | tuple[type, ...], expected: str) -> Any:
         if key not in self.fields:
-            raise self._wrong(key, f" is missing (expected {expected})")
+            raise self._missing(key, expected)
         value = self.fields[key]
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise self._wrong(key, f" must be {expected}, found {describe(value)}")

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 
 from twelve.progress import WIDTH, counted
 from twelve.study.converged import convergence
-from twelve.study.costs import unequal
 from twelve.study.finding_types import Findings
-from twelve.study.table import few_seeds, no_search, over_seeds, said_first
+from twelve.study.table import incomplete, said_first, short_limits
 
 
 def brief(found: Findings, page: str) -> str:
@@ -17,8 +16,7 @@ def brief(found: Findings, page: str) -> str:
     plan, seeds = found.plan, ", ".join(map(str, found.seeds))
     sentences = found.sentences or ["There is nothing to compare."]
     notes = [f"Note: {note}" for note in found.notes]
-    limits = [no_search(found), over_seeds(found), few_seeds(found, short=True), *unequal(found)]
-    answer = _listed([*said_first(found), *sentences, *notes, " ".join(filter(None, limits)) or None])
+    answer = _listed([*said_first(found), *sentences, *notes, short_limits(found) or None])
     width = max(len(arm.name) for arm in found.arms)
     several = len(found.seeds) > 1
     rows = [f"{'arm':<{width}}  normalised score [95%]{'  by seed' * several}"]
@@ -29,8 +27,7 @@ def brief(found: Findings, page: str) -> str:
     if len({frozenset(arm.tasks) for arm in found.arms}) > 1:
         rows.append("Each score is the mean of the arm's own tasks.")
     own = "its own microworld" if plan.worlds else "its own models" + ", on the same data" * several
-    missing = f"Not complete, and not counted: {', '.join(found.missing)}." if found.missing else None
-    last = _listed([convergence(found, short=True), missing])
+    last = _listed([convergence(found, short=True), incomplete(found)])
     last += f"\n- {counted(len(found.seeds), 'seed')} ({seeds}), {'each ' * several}with {own}. All tables: {page}"
     return "\n\n".join([f"{textwrap.fill(found.question, WIDTH)}\n{answer}", "\n".join(rows), last])
 

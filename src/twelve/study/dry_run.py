@@ -12,6 +12,7 @@ from twelve.progress import WIDTH, counted
 from twelve.study import plan as plans
 from twelve.study.base_model import told
 from twelve.study.plan import Plan, Step
+from twelve.study.worlds import is_finished
 
 _DURATION = re.compile(r"\b[Tt]akes? about [^.;]*")
 
@@ -27,13 +28,14 @@ def known_time(file: Path, study: str) -> str:
     return next((found.rstrip(".;") for found in sentences if _DURATION.search(found)), "")
 
 
-def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path) -> str:
+def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path, worlds_of: Path | None = None) -> str:
     """The plan in words.
 
     Args:
         steps: those that would be taken.
         out: the study's folder, which is not written.
         file: the configuration.
+        worlds_of: the folder of another study, whose worlds are taken.
     """
     width = max(len(arm.name) for arm in plan.arms)
     lines = [f"{plan.study}: {plan.question}" if plan.question else plan.study, ""]
@@ -51,7 +53,7 @@ def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path) -> str:
         f"{counted(len(plan.arms), 'arm')} x {counted(len(plan.seeds), 'seed')} ({seeds}): {counted(runs, 'run')} in "
         f"{counted(len(steps), 'step')}, together as long as {units:.2f} runs of the configuration ({length})",
         _time(file, plan.study),
-        "data: each seed generates its own microworld, nothing is downloaded"
+        f"data: each seed {_world(plan, worlds_of)}, nothing is downloaded"
         if plan.worlds
         else f"data: {config.data}; nothing is downloaded",
         *filter(None, [told(plan)]),
@@ -61,6 +63,15 @@ def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path) -> str:
     return "\n".join(
         [*lines, "", *_contrasts(plan), "", *(line for fact in facts for line in textwrap.wrap(fact, WIDTH))]
     )
+
+
+def _world(plan: Plan, worlds_of: Path | None) -> str:
+    """Where a seed has its world from."""
+    if worlds_of is None:
+        return "generates its own microworld"
+    missing = [str(seed) for seed in plan.seeds if not is_finished(worlds_of, seed)]
+    but = f" (not there, so generated: seed {', '.join(missing)})" if missing else ""
+    return f"takes its microworld from {worlds_of}{but}"
 
 
 def _contrasts(plan: Plan) -> Iterator[str]:

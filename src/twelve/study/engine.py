@@ -95,7 +95,7 @@ def run(
 
         if not plan.worlds:
             DataRoot(base.data, base.sources)  # raises DataError if the data are not there
-        tell(overview(plan, _chosen(plan, only), out, find(config)), console)
+        tell(overview(plan, _chosen(plan, only), out, find(config), worlds_of), console)
         return out
     plan = begun(plan, out, resume)
     from twelve.study.execution import Seed
@@ -382,7 +382,7 @@ def _announce(plan: Plan, left: Sequence[Step], seeds: Mapping[int, Seed], conso
     units = sum(step.units for step in left)
     todo = f"{len(left)} of {counted(len(plan.steps()), 'step')} left, as long as {units:.2f} joint runs"
     seeds_of = f"{counted(len(plan.seeds), 'seed')}, {'each ' * (len(plan.seeds) > 1)}{each}"
-    lines.append(f"{seeds_of}; {todo}; the first step will show how long that is")
+    lines.append(f"{seeds_of}; {todo}; the first step will show how long that is" if left else f"{seeds_of}; finished")
     for number in sorted({step.seed for step in left}):
         seed = seeds[number]
         if seed.worlds_of is not None and not seed.has_world and not is_finished(seed.worlds_of, number):

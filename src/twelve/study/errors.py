@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from twelve.errors import ConfigError, DataError, nearest
+from twelve.errors import ConfigError, DataError, found_in, nearest
 from twelve.io import files
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import counted, tell
@@ -55,7 +55,8 @@ def show(
         ConfigError: there are no such arms.
     """
     found = findings(source)
-    first, second = chosen(found.plan, arms)
+    with found_in(source):
+        first, second = chosen(found.plan, arms)
     tasks = [task for task in first.tasks if task in second.tasks]
     measured = {task: differences_of(found.plan, source, found.seeds, (first, second), task) for task in tasks}
     alike = alignments(found.plan, source, found.seeds[0], (first, second), tasks) if similarity else {}

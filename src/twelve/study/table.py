@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -71,10 +72,15 @@ def _who(found: Findings) -> str:
     ]
     if (few := few_seeds(found)) is not None:
         lines.append(few)
-    if found.missing:
-        lines.append(f"Not complete, and not counted: {', '.join(found.missing)}.")
+    if (missing := incomplete(found)) is not None:
+        lines.append(missing)
     lines += [f"{title} is not counted: {why}." for title, why in found.left_out.items()]
     return " ".join(lines)
+
+
+def incomplete(found: Findings) -> str | None:
+    """Which arms and seeds are not complete; None if all are."""
+    return f"Not complete, and not counted: {', '.join(found.missing)}." if found.missing else None
 
 
 def said_first(found: Findings) -> list[str]:
@@ -114,18 +120,26 @@ def few_seeds(found: Findings, *, short: bool = False) -> str | None:
     most = max((each.between or 0 for each in found.comparisons), default=0)
     if len(found.seeds) not in COVERAGE:
         return None
-    covered = float(np.interp(most, SHARES, COVERAGE[len(found.seeds)]))
+    # Of the share as it is shown, and a half is rounded up: the same numbers as in docs/studies-reference.md.
+    covered = float(np.interp(round(most), SHARES, COVERAGE[len(found.seeds)]))
     if covered >= LEAST_COVERAGE:
         return None
+    covered = math.floor(covered + 0.5)
     share = f"{most:.0f}% of the variance"
     if short and f"{share} comes from the seeds" in " ".join(found.sentences):
-        return f"Simulated coverage: {covered:.0f}% (bootstrap), {T_COVERAGE}% (t)."
+        return f"Simulated coverage: {covered}% (bootstrap), {T_COVERAGE}% (t)."
     of = "of a difference" if len(found.comparisons) > 1 else "of the difference"
     return (
         f"{'Up to ' * (len(found.comparisons) > 1)}{share} {of} comes from the {NUMBERS[len(found.seeds)]} seeds: in "
-        f"simulated studies with this share, 95% bootstrap intervals contain the true value only about {covered:.0f}% "
+        f"simulated studies with this share, 95% bootstrap intervals contain the true value only about {covered}% "
         f"of the time, and t intervals over the seeds about {T_COVERAGE}%."
     )
+
+
+def short_limits(found: Findings) -> str:
+    """What limits the findings but their notes and convergence, in few sentences; "" if nothing does."""
+    told = [no_search(found), over_seeds(found), few_seeds(found, short=True), *unequal(found)]
+    return " ".join(filter(None, told))
 
 
 def _arms(found: Findings) -> str:

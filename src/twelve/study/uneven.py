@@ -46,7 +46,7 @@ def origin(comparison: Comparison) -> str:
     behind = f"{uneven.behind} has a normalised score below {HARDLY:g}"
     others = len(comparison.cells) - len(uneven.tasks)
     if uneven.rest is None:
-        return f"{behind} on each of these tasks."
+        return f"{behind} on each of the {len(comparison.cells)} tasks."
     alone = " (bootstrap alone)" * by_bootstrap_alone(uneven.rest, uneven.rest_seeds)
     rest = f"{f'over the other {others}' if others > 1 else 'on the other'}: {gain_of(uneven.rest)}{alone}"
     tasks = counted(len(uneven.tasks), "task")

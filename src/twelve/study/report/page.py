@@ -29,7 +29,7 @@ from twelve.study.report import plots
 from twelve.study.report.beside import Beside, beside, further, minus, short, signed, titled, unlearned
 from twelve.study.report.protocol import StudyProtocol, protocol
 from twelve.study.report.relations import Relation, relations
-from twelve.study.table import few_seeds, no_search, over_seeds, said_first
+from twelve.study.table import few_seeds, incomplete, no_search, over_seeds, said_first, short_limits
 from twelve.study.uneven import origin
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
@@ -123,19 +123,14 @@ class StudyPart:
     def limits(self) -> Sequence[str]:
         """Notes, and what limits the findings."""
         found = self.found
-        missing = f"Not complete: {', '.join(found.missing)}." if found.missing else None
-        return [
-            *found.notes,
-            *filter(
-                None,
-                [no_search(found), over_seeds(found), convergence(found), few_seeds(found), *unequal(found), missing],
-            ),
-        ]
+        told = [no_search(found), over_seeds(found), convergence(found), few_seeds(found), *unequal(found)]
+        return [*found.notes, *filter(None, [*told, incomplete(found)])]
 
     @property
     def opening(self) -> Sequence[str]:
-        """What the list of several studies says of this one's limits: the first, and convergence."""
-        return list(dict.fromkeys([*self.limits[:1], convergence(self.found)]))
+        """What the list of several studies says of this one's limits: all that ``twelve study show`` prints of them."""
+        found = self.found
+        return [*found.notes, *filter(None, [short_limits(found), convergence(found), incomplete(found)])]
 
     @property
     def protocol(self) -> StudyProtocol:

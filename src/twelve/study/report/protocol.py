@@ -1,4 +1,4 @@
-"""The protocol of a study on its page: the command that repeats it, its configuration, and its tasks."""
+"""The protocol of a study on its page: the command that runs it, its configuration, and its tasks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StudyProtocol:
     """How a study was run.
 
     Attributes:
-        command: that runs it again.
+        command: that runs it, with the code of today.
         own: a file of the user's defines the study.
         configuration: its keys that do not have their defaults, as YAML.
         length: of the joint run.
@@ -66,7 +66,7 @@ def protocol(found: Findings) -> StudyProtocol:
 
 
 def command(plan: Plan) -> str:
-    """The command that runs a study again. Arms and options are left out where they are the study's own."""
+    """The command that runs a study, with the code of today, without arms and options that are the study's own."""
     study = STUDIES.get(plan.study)
     words = ["twelve", "study", *([plan.study] if study else ["run", f"{plan.study}.py"])]
     words += ["--config", CONFIGURATION, "--seeds", str(len(plan.seeds))]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from twelve.metrics.bootstrap import Interval
-from twelve.study.finding_types import Findings
+from twelve.study.finding_types import Findings, Row
 from twelve.study.report.beside import short
 
 
@@ -35,9 +35,24 @@ def _warnings(found: Findings) -> Iterator[str]:
         ]
         some = f" On {', '.join(worse)}, every model is significantly below the best baseline." if worse else ""
         yield (
-            f"{', '.join(names)} ({len(unlearned)} of {len(found.rows)} tasks): no model is significantly above all "
-            f"scores without the correct image, so a difference is neither a gain nor a loss.{some}"
+            f"{', '.join(names)} ({len(unlearned)} of {len(found.rows)} tasks): no model is significantly above "
+            f"{_not_exceeded(found, unlearned)}, so a difference is neither a gain nor a loss.{some}"
         )
+
+
+def _not_exceeded(found: Findings, unlearned: Sequence[Row]) -> str:
+    """What no model exceeds on these tasks: the best baseline, by its name; and its own score with shuffled images,
+    where a model exceeds the baseline alone. With the tasks, where it is not the same on all."""
+    tasks: dict[str, list[str]] = {}
+    for row in unlearned:
+        what = max(row.baselines, key=row.baselines.__getitem__, default="none")
+        if any(score.closed.low > 0 for score in row.scores.values()):
+            what += " and its own score with shuffled images"
+        tasks.setdefault(what, []).append(short(found, row.name))
+    if len(tasks) == 1:
+        return f"the best baseline ({next(iter(tasks))})"
+    told = (f"{', '.join(names)}: {what}" for what, names in tasks.items())
+    return f"the best baseline ({'; '.join(told)})"
 
 
 def _below(score: Interval, baseline: float) -> bool:

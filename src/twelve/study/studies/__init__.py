@@ -59,6 +59,8 @@ def _from_file(path: Path) -> type[Study]:
     assert spec is not None and spec.loader is not None  # the name ends with .py
     try:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    except ConfigError as error:
+        raise error.located(path) from error.__cause__
     except Exception as error:
         line = error.lineno if isinstance(error, SyntaxError) else line_of(error, path)
         problem, record = f"cannot be imported ({type(error).__name__}: {error})", line and f"line {line}"

@@ -68,7 +68,10 @@ class Ablations(Study):
 
     def sentences(self, found: Findings) -> Sequence[str]:
         compared = {each.contrast.minus: each for each in found.comparisons if each.contrast.minus != SINGLE}
-        told = [f"{name} {gain_of(each.endpoint)}" for name, each in compared.items()]
+        told = [
+            f"{name} {gain_of(each.endpoint)}{' (bootstrap alone)' * each.by_bootstrap_alone}"
+            for name, each in compared.items()
+        ]
         worse = [name for name, each in compared.items() if each.significant > 0]
         named = f"{', '.join(worse)} {'is' if len(worse) == 1 else 'are'}" if worse else "None is"
         alone = uncertain(compared, 1, "worse")

@@ -10,6 +10,7 @@ from typing import ClassVar, TypeVar
 
 from pydantic import ConfigDict
 
+from twelve.errors import ConfigError
 from twelve.metrics.bootstrap import Interval
 from twelve.outputs import get_output
 from twelve.progress import counted
@@ -214,5 +215,5 @@ _Class = TypeVar("_Class", bound=type[Study])
 def register(cls: _Class) -> _Class:
     """Class decorator: make a study known under its name."""
     if STUDIES.setdefault(cls.name, cls) is not cls:
-        raise ValueError(f"two studies are named {cls.name!r}")
+        raise ConfigError(f"a study is named {cls.name!r} already", record="name", remedy="give yours another name")
     return cls

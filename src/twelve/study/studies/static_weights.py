@@ -58,9 +58,15 @@ class StaticWeights(Study):
         means = {arm.name: _validation(found, arm.name) for arm in found.arms}
         best = max(means, key=means.__getitem__)
         weights = found.plan.arm(best).overrides["balancing"]["options"]["weights"]
+        plain, sets = found.arms[0].name, f"Of {counted(len(means), 'set')} of weights"
+        if best == plain:
+            first = f"{sets}, none has a better mean validation score than the run without weights ({plain}): "
+            first += f"{means[best]:.1f}."
+        else:
+            first = f"{sets}, {best} has the best mean validation score, {means[best]:.1f}; the run without weights "
+            first += f"has {means[plain]:.1f}."
         return [
-            f"Of {counted(len(means), 'set')} of weights, {best} has the best mean validation score, "
-            f"{means[best]:.1f}; the run without weights has {means[found.arms[0].name]:.1f}.",
+            first,
             f"To use these weights in the study balancing: --option weights='{json.dumps(weights)}'.",
         ]
 
