@@ -113,7 +113,7 @@ def test_hubs_can_read_the_head(saved: Path) -> None:
     results = [tiny_result("vqa", "accuracy", 46.52), tiny_result("refcoco", "accuracy", 50.0)]
     origin = replace(origin_of_run(DATA, **RUN | {"results": results}), source="hub:me/tiny", licence="cc-by-4.0")
     data = ModelCard(card(saved, origin)).data
-    assert data.license == "cc-by-4.0" and data.library_name == "twelve" and data.model_name == "tiny"
+    assert data.license == "cc-by-4.0" and data.library_name == "twelve" and data.model_name == "me/tiny"
     assert data.pipeline_tag == "visual-question-answering"
     found = {each.task_type: (each.dataset_split, each.metric_type, each.metric_value) for each in data.eval_results}
     assert found == {"vqa": ("val", "accuracy", 46.52), "refcoco": ("val", "accuracy", 50.0)}

@@ -190,9 +190,13 @@ def test_the_bad_lines_of_a_file_are_listed_at_once(
 
     *listed, same, more, last = said([json.dumps(good), *wrong, json.dumps(good)])
     assert [re.findall(r"\[line (\d+)\]", line) for line in listed] == [["2"], ["3"], ["4"]]
-    assert same == f"the same: {', '.join(f'line {number}' for number in range(5, 12))}"
+    assert same == f"twelve: the same: {', '.join(f'line {number}' for number in range(5, 12))}"
     assert "JSON" in listed[0] and listed[0].endswith(" -> correct this line; docs/predict.md shows one of every kind")
-    assert "expected one of" in listed[1] and not any(" -> " in line for line in listed[2:]) and more == "and 2 more"
+    assert (
+        "expected one of" in listed[1]
+        and not any(" -> " in line for line in listed[2:])
+        and more == "twelve: and 2 more"
+    )
     assert last == f"twelve: {file}: 12 of 14 lines are wrong, listed above -> correct these first"
     *listed, last = said([json.dumps(good | {"task": "vqaa"}), json.dumps(good), json.dumps(good | {"task": "gqaa"})])
     assert [re.findall(r"\[line (\d+)\]", line) for line in listed] == [["1"], ["3"]]

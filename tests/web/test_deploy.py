@@ -346,7 +346,7 @@ def test_nginx_allows_what_the_service_allows() -> None:
 def test_nginx_understands_its_file(tmp_path: Path) -> None:
     nginx, openssl = (shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in ("nginx", "openssl"))
     if nginx is None or openssl is None:
-        pytest.skip("nginx or openssl is not installed")
+        pytest.skip("needs nginx and openssl, which CI lacks")
     made = shlex.split(f"{openssl} req -x509 -newkey rsa:2048 -nodes -subj /CN=images.example.org -keyout key -out pem")
     subprocess.run(made, cwd=tmp_path, capture_output=True, check=True)
     text = (DEPLOY / "nginx" / "twelve.conf").read_text(encoding="utf-8")
@@ -367,7 +367,7 @@ def test_kustomize_builds_the_same(components: tuple[str, ...], tmp_path: Path) 
     commands = {"kustomize": ["kustomize", "build"], "kubectl": ["kubectl", "kustomize"]}
     command = next((words for name, words in commands.items() if shutil.which(name)), None)
     if command is None:
-        pytest.skip("neither kustomize nor kubectl is installed")
+        pytest.skip("needs kustomize or kubectl, which CI lacks")
     shutil.copytree(MANIFESTS, tmp_path / "kubernetes")
     example = tmp_path / "kubernetes" / "example" / "kustomization.yaml"
     about = yaml.safe_load(with_password())
