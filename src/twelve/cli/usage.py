@@ -33,13 +33,14 @@ COMMANDS = {
         ("ask", "answer", "question", "query", "vqa", "infer"), f'{_PREDICT} --ask "what colour is the boat?"'
     ),
     **dict.fromkeys(("locate", "ground", "detect"), f'{_PREDICT} --locate "the red boat"'),
-    **dict.fromkeys(("entails", "entail", "check"), f'{_PREDICT} --entails "there is a boat"'),
+    **dict.fromkeys(("entails", "entail"), f'{_PREDICT} --entails "there is a boat"'),
     **dict.fromkeys(("choose", "guess", "verify"), "twelve predict RUN --jsonl FILE"),
     **dict.fromkeys(("web", "server", "api", "http", "demo", "app"), "twelve serve RUN"),
     **dict.fromkeys(("test", "eval", "validate"), "twelve evaluate RUN"),
     **dict.fromkeys(("fit", "finetune", "fine-tune"), "twelve train CONFIG"),
     **dict.fromkeys(("extract", "features"), "twelve regions extract"),
     **dict.fromkeys(("download", "fetch"), "twelve data fetch"),
+    "check": "twelve data check ROOT",
     **dict.fromkeys(("upload", "publish"), "twelve push RUN OWNER/MODEL --dry-run FOLDER"),
 }
 """Command that people try -> how the command that does it is called."""
