@@ -21,9 +21,9 @@ from twelve.predictor import Predictor, Scene
 from twelve.predictor.warnings import LEFT_OUT
 from twelve.regions.recipe import Recipe
 from twelve.web.api import describe
+from twelve.web.fields import PREFIX
 from twelve.web.limits import Limits
 from twelve.web.samples import note_for, samples_for
-from twelve.web.schemas import PREFIX
 
 BOXES = [[10, 10, 60, 60], [70, 20, 120, 100]]
 

@@ -15,7 +15,7 @@ from test_hostile_requests import FORM, IMAGE, OCTETS, SCENE, bomb, encoded, for
 from twelve.predictor import Predictor
 from twelve.web.app import create_app
 from twelve.web.problems import CODES
-from twelve.web.schemas import Code
+from twelve.web.replies import Code
 
 ASKED = {**SCENE, "question": "what ?"}
 

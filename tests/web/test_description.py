@@ -15,7 +15,7 @@ from test_api import png
 from twelve.outputs import OUTPUTS
 from twelve.outputs.classes import Classes
 from twelve.outputs.parts.result import named
-from twelve.web.schemas import ImageOf
+from twelve.web.requests import ImageOf
 
 NAMES = {
     "images": ["upload_image", "get_image", "forget_image"],

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from test_api import near
 
 import twelve
-from twelve.web import schemas
+from twelve.web import replies, requests
 from twelve.web.app import create_app
 from twelve.web.examples import EXAMPLES
 
@@ -25,7 +25,7 @@ REQUESTS = [name for name in EXAMPLES if name.endswith("Request")]
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_example_is_valid(name: str) -> None:
-    model: type[BaseModel] = getattr(schemas, name)
+    model: type[BaseModel] = getattr(requests, name, None) or getattr(replies, name)
     model.model_validate_json(json.dumps(EXAMPLES[name]))
     assert set(EXAMPLES[name]) <= set(model.model_fields)
     assert name in REQUESTS or set(EXAMPLES[name]) == set(model.model_fields) or name == "ImageOf"

@@ -37,9 +37,9 @@ from twelve.predictor.warnings import UNKNOWN_WORDS
 from twelve.regions.extraction.extract import extract
 from twelve.web import server, thumbnails
 from twelve.web.app import create_app
+from twelve.web.fields import MAX_PLACES
 from twelve.web.limits import Limits
 from twelve.web.measured import digest_of
-from twelve.web.schemas import MAX_PLACES
 
 TEXT = "the red ball"
 

@@ -17,12 +17,23 @@ from twelve.outputs.parts.result import rounded
 from twelve.predictor import Predictor, Result, Scene
 from twelve.predictor.checks import METHODS, Turn
 from twelve.version import __version__
-from twelve.web import schemas
+from twelve.web import replies, requests
+from twelve.web.fields import (
+    ASKED,
+    MAX_BOXES,
+    MAX_CAPTIONS,
+    MAX_ID,
+    MAX_IMAGES,
+    MAX_NAME,
+    MAX_TEXT,
+    MAX_TURNS,
+    MEASURED,
+    PREFIX,
+)
 from twelve.web.limits import Limits
 from twelve.web.measured import TaskStanding
 from twelve.web.problems import ServiceError, documented
 from twelve.web.samples import Sample, note_for, own_tasks, synthetic_tasks
-from twelve.web.schemas import MAX_BOXES, MAX_CAPTIONS, MAX_ID, MAX_IMAGES, MAX_NAME, MAX_TEXT, MAX_TURNS, PREFIX
 from twelve.web.service import Service
 from twelve.web.uploads import FORM, IMAGES, file_of
 
@@ -83,7 +94,7 @@ TAGS = {
 def routes(
     service: Service, samples: list[Sample], standings: Mapping[str, TaskStanding], digest: str | None = None
 ) -> list[APIRouter]:
-    """Everything under :data:`~twelve.web.schemas.PREFIX`."""
+    """Everything under :data:`~twelve.web.fields.PREFIX`."""
     found = [APIRouter(prefix=PREFIX, tags=[tag], route_class=_Route) for tag in TAGS]
     images, questions, searched, about = found
     _keep(images, service)
@@ -112,7 +123,7 @@ def _describe(
         response_description="The tasks of the model and the limits of the service.",
         responses=documented(400, 401, 503),
     )
-    async def model() -> schemas.ModelReply:
+    async def model() -> replies.ModelReply:
         """Describe the model and the limits of the service."""
         return described
 
@@ -137,7 +148,7 @@ def _keep(router: APIRouter, service: Service) -> None:
         openapi_extra=_UPLOAD,
         responses=_ASKED | documented(403) | _CREATED,
     )
-    async def upload_image(request: Request, response: Response) -> schemas.SceneReply:
+    async def upload_image(request: Request, response: Response) -> replies.SceneReply:
         """Upload an image.
 
         The service extracts its regions and keeps it in memory, so that you can ask about it by its id. The body is the
@@ -150,7 +161,7 @@ def _keep(router: APIRouter, service: Service) -> None:
         return described_scene(service, name, scene)
 
     @router.get("/scenes/{scene}", response_description="The size and the boxes of the image.", responses=_STORED)
-    async def get_image(scene: SceneId) -> schemas.SceneReply:
+    async def get_image(scene: SceneId) -> replies.SceneReply:
         """Return the size and regions of a stored image."""
         return described_scene(service, scene, service.scenes.get(scene))
 
@@ -168,15 +179,15 @@ def _keep(router: APIRouter, service: Service) -> None:
 
 def _single(router: APIRouter, service: Service) -> None:
     @router.post("/answer", response_description="The best answers with their scores, best first.", responses=_ASKED)
-    async def answer(asked: schemas.AnswerRequest) -> schemas.AnswerReply:
+    async def answer(asked: requests.AnswerRequest) -> replies.AnswerReply:
         """Answer a question about an image."""
         found = await service.ask("answer", asked.question, [asked.image], task=asked.task, explain=asked.explain)
-        return schemas.AnswerReply(**said(found))
+        return replies.AnswerReply(**said(found))
 
     @router.post(
         "/locate", response_description="The best box, and the best boxes with their scores.", responses=_ASKED
     )
-    async def locate(asked: schemas.LocateRequest) -> schemas.LocateReply:
+    async def locate(asked: requests.LocateRequest) -> replies.LocateReply:
         """Locate what a phrase refers to."""
         found = await service.ask(
             "locate",
@@ -186,17 +197,17 @@ def _single(router: APIRouter, service: Service) -> None:
             explain=asked.explain,
             threshold=asked.threshold,
         )
-        return schemas.LocateReply(**said(found))
+        return replies.LocateReply(**said(found))
 
     @router.post(
         "/entails",
         response_description="The class with the highest score, and the scores of all classes.",
         responses=_ASKED,
     )
-    async def entails(asked: schemas.EntailsRequest) -> schemas.EntailsReply:
+    async def entails(asked: requests.EntailsRequest) -> replies.EntailsReply:
         """Check whether an image entails a statement."""
         found = await service.ask("entails", asked.statement, [asked.image], task=asked.task, explain=asked.explain)
-        return schemas.EntailsReply(**said(found))
+        return replies.EntailsReply(**said(found))
 
 
 def _depends(router: APIRouter, service: Service) -> None:
@@ -205,12 +216,12 @@ def _depends(router: APIRouter, service: Service) -> None:
         response_description="The answer or class, its score, and its score without each box.",
         responses=_ASKED,
     )
-    async def depends(asked: schemas.DependsRequest) -> schemas.DependsReply:
+    async def depends(asked: requests.DependsRequest) -> replies.DependsReply:
         """Measure how much a score falls without each region.
 
         The score is that of an answer, or of the result of another method.
         """
-        _check_method(asked.method, schemas.MEASURED, service.predictor)
+        _check_method(asked.method, MEASURED, service.predictor)
         if asked.right is None and METHODS.get(asked.method) == 2:
             raise ServiceError(
                 "invalid_input",
@@ -220,12 +231,12 @@ def _depends(router: APIRouter, service: Service) -> None:
             )
         images = [asked.image] if asked.right is None else [asked.image, asked.right]
         found = await service.depends(asked.method, asked.text, images, asked.task)
-        return schemas.DependsReply(**found.to_dict())
+        return replies.DependsReply(**found.to_dict())
 
 
 def _boxes(router: APIRouter, service: Service) -> None:
     async def chosen(
-        method: str, text: str | list[Turn], asked: schemas.ChooseRequest | schemas.GuessRequest
+        method: str, text: str | list[Turn], asked: requests.ChooseRequest | requests.GuessRequest
     ) -> dict[str, Any]:
         found = await service.ask(
             method,
@@ -239,20 +250,20 @@ def _boxes(router: APIRouter, service: Service) -> None:
         return said(found)
 
     @router.post("/choose", response_description="The best box, and the scores of all boxes.", responses=_ASKED)
-    async def choose(asked: schemas.ChooseRequest) -> schemas.ChooseReply:
+    async def choose(asked: requests.ChooseRequest) -> replies.ChooseReply:
         """Choose the box that answers a question."""
-        return schemas.ChooseReply(**await chosen("choose", asked.question, asked))
+        return replies.ChooseReply(**await chosen("choose", asked.question, asked))
 
     @router.post("/guess", response_description="The best box, and the scores of all boxes.", responses=_ASKED)
-    async def guess(asked: schemas.GuessRequest) -> schemas.GuessReply:
+    async def guess(asked: requests.GuessRequest) -> replies.GuessReply:
         """Guess which box a dialogue is about."""
         turns: list[Turn] = [(turn.question, turn.answer) for turn in asked.dialogue]
-        return schemas.GuessReply(**await chosen("guess", turns, asked))
+        return replies.GuessReply(**await chosen("guess", turns, asked))
 
 
 def _several(router: APIRouter, service: Service) -> None:
     @router.post("/verify", response_description="Whether the statement is true, with a score.", responses=_ASKED)
-    async def verify(asked: schemas.VerifyRequest) -> schemas.VerifyReply:
+    async def verify(asked: requests.VerifyRequest) -> replies.VerifyReply:
         """Check whether a statement is true of two images.
 
         The attention is that of the left image.
@@ -260,41 +271,41 @@ def _several(router: APIRouter, service: Service) -> None:
         found = await service.ask(
             "verify", asked.statement, [asked.left, asked.right], task=asked.task, explain=asked.explain
         )
-        return schemas.VerifyReply(**said(found))
+        return replies.VerifyReply(**said(found))
 
     # A further output has replies of its own.
-    replies = [getattr(schemas, f"{method.capitalize()}Reply", dict[str, Any]) for method in schemas.ASKED]
+    every = [getattr(replies, f"{method.capitalize()}Reply", dict[str, Any]) for method in ASKED]
 
     @router.post(
         "/ask",
         response_description="What the endpoint of the method replies with.",
         response_model=None,
-        responses=_ASKED | {200: {"model": reduce(or_, replies)}},
+        responses=_ASKED | {200: {"model": reduce(or_, every)}},
     )
-    async def ask(asked: schemas.AskRequest) -> dict[str, Any]:
+    async def ask(asked: requests.AskRequest) -> dict[str, Any]:
         """Call any method by its name.
 
         The method takes a text and no boxes: `answer`, `entails`, `verify` or `locate`. The method of an output of your
         own has no endpoint: name it here. The fields of the reply depend on the method. Those of the example are of
         `answer`.
         """
-        _check_method(asked.method, schemas.ASKED, service.predictor)
+        _check_method(asked.method, ASKED, service.predictor)
         return said(await service.ask(asked.method, asked.text, asked.images, task=asked.task, explain=asked.explain))
 
     @router.post("/match", response_description="The images for each caption, best first.", responses=_ASKED)
-    async def match(asked: schemas.MatchRequest) -> schemas.MatchReply:
+    async def match(asked: requests.MatchRequest) -> replies.MatchReply:
         """Match captions with images.
 
         Every caption is scored with every image, or with those on its shortlist.
         """
         chosen = asked.shortlist, asked.contrast_weight
         found = await service.match(asked.images, asked.captions, asked.task, *chosen)
-        return schemas.MatchReply(**found.to_dict())  # an image's name is its index
+        return replies.MatchReply(**found.to_dict())  # an image's name is its index
 
 
 def _search(router: APIRouter, service: Service, digest: str | None) -> None:
     @router.post("/search", response_description="The images that match best, with their shares.", responses=_SEARCHED)
-    async def search(asked: schemas.SearchRequest) -> schemas.SearchReply:
+    async def search(asked: requests.SearchRequest) -> replies.SearchReply:
         """Find the images that match a caption.
 
         The contrast head chooses a shortlist among the images of the service's index, and the model ranks it, as
@@ -302,12 +313,12 @@ def _search(router: APIRouter, service: Service, digest: str | None) -> None:
         """
         found = await service.search(asked.text, asked.task, asked.shortlist, asked.contrast_weight)
         told = {} if found.matched is None else found.matched.to_dict(asked.top)
-        return schemas.SearchReply(
+        return replies.SearchReply(
             text=asked.text,
             task=service.predictor.task_for("match", asked.task),
             calibrated=told.get("calibrated", False),
             reliable=told.get("reliable", True),
-            images=[schemas.FoundImage(**each) for ranked in told.get("captions", ()) for each in ranked["images"]],
+            images=[replies.FoundImage(**each) for ranked in told.get("captions", ()) for each in ranked["images"]],
             ranked=0 if found.matched is None else len(found.matched.images),
             indexed=service.indexed or 0,
             skipped=found.skipped,
@@ -331,7 +342,7 @@ def _check_method(method: str, taken: Sequence[str], predictor: Predictor) -> No
     able = [each for each in taken if each in predictor.methods]
     if method not in able:
         known = " or ".join(", ".join(able).rsplit(", ", 1)) or "another model"
-        own = method in predictor.methods and method not in schemas.ASKED
+        own = method in predictor.methods and method not in ASKED
         problem = f"method: expected {known}, found {method}{nearest(method, able)}"
         raise ServiceError(
             "invalid_input", problem, f"use POST {PREFIX}/{method}" if own else f"use {known}", field="method"
@@ -345,11 +356,11 @@ def said(result: Result) -> dict[str, Any]:
     return {**values, "attention": attention}
 
 
-def described_scene(service: Service, name: str, scene: Scene) -> schemas.SceneReply:
+def described_scene(service: Service, name: str, scene: Scene) -> replies.SceneReply:
     """The size and regions of an image."""
     regions = scene.regions
     boxes = rounded([tuple(map(float, box)) for box in regions.boxes])
-    return schemas.SceneReply(
+    return replies.SceneReply(
         id=name,
         width=regions.width,
         height=regions.height,
@@ -365,16 +376,16 @@ def describe(
     samples: list[Sample],
     standings: Mapping[str, TaskStanding],
     digest: str | None = None,
-) -> schemas.ModelReply:
+) -> replies.ModelReply:
     """What a model can do."""
     drawn, own = synthetic_tasks(predictor), own_tasks(predictor)
-    return schemas.ModelReply(
+    return replies.ModelReply(
         version=__version__,
         parameters=sum(weights.numel() for weights in predictor.model.parameters()),
         digest=digest,
         methods={
             method: [
-                schemas.TaskChoice(
+                replies.TaskChoice(
                     name=name,
                     title=predictor.titles[name],
                     own=name in own,
@@ -390,10 +401,10 @@ def describe(
         note=note_for(predictor),
         synthetic=drawn >= predictor.processor.task_outputs.keys() > set(),
         samples=[
-            schemas.SampleReply(name=sample.name, alt=sample.alt, texts=sample.texts, right=sample.right)
+            replies.SampleReply(name=sample.name, alt=sample.alt, texts=sample.texts, right=sample.right)
             for sample in samples
         ],
-        limits=schemas.LimitsReply(
+        limits=replies.LimitsReply(
             bytes=limits.max_bytes,
             pixels=limits.max_pixels,
             request_pixels=limits.max_request_pixels,

@@ -22,12 +22,13 @@ from twelve.web import problems
 from twelve.web.access import LOCAL, check_hosts
 from twelve.web.api import TAGS, routes
 from twelve.web.examples import add_examples
+from twelve.web.fields import PREFIX
 from twelve.web.gate import Gate
 from twelve.web.limits import Limits
 from twelve.web.measured import digest_of, standings_of
 from twelve.web.reference import reference
+from twelve.web.replies import Health
 from twelve.web.samples import Sample, samples_for
-from twelve.web.schemas import PREFIX, Health
 from twelve.web.service import Service
 
 _ABOUT = (

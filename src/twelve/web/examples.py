@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from twelve.version import __version__
-from twelve.web.schemas import PREFIX
+from twelve.web.fields import PREFIX
 
 IMAGE = {"scene": "ID"}
 """A stored image: ``ID`` stands for the id that the service replied with."""

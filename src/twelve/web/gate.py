@@ -19,8 +19,8 @@ from starlette.requests import Request
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from twelve.web.fields import PREFIX
 from twelve.web.problems import ServiceError, described, reply
-from twelve.web.schemas import PREFIX
 from twelve.web.service import Service
 from twelve.web.uploads import check_encoding, check_json, check_kind
 

@@ -18,7 +18,9 @@ from twelve.errors import TwelveError, closest, quoted
 from twelve.io.invalid import beginning, bound, problem_of
 from twelve.io.json_file import reason
 from twelve.predictor.abilities import UnknownTask
-from twelve.web.schemas import FRACTIONS, MAX_ID, PREFIX, Code, FieldProblem, ImageOf, Problem
+from twelve.web.fields import FRACTIONS, MAX_ID, PREFIX
+from twelve.web.replies import Code, FieldProblem, Problem
+from twelve.web.requests import ImageOf
 
 CODES: dict[Code, int] = {
     "unreadable_body": 400,
@@ -142,7 +144,7 @@ def reply(
     fields: list[FieldProblem] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """A JSON reply of :class:`twelve.web.schemas.Problem`."""
+    """A JSON reply of :class:`twelve.web.replies.Problem`."""
     told = Problem(code=code, error=problem, remedy=remedy, fields=fields)
     return JSONResponse(told.model_dump(), CODES[code], dict(headers or {}))
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from twelve.predictor import Scene
+from twelve.web.fields import PREFIX
 from twelve.web.limits import Limits
 from twelve.web.problems import ServiceError
-from twelve.web.schemas import PREFIX
 
 
 @dataclass(slots=True)

@@ -19,12 +19,13 @@ from twelve.predictor.predictor import NotFiniteLogits
 from twelve.regions.extraction.pipeline import NotFinite
 from twelve.types.examples import Box
 from twelve.web import uploads
+from twelve.web.fields import PREFIX
 from twelve.web.limits import Limits
 from twelve.web.line import Line, Pending
 from twelve.web.metrics import Metrics
 from twelve.web.problems import ServiceError
+from twelve.web.requests import ImageOf
 from twelve.web.scenes import Scenes
-from twelve.web.schemas import PREFIX, ImageOf
 from twelve.web.searching import Found, Searching
 from twelve.web.worker import Worker
 

@@ -1,38 +1,14 @@
-"""Requests and replies of the API. Boxes are xyxy pixels of the image after its EXIF rotation."""
+"""Replies of the API, and its errors. Boxes are xyxy pixels of the image after its EXIF rotation."""
 
 from __future__ import annotations
 
-import binascii
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, Field
 
-from twelve.evaluation.shortlist import PLACES
-from twelve.outputs import OUTPUTS
-from twelve.outputs.parts.result import named
 from twelve.outputs.parts.warned import WarningCode
-from twelve.predictor.checks import CHOOSING, METHODS
-from twelve.settings import MOST_WEIGHT
+from twelve.web.fields import Box, Label
 
-PREFIX = "/api/v1"
-"""What the paths of the API begin with; api.js of the page has it too."""
-MAX_ID = 64
-MAX_TEXT = 2000
-MAX_TURNS = 20
-MAX_BOXES = 100
-MAX_IMAGES = 64
-MAX_CAPTIONS = 32
-MAX_PLACES = PLACES
-MAX_NAME = 4096
 Code = Literal[
     "unreadable_body",
     "unknown_host",
@@ -58,64 +34,6 @@ Code = Literal[
 """Kinds of errors. Programs rely on them: within v1, some may be added, but none is renamed."""
 
 
-FRACTIONS = "expected a box in pixels of the image, found fractions of it"
-"""What is wrong with a box between 0 and 1."""
-
-
-def _framing(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-    if not (box[2] > box[0] and box[3] > box[1]):
-        raise ValueError("a box is x1, y1, x2, y2 in pixels, with x1 < x2 and y1 < y2")
-    if min(box) >= 0 and max(box) <= 1:
-        raise ValueError(FRACTIONS)
-    return box
-
-
-def _something(text: str) -> str:
-    if not text.strip():
-        raise ValueError("contains only spaces")
-    return text
-
-
-def _unpacked(text: object) -> bytes:
-    try:
-        return binascii.a2b_base64(text if isinstance(text, str) else "=", strict_mode=True)
-    except ValueError:  # binascii.Error is one; non-ASCII text raises another
-        raise ValueError("is not base64 (A-Z, a-z, 0-9, + and /, padded with =, without line breaks)") from None
-
-
-Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
-Box = Annotated[
-    tuple[float, float, float, float],
-    Field(description="x1, y1, x2, y2 in pixels of the image after its EXIF rotation"),
-]
-# JSON has no tuples, so strict mode would refuse a list.
-GivenBox = Annotated[
-    tuple[Coordinate, Coordinate, Coordinate, Coordinate],
-    Field(strict=False, description="x1, y1, x2, y2 in pixels of the image after its EXIF rotation, not fractions"),
-    AfterValidator(_framing),
-]
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_something)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Threshold = Annotated[Share | None, Field(description="if the best box has a lower score, the reply has none: null")]
-Encoded = Annotated[bytes, BeforeValidator(_unpacked), WithJsonSchema({"type": "string", "contentEncoding": "base64"})]
-TaskName = Annotated[str, Field(max_length=100)]
-ASKED = [method for method in METHODS if method not in CHOOSING]
-MEASURED = [name for name in ASKED if any(name in each.methods and each.reads == "fused" for each in OUTPUTS.values())]
-LABELS: list[JsonValue] = [
-    named(label) for each in OUTPUTS.values() if "entails" in each.methods for label in getattr(each, "classes", ())
-]
-Label = Annotated[str, Field(description="of a task of two classes, true or false", json_schema_extra={"enum": LABELS})]
-# Only the description enumerates them: the error of an unknown one names those of the model.
-AskedMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": ASKED})]
-MeasuredMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": MEASURED})]
-
-
-class _Closed(BaseModel):
-    """Unknown keys are errors, as are numbers and booleans in quotes."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
 class FieldProblem(BaseModel):
     """What is wrong with a field of a request."""
 
@@ -132,141 +50,6 @@ class Problem(BaseModel):
     fields: list[FieldProblem] | None = Field(None, description="the fields that are wrong, if the schema tells")
 
 
-# --- requests -------------------------------------------------------------------------------------------------
-_GIVEN: list[JsonValue] = [
-    {"required": [name], "properties": {name: {"type": "string"}}} for name in ("scene", "base64")
-]
-
-
-class ImageOf(_Closed):
-    """An image: either ``scene`` (id of an uploaded image) or ``base64`` (the file; not stored)."""
-
-    model_config = ConfigDict(json_schema_extra={"oneOf": _GIVEN})
-
-    scene: str | None = Field(None, max_length=MAX_ID, description="id of an uploaded image")
-    base64: Encoded | None = Field(None, description="a file in base64, without line breaks")
-
-    @model_validator(mode="after")
-    def _one(self) -> ImageOf:
-        if (self.scene is None) == (self.base64 is None):
-            raise ValueError(
-                f'give either {{"scene": ID}}, the id that POST {PREFIX}/scenes replied with, '
-                'or {"base64": BASE64}, a file'
-            )
-        return self
-
-
-class _Asking(_Closed):
-    task: TaskName | None = Field(
-        None, description=f"one of those in {PREFIX}/model; by default, the first of the method"
-    )
-
-
-class _Explained(_Asking):
-    explain: bool = Field(False, description="add the attention between words and regions to the reply")
-
-
-class AnswerRequest(_Explained):
-    """A question about an image."""
-
-    image: ImageOf
-    question: Text
-
-
-class LocateRequest(_Explained):
-    """A phrase that refers to something in an image."""
-
-    image: ImageOf
-    phrase: Text
-    threshold: Threshold = None
-
-
-class EntailsRequest(_Explained):
-    """A statement about an image."""
-
-    image: ImageOf
-    statement: Text
-
-
-class ChooseRequest(_Explained):
-    """A question that one of several boxes answers."""
-
-    image: ImageOf
-    question: Text
-    boxes: list[GivenBox] = Field(min_length=1, max_length=MAX_BOXES)
-    threshold: Threshold = None
-
-
-class Turn(_Closed):
-    """A question of a dialogue and its answer."""
-
-    question: Text
-    answer: Literal["yes", "no", "n/a"]
-
-
-class GuessRequest(_Explained):
-    """A dialogue that is about one of several boxes."""
-
-    image: ImageOf
-    dialogue: list[Turn] = Field(
-        min_length=1, max_length=MAX_TURNS, description='an answer in it is "yes", "no" or "n/a"'
-    )
-    boxes: list[GivenBox] = Field(min_length=1, max_length=MAX_BOXES)
-    threshold: Threshold = None
-
-
-class VerifyRequest(_Explained):
-    """A statement about two images."""
-
-    left: ImageOf
-    right: ImageOf
-    statement: Text
-
-
-class AskRequest(_Explained):
-    """A text for any method that takes a text and no boxes."""
-
-    method: AskedMethod
-    text: Text
-    images: list[ImageOf] = Field(min_length=1, max_length=2)
-
-
-class DependsRequest(_Asking):
-    """A question or statement about an image or two, whose result is measured without each region."""
-
-    image: ImageOf
-    right: ImageOf | None = Field(None, description="for verify, the right image; the other one is then the left")
-    text: Text
-    method: MeasuredMethod = "answer"
-
-
-class MatchRequest(_Asking):
-    """Captions and images, to be matched each with each."""
-
-    images: list[ImageOf] = Field(min_length=1, max_length=MAX_IMAGES)
-    captions: list[Text] = Field(min_length=1, max_length=MAX_CAPTIONS)
-    shortlist: Annotated[int, Field(ge=0, le=MAX_IMAGES)] | None = Field(
-        None, description="images to rank for a caption, chosen by the contrast head; 0: all"
-    )
-    contrast_weight: float = Field(
-        0.0, ge=0, le=MOST_WEIGHT, description="weight of the contrast head's logit beside the model's own"
-    )
-
-
-class SearchRequest(_Asking):
-    """A caption, to find images of the service's index that match it."""
-
-    text: Text
-    top: int = Field(5, ge=1, le=MAX_PLACES, description="number of best images to reply with, if as many are ranked")
-    shortlist: int = Field(
-        PLACES, ge=1, le=MAX_PLACES, description="images to rank, chosen by the contrast head; fewer take less time"
-    )
-    contrast_weight: float = Field(
-        1.0, ge=0, le=MOST_WEIGHT, description="weight of the contrast head's logit beside the model's own"
-    )
-
-
-# --- replies --------------------------------------------------------------------------------------------------
 class WarningReply(BaseModel):
     """A reason to doubt a reply."""
 
