@@ -89,7 +89,8 @@ def test_numbers_of_a_smaller_gallery_are_called_so_everywhere(run: Path, usual:
     results, _ = read_results(run / "evaluation.json")
     assert {result.task: result.metric for result in results}["coco"] == "R@1 of 6"
     page = write_report(run).read_text(encoding="utf-8")
-    assert "R@1 of 6" in page and "The gallery has 6 images" in page and ">R@1<" not in page
+    assert "R@1 of 6" in page and "The gallery has 6 images" in page
+    assert "R@1<" not in page.replace("instead of R@1<", "")
 
 
 def test_protocols_are_chosen_by_name_or_task(run: Path, usual: dict[str, Any]) -> None:

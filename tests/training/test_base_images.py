@@ -191,7 +191,7 @@ def test_a_base_model_without_a_record(base: Path, tmp_path: Path) -> None:
     run, said = trained(root, "yours", tmp_path / "run", tmp_path / "older")
     assert f"{UNCOMPARED} {tmp_path / 'older'}, was trained on\n" in said
     assert "base_images" not in json.loads((run / "data.json").read_text())
-    assert "the base model was trained on were not compared" in write_report(run).read_text()
+    assert "; the images that the base model was trained on were not compared." in write_report(run).read_text()
     found = recorded(run)
     assert found and not found.complete and len(found.digests) == 6
     _, said = trained(base / "root", "mine", tmp_path / "next", run)

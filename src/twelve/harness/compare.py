@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -267,10 +266,11 @@ def _official(
     save: Path | None,
 ) -> Scores:
     """Score the answers as an official result file, and keep that file as ``save``."""
-    content = task.submission(examples, [Prediction(value, 1.0) for value in predicted])
+    told = task.submission(examples, [Prediction(value, 1.0) for value in predicted])
+    content = told if isinstance(told, bytes) else told.encode()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / task.result_name("log")
-        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        file.write_bytes(content)
         try:
             scores = score(task.name, truth, file, protocol)
         except DataError as error:
@@ -278,7 +278,7 @@ def _official(
                 raise
             remedy = "log the whole split, or leave --truth out where the log tells what is right"
             raise DataError(error.problem, file=log, record=error.record, remedy=remedy) from None
-        if save is not None:
-            with replacing(save) as new:
-                shutil.copyfile(file, new)
+    if save is not None:
+        with replacing(save) as new:
+            new.write_bytes(content)
     return scores

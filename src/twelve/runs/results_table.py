@@ -122,10 +122,10 @@ def protocol_line(result: TaskResult) -> str:
         parts.append(protocol.note)
     others = [f"{name} {value:.2f}" for name, value in result.metrics.items() if "question type" not in name]
     if result.calibration_error is not None:
-        why = result.uncalibrated.removeprefix("not calibrated").removeprefix(": ")
-        raw = f" of the scores, which training has not calibrated{f' ({why})' if why else ''}:" * bool(
-            result.uncalibrated
-        )
+        raw = ""
+        if result.uncalibrated:
+            why = result.uncalibrated.removeprefix("not calibrated").removeprefix(": ")
+            raw = f" of the scores, which training has not calibrated{f' ({why})' if why else ''}:"
         others.append(f"calibration error{raw} {result.calibration_error:.2f} percentage points")
     note = result.interval_note and f"\n  {result.interval_note}"
     if not note and result.examples > result.groups and (few := few_groups(result.groups)):

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from twelve.errors import ConfigError
 from twelve.progress import counted, enumerated
-from twelve.study.arms import Arm, Contrast, Length
+from twelve.study.arms import Arm, Contrast
 from twelve.study.cells import gain_of, spread
 from twelve.study.finding_types import Comparison, Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, register
@@ -29,7 +29,7 @@ class Groups(Study):
         if len(subjects.groups) < 2:
             remedy = "name tasks that need different skills"
             raise ConfigError("all tasks belong to one group", record="tasks", remedy=remedy)
-        joint = Arm(name=ALL, meaning="one model for all groups", models=subjects.one, length=Length())
+        joint = Arm(name=ALL, meaning="one model for all groups", models=subjects.one)
         every = tuple(subjects.groups)
         subsets = [subset for subset in subjects.subsets() if subset != every]
         return [
