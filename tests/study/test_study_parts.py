@@ -376,6 +376,19 @@ def test_groups_train_with_the_schedule_of_the_configuration(config: Path) -> No
     assert not any(arm.overrides for arm in get_study("groups", {}).arms(Subjects(changed)))
 
 
+def test_all_models_of_groups_begin_pretrained(tmp_path: Path) -> None:
+    config = write_config(tmp_path, tasks=("flickr30k", "vqa"))
+    arms = get_study("groups", {"pretraining": 0.5}).arms(Subjects(load(config)))
+    assert {(arm.start, arm.pretraining) for arm in arms} == {("pretrained", 0.5)}
+    assert all("after pretraining" in arm.meaning for arm in arms)
+    assert {arm.start for arm in get_study("groups", {}).arms(Subjects(load(config)))} == {"seed"}
+
+
+def test_groups_without_captions_cannot_begin_pretrained(config: Path) -> None:
+    with pytest.raises(ConfigError, match="no task has captions to pretrain on"):
+        planned(get_study("groups", {"pretraining": 1}), load(config), seeds=1)
+
+
 def test_files_with_a_study(tmp_path: Path) -> None:
     (tmp_path / "none.py").write_text("")
     (tmp_path / "broken.py").write_text("import nothing_like_this")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from pydantic import Field
 
 from twelve.errors import ConfigError
 from twelve.progress import counted, enumerated
@@ -13,6 +15,8 @@ from twelve.study.finding_types import Comparison, Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, register
 
 ALL = "all"
+RETRIEVAL = "retrieval"
+"""The group whose tasks have captions, on which models are pretrained."""
 MOST_GAINS = 4
 """Most significant gains that the answer names."""
 
@@ -25,11 +29,22 @@ class Groups(Study):
     question: ClassVar[str] = "Which groups of tasks help each other, and which are better off alone?"
     claim: ClassVar[str] = "Most groups gain from being trained with another one; the gains are not symmetric."
 
+    pretraining: float = Field(0.0, ge=0)
+    """Iterations of pretraining, as a share of the joint run's; all models of a seed begin with the pretrained model.
+    0: they begin with random weights."""
+
     def arms(self, subjects: Subjects) -> Sequence[Arm]:
         if len(subjects.groups) < 2:
             remedy = "name tasks that need different skills"
             raise ConfigError("all tasks belong to one group", record="tasks", remedy=remedy)
-        joint = Arm(name=ALL, meaning="one model for all groups", models=subjects.one)
+        begins: dict[str, Any] = {}
+        if self.pretraining:
+            begins = {"start": "pretrained", "pretraining": self.pretraining}
+            if RETRIEVAL not in subjects.groups:
+                remedy = "name a retrieval task, or leave out the option"
+                raise ConfigError("no task has captions to pretrain on", record="pretraining", remedy=remedy)
+        after = " after pretraining" if self.pretraining else ""
+        joint = Arm(name=ALL, meaning=f"one model for all groups{after}", models=subjects.one, **begins)
         every = tuple(subjects.groups)
         subsets = [subset for subset in subjects.subsets() if subset != every]
         return [
@@ -38,7 +53,8 @@ class Groups(Study):
                 joint.model_copy(
                     update={
                         "name": "+".join(subset),
-                        "meaning": f"one model for {enumerated(subset)}, with as many iterations as the joint model",
+                        "meaning": f"one model for {enumerated(subset)}{after}, with as many iterations as the joint "
+                        "model",
                         "models": (subjects.of(subset),),
                     }
                 )
