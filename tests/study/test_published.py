@@ -18,7 +18,10 @@ from twelve.study.findings import findings
 from twelve.study.show import TABLE, show
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
-CHANGED = {"study-four-tasks-lower-rate-groups": ("study-four-tasks.yaml", ["tasks.coco.learning_rate=6e-5"])}
+CHANGED = {
+    "study-four-tasks-always-go-groups": ("study-four-tasks.yaml", ["schedule={name: always-go}"]),
+    "study-four-tasks-lower-rate-groups": ("study-four-tasks.yaml", ["tasks.coco.learning_rate=6e-5"]),
+}
 """Studies that were run with a changed configuration (``--set``)."""
 STUDIES = sorted(path.parent for path in RESULTS.glob("study-*/study.json"))
 
@@ -28,6 +31,7 @@ def test_there_are_some() -> None:
         "apart-groups",
         "four-tasks-ablations",
         "four-tasks-affinity",
+        "four-tasks-always-go-groups",
         "four-tasks-balancing",
         "four-tasks-fine-tuning",
         "four-tasks-groups",
