@@ -49,6 +49,11 @@ def test_what_the_base_model_knows_is_said_at_plan(tmp_path: Path) -> None:
     given = ["--config", str(tmp_path / "config.yaml"), "--set", f"model={{init: {MODEL}}}"]
     result = CliRunner().invoke(cli.app, ["study", "joint-vs-single", *given, "--dry-run"], catch_exceptions=False)
     assert ALONE in " ".join(result.output.split())
+    assert "extension" not in result.output
+    longer = [*given, "--option", "extend=2", "--dry-run"]
+    result = CliRunner().invoke(cli.app, ["study", "joint-vs-single", *longer], catch_exceptions=False)
+    assert "runs (at most 2 extensions each) and 1 of learning rates" in " ".join(result.output.split())
+    assert ", without extensions" in " ".join(result.output.split())
     config = configuration.load(tmp_path / "config.yaml", ["model={init: gone}"])
     with pytest.raises(ConfigError, match="no such folder"):
         known_tasks(config)

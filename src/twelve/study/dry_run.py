@@ -42,7 +42,10 @@ def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path, worlds_of
     for arm in plan.arms:
         own = [step for step in steps if step.arm.name == arm.name]
         runs, searches = (sum(step.search is kind for step in own) for kind in (False, True))
-        size = f"{counted(runs, 'run')}" + (f" and {searches} of learning rates" if searches else "")
+        size = counted(runs, "run") + f" (at most {counted(arm.length.extend, 'extension')} each)" * bool(
+            arm.length.extend
+        )
+        size += f" and {searches} of learning rates" * bool(searches)
         lines += textwrap.wrap(
             f"{arm.name:<{width}}  {size}: {arm.meaning}", WIDTH, subsequent_indent=" " * (width + 2)
         )
@@ -51,7 +54,9 @@ def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path, worlds_of
     length = f"{config.training.iterations:,} iterations" if config.training.iterations else "by epochs"
     facts = [
         f"{counted(len(plan.arms), 'arm')} x {counted(len(plan.seeds), 'seed')} ({seeds}): {counted(runs, 'run')} in "
-        f"{counted(len(steps), 'step')}, together as long as {units:.2f} runs of the configuration ({length})",
+        f"{counted(len(steps), 'step')}, together as long as {units:.2f} runs of the configuration ({length})"
+        + ", without extensions"
+        * any(arm.length.extend for arm in plan.arms),
         _time(file, plan.study),
         f"data: each seed {_world(plan, worlds_of)}, nothing is downloaded"
         if plan.worlds
