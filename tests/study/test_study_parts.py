@@ -22,6 +22,7 @@ from twelve.model.opening import open_saved
 from twelve.run_folder import RunFolder, model_folder
 from twelve.study import training
 from twelve.study.arms import Arm, Contrast, Length, Rates
+from twelve.study.costs import lengths
 from twelve.study.engine import planned, run
 from twelve.study.execution import Seed
 from twelve.study.finding_types import Comparison
@@ -366,7 +367,7 @@ def test_every_study_can_be_planned(name: str, config: Path, monkeypatch: pytest
 def test_arms_with_as_many_updates_as_another_are_not_extended(config: Path) -> None:
     arms = get_study("joint-vs-single", {"extend": 2}).arms(Subjects(load(config)))
     extended = {arm.name for arm in arms if arm.length.extend == 2}
-    assert extended == {"stop-and-go", "always-go", "single-longer", "norm-scaled", "pretrained"}
+    assert extended == {"stop-and-go", "always-go", "single-longer", "norm-scaled", "pretrained", "single-pretrained"}
     assert all(arm.length.extend == 0 for arm in arms if arm.name not in extended)
 
 
@@ -382,6 +383,20 @@ def test_all_models_of_groups_begin_pretrained(tmp_path: Path) -> None:
     assert {(arm.start, arm.pretraining) for arm in arms} == {("pretrained", 0.5)}
     assert all("after pretraining" in arm.meaning for arm in arms)
     assert {arm.start for arm in get_study("groups", {}).arms(Subjects(load(config)))} == {"seed"}
+
+
+def test_what_pretraining_costs_is_told(tmp_path: Path) -> None:
+    config = write_config(tmp_path, tasks=("flickr30k", "vqa"))
+    out = run("groups", config, seeds=1, options={"pretraining": 0.5}, out=tmp_path / "study", console=QUIET)
+    spent = json.loads(next(out.glob("seed-*/results/all/vqa.json")).read_text())["pretrained"]
+    iterations = load(config).training.iterations
+    assert iterations is not None and spent["iterations"] == iterations // 2
+    (told,) = lengths(findings(out))
+    assert told.startswith(f"All models begin after pretraining on captions for {iterations // 2} updates per seed (0:")
+    assert told in (out / "results.md").read_text()
+    asked = ["study", "groups", "--config", str(config), "--option", "pretraining=0.5", "--dry-run"]
+    planned = " ".join(CliRunner().invoke(cli.app, asked, catch_exceptions=False).output.split())
+    assert f"pretraining on captions for all arms: {iterations // 2} iterations in each seed" in planned
 
 
 def test_groups_without_captions_cannot_begin_pretrained(config: Path) -> None:

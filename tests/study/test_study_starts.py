@@ -177,6 +177,10 @@ def test_pretraining_changes_the_trunk_alone_and_sees_no_other_image(begun: Begi
     assert different and not any(key.startswith("heads.") for key in different)
     told = json.loads((begun.folder.parent / "runs" / "start-pretrained" / "trained.json").read_text())
     assert told["iterations"] == 12 and list(told["batches"]) == ["flickr30k_captions"]
+    spent = pretraining.cost(begun, 1.0)
+    assert spent is not None and (spent.iterations, spent.examples) == (12, told["examples"]["flickr30k_captions"])
+    assert spent.processor_seconds is not None and spent.processor_seconds > 0
+    assert pretraining.cost(begun, 0.5) is None
     held_back = json.loads((begun.folder.parent / "runs" / "start-pretrained" / "validation_images.json").read_text())
     assert SHARED in held_back["left_out"]
     validated = {image for task in begun.data.tasks.values() for e in task.validation for image in e.images}

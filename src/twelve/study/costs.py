@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from twelve.progress import clock, enumerated
 from twelve.study.arms import Arm
 from twelve.study.finding_types import Cost, Findings, Searched
 from twelve.study.plan import Plan, Step
@@ -26,6 +27,7 @@ def cost(plan: Plan, out: Path, arm: Arm, results: Sequence[Sequence[Result] | N
     every = [result for run in runs for result in run]
     times = [result.processor_seconds for result in every]
     memories = [result.memory for result in every if result.memory is not None]
+    pretrained = [result.pretrained for result in runs[0]]
     known = len(memories) == len(every)  # with it, examples and updates were recorded
     found = [(step, search) for step, search in _searches(plan, out) if step.arm == arm]
     # The best run of a search of the full length is the run itself.
@@ -48,7 +50,36 @@ def cost(plan: Plan, out: Path, arm: Arm, results: Sequence[Sequence[Result] | N
         examples=sum(sum((result.examples or {}).values()) for result in every) / seeds if known else None,
         memory=max(each.lasting for each in memories) if known else None,
         memory_step=max(each.lasting + each.activations for each in memories) if known else None,
+        pretraining=_mean([None if each is None else each.iterations for each in pretrained]),
+        pretraining_seconds=_mean([None if each is None else each.processor_seconds for each in pretrained]),
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """None if one is unknown."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
+
+
+def lengths(found: Findings) -> list[str]:
+    """Sentences about lengths that the tables of costs do not show."""
+    return [*unequal(found), *pretraining(found)]
+
+
+def pretraining(found: Findings) -> list[str]:
+    """A sentence about pretraining, which is no part of an arm's updates and time."""
+    names = [arm.name for arm in found.arms if arm.start == "pretrained"]
+    if not names:
+        return []
+    every = len(names) == len(found.arms)
+    whose = "All models" if every else f"The models of {enumerated(names)}"
+    costs = {(found.costs[name].pretraining, found.costs[name].pretraining_seconds) for name in names}
+    if len(costs) > 1:
+        return [f"{whose} begin after pretraining on captions, which their updates and time leave out."]
+    ((updates, seconds),) = costs
+    size = "" if updates is None else f" for {updates:,.0f} updates per seed"
+    size += "" if seconds is None else f" ({clock(seconds)} of processor time)"
+    return [f"{whose} begin after pretraining on captions{size}, which their updates and time leave out."]
 
 
 def unequal(found: Findings) -> list[str]:

@@ -57,6 +57,7 @@ def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path, worlds_of
         f"{counted(len(steps), 'step')}, together as long as {units:.2f} runs of the configuration ({length})"
         + ", without extensions"
         * any(arm.length.extend for arm in plan.arms),
+        *_pretraining(plan),
         _time(file, plan.study),
         f"data: each seed {_world(plan, worlds_of)}, nothing is downloaded"
         if plan.worlds
@@ -68,6 +69,16 @@ def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path, worlds_of
     return "\n".join(
         [*lines, "", *_contrasts(plan), "", *(line for fact in facts for line in textwrap.wrap(fact, WIDTH))]
     )
+
+
+def _pretraining(plan: Plan) -> Iterator[str]:
+    """How long the models are pretrained that arms begin with, and that this comes on top."""
+    iterations = plan.parsed().training.iterations
+    for share in sorted({arm.pretraining for arm in plan.arms if arm.start == "pretrained"}):
+        names = [arm.name for arm in plan.arms if arm.start == "pretrained" and arm.pretraining == share]
+        length = f"{max(1, round(share * iterations)):,} iterations" if iterations else f"{share:g} joint runs"
+        for_all = "all arms" if len(names) == len(plan.arms) else ", ".join(names)
+        yield f"in addition, pretraining on captions for {for_all}: {length} in each seed"
 
 
 def _world(plan: Plan, worlds_of: Path | None) -> str:

@@ -131,7 +131,14 @@ class Seed:
         first = {name for name in step.model if self.plan.base(name) == arm}
         for measured in runs.measure(kept.config, self.beginning.part(kept.config), first=first):
             name = measured["task"]
-            own = {"arm": arm.name, "seed": self.seed, "factor": factor, "validation": kept.history.kept[name]}
+            own: dict[str, Any] = {
+                "arm": arm.name,
+                "seed": self.seed,
+                "factor": factor,
+                "validation": kept.history.kept[name],
+            }
+            if arm.start == "pretrained":
+                own["pretrained"] = pretraining.cost(self.beginning, arm.pretraining)
             write_result(self.out, Result(**own, **trained.of(name), **measured))
 
     def _trained(self, step: Step, factor: float) -> Trained:

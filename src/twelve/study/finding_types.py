@@ -191,6 +191,8 @@ class Cost:
         memory: bytes of parameters, gradients, optimizer states, and what balancing keeps, of the largest model.
         memory_step: the same with the activations of the largest batch.
         search_updates, search_seconds: of the searches of its learning rates, in all, on one seed.
+        pretraining, pretraining_seconds: updates and processor time of pretraining, which its models share; None where
+            nothing was pretrained, or it was not recorded.
     """
 
     models: int
@@ -203,6 +205,8 @@ class Cost:
     examples: float | None = None
     memory: float | None = None
     memory_step: float | None = None
+    pretraining: float | None = None
+    pretraining_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

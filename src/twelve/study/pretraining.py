@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twelve.config import parse
-from twelve.errors import CheckpointError, ConfigError
+from twelve.errors import CheckpointError, ConfigError, DataError
+from twelve.formats.records import finite
 from twelve.io.files import is_there
 from twelve.model.opening import open_saved
+from twelve.run_folder import RunFolder
 from twelve.runs.train import beginning
 from twelve.settings import RunConfig
 from twelve.study import initialization as starts
 from twelve.study import runs
+from twelve.study.observing import PROCESSOR
+from twelve.study.results import Pretrained
 
 if TYPE_CHECKING:
     from twelve.study.initialization import Beginning
@@ -35,10 +39,10 @@ def start(begun: Beginning, share: float, over: Callable[[], bool] = lambda: Fal
         share: iterations of pretraining, as a share of those of the joint run.
         over: whether the time of this part of the study is over.
     """
-    folder = begun.folder.with_name("start-pretrained" if share == 1 else f"start-pretrained-{share:g}")
+    folder = _folder(begun, share)
     if is_there(folder / "config.json", CheckpointError):
         return folder
-    run = begun.folder.with_name("runs") / folder.name
+    run = _run(folder)
     captions = caption_tasks(begun)
     every, alone = _config(begun, run, captions, share, alone=False), _config(begun, run, captions, share, alone=True)
 
@@ -54,6 +58,33 @@ def start(begun: Beginning, share: float, over: Callable[[], bool] = lambda: Fal
     model.heads.load_state_dict(same.heads.state_dict())
     starts.save(model, processor, folder)
     return folder
+
+
+def cost(begun: Beginning, share: float) -> Pretrained | None:
+    """What the pretraining of a seed cost; None if its run is gone.
+
+    Raises:
+        DataError: the summary of the run is damaged.
+    """
+    run = RunFolder(_run(_folder(begun, share)))
+    if not is_there(run.trained, DataError):
+        return None
+    history = runs.history(run)
+    times = [line[PROCESSOR] for line in run.logged() if finite(line.get(PROCESSOR))]
+    return Pretrained(
+        iterations=history.iterations,
+        examples=None if history.examples is None else sum(history.examples.values()),
+        processor_seconds=sum(times) if times else None,
+    )
+
+
+def _folder(begun: Beginning, share: float) -> Path:
+    return begun.folder.with_name("start-pretrained" if share == 1 else f"start-pretrained-{share:g}")
+
+
+def _run(folder: Path) -> Path:
+    """The run that trains a pretrained model."""
+    return folder.with_name("runs") / folder.name
 
 
 def caption_tasks(begun: Beginning) -> dict[str, dict[str, Any]]:

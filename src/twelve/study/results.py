@@ -82,6 +82,16 @@ class Recorded(Strict):
     """(iteration, norm of the gradient that a batch gives the trunk), now and then."""
 
 
+class Pretrained(Strict):
+    """The cost of pretraining the model that a run begins with; all models of a seed share it."""
+
+    iterations: Count
+    """Updates."""
+    examples: Count | None = None
+    """Pairs of an image and a caption."""
+    processor_seconds: Seconds | None = None
+
+
 class Result(Spent):
     """One task of one run. What a study of an earlier version did not record is None."""
 
@@ -117,6 +127,8 @@ class Result(Spent):
     versions called a run converged, too, whose score :attr:`falls`."""
     processor_seconds: Seconds | None = None
     """Processor time of training."""
+    pretrained: Pretrained | None = None
+    """What pretraining cost; None where a run begins with new weights."""
     baselines: Mapping[str, PerCent] | None = None
     """Of the first arm that trains the task; they hold for all arms."""
     upper_bound: PerCent | None = None

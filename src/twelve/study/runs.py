@@ -127,6 +127,11 @@ def trained(
             run.write(path, probe.found())
     if run.checkpoints.is_dir():
         files.remove(run.checkpoints)
+    return history(run)
+
+
+def history(run: RunFolder) -> History:
+    """The summary of a finished run; raises DataError if it is damaged."""
     return checked(History, read_object(run.trained), "remove this run's folder and go on: --resume")
 
 

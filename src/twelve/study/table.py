@@ -14,7 +14,7 @@ from twelve.study import base_model
 from twelve.study.bootstrap import by_bootstrap_alone
 from twelve.study.cells import gain_of, plain, spread, table
 from twelve.study.converged import convergence, unconverged
-from twelve.study.costs import unequal
+from twelve.study.costs import lengths
 from twelve.study.finding_types import Comparison, Findings, Row, Score
 from twelve.study.report.unlearned import warnings
 
@@ -45,7 +45,7 @@ def markdown(found: Findings) -> str:
         " ".join(found.sentences) or "There is nothing to compare.",
         over_seeds(found) or "",
         *(f"Note: {escape(note, quote=False)}" for note in found.notes),
-        " ".join(filter(None, [no_search(found), *unequal(found)])),
+        " ".join(filter(None, [no_search(found), *lengths(found)])),
         _who(found),
         _arms(found),
         _contrasts(found),
@@ -138,7 +138,7 @@ def few_seeds(found: Findings, *, short: bool = False) -> str | None:
 
 def short_limits(found: Findings) -> str:
     """What limits the findings but their notes and convergence, in few sentences; "" if nothing does."""
-    told = [no_search(found), over_seeds(found), few_seeds(found, short=True), *unequal(found)]
+    told = [no_search(found), over_seeds(found), few_seeds(found, short=True), *lengths(found)]
     return " ".join(filter(None, told))
 
 

@@ -22,7 +22,7 @@ from twelve.study import plan as plans
 from twelve.study.bootstrap import by_bootstrap_alone, significant
 from twelve.study.cells import spread
 from twelve.study.converged import convergence, is_clear
-from twelve.study.costs import unequal
+from twelve.study.costs import lengths
 from twelve.study.finding_types import Comparison, Findings, Score
 from twelve.study.findings import findings
 from twelve.study.report import plots
@@ -123,7 +123,7 @@ class StudyPart:
     def limits(self) -> Sequence[str]:
         """Notes, and what limits the findings."""
         found = self.found
-        told = [no_search(found), over_seeds(found), convergence(found), few_seeds(found), *unequal(found)]
+        told = [no_search(found), over_seeds(found), convergence(found), few_seeds(found), *lengths(found)]
         return [*found.notes, *filter(None, [*told, incomplete(found)])]
 
     @property

@@ -13,6 +13,7 @@ from twelve.study.finding_types import Cell, Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, register, said
 
 BASE, OPPONENT = "stop-and-go", "single-longer"
+PRETRAINED, SINGLE_PRETRAINED = "pretrained", "single-pretrained"
 
 
 @register
@@ -98,19 +99,30 @@ class JointVsSingle(Study):
             ),
             joint.model_copy(
                 update={
-                    "name": "pretrained",
+                    "name": PRETRAINED,
                     "meaning": "stop-and-go, pretrained on the retrieval tasks' captions",
                     "start": "pretrained",
                     "pretraining": self.pretraining,
                     "extra": True,
                 }
             ),
+            Arm(
+                name=SINGLE_PRETRAINED,
+                meaning=f"a model for each task, pretrained in the same way, trained for {self.longer:g} times as many "
+                f"updates as the task has in {PRETRAINED}; the model with the best validation score is kept",
+                models=each,
+                length=longer.model_copy(update={"of": (PRETRAINED,)}),
+                start="pretrained",
+                pretraining=self.pretraining,
+                extra=True,
+            ),
         ]
         return [arm.model_copy(update={"rates": rates}) for arm in arms]
 
     def contrasts(self, subjects: Subjects) -> Sequence[Contrast]:
         others = [arm.name for arm in self.arms(subjects) if arm.name not in (BASE, OPPONENT)]
-        return [Contrast(arm=BASE, minus=other, tasks=subjects.tasks) for other in (OPPONENT, *others)]
+        pairs = [(BASE, OPPONENT), (PRETRAINED, SINGLE_PRETRAINED), *((BASE, other) for other in others)]
+        return [Contrast(arm=arm, minus=minus, tasks=subjects.tasks) for arm, minus in pairs]
 
     def sentences(self, found: Findings) -> Sequence[str]:
         main = found.comparison(BASE, OPPONENT)
