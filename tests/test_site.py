@@ -274,15 +274,16 @@ def test_the_meaning_of_a_key_is_on_the_screen(width: int, shown: str, address: 
 @pytest.mark.parametrize(("width", "shown"), [(390, "block"), (1280, "table-cell")])
 def test_the_answers_of_studies_are_as_wide_as_the_screen(width: int, shown: str, address: str, browser: Any) -> None:
     page = browser.new_page(viewport={"width": width, "height": 844})
-    page.goto(f"{address}/results.html")
-    page.locator(".md-typeset__scrollwrap").first.wait_for()
-    for text, columns in (
+    for name, text, columns in (
         (
-            "six-tasks-joint-vs-single",
-            ["tasks", "the joint model is", "all tasks, bootstrap", "t", "learned tasks, bootstrap"],
+            "joint-vs-single",
+            "six synthetic tasks, all rates searched",
+            ["the joint model is", "all tasks, bootstrap", "t", "learned tasks, bootstrap"],
         ),
-        ("Does fine-tuning improve", ["question", "answer", "difference", "t"]),
+        ("results", "Does fine-tuning improve", ["question", "answer", "difference", "t"]),
     ):
+        page.goto(f"{address}/{name}.html")
+        page.locator(".md-typeset__scrollwrap").first.wait_for()
         table = page.locator(".md-typeset table:not([class])").filter(has_text=text).first
         cells = table.locator("tbody tr").first.locator("td").all()
         assert {cell.evaluate("cell => getComputedStyle(cell).display") for cell in cells} == {shown}

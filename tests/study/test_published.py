@@ -97,7 +97,7 @@ def test_what_results_md_calls_the_same_models_has_the_same_scores(same: tuple[s
         ("microworld", "stop-and-go", "single-longer", ("refcoco", "refcoco+", "refcocog", "visual7w")),
     ],
 )
-def test_leads_on_tasks_that_are_learned_well_are_those_of_the_pages(
+def test_leads_on_tasks_that_are_learned_well_are_those_of_the_page(
     name: str, arm: str, minus: str, well: tuple[str, ...], tmp_path: Path
 ) -> None:
     """The page's division of tasks, the share of the lead, and the lead on the well learned ones."""
@@ -117,10 +117,9 @@ def test_leads_on_tasks_that_are_learned_well_are_those_of_the_pages(
     assert (main.uneven.rest, main.uneven.rest_seeds) == (only.every, only.seeds)
     told = f"{share:.0%} of this lead comes from {len(main.uneven.tasks)} tasks on which {minus} has"
     assert found.sentences[1].startswith(told) and gain_of(only.every) in found.sentences[1]
-    for page in ("joint-vs-single.md", "results.md"):
-        rows = (RESULTS.parents[1] / "docs" / page).read_text(encoding="utf-8").splitlines()
-        told = [row for row in rows if row.startswith("|") and f"{share:.0%} from the" in row]
-        assert any(gain_of(only.every) in row for row in told), page
+    rows = (RESULTS.parents[1] / "docs" / "joint-vs-single.md").read_text(encoding="utf-8").splitlines()
+    shares = [row for row in rows if row.startswith("|") and f"{share:.0%} from the" in row]
+    assert any(gain_of(only.every) in row for row in shares)
 
 
 def test_one_recorded_validation_of_retrieval_is_that_of_a_collapsed_model() -> None:
@@ -148,7 +147,7 @@ def test_one_recorded_validation_of_retrieval_is_that_of_a_collapsed_model() -> 
 
 
 def test_retrieval_alone_makes_the_lead_on_photographs() -> None:
-    """results.md and joint-vs-single.md split the lead over all tasks into parts."""
+    """joint-vs-single.md splits the lead over all tasks into parts."""
     (compared,) = json_of(RESULTS / "study-real-photographs-small" / "results.json")["comparisons"]
     parts = {cell["task"]: cell["closed"]["mean"] / len(compared["cells"]) for cell in compared["cells"]}
     retrieval = parts.pop("flickr30k")
@@ -156,8 +155,7 @@ def test_retrieval_alone_makes_the_lead_on_photographs() -> None:
         f"of the {compared['every']['mean']:+.1f}, retrieval, which is not learned alone, accounts for "
         f"{retrieval:+.1f}, and the other three tasks together for {sum(parts.values()):+.1f}"
     )
-    for page in ("joint-vs-single.md", "results.md"):
-        assert told in (RESULTS.parents[1] / "docs" / page).read_text(encoding="utf-8")
+    assert told in (RESULTS.parents[1] / "docs" / "joint-vs-single.md").read_text(encoding="utf-8")
 
 
 def json_of(file: Path) -> dict[str, Any]:

@@ -169,18 +169,21 @@ def test_every_seed_draws_its_own_world(config: RunConfig, tmp_path: Path, monke
 
 
 def test_pretraining_changes_the_trunk_alone_and_sees_no_other_image(begun: Beginning) -> None:
-    folder = pretraining.start(begun, 1.0)
-    assert folder == pretraining.start(begun, 1.0)
+    arm = Arm(name="joint", meaning="", models=(NAMES,), start="pretrained")
+    folder = pretraining.start(begun, arm)
+    assert folder == pretraining.start(begun, arm)
     plain, trained = start(begun, *NAMES)[0].state_dict(), start(begun, *NAMES, folder=folder)[0].state_dict()
     assert plain.keys() == trained.keys()
     different = {key for key in plain if not torch.equal(plain[key], trained[key])}
     assert different and not any(key.startswith("heads.") for key in different)
     told = json.loads((begun.folder.parent / "runs" / "start-pretrained" / "trained.json").read_text())
     assert told["iterations"] == 12 and list(told["batches"]) == ["flickr30k_captions"]
-    spent = pretraining.cost(begun, 1.0)
+    spent = pretraining.cost(begun, arm)
     assert spent is not None and (spent.iterations, spent.examples) == (12, told["examples"]["flickr30k_captions"])
     assert spent.processor_seconds is not None and spent.processor_seconds > 0
-    assert pretraining.cost(begun, 0.5) is None
+    for other in ({"pretraining": 0.5}, {"pretraining_rate": 1e-3}):
+        assert pretraining.cost(begun, arm.model_copy(update=other)) is None
+    assert [each["learning_rate"] for each in pretraining.caption_tasks(begun, 1e-3).values()] == [1e-3]
     held_back = json.loads((begun.folder.parent / "runs" / "start-pretrained" / "validation_images.json").read_text())
     assert SHARED in held_back["left_out"]
     validated = {image for task in begun.data.tasks.values() for e in task.validation for image in e.images}

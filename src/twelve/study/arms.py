@@ -78,7 +78,8 @@ class Arm(Strict):
         overrides: key of the configuration, with dots -> value.
         losses: task -> name of the loss that it trains with, in place of its own (losses.py).
         convergence: the arm in whose curves the schedule's option ``convergence`` is measured (a curriculum needs it).
-        pretraining: iterations of the pretraining, as a share of the joint run's.
+        pretraining, pretraining_rate: iterations of the pretraining, as a share of the joint run's, and its learning
+            rate; None: that of the retrieval tasks.
         probes: names of what is measured while it trains (observing.py).
         extra: runs only if it is asked for by name.
     """
@@ -93,6 +94,7 @@ class Arm(Strict):
     rates: Rates = Rates()
     convergence: Name | None = None
     pretraining: float = Field(1.0, gt=0)
+    pretraining_rate: float | None = Field(None, gt=0)
     probes: tuple[str, ...] = ()
     extra: bool = False
 

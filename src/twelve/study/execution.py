@@ -138,7 +138,7 @@ class Seed:
                 "validation": kept.history.kept[name],
             }
             if arm.start == "pretrained":
-                own["pretrained"] = pretraining.cost(self.beginning, arm.pretraining)
+                own["pretrained"] = pretraining.cost(self.beginning, arm)
             write_result(self.out, Result(**own, **trained.of(name), **measured))
 
     def _trained(self, step: Step, factor: float) -> Trained:
@@ -235,7 +235,7 @@ class Seed:
         beginning = self.beginning
         with files.alone(self.folder, wait=True):
             if arm.start == "pretrained":
-                return pretraining.start(beginning, arm.pretraining, self.over)
+                return pretraining.start(beginning, arm, self.over)
             return beginning.made_otherwise(arm.name, made) if made else beginning.folder
 
     def kept(self, arm: Arm, model: tuple[str, ...]) -> Path:

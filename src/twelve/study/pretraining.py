@@ -26,25 +26,25 @@ from twelve.study.observing import PROCESSOR
 from twelve.study.results import Pretrained
 
 if TYPE_CHECKING:
+    from twelve.study.arms import Arm
     from twelve.study.initialization import Beginning
 
 PAIRS = 4
 """Pairs of an example of retrieval training; as many captions make a batch of pretraining equally large."""
 
 
-def start(begun: Beginning, share: float, over: Callable[[], bool] = lambda: False) -> Path:
-    """The folder of the pretrained model of a seed, which is trained unless it exists.
+def start(begun: Beginning, arm: Arm, over: Callable[[], bool] = lambda: False) -> Path:
+    """The folder of the pretrained model of a seed that an arm begins with, which is trained unless it exists.
 
     Args:
-        share: iterations of pretraining, as a share of those of the joint run.
         over: whether the time of this part of the study is over.
     """
-    folder = _folder(begun, share)
+    folder = _folder(begun, arm)
     if is_there(folder / "config.json", CheckpointError):
         return folder
     run = _run(folder)
-    captions = caption_tasks(begun)
-    every, alone = _config(begun, run, captions, share, alone=False), _config(begun, run, captions, share, alone=True)
+    captions = caption_tasks(begun, arm.pretraining_rate)
+    every, alone = (_config(begun, run, captions, arm.pretraining, alone=alone) for alone in (False, True))
 
     def begin() -> Any:
         model, processor, data, known = beginning(every)
@@ -60,13 +60,13 @@ def start(begun: Beginning, share: float, over: Callable[[], bool] = lambda: Fal
     return folder
 
 
-def cost(begun: Beginning, share: float) -> Pretrained | None:
-    """What the pretraining of a seed cost; None if its run is gone.
+def cost(begun: Beginning, arm: Arm) -> Pretrained | None:
+    """What the pretraining of the model that an arm begins with cost; None if its run is gone.
 
     Raises:
         DataError: the summary of the run is damaged.
     """
-    run = RunFolder(_run(_folder(begun, share)))
+    run = RunFolder(_run(_folder(begun, arm)))
     if not is_there(run.trained, DataError):
         return None
     history = runs.history(run)
@@ -78,8 +78,10 @@ def cost(begun: Beginning, share: float) -> Pretrained | None:
     )
 
 
-def _folder(begun: Beginning, share: float) -> Path:
-    return begun.folder.with_name("start-pretrained" if share == 1 else f"start-pretrained-{share:g}")
+def _folder(begun: Beginning, arm: Arm) -> Path:
+    share, rate = arm.pretraining, arm.pretraining_rate
+    parts = [f"-{share:g}"] * (share != 1 or rate is not None) + ([] if rate is None else [f"-{rate:g}"])
+    return begun.folder.with_name("".join(["start-pretrained", *parts]))
 
 
 def _run(folder: Path) -> Path:
@@ -87,8 +89,11 @@ def _run(folder: Path) -> Path:
     return folder.with_name("runs") / folder.name
 
 
-def caption_tasks(begun: Beginning) -> dict[str, dict[str, Any]]:
+def caption_tasks(begun: Beginning, rate: float | None = None) -> dict[str, dict[str, Any]]:
     """Name -> settings of a pretraining task, for each retrieval task.
+
+    Args:
+        rate: the learning rate; None: that of the retrieval task.
 
     Raises:
         ConfigError: the run has no retrieval task.
@@ -101,7 +106,7 @@ def caption_tasks(begun: Beginning) -> dict[str, dict[str, Any]]:
                 "captions": name,
                 "test_split": task.test_split,
                 "batch_size": PAIRS * task.batch_size,
-                "learning_rate": task.learning_rate,
+                "learning_rate": rate or task.learning_rate,
                 "max_text": task.max_text,
             }
     if not found:

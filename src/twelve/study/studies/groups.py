@@ -32,6 +32,8 @@ class Groups(Study):
     pretraining: float = Field(0.0, ge=0)
     """Iterations of pretraining, as a share of the joint run's; all models of a seed begin with the pretrained model.
     0: they begin with random weights."""
+    pretraining_rate: float | None = Field(None, gt=0)
+    """Learning rate of pretraining; by default, those of the retrieval tasks."""
 
     def arms(self, subjects: Subjects) -> Sequence[Arm]:
         if len(subjects.groups) < 2:
@@ -39,7 +41,11 @@ class Groups(Study):
             raise ConfigError("all tasks belong to one group", record="tasks", remedy=remedy)
         begins: dict[str, Any] = {}
         if self.pretraining:
-            begins = {"start": "pretrained", "pretraining": self.pretraining}
+            begins = {
+                "start": "pretrained",
+                "pretraining": self.pretraining,
+                "pretraining_rate": self.pretraining_rate,
+            }
             if RETRIEVAL not in subjects.groups:
                 remedy = "name a retrieval task, or leave out the option"
                 raise ConfigError("no task has captions to pretrain on", record="pretraining", remedy=remedy)

@@ -32,6 +32,8 @@ class JointVsSingle(Study):
     """Maximum updates of a task in single-longer, relative to those in the joint run."""
     pretraining: float = Field(1.0, gt=0)
     """Iterations of pretraining, as a share of the joint run's."""
+    pretraining_rate: float | None = Field(None, gt=0)
+    """Learning rate of pretraining; by default, those of the retrieval tasks."""
     extend: int = Field(0, ge=0)
     """How often a run that has not converged is extended by half of its length, at most. Arms that must have as many
     updates as another one are not extended."""
@@ -103,6 +105,7 @@ class JointVsSingle(Study):
                     "meaning": "stop-and-go, pretrained on the retrieval tasks' captions",
                     "start": "pretrained",
                     "pretraining": self.pretraining,
+                    "pretraining_rate": self.pretraining_rate,
                     "extra": True,
                 }
             ),
@@ -114,6 +117,7 @@ class JointVsSingle(Study):
                 length=longer.model_copy(update={"of": (PRETRAINED,)}),
                 start="pretrained",
                 pretraining=self.pretraining,
+                pretraining_rate=self.pretraining_rate,
                 extra=True,
             ),
         ]
