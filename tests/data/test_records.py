@@ -38,6 +38,22 @@ def test_a_bracket_that_is_not_closed_is_named(file: Path, text: str, place: str
     assert f"expected one JSON object a line: the {place} at its end" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            '{"info": [\n1], "license": 2}',
+            "found an object with the fields 'info', 'license' that goes over several lines",
+        ),
+        ('[{"a": 1},\n{"a": 2}]', "found a list that goes over several lines"),
+    ],
+)
+def test_a_whole_file_in_the_place_of_lines_is_said_to_be_one(file: Path, text: str, found: str) -> None:
+    file.write_text(text)
+    with pytest.raises(DataError, match=re.escape(found)):
+        list(read_lines(file))
+
+
 @pytest.mark.parametrize("text", ["[1]", "3", '"x"', "null"])
 def test_a_line_must_be_an_object(file: Path, text: str) -> None:
     file.write_text(text)

@@ -252,7 +252,7 @@ def read_each_line(path: Path) -> Iterator[Record | DataError]:
             try:
                 record: Record | DataError = Record(parse(line, path, place), path, place)
             except DataError as error:
-                record = error
+                record = (_one_document(path) if number == 1 else None) or error
             yield record
         elif empty > EMPTY:
             raise DataError(f"more than {EMPTY:,} empty lines in a row", file=path, record=place, remedy=REMEDY)
@@ -265,6 +265,25 @@ def parse(text: str, path: Path, place: str) -> Any:
     except (ValueError, RecursionError) as error:
         problem = f"expected one JSON object a line: {limit(error)}"
         raise DataError(problem, file=path, record=place, remedy=REMEDY) from None
+
+
+def _one_document(path: Path) -> DataError | None:
+    """What is wrong with a file whose first line is no JSON object, if the whole file is one JSON value."""
+    try:
+        if path.stat().st_size > LONGEST:
+            return None
+        with open_text(path) as stream:
+            text = stream.read(LONGEST).strip()
+        value = DECODER.decode(text) if "\n" in text else None
+    except (OSError, ValueError, RecursionError, EOFError, zlib.error):
+        return None
+    if value is None:
+        return None
+    what = "an object with the fields" if isinstance(value, dict) else "a list"
+    fields = ", ".join(map(repr, list(value)[:5])) if isinstance(value, dict) else ""
+    problem = f"expected one JSON object a line, found {what} {fields}".rstrip() + " that goes over several lines"
+    remedy = Again("this may be a file of another dataset: name one with an object in each line")
+    return DataError(problem, file=path, remedy=remedy)
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
