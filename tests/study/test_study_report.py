@@ -240,11 +240,9 @@ def test_what_a_study_says_is_there_and_escaped(html: str) -> None:
 def test_a_finding_says_what_its_arms_are() -> None:
     found = replace(made_findings.joint_vs_single(), sentences=("single-longer beats <b>others</b>.", "stop-and-go"))
     text = page.render([page.part_of(found, "key"), page.part_of(found, "other")])
-    told = '<p class="gloss">{}single-longer: a model for each task, twice</p>'
-    assert (
-        told.format("") in text
-        and told.format("stop-and-go: one model, a task that no longer improves is stopped; ") in text
-    )
+    single = "single-longer: a model for each task, twice</p>"
+    assert f'<p class="gloss">{single}' in text
+    assert f"<p>stop-and-go: one model, a task that no longer improves is stopped; {single}" in text
     assert page.part_of(found, "key").arms_in(()) == ""
 
 

@@ -222,6 +222,10 @@ def test_noise_alone_lets_level_curves_rise(tmp_path: Path) -> None:
     gain, by_noise = 400 * slope, 6 * math.erfc(0.005 / (4 * spreads[0, 0] ** 0.5) / 2**0.5)
     assert (mean, spread_, curves) == (f"{gain:+.1f}", f"[{gain:+.1f}, {gain:+.1f}]", "6")
     assert noise == f"{by_noise:.0f}" and 1 < by_noise < 5
+    (clear,) = [line for line in said.splitlines() if line.startswith(f"| {BASE} | +")]
+    every = by_noise + float(clear.strip("|").split("|")[-1])
+    told = re.search(r"Noise alone would make about (\d+) of 12 level", page.render([page.part_of(found, "key")]))
+    assert told is not None and abs(int(told[1]) - every) <= 1
 
 
 def test_what_is_written_already_is_not_written_again(tmp_path: Path) -> None:
@@ -386,10 +390,11 @@ def test_the_lead_and_the_scores_of_every_seed_stand_beside_their_means(tmp_path
     (main,) = found.comparisons
     scores, leads = [f"{each:.1f}" for each in found.closed_seeds[BASE]], [f"{lead:+.1f}" for lead in main.seeds]
     low_high = f" (t interval {spread(main.seeds)})"
-    line = f"learned. By seed: {', '.join(leads)}{low_high}; {main.between:.0f}% of the variance comes from the seeds."
+    seeds = f"By seed: {', '.join(leads)}{low_high}; {main.between:.0f}% of the variance comes from the seeds."
     html = page.render([page.part_of(found, "key")])
-    for said in (show(tmp_path, console=QUIET), " ".join(brief(found, "").split()), html.replace("&#39;", "'")):
-        assert line in said
+    for said in (show(tmp_path, console=QUIET), " ".join(brief(found, "").split())):
+        assert f"learned. {seeds}" in said
+    assert f'learned.</blockquote><p class="gloss">{minus(seeds)}</p>' in html
     assert re.search(rf"^{BASE} .*\] +{', '.join(scores)}$", brief(found, ""), flags=re.M)
     limits = html.partition('<ul class="notice"')[2].partition("</ul>")[0]
     assert "Whether the runs had converged" in limits and "Searches of learning rates" not in html

@@ -73,7 +73,10 @@ OTHER: dict[str, tuple[Reader | None, str]] = {
     # file: a reader that might be tried, what it says (or why none would be)
     "nlvr1/dev_first60.json": (read_statements, "'identifier' must be split-set-pair-sentence"),  # NLVR, not NLVR2
     "nlvr2/annotated_dev_examples.txt": (read_statements, r"line 1\]: expected one JSON object a line"),
-    "nlvr2/official_metrics_of_constant_predictions.json": (read_statements, "found an object with the fields 'dev all"),
+    "nlvr2/official_metrics_of_constant_predictions.json": (
+        read_statements,
+        "found an object with the fields 'dev all",
+    ),
     "refer/sample_expressions_testA.json": (references, "not a pickle"),  # generated phrases without boxes
     "refer/sample_expressions_testB.json": (references, "not a pickle"),
     "refer/google_refexp_sample_results_comprehension.json": (references, "not a pickle"),  # predicted boxes

@@ -41,6 +41,17 @@ def convergence(found: Findings, *, short: bool = False) -> str:
     return f"Not converged (validation curves, one per task and seed): {'; '.join(told)}{unknown}."
 
 
+def by_noise(found: Findings) -> str:
+    """How many level curves noise alone would make rise or fall, in a sentence; empty if nothing is known."""
+    gains = [gain for _, _, score in _each(found) for gain in score.late_gains if gain is not None]
+    if not gains:
+        return ""
+    return (
+        f"Noise alone would make about {sum(map(_by_noise, gains)):.0f} of {len(gains)} level curves rise or fall; a "
+        "curve does so clearly if the 95% interval of its slope does not contain 0."
+    )
+
+
 def is_clear(gain: Gain | None) -> bool:
     """Whether the 95% interval of a gain does not contain 0."""
     return gain is not None and abs(gain.mean) > t_quantile(gain.freedom) * gain.error

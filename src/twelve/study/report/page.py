@@ -21,7 +21,7 @@ from twelve.progress import clock, tell
 from twelve.study import plan as plans
 from twelve.study.bootstrap import by_bootstrap_alone, significant
 from twelve.study.cells import spread
-from twelve.study.converged import convergence, is_clear
+from twelve.study.converged import by_noise, convergence, is_clear
 from twelve.study.costs import lengths
 from twelve.study.finding_types import Comparison, Findings, Score
 from twelve.study.findings import findings
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'twelve-vl[plots]'"
 ALONE = "*: by the bootstrap alone, the t interval contains 0"
 """What a star in a plot says."""
+BY_SEED = "By seed"
+"""What the answer says of single seeds begins so (studies/base.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +125,16 @@ class StudyPart:
     def limits(self) -> Sequence[str]:
         """Notes, and what limits the findings."""
         found = self.found
-        told = [no_search(found), over_seeds(found), convergence(found), few_seeds(found), *lengths(found)]
+        ends = [convergence(found), by_noise(found)]
+        told = [no_search(found), over_seeds(found), " ".join(filter(None, ends)), few_seeds(found), *lengths(found)]
         return [*found.notes, *filter(None, [*told, incomplete(found)])]
 
     @property
     def opening(self) -> Sequence[str]:
-        """What the list of several studies says of this one's limits: all that ``twelve study show`` prints of them."""
+        """What the list of several studies says of this one's limits: all that ``twelve study show`` prints of them
+        but its notes."""
         found = self.found
-        return [*found.notes, *filter(None, [short_limits(found), convergence(found), incomplete(found)])]
+        return list(filter(None, [short_limits(found), convergence(found), incomplete(found)]))
 
     @property
     def protocol(self) -> StudyProtocol:
@@ -200,6 +204,12 @@ def plots_of(found: Findings, key: str) -> tuple[Plot, ...]:
     return tuple(_plots(found, relations(found), key)) if plots.available() else ()
 
 
+def apart(sentence: str) -> tuple[str, str]:
+    """A sentence of the answer, and what it says of single seeds, which the page has in small print; "" if nothing."""
+    answer, by, seeds = sentence.partition(BY_SEED)
+    return answer.rstrip(), by + seeds
+
+
 def render(parts: Sequence[StudyPart]) -> str:
     """The page as HTML; the template escapes every text."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -211,7 +221,7 @@ def render(parts: Sequence[StudyPart]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    own = (signed, significant, minus, short, titled, unlearned, clock, spread, by_bootstrap_alone)
+    own = (signed, significant, minus, short, titled, unlearned, clock, spread, by_bootstrap_alone, apart)
     words = {each.__name__: each for each in own}
     html: str = environment.get_template("study.html").render(
         parts=parts, install=INSTALL, plots=plots, points=f"{100 * GAIN:g}", **words
