@@ -142,7 +142,7 @@ def test_one_recorded_validation_of_retrieval_is_that_of_a_collapsed_model() -> 
     high = {name for name, found in scores.items() if max(found) > 0.95}
     assert high == {"study-microworld/seed-1/results/single-longer/coco.json"} and "[seed 1 of `microworld`]" in told
     others = max(max(found) for name, found in scores.items() if name not in high)
-    assert f"The next one is {100 * others:.1f}%." in told
+    assert f"The highest of the others is {100 * others:.1f}%." in told
     assert without == {"microworld", "real-sample"} and "`microworld` and `real-sample` recorded no curves" in told
 
 
