@@ -28,6 +28,7 @@ from twelve.errors import DataError, MissingData, one_line
 from twelve.formats import flaws
 from twelve.formats.data_root import NO_FILE, DataRoot
 from twelve.progress import Track
+from twelve.progress import counted as number
 from twelve.regions.store.region_store import RegionStore
 from twelve.tasks.base import Task, all_tasks, get
 from twelve.tasks.custom import AnswerFile, FileTask
@@ -78,7 +79,7 @@ class SplitCheck:
             names = ", ".join(self.missing if more <= 0 else [*self.missing[:_NAMED], f"and {more} more"])
             lines.append(f"  {split}: missing {one_line(names)}")
         elif self.examples is not None:
-            line = f"  {split}: {self.examples:,} examples on {self.images:,} images"
+            line = f"  {split}: {number(self.examples, 'example')} on {number(self.images or 0, 'image')}"
             if self.official is not None:
                 words = [f"{of:,} {what}" for of, what in zip(self.official, _COUNTED, strict=True) if of is not None]
                 line += f" (official: {', '.join(words)})"
