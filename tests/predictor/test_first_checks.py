@@ -83,8 +83,8 @@ MISTAKES = {
         "https://example.org/a.jpg: addresses are not read -> download it, and name the file or its folder",
     ),
     "address to match": (
-        "match {model} ball --images http://example.org/",
-        "http://example.org/: addresses are not read -> download it",
+        "match {model} ball --images http://example.org/a",
+        "http://example.org/a: addresses are not read -> download it",
     ),
     "address of a line": (
         "predict {model} --jsonl {folder}/addressed.jsonl",

@@ -18,8 +18,11 @@ from typer.testing import CliRunner
 
 from twelve import config as configuration
 from twelve.cli import app
+from twelve.data.loader import Pool
+from twelve.data.text_lengths import text_lengths
 from twelve.runs.evaluate import evaluate_run
-from twelve.runs.train import train
+from twelve.runs.train import beginning, train
+from twelve.training.building import streams_of
 from twelve.types.cut import Cut
 
 QUIET = Console(quiet=True)
@@ -124,6 +127,15 @@ def test_every_command_says_which_texts_are_cut(root: Path, tmp_path: Path) -> N
         f"warning: mine: 8 of 8 texts of answer/val.jsonl (100%) are cut: {longest}; {remedy}"
         in (tmp_path / "said").read_text()
     )
+
+
+def test_batches_are_sorted_by_what_the_model_reads_of_the_texts(root: Path, tmp_path: Path) -> None:
+    config = configuration.parse(configured(root, tmp_path / "run"))
+    _, processor, data, _ = beginning(config)
+    counted = {"mine": text_lengths(data.tasks["mine"].train, processor, "mine")}
+    assert counted["mine"].max() == 16
+    streams = streams_of(config, data, processor, Pool(0), slice(None), counted)
+    assert streams["mine"].lengths.max() == 12 == streams["mine"].longest().input_ids.shape[1]
 
 
 def test_a_dataset_is_checked_with_the_tokenizer_of_its_configuration(root: Path, tmp_path: Path) -> None:
