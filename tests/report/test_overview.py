@@ -1193,7 +1193,7 @@ def test_the_data_of_own_tasks_are_checked_with_their_configuration(
     regions = " --regions regions" if apart else ""
     assert step.commands == [f"twelve data check root --config run/config.yaml{regions}"]
     done = CliRunner().invoke(cli.app, shlex.split(step.commands[0])[1:])
-    assert "check.jsonl: 1 examples on 1 images" in done.output and "no folder of any task" not in str(done.exception)
+    assert "check.jsonl: 1 example on 1 image" in done.output and "no folder of any task" not in str(done.exception)
 
 
 @pytest.mark.slow

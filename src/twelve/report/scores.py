@@ -215,7 +215,8 @@ def _protocol(result: TaskResult, drawn: bool, owner: Owner) -> list[tuple[str, 
 def _groups(result: TaskResult, owner: Owner) -> str:
     """What the interval resamples, and what the examples of a group have in common."""
     if owner == "dataset":
-        return f"{counted(result.groups, all_tasks()[result.task].unit)}, each with all its examples"
+        task = all_tasks().get(result.task)  # None: a task that no longer exists
+        return f"{counted(result.groups, 'group' if task is None else task.unit)}, each with all its examples"
     same = "that your task puts into the same group"
     if owner == "file":
         same = "with the same image (of two, the first), or with the same “group” in your file"
