@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import builtins
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -59,13 +61,50 @@ def test_verify_says_ok_and_info_how_it_was_made(images: Path, tmp_path: Path) -
     assert everything["metadata"]["recipe"]["backbone"] == "microworld"
 
 
-def test_strict_fails_when_images_were_left_out(images: Path, tmp_path: Path) -> None:
-    assert extract(images, tmp_path / "good", "--strict").exit_code == 0
+def test_extract_fails_after_the_rest_if_an_image_is_damaged(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a script does not go on without its regions; but a launcher would end the other processes."""
+    good = extract(images, tmp_path / "good")
+    assert good.exit_code == 0 and good.output.startswith("mugs: 2 images in ")
     (images / "broken.png").write_bytes(b"no image")
-    assert extract(images, tmp_path / "regions").exit_code == 0
-    assert extract(images, tmp_path / "other", "--strict").exit_code == 1
+    first = extract(images, tmp_path / "regions")
+    assert first.exit_code == 1 and first.output.startswith("mugs: 2 images in ") and "1 skipped:" in first.output
+    again = extract(images, tmp_path / "regions")
+    assert again.exit_code == 1 and again.output.startswith("mugs: nothing to do, all 2 images are extracted; 1 skipp")
+    for rank in "01":
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        monkeypatch.setenv("RANK", rank)
+        assert extract(images, tmp_path / "parts").exit_code == 0
     given = ExtractReport("s/given", None, 0, 0, 0, {"s/1": "why"}, "f", 1, 0.0)
     assert ExtractReport("s", None, 0, 0, 0, {}, "f", 1, 0.0, given=given).left_out
+
+
+def test_one_image_is_told_in_the_singular(images: Path, tmp_path: Path) -> None:
+    (images / "1.png").unlink()
+    assert extract(images, tmp_path / "regions").output.startswith("mugs: 1 image in ")
+    assert extract(images, tmp_path / "regions").output == "mugs: nothing to do, the image is extracted\n"
+    assert ": 1 image, " in run("regions", "info", tmp_path / "regions").output
+    assert str(ExtractReport("s", None, 0, 0, 0, {"s/1": "why"}, "f", 1, 0.0)).startswith("s: no image is extracted; 1")
+
+
+def test_an_import_that_skips_a_record_fails(tmp_path: Path) -> None:
+    def line(name: str, width: int, boxes: str) -> str:
+        features = base64.b64encode(np.ones((1, 4), np.float32)).decode()
+        return "\t".join([name, str(width), "50", "1", boxes, features])
+
+    box = base64.b64encode(np.array([[1, 2, 30, 40]], np.float32)).decode()
+    words = ("--source", "s", "--detector", "d", "--out", tmp_path / "regions")
+    (tmp_path / "good.tsv").write_text(line("1", 60, box) + "\n")
+    good = run("regions", "import", tmp_path / "good.tsv", *words)
+    assert good.exit_code == 0 and good.output.startswith("s: 1 image of tsv in ")
+    (tmp_path / "bad.tsv").write_text("\n".join([line("2", 60, box), line("3", 60, "!"), ""]))
+    bad = run("regions", "import", tmp_path / "bad.tsv", *words)
+    assert (
+        bad.exit_code == 1
+        and bad.output.startswith("s: 1 image of tsv in ")
+        and "1 invalid record skipped" in bad.output
+    )
 
 
 @pytest.mark.parametrize(

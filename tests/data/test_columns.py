@@ -20,7 +20,8 @@ from twelve.data.examples import columns, store
 from twelve.data.examples.codec import Codec
 from twelve.data.examples.store import Examples, open_examples, write_examples
 from twelve.data.opening import check_regions
-from twelve.data.prepare import ValidationImages, subset, text_lengths
+from twelve.data.prepare import ValidationImages, subset
+from twelve.data.text_lengths import text_lengths
 from twelve.data.vocabulary import build_vocabulary, coverage, labels_of
 from twelve.errors import DataError
 from twelve.tasks.base import get
@@ -154,9 +155,9 @@ def test_lengths_are_counted_part_by_part(folder: Path, monkeypatch: pytest.Monk
         asked.append(len(texts))
         return [[0] * min(longest, len(text)) for text in texts]
 
-    processor: Any = SimpleNamespace(max_text={"t": 6}, tokenize=tokenize, words="")
-    monkeypatch.setattr("twelve.data.prepare.TEXTS", 3)
-    assert text_lengths(in_columns(examples, folder), processor, "t").tolist() == [0, 1, 2, 3, 4, 5, 6, 6]
+    processor: Any = SimpleNamespace(tokenize=tokenize, words="")
+    monkeypatch.setattr("twelve.data.text_lengths.TEXTS", 3)
+    assert text_lengths(in_columns(examples, folder), processor, "t").tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
     assert asked == [3, 3, 2]
 
 

@@ -11,7 +11,7 @@ import pytest
 from regions.making import regions, write
 
 from twelve.data import kept as module
-from twelve.data import prepare, vocabulary
+from twelve.data import text_lengths, vocabulary
 from twelve.data.examples.codec import Codec
 from twelve.data.examples.columns import take
 from twelve.data.examples.store import open_examples, write_examples
@@ -111,31 +111,31 @@ def test_kept_lengths_are_those_of_the_texts(cache: Path, tmp_path: Path, monkey
     """Of all examples and of some, from the cache and not."""
     plain, words = examples(tmp_path / "entry", TEXTS), processor(TEXTS)
     stored = open_examples(tmp_path / "entry", Codec())
-    expected = prepare.text_lengths(plain, words, "vqa")
-    assert expected.tolist() == [5, 3, 6, 4, 3, 5] and not cache.exists()
+    expected = text_lengths.text_lengths(plain, words, "vqa")
+    assert expected.tolist() == [5, 3, 9, 4, 3, 5] and not cache.exists()
     rows = np.array([5, 0, 3])
     for _ in range(2):
-        assert prepare.text_lengths(stored, words, "vqa").tolist() == expected.tolist()
-        assert prepare.text_lengths(take(stored, rows), words, "vqa").tolist() == expected[rows].tolist()
-        monkeypatch.setattr(prepare, "_lengths", None)  # from here on, nothing can be computed
+        assert text_lengths.text_lengths(stored, words, "vqa").tolist() == expected.tolist()
+        assert text_lengths.text_lengths(take(stored, rows), words, "vqa").tolist() == expected[rows].tolist()
+        monkeypatch.setattr(text_lengths, "_lengths", None)  # from here on, nothing can be computed
 
 
-def test_lengths_of_another_tokenizer_limit_or_entry_are_others(cache: Path, tmp_path: Path) -> None:
+def test_lengths_of_another_tokenizer_or_entry_are_others(cache: Path, tmp_path: Path) -> None:
     examples(tmp_path / "entry", TEXTS)
     stored, words = open_examples(tmp_path / "entry", Codec()), processor(TEXTS)
-    first = prepare.text_lengths(stored, words, "vqa").tolist()
-    assert prepare.text_lengths(stored, processor(TEXTS, longest=4), "vqa").tolist() != first
-    assert prepare.text_lengths(stored, processor(["a r e d k i t s o v h"]), "vqa").tolist() != first
+    first = text_lengths.text_lengths(stored, words, "vqa").tolist()
+    assert text_lengths.text_lengths(stored, processor(TEXTS, longest=4), "vqa").tolist() == first  # the whole texts
+    assert text_lengths.text_lengths(stored, processor(["a r e d k i t s o v h"]), "vqa").tolist() != first
     examples(tmp_path / "other", TEXTS[::-1])
     other = open_examples(tmp_path / "other", Codec())
-    assert prepare.text_lengths(other, words, "vqa").tolist() == first[::-1]
-    assert prepare.text_lengths(stored, words, "vqa").tolist() == first
+    assert text_lengths.text_lengths(other, words, "vqa").tolist() == first[::-1]
+    assert text_lengths.text_lengths(stored, words, "vqa").tolist() == first
 
 
 def test_few_of_many_texts_are_counted_alone(cache: Path, tmp_path: Path) -> None:
     examples(tmp_path / "entry", TEXTS)
     few = take(open_examples(tmp_path / "entry", Codec()), np.array([1]))
-    assert prepare.text_lengths(few, processor(TEXTS), "vqa").tolist() == [3] and not cache.exists()
+    assert text_lengths.text_lengths(few, processor(TEXTS), "vqa").tolist() == [3] and not cache.exists()
 
 
 # --- what is counted of cached examples -------------------------------------------------------------------------------

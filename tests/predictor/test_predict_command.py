@@ -189,10 +189,19 @@ def test_an_image_of_too_many_pixels_is_told_without_an_option_that_predict_lack
     file = tmp_path / "huge.ppm"
     file.write_bytes(b"P6 10000 10000 255\n")
     said = CliRunner().invoke(cli.app, ["predict", str(model), "--image", str(file), "--ask", "is it red ?"])
-    assert said.exit_code == 1 and "10000x10000 are more than 89,478,485 pixels" in said.stdout
+    remedy = "10000x10000 are more than 89,478,485 pixels -> scale it down\n"
+    assert said.exit_code == 1 and said.stdout.endswith(remedy) and said.stderr.endswith(remedy)
     assert "--max-pixels" not in said.output
     with pytest.raises(RegionError, match=r"huge\.ppm: .* 89,478,485 pixels -> scale it down$"):
         load(model).scene(file)
+
+
+def test_an_image_that_match_skips_is_told_with_its_remedy(model: Path, images: Path, tmp_path: Path) -> None:
+    file = tmp_path / "huge.ppm"
+    file.write_bytes(b"P6 10000 10000 255\n")
+    said = CliRunner().invoke(cli.app, ["match", str(model), "a ball", "--images", str(file), "--images", str(images)])
+    assert said.exit_code == 1 and f"skipped {file}: 10000x10000 are more than" in said.stderr
+    assert "89,478,485 pixels -> scale it down\n" in said.stderr
 
 
 def test_nothing_to_ask(model: Path, images: Path, tmp_path: Path) -> None:
@@ -287,7 +296,7 @@ def test_searching_with_a_sentence(model: Path, images: Path, tmp_path: Path) ->
     assert code == 1 and len(fresh["captions"][0]["images"]) == 3
     store = tmp_path / "regions"
     extract = ["--images", images, "--boxes", "detect", "--backbone", "microworld", "--source", "own"]
-    assert twelve("regions", "extract", *extract, "--out", store)[0] == 0
+    assert twelve("regions", "extract", *extract, "--out", store)[0] == 1  # the same one is skipped
     code, shown = twelve("match", model, "a red ball", "--images", images, "--json", "--regions", store)
     assert np.allclose(json.loads(shown)["logits"], fresh["logits"], atol=1e-5)
     with pytest.raises(RegionError, match="nope: no such region store"):

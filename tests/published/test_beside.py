@@ -11,8 +11,9 @@ from twelve.evaluation.published_scores import beside, in_words, lines
 from twelve.evaluation.results import TaskResult
 from twelve.metrics.bootstrap import Interval
 from twelve.report.scores import task_score
+from twelve.runs.results_table import protocol_line
 from twelve.tasks.base import get
-from twelve.types.measurement import Protocol
+from twelve.types.measurement import Owner, Protocol
 
 
 def result(task: str, split: str, examples: int, metric: str = "accuracy", **protocol: Any) -> TaskResult:
@@ -41,19 +42,23 @@ def test_the_same_measurement_is_beside() -> None:
     ("other", "drawn", "words"),
     [
         (WHOLE, True, "synthetic data"),
-        (result("snli_ve", "dev", 17_858), False, "split dev instead of test"),
+        (result("snli_ve", "dev", 17_858), False, 'split "dev" instead of "test"'),
         (replace(WHOLE, examples=900), False, "900 of 17,901 examples"),
-        (replace(WHOLE, metric="R@1"), False, "R@1 instead of accuracy"),
-        (result("refcoco", "test", 10_752, name="google"), False, "protocol google instead of original"),
-        (result("guesswhat", "test", 9, name="success"), False, "protocol success instead of all"),
-        (result("coco", "test", 500, "R@1 of 100", gallery=100, name="1k"), False, "R@1 of 100 instead of R@1"),
+        (replace(WHOLE, metric="R@1"), False, 'metric "R@1" instead of "accuracy"'),
+        (result("refcoco", "test", 10_752, name="google"), False, 'protocol "google" instead of "original"'),
+        (result("guesswhat", "test", 9, name="success"), False, 'protocol "success" instead of "all"'),
+        (
+            result("coco", "test", 500, "R@1 of 100", gallery=100, name="1k"),
+            False,
+            'metric "R@1 of 100" instead of "R@1"',
+        ),
         (result("coco", "test", 5000, "R@1", gallery=1000, name="1k", shortlist=50), False, "shortlists of 50"),
         (
             result("flickr30k", "test", 500, "R@1 of 100", gallery=100, name="100 images"),
             False,
-            "R@1 of 100 instead of R@1 and protocol 100 images instead of 1k",
+            'metric "R@1 of 100" instead of "R@1" and protocol "100 images" instead of "1k"',
         ),
-        (result("vqa", "val", 214_354), False, "split val instead of test-dev"),
+        (result("vqa", "val", 214_354), False, 'split "val" instead of "test-dev"'),
         (result("refcocog", "test", 55, name="original"), False, "55 of 2,600 images"),
     ],
 )
@@ -90,6 +95,22 @@ def test_drawn_data_are_said_once() -> None:
     assert lines([WHOLE], drawn=False)[0].startswith(
         "SNLI-VE, accuracy: 50.00 can be compared with the published 76.95 of 12-in-1"
     )
+
+
+def test_what_is_resampled_is_said_of_each_task() -> None:
+    """Of NLVR2 it is sentences, of every other dataset images; a file of one's own may say it."""
+
+    def said(task: str, owner: Owner = "dataset", groups: int = 40) -> str:
+        found = replace(result("vqa", "test", 900), task=task, groups=groups)
+        return dict(task_score(found, {}, owner=owner).protocol)["resampled by"]
+
+    assert said("nlvr2") == "40 sentences, each with all its examples"
+    assert said("vqa") == "40 images, each with all its examples" and said("vqa", groups=1).startswith("1 image, ")
+    assert said("mine", "file") == (
+        "40 groups, each of all examples with the same image (of two, the first), or with the same “group” in your file"
+    )
+    assert said("theirs", "code") == "40 groups, each of all examples that your task puts into the same group"
+    assert "900 examples, resampled by 40 sentences" in protocol_line(replace(result("nlvr2", "test", 900), groups=40))
 
 
 def test_the_report_has_it() -> None:

@@ -32,7 +32,7 @@ from twelve.report.own_task_steps import FEW_LEARNED, FEW_LINES
 from twelve.report.reading import read_run
 from twelve.report.rising import Rising, late_gain, rising
 from twelve.report.scores import task_score
-from twelve.report.step import sibling
+from twelve.report.step import Step, sibling
 from twelve.report.verdict import ScoredTask, Verdict, verdict
 from twelve.report.weak import PER_TASK, low_parts, weak
 from twelve.report.words import part
@@ -968,6 +968,45 @@ def small(run: Path, score: float, lowest: float, train: int = 83, **settings: o
     return run
 
 
+def test_texts_that_are_cut_are_read_whole_before_examples_are_added(run: Path) -> None:
+    """What decides may be in the part that is cut, which no further examples bring back."""
+    small(run, 40.0, -70.0, train=20)
+    (run / "model").mkdir(exist_ok=True)
+    (run / "model" / "config.json").write_text('{"max_position_embeddings": 64}')
+
+    def cut(*, test: int, training: int, longest: int = 46, limit: int = 30) -> list[Step]:
+        one = {"texts": 20, "cut": test, "longest": longest, "limit": limit}
+        changed(run, lambda tree: tree["tasks"]["mine"].update(cut=one if test else None))
+        data = json.loads((run / "data.json").read_text())
+        data["tasks"]["mine"] |= {"cut": {"texts": 400, "cut": training, "longest": 31, "limit": limit}}
+        (run / "data.json").write_text(json.dumps(data))
+        return next_steps(read_run(run), scored(run))
+
+    first, second = cut(test=20, training=4)[:2]
+    assert (first.title, second.title) == ("Let the model read whole texts", "Add training examples")
+    longest = "are cut: the longest has {} word pieces with [CLS] and [SEP], max_text is 30."
+    assert first.why == (
+        f"20 of 20 test texts (100%) {longest.format(46)} 4 of 400 training texts (1.0%) {longest.format(31)} What "
+        "decides may be in the part that is not read."
+    )
+    assert first.commands[0].endswith(f"--set tasks.mine.max_text=46 --set run={run}-whole-texts")
+    assert first.details == ""
+    capped = cut(test=20, training=4, longest=99)[0]
+    assert "tasks.mine.max_text=99 --set model.architecture.max_position_embeddings=99" in capped.commands[0]
+    tree = yaml.safe_load((run / "config.yaml").read_text())
+    tree["model"] = {"init": str(run)}  # whose positions are fixed
+    (run / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    capped = cut(test=20, training=4, longest=99)[0]
+    assert "tasks.mine.max_text=64 --set run" in capped.commands[0] and capped.details.startswith("Shorten texts")
+    first = cut(test=20, training=0, longest=99, limit=64)[0]
+    assert first.title == "Shorten the texts" and first.why.endswith("the model reads at most 64.")
+    assert "data check" in first.commands[0]
+    assert cut(test=0, training=3)[0].title == "Add training examples"  # 3 of 400
+    changed(run, lambda tree: tree["tasks"]["mine"].update(score=fake_run.interval(97.0)))
+    changed(run, lambda tree: tree["tasks"]["mine"]["baselines"].clear())
+    assert "whole" not in " ".join(step.title for step in cut(test=20, training=4))
+
+
 def test_a_task_that_is_not_learned_in_few_epochs_is_trained_longer_first(run: Path) -> None:
     first = next_steps(read_run(small(run, 40.0, -70.0)), scored(run))[0]
     assert first.title == "Train longer" and titles(run).count("Train longer") == 1
@@ -1154,7 +1193,7 @@ def test_the_data_of_own_tasks_are_checked_with_their_configuration(
     regions = " --regions regions" if apart else ""
     assert step.commands == [f"twelve data check root --config run/config.yaml{regions}"]
     done = CliRunner().invoke(cli.app, shlex.split(step.commands[0])[1:])
-    assert "check.jsonl: 1 examples on 1 images" in done.output and "no folder of any task" not in str(done.exception)
+    assert "check.jsonl: 1 example on 1 image" in done.output and "no folder of any task" not in str(done.exception)
 
 
 @pytest.mark.slow

@@ -68,7 +68,13 @@ def check(
     from twelve.data.sources import opened
 
     data, tasks = opened(root, task, source, config, settings or ())
-    report = check_root(data, tasks, regions=regions)
+    if config is None:  # which tokenizer and limits a run has is not known
+        report = check_root(data, tasks, regions=regions)
+    else:
+        from twelve.config import load
+        from twelve.runs.cut_texts import CutTexts
+
+        report = check_root(data, tasks, regions=regions, more=CutTexts(load(config, settings or ()), data))
     if not report.tasks:
         raise no_task_in(data)
     typer.echo(shown(str(report)))

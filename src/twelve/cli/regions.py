@@ -160,11 +160,10 @@ def extract(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The data root, for given:TASK.")] = None,
     config: Annotated[str | None, typer.Option(help="A configuration that defines TASK, for given:TASK.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if images were skipped.")] = False,
 ) -> None:
     """Extract regions from images.
 
-    If the command is interrupted, run it again to resume."""
+    If the command is interrupted, run it again to resume. The exit code is 1 if an image was skipped."""
     from twelve.regions.asked import check_extract
 
     root = check_extract(
@@ -180,10 +179,11 @@ def extract(
         config=config,
     )
     from twelve.regions.extraction.extract import extract as run
+    from twelve.regions.extraction.shards import launched
 
     report = run(images, out, options.config(), given=options.given, data=root, source=source, shard=shard)
     typer.echo(shown(str(report)))
-    raise typer.Exit(int(strict and report.left_out))
+    raise typer.Exit(int(report.left_out and not launched()))  # a launcher would end the other processes
 
 
 @regions_app.command(epilog="Example: twelve regions info quickstart/data/regions")
@@ -262,7 +262,7 @@ def import_(
 ) -> None:
     """Import region features of other programs.
 
-    If the command is interrupted, run it again to resume."""
+    If the command is interrupted, run it again to resume. The exit code is 1 if an invalid record was skipped."""
     from twelve.regions.asked import check_there
 
     check_there([path])
@@ -281,6 +281,7 @@ def import_(
         dtype=dtype,
     )
     typer.echo(shown(str(report)))
+    raise typer.Exit(int(report.bad > 0))
 
 
 @regions_app.command(

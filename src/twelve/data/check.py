@@ -4,9 +4,10 @@ examples compare with the official ones."""
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from twelve.data.check_images import CheckedImages, wrong_boxes, wrong_sizes
 from twelve.data.examples.columns import (
@@ -27,6 +28,7 @@ from twelve.errors import DataError, MissingData, one_line
 from twelve.formats import flaws
 from twelve.formats.data_root import NO_FILE, DataRoot
 from twelve.progress import Track
+from twelve.progress import counted as number
 from twelve.regions.store.region_store import RegionStore
 from twelve.tasks.base import Task, all_tasks, get
 from twelve.tasks.custom import AnswerFile, FileTask
@@ -77,7 +79,7 @@ class SplitCheck:
             names = ", ".join(self.missing if more <= 0 else [*self.missing[:_NAMED], f"and {more} more"])
             lines.append(f"  {split}: missing {one_line(names)}")
         elif self.examples is not None:
-            line = f"  {split}: {self.examples:,} examples on {self.images:,} images"
+            line = f"  {split}: {number(self.examples, 'example')} on {number(self.images or 0, 'image')}"
             if self.official is not None:
                 words = [f"{of:,} {what}" for of, what in zip(self.official, _COUNTED, strict=True) if of is not None]
                 line += f" (official: {', '.join(words)})"
@@ -147,8 +149,16 @@ class CheckReport:
         return "\n".join(map(str, self.tasks)) or "the data root has no folder of any task"
 
 
+Told: TypeAlias = "Callable[[Task, str, Sequence[Example]], tuple[list[str], list[str]]]"
+"""What gives further warnings and notes about the examples of a split."""
+
+
 def check_root(
-    data: str | Path | DataRoot, tasks: Sequence[str] | None = None, *, regions: Path | None = None
+    data: str | Path | DataRoot,
+    tasks: Sequence[str] | None = None,
+    *,
+    regions: Path | None = None,
+    more: Told = lambda task, split, examples: ([], []),
 ) -> CheckReport:
     """Check every official file that a command may read: those of the splits for training and evaluation, of other
     splits that are there, and those that only scoring reads.
@@ -156,6 +166,7 @@ def check_root(
     Args:
         tasks: names; by default every task that the data root has a folder for.
         regions: the region store; by default ``regions`` in the data root.
+        more: gives further warnings and notes about each split that can be read.
 
     Raises:
         DataError: the data root does not exist, or its fetched.lock.json is damaged.
@@ -168,7 +179,7 @@ def check_root(
     with Track("checking tasks", len(chosen), "tasks") as track:
         found = []
         for task in chosen:
-            found.append(_check_task(root, task, seen, lock))
+            found.append(_check_task(root, task, seen, lock, more))
             track.advance()
     return CheckReport(tuple(found))
 
@@ -198,10 +209,10 @@ def splits_of(task: Task) -> tuple[str, ...]:
     return tuple(dict.fromkeys([task.train_split, *held_out, task.test_split]))
 
 
-def _check_task(root: DataRoot, task: Task, seen: CheckedImages, lock: FetchLock) -> TaskCheck:
+def _check_task(root: DataRoot, task: Task, seen: CheckedImages, lock: FetchLock, more: Told) -> TaskCheck:
     default = splits_of(task)
     read: dict[str, Sequence[Example]] = {}
-    train, *measured = (_check_split(root, task, split, seen, read) for split in default)
+    train, *measured = (_check_split(root, task, split, seen, read, more) for split in default)
     if isinstance(task, FileTask) and task.train_split in read:
         tested = {image for split in measured for image in distinct_images(read.get(split.split, ()))}
         left = sum(tested.isdisjoint(example.images) for example in read[task.train_split])
@@ -213,7 +224,7 @@ def _check_task(root: DataRoot, task: Task, seen: CheckedImages, lock: FetchLock
         paths = task.input_files(root, split)
         here = any(os.path.exists(root.path / task.folder / name) for name in task.files(split))
         if here and not checked.issuperset(paths):
-            others.append(_check_split(root, task, split, seen, {}, needed=False))
+            others.append(_check_split(root, task, split, seen, {}, more, needed=False))
             checked |= {*paths}
     notes, errors = [], []
     said = {error for split in (train, *measured, *others) for error in split.errors}
@@ -280,6 +291,7 @@ def _check_split(
     split: str,
     seen: CheckedImages,
     read: dict[str, Sequence[Example]],
+    more: Told,
     *,
     needed: bool = True,
 ) -> SplitCheck:
@@ -328,6 +340,7 @@ def _check_split(
             errors.append(f"has exactly as many examples and images as {twin}: is it that file?")
         notes += odd
     damaged = len(errors) > lacking
+    added, others = more(task, split, examples)
     return SplitCheck(
         split,
         (),
@@ -335,9 +348,9 @@ def _check_split(
         len(images),
         official,
         tuple(errors),
-        tuple(notes),
+        (*notes, *others),
         damaged,
         unseen,
-        tuple(warnings_of(task, root, split, examples, read.get(task.train_split))),
+        (*warnings_of(task, root, split, examples, read.get(task.train_split)), *added),
         with_counts(labels_of(examples)) if needed and isinstance(task, AnswerFile) else "",
     )

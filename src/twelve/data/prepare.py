@@ -10,18 +10,14 @@ import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from twelve.data.clean import CleanReport, HeldOutImages, clean_splits, held_out_images, split_validation
-from twelve.data.examples.columns import distinct_images, groups_of, images_of, take, texts_of
+from twelve.data.examples.columns import distinct_images, groups_of, images_of, take
 from twelve.data.examples.reading import read_examples
-from twelve.data.examples.store import Examples
 from twelve.data.files_there import check_annotations
-from twelve.data.kept import kept
 from twelve.data.opening import check_regions, open_root
 from twelve.data.partial import with_regions
 from twelve.data.vocabulary import (
@@ -37,18 +33,11 @@ from twelve.formats.data_root import DataRoot
 from twelve.formats.records import read_object
 from twelve.io import files
 from twelve.outputs import Output, get_output
-from twelve.progress import Track
 from twelve.regions.store.region_store import RegionStore
 from twelve.settings import RunConfig, TaskSettings
 from twelve.tasks.base import Task, called, get
 from twelve.tasks.custom import own_tasks
 from twelve.types.examples import Example
-from twelve.types.processor import TextProcessor
-
-TEXTS = 1 << 14
-"""Texts that are tokenized at a time."""
-SHARE = 4
-"""Of cached examples, all texts are counted and kept unless fewer than one in this many are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,27 +319,6 @@ def subset(examples: Sequence[Example], count: int, seed: int) -> Sequence[Examp
     rank[np.argsort(column.values)[order]] = np.arange(len(order))
     chosen = np.argsort(rank[column.codes], kind="stable")[:count]
     return take(examples, np.sort(chosen))
-
-
-def text_lengths(examples: Sequence[Example], processor: TextProcessor, task: str) -> NDArray[np.int64]:
-    """(N,) number of word pieces of each text; those of cached examples are kept in the cache too."""
-    if not isinstance(examples, Examples) or SHARE * len(examples) < len(examples.whole):
-        return _lengths(examples, processor, task)
-    whole, longest = examples.whole, processor.max_text[task]
-    facts = [task, whole.entry, processor.words, str(longest)]
-    found = kept("texts", facts, lambda: _lengths(whole, processor, task).astype(np.int32))
-    lengths: NDArray[np.int64] = found[examples.rows].astype(np.int64)
-    return lengths
-
-
-def _lengths(examples: Sequence[Example], processor: TextProcessor, task: str) -> NDArray[np.int64]:
-    longest, found = processor.max_text[task], np.empty(len(examples), np.int64)
-    with Track(f"counting the words of {task}", len(examples), "texts") as track:
-        texts = texts_of(examples)
-        while part := list(islice(texts, TEXTS)):
-            found[track.done : track.done + len(part)] = [len(ids) for ids in processor.tokenize(part, longest)]
-            track.advance(len(part))
-    return found
 
 
 def _vocabularies(config: RunConfig, tasks: Mapping[str, TaskData], root: DataRoot) -> dict[str, Sequence[str]]:

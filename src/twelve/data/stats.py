@@ -18,6 +18,7 @@ from twelve.errors import ConfigError, MissingData, quoted
 from twelve.formats.data_root import DataRoot
 from twelve.io.files import check_file, replacing
 from twelve.outputs import OUTPUTS, get_output
+from twelve.progress import counted
 from twelve.tasks.base import get, tasks_of
 from twelve.types.examples import Example
 
@@ -48,7 +49,7 @@ class SplitStats:
     def __str__(self) -> str:
         least, median, mean, most = self.words
         parts = [
-            f"{self.task} {self.split}: {self.examples:,} examples on {self.images:,} images",
+            f"{self.task} {self.split}: {counted(self.examples, 'example')} on {counted(self.images, 'image')}",
             f"{least}-{most} words (median {median:g}, mean {mean:.1f})",
         ]
         if self.answers:

@@ -61,11 +61,11 @@ def _compared(result: TaskResult, task: Task, number: PublishedNumber, drawn: bo
     protocol = result.protocol
     differs = ["synthetic data"] if drawn else []
     if number.split != protocol.split:
-        differs.append(f"split {protocol.split} instead of {number.split or 'one that is not stated'}")
+        differs.append(f"split {_instead(protocol.split, number.split)}")
     if number.unit != result.metric:
-        differs.append(f"{result.metric} instead of {number.unit}")
+        differs.append(f"metric {_instead(result.metric, number.unit)}")
     if protocol.name not in task.same_protocols(protocol.split, number.protocol):
-        differs.append(f"protocol {protocol.name} instead of {number.protocol or 'one that is not stated'}")
+        differs.append(f"protocol {_instead(protocol.name, number.protocol)}")
     if protocol.shortlist is not None:
         differs.append(f"shortlists of {protocol.shortlist}")
     if protocol.contrast_weight:
@@ -83,6 +83,11 @@ def _compared(result: TaskResult, task: Task, number: PublishedNumber, drawn: bo
         differs.append(number.apart)
     unchecked = "size of the split unchecked" if official is None and images is None else ""
     return PublishedScore(number, tuple(differs), unchecked)
+
+
+def _instead(ours: str, theirs: str | None) -> str:
+    """Two names that differ; in quotes, because they may be words such as "all"."""
+    return f'"{ours}" instead of ' + (f'"{theirs}"' if theirs else "one that is not stated")
 
 
 def in_words(result: TaskResult, *, drawn: bool) -> str | None:

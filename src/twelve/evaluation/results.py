@@ -15,6 +15,7 @@ from twelve.formats.records import REMEDY, read_object
 from twelve.formats.results import mended_by
 from twelve.io import files
 from twelve.metrics.bootstrap import Interval
+from twelve.types.cut import Cut
 from twelve.types.measurement import Protocol
 
 CHANCE = "chance"
@@ -114,6 +115,8 @@ class TaskResult:
     no_interval: str = ""
     """Why the score has no interval, as part of a sentence, or empty. The intervals are then the widest possible ones
     (evaluation/remeasured.py)."""
+    cut: Cut | None = None
+    """How many texts of the split the model did not read to the end; None if it read all of them."""
 
     @property
     def ties_matter(self) -> bool:

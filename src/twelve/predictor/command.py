@@ -182,7 +182,8 @@ def _of_images(predictor: Predictor, requests: Sequence[Request]) -> list[Outcom
             if not os.path.exists(image):
                 return [Outcome(each, None, f"{image}: no such image -> {each.correction}") for each in requests]
             which = f"{image}: " if len(requests[0].images) > 1 else ""
-            return [Outcome(request, None, which + error.problem) for request in requests]
+            said = f"{which}{error.problem} -> {error.remedy}"
+            return [Outcome(request, None, said) for request in requests]
     return _of_scenes(predictor, requests, scenes)
 
 

@@ -20,11 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twelve.errors import ConfigError, DataError, nearest
+from twelve.errors import ConfigError, DataError, RegionError, nearest
 from twelve.formats.flaws import without_flaws
 from twelve.formats.mistaken import as_table
 from twelve.formats.records import Record, read_each_line
 from twelve.formats.results import mended
+from twelve.io.image_suffixes import refuse_address
 from twelve.outputs.parts.result import field_names
 from twelve.predictor.checks import CHOOSING, FINDING, METHODS, Turns, check_shape, corners, readable, turns_of
 from twelve.tasks.formats.tables import given_as_table
@@ -143,6 +144,11 @@ def _request(record: Record, folder: Path, task: str | None, threshold: float | 
     if method in CHOOSING and "boxes" not in record.fields and (hint := _hint(record, ("boxes",))):
         raise record.error(f"{method} needs boxes{hint}", _REMEDY)
     paths = record.strings("images") if "images" in record.fields else [record.text("image")]
+    for path in paths:
+        try:
+            refuse_address(path)
+        except RegionError as error:
+            raise record.error(f"{error.problem}: {error.file}", error.remedy or _REMEDY) from None
     extra = {key: value for key, value in record.fields.items() if key not in (method, *OPTIONS)}
     if taken := sorted(REPLY & set(extra)):
         raise record.error(f"field {taken[0]!r} is also a field of results", "give it another name")

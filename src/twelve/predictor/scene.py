@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from PIL import Image
 
-from twelve.errors import ConfigError, RegionError
+from twelve.errors import ConfigError
 from twelve.outputs.answer import Answered
 from twelve.outputs.parts.result import NO_IMAGE, Judged
 from twelve.outputs.parts.warned import Warned
 from twelve.outputs.region import Chosen, Located
 from twelve.predictor.checks import METHODS, Turn, corners, texts_of, turns_of
 from twelve.predictor.dependence import Dependence
-from twelve.regions.images import ImageLike, TooLarge, open_image
+from twelve.regions.images import ACCEPTED, ImageLike, open_image, refused
 from twelve.types.examples import Box
 from twelve.types.regions import Regions
 
@@ -266,14 +264,9 @@ class Scene:
 
 
 def photograph(image: ImageLike, max_pixels: int) -> Image.Image:
-    """An image as :func:`twelve.regions.images.open_image` opens it; raises RegionError if it cannot."""
+    """An image as :func:`twelve.regions.images.open_image` opens it; raises RegionError if it cannot, which says
+    what to pass."""
     try:
         return open_image(image, max_pixels)
     except (OSError, ValueError, TypeError, SyntaxError) as error:
-        file = image if isinstance(image, str | Path) else None
-        remedy = "scale it down" if isinstance(error, TooLarge) else "pass a complete image"
-        if file is not None and not os.path.exists(file):
-            remedy = "check its path"
-        elif file is not None and os.path.isdir(file):
-            remedy = "pass the path of one image file"
-        raise RegionError(str(error) or type(error).__name__, file=file, remedy=remedy) from None
+        raise refused(image, error, f"{ACCEPTED}; or regions (twelve.Regions)") from None

@@ -133,7 +133,7 @@ def search(
                     seen = store.get(stored[image]) if store is not None and image in stored else image
                     yield image, predictor.scene(seen, name=str(image))
                 except RegionError as error:
-                    skipped[str(image)] = error.problem
+                    skipped[str(image)] = f"{error.problem} -> {error.remedy}"
                 track.advance()
 
     say: Callable[[str], None] = tell if progress else lambda text: None

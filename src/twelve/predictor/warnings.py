@@ -89,8 +89,11 @@ def of_length(processor: TwelveProcessor, task: str, text: str) -> tuple[Warned,
     """A warning if a text, in the model's form, has more word pieces than a task keeps; the rest is not read."""
     pieces = len(processor.tokenizer.encode(text, add_special_tokens=False).ids)
     most = processor.max_text[task] - 2  # [CLS] and [SEP]
-    cut = Warned("long_text", f"the text has {pieces:,} word pieces, the model reads {most:,} of them")
-    return (cut,) if pieces > most else ()
+    told = (
+        f"the text has {pieces:,} word pieces, the model reads {most:,} of them, so the rest cannot change the result: "
+        f"shorten the text, or train with a larger tasks.{task}.max_text ({pieces + 2:,} for this text)"
+    )
+    return (Warned("long_text", told),) if pieces > most else ()
 
 
 def words_of(processor: TwelveProcessor, text: str) -> list[tuple[str, bool]]:

@@ -23,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from twelve.errors import RegionError
 from twelve.formats.data_root import image_key
-from twelve.io.image_suffixes import images_in
+from twelve.io.image_suffixes import images_in, refuse_address
 from twelve.regions.sizes import MAX_PIXELS
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -31,6 +31,9 @@ FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000"
 
 ImageLike: TypeAlias = "Path | str | bytes | Image.Image | NDArray[np.generic] | torch.Tensor"
 """Images that :func:`open_image` accepts."""
+
+ACCEPTED = "a path, the bytes of a file, a Pillow image, an array or a tensor"
+"""These types, for errors."""
 
 MAX_SCANS = 200
 """Limit for the scans of a JPEG. Encoders write about ten; decoding one takes as long as a whole image."""
@@ -53,6 +56,10 @@ _TOO_MANY = "{} more than {:,} pixels"
 
 class TooLarge(ValueError):
     """An image with more pixels than allowed."""
+
+
+class NotAnImage(TypeError):
+    """An object of a type that is no image."""
 
 
 def source_of(folder: Path) -> str:
@@ -104,7 +111,7 @@ def open_image(image: ImageLike | io.BytesIO, max_pixels: int = MAX_PIXELS, *, r
 
     Raises:
         OSError, ValueError, SyntaxError: it is not a complete image.
-        TypeError: it is none of these types.
+        NotAnImage: it is none of these types.
     """
     if isinstance(image, (str, Path)):
         return decode(Path(image), max_pixels, raw=raw)
@@ -120,7 +127,32 @@ def open_image(image: ImageLike | io.BytesIO, max_pixels: int = MAX_PIXELS, *, r
     if isinstance(image, np.ndarray):
         _check_pixels(image.shape[:2], max_pixels)
         return Image.fromarray(_levels(image)).convert("RGB")
-    raise TypeError(f"{type(image).__name__} is not an image: give a path, bytes, a Pillow image, an array or a tensor")
+    raise NotAnImage(f"{type(image).__name__} is not an image")
+
+
+def refused(image: ImageLike, error: Exception, accepted: str = ACCEPTED) -> RegionError:
+    """What to raise for an image that :func:`open_image` refused with this error.
+
+    Args:
+        accepted: the types that would be accepted.
+    """
+    file = image if isinstance(image, str | Path) else None
+    remedy = "pass a complete image"
+    if isinstance(error, NotAnImage):
+        remedy = f"pass {accepted}"
+    elif isinstance(error, TooLarge):
+        remedy = "scale it down"
+    elif isinstance(image, np.ndarray | torch.Tensor):
+        remedy = "pass uint8 levels or floats in 0..1, of shape H x W x 3 in an array, 3 x H x W in a tensor"
+    elif file is not None and not os.path.exists(file):
+        try:
+            refuse_address(file)
+        except RegionError as address:
+            return address
+        remedy = "check its path"
+    elif file is not None and os.path.isdir(file):
+        remedy = "pass the path of one image file"
+    return RegionError(str(error) or type(error).__name__, file=file, remedy=remedy)
 
 
 def decode(path: Path, max_pixels: int = MAX_PIXELS, *, raw: bool = False) -> Image.Image:

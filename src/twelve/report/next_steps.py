@@ -9,6 +9,7 @@ from math import inf
 from twelve.evaluation.compared import guess
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.report import words
+from twelve.report.cut_texts import whole_texts
 from twelve.report.heading import is_synthetic
 from twelve.report.own_task_steps import (
     FEW_LINES,
@@ -78,6 +79,7 @@ def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
     first = longer if few and longer_first(run, scored) else trained
     return [
         *_evaluation(run, scored),
+        *whole_texts(run, scored),
         *first,
         *few,
         *_undecided(run, scored, told),

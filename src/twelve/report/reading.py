@@ -17,14 +17,15 @@ from twelve.evaluation.results import TaskResult, read_results
 from twelve.formats.records import finite
 from twelve.io.files import is_there
 from twelve.io.invalid import problem_of
-from twelve.io.json_file import read_object
+from twelve.io.json_file import read_object, read_or_none
 from twelve.io.yaml_text import read_text
-from twelve.run_folder import RunFolder
+from twelve.run_folder import MODEL_FILES, RunFolder
 from twelve.runs.base_images import BaseImages
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task, called, foreign, get
 from twelve.tasks.custom import own_tasks
 from twelve.training.kept import Kept, kept_model
+from twelve.types.cut import Cut
 from twelve.types.measurement import Owner
 from twelve.types.predictions import RecordedPrediction
 
@@ -39,8 +40,11 @@ class Cleaned:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
+    """Of a task's training data; ``cut``: how many of its training texts were longer than the model reads."""
+
     train: int = 0
     validation: int = 0
+    cut: Cut | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ class Run:
         learned: task of one's own, also in Python -> score of the saved model on examples that it was trained on, 0..1.
         examples: task -> how many examples were trained on, each counted as often; empty until training has ended.
         model, checkpoints: whether the folder holds a model, and checkpoints to resume from.
+        positions: word pieces that the model reads, at most; None if that is not known.
     """
 
     folder: Path
@@ -123,6 +128,7 @@ class Run:
     examples: Mapping[str, float] = field(default_factory=dict)
     model: bool = False
     checkpoints: bool = False
+    positions: int | None = None
 
     @property
     def finished(self) -> bool:
@@ -224,7 +230,15 @@ def read_run(folder: Path) -> Run:
         examples=_scores(trained.get("examples")),
         model=files.model.is_dir(),
         checkpoints=bool(files.saved()),
+        positions=_positions(files.model),
     )
+
+
+def _positions(model: Path) -> int | None:
+    """``max_position_embeddings`` of a saved model."""
+    tree = read_or_none(model / MODEL_FILES[0])
+    found = tree.get("max_position_embeddings") if isinstance(tree, dict) else None
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 
 def _scores(tree: object) -> dict[str, float]:

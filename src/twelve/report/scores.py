@@ -9,7 +9,9 @@ from twelve.evaluation import published_scores
 from twelve.evaluation.compared import BETTER, compared, height, standing
 from twelve.evaluation.results import TaskResult
 from twelve.metrics.bootstrap import Interval
+from twelve.progress import counted
 from twelve.report import words
+from twelve.tasks.base import all_tasks
 from twelve.types.measurement import OFFICIAL, Owner
 
 FEW = 100
@@ -193,7 +195,7 @@ def _protocol(result: TaskResult, drawn: bool, owner: Owner) -> list[tuple[str, 
     rows += [
         ("your test file" if owner == "file" else "split", protocol.split),
         ("examples", f"{result.examples:,}"),
-        ("resampled by", f"{result.groups:,} groups of examples with the same image or sentence"),
+        ("resampled by", _groups(result, owner)),
         ("boxes", boxes.get(protocol.boxes, protocol.boxes)),
     ]
     rows += [("equal scores", protocol.ties)] if result.ties_matter or not own else []
@@ -208,6 +210,17 @@ def _protocol(result: TaskResult, drawn: bool, owner: Owner) -> list[tuple[str, 
     published = published_scores.in_words(result, drawn=drawn)
     rows += [("published", f"this score {published}")] if published is not None else []
     return rows
+
+
+def _groups(result: TaskResult, owner: Owner) -> str:
+    """What the interval resamples, and what the examples of a group have in common."""
+    if owner == "dataset":
+        task = all_tasks().get(result.task)  # None: a task that no longer exists
+        return f"{counted(result.groups, 'group' if task is None else task.unit)}, each with all its examples"
+    same = "that your task puts into the same group"
+    if owner == "file":
+        same = "with the same image (of two, the first), or with the same “group” in your file"
+    return f"{counted(result.groups, 'group')}, each of all examples {same}"
 
 
 def _clamped(value: float) -> float:

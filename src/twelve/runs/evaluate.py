@@ -43,6 +43,7 @@ from twelve.progress import tell
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.asked import asked, label
 from twelve.runs.base_images import recorded_in
+from twelve.runs.cut_texts import grows, is_official
 from twelve.runs.next_command import next_report
 from twelve.runs.results_table import lines_of
 from twelve.runs.run_card import kept_scores, write_run_card
@@ -125,7 +126,12 @@ def evaluate_run(
         results = [_calibrated(result, run, processor) for result in results]
         for line in (*lines_of(results, facts), *comparison(earlier(config.model.init), results), *wrote):
             say(line)
-        for line in (*_warnings(evaluator, names, split), *_known_to_base(evaluator, run, settings, names, split)):
+        cut = _cut(evaluator, results, trained=trained)
+        for line in (
+            *_warnings(evaluator, names, split),
+            *cut,
+            *_known_to_base(evaluator, run, settings, names, split),
+        ):
             say(line)
         if trained and not saved and submit is None:
             say("not saved to the run: to save, omit --task, --split, --no-baselines and --set")
@@ -271,6 +277,16 @@ def _warnings(evaluator: Evaluator, names: Sequence[str], split: str | None) -> 
                 f"warning: {title}: the model was trained on {seen:,} of {name}'s {len(images):,} images, so this is "
                 "not a test score"
             )
+
+
+def _cut(evaluator: Evaluator, results: Sequence[TaskResult], *, trained: bool) -> Iterator[str]:
+    """Which tasks have many texts that the model does not read to the end; ``trained``: its run is known."""
+    positions = evaluator.model.config.max_position_embeddings
+    for result in results:
+        official = is_official(evaluator.data.tasks[result.task].task)
+        if result.cut is not None and result.cut.matters(official=official):
+            remedy = result.cut.remedy(result.task, positions, grows=trained and grows(evaluator.config))
+            yield f"warning: {result.title}: {result.cut.sentence(f'texts of {result.protocol.split}')}; {remedy}"
 
 
 def _of_another_task(

@@ -12,7 +12,7 @@ from twelve.evaluation import published_scores
 from twelve.evaluation.compared import BETTER, GUESS, NO_BETTER, UNDECIDED, WORSE, explained, standing
 from twelve.evaluation.results import TaskResult
 from twelve.metrics.bootstrap import FEW, Interval, few_groups
-from twelve.progress import WIDTH, clock, tell
+from twelve.progress import WIDTH, clock, counted, tell
 from twelve.tasks.base import all_tasks, foreign
 from twelve.types.measurement import OFFICIAL, Owner
 
@@ -104,10 +104,11 @@ def _range(found: Interval, form: str) -> str:
 def protocol_line(result: TaskResult) -> str:
     """Everything that is needed to compare a score with that of another model."""
     protocol, own = result.protocol, _owner(result) != "dataset"
+    unit = "group" if own else all_tasks()[result.task].unit
     parts = [
         *(() if own and protocol.name == OFFICIAL else (f"protocol {protocol.name}",)),
         f"split {protocol.split}",
-        f"{result.examples:,} examples, resampled by {result.groups:,} groups",
+        f"{counted(result.examples, 'example')}, resampled by {counted(result.groups, unit)}",
         f"{protocol.boxes} boxes",
         *((f"ties: {protocol.ties}",) if result.ties_matter or not own else ()),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from functools import partial
@@ -34,6 +34,7 @@ from twelve.regions.store.samples import sampled
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.base_images import BaseImages, compare, lines, trained_images
 from twelve.runs.complete import completion
+from twelve.runs.cut_texts import grows, is_official
 from twelve.runs.early import check, check_init
 from twelve.runs.new_model import Start, new_model
 from twelve.runs.next_command import next_command
@@ -48,6 +49,7 @@ from twelve.training.hooks import TrainingHook
 from twelve.training.memory import advice, need_of
 from twelve.training.provenance import fingerprints, machine
 from twelve.training.sameness import check_same, record_of
+from twelve.types.cut import Cut
 from twelve.types.examples import Example
 from twelve.types.half_precision import as_tensor
 
@@ -207,7 +209,10 @@ def _write_facts(config: RunConfig, data: Prepared, trainer: Trainer, base: Base
             continue
         if resumed:
             lost.append(f"{file.name} was lost or damaged; it is written again, as it is now")
-        about = summary(data) | {"trained_on": trainer.record["examples"], "region_samples": _samples(data)}
+        about = summary(data, trainer.cut) | {
+            "trained_on": trainer.record["examples"],
+            "region_samples": _samples(data),
+        }
         about |= {"base_images": asdict(base)} if base.tasks else {}
         run.write(file, machine() if file == run.machine else about | fingerprints(config, data))
     if trainer.checkpoints.changed_data:
@@ -353,6 +358,10 @@ def _describe(
             say(f"warning: {data.root.path / task.task.train_split}: {warning}")
     for line in too_few({task.task.title: len(task.train) for task in data.tasks.values()}):
         say(f"warning: {line}")
+    for name, cut in trainer.cut.items():
+        if cut.matters(official=is_official(data.tasks[name].task)):
+            remedy = cut.remedy(name, model.config.max_position_embeddings, grows=grows(config))
+            say(f"warning: {data.tasks[name].task.title}: {cut.sentence('training texts')}; {remedy}")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     frozen = f" ({trainer.frozen / 1e6:.1f} M frozen)" if trainer.frozen else ""
     threads = "" if trainer.threads.auto else f", {counted(torch.get_num_threads())}"
@@ -391,12 +400,17 @@ def _defaults(task: TaskData) -> str:
     return f"; by default {', '.join(f'{k} {v:g}' for k, v in values.items() if getattr(settings, k) is None)}"
 
 
-def summary(data: Prepared) -> dict[str, Any]:
-    """What a run trained on, for its folder."""
+def summary(data: Prepared, cut: Mapping[str, Cut]) -> dict[str, Any]:
+    """What a run trained on, for its folder.
+
+    Args:
+        cut: task -> how many of its training texts are cut.
+    """
     return {
         "cleaned": asdict(data.cleaned),
         "tasks": {
             name: {"train": len(task.train), "validation": len(task.validation), "test_split": task.test_split}
+            | ({"cut": asdict(cut[name])} if cut[name].cut else {})
             for name, task in data.tasks.items()
         },
         "coverage": {name: str(coverage) for name, coverage in data.coverage.items()},

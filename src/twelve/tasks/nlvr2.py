@@ -43,6 +43,7 @@ class NLVR2(Task):
     token: ClassVar[int] = 12
     source: ClassVar[str] = "nlvr2"
     page: ClassVar[str] = "https://github.com/lil-lab/nlvr/tree/master/nlvr2/data"
+    unit: ClassVar[str] = "sentence"
     note: ClassVar[str] = "consistency: sentences judged correctly for all their image pairs"
     defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=2e-5, max_text=40)
     result_file: ClassVar[str] = "{split}_predictions.csv"

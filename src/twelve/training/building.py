@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from twelve.data.batch import Collator
 from twelve.data.kept import kept_of_regions
 from twelve.data.loader import Pool, TaskBatches
-from twelve.data.prepare import Prepared, TaskData, text_lengths
+from twelve.data.prepare import Prepared, TaskData
 from twelve.model.attention import Block
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
@@ -18,16 +21,25 @@ from twelve.training.schedules import Schedule, make_schedule
 
 
 def streams_of(
-    config: RunConfig, data: Prepared, processor: TwelveProcessor, pool: Pool, part: slice
+    config: RunConfig,
+    data: Prepared,
+    processor: TwelveProcessor,
+    pool: Pool,
+    part: slice,
+    counted: Mapping[str, NDArray[np.int64]],
 ) -> dict[str, TaskBatches]:
-    """The batches of each task, of which this process takes a part."""
+    """The batches of each task, of which this process takes a part.
+
+    Args:
+        counted: task -> (N,) word pieces of each training text.
+    """
     found, store = {}, data.store
     for name, task in data.tasks.items():
         negatives, keep = task.settings.negatives, kept_of_regions(store)
         drawn = task.output.prepare(task.train, store.get, negatives=negatives, keep=keep)
         contrast = config.contrast is not None and task.output.contrasts
         collator = Collator(name, task.output, task.task.output, processor, store, drawn, contrast=contrast)
-        lengths, seed = text_lengths(task.train, processor, name), config.seed + task.task.token
+        lengths, seed = np.minimum(counted[name], processor.max_text[name]), config.seed + task.task.token
         found[name] = TaskBatches(
             task.train, lengths, collator, batch_size=task.batch_size, seed=seed, pool=pool, part=part
         )

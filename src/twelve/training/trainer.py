@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from twelve.data.loader import Pool
 from twelve.data.prepare import Prepared
+from twelve.data.text_lengths import text_lengths
 from twelve.io import files
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
@@ -42,6 +43,7 @@ from twelve.training.unused import leaves_out
 from twelve.training.validation import Validation, in_words
 from twelve.training.weighing import Weighing
 from twelve.types.batch import Batch
+from twelve.types.cut import Cut
 
 
 class Trainer:
@@ -55,6 +57,7 @@ class Trainer:
 
     Attributes:
         frozen: number of parameters that are frozen.
+        cut: task -> how many of its training texts are longer than it keeps.
         epoch: iterations of an epoch of the run, which is that of the task with the most batches.
         total: iterations of the whole run.
         state: how far the run has come.
@@ -82,7 +85,9 @@ class Trainer:
         self.frozen = freeze(model, config.freeze, new_tasks=not set(data.tasks) <= set(known))
         self.contrast = ContrastTraining(config.contrast, model, data.tasks, sharded=devices.sharded)
         self.pool = Pool(config.training.workers, pin=self.device.type == "cuda")
-        self.streams = streams_of(config, data, processor, self.pool, devices.part)
+        counted = {name: text_lengths(task.train, processor, name) for name, task in data.tasks.items()}
+        self.cut = {name: Cut.of(lengths, processor.max_text[name]) for name, lengths in counted.items()}
+        self.streams = streams_of(config, data, processor, self.pool, devices.part, counted)
         self.negatives = HardNegatives(config.contrast, model, self.streams)
         idle = devices.count > 1 and leaves_out(model, (stream.typical() for stream in self.streams.values()))
         self.wrapped = devices.place(model, unused=idle)

@@ -34,7 +34,7 @@ from twelve.regions.extraction.box_sources import (
 )
 from twelve.regions.extraction.pipeline import Pipeline
 from twelve.regions.extractor_config import DETECT, GRID, ExtractorConfig
-from twelve.regions.images import ImageLike, TooLarge
+from twelve.regions.images import ImageLike, refused
 from twelve.regions.recipe import KEY, Recipe
 from twelve.regions.store.arrow_format import schema
 from twelve.types.regions import Regions
@@ -175,11 +175,10 @@ class Extractor:
         try:
             (found,) = Pipeline(self.network, self.config, [supply], {}).one(image, image_id)
         except (OSError, ValueError, TypeError, SyntaxError, RuntimeError, IndexError) as error:
-            name = image if isinstance(image, (str, Path)) else None
-            remedy = "scale the image down" if isinstance(error, TooLarge) else "give a whole image"
             if isinstance(error, BadBox):
-                remedy = error.remedy or _BOXES
-            raise RegionError(str(error) or type(error).__name__, file=name, remedy=remedy) from error
+                name = image if isinstance(image, (str, Path)) else None
+                raise RegionError(str(error), file=name, remedy=error.remedy or _BOXES) from error
+            raise refused(image, error) from error
         return found
 
 

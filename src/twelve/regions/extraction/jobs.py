@@ -16,12 +16,12 @@ import numpy as np
 
 from twelve.errors import RegionError
 from twelve.io.files import replacing
-from twelve.progress import Track
+from twelve.progress import Track, counted
 from twelve.regions.extraction.box_sources import BoxSource, Cells, Detected
 from twelve.regions.extraction.candidate_boxes import GivenBoxes, stored_boxes
 from twelve.regions.extraction.extractor import Extractor
 from twelve.regions.extraction.fidelity import Fidelity, fidelities
-from twelve.regions.extraction.pipeline import Pipeline
+from twelve.regions.extraction.pipeline import MORE_PIXELS, Pipeline
 from twelve.regions.extraction.shards import Shard
 from twelve.regions.recipe import Made
 from twelve.regions.store.region_file import GIVEN, RegionFile
@@ -76,12 +76,16 @@ class ExtractReport:
         return bool(self.failed) or (self.given is not None and self.given.left_out)
 
     def __str__(self) -> str:
-        if self.file is None:
-            text = f"{self.source}: nothing to do, all {self.present} images are extracted"
+        if self.file is None and not self.present:
+            text = f"{self.source}: no image is extracted"
+        elif self.file is None:
+            there = "the image is" if self.present == 1 else f"all {self.present:,} images are"
+            text = f"{self.source}: nothing to do, {there} extracted"
         else:
-            text = f"{self.source}: {self.written} images in {self.file} ({self.seconds:.0f} s)"
-            text += f", {self.resumed} of them from an earlier run" if self.resumed else ""
-            text += f"; {self.present} were extracted before" if self.present else ""
+            text = f"{self.source}: {counted(self.written, 'image')} in {self.file} ({self.seconds:.0f} s)"
+            text += f", {self.resumed:,} of them from an earlier run" if self.resumed else ""
+            were = "was" if self.present == 1 else "were"
+            text += f"; {self.present:,} {were} extracted before" if self.present else ""
         text += f"; compared with fp32: {self.fidelity}" if self.fidelity else ""
         if self.newer:
             image, file = next(iter(self.newer.items()))
@@ -96,6 +100,8 @@ class ExtractReport:
             lacking, them = ("image has", "its file by a complete copy")
             if len(self.failed) > 1:
                 lacking, them = ("images have", "their files by complete copies")
+            if any(MORE_PIXELS in why for why in self.failed.values()):
+                them += ", or by a smaller one if it has too many pixels"
             every = f" (all in {self.failed_file})" if len(self.failed) > _SHOWN else ""
             text += (
                 f"\n{self.source}: {len(self.failed)} {lacking} no regions{every}: replace {them}, then run the same "

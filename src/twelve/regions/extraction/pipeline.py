@@ -25,6 +25,8 @@ from twelve.regions.images import ImageLike, TooLarge, open_image, printable
 from twelve.types.half_precision import Halves, as_halves
 from twelve.types.regions import Regions
 
+MORE_PIXELS = "--max-pixels allows more"
+"""What is added to the reason if an image has too many pixels."""
 _REMEMBERED = 512
 """Number of recent images whose regions are kept, because datasets repeat images under several names."""
 _PIXELS_ON_CPU = 220_000
@@ -145,7 +147,7 @@ class Pipeline:
                     try:
                         image = future.result()
                     except Exception as error:  # for a damaged file Pillow raises nearly anything
-                        more = " (--max-pixels allows more)" if isinstance(error, TooLarge) else ""
+                        more = f" ({MORE_PIXELS})" if isinstance(error, TooLarge) else ""
                         self.failed[key] = printable(f"{paths[key].name}: {error or type(error).__name__}{more}")
                         continue
                     yield image

@@ -40,14 +40,19 @@ def shard_of(text: str | None, environment: Mapping[str, str] = os.environ) -> S
         ConfigError: the text does not name a part.
     """
     if text is None:
-        size = environment.get("WORLD_SIZE", "")
-        if not size.isdecimal() or int(size) < 2:
+        if not launched(environment):
             return None
-        text = f"{environment.get('RANK', '')}/{size}"
+        text = f"{environment.get('RANK', '')}/{environment['WORLD_SIZE']}"
     match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
     if match is None or int(match[1]) >= int(match[2]):
         raise ConfigError(f"--shard {text} does not name a part", remedy="write 0/4, 1/4, 2/4 and 3/4 for four parts")
     return Shard(int(match[1]), int(match[2]))
+
+
+def launched(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process is one of several that ``accelerate launch`` or ``torchrun`` has started."""
+    size = environment.get("WORLD_SIZE", "")
+    return size.isdecimal() and int(size) > 1
 
 
 def local_device(device: str, environment: Mapping[str, str] = os.environ) -> str:

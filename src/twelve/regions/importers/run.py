@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from twelve.errors import ConfigError, RegionError
 from twelve.formats.data_root import image_key
-from twelve.progress import Track
+from twelve.progress import Track, counted
 from twelve.regions.importers.base import BadRecord, ImageRecord, RawRegions, RegionSource
 from twelve.regions.importers.converting import ClassProbabilities, Converter, Shape
 from twelve.regions.importers.recognising import open_origin
@@ -74,15 +74,21 @@ class ImportReport:
 
     def __str__(self) -> str:
         if self.file is None:
-            text = f"{self.source}: nothing to do, all {self.present} images are there"
+            there = "the image is" if self.present == 1 else f"all {self.present:,} images are"
+            text = f"{self.source}: nothing to do, {there} there"
         else:
-            text = f"{self.source}: {self.written} images of {self.format} in {self.file} ({self.seconds:.0f} s)"
-            text += f", {self.resumed} of them from an earlier run" if self.resumed else ""
-            text += f"; {self.present} were there before" if self.present else ""
-        text += f"; {self.unwanted} others not asked for" if self.unwanted else ""
+            count = counted(self.written, "image")
+            text = f"{self.source}: {count} of {self.format} in {self.file} ({self.seconds:.0f} s)"
+            text += f", {self.resumed:,} of them from an earlier run" if self.resumed else ""
+            were = "was" if self.present == 1 else "were"
+            text += f"; {self.present:,} {were} there before" if self.present else ""
+        others = "other" if self.unwanted == 1 else "others"
+        text += f"; {self.unwanted:,} {others} not asked for" if self.unwanted else ""
         text += "".join(f"; {count} {what}" for what, count in sorted(self.counts.items()) if count)
         if self.bad:
-            text += f"; {self.bad} invalid records skipped:" + "".join(f"\n  {k}: {v}" for k, v in self.failed.items())
+            text += f"; {counted(self.bad, 'invalid record')} skipped:" + "".join(
+                f"\n  {k}: {v}" for k, v in self.failed.items()
+            )
             text += f"\n  and {self.bad - len(self.failed)} more" if self.bad > len(self.failed) else ""
         return text
 

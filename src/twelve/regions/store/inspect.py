@@ -12,6 +12,7 @@ import numpy as np
 
 from twelve.errors import RegionError, one_line
 from twelve.io import json_file
+from twelve.progress import counted
 from twelve.regions.asked import region_files
 from twelve.regions.store.arrow_format import BatchView, checksum
 from twelve.regions.store.region_file import RegionFile
@@ -101,7 +102,7 @@ class FileReport:
 
     def _line(self) -> str:
         size = "boxes only" if self.feature_size is None else f"{self.feature_size} features"
-        text = f"{self.path}: {self.images:,} images, {self.regions:,} regions, {size}"
+        text = f"{self.path}: {counted(self.images, 'image')}, {counted(self.regions, 'region')}, {size}"
         if self.fingerprint and self.feature_size is not None:
             text += f", extractor {self.fingerprint}"
         return one_line(text) + (f", {self.unchecked} batches without a checksum" if self.unchecked else "")

@@ -19,7 +19,7 @@ import pyarrow as pa
 from twelve.errors import ConfigError, RegionError
 from twelve.io import json_file
 from twelve.io.files import write_error
-from twelve.progress import Track
+from twelve.progress import Track, counted
 from twelve.regions.store.inspect import inspect
 from twelve.regions.store.region_file import GIVEN, RegionFile
 from twelve.regions.store.resumable_writer import METADATA_CHECKSUM, PartWriter, remove_leftovers
@@ -48,9 +48,11 @@ class MergeReport:
     removed: int = 0
 
     def __str__(self) -> str:
-        text = f"{self.target}: {self.images:,} images, {self.regions:,} regions, of {self.files} files"
+        parts = (counted(self.images, "image"), counted(self.regions, "region"), f"of {counted(self.files, 'file')}")
+        text = f"{self.target}: {', '.join(parts)}"
         if not self.written:
-            text = f"{self.target}: nothing to do, it holds all {self.images:,} images"
+            whole = "the image" if self.images == 1 else f"all {self.images:,} images"
+            text = f"{self.target}: nothing to do, it holds {whole}"
         text += f"; {self.equal} equal duplicates dropped" if self.equal else ""
         return text + (f"; {self.removed} files removed" if self.removed else "")
 
