@@ -96,7 +96,7 @@ def test_a_full_queue_is_429(predictor: Predictor) -> None:
 def test_a_fast_model_is_not_waited_for(predictor: Predictor) -> None:
     with serving(predictor) as app:
         service = app.state.service
-        service.pace.seconds = 60.0
+        service.pace.suppose(60.0)
         service.warm_up()
         service.worker.do(lambda: None).result(60)
         with service.pace.accepted():

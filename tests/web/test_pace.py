@@ -51,6 +51,28 @@ def test_the_first_requests_of_a_burst_teach_how_long_it_takes() -> None:
     assert len(again) == pace.waiting and 16 <= pace.left() <= 22  # the next burst is told at once
 
 
+def test_replies_that_come_at_once_hide_nothing() -> None:
+    """As those of a batch do: the model takes 8 seconds for 32 questions."""
+    pace = Pace(clock := Clock())
+    for _ in range(2):
+        stacks = burst(pace, 64)
+        for done, stack in enumerate(stacks):
+            clock.seconds += 8.0 * (done % 32 == 0)
+            stack.close()
+    again = burst(pace, 64)
+    assert len(again) == pace.waiting and pace.left() == 16
+
+
+def test_a_short_pause_does_not_count_more_than_its_time() -> None:
+    pace = Pace(clock := Clock())
+    for number in range(200):
+        (only,) = burst(pace, 1)
+        clock.seconds += 5.0 if number == 190 else 0.01
+        only.close()
+    again = burst(pace, 64)
+    assert len(again) == pace.waiting and pace.left() == 6
+
+
 def test_while_nothing_moves_clients_wait_ever_longer() -> None:
     pace = Pace(clock := Clock())
     stacks, told = burst(pace, 2), []

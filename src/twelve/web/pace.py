@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,9 +12,12 @@ MOST = 60
 """Seconds that are told at most."""
 _REPLY, _LARGE = 0.05, 0.5
 """Seconds from one reply to the next, and for a large image, before the first was measured."""
-_SMOOTHING = 0.95
-"""Share of the earlier replies, so that a short pause of the machine does not cause a long Retry-After."""
-_SMOOTHING_OF_IMAGES = 0.8
+_REPLIES = 64
+"""Number of the last replies whose pace is that of the next ones: more than a batch, whose replies come at once, and so
+many that a short pause of the machine does not cause a long Retry-After."""
+_SUPPOSED = 8
+"""How many replies the pace that is supposed before the first one weighs as much as."""
+_SMOOTHING = 0.8
 
 
 class Queue:
@@ -41,7 +45,7 @@ class Queue:
         """Learn from the block how long an image takes."""
         start = self._now()
         yield
-        self.seconds += (1 - _SMOOTHING_OF_IMAGES) * (self._now() - start - self.seconds)
+        self.seconds += (1 - _SMOOTHING) * (self._now() - start - self.seconds)
 
 
 class Pace:
@@ -52,14 +56,25 @@ class Pace:
 
     Attributes:
         waiting: number of accepted requests without an answer.
-        seconds: from one reply to the next, while others wait.
         small, large: the images that wait, by their size.
     """
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
-        self.waiting, self.seconds, self._now = 0, _REPLY, now
+        self.waiting, self._now = 0, now
+        self._took = deque[float](maxlen=_REPLIES)
+        self.suppose(_REPLY)
         self.small, self.large = Queue(_REPLY, now), Queue(_LARGE, now)
         self._moved = now()
+
+    def suppose(self, seconds: float) -> None:
+        """Forget all replies, and suppose a time from one to the next."""
+        self._took.clear()
+        self._took.extend([seconds] * _SUPPOSED)
+
+    @property
+    def seconds(self) -> float:
+        """Mean time from one reply to the next, while others wait."""
+        return sum(self._took) / len(self._took)
 
     @contextmanager
     def accepted(self) -> Iterator[None]:
@@ -72,7 +87,7 @@ class Pace:
         finally:
             self.waiting -= 1
             now = self._now()
-            self.seconds += (1 - _SMOOTHING) * (now - self._moved - self.seconds)
+            self._took.append(now - self._moved)
             self._moved = now
 
     def left(self) -> int:

@@ -108,7 +108,7 @@ class Service:
         self.predictor.ask([question])
         start = time.perf_counter()
         self.predictor.ask([question])
-        self.pace.seconds = time.perf_counter() - start
+        self.pace.suppose(time.perf_counter() - start)
 
     # --- images ---------------------------------------------------------------------------------------------
     async def scene(self, data: bytes) -> Scene:
