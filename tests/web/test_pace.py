@@ -13,7 +13,7 @@ from test_hostile_requests import OCTETS, encoded
 from twelve.predictor import Predictor
 from twelve.web.app import create_app
 from twelve.web.limits import Limits
-from twelve.web.pace import MOST, Pace
+from twelve.web.pace import MOST, ReplyPace
 from twelve.web.service import LARGE
 
 
@@ -25,7 +25,7 @@ class Clock:
         return self.seconds
 
 
-def burst(pace: Pace, count: int) -> list[ExitStack]:
+def burst(pace: ReplyPace, count: int) -> list[ExitStack]:
     """Requests that are accepted at once; each ends when it is closed."""
     stacks = [ExitStack() for _ in range(count)]
     for stack in stacks:
@@ -35,7 +35,7 @@ def burst(pace: Pace, count: int) -> list[ExitStack]:
 
 def test_the_first_requests_of_a_burst_teach_how_long_it_takes() -> None:
     """64 large images of a third of a second each, by a service that has answered none before."""
-    pace = Pace(clock := Clock())
+    pace = ReplyPace(clock := Clock())
     stacks = burst(pace, 64)
     told = []
     for done, stack in enumerate(stacks[:48], start=1):
@@ -53,7 +53,7 @@ def test_the_first_requests_of_a_burst_teach_how_long_it_takes() -> None:
 
 def test_replies_that_come_at_once_hide_nothing() -> None:
     """As those of a batch do: the model takes 8 seconds for 32 questions."""
-    pace = Pace(clock := Clock())
+    pace = ReplyPace(clock := Clock())
     for _ in range(2):
         stacks = burst(pace, 64)
         for done, stack in enumerate(stacks):
@@ -64,7 +64,7 @@ def test_replies_that_come_at_once_hide_nothing() -> None:
 
 
 def test_a_short_pause_does_not_count_more_than_its_time() -> None:
-    pace = Pace(clock := Clock())
+    pace = ReplyPace(clock := Clock())
     for number in range(200):
         (only,) = burst(pace, 1)
         clock.seconds += 5.0 if number == 190 else 0.01
@@ -74,7 +74,7 @@ def test_a_short_pause_does_not_count_more_than_its_time() -> None:
 
 
 def test_while_nothing_moves_clients_wait_ever_longer() -> None:
-    pace = Pace(clock := Clock())
+    pace = ReplyPace(clock := Clock())
     stacks, told = burst(pace, 2), []
     assert len(stacks) == pace.waiting and pace.left() == 1
     for seconds in (3, 3, 6, 12, 24, 48):
@@ -84,7 +84,7 @@ def test_while_nothing_moves_clients_wait_ever_longer() -> None:
 
 
 def test_the_time_without_requests_is_none_of_them() -> None:
-    pace = Pace(clock := Clock())
+    pace = ReplyPace(clock := Clock())
     clock.seconds = 3600.0
     assert pace.left() == 1
     (only,) = burst(pace, 1)
@@ -94,7 +94,7 @@ def test_the_time_without_requests_is_none_of_them() -> None:
 
 
 def test_images_that_wait_to_be_decoded_count_before_any_is() -> None:
-    pace = Pace(clock := Clock())
+    pace = ReplyPace(clock := Clock())
     with ExitStack() as stack:
         stack.enter_context(pace.accepted())
         for _ in range(40):

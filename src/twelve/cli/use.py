@@ -342,9 +342,7 @@ def serve(
     max_waiting: Annotated[
         int, _limit("max_waiting", "Accepted requests without an answer; further ones get 429.")
     ] = _LIMITS.max_waiting,
-    answer_seconds: Annotated[
-        float, _limit("answer_seconds", "Seconds to answer a request.")
-    ] = _LIMITS.answer_seconds,
+    answer_seconds: Annotated[float, _limit("answer_seconds", "Seconds to answer a request.")] = _LIMITS.answer_seconds,
     body_seconds: Annotated[
         float, _limit("body_seconds", "Seconds for the body of a request to arrive.")
     ] = _LIMITS.body_seconds,

@@ -102,9 +102,7 @@ def create_app(
     # A mount would match before the endpoints and hide their 405 replies.
     app.router.default = _Page(directory=_STATIC, html=True)
     paths, json = _described(app, secured=token is not None)
-    app.add_middleware(
-        Gate, service=service, hosts=hosts, token=token, free=free, paths=paths, json=json, files=files
-    )
+    app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free, paths=paths, json=json, files=files)
     return app
 
 

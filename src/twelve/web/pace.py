@@ -48,7 +48,7 @@ class Queue:
         self.seconds += (1 - _SMOOTHING) * (self._now() - start - self.seconds)
 
 
-class Pace:
+class ReplyPace:
     """The pace of the replies.
 
     Args:

@@ -22,7 +22,7 @@ from twelve.web.fields import PREFIX
 from twelve.web.limits import Limits
 from twelve.web.line import Line, Pending
 from twelve.web.metrics import Metrics
-from twelve.web.pace import Pace
+from twelve.web.pace import ReplyPace
 from twelve.web.problems import ServiceError
 from twelve.web.requests import ImageOf
 from twelve.web.scenes import Scenes
@@ -69,7 +69,7 @@ class Service:
         self.worker = Worker(predictor, limits.max_batch, self.metrics.batch.observe)
         self._small, self._large = Line("images"), Line("large images")
         self.searching = None if index is None else Searching(predictor, index, self.worker, PAIRS, self._count_decoded)
-        self.pace = Pace()
+        self.pace = ReplyPace()
         self.held, self.answered = 0, 0
         self._decoded = 0  # bytes of all pixels that were ever decoded
         self._lost: list[str] = []  # names of threads that have ended
