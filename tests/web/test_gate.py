@@ -403,7 +403,9 @@ def test_limits_have_ranges(name: str) -> None:
 
 
 def test_the_bodies_of_all_requests_can_be_as_large_as_one() -> None:
-    with pytest.raises(ConfigError, match="^expected max_held_bytes of at least 21,433,333, .* found 1,000,000 -> inc"):
+    with pytest.raises(
+        ConfigError, match=r"^expected max_held_bytes of at least 21,433,333, .* found 1,000,000 -> inc"
+    ):
         Limits(max_held_bytes=1_000_000)
 
 

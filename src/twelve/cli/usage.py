@@ -129,8 +129,8 @@ def _meant(option: str, options: Collection[str]) -> str:
 
 
 def _spelt(option: str, options: Collection[str]) -> str:
-    """A hint at the option with the nearest spelling; empty if none is near. The dashes, which all options share, do not
-    count."""
+    """A hint at the option with the nearest spelling; empty if none is near. The dashes do not count: all options have
+    them."""
     names = {each.lstrip("-"): each for each in options}
     near = closest(option.partition("=")[0].lstrip("-"), names)
     return "" if near is None else f' (did you mean "{names[near]}"?)'

@@ -9,7 +9,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal, TextIO
 
@@ -33,7 +33,7 @@ class JsonLines(io.TextIOBase):
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._begun, self._lock = stream, "", threading.RLock()
 
-    def put(self, event: str, seconds: float | None = None, **fields: object) -> None:
+    def put(self, event: str, fields: Mapping[str, object], seconds: float | None = None) -> None:
         """Write an object.
 
         Args:
@@ -49,7 +49,7 @@ class JsonLines(io.TextIOBase):
             *lines, self._begun = (self._begun + text).split("\n")
             for line in filter(str.strip, lines):
                 prefix = next((each for each in _PREFIXES if line.startswith(each)), "")
-                self.put(_PREFIXES.get(prefix, "message"), message=line.removeprefix(prefix).rstrip())
+                self.put(_PREFIXES.get(prefix, "message"), {"message": line.removeprefix(prefix).rstrip()})
         return len(text)
 
     def flush(self) -> None:
@@ -98,7 +98,7 @@ def logged(requests: bool | Literal["text", "json"]) -> Iterator[None]:
 def say(event: str, message: str, **fields: object) -> None:
     """Tell something on standard error: the message, or with ``--log-json`` an object with all fields."""
     if isinstance(sys.stderr, JsonLines):
-        sys.stderr.put(event, message=message, **fields)
+        sys.stderr.put(event, {"message": message, **fields})
     else:
         tell(message)
 
@@ -127,10 +127,10 @@ class _Objects(logging.Handler):
         if not isinstance(sys.stderr, JsonLines):
             return
         if record.name == REQUESTS and isinstance(record.args, dict):
-            sys.stderr.put("request", record.created, **record.args)
+            sys.stderr.put("request", record.args, record.created)
             return
         fields: dict[str, Any] = {"message": record.getMessage()}
         if record.exc_info:
             fields["traceback"] = logging.Formatter().formatException(record.exc_info)
         event = "error" if record.levelno >= logging.ERROR else "warning"
-        sys.stderr.put(event if record.levelno >= logging.WARNING else "message", record.created, **fields)
+        sys.stderr.put(event if record.levelno >= logging.WARNING else "message", fields, record.created)

@@ -12,6 +12,7 @@ from typing import Literal
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import LOGGING_CONFIG
 
 from twelve.errors import TwelveError
 from twelve.predictor.open_index import OpenIndex
@@ -166,7 +167,7 @@ def _run(app: FastAPI, listener: socket.socket) -> None:
     config = uvicorn.Config(
         app,
         log_level="warning",
-        **({"log_config": None} if in_json() else {}),  # uvicorn's own handlers write plain lines
+        log_config=None if in_json() else LOGGING_CONFIG,  # uvicorn's own handlers write plain lines
         access_log=False,
         server_header=False,
         ws="none",
