@@ -80,7 +80,7 @@ def test_samples_are_those_that_the_evaluation_recorded(run: Path) -> None:
 
 def test_usual_texts_are_those_of_tasks_of_ones_own(run: Path) -> None:
     predictor = twelve.load(run)
-    predictor.processor.own_texts = dict.fromkeys(predictor.processor.task_outputs, ["is it <b>22</b>?"])
+    predictor.processor.own_texts = {task: ["is it <b>22</b>?"] for task in predictor.processor.task_outputs}
     client = TestClient(create_app(predictor, hosts=(), no_token=True))
     tasks = [task for tasks in client.get("/api/v1/model").json()["methods"].values() for task in tasks]
     assert {task["own"] for task in tasks} == {True, False}
