@@ -211,7 +211,7 @@ def test_usual_texts_are_few_short_and_those_that_occur_most_often() -> None:
 
 
 def test_usual_texts_stay_with_the_model(processor: TwelveProcessor, tmp_path: Path) -> None:
-    (task,) = list(processor.task_outputs)[:1]
+    processor.add_task(task := "mine", output="answer", max_text=16)
     processor.own_texts = {task: ['is the <b>"lid"</b> loose ?']}
     processor.save_pretrained(tmp_path)
     assert TwelveProcessor.from_pretrained(tmp_path).own_texts == processor.own_texts
