@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import dataclasses
 import io
 import sys
@@ -221,13 +222,16 @@ async def raw(
     messages: list[dict[str, Any]],
     headers: list[tuple[bytes, bytes]],
     on_send: Callable[[], None] = lambda: None,
+    *,
+    taking: bool = False,
 ) -> int:
     """Status of a request whose body comes in these messages; after them, nothing comes any more.
 
     Args:
         on_send: called for every part of the reply.
+        taking: whether the messages that are read are taken from the list.
     """
-    left, status = list(messages), 0
+    left, status = messages if taking else list(messages), 0
 
     async def receive() -> dict[str, Any]:
         if not left:
@@ -362,11 +366,27 @@ def test_an_endless_body_is_413_before_it_is_read(predictor: Predictor) -> None:
 
 
 def test_bodies_together_are_limited(predictor: Predictor) -> None:
-    with serving(predictor, max_bytes=1000, max_held_bytes=101_333) as app:
+    with serving(predictor, max_bytes=1000, max_held_bytes=101_333, body_seconds=0.5) as app:
         app.state.service.held += 100_000  # the bodies of others
         assert asyncio.run(raw(app, [part(2000)], [])) == 429
         app.state.service.held -= 100_000
         assert app.state.service.held == 0
+
+
+@pytest.mark.parametrize("held", [0, 110_000])
+def test_who_is_refused_while_sending_gets_the_reply(held: int, predictor: Predictor) -> None:
+    """The body is read to its end first: a connection with unread bytes is reset, and the reply is lost."""
+    with serving(predictor, max_bytes=10_000, max_held_bytes=113_333, max_waiting=1) as app:
+        service, parts = app.state.service, [part(5000), part(5000), part(5000, more=False)]
+        unread: list[int] = []
+        service.held += held
+        with contextlib.ExitStack() as stack:
+            if not held:
+                stack.enter_context(service.pace.accepted())
+            assert asyncio.run(raw(app, parts, [], lambda: unread.append(len(parts)), taking=True)) == 429
+        assert {*unread} == {0}
+        service.held -= held
+        assert service.held == 0
 
 
 def test_scenes_are_few_small_and_short_lived(predictor: Predictor) -> None:

@@ -7,6 +7,7 @@ that sends slowly does not delay others.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import logging
 import re
@@ -20,6 +21,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twelve.web.fields import PREFIX
+from twelve.web.limits import Limits
 from twelve.web.log import REQUESTS
 from twelve.web.problems import CODE, ServiceError, described, reply
 from twelve.web.service import Service
@@ -154,8 +156,25 @@ class Gate:
         elif (scope["method"], path) == ("POST", UPLOADS):
             check_kind(Request(scope))
         check_encoding(Request(scope))
+        more = True
+
+        async def noted() -> Message:
+            nonlocal more
+            message = await receive()
+            more = message.get("more_body", False)
+            return message
+
+        try:
+            await self._admitted(scope, noted, send, json=json)
+        except ServiceError as error:
+            if more and error.code == "busy":
+                await _discard(noted, service.limits)
+            raise
+
+    async def _admitted(self, scope: Scope, receive: Receive, send: Send, *, json: bool) -> None:
+        """Read the body of a request, and let the application reply, if there is a place for it."""
+        service, body = self._service, bytearray()
         service.admit()
-        body = bytearray()
         try:
             await self._read(scope, receive, body)
             if json:
@@ -198,6 +217,18 @@ class Gate:
             raise ServiceError(
                 "slow_body", f"the body did not arrive within {limits.body_seconds:g} seconds", "send a smaller body"
             ) from None
+
+
+async def _discard(receive: Receive, limits: Limits) -> None:
+    """Read the rest of a body, and drop it. A client that asked to close the connection after the reply would lose the
+    reply otherwise: a connection with unread bytes is reset."""
+    left, more = limits.max_body, True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limits.body_seconds):
+            while more and left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                more = message.get("more_body", False)
 
 
 def _without_body(send: Send) -> Send:
