@@ -70,6 +70,7 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = model.scene("mine/images/mine/20.jpg")
     assert model.question("answer", "is it red?", scene).task == "mine"  # not one of the base
     assert model.processor.own_words == {"mine": {"could", "i", "ride", "on", "something", "here", "?"}}
+    assert model.processor.own_texts == {"mine": ["could I ride on something here?"]}
     asked = ("what colour is the boat?", "can I ride on anything?", "could I ride on something here?")
     assert [f"mine: {FEW_SHARED}" in scene.answer(each).warnings for each in asked] == [True, False, False]
     kept = [json.loads(line) for line in (tmp_path / "runs/mine/predictions.jsonl").read_text().splitlines()]

@@ -73,6 +73,19 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "quickstart-model"
             "invalid value for '--gallery': expected a number",
             "run twelve evaluate --help for all options",
         ),
+        ("serve RUN --tokn x", 'no such option --tokn (did you mean "--token"?)', ""),
+        ("serve RUN --max-wait 9", '(did you mean "--max-waiting"?)', ""),
+        (
+            "serve RUN --workers 2",
+            "no such option --workers ->",
+            "docs/deploy.md, several processes and updates",
+        ),
+        ("serve RUN --threads 2", "no such option --threads ->", "set OMP_NUM_THREADS"),
+        ("serve RUN --reload", "no such option --reload ->", "docs/deploy.md"),
+        ("serve RUN --ssl-keyfile=x", "no such option --ssl-keyfile ->", "reverse proxy"),
+        ("serve RUN --nonsense", "no such option --nonsense ->", "run twelve serve --help for all options"),
+        ("serve RUN --max-waiting 0", "'--max-waiting': expected at least 1, found 0", "run twelve serve --help"),
+        ("serve RUN --answer-seconds x", "invalid value for '--answer-seconds': expected a number", ""),
         ("serve RUN --port abc", "invalid value for '--port': expected a number", ""),
         ("study groups --config c.yaml --seeds 0", "invalid value for '--seeds': expected at least 1, found 0", ""),
         (f"serve {EXAMPLE} --port 99999", "expected a port of 0 to 65,535, found 99999", "choose one, such as 8012"),
@@ -102,7 +115,7 @@ def test_one_line_with_a_remedy(
     said = capsys.readouterr().err
     assert caught.value.code == 2 and re.fullmatch(r"twelve: .* -> .*\n", said), said
     found, _, advice = said.lower().partition(" -> ")
-    assert problem.lower() in found and remedy.lower() in advice
+    assert problem.lower() in f"{found} ->" and remedy.lower() in advice
 
 
 def test_commands_that_people_try_lead_to_commands() -> None:

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from twelve.errors import CheckpointError, ConfigError, RegionError
 from twelve.model.bert_tokenizer import load_tokenizer, wordpieces
 from twelve.model.config import TwelveConfig
+from twelve.model.known_words import usual_in
 from twelve.model.processor import TwelveProcessor
 from twelve.regions.store.region_store import RegionStore
 
@@ -137,6 +138,8 @@ def test_auto_processor(processor: TwelveProcessor, tmp_path: Path) -> None:
         ({"max_regions": 0}, "max_regions must be"),
         ({"vocabularies": {"answer": "yes"}}, "vocabularies must be"),
         ({"max_text": None}, "max_text must be"),
+        ({"own_texts": {"vqa": "is it red?"}}, "own_texts must be a mapping of tasks of the model to texts"),
+        ({"own_texts": {"another": ["is it red?"]}}, "own_texts must be"),
     ],
 )
 def test_files_are_read_strictly(
@@ -187,3 +190,28 @@ def test_the_package_is_imported_without_its_heavy_libraries() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_usual_texts_are_few_short_and_those_that_occur_most_often() -> None:
+    texts = [
+        "rare ?",
+        "often ?",
+        " often ?",
+        "x" * 121,
+        "two\nlines",
+        "",
+        " ",
+        "often ?",
+        "twice ?",
+        "twice ?",
+        "late ?",
+    ]
+    assert usual_in([*texts, *["x" * 121] * 9]) == ["often ?", "twice ?", "rare ?"]
+    assert usual_in([]) == []
+
+
+def test_usual_texts_stay_with_the_model(processor: TwelveProcessor, tmp_path: Path) -> None:
+    processor.add_task(task := "mine", output="answer", max_text=16)
+    processor.own_texts = {task: ['is the <b>"lid"</b> loose ?']}
+    processor.save_pretrained(tmp_path)
+    assert TwelveProcessor.from_pretrained(tmp_path).own_texts == processor.own_texts

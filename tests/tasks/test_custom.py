@@ -193,12 +193,14 @@ def test_a_saved_model_learns_another_task(
 def test_the_words_of_a_task_are_those_of_every_training(root: Path, tmp_path: Path) -> None:
     mine = own(root, "answer")
     first = train(configuration.parse(configured(root, tmp_path / "first", {"mine": mine})), console=QUIET)
-    assert TwelveProcessor.from_pretrained(first / "model").own_words == {"mine": {"what", "is", "it", "?"}}
+    known = TwelveProcessor.from_pretrained(first / "model")
+    assert known.own_words == {"mine": {"what", "is", "it", "?"}} and known.own_texts == {"mine": ["what is it ?"]}
     file = root / mine["train"]
     file.write_text(file.read_text().replace("what is it", "Which one is it"))
     tree = configured(root, tmp_path / "second", {"mine": mine}, model={"init": str(first)})
-    words = TwelveProcessor.from_pretrained(train(configuration.parse(tree), console=QUIET) / "model").own_words
-    assert words == {"mine": {"what", "which", "one", "is", "it", "?"}}
+    known = TwelveProcessor.from_pretrained(train(configuration.parse(tree), console=QUIET) / "model")
+    assert known.own_words == {"mine": {"what", "which", "one", "is", "it", "?"}}
+    assert known.own_texts == {"mine": ["Which one is it ?"]}  # of the last training
 
 
 def test_a_head_of_another_kind_is_refused(known: Path, root: Path, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +23,7 @@ def served(
 
     Args:
         code, arguments: what it runs, with the model's folder as the first argument.
-        log: takes its standard error.
+        log: takes its standard error. If one of the arguments is ``--log-json``, the address is read from there.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
@@ -33,7 +35,7 @@ def served(
     )
     try:
         assert process.stdout is not None
-        first = process.stdout.readline()
+        first = _ready(process, Path(log.name)) if log and "--log-json" in arguments else process.stdout.readline()
         assert first.startswith("http://"), first
         yield process, first.split()[0].rstrip("/")
     finally:
@@ -41,3 +43,13 @@ def served(
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def _ready(process: subprocess.Popen[str], log: Path) -> str:
+    """The address in the event ``ready`` of a log."""
+    while process.poll() is None:
+        for line in log.read_text().splitlines(keepends=True):
+            if line.endswith("\n") and json.loads(line)["event"] == "ready":
+                return str(json.loads(line)["message"].removeprefix("serving at "))
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())

@@ -384,7 +384,7 @@ def test_a_refused_request_is_counted_under_its_path(
         assert f'twelve_requests_total{{endpoint="{path}",status="{status}"}}' in text
     assert "secret" not in text + caplog.text and scenes[0] not in text + caplog.text
     assert [re.sub(r"\d+ ms [0-9a-f]{16}", "1 ms", line) for line in caplog.messages] == [
-        "POST /api/v1/scenes 415 1 ms",
+        "POST /api/v1/scenes 415 unsupported_type 1 ms",
         "HEAD /api/v1/scenes/{scene} 200 1 ms",
-        "GET other 404 1 ms",
+        "GET other 404 unknown_path 1 ms",
     ]

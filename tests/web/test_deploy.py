@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
+import http.client
 import json
 import os
 import re
 import shlex
 import shutil
+import socket
+import ssl
 import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from copy import deepcopy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +29,10 @@ import yaml
 from typer.testing import CliRunner
 
 from twelve.cli import app as program
+from twelve.web.access import check_token
 from twelve.web.limits import Limits
+from twelve.web.problems import CODES
+from twelve.web.replies import Problem
 
 HOME = Path(__file__).parents[2]
 DEPLOY = HOME / "deploy"
@@ -285,12 +299,18 @@ def test_prometheus_in_kubernetes_reads_the_pods_with_the_token() -> None:
     labels = template["metadata"]["labels"]
     used, kept = endpoint["authorization"]["credentials"], container["env"][0]["valueFrom"]["secretKeyRef"]
     assert used["name"] == kept["name"] and used["key"] != kept["key"]  # the service's may be two tokens
-    stored = [
-        dict(re.findall('--from-literal=(\\w+)="(.*?)"', line))
-        for line in re.findall(rf"^kubectl create secret generic {kept['name']} .*", PAGE, flags=re.M)
-    ]
-    assert len(stored) == 2 and all({*each} == {used["key"], kept["key"]} for each in stored)
-    assert all(" " not in each[used["key"]] for each in stored) and stored[1][kept["key"]] == "$NEW $OLD"
+    commands = re.findall(rf"^kubectl create secret generic {kept['name']} (\S+)", PAGE, flags=re.M)
+    assert commands == ["--from-env-file=twelve.env"] * 2  # ps and the history of a shell show what a command contains
+    assert not re.search("--from-literal|--docker-password", PAGE)
+    (code,) = re.findall(r"^python3 -c '(.+)' > twelve.env$", PAGE, flags=re.M)
+    assert PAGE.index("\numask 077\n") < PAGE.index(code)
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    (replaced,) = re.findall(r"^```text\n(.*?)```", PAGE, flags=re.M | re.S)
+    first, second = (dict(line.split("=", 1) for line in lines.splitlines()) for lines in (made, replaced))
+    for stored in (first, second):
+        assert {*stored} == {used["key"], kept["key"]} and " " not in stored[used["key"]]
+    check_token(first[kept["key"]])
+    assert first[kept["key"]] == first[used["key"]] and second[kept["key"]] == "NEW OLD"
     assert f"\nkubectl rollout restart deployment {deployment['metadata']['name']}\n" in PAGE
     assert endpoint["port"] == container["ports"][0]["name"] and endpoint["path"] == "/metrics"
     alerts = [rule["expr"] for group in one("prometheus/alerts.yaml")["groups"] for rule in group["rules"]]
@@ -342,24 +362,156 @@ def test_nginx_allows_what_the_service_allows() -> None:
     (own,) = one("kubernetes/base/kustomization.yaml")["configMapGenerator"]
     assert settings["server_name"] == own["literals"][0].partition("=")[2]
 
+    for name in ("requests", "known_requests"):  # who waits for Retry-After can send a whole burst again
+        (rate,) = re.findall(rf"zone={name}:10m rate=(\d+)r/s;", text)
+        (burst,) = re.findall(rf"limit_req zone={name} burst=(\d+) ", text)
+        assert int(burst) / int(rate) == int(replies_of_nginx()[429][1] or 0)
+    assert settings["limit_req_status"] == settings["limit_conn_status"] == "429"
 
-def test_nginx_understands_its_file(tmp_path: Path) -> None:
+
+def replies_of_nginx() -> dict[int, tuple[dict[str, Any], str | None]]:
+    """Status of an error of nginx itself -> its body and Retry-After."""
+    text = (DEPLOY / "nginx" / "twelve.conf").read_text(encoding="utf-8")
+    named = {place: int(status) for status, place in re.findall(r"error_page (\d+) (@\w+);", text)}
+    found = {}
+    for place, block in re.findall(r"location (@\w+) \{(.*?)\n    \}", text, flags=re.S):
+        ((status, body),) = re.findall(r"return (\d+) '(.+)';", block)
+        assert int(status) == named.pop(place)
+        found[int(status)] = (
+            json.loads(body),
+            next(iter(re.findall(r"add_header Retry-After (\d+) always;", block)), None),
+        )
+    assert not named
+    return found
+
+
+def test_errors_of_nginx_have_the_form_of_the_service() -> None:
+    found = replies_of_nginx()
+    assert {*found} == {413, 429, 502, 504}
+    text = (HOME / "docs" / "http-api.md").read_text(encoding="utf-8").partition("\n## Errors")[2]
+    for status, (body, after) in found.items():
+        told = Problem(**body) if body["code"] in CODES else Problem(**{**body, "code": "busy"})
+        assert told.model_dump().keys() == body.keys() and body["error"] and body["remedy"]
+        assert status in (502, 504) or CODES[body["code"]] == status
+        assert (after is None) == (status == 413), status
+        assert f"{status} (`{body['code']}`" in " ".join(text.split())
+    assert f"{-(-Limits().max_body // 2**20)} MiB" in found[413][0]["error"]
+
+
+def nginx_and_openssl() -> tuple[str, str]:
     nginx, openssl = (shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in ("nginx", "openssl"))
     if nginx is None or openssl is None:
         pytest.skip("needs nginx and openssl, which CI lacks")
+    return nginx, openssl
+
+
+def local(folder: Path, openssl: str, port: int) -> str:
+    """The file with a certificate of its own, for the ports ``port`` and the next one of this machine."""
     made = shlex.split(f"{openssl} req -x509 -newkey rsa:2048 -nodes -subj /CN=images.example.org -keyout key -out pem")
-    subprocess.run(made, cwd=tmp_path, capture_output=True, check=True)
+    subprocess.run(made, cwd=folder, capture_output=True, check=True)
     text = (DEPLOY / "nginx" / "twelve.conf").read_text(encoding="utf-8")
-    text = re.sub(r"(listen) (\d+)", r"\1 127.0.0.1:1\g<2>", text)
-    text = re.sub(r"/etc/ssl/images.example.org.(pem|key)", rf"{tmp_path}/\1", text)
-    enabled = re.sub(r"# (set_real_ip_from|real_ip_header)", r"\1", text)
+    text = text.replace("listen 80;", f"listen 127.0.0.1:{port};").replace(
+        "listen 443 ", f"listen 127.0.0.1:{port + 1} "
+    )
+    return re.sub(r"/etc/ssl/images.example.org.(pem|key)", rf"{folder}/\1", text)
+
+
+def test_nginx_understands_its_file(tmp_path: Path) -> None:
+    nginx, openssl = nginx_and_openssl()
+    text = local(tmp_path, openssl, 1080)
+    enabled = re.sub(r"# (set_real_ip_from|real_ip_header|198\.51\.100\.7)", r"\1", text)
     assert enabled.count("\n    set_real_ip_from ") == enabled.count("\n    real_ip_header ") == 1
+    assert enabled.count("\n    198.51.100.7 1;") == 1
     for name, content in (("plain", text), ("enabled", enabled)):
         (tmp_path / name).write_text(content)
         main = tmp_path / f"{name}.conf"
         main.write_text(f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ include {tmp_path}/{name}; }}\n")
         run = subprocess.run([nginx, "-t", "-c", main], capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stderr
+
+
+@contextmanager
+def run_by_nginx(folder: Path, upstream: int, known: bool) -> Iterator[Callable[..., tuple[int, str | None, bytes]]]:
+    """nginx with the file, in front of a port; a function sends a request and returns status, Retry-After and body."""
+    nginx, openssl = nginx_and_openssl()
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", port := one.getsockname()[1] + 1))
+    text = local(folder, openssl, port - 1).replace("127.0.0.1:8012", f"127.0.0.1:{upstream}")
+    text = re.sub(r"rate=\d+r/s", "rate=1r/m", text)  # a slow machine has no more than the burst either
+    (folder / "site").write_text(text.replace("# 198.51.100.7 1;", "127.0.0.1 1;") if known else text)
+    paths = "".join(
+        f"{kind}_temp_path {folder}/{kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    main = f"pid {folder}/pid; error_log {folder}/log; daemon off; master_process off; events {{}}\n"
+    (folder / "conf").write_text(f"{main} http {{ {paths} include {folder}/site; }}\n")
+    process = subprocess.Popen([nginx, "-c", folder / "conf", "-e", folder / "log"])
+    trusting = ssl.create_default_context(cafile=str(folder / "pem"))
+    trusting.check_hostname = False
+
+    def send(method: str, path: str, body: bytes | None = None) -> tuple[int, str | None, bytes]:
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=trusting)
+        try:
+            connection.request(method, path, body, {"Host": "images.example.org"})
+            reply = connection.getresponse()
+            assert reply.headers.get_content_type() == "application/json", reply.read()
+            return reply.status, reply.headers["Retry-After"], reply.read()
+        finally:
+            connection.close()
+
+    try:
+        while True:
+            assert process.poll() is None, (folder / "log").read_text()
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), timeout=60).close()
+                break
+            time.sleep(0.05)
+        yield send
+    finally:
+        process.kill()
+        process.wait()
+
+
+class _Answering(BaseHTTPRequestHandler):
+    """Stands in for the service."""
+
+    def do_GET(self) -> None:
+        body = b'{"code": "unknown_path"}'
+        self.send_response(404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_nginx_replies_in_json_and_known_clients_may_send_more(known: bool, tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answering)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    wanted = replies_of_nginx()
+    try:
+        with run_by_nginx(tmp_path, server.server_port, known) as send:
+            status, after, body = send("POST", "/api/v1/scenes", bytes(22 << 20))
+            assert (status, after, json.loads(body)) == (413, None, wanted[413][0])
+            assert send("GET", "/x") == (404, None, b'{"code": "unknown_path"}')  # the service's own error
+            with ThreadPoolExecutor(4) as pool:
+                replies = [*pool.map(lambda _: send("GET", "/x"), range(120))]  # more than a burst
+            refused = [(after, json.loads(body)) for status, after, body in replies if status == 429]
+            assert bool(refused) != known and all(each == (wanted[429][1], wanted[429][0]) for each in refused)
+            assert {status for status, _, _ in replies} == ({404} if known else {404, 429})
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_nginx_says_in_json_that_the_service_is_down(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens
+        with run_by_nginx(tmp_path, closed.getsockname()[1], known=False) as send:
+            status, after, body = send("GET", "/api/v1/model")
+    assert (status, json.loads(body), after) == (502, *replies_of_nginx()[502])
 
 
 @pytest.mark.parametrize("components", [(), ("volume", "index", "route", "monitor"), ("volume", "path")], ids=str)

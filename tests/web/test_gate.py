@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import dataclasses
 import io
 import sys
@@ -27,7 +28,7 @@ from twelve.errors import ConfigError
 from twelve.evaluation.predict import pair_tiles
 from twelve.predictor import Matched, Predictor
 from twelve.web.app import create_app
-from twelve.web.limits import Limits
+from twelve.web.limits import RANGES, Limits
 from twelve.web.scenes import Scenes
 from twelve.web.service import LARGE
 
@@ -96,12 +97,11 @@ def test_a_full_queue_is_429(predictor: Predictor) -> None:
 def test_a_fast_model_is_not_waited_for(predictor: Predictor) -> None:
     with serving(predictor) as app:
         service = app.state.service
-        service._pace = 60.0
+        service.pace.suppose(60.0)
         service.warm_up()
         service.worker.do(lambda: None).result(60)
-        service.waiting = 1
-        assert 1 <= int(service.busy().headers["Retry-After"]) < 30  # a busy machine may take seconds
-        service.waiting = 0
+        with service.pace.accepted():
+            assert 1 <= int(service.busy().headers["Retry-After"]) < 30  # a busy machine may take seconds
 
 
 def test_health_is_read_under_any_host_name(predictor: Predictor) -> None:
@@ -222,13 +222,16 @@ async def raw(
     messages: list[dict[str, Any]],
     headers: list[tuple[bytes, bytes]],
     on_send: Callable[[], None] = lambda: None,
+    *,
+    taking: bool = False,
 ) -> int:
     """Status of a request whose body comes in these messages; after them, nothing comes any more.
 
     Args:
         on_send: called for every part of the reply.
+        taking: whether the messages that are read are taken from the list.
     """
-    left, status = list(messages), 0
+    left, status = messages if taking else list(messages), 0
 
     async def receive() -> dict[str, Any]:
         if not left:
@@ -363,9 +366,27 @@ def test_an_endless_body_is_413_before_it_is_read(predictor: Predictor) -> None:
 
 
 def test_bodies_together_are_limited(predictor: Predictor) -> None:
-    with serving(predictor, max_held_bytes=1000) as app:
+    with serving(predictor, max_bytes=1000, max_held_bytes=101_333, body_seconds=0.5) as app:
+        app.state.service.held += 100_000  # the bodies of others
         assert asyncio.run(raw(app, [part(2000)], [])) == 429
+        app.state.service.held -= 100_000
         assert app.state.service.held == 0
+
+
+@pytest.mark.parametrize("held", [0, 110_000])
+def test_who_is_refused_while_sending_gets_the_reply(held: int, predictor: Predictor) -> None:
+    """The body is read to its end first: a connection with unread bytes is reset, and the reply is lost."""
+    with serving(predictor, max_bytes=10_000, max_held_bytes=113_333, max_waiting=1) as app:
+        service, parts = app.state.service, [part(5000), part(5000), part(5000, more=False)]
+        unread: list[int] = []
+        service.held += held
+        with contextlib.ExitStack() as stack:
+            if not held:
+                stack.enter_context(service.pace.accepted())
+            assert asyncio.run(raw(app, parts, [], lambda: unread.append(len(parts)), taking=True)) == 429
+        assert {*unread} == {0}
+        service.held -= held
+        assert service.held == 0
 
 
 def test_scenes_are_few_small_and_short_lived(predictor: Predictor) -> None:
@@ -391,9 +412,21 @@ def test_scenes_are_few_small_and_short_lived(predictor: Predictor) -> None:
     assert len({small.add(scene) for _ in range(5)}) == 5 and len(small) == 1
 
 
-def test_limits_are_positive() -> None:
-    with pytest.raises(ConfigError, match="max_batch is 0"):
-        Limits(max_batch=0)
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Limits)])
+def test_limits_have_ranges(name: str) -> None:
+    least, most = RANGES[name]
+    for value in (0, -1, least / 2, most * 2, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match=rf"^expected {name} of {least:,} to {most:,}, found {value:,}"):
+            Limits(**{name: value})
+    within = {"max_bytes": least, "max_held_bytes": most} if name == "max_bytes" else {"max_bytes": 1000, name: most}
+    assert getattr(Limits(**within), name) in (least, most)
+
+
+def test_the_bodies_of_all_requests_can_be_as_large_as_one() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^expected max_held_bytes of at least 21,433,333, .* found 1,000,000 -> inc"
+    ):
+        Limits(max_held_bytes=1_000_000)
 
 
 def test_an_error_of_ours_is_json_without_its_cause(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -456,7 +489,7 @@ def test_closing_does_not_wait_for_a_search_that_waits_for_a_lost_thread(
 def test_health_stays_green_while_too_many_wait(predictor: Predictor) -> None:
     with serving(predictor, max_waiting=1) as app:
         client = TestClient(app)
-        with app.state.service.accepted():
+        with app.state.service.pace.accepted():
             assert client.post("/api/v1/scenes", content=png(1), headers=OCTETS).status_code == 429
             assert client.get("/health").json() == {"status": "ok", "waiting": 1, "scenes": 0}
 

@@ -630,6 +630,65 @@ def test_a_text_of_a_sample_does_not_stay_beside_an_image_of_the_users_own(visit
     assert fields["verify"].input_value() == ""
 
 
+USUAL = ["is the <b>lid</b> loose ?", "is it empty ?"]
+
+
+def _trained(texts: list[str]) -> Callable[[sync_api.Route], None]:
+    """A model without samples, whose tasks are the user's own and were trained on these texts."""
+
+    def told(route: sync_api.Route) -> None:
+        reply = route.fetch()
+        model = reply.json() | {"samples": []}
+        for method, tasks in model["methods"].items():
+            for task in tasks:
+                task |= {"own": True, "texts": texts if method != "locate" else []}
+        route.fulfill(response=reply, json=model)
+
+    return told
+
+
+@pytest.mark.parametrize("texts", [USUAL, USUAL[:1]], ids=["several", "one"])
+def test_texts_of_the_training_data_are_suggested(visit: Visit, texts: list[str]) -> None:
+    """They are texts of a user, never markup. What the examples of others ask, this model may not know."""
+    page = visit.page
+    page.route("**/api/v1/model", _trained(texts))
+    page.reload()
+    page.get_by_role("tab").first.wait_for()
+    for panel in ("answer", "entails", "choose", "verify", "match"):
+        page.locator(f"#tab-{panel}").click()
+        line = page.locator(f"#panel-{panel} form input[type=text]").first
+        assert line.get_attribute("placeholder") == f"such as: {texts[0]}", panel
+        assert page.locator(f"#panel-{panel} .usual button").all_inner_texts() == texts, panel
+    page.locator("#tab-locate").click()
+    assert page.locator("#panel-locate form input").first.get_attribute("placeholder") == "as in the training data"
+    assert page.locator("#panel-locate .usual, #panel-guess .usual").count() == 0
+    page.locator("#tab-answer").click()
+    assert axe.findings(page) == []
+    upload(page, "answer")
+    line = page.locator("#panel-answer form input[type=text]").first
+    assert line.input_value() == (texts[0] if len(texts) == 1 else "")
+    assert page.locator("#panel-answer .headline").count() == 0  # nothing is asked for the user
+    page.locator("#panel-answer .usual button").last.click()
+    assert line.input_value() == texts[-1] and line.evaluate("line => line === document.activeElement")
+    upload(page, "answer", 2)
+    assert line.input_value() == texts[-1]  # selected as if it had been typed
+    assert page.locator("#panel-answer .usual b").count() == 0
+
+
+def test_the_image_leaves_room_for_reading(visit: Visit) -> None:
+    page = visit.page
+    if not visit.phone:
+        return
+    for width, height in ((390, 667), (320, 568)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.locator("#panel-answer .result").evaluate("result => result.scrollIntoView({block: 'start'})")
+        image, stage = page.locator("#panel-answer .image").bounding_box(), page.locator("#panel-answer .stage")
+        drawn = stage.bounding_box()
+        assert image and drawn and image["y"] == 0 and image["height"] <= 0.25 * height
+        assert drawn["height"] >= 0.19 * height and drawn["width"] > drawn["height"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_a_text_that_the_user_typed_stays_and_none_is_asked_for_by_its_name(visit: Visit) -> None:
     page = visit.page
     fields = {panel: page.locator(f"#panel-{panel} form input[type=text]").first for panel in TABS}

@@ -263,3 +263,19 @@ def test_the_contents_stay_in_view(page: sync_api.Page) -> None:
     top = page.locator("#locate h3").bounding_box()
     assert top and 30 < top["y"] < 120
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_code_breaks_nowhere_and_scrolls(page: sync_api.Page) -> None:
+    page.locator(".program summary").first.click()
+    for block in page.locator(".program[open] pre").all():
+        lines = block.inner_text().rstrip("\n").count("\n") + 1
+        shown = block.evaluate(
+            """block => { const range = document.createRange();
+            range.selectNodeContents(block);
+            return new Set([...range.getClientRects()].map(({ top }) => Math.round(top))).size; }"""
+        )
+        assert 3 < shown <= lines
+    wide = "block => block.scrollWidth > block.clientWidth"
+    if page.viewport_size and page.viewport_size["width"] == 390:
+        assert page.locator(".program[open] pre").first.evaluate(wide)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -78,6 +78,15 @@ def test_samples_are_those_that_the_evaluation_recorded(run: Path) -> None:
     assert client.get("/api/v1/model").json()["samples"][1]["right"] == "yes" and samples_for(predictor) == []
 
 
+def test_usual_texts_are_those_of_tasks_of_ones_own(run: Path) -> None:
+    predictor = twelve.load(run)
+    predictor.processor.own_texts = {task: ["is it <b>22</b>?"] for task in predictor.processor.task_outputs}
+    client = TestClient(create_app(predictor, hosts=(), no_token=True))
+    tasks = [task for tasks in client.get("/api/v1/model").json()["methods"].values() for task in tasks]
+    assert {task["own"] for task in tasks} == {True, False}
+    assert all(task["texts"] == (["is it <b>22</b>?"] if task["own"] else []) for task in tasks)
+
+
 def test_the_right_reply_is_told_in_words_where_there_is_one(run: Path) -> None:
     one, frame = predicted("mine", 1, "mine/1"), [0.0, 0.0, 5.0, 5.0]
     graded = replace(one, target={"two": 0.3, "2": 1.0})

@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import io
 import json
+import os
 import re
 import signal
 import socket
@@ -157,8 +158,10 @@ class _Scripted(BaseHTTPRequestHandler):
     """Sends replies that were prepared: status, headers, body."""
 
     replies: ClassVar[list[tuple[int, dict[str, str], str]]] = []
+    tokens: ClassVar[list[str | None]] = []
 
     def do_POST(self) -> None:
+        self.tokens.append(self.headers["Authorization"])
         self.rfile.read(int(self.headers["Content-Length"]))
         status, headers, body = self.replies.pop(0)
         self.send_response(status)
@@ -179,6 +182,7 @@ def test_the_python_of_the_page_waits_warns_and_reads_the_errors_of_proxies(
     busy = (429, json_of | {"Retry-After": "7"}, '{"error": "too many", "remedy": "wait"}')
     waited: list[float] = []
     monkeypatch.setattr("time.sleep", waited.append)
+    monkeypatch.setenv("TWELVE_TOKEN", "")
     server = HTTPServer(("127.0.0.1", 0), _Scripted)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     names: dict[str, Any] = {}
@@ -188,15 +192,22 @@ def test_the_python_of_the_page_waits_warns_and_reads_the_errors_of_proxies(
             busy,
             (200, json_of, '{"answer": "red", "warnings": [{"code": "new", "text": "strange"}]}'),
         ]
-        assert names["post"]("/x", {})["answer"] == "red" and waited == [7]
+        assert names["post"]("/x", {})["answer"] == "red"
+        assert len(waited) == 1 and 7 <= waited[0] <= 10.5
         assert capsys.readouterr().err == "warning: strange\n"
-        _Scripted.replies = [busy] * 3
+        waited.clear()
+        _Scripted.replies = [busy] * 7
         with pytest.raises(SystemExit, match=r"^too many -> wait$"):
             names["post"]("/x", {})
-        assert waited == [7] * 3
+        # at least Retry-After, then twice as long each time
+        least = [7, 7, 7, 8, 16, 32]
+        assert len(waited) == len(least)
+        assert all(low <= seconds <= 1.5 * low for low, seconds in zip(least, waited, strict=True))
+        assert len({seconds / low for low, seconds in zip(least, waited, strict=True)}) == 6  # clients disperse
         _Scripted.replies = [(502, page_of, "<html>")]
         with pytest.raises(SystemExit, match=r"^HTTP Error 502: Bad Gateway$"):
             names["post"]("/x", b"image")
+        assert {*_Scripted.tokens} == {None}  # an empty token is none
     finally:
         server.shutdown()
         server.server_close()
@@ -456,35 +467,115 @@ def test_the_command_says_at_once_what_it_loads(model_folder: Path, monkeypatch:
     assert str(run.exception).startswith("cannot listen at no.such.host.invalid (")
 
 
+_COMMAND = "import sys; from twelve.cli import main; sys.argv[1:] = ['serve', *sys.argv[1:], '--port', '0']; main()"
+
+
 def test_requests_are_logged_only_on_demand(model_folder: Path, tmp_path: Path) -> None:
-    code = "import sys; from twelve.cli import app; app(['serve', *sys.argv[1:], '--port', '0'])"
     lines = {}
     for options in ((), ("--log-requests",), ("--log-json",)):
         with (
             (tmp_path / "log").open("w") as log,
-            served(model_folder, code, *options, log=log) as (process, address),
+            served(model_folder, _COMMAND, *options, log=log) as (process, address),
         ):
             assert call(address, "GET", "/api/v1/scenes/secret?secret")[0] == 404
             assert call(address, "GET", "/health")[0] == call(address, "GET", "/metrics")[0] == 200
-            assert call(address, "POST", "/health")[0] == 405
+            assert call(address, "GET", "/page.js")[0] == 200  # a file of the page is logged only if it fails
+            assert call(address, "POST", "/health")[0] == call(address, "POST", "/page.js")[0] == 405
+            assert call(address, "GET", "/secret")[0] == 404
+            assert call(address, "GET", "/")[0] == 200
+            counted = call(address, "GET", "/metrics")[1].decode()
             process.terminate()
             process.wait(60)
+            assert process.stdout is not None and process.stdout.read() == ""
         lines[options] = (tmp_path / "log").read_text().splitlines()
-    first, last = f"loading {model_folder}", "stopped; 1 request answered"
+    first, last = f"loading {model_folder}", "stopped; 5 requests answered"
     assert lines[()] == [first, last]
     began, *logged, ended = lines["--log-requests",]
-    assert (began, ended, len(logged)) == (first, last, 2)  # a probe is logged only if it fails
+    assert (began, ended, len(logged)) == (first, last, 5)  # a probe is logged only if it fails
     dated, named = r"[\d-]{10} [\d:]{8}\.\d{3}[+-]\d\d:\d\d", r"\d+ ms [0-9a-f]{16}"
-    assert re.fullmatch(rf"{dated} GET /api/v1/scenes/\{{scene\}} 404 {named}", logged[0])
-    assert re.fullmatch(rf"{dated} POST /health 405 {named}", logged[1])
-    told = [json.loads(line) for line in lines["--log-json",][1:-1]]
-    assert [(each["method"], each["path"], each["status"]) for each in told] == [
-        ("GET", "/api/v1/scenes/{scene}", 404),
-        ("POST", "/health", 405),
+    assert re.fullmatch(rf"{dated} GET /api/v1/scenes/\{{scene\}} 404 unknown_image {named}", logged[0])
+    assert re.fullmatch(rf"{dated} POST /health 405 wrong_method {named}", logged[1])
+    assert re.fullmatch(rf"{dated} POST static 405 wrong_method {named}", logged[2])
+    assert re.fullmatch(rf"{dated} GET other 404 unknown_path {named}", logged[3])
+    assert re.fullmatch(rf"{dated} GET / 200 {named}", logged[4])
+    loading, ready, *told, stopped = map(json.loads, lines["--log-json",])
+    assert (loading["event"], loading["message"]) == ("loading", first)
+    assert ready["event"] == "ready" and ready["message"] == f"serving at {address}/"
+    assert ready["port"] == urlsplit(address).port
+    assert (stopped["event"], stopped["message"], stopped["answered"]) == ("stopped", last, 5)
+    assert [(each["method"], each["path"], each["status"], each["code"]) for each in told] == [
+        ("GET", "/api/v1/scenes/{scene}", 404, "unknown_image"),
+        ("POST", "/health", 405, "wrong_method"),
+        ("POST", "static", 405, "wrong_method"),
+        ("GET", "other", 404, "unknown_path"),
+        ("GET", "/", 200, None),
     ]
     for each in told:
-        assert [*each] == ["time", "method", "path", "status", "ms", "id"] and isinstance(each["ms"], int)
+        assert [*each] == ["time", "event", "method", "path", "status", "code", "ms", "id"]
+        assert each["event"] == "request" and isinstance(each["ms"], int)
         assert re.fullmatch(dated, each["time"]) and re.fullmatch("[0-9a-f]{16}", each["id"])
+    for endpoint, status in (("static", 200), ("static", 405), ("other", 404), ("/metrics", 200), ("/health", 200)):
+        assert f'twelve_requests_total{{endpoint="{endpoint}",status="{status}"}} 1.0' in counted
+
+
+_FAILING = f"""
+import logging, warnings
+from twelve.web.service import Service
+from twelve.progress import tell
+loaded = Service.warm_up
+def warm_up(service):
+    tell("warning: of the program")
+    warnings.warn("of a library")
+    print("two", "lines", sep=chr(10), file=sys.stderr)
+    logging.getLogger("library").error("it failed")
+    loaded(service)
+Service.warm_up = warm_up
+Service.check_threads = lambda _: 1 / 0
+{_COMMAND}
+"""
+
+
+def test_every_line_of_a_json_log_is_an_object(model_folder: Path, tmp_path: Path) -> None:
+    """Warnings, errors with their tracebacks, and what libraries print."""
+    with (
+        (tmp_path / "log").open("w") as log,
+        served(model_folder, f"import sys\n{_FAILING}", "--log-json", log=log) as (process, address),
+    ):
+        assert call(address, "GET", "/health")[0] == 500
+        process.terminate()
+        process.wait(60)
+    told = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert all([*each][:2] == ["time", "event"] for each in told)
+    events = [each["event"] for each in told]
+    assert events == [
+        *("loading", "warning", "warning", "message", "message", "error", "ready", "request", "error", "stopped")
+    ]
+    assert told[1]["message"] == "of the program" and "of a library" in told[2]["message"]
+    assert [each["message"] for each in told[3:6]] == ["two", "lines", "it failed"]
+    assert told[7]["code"] == "internal_error" and "ZeroDivisionError" in told[8]["traceback"]
+
+
+@pytest.mark.parametrize("words", [["--host", "0.0.0.0"], ["--max-held-bytes", "5000"]])
+def test_an_error_at_the_start_is_an_object_too(words: list[str], model_folder: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "TWELVE_TOKEN"}
+    started = [sys.executable, "-c", _COMMAND, str(model_folder), "--log-json", *words]
+    run = subprocess.run(started, capture_output=True, text=True, check=False, env=environment)
+    (told,) = map(json.loads, run.stderr.splitlines())
+    assert run.returncode == 2 and run.stdout == "" and told["event"] == "error" and " -> " in told["message"]
+
+
+def test_the_limits_of_the_command_are_those_of_the_service(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Limits] = []
+    monkeypatch.setattr(twelve.web, "serve", lambda _, **named: given.append(named["limits"]), raising=False)
+    fields = [field.name for field in dataclasses.fields(Limits)]
+    wanted = {name: getattr(Limits(), name) + 1 + number for number, name in enumerate(fields)}
+    options = [word for name, value in wanted.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    for words in ([], options):
+        run = CliRunner().invoke(program, ["serve", str(model_folder), *words])
+        assert run.exit_code == 0, run.output
+    assert given == [Limits(), Limits(**wanted)]
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:

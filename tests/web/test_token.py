@@ -92,7 +92,9 @@ def test_it_is_said_that_the_word_bearer_is_missing(client: TestClient) -> None:
         told = client.get("/api/v1/model", headers={"authorization": given}).json()
         assert told["error"] == "the word Bearer is missing before the token"
         assert told["remedy"].startswith("send the header Authorization: Bearer TOKEN, ")
-    for given in ("Bearer", "Bearer x", f"Basic {TOKEN}"):
+    for given in ("", " ", "Bearer", "Bearer ", "bearer  "):  # as of a client whose variable is empty
+        assert client.get("/api/v1/model", headers={"authorization": given}).json()["error"] == "the token is missing"
+    for given in ("Bearer x", f"Basic {TOKEN}"):
         assert client.get("/api/v1/model", headers={"authorization": given}).json()["error"] == "the token is wrong"
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from twelve.errors import TwelveError, nearest, one_line, shortened
+from twelve.errors import TwelveError, closest, nearest, one_line, shortened
 from twelve.io.image_suffixes import SUFFIXES, repeating
 from twelve.io.invalid import bound, problem_of
 from twelve.meant import meant
@@ -22,6 +22,17 @@ _MEANT = {
     **dict.fromkeys(("--gpu", "--cuda"), ("--device",)),
 }
 """Option that other programs have -> what means the same here, whatever it is called: the nearest spelling may not."""
+
+_SEVERAL = "a process serves one model: start several behind nginx (docs/deploy.md, Several processes and updates)"
+_RESTART = "start the new process beside the old one (docs/deploy.md, Several processes and updates)"
+_TLS = "put a reverse proxy with TLS in front of the service (docs/deploy.md, Behind a reverse proxy)"
+_ELSEWHERE = {
+    **{("twelve serve", option): _SEVERAL for option in ("--workers", "--processes", "--replicas")},
+    ("twelve serve", "--threads"): "set OMP_NUM_THREADS (docs/deploy.md, Threads)",
+    **{("twelve serve", option): _RESTART for option in ("--reload", "--watch")},
+    **{("twelve serve", option): _TLS for option in ("--ssl-keyfile", "--ssl-certfile", "--certfile", "--keyfile")},
+}
+"""(command, option that other servers have) -> what to do here."""
 
 
 _PREDICT = "twelve predict RUN --image FILE"
@@ -75,10 +86,12 @@ def mistake(root: Any, words: Sequence[str], error: Any) -> str:
     found = error.format_message().rstrip(".")
     if option is not None and hasattr(error, "possibilities"):
         options = [spelt for each in command.params for spelt in (*each.opts, *each.secondary_opts) if spelt[0] == "-"]
-        hint = _meant(option, options) or nearest(option, [*options, "--help"])
+        hint = _meant(option, options) or _spelt(option, [*options, "--help"])
         if _settings(command):
             hint = _key(option) or hint
         found = f"no such option {option}{hint}"
+        if (read := _ELSEWHERE.get((name, option.partition("=")[0]))) is not None:
+            return one_line(f"no such option {option} -> {read}; run {name} --help for all options")
     elif found.startswith("No such command "):
         unknown = found.split("'")[1]
         options = [*(spelt for each in command.params for spelt in each.opts), "--help"]
@@ -113,6 +126,14 @@ def _meant(option: str, options: Collection[str]) -> str:
     """A hint at the option that means the same; empty if the command has none."""
     known = next((name for name in _MEANT.get(option, ()) if name in options), None)
     return "" if known is None else f' (did you mean "{known}"?)'
+
+
+def _spelt(option: str, options: Collection[str]) -> str:
+    """A hint at the option with the nearest spelling; empty if none is near. The dashes do not count: all options have
+    them."""
+    names = {each.lstrip("-"): each for each in options}
+    near = closest(option.partition("=")[0].lstrip("-"), names)
+    return "" if near is None else f' (did you mean "{names[near]}"?)'
 
 
 def _repeating(command: Any, words: Sequence[str], extra: str) -> str | None:

@@ -6,11 +6,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from twelve.cli.options import labels_by_head
+from twelve.web.limits import RANGES, Limits
 
 Run = Annotated[str, typer.Argument(help="A run's folder, a model's folder, or hub:owner/model.")]
 Images = Annotated[
@@ -49,6 +50,15 @@ ContrastWeight = Annotated[
         show_default="1 with --index, otherwise 0",
     ),
 ]
+_LIMITS = Limits()
+
+
+def _limit(name: str, text: str) -> Any:
+    """The option of a limit of the service, within its range."""
+    least, most = RANGES[name]
+    return typer.Option(min=least, max=most, metavar="SECONDS" if name.endswith("seconds") else "N", help=text)
+
+
 Index = Annotated[
     Path | None, typer.Option(help="A file that keeps the contrast head's vectors of the images for later searches.")
 ]
@@ -316,7 +326,9 @@ def serve(
         bool,
         typer.Option("--log-requests", help="Log the method, path, status and time of each request to stderr."),
     ] = False,
-    log_json: Annotated[bool, typer.Option("--log-json", help="As --log-requests, with lines of JSON.")] = False,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="As --log-requests, but all of stderr is lines of JSON.")
+    ] = False,
     index: Annotated[
         Path | None,
         typer.Option(help="A file that twelve match --index made; requests can then search its images."),
@@ -327,21 +339,68 @@ def serve(
     weights: Weights = None,
     device: Device = "cpu",
     precision: Precision = "auto",
+    max_waiting: Annotated[
+        int, _limit("max_waiting", "Accepted requests without an answer; further ones get 429.")
+    ] = _LIMITS.max_waiting,
+    answer_seconds: Annotated[float, _limit("answer_seconds", "Seconds to answer a request.")] = _LIMITS.answer_seconds,
+    body_seconds: Annotated[
+        float, _limit("body_seconds", "Seconds for the body of a request to arrive.")
+    ] = _LIMITS.body_seconds,
+    stop_seconds: Annotated[
+        float, _limit("stop_seconds", "Seconds to finish accepted requests after a stop signal.")
+    ] = _LIMITS.stop_seconds,
+    max_batch: Annotated[int, _limit("max_batch", "Questions in one forward pass.")] = _LIMITS.max_batch,
+    max_bytes: Annotated[
+        int, _limit("max_bytes", "Bytes of an image, and of all images in one JSON request.")
+    ] = _LIMITS.max_bytes,
+    max_pixels: Annotated[int, _limit("max_pixels", "Pixels of an image.")] = _LIMITS.max_pixels,
+    max_request_pixels: Annotated[
+        int, _limit("max_request_pixels", "Pixels of all images in one JSON request.")
+    ] = _LIMITS.max_request_pixels,
+    max_marks: Annotated[
+        int, _limit("max_marks", "Brackets, colons, commas and quotes in one JSON request.")
+    ] = _LIMITS.max_marks,
+    max_held_bytes: Annotated[
+        int, _limit("max_held_bytes", "Bytes of the bodies of all requests together.")
+    ] = _LIMITS.max_held_bytes,
+    max_scenes: Annotated[int, _limit("max_scenes", "Stored images.")] = _LIMITS.max_scenes,
+    max_scene_bytes: Annotated[
+        int, _limit("max_scene_bytes", "Bytes of the stored images together.")
+    ] = _LIMITS.max_scene_bytes,
+    scene_seconds: Annotated[
+        float, _limit("scene_seconds", "Seconds for which an image is stored after the last question about it.")
+    ] = _LIMITS.scene_seconds,
 ) -> None:
     """Serve a model as a web page and an HTTP API.
 
     docs/service.md and docs/http-api.md describe them. Uploads are not stored."""
     from twelve.errors import ConfigError
     from twelve.predictor import asked
-    from twelve.web import access, listening
+    from twelve.web import access, listening, log
 
+    if log_json:
+        log.begin()
+    limits = Limits(
+        max_bytes=max_bytes,
+        max_pixels=max_pixels,
+        max_request_pixels=max_request_pixels,
+        max_marks=max_marks,
+        max_held_bytes=max_held_bytes,
+        max_waiting=max_waiting,
+        max_batch=max_batch,
+        max_scenes=max_scenes,
+        max_scene_bytes=max_scene_bytes,
+        scene_seconds=scene_seconds,
+        body_seconds=body_seconds,
+        answer_seconds=answer_seconds,
+        stop_seconds=stop_seconds,
+    )
     if token is None and access.TOKEN in os.environ:
         token = os.environ[access.TOKEN]  # an empty one, which Typer takes for none
     access.check_access(host, port or 0, token, no_token=no_token, names=name or ())
     folder = asked.find(run)
     listening.bound(run, host, port).close()
     from twelve.predictor import command, loading
-    from twelve.progress import tell
 
     command.check_extractor(weights, device)
     abilities = loading.abilities_of(folder)
@@ -353,7 +412,7 @@ def serve(
         abilities.task_for("match")
         loading.check_contrast(folder, "serve without --index")
         check_index(run, index)
-    tell(f"loading {run}")
+    log.say("loading", f"loading {run}")
     from twelve.web import serve as run_service  # raises an error that names the missing extra
 
     run_service(
@@ -364,6 +423,7 @@ def serve(
         weights=weights,
         device=device,
         precision=precision,
+        limits=limits,
         token=token,
         no_token=no_token,
         log_requests="json" if log_json else log_requests,

@@ -15,6 +15,10 @@ FEW = 1000
 """With fewer texts than this, every word of a task is known; otherwise those that occur at least twice."""
 _JOINED = 1000
 """Number of texts that are split into words at once."""
+USUAL = 3
+"""Maximum number of usual texts of a task."""
+_LONG = 120
+"""Characters of the longest one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,12 @@ def words_in(tokenizer: Tokenizer, tasks: Iterable[Sequence[str]]) -> KnownWords
         least = 1 if len(texts) < FEW else 2
         found.update(word for word, count in total.items() if count >= least)
     return KnownWords(frozenset(found))
+
+
+def usual_in(texts: Iterable[str]) -> list[str]:
+    """A few texts of a task that people can ask too: those that occur most often, and of these the first."""
+    counts = Counter(text.strip() for text in texts)
+    return [text for text, _ in counts.most_common() if 0 < len(text) <= _LONG and text.isprintable()][:USUAL]
 
 
 def split(tokenizer: Tokenizer, text: str) -> list[str]:

@@ -72,6 +72,8 @@ class TwelveProcessor:
         familiar: statistics of the training images' regions, or None.
         known_words: words of the training texts, or None if they were not recorded.
         own_words: task of one's own -> words of its training texts; absent if they were not recorded.
+        own_texts: task of one's own -> a few usual training texts, which the page of the service shows; absent if they
+            were not recorded.
         trained_images: digests of the training images, or None if they were not recorded.
         left_out: tasks that a later run did not train while it changed the trunk: their answers may no longer be right.
     """
@@ -92,6 +94,7 @@ class TwelveProcessor:
         familiar: Familiarity | None = None,
         known_words: KnownWords | None = None,
         own_words: Mapping[str, Iterable[str]] | None = None,
+        own_texts: Mapping[str, Iterable[str]] | None = None,
         task_tokens: str = "dataset",
         left_out: Sequence[str] = (),
         trained_images: TrainedImages | None = None,
@@ -115,6 +118,7 @@ class TwelveProcessor:
         self.familiar = familiar
         self.known_words = known_words
         self.own_words = {task: frozenset(words) for task, words in (own_words or {}).items()}
+        self.own_texts = {task: list(texts) for task, texts in (own_texts or {}).items()}
         self.left_out = tuple(left_out)
         self.trained_images = trained_images
         self.special = special_rows(tokenizer)
@@ -333,6 +337,8 @@ class TwelveProcessor:
             tree["known_words"] = self.known_words.to_tree()
         if self.own_words:
             tree["own_words"] = {task: " ".join(sorted(words)) for task, words in self.own_words.items()}
+        if self.own_texts:
+            tree["own_texts"] = self.own_texts
         if self.trained_images is not None:
             tree["trained_images"] = self.trained_images.to_tree()
         if self.left_out:

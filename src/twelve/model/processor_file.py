@@ -25,6 +25,7 @@ _OPTIONAL = (
     "familiar",
     "known_words",
     "own_words",
+    "own_texts",
     "likely",
     "task_tokens",
     "left_out",
@@ -58,6 +59,8 @@ def read_fields(file: Path) -> dict[str, Any]:
         raise CheckpointError("known_words must hold words of training texts", file=file, remedy=SAVED)
     if not _mapping(_string)(own := tree.get("own_words", {})) or not own.keys() <= tree["task_outputs"].keys():
         raise CheckpointError("own_words must be a mapping of tasks of the model to words", file=file, remedy=SAVED)
+    if not _mapping(_strings)(texts := tree.get("own_texts", {})) or not texts.keys() <= tree["task_outputs"].keys():
+        raise CheckpointError("own_texts must be a mapping of tasks of the model to texts", file=file, remedy=SAVED)
     if not _strings(left_out := tree.get("left_out", [])) or not set(left_out) <= set(tree["task_outputs"]):
         raise CheckpointError("left_out must be a list of tasks of the model", file=file, remedy=SAVED)
     if not trained_images.sound(images := tree.get("trained_images")):
@@ -72,7 +75,8 @@ def read_fields(file: Path) -> dict[str, Any]:
         except RegionError as error:
             raise CheckpointError(error.problem, file=file, record=f"region_recipes.{source}", remedy=SAVED) from None
     optional = {"likely": likely, "familiar": familiar, "known_words": words, "task_tokens": task_tokens}
-    optional |= {"own_words": {task: text.split() for task, text in own.items()}, "left_out": left_out}
+    optional |= {"own_words": {task: text.split() for task, text in own.items()}, "own_texts": texts}
+    optional["left_out"] = left_out
     optional["trained_images"] = None if images is None else TrainedImages.from_tree(images)
     return {key: tree[key] for key in _FIELDS} | optional
 

@@ -26,7 +26,7 @@ from twelve.errors import CheckpointError, ConfigError
 from twelve.formats.data_root import DataRoot
 from twelve.io import files
 from twelve.model.familiarity import MOST, Familiarity, familiarity_of
-from twelve.model.known_words import MOST_TEXTS, KnownWords, words_in
+from twelve.model.known_words import MOST_TEXTS, KnownWords, usual_in, words_in
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock, tell
@@ -301,7 +301,8 @@ def _familiar(data: Prepared, most: int, base: Familiarity | None) -> Familiarit
 
 
 def _record_words(trainer: Trainer) -> None:
-    """Add the words of the training texts to those that the model knew when the run began."""
+    """Add the words of the training texts to those that the model knew when the run began, and record a few usual texts
+    of tasks of one's own."""
     processor, found = trainer.processor, frozenset[str]()
     for name, task in trainer.data.tasks.items():
         step = max(1, math.ceil(len(task.train) / MOST_TEXTS))
@@ -309,6 +310,8 @@ def _record_words(trainer: Trainer) -> None:
         texts = [text for example in sample for text in (example.text, *example.options)]
         words = words_in(processor.tokenizer, [texts]).words
         found |= words
+        if task.settings.kind is not None:
+            processor.own_texts[name] = usual_in(example.text for example in sample)
         if task.settings.kind is not None and task.output.own_head:
             processor.own_words[name] = words | processor.own_words.get(name, frozenset())
     known = KnownWords(found)

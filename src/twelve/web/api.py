@@ -393,6 +393,7 @@ def describe(
                     left_out=name in predictor.processor.left_out,
                     score=standings.get(name, TaskStanding()).score,
                     doubt=standings.get(name, TaskStanding()).doubt,
+                    texts=predictor.processor.own_texts.get(name, []) if name in own else [],
                 )
                 for name in names
             ]

@@ -83,9 +83,10 @@ def create_app(
     service.metrics.build.info({"version": __version__, "model": digest or ""})
     app = _without_endpoints(service)
     samples = list(samples) or samples_for(predictor)
+    files = {f"/{file.name}" for file in _STATIC.iterdir()}
     free = {
         *_FREE,
-        *(f"/{file.name}" for file in _STATIC.iterdir()),
+        *files,
         *(f"{PREFIX}/samples/{one.name}" for one in samples),
     }
     problems.install(app)
@@ -101,7 +102,7 @@ def create_app(
     # A mount would match before the endpoints and hide their 405 replies.
     app.router.default = _Page(directory=_STATIC, html=True)
     paths, json = _described(app, secured=token is not None)
-    app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free, paths=paths, json=json)
+    app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free, paths=paths, json=json, files=files)
     return app
 
 

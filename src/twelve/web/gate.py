@@ -7,6 +7,7 @@ that sends slowly does not delay others.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import logging
 import re
@@ -20,7 +21,9 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twelve.web.fields import PREFIX
-from twelve.web.problems import ServiceError, described, reply
+from twelve.web.limits import Limits
+from twelve.web.log import REQUESTS
+from twelve.web.problems import CODE, ServiceError, described, reply
 from twelve.web.service import Service
 from twelve.web.uploads import check_encoding, check_json, check_kind
 
@@ -41,10 +44,13 @@ UPLOADS = f"{PREFIX}/scenes"
 HEALTH = "/health"
 """The path that is read under any host name: probes know the address alone, and the reply has two numbers."""
 _PROBES = (HEALTH, "/metrics")
-"""Paths that are read every few seconds: the log has them only if they fail."""
+"""Paths that are read every few seconds."""
 _BODIES = frozenset({"POST", "PUT", "PATCH"})
-_OTHER = "other"
-_LOG = logging.getLogger("twelve.requests")
+STATIC, OTHER = "static", "other"
+"""Names under which the files of the page, and paths that do not exist, are counted and logged."""
+_QUIET = frozenset({*_PROBES, STATIC})
+"""What the log has only if it fails."""
+_LOG = logging.getLogger(REQUESTS)
 
 
 class Gate:
@@ -59,6 +65,7 @@ class Gate:
         paths: those that are counted and logged under their own names, such as ``/api/v1/scenes/{scene}``; an address
             may contain the id of an image.
         json: paths that take JSON.
+        files: paths of the page's files, which are counted and logged under one name.
     """
 
     def __init__(
@@ -70,10 +77,12 @@ class Gate:
         free: Collection[str] = (),
         paths: Collection[str] = (),
         json: Collection[str] = (),
+        files: Collection[str] = (),
     ) -> None:
         self._app, self._service, self._hosts = app, service, {host.lower() for host in hosts}
         self._tokens, self._free, self._json = (token or "").split(), frozenset(free), frozenset(json)
         self._paths = {path: compile_path(path)[0] for path in paths}
+        self._files = frozenset(files)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -106,13 +115,22 @@ class Gate:
             raise
         finally:
             seconds, status = time.perf_counter() - start, status or 500
-            path = next((each for each, form in self._paths.items() if form.fullmatch(asked)), _OTHER)
+            path = self._named(asked)
             self._service.metrics.requests.labels(path, str(status)).inc()
             self._service.metrics.seconds.labels(path).observe(seconds)
             self._service.answered += path not in _PROBES
-            if path not in _PROBES or status >= 400:
-                told = {"method": method[:20], "path": path, "status": status, "ms": round(1000 * seconds), "id": name}
-                _LOG.info("%(method)s %(path)s %(status)d %(ms)d ms %(id)s", told)
+            if path not in _QUIET or status >= 400:
+                code = scope.get(CODE)
+                told = {"method": method[:20], "path": path, "status": status, "code": code}
+                said = "%(method)s %(path)s %(status)d %(ms)d ms %(id)s"
+                said = said.replace("%(status)d", "%(status)d %(code)s") if code else said
+                _LOG.info(said, {**told, "ms": round(1000 * seconds), "id": name})
+
+    def _named(self, asked: str) -> str:
+        """The name under which a request for a path is counted and logged."""
+        if asked in self._files:
+            return STATIC
+        return next((each for each, form in self._paths.items() if form.fullmatch(asked)), OTHER)
 
     async def _through(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
         service = self._service
@@ -138,8 +156,25 @@ class Gate:
         elif (scope["method"], path) == ("POST", UPLOADS):
             check_kind(Request(scope))
         check_encoding(Request(scope))
+        more = True
+
+        async def noted() -> Message:
+            nonlocal more
+            message = await receive()
+            more = message.get("more_body", False)
+            return message
+
+        try:
+            await self._admitted(scope, noted, send, json=json)
+        except ServiceError as error:
+            if more and error.code == "busy":
+                await _discard(noted, service.limits)
+            raise
+
+    async def _admitted(self, scope: Scope, receive: Receive, send: Send, *, json: bool) -> None:
+        """Read the body of a request, and let the application reply, if there is a place for it."""
+        service, body = self._service, bytearray()
         service.admit()
-        body = bytearray()
         try:
             await self._read(scope, receive, body)
             if json:
@@ -147,7 +182,7 @@ class Gate:
                 _check_marks(body, service.limits.max_marks, Request(scope))
             service.admit()
             with ExitStack() as slot:
-                slot.enter_context(service.accepted())
+                slot.enter_context(service.pace.accepted())
 
                 async def answered(message: Message) -> None:
                     slot.close()  # a client that reads slowly must not occupy a place
@@ -182,6 +217,18 @@ class Gate:
             raise ServiceError(
                 "slow_body", f"the body did not arrive within {limits.body_seconds:g} seconds", "send a smaller body"
             ) from None
+
+
+async def _discard(receive: Receive, limits: Limits) -> None:
+    """Read the rest of a body, and drop it. A client that asked to close the connection after the reply would lose the
+    reply otherwise: a connection with unread bytes is reset."""
+    left, more = limits.max_body, True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limits.body_seconds):
+            while more and left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                more = message.get("more_body", False)
 
 
 def _without_body(send: Send) -> Send:
@@ -236,11 +283,13 @@ def _check_token(given: list[str], tokens: list[str]) -> None:
     kind, _, said = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     right = sum(hmac.compare_digest(said.strip().encode("latin-1"), each.encode()) for each in tokens)
     if kind.lower() != "bearer" or not right:
-        alone = len(given) == 1 and given[0].strip() and not said.strip() and kind.lower() != "bearer"
+        alone = len(given) == 1 and not said.strip()
         problem = "the word Bearer is missing before the token" if alone else "the token is wrong"
+        if not given or (alone and kind.lower() in ("", "bearer")):
+            problem = "the token is missing"
         raise ServiceError(
             "unauthorized",
-            problem if given else "the token is missing",
+            problem,
             "send the header Authorization: Bearer TOKEN, with the token that the service was started with",
             headers={"WWW-Authenticate": "Bearer"},
         )

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from twelve.errors import ConfigError
 
 _PORTS = 1 << 16
+CONNECTIONS = 512
+"""Connections to ``twelve serve``; others get 503 without JSON."""
+RANGES: Mapping[str, tuple[float, float]] = {
+    "max_bytes": (1_000, 1_000_000_000),
+    "max_pixels": (1_000, 178_956_970),  # more is refused by Pillow
+    "max_request_pixels": (1_000, 10_000_000_000),
+    "max_marks": (1_000, 10_000_000),
+    "max_held_bytes": (1_000, 100_000_000_000),
+    "max_waiting": (1, CONNECTIONS - 12),  # some are left for /health and /metrics
+    "max_batch": (1, 1024),
+    "max_scenes": (1, 1_000_000),
+    "max_scene_bytes": (1, 1_000_000_000_000),
+    "scene_seconds": (0.01, 604_800),
+    "body_seconds": (0.01, 3_600),
+    "answer_seconds": (0.01, 3_600),
+    "stop_seconds": (0.01, 3_600),
+}
+"""Limit -> its least and its largest value."""
 
 
 def check_port(port: int) -> None:
@@ -21,7 +40,7 @@ def check_port(port: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Limits of the service. All are positive.
+    """Limits of the service, each within its :data:`RANGES`. ``twelve serve`` has an option for each.
 
     Attributes:
         max_bytes: bytes of an encoded image, and of all images in one JSON request together.
@@ -55,9 +74,17 @@ class Limits:
     stop_seconds: float = 30.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if not getattr(self, field.name) > 0:
-                raise ConfigError(f"{field.name} is {getattr(self, field.name)}", remedy="pass a positive number")
+        for name, (least, most) in RANGES.items():
+            if not least <= (value := getattr(self, name)) <= most:
+                raise ConfigError(
+                    f"expected {name} of {least:,} to {most:,}, found {value:,}", remedy="choose one of this range"
+                )
+        if self.max_held_bytes < self.max_body:
+            raise ConfigError(
+                f"expected max_held_bytes of at least {self.max_body:,}, a body with max_bytes of "
+                f"{self.max_bytes:,} in base64, found {self.max_held_bytes:,}",
+                remedy="increase max_held_bytes, or lower max_bytes",
+            )
 
     @property
     def max_body(self) -> int:

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
+from starlette.types import Receive, Scope, Send
 
 from twelve.errors import TwelveError, closest, quoted
 from twelve.io.invalid import beginning, bound, problem_of
@@ -103,6 +104,10 @@ _FIELDS = 20
 """Maximum number of fields in a reply."""
 
 
+CODE = "twelve.code"
+"""The key in the scope of a request that has the code of its error reply."""
+
+
 class ServiceError(Exception):
     """A request that the service refuses.
 
@@ -146,7 +151,19 @@ def reply(
 ) -> JSONResponse:
     """A JSON reply of :class:`twelve.web.replies.Problem`."""
     told = Problem(code=code, error=problem, remedy=remedy, fields=fields)
-    return JSONResponse(told.model_dump(), CODES[code], dict(headers or {}))
+    return _Reply(told, dict(headers or {}))
+
+
+class _Reply(JSONResponse):
+    """An error reply, which leaves its code in the scope of the request, for the log."""
+
+    def __init__(self, told: Problem, headers: dict[str, str]) -> None:
+        super().__init__(told.model_dump(), CODES[told.code], headers)
+        self._code = told.code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[CODE] = self._code
+        await super().__call__(scope, receive, send)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -245,6 +245,9 @@ class TaskChoice(BaseModel):
         None,
         description="its score and a baseline's in a sentence, if the stored evaluation is not above it",
     )
+    texts: list[str] = Field(
+        [], description="a few usual texts of its training data, if a run defined it itself and recorded them"
+    )
 
 
 class SampleReply(BaseModel):

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import logging
 import math
 import os
 import socket
 from collections.abc import Collection
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import LOGGING_CONFIG
 
 from twelve.errors import TwelveError
 from twelve.predictor.open_index import OpenIndex
-from twelve.progress import counted, tell
+from twelve.progress import counted
 from twelve.settings import Precision
 from twelve.web.access import LOCAL, check_access, is_loopback, public_name
 from twelve.web.app import create_app
-from twelve.web.limits import Limits
+from twelve.web.limits import CONNECTIONS, Limits
 from twelve.web.listening import HOST, PORT, bound
+from twelve.web.log import in_json, logged, say
 from twelve.web.samples import opening_samples, recorded_samples
 from twelve.web.service import Service
 
-_CONNECTIONS = 512
 _NAMED = 10
 """Folders of an index that are named."""
 
@@ -62,7 +60,8 @@ def serve(
         token: see :func:`twelve.web.app.create_app`. Required if other machines can reach ``host``, or if ``names`` has
             a name that is not one of this machine alone, unless ``no_token`` allows requests without one.
         log_requests: write a line for each request to standard error (the logger ``twelve.requests``): "text" (or True)
-            for people, "json" for programs.
+            for people, "json" for programs. With "json", every line is an object, also those of other events, and the
+            address is not printed to standard output.
         index, regions: see :func:`twelve.web.app.create_app`.
 
     Raises:
@@ -70,59 +69,77 @@ def serve(
             missing.
         ThreadLost: a thread of the service has ended.
     """
-    from twelve.predictor import load
-
     check_access(host, PORT if port is None else port, token, no_token=no_token, names=names)
     listener = bound(run, host, port)
-    alone = token is None and is_loopback(listener.getsockname()[0]) and public_name(names) is None
+    with logged(log_requests):
+        app = _loaded(
+            run,
+            alone=token is None and is_loopback(listener.getsockname()[0]) and public_name(names) is None,
+            weights=weights,
+            device=device,
+            precision=precision,
+            limits=limits,
+            hosts=allowed(host, names),
+            token=token,
+            index=index,
+            regions=regions,
+        )
+        listener.listen(CONNECTIONS)  # clients can connect as soon as they read the next line
+        listening = listener.getsockname()[1]
+        if port is None and listening != PORT:
+            say("port", f"port {PORT} is in use; serving at {listening}", port=listening)
+        address = addresses(host, listening, names)
+        if in_json():
+            say("ready", f"serving at {address}", port=listening)
+        else:
+            print(f"{address} (ctrl-c stops)", flush=True)
+        _run(app, listener)
+
+
+def _loaded(
+    run: str | Path,
+    *,
+    alone: bool,
+    weights: str | None,
+    device: str,
+    precision: Precision,
+    limits: Limits | None,
+    hosts: Collection[str],
+    token: str | None,
+    index: str | os.PathLike[str] | None,
+    regions: str | os.PathLike[str] | None,
+) -> FastAPI:
+    """The application, with its model loaded and warm.
+
+    Args:
+        alone: whether only the user of this machine can reach it.
+    """
+    from twelve.predictor import load
+
     predictor = load(run, weights=weights, device=device, precision=precision)
     samples = recorded_samples(predictor, Path(run)) if alone else ()  # one's own images are shown to nobody else
     app = create_app(
         predictor,
         limits,
-        hosts=allowed(host, names),
+        hosts=hosts,
         token=token,
-        no_token=token is None,  # checked above, for the address too
+        no_token=token is None,  # checked before, for the address too
         samples=samples or opening_samples(predictor),
         index=index,
         regions=regions,
     )
-    if app.state.service.searching is not None:
-        tell(f"{index}: {_to_search(app.state.service.searching.index)}")
+    service: Service = app.state.service
+    if service.searching is not None:
+        say("index", f"{index}: {_to_search(service.searching.index)}", images=len(service.searching.index))
     predictor.measure_threads()
-    if log_requests:
-        lines = logging.StreamHandler()
-        lines.setFormatter(_Objects() if log_requests == "json" else _Dated("%(asctime)s %(message)s"))
-        logging.basicConfig(handlers=[lines])
-        logging.getLogger("twelve.requests").setLevel(logging.INFO)
-    app.state.service.warm_up()
-    listener.listen(_CONNECTIONS)  # clients can connect as soon as they read the next line
-    listening = listener.getsockname()[1]
-    if port is None and listening != PORT:
-        tell(f"port {PORT} is in use; serving at {listening}")
-    print(f"{addresses(host, listening, names)} (ctrl-c stops)", flush=True)
-    _run(app, listener)
+    service.warm_up()
+    return app
 
 
 class ThreadLost(TwelveError):
     """A thread of the service has ended, so that some requests cannot be answered."""
 
     exit_code = 1
-
-
-class _Dated(logging.Formatter):
-    """Lines that begin with the time and its offset from UTC."""
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        return datetime.fromtimestamp(record.created).astimezone().isoformat(" ", "milliseconds")
-
-
-class _Objects(_Dated):
-    """Lines of JSON: the time, and the fields of a request; of what else is logged, the message."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields = record.args if isinstance(record.args, dict) else {"message": super().format(record)}
-        return json.dumps({"time": self.formatTime(record), **fields})
 
 
 class _Server(uvicorn.Server):
@@ -140,7 +157,8 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
-        tell(f"stopped; {counted(self._service.answered, 'request')} answered")
+        count = self._service.answered
+        say("stopped", f"stopped; {counted(count, 'request')} answered", answered=count)
 
 
 def _run(app: FastAPI, listener: socket.socket) -> None:
@@ -149,11 +167,12 @@ def _run(app: FastAPI, listener: socket.socket) -> None:
     config = uvicorn.Config(
         app,
         log_level="warning",
+        log_config=None if in_json() else LOGGING_CONFIG,  # uvicorn's own handlers write plain lines
         access_log=False,
         server_header=False,
         ws="none",
-        limit_concurrency=_CONNECTIONS,
-        backlog=_CONNECTIONS,
+        limit_concurrency=CONNECTIONS,
+        backlog=CONNECTIONS,
         timeout_graceful_shutdown=math.ceil(service.limits.stop_seconds),
     )
     try:

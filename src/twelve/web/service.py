@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from PIL import Image
@@ -23,6 +22,7 @@ from twelve.web.fields import PREFIX
 from twelve.web.limits import Limits
 from twelve.web.line import Line, Pending
 from twelve.web.metrics import Metrics
+from twelve.web.pace import ReplyPace
 from twelve.web.problems import ServiceError
 from twelve.web.requests import ImageOf
 from twelve.web.scenes import Scenes
@@ -39,8 +39,6 @@ MUCH = 16_000_000
 _LEFT = 5.0
 """Seconds in which a thread must end once another has been lost."""
 _BLANK = (320, 240)
-_SMOOTHING = 0.98
-"""Smoothing of the pace, so that a short pause of the machine does not cause a long Retry-After."""
 
 
 class Service:
@@ -52,7 +50,7 @@ class Service:
 
     Attributes:
         searching: the images that requests can search, if there are any.
-        waiting: number of accepted requests without an answer.
+        pace: how long requests take.
         held: bytes of bodies that are being received or waiting.
         answered: number of requests that got a reply, except for probes.
     """
@@ -71,10 +69,9 @@ class Service:
         self.worker = Worker(predictor, limits.max_batch, self.metrics.batch.observe)
         self._small, self._large = Line("images"), Line("large images")
         self.searching = None if index is None else Searching(predictor, index, self.worker, PAIRS, self._count_decoded)
-        self.waiting, self.held, self.answered = 0, 0, 0
+        self.pace = ReplyPace()
+        self.held, self.answered = 0, 0
         self._decoded = 0  # bytes of all pixels that were ever decoded
-        self._pace = 0.05  # seconds from one reply to the next, while others wait
-        self._last: float | None = None
         self._lost: list[str] = []  # names of threads that have ended
 
     # --- accepting --------------------------------------------------------------------------------------------
@@ -89,21 +86,12 @@ class Service:
 
     def busy(self) -> ServiceError:
         """429, with the time after which the waiting requests should be done."""
-        seconds = min(60, max(1, math.ceil(self.waiting * self._pace)))
-        return ServiceError("busy", "too many requests are waiting", "try again later", retry_after=seconds)
+        return ServiceError("busy", "too many requests are waiting", "try again later", retry_after=self.pace.left())
 
-    @contextmanager
-    def accepted(self) -> Iterator[None]:
-        """Count a request as waiting while the block runs, and update the pace at its end."""
-        self.waiting += 1
-        try:
-            yield
-        finally:
-            self.waiting -= 1
-            now = time.perf_counter()
-            if self._last is not None:
-                self._pace = _SMOOTHING * self._pace + (1 - _SMOOTHING) * (now - self._last)
-            self._last = now if self.waiting else None
+    @property
+    def waiting(self) -> int:
+        """Number of accepted requests without an answer."""
+        return self.pace.waiting
 
     def warm_up(self) -> None:
         """Ask about a blank image twice: first so that one-time initialization and measurements do not delay the first
@@ -114,12 +102,13 @@ class Service:
             self.worker.do(lambda: self._ask_about_blank(method))
 
     def _ask_about_blank(self, method: str) -> None:
-        scene = self.predictor.scene(Image.new("RGB", _BLANK))
+        with self.pace.small.measured():
+            scene = self.predictor.scene(Image.new("RGB", _BLANK))
         question = self.predictor.question(method, "what is it", scene)
         self.predictor.ask([question])
         start = time.perf_counter()
         self.predictor.ask([question])
-        self._pace = time.perf_counter() - start
+        self.pace.suppose(time.perf_counter() - start)
 
     # --- images ---------------------------------------------------------------------------------------------
     async def scene(self, data: bytes) -> Scene:
@@ -130,11 +119,19 @@ class Service:
         """
         until = self._until()
         pixels = await asyncio.to_thread(uploads.check, data, self.limits)
-        return await self._result(self._line(pixels).do(lambda: self._extracted(data)), until)
+        return await self._by_size(pixels, lambda: self._extracted(data), until)
 
-    def _line(self, pixels: int) -> Line:
-        """The thread for images of this size."""
-        return self._large if pixels > LARGE else self._small
+    async def _by_size(self, pixels: int, work: Callable[[], Scene], until: float) -> Scene:
+        """The result of work on an image, in the thread for images of this size."""
+        large = pixels > LARGE
+        line, queue = (self._large, self.pace.large) if large else (self._small, self.pace.small)
+
+        def timed() -> Scene:
+            with queue.measured():
+                return work()
+
+        with queue.waits():
+            return await self._result(line.do(timed), until)
 
     def _extracted(self, data: bytes) -> Scene:
         self.predictor.threads.here()
@@ -183,7 +180,7 @@ class Service:
             inside(boxes, scene)
             return without_pixels(scene, boxes)
 
-        return await self._result(self._line(pixels).do(work), until)
+        return await self._by_size(pixels, work, until)
 
     # --- questions --------------------------------------------------------------------------------------------
     async def ask(
@@ -270,7 +267,7 @@ class Service:
         if self.searching is None:
             raise no_index()
         self.admit()
-        with self.accepted():
+        with self.pace.accepted():
             made = await self._result(self.searching.thumbnail(name), self._until())
         if made is None:
             problem = "no such image in the index, or its file has changed"

@@ -36,6 +36,9 @@ export function field(label, input, hint = null) {
 /** The name of a task; that of a user's own one in quotation marks, because it may be any word. */
 export const titled = ({ title, own }) => (own ? `“${title}”` : title);
 
+/** Texts that the tasks of the user's own were trained on. */
+export const usualTexts = (tasks) => [...new Set(tasks.flatMap(({ texts }) => texts))];
+
 /** A text with a capital at its beginning. */
 export const capital = (text) => text[0].toUpperCase() + text.slice(1);
 

@@ -2,7 +2,7 @@
 
 import { Candidates } from "./candidates.js";
 import { Dialogue, isMark } from "./dialogue.js";
-import { el, field, percent, titled } from "./dom.js";
+import { el, field, percent, titled, usualTexts } from "./dom.js";
 import { form } from "./form.js";
 import { Found } from "./found.js";
 import * as replies from "./replies.js";
@@ -10,7 +10,25 @@ import * as replies from "./replies.js";
 /** Images that a search shows. */
 const SHOWN = 12;
 
-const line = (placeholder) => el("input", { type: "text", maxlength: 2000, required: true, placeholder, autocomplete: "off" });
+/** A field for a text. Its placeholder is a text that the model was trained on, if it tells one: an example of others may
+ *  be a question that this model cannot answer. */
+function line(placeholder, tasks) {
+  const [usual] = usualTexts(tasks);
+  const shown = usual ? `such as: ${usual}` : tasks[0].own ? "as in the training data" : placeholder;
+  return el("input", { type: "text", maxlength: 2000, required: true, placeholder: shown, autocomplete: "off" });
+}
+
+/** Buttons that fill a field with the texts that the model was trained on; null if it tells none. */
+function usual(input, tasks) {
+  const fill = (text) => () => {
+    input.value = text;
+    input.dispatchEvent(new Event("input", { bubbles: true })); // as if it were typed
+    input.focus();
+  };
+  const texts = usualTexts(tasks).map((text) => el("button", { type: "button", class: "plain", click: fill(text) }, text));
+  return texts.length ? el("p", { class: "usual" }, el("small", {}, "Trained on texts such as "), ...texts) : null;
+}
+
 const typed = (input, what) => (input.value.trim() ? null : `Type ${what} first.`);
 const opened = (image) => (image.scene ? null : "Select an image first.");
 
@@ -71,7 +89,7 @@ function suggestions(form, current) {
 
 /** answer, locate, entails: one text about the image. */
 export function textForm(method, { label, key, placeholder, button, image, tasks, notes, quick }) {
-  const input = line(placeholder);
+  const input = line(placeholder, tasks);
   const task = taskChoice(tasks);
   const threshold = method === "locate" ? el("input", { type: "range", min: 0, max: 1, step: 0.05, value: 0 }) : null;
   const said = { answer: replies.answered, locate: replies.located, entails: replies.entailed }[method];
@@ -79,7 +97,7 @@ export function textForm(method, { label, key, placeholder, button, image, tasks
   const shown = form({
     method,
     button,
-    fields: [task.lost, field(label, input)],
+    fields: [task.lost, field(label, input), usual(input, tasks)],
     more: advanced(task.field, threshold && thresholdField(threshold)),
     asked: () => ({
       problem: opened(image) || typed(input, `a ${label.toLowerCase()}`),
@@ -106,13 +124,13 @@ export function textForm(method, { label, key, placeholder, button, image, tasks
 export function boxesForm(method, { label, placeholder, button, image, tasks, notes }) {
   const candidates = new Candidates(image);
   const dialogue = method === "guess" ? new Dialogue() : null;
-  const input = line(placeholder);
+  const input = line(placeholder, tasks);
   const task = taskChoice(tasks);
   const nothing = () => (dialogue ? !dialogue.turns.length && "Type a question first." : typed(input, "a question"));
   const shown = form({
     method,
     button,
-    fields: [task.lost, dialogue ? dialogue.element : field(label, input), candidates.element],
+    fields: [task.lost, dialogue ? dialogue.element : field(label, input), dialogue ? null : usual(input, tasks), candidates.element],
     more: advanced(task.field),
     asked: () => ({
       problem: opened(image) || nothing() || (candidates.boxes.length ? null : "Tick at least one box."),
@@ -143,13 +161,13 @@ export function boxesForm(method, { label, placeholder, button, image, tasks, no
 
 /** verify: a statement about two images. */
 export function pairForm({ button, left, right, tasks, notes, quick }) {
-  const input = line("Both images contain …");
+  const input = line("Both images contain …", tasks);
   const task = taskChoice(tasks);
   const redraw = () => [left, right].forEach((image) => image.show([]));
   const shown = form({
     method: "verify",
     button,
-    fields: [task.lost, field("Statement about both images", input)],
+    fields: [task.lost, field("Statement about both images", input), usual(input, tasks)],
     more: advanced(task.field),
     asked: () => ({
       problem: opened(left) || opened(right) || typed(input, "a statement"),
@@ -171,7 +189,7 @@ export function pairForm({ button, left, right, tasks, notes, quick }) {
 
 /** match: a caption and several images. */
 export function matchForm({ button, gallery, tasks, notes }) {
-  const input = line("what the image shows");
+  const input = line("what the image shows", tasks);
   const task = taskChoice(tasks, RANKINGS);
   let sent = [];
   let caption = "";
@@ -187,7 +205,7 @@ export function matchForm({ button, gallery, tasks, notes }) {
   const shown = form({
     method: "match",
     button,
-    fields: [task.lost, field("Caption", input)],
+    fields: [task.lost, field("Caption", input), usual(input, tasks)],
     more: advanced(task.field),
     asked: () => ({
       problem: (gallery.items.length ? null : "Add images first.") || typed(input, "a caption"),
@@ -224,13 +242,13 @@ function beginning(text, images) {
 
 /** search: a caption, for the images that the service has. */
 export function searchForm({ button, count, tasks, notes }) {
-  const input = line("such as: a green boat");
+  const input = line("such as: a green boat", tasks);
   const task = taskChoice(tasks, RANKINGS);
   const found = new Found();
   const shown = form({
     method: "search",
     button,
-    fields: [task.lost, field("Caption", input, `${count.toLocaleString("en")} ${count === 1 ? "image" : "images"} in the index.`)],
+    fields: [task.lost, field("Caption", input, `${count.toLocaleString("en")} ${count === 1 ? "image" : "images"} in the index.`), usual(input, tasks)],
     more: advanced(task.field),
     asked: () => ({ problem: typed(input, "a caption"), body: () => task.within({ text: input.value, top: SHOWN }) }),
     said: (told) => {

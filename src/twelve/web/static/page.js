@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { boxesForm, pairForm, matchForm, searchForm, textForm } from "./forms.js";
-import { el, field, titled } from "./dom.js";
+import { el, field, titled, usualTexts } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { ImageView } from "./image.js";
 
@@ -28,9 +28,11 @@ const QUICK = 2e7;
 const notesOf = (model) => (images) => (model.note && images.some(({ sample }) => !sample) ? [model.note] : []);
 
 /** The text to suggest: that of the sample. A sample's text rarely suits an image of the user's own (no
- *  sample), unless all samples have the same. */
+ *  sample), unless all samples have the same, or the model was trained on no other. */
 function suggestion(model, method, sample) {
   if (sample) return sample.texts[method];
+  const usual = method === "guess" ? [] : usualTexts(tasksOf(model, method));
+  if (usual.length === 1) return usual[0];
   const texts = new Set(model.samples.map((sample) => sample.texts[method]));
   return texts.size === 1 ? [...texts][0] : null;
 }
