@@ -34,6 +34,7 @@ from twelve.study.plan import read as plan_of
 from twelve.study.results import History
 from twelve.study.studies import STUDIES, Study, get_study
 from twelve.study.studies.base import Subjects
+from twelve.study.trunk_rates import differing, trunk_rates
 from twelve.training.balancing import BALANCINGS
 from twelve.training.convergence import convergence, falls, gain, has_converged
 
@@ -397,6 +398,24 @@ def test_what_pretraining_costs_is_told(tmp_path: Path) -> None:
     asked = ["study", "groups", "--config", str(config), "--option", "pretraining=0.5", "--dry-run"]
     planned = " ".join(CliRunner().invoke(cli.app, asked, catch_exceptions=False).output.split())
     assert f"pretraining on captions for all arms: {iterations // 2} iterations in each seed" in planned
+
+
+def test_the_trunks_of_two_arms_may_train_at_different_rates(tmp_path: Path) -> None:
+    file = write_config(tmp_path, tasks=("flickr30k", "vqa"))
+    rates = ["tasks.flickr30k.learning_rate=2e-4", "tasks.vqa.learning_rate=3e-4"]
+    config, names = load(file, rates), ["stop-and-go", "single-longer"]
+    alone = planned(get_study("joint-vs-single", {"factors": [1.0]}), config, seeds=1, arms=names)
+    assert trunk_rates(alone, alone.arm("stop-and-go")) == {"flickr30k": 2e-4, "vqa": 2e-4}
+    assert trunk_rates(alone, alone.arm("single-longer")) == {"flickr30k": 2e-4, "vqa": 3e-4}
+    assert differing(alone, alone.contrasts[0]) == ["vqa"]
+    searched = planned(get_study("joint-vs-single", {}), config, seeds=1, arms=names)
+    assert differing(searched, searched.contrasts[0]) == []
+    asked = ["study", "joint-vs-single", "--config", str(file), "--dry-run", "--option", "factors=[1.0]"]
+    for rate in rates:
+        asked += ["--set", rate]
+    told = " ".join(CliRunner().invoke(cli.app, asked, catch_exceptions=False).output.split())
+    assert "3 runs, trunk at 2e-4: one model, a task" in told and "6 runs, trunk at 2e-4 to 3e-4: a model" in told
+    assert "the trunks of vqa train at different rates" in told
 
 
 def test_groups_without_captions_cannot_begin_pretrained(config: Path) -> None:

@@ -12,6 +12,7 @@ from twelve.progress import WIDTH, counted
 from twelve.study import plan as plans
 from twelve.study.base_model import told
 from twelve.study.plan import Plan, Step
+from twelve.study.trunk_rates import differing, trunk_rates, written
 from twelve.study.worlds import is_finished
 
 _DURATION = re.compile(r"\b[Tt]akes? about [^.;]*")
@@ -46,6 +47,7 @@ def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path, worlds_of
             arm.length.extend
         )
         size += f" and {searches} of learning rates" * bool(searches)
+        size += f", trunk at {written(trunk_rates(plan, arm))}"
         lines += textwrap.wrap(
             f"{arm.name:<{width}}  {size}: {arm.meaning}", WIDTH, subsequent_indent=" " * (width + 2)
         )
@@ -98,8 +100,10 @@ def _contrasts(plan: Plan) -> Iterator[str]:
     yield f"contrasts ({len(plan.contrasts)}), the main one first:"
     for each in plan.contrasts:
         tasks = f"all {len(plan.tasks)} tasks" if set(each.tasks) == set(plan.tasks) else ", ".join(each.tasks)
+        rates = differing(plan, each)
         judge = "" if each.reference is None else f"; {each.reference} decides whether a task is learned"
-        yield from textwrap.wrap(f"  {each.name}: {tasks}{judge}", WIDTH, subsequent_indent="    ")
+        told = f"; the trunks of {', '.join(rates)} train at different rates" if rates else ""
+        yield from textwrap.wrap(f"  {each.name}: {tasks}{judge}{told}", WIDTH, subsequent_indent="    ")
 
 
 def _time(file: Path, study: str) -> str:

@@ -17,6 +17,7 @@ from twelve.study.converged import convergence, unconverged
 from twelve.study.costs import lengths
 from twelve.study.finding_types import Comparison, Findings, Row, Score
 from twelve.study.report.unlearned import warnings
+from twelve.study.trunk_rates import rates_differ, trunk_rates, written
 
 NOT_LEARNED = "not learned"
 SHARES = (50, 70, 80, 90, 95, 97, 99, 100)
@@ -45,7 +46,7 @@ def markdown(found: Findings) -> str:
         " ".join(found.sentences) or "There is nothing to compare.",
         over_seeds(found) or "",
         *(f"Note: {escape(note, quote=False)}" for note in found.notes),
-        " ".join(filter(None, [no_search(found), *lengths(found)])),
+        " ".join(filter(None, [no_search(found), *rates_differ(found), *lengths(found)])),
         _who(found),
         _arms(found),
         _contrasts(found),
@@ -138,7 +139,7 @@ def few_seeds(found: Findings, *, short: bool = False) -> str | None:
 
 def short_limits(found: Findings) -> str:
     """What limits the findings but their notes and convergence, in few sentences; "" if nothing does."""
-    told = [no_search(found), over_seeds(found), few_seeds(found, short=True), *lengths(found)]
+    told = [no_search(found), *rates_differ(found), over_seeds(found), few_seeds(found, short=True), *lengths(found)]
     return " ".join(filter(None, told))
 
 
@@ -155,6 +156,7 @@ def _arms(found: Findings) -> str:
                 plain(found.closed[arm.name]),
                 f"{cost.models}",
                 f"{cost.parameters / 1e6:.2f}",
+                written(trunk_rates(found.plan, arm)),
                 f"{cost.updates:,.0f}",
                 f"{cost.updates / cost.models:,.0f}",
                 *([examples] if found.batches_differ else []),
@@ -163,7 +165,8 @@ def _arms(found: Findings) -> str:
                 f"{cost.search_updates:,}" if cost.search_updates else "",
             ]
         )
-    header = ["arm", "", "normalised score", "models", "parameters, M", "updates", "updates per model"]
+    header = ["arm", "", "normalised score", "models", "parameters, M"]
+    header += ["trunk's rate", "updates", "updates per model"]
     header += [*(["examples"] if found.batches_differ else []), "training", "processor", "search, updates"]
     return table(header, rows)
 

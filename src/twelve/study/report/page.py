@@ -30,6 +30,7 @@ from twelve.study.report.beside import Beside, beside, further, minus, short, si
 from twelve.study.report.protocol import StudyProtocol, protocol
 from twelve.study.report.relations import Relation, relations
 from twelve.study.table import few_seeds, incomplete, no_search, over_seeds, said_first, short_limits
+from twelve.study.trunk_rates import rates_differ, trunk_rates, written
 from twelve.study.uneven import origin
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
@@ -126,7 +127,14 @@ class StudyPart:
         """Notes, and what limits the findings."""
         found = self.found
         ends = [convergence(found), by_noise(found)]
-        told = [no_search(found), over_seeds(found), " ".join(filter(None, ends)), few_seeds(found), *lengths(found)]
+        told = [
+            no_search(found),
+            over_seeds(found),
+            " ".join(filter(None, ends)),
+            few_seeds(found),
+            *rates_differ(found),
+            *lengths(found),
+        ]
         return [*found.notes, *filter(None, [*told, incomplete(found)])]
 
     @property
@@ -221,7 +229,20 @@ def render(parts: Sequence[StudyPart]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    own = (signed, significant, minus, short, titled, unlearned, clock, spread, by_bootstrap_alone, apart)
+    own = (
+        signed,
+        significant,
+        minus,
+        short,
+        titled,
+        unlearned,
+        clock,
+        spread,
+        by_bootstrap_alone,
+        apart,
+        written,
+        trunk_rates,
+    )
     words = {each.__name__: each for each in own}
     html: str = environment.get_template("study.html").render(
         parts=parts, install=INSTALL, plots=plots, points=f"{100 * GAIN:g}", **words

@@ -95,6 +95,11 @@ class Groups(Study):
         gains = [f"{_trained(each)} ({gain_of(each.endpoint)})" for each in known if each.significant > 0]
         if 0 < len(gains) <= MOST_GAINS:
             said += f" The gain{'s' * (gain > 1)}, in points of normalised score: {'; '.join(gains)}."
+        if len(known) == 1:
+            return [
+                said,
+                f"The difference is {gain_of(known[0].endpoint)}{_over_seeds(known[0])}, of {_trained(known[0])}.",
+            ]
         best, worst = (choose(known, key=_mean) for choose in (max, min))
         least = f"the lowest difference is {gain_of(worst.endpoint)}{_over_seeds(worst)}, of {_trained(worst)}"
         named = "largest gain" if _mean(best) > 0 else "highest difference"
