@@ -352,7 +352,7 @@ def test_the_list_of_several_studies_keeps_every_reservation() -> None:
     for part in parts:
         told = [*part.warnings, *part.found.notes, *filter(None, [no_search(part.found), few_seeds(part.found)])]
         assert [each for each in told if minus(each) not in shown] == []
-    assert shown.count('<p class="notice first">') == 2
+    assert shown.count('<p class="notice first">') == 3 == sum(len(part.warnings) for part in parts)
     notes = [note for part in parts for note in part.found.notes]
     assert len(notes) > 4 and shown.index("DAQUAR, NLVR, SNLI-VE (3 of 5 tasks)") < shown.index("scores lower than")
 

@@ -299,7 +299,8 @@ def test_three_seeds_are_few_if_most_of_the_variance_is_theirs(tmp_path: Path) -
             assert (told in said) == warned and rest in said
         sentence = f"{share:.0f}% of the variance comes from the seeds."
         short = " ".join(brief(replace(changed, sentences=(sentence,)), "").split())
-        assert (f"Simulated coverage: {covered}% (bootstrap), 95% (t)." if warned else sentence) in short
+        simulated = f"Simulated coverage of 95% intervals: {covered}% (bootstrap), 95% (t)."
+        assert (simulated if warned else sentence) in short
         assert told not in short
         two = few_seeds(replace(found, comparisons=(replace(first, between=10.0), first)))
         assert (two is not None and f"Up to {share:.0f}% of the variance of a difference" in two) == warned
@@ -422,6 +423,11 @@ def test_notes_stand_after_the_answer_and_nothing_of_them_is_a_tag(tmp_path: Pat
     assert "learn. - Note: The rates were <b>not</b> searched. - Note: Nor" in shown
     html = page.render([page.part_of(found, "key")])
     assert "<li>The rates were &lt;b&gt;not&lt;/b&gt; searched.</li>" in html
+    (tmp_path / "notes.md").write_text("The first.\n\nWarning: The lead\nis gone.\n")
+    found = findings(tmp_path)
+    assert (found.warned, found.notes) == (("The lead is gone.",), ("The first.",))
+    assert show(tmp_path, console=QUIET).index("The lead is gone.") < show(tmp_path, console=QUIET).index(answer)
+    assert '<p class="notice first">The lead is gone.</p>' in page.render([page.part_of(found, "key")])
     (tmp_path / "notes.md").write_bytes(b"\xff")
     with pytest.raises(DataError, match=r"notes\.md: cannot be read: .* -> write plain sentences in it, or .*: rm "):
         findings(tmp_path)

@@ -15,18 +15,18 @@ from twelve.study.plan import Plan, Step
 from twelve.study.trunk_rates import differing, trunk_rates, written
 from twelve.study.worlds import is_finished
 
+_JOINT = "joint run"
 _DURATION = re.compile(r"\b[Tt]akes? about [^.;]*")
 
 
 def known_time(file: Path, study: str) -> str:
-    """What the head of a configuration says about how long its own study takes; "" if it says nothing, or if its study
-    is another one."""
+    """What the head of a configuration says about how long its own study takes, or of another one about a joint run; ""
+    if it says nothing."""
     lines = itertools.takewhile(lambda line: line.startswith("#"), file.read_text(encoding="utf-8").splitlines())
     head = " ".join(line.strip("# ") for line in lines)
-    if not head.startswith(f"twelve study {study} "):
-        return ""
-    sentences = re.split(r"(?<=[.:;]) ", head)
-    return next((found.rstrip(".;") for found in sentences if _DURATION.search(found)), "")
+    own = head.startswith(f"twelve study {study} ")
+    told = [found for found in re.split(r"(?<=[.:;]) ", head) if _DURATION.search(found) and (own or _JOINT in found)]
+    return (told[0] if own else told[0].partition(", ")[0]).rstrip(".;") if told else ""
 
 
 def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path, worlds_of: Path | None = None) -> str:
@@ -109,10 +109,7 @@ def _contrasts(plan: Plan) -> Iterator[str]:
 def _time(file: Path, study: str) -> str:
     """How long it takes, as far as the configuration says so."""
     if time := known_time(file, study):
-        return (
-            f'time: {file.name} says about the command at its head: "{time}". More iterations, arms or seeds take '
-            "longer."
-        )
+        return f'time: {file.name} says at its head: "{time}". More iterations, arms or seeds take longer.'
     return (
         "time: not known. Each step prints how long it took and how long the rest will take. With --parts 10, the "
         "command ends at the first checkpoint after ten minutes."

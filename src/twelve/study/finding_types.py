@@ -264,6 +264,7 @@ class Findings:
         sentences: that can be quoted: two, each followed by where most of its difference comes from, if that is from
             tasks that are hardly learned.
         notes: paragraphs that somebody wrote about the recorded study (notes.md in its folder).
+        warned: those of them that begin with "Warning: ", which stand before the answer.
         sections: parts of the page, in Markdown, that only this study has.
         plots: name -> SVG of plots that only this study has.
     """
@@ -287,6 +288,7 @@ class Findings:
     machine: Mapping[str, object]
     sentences: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    warned: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
     plots: Mapping[str, str] = field(default_factory=dict)
 

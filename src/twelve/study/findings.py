@@ -26,6 +26,8 @@ from twelve.study.studies import FROM_FILES, STUDIES
 from twelve.study.studies.base import said
 
 NOTES = "notes.md"
+WARNING = "Warning: "
+"""How a note begins that stands before the answer."""
 """What somebody wrote about a recorded study: retractions, limits."""
 EARLIER_METRIC = "R@1"
 """What results of retrieval called their metric before they said how many images were ranked."""
@@ -57,6 +59,7 @@ def findings(out: str | Path) -> Findings:
     contrasts = [each for each in plan.contrasts if names.issuperset(each.arms)]
     kept = {row.name for row in rows}
     comparisons = [_comparison(each, [task for task in each.tasks if task in kept], drawn) for each in contrasts]
+    notes = _notes(out)
     found = Findings(
         folder=out,
         title=plan.study,
@@ -77,7 +80,8 @@ def findings(out: str | Path) -> Findings:
         curves=tuple(curve for task in tasks for curve in task.curves()),
         searches=costs.searches(plan, out),
         machine=plans.machine_of(out),
-        notes=_notes(out),
+        notes=tuple(note for note in notes if not note.startswith(WARNING)),
+        warned=tuple(note.removeprefix(WARNING) for note in notes if note.startswith(WARNING)),
     )
     found = _told(found)
     return replace(found, sentences=_qualified(found, uneven.told(found)))

@@ -128,7 +128,7 @@ def few_seeds(found: Findings, *, short: bool = False) -> str | None:
     covered = math.floor(covered + 0.5)
     share = f"{most:.0f}% of the variance"
     if short and f"{share} comes from the seeds" in " ".join(found.sentences):
-        return f"Simulated coverage: {covered}% (bootstrap), {T_COVERAGE}% (t)."
+        return f"Simulated coverage of 95% intervals: {covered}% (bootstrap), {T_COVERAGE}% (t)."
     of = "of a difference" if len(found.comparisons) > 1 else "of the difference"
     return (
         f"{'Up to ' * (len(found.comparisons) > 1)}{share} {of} comes from the {NUMBERS[len(found.seeds)]} seeds: in "

@@ -55,13 +55,10 @@ def rates_differ(found: Findings) -> list[str]:
     names = [each.contrast.name for each in found.comparisons if differing(plan, each.contrast)]
     if not names:
         return []
-    if len(names) > NAMED:
-        which = f"In {len(names)} of {len(found.comparisons)} differences"
-    else:
-        which = f"In {enumerated(names)}"
-    return [
-        f"{which}, the trunks of the two arms train at different rates: a part of the difference may come from that."
-    ]
+    if len(found.comparisons) == 1:
+        return ["The rates of the two arms' trunks differ."]
+    which = enumerated(names) if len(names) <= NAMED else f"{len(names)} of {len(found.comparisons)} differences"
+    return [f"In {which}, the rates of the two arms' trunks differ."]
 
 
 def _short(rate: float) -> str:

@@ -305,6 +305,9 @@ def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plo
             "each seed. Bars at the bottom: "
             "the schedule had stopped the task (first seed)."
         )
+        recorded = sum(any(curve.points for curve in found.curves if curve.arm == arm.name) for arm in found.arms)
+        if recorded > len(arms):
+            words += f" Shown: {len(arms)} of {recorded} arms, those of the first differences."
         ranked = [short(found, name) for name, output in _outputs(found).items() if output.ranks_gallery]
         if ranked:
             words += (

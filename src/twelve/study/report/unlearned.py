@@ -10,8 +10,9 @@ from twelve.study.report.beside import short
 
 
 def warnings(found: Findings) -> tuple[str, ...]:
-    """Sentences on models, and on tasks, that are not above the best baseline; none where every task is learned."""
-    return tuple(_warnings(found))
+    """Sentences that stand before the answer: those that somebody wrote, and on models and tasks that are not above the
+    best baseline."""
+    return (*found.warned, *_warnings(found))
 
 
 def _warnings(found: Findings) -> Iterator[str]:
