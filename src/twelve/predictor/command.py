@@ -12,7 +12,7 @@ from itertools import count, groupby
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from twelve.device import check_name
+from twelve.device import check_usable
 from twelve.errors import ConfigError, DataError, RegionError, TwelveError, one_line, quoted
 from twelve.formats.flaws import without_flaws
 from twelve.io.files import check_file, check_folder, replacing
@@ -358,11 +358,11 @@ def check_extractor(weights: str | None, device: str) -> None:
     """Check the options of the extractor, before it is built.
 
     Raises:
-        ConfigError: the device is unknown.
+        ConfigError: the device is unknown, or cannot be used.
         RegionError: the file of weights does not exist.
     """
     check_weights(weights)
-    check_name(device)
+    check_usable(device)
 
 
 def check_captions(abilities: Abilities, captions: Iterable[str], task: str | None) -> None:

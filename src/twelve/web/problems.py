@@ -19,6 +19,7 @@ from twelve.errors import TwelveError, closest, quoted
 from twelve.io.invalid import beginning, bound, problem_of
 from twelve.io.json_file import reason
 from twelve.predictor.abilities import UnknownTask
+from twelve.predictor.checks import UNSTEERED, control
 from twelve.web.fields import FRACTIONS, MAX_ID, PREFIX
 from twelve.web.replies import Code, FieldProblem, Problem
 from twelve.web.requests import ImageOf
@@ -301,8 +302,12 @@ def _remedy(errors: Sequence[Mapping[str, Any]], request: Request) -> str | None
     elif first["type"] in _TYPES:
         remedy = f"give {'.'.join(map(str, first['loc'][1:]))} as {_TYPES[first['type']]}"
     elif (text := "caption" if "captions" in where else name) in _TEXTS:
-        long = first["type"] == "string_too_long"
-        remedy = f"shorten it to {first['ctx']['max_length']:,} characters" if long else f"write a {text}"
+        if first["type"] == "string_too_long":
+            remedy = f"shorten it to {first['ctx']['max_length']:,} characters"
+        elif first["type"] == "string_unicode":
+            remedy = f"send the {text} in UTF-8, or with both halves of each character: \\ud83d\\ude00"
+        else:
+            remedy = UNSTEERED if control("") in first["msg"] else f"write a {text}"
     return remedy and remedy.encode("utf-8", "replace").decode("utf-8")
 
 
