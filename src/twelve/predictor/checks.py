@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from twelve.errors import ConfigError, RegionError
-from twelve.formats.records import beginning, describe, steering, writable
+from twelve.formats.records import describe, steering, writable
+from twelve.io.invalid import beginning
 from twelve.outputs import OUTPUTS
 from twelve.settings import MOST_WEIGHT
 from twelve.types.examples import Box

@@ -51,7 +51,10 @@ MEANINGS = {
     400: ("The body cannot be read, or the host name is unknown.", "Follow `remedy`."),
     401: ("The token is missing or wrong.", "Send the header `Authorization: Bearer TOKEN`."),
     403: ("A web page sent `multipart/form-data`.", "Send the image itself as the body."),
-    404: ("The image does not exist, or has expired.", "Upload the image again; check the path."),
+    404: (
+        "`unknown_image`: the image does not exist, or has expired. `unknown_path`: the path does not exist.",
+        "For an image, upload it again. For a path, correct it.",
+    ),
     405: ("The path does not support this method.", "Use a method of the header `Allow`."),
     408: ("The body did not arrive in time.", "Send a smaller body, or use a faster connection."),
     409: ("The service has no index of images to search.", "Ask its operator to start it with one."),
