@@ -420,6 +420,17 @@ def test_what_no_terminal_may_be_told(model: Path, images: Path, tmp_path: Path)
     assert found["captions"][0]["images"][0]["image"] == str(image)
 
 
+def test_the_error_of_a_single_question_is_printed_once(model: Path, images: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes((images / "0.png").read_bytes()[:100])
+    asked = ["predict", str(model), "--image", str(broken), "--ask", "is it red ?"]
+    said = CliRunner().invoke(cli.app, asked)
+    assert said.exit_code == 1 and "broken.png: is it red ? -> error: " in said.stdout
+    assert said.stderr == "the question failed\n"
+    said = CliRunner().invoke(cli.app, [*asked, "--json"])
+    assert said.exit_code == 1 and json.loads(said.stdout)["error"] in said.stderr
+
+
 def test_a_reader_that_leaves_is_no_failure(model: Path, images: Path) -> None:
     command = [sys.executable, "-m", "twelve", "predict", str(model), "--image", str(images)]
     asking = subprocess.Popen([*command, "--ask", "is it red ?"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -289,8 +289,10 @@ def configs(name: Annotated[str | None, typer.Argument(help="The configuration t
     if name is not None:
         typer.echo(read_text(find(name)), nl=False)
         return
-    for shipped_name, path in shipped().items():
+    for number, (shipped_name, path) in enumerate(shipped().items()):
         command, purpose = described(path)
+        if number:
+            typer.echo()
         typer.echo(f"{shipped_name}  {command}\n    {purpose}")
 
 
