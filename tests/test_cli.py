@@ -87,8 +87,8 @@ def test_examples_of_using_a_model_name_what_a_checkout_has(command: Callable[..
 
 def test_every_configuration_is_listed_with_its_purpose() -> None:
     lines = CliRunner().invoke(cli.app, ["configs"]).output.splitlines()
-    assert len(lines) == 2 * len(shipped())
-    for name, command, purpose in zip(shipped(), lines[::2], lines[1::2], strict=True):
+    assert len(lines) == 3 * len(shipped()) - 1 and set(lines[2::3]) == {""}
+    for name, command, purpose in zip(shipped(), lines[::3], lines[1::3], strict=True):
         assert command.startswith(f"{name}  twelve ")
         assert re.fullmatch(r"    [A-Z].{10,169}\.", purpose) and "#" not in purpose, purpose
 

@@ -31,7 +31,7 @@ LAYERS = (
     ("formats",),
     ("run_folder", "types"),
     ("forked",),
-    ("io", "device", "freed_memory", "processes", "threads"),
+    ("io", "device", "freed_memory", "printing", "processes", "threads"),
     ("progress",),
     ("published",),
     ("errors", "meant", "renamed", "version"),

@@ -29,7 +29,7 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve import config as configuration
-from twelve.device import usable
+from twelve.device import check_usable, usable
 from twelve.errors import TwelveError
 from twelve.formats.records import unreadable
 from twelve.microworld.draw import draw
@@ -857,7 +857,8 @@ def test_imports(tmp_path: Path) -> None:
 
 def test_devices() -> None:
     for name in ("cuda:99", "gpu"):
-        assert usable(advised(refused(lambda name=name: usable(name)), r"--device (\w+)")).type == "cpu"
+        assert usable(advised(refused(lambda name=name: check_usable(name)), r"--device (\w+)")).type == "cpu"
+        assert usable(advised(refused(lambda name=name: usable(name)), r'device="(\w+)"')).type == "cpu"
 
 
 # --- studies ------------------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from twelve.errors import ConfigError, nearest
 if TYPE_CHECKING:
     import torch
 
+IN_SHELL = "choose --device cpu"
+"""What to do about an option."""
 KINDS = ("cpu", "cuda", "mps", "xpu")
 
 
@@ -18,10 +20,17 @@ def check_name(name: str) -> None:
     kind, _, number = name.partition(":")
     if kind not in KINDS or (":" in name and not re.fullmatch(r"\d{1,3}", number)):
         hint = nearest("cuda" if kind.lower() == "gpu" else kind, KINDS)
-        raise ConfigError(f"device {name!r} cannot be used: there is none{hint}", remedy="choose --device cpu")
+        raise ConfigError(f"device {name!r} cannot be used: there is none{hint}", remedy=IN_SHELL)
 
 
-def usable(name: str) -> torch.device:
+def check_usable(name: str) -> None:
+    """Raise ConfigError for an option ``--device`` that names no device, or none that can be used here."""
+    check_name(name)
+    if name != "cpu":  # else torch need not be imported
+        usable(name, IN_SHELL)
+
+
+def usable(name: str, remedy: str = 'choose device="cpu"') -> torch.device:
     """The device of a name (cpu, cuda, cuda:1), known to work.
 
     Raises:
@@ -35,5 +44,5 @@ def usable(name: str) -> torch.device:
     # Which of these torch raises depends on the device; NotImplementedError is a RuntimeError.
     except (RuntimeError, AssertionError, TypeError, ImportError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"device {name!r} cannot be used ({why})", remedy="choose --device cpu") from error
+        raise ConfigError(f"device {name!r} cannot be used ({why})", remedy=remedy) from error
     return device

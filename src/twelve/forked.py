@@ -19,6 +19,7 @@ from typing import TypeVar, cast
 
 from twelve import progress
 from twelve.errors import TwelveError, places
+from twelve.printing import lasting
 
 T = TypeVar("T")
 
@@ -126,7 +127,7 @@ def helping(work: Callable[[Connection], None], count: int) -> Iterator[list[Con
 def _help(work: Callable[[Connection], None], connection: Connection) -> None:
     end_with_parent()
     # Another thread of the parent, which draws its bar, may have held the locks of these when it was forked.
-    sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
+    sys.stdout, sys.stderr = (lasting(open(number, "w", closefd=False)) for number in (1, 2))  # noqa: SIM115
     progress.console.cache_clear()
     work(connection)
 

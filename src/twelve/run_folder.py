@@ -5,8 +5,10 @@ No other module spells one of these names; ``tests/test_run_folder.py`` holds th
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +19,9 @@ from twelve.io import files, json_file, paths
 
 CONFIG = "config.yaml"
 MODEL_FILES = ("config.json", "processor_config.json")
+DIVERGED = "diverged"
+"""The event in a run's log that says that training stopped because a loss was not a number, and which ``setting``, with
+a lower rate, to try."""
 KIND = "twelve"
 """``model_type`` in a model's ``config.json``."""
 
@@ -115,6 +120,17 @@ class RunFolder:
                 continue
             if isinstance(tree, dict) and type(tree.get("iteration")) is int:
                 yield tree
+
+    def diverged(self) -> str | None:
+        """The command that trains a run again which stopped because a loss was not a number; None if none was."""
+        stopped = [line for line in self.logged() if line.get("event") == DIVERGED]
+        if not stopped:
+            return None
+        settings = [str(stopped[-1].get("setting", ""))]
+        if self.holds_training():  # which is not overwritten
+            names = (self.path.with_name(f"{self.path.name}-{number}") for number in itertools.count(2))
+            settings.append(f"run={next(path for path in names if not path.exists())}")
+        return shlex.join(["twelve", "train", str(self.config), *(w for each in settings for w in ("--set", each))])
 
     def read(self, file: Path) -> dict[str, Any]:
         """The object in one of the JSON files; empty where the file is missing or damaged."""
@@ -218,6 +234,9 @@ def model_folder(path: Path) -> Path:
                 raise CheckpointError(other[0], file=folder, remedy=other[1])
             return folder
     if files.is_there(run.config, CheckpointError):
+        if (again := run.diverged()) is not None:
+            problem = "this run has no model: its training stopped because a loss was not a number"
+            raise CheckpointError(problem, file=path, remedy=f"train it with a lower learning rate: {again}")
         raise CheckpointError(
             "this run has no model yet", file=path, remedy=f"train on: twelve train {quoted(run.config)} --continue"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -139,12 +140,29 @@ def test_mistakes_say_what_is_wrong(model: Predictor, scene: Scene) -> None:
         model.task_for("sing")
 
 
-@pytest.mark.parametrize("text", ["\0", "\ufeff", "\u200b\u200b", "\x07\x1b", "[SEP]", "[PAD] [CLS]"])
+@pytest.mark.parametrize("text", ["\ufeff", "\u200b\u200b", "[SEP]", "[PAD] [CLS]"])
 def test_a_text_of_no_words_asks_nothing(model: Predictor, scene: Scene, text: str) -> None:
     with pytest.raises(ConfigError, match=r"no words|found an empty one"):
         scene.answer(text)
     with pytest.raises(ConfigError, match=r"no words|found an empty one"):
         scene.guess([(text, "yes")], BOXES)
+
+
+@pytest.mark.parametrize(
+    ("text", "mark"),
+    [("\0", "U+0000"), ("what\0 colour ?", "U+0000"), ("\x1b[31mred ?", "U+001B"), ("a\x85b", "U+0085")],
+)
+def test_a_control_character_is_refused(model: Predictor, scene: Scene, text: str, mark: str) -> None:
+    refused = rf"this text contains the control character {re.escape(mark)}: .* -> remove it"
+    for ask in (
+        lambda: scene.answer(text),
+        lambda: scene.guess([("is it red ?", "yes"), (text, "yes")], BOXES),
+        lambda: model.match([scene], ["a ball", text]),
+    ):
+        with pytest.raises(ConfigError, match=refused) as caught:
+            ask()
+        assert str(caught.value).isprintable()
+    assert scene.answer("what\tcolour\r\nis it ?").answer == scene.answer("what colour is it ?").answer
 
 
 @pytest.mark.parametrize("text", ["???", "... !", "()", "\N{INVERTED QUESTION MARK}", "-- \u200b?"])

@@ -402,19 +402,33 @@ def test_threads_are_measured_where_much_is_asked(model: Path, images: Path, mon
 
 
 def test_what_no_terminal_may_be_told(model: Path, images: Path, tmp_path: Path) -> None:
-    """Escape codes of texts, and names that are not UTF-8, are spelt out in text; JSON has them in ASCII."""
+    """Escape codes, and names that are not UTF-8, are spelt out in text; JSON has them in ASCII."""
     image = tmp_path / os.fsdecode(b"caf\xe9\x1b[31m.png")
     shutil.copy(images / "0.png", image)
-    asked = ["predict", model, "--image", tmp_path, "--ask", "\x1b[31mis it red ?"]
+    asked = ["predict", model, "--image", tmp_path, "--ask", "is it red ?"]
     code, shown = twelve(*asked)
-    assert code == 0 and "\x1b" not in shown and shown.startswith("caf\\udce9\\x1b[31m.png: \\x1b[31mis it red ?")
+    assert code == 0 and "\x1b" not in shown and shown.startswith("caf\\udce9\\x1b[31m.png: is it red ?")
     assert lines(twelve(*asked, "--json")[1])[0]["image"] == str(image)
     assert twelve(*asked, "--out", tmp_path / "out.jsonl")[0] == 0
     assert lines((tmp_path / "out.jsonl").read_text())[0]["image"] == str(image)
-    code, shown = twelve("match", model, "\x1b[31m ball", "--images", tmp_path)
+    code, shown = twelve("match", model, "a ball", "--images", tmp_path)
     assert code == 0 and "\x1b" not in shown
+    for refused in ([*asked[:-1], "\x1b[31mred ?"], ["match", model, "\x1b[31m ball", "--images", tmp_path]):
+        with pytest.raises(ConfigError, match=r"the control character U\+001B: '\\x1b"):
+            twelve(*refused)
     found = json.loads(twelve("match", model, "a ball", "--images", tmp_path, "--json")[1])
     assert found["captions"][0]["images"][0]["image"] == str(image)
+
+
+def test_the_error_of_a_single_question_is_printed_once(model: Path, images: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes((images / "0.png").read_bytes()[:100])
+    asked = ["predict", str(model), "--image", str(broken), "--ask", "is it red ?"]
+    said = CliRunner().invoke(cli.app, asked)
+    assert said.exit_code == 1 and "broken.png: is it red ? -> error: " in said.stdout
+    assert said.stderr == "the question failed\n"
+    said = CliRunner().invoke(cli.app, [*asked, "--json"])
+    assert said.exit_code == 1 and json.loads(said.stdout)["error"] in said.stderr
 
 
 def test_a_reader_that_leaves_is_no_failure(model: Path, images: Path) -> None:
@@ -422,7 +436,7 @@ def test_a_reader_that_leaves_is_no_failure(model: Path, images: Path) -> None:
     asking = subprocess.Popen([*command, "--ask", "is it red ?"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert asking.stdout is not None and asking.stderr is not None
     asking.stdout.close()
-    assert (asking.wait(120), asking.stderr.read()) == (0, b"")
+    assert (asking.wait(120), asking.stderr.read()) == (141, b"")
 
 
 @pytest.mark.parametrize("device", ["foo", "cuda:77", "meta"])

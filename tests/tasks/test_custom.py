@@ -295,6 +295,33 @@ def test_data_check_warns_of_the_good_lines_of_a_bad_file(tmp_path: Path) -> Non
     assert found.train.warnings == ("answer 'Garage' (1 time) differs from 'garage' (2 times) only in case or spaces",)
 
 
+@pytest.mark.parametrize(
+    ("kind", "targets", "said"),
+    [
+        ("answer", ["yes"] * 24, "all 24 training examples have the answer yes, so the model can learn only this one"),
+        ("answer", ["yes"] * 19 + ["no"], "19 of 20 training examples have the answer yes, so the model may learn to"),
+        ("answer", ["yes"] * 18 + ["no"] * 2, ""),
+        ("answer", ["yes"], ""),
+        ("pair", [True] * 20, "all 20 training examples have the answer true"),
+        ("pair", [True] * 10 + [False] * 10, ""),
+        ("entailment", ["neutral"] * 20, "all 20 training examples have the answer neutral"),
+        ("candidates", [0] * 20, ""),  # the place of the correct box among them, which the model does not read
+    ],
+)
+def test_one_answer_to_all_training_examples_is_told(kind: str, targets: list[Any], said: str, tmp_path: Path) -> None:
+    settings = {"kind": kind, "train": "train.jsonl", "test_split": "val.jsonl"}
+    config = configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}})
+    images = {"images": ["a.jpg", "b.jpg"]} if kind == "pair" else {"image": "a.jpg"}
+    boxes = {"candidates": [[0, 0, 9, 9], [9, 9, 18, 18]]} if kind == "candidates" else {}
+    for name in ("train", "val"):
+        lines = [{"text": f"t {n}", "target": target} | images | boxes for n, target in enumerate(targets)]
+        tiny.write_lines(tmp_path / f"{name}.jsonl", lines)
+    (found,) = check_root(DataRoot(tmp_path, own_tasks=own_tasks(config.tasks)), ["mine"]).tasks
+    told = [each for each in found.train.warnings if "have the answer" in each]
+    assert len(told) == bool(said) and all(each.startswith(said) for each in told)
+    assert not any("have the answer" in each for split in found.measured for each in split.warnings)
+
+
 def test_data_check_lists_the_bad_lines(tmp_path: Path) -> None:
     """The first ten of a file, each remedy once; reading stops at the first."""
     settings = {"kind": "answer", "train": "mine/train.jsonl", "test_split": "mine/val.jsonl"}

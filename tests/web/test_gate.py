@@ -322,6 +322,15 @@ def test_a_request_is_given_up_as_a_whole(predictor: Predictor, monkeypatch: pyt
         assert reply.json()["code"] == {429: "busy", 503: "too_slow"}[reply.status_code]
 
 
+def test_what_took_too_long_is_told_apart(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene_of, operator = predictor.scene, "ask the operator of the service for more time (--answer-seconds)"
+    with serving(predictor, answer_seconds=0.3) as app:
+        monkeypatch.setattr(predictor, "scene", lambda *a, **k: (time.sleep(1), scene_of(*a, **k))[1])
+        told = TestClient(app).post("/api/v1/scenes", content=png(1), headers={"content-type": "image/png"})
+        assert (told.status_code, told.json()["code"]) == (503, "too_slow")
+        assert told.json()["remedy"] == f"send a smaller image, or {operator}"
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_no_number_is_503(value: float, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     ask = predictor.ask

@@ -268,10 +268,17 @@ def test_what_a_flaw_is_called(client: TestClient) -> None:
         '{"image": {"scene": "a", "scene": "b"}}': "the body: is not valid JSON (the key 'scene' occurs twice in an "
         "object)",
         '{"image": {"scene": "a"}, "question": "\\ud800"}': "question: contains half a character (a lone surrogate)",
+        '{"image": {"scene": "a"}, "question": "what\\u0000 ?"}': "question: contains the control character U+0000",
+        '{"image": {"scene": "a"}, "question": "a\\tb\\nc", "x": "\\u0000"}': "x: no such key",
     }
     remedies = {
         '{"question": ""}': f'add "image": {{"scene": "ID"}}; {docs}',
-        '{"image": {"scene": "a"}, "question": "\\ud800"}': "write a question",
+        '{"image": {"scene": "a"}, "question": "\\ud800"}': "send the question in UTF-8, or with both halves of each "
+        "character: \\ud83d\\ude00",
+        '{"image": {"scene": "a"}, "question": "what\\u0000 ?"}': "remove it; of control characters, a text "
+        "has tabs and line breaks only",
+        '{"image": {"scene": "a"}, "question": "a\\tb\\nc", "x": "\\u0000"}': "remove x; expected image, question, "
+        "task or explain",
         '{"image": {"scene": "a"}, "question": 5, "explain": "yes"}': "give explain as true or false, without quotes",
         '{"image": {"scene": "a"}, "question": "what ?", "qestion": ""}': "remove qestion; expected image, question, "
         "task or explain",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import re
 import shlex
@@ -16,7 +17,12 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from test_api import png
 
-from twelve.web.reference import reference
+from twelve.outputs.parts.warned import CODES, Warned, reliable
+from twelve.predictor import Predictor
+from twelve.web import create_app
+from twelve.web.examples import CLIENT
+from twelve.web.limits import Limits
+from twelve.web.reference import LIMITED, reference
 from twelve.web.uploads import FORM, IMAGES
 
 
@@ -38,7 +44,7 @@ def test_every_example_is_answered(searching_app: FastAPI) -> None:
     assert '1 to 20 items; an answer in it is "yes", "no" or "n/a"<' in plain and '>"ok"; always the same' in plain
     assert "<td>object; an image: either scene (id of an uploaded image) or base64 (the file; not stored)" in page
     assert not re.search(r"(src|href)=\"(https?:)?//", page) and "-H 'Authorization" not in plain
-    assert "Bearer TOKEN" in reference(described, "http://x", token=True)
+    assert "Bearer TOKEN" in reference(described, "http://x", Limits(), token=True)
     answer = page.partition("POST /api/v1/answer<")[2].partition("</section>")[0]
     request, *_, reply = (re.findall(r"<code>(\w+)</code></th>", part) for part in answer.split("<pre"))
     assert request[:4] == ["image", "scene", "base64", "question"] and {"answer", "score", "warnings"} <= {*reply}
@@ -93,7 +99,7 @@ def test_every_example_in_python_runs_and_prints_the_reply(
             assert said.startswith(reply.text[:40])
     assert len(replied) == 18
     described = client.get("/openapi.json").json()
-    secret = html.unescape(reference(described, "http://x", token=True))
+    secret = html.unescape(reference(described, "http://x", Limits(), token=True))
     assert 'headers = {"Authorization": "Bearer TOKEN"}\nrequest = Request("http://x/api/v1/model", headers=' in secret
 
 
@@ -114,9 +120,9 @@ def test_the_list_at_the_top_leads_to_every_endpoint_the_errors_and_the_token(ap
     described = TestClient(app).get("/openapi.json").json()
     names = [each["operationId"] for path in described["paths"].values() for each in path.values()]
     for token in (False, True):
-        page = reference(described, "http://x", token=token)
+        page = reference(described, "http://x", Limits(), token=token)
         nav = page.partition("<nav")[2].partition("</nav>")[0]
-        wanted = [*names, "warnings", "attention", "errors", *["token"] * token]
+        wanted = [*names, "warnings", "attention", "errors", "client", "limits", *["token"] * token]
         assert re.findall('href="#(.*?)"', nav) == re.findall('<section id="(.*?)"', page) == wanted
     assert "<code>/health</code>, <code>/docs</code>" in page.partition('id="token"')[2]
 
@@ -147,7 +153,7 @@ def test_a_parameter_of_a_path_says_what_it_is_and_is_not_empty(app: FastAPI) ->
 
 def test_errors_have_their_form_and_what_to_do(app: FastAPI) -> None:
     described = TestClient(app).get("/openapi.json").json()
-    section = reference(described, "http://x").partition('id="errors"')[2].partition("</section>")[0]
+    section = reference(described, "http://x", Limits()).partition('id="errors"')[2].partition("</section>")[0]
     assert re.findall(r"<code>(\w+)</code></th>", section) == ["code", "error", "remedy", "fields", "path", "message"]
     assert "write a question" in section and "<code>unknown_image</code>" in section
     of = {status for path in described["paths"].values() for each in path.values() for status in each["responses"]}
@@ -159,7 +165,7 @@ def test_errors_have_their_form_and_what_to_do(app: FastAPI) -> None:
 
 def test_each_endpoint_lists_its_errors_and_the_main_ones_show_their_fields(app: FastAPI) -> None:
     described = TestClient(app).get("/openapi.json").json()
-    page, opened = reference(described, "http://x"), list[str]()
+    page, opened = reference(described, "http://x", Limits()), list[str]()
     for each in (each for path in described["paths"].values() for each in path.values()):
         section = page.partition(f'<section id="{each["operationId"]}"')[2].partition("</section>")[0]
         wanted = ", ".join(status for status in sorted(each["responses"]) if status >= "400")
@@ -171,6 +177,37 @@ def test_each_endpoint_lists_its_errors_and_the_main_ones_show_their_fields(app:
     folded = re.sub("</?code>", "", page.partition('<section id="locate"')[2].partition("</section>")[0])
     assert "<summary>Request: image, phrase, task, explain, threshold</summary>" in folded
     assert ", reliable, warnings, attention, box, alternatives, unlikely</summary>" in folded
+
+
+def test_the_limits_are_those_of_the_service(predictor: Predictor) -> None:
+    assert LIMITED.keys() == {field.name for field in dataclasses.fields(Limits)}
+    app = create_app(predictor, Limits(max_waiting=7, answer_seconds=2.5))
+    page = TestClient(app, base_url="http://localhost").get("/docs").text
+    section = page.partition('id="limits"')[2].partition("</section>")[0]
+    app.state.service.close()
+    shown = dict(re.findall(r"<code>(\w+)</code></th><td>([\d.,]+)</td>", section))
+    assert (shown["max_waiting"], shown["answer_seconds"], shown["max_bytes"]) == ("7", "2.5", "16,000,000")
+    assert (shown["scene_seconds"], len(shown)) == ("900", len(LIMITED))
+
+
+def test_the_client_is_that_of_the_manual(app: FastAPI) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text(encoding="utf-8")
+    assert f"```python\n{CLIENT}```" in manual
+    section = html.unescape(TestClient(app).get("/docs").text).partition('id="client"')[2].partition("</section>")[0]
+    assert CLIENT.replace("http://127.0.0.1:8012", "http://testserver") in section
+
+
+def test_the_codes_of_warnings_say_what_is_unreliable(app: FastAPI) -> None:
+    section = TestClient(app).get("/docs").text.partition('id="warnings"')[2].partition("</section>")[0]
+    shown = {code: value == "true" for code, value in re.findall(r"<code>(\w+)</code></th><td>(true|false)<", section)}
+    assert shown == {code: reliable([Warned(code, "")]) for code in CODES}
+
+
+def test_errors_say_what_404_means(app: FastAPI) -> None:
+    described = TestClient(app).get("/openapi.json").json()
+    assert "404" not in described["paths"]["/api/v1/scenes"]["post"]["responses"]
+    told = described["paths"]["/api/v1/answer"]["post"]["responses"]["404"]["description"]
+    assert "unknown_image" in told and "unknown_path" in told
 
 
 def test_every_field_of_a_reply_says_what_it_is(app: FastAPI) -> None:

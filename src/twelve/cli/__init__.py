@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -22,6 +22,7 @@ from twelve.cli.regions import regions_app
 from twelve.cli.reproduce import EXAMPLE, reproduce
 from twelve.cli.study import study_app
 from twelve.errors import TwelveError, one_line, shortened, shown
+from twelve.printing import discard, outlasting
 from twelve.version import __version__
 
 app = typer.Typer(
@@ -288,8 +289,10 @@ def configs(name: Annotated[str | None, typer.Argument(help="The configuration t
     if name is not None:
         typer.echo(read_text(find(name)), nl=False)
         return
-    for shipped_name, path in shipped().items():
+    for number, (shipped_name, path) in enumerate(shipped().items()):
         command, purpose = described(path)
+        if number:
+            typer.echo()
         typer.echo(f"{shipped_name}  {command}\n    {purpose}")
 
 
@@ -301,6 +304,16 @@ app.command(epilog="Example: twelve convert multi_task_model.bin released --labe
 )
 
 
+UNREAD = 141
+"""Exit code of a command that only prints, and whose output nobody reads to its end: that of a program in C."""
+_ONLY_PRINTED = {
+    *(("tasks",), ("configs",), ("published",), ("score",), ("parity",), ("predict",), ("match",), ("index",)),
+    *(("data", "check"), ("data", "stats"), ("regions", "info"), ("regions", "verify"), ("regions", "parity")),
+    *(("study", "list"), ("study", "show")),
+}
+"""Commands whose only results are those on standard output."""
+
+
 def main() -> None:
     """Entry point. Prints each error as one line and exits with their code. Unexpected errors exit with code 3; set the
     environment variable TWELVE_DEBUG=1 to see their traceback."""
@@ -309,6 +322,19 @@ def main() -> None:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     with contextlib.suppress(AttributeError, OSError, ValueError):  # stderr is not a file
         faulthandler.enable()  # shows where the process dies if a memory-mapped file is truncated
+    goes_on = _goes_on(sys.argv[1:])
+    with outlasting(output=goes_on):
+        _main(goes_on=goes_on)
+
+
+def _goes_on(words: list[str]) -> bool:
+    """Whether a command goes on when nobody reads its output any more, because it has results elsewhere."""
+    if not words or words[0].startswith("-") or {"-h", "--help"} & {*words}:
+        return False
+    return "--draw" in words or not {tuple(words[:1]), tuple(words[:2])} & _ONLY_PRINTED
+
+
+def _main(*, goes_on: bool) -> None:
     try:
         app(standalone_mode=True)
     except TwelveError as error:
@@ -318,12 +344,15 @@ def main() -> None:
     except SystemExit as leaving:
         if leaving.code == 130:  # typer's exit code for an interrupt
             _fail(f"interrupted{_how_on(sys.argv[1:])}", 130)
-        if not isinstance(leaving.__context__, BrokenPipeError):  # typer turns it into an exit
-            raise
-        _stop_talking()
-    except BrokenPipeError:
-        _stop_talking()
+        broken = isinstance(leaving.__context__, BrokenPipeError)  # typer and rich turn it into an exit
+        if broken and goes_on:  # a pipe of its own
+            _fail("system error: Broken pipe -> run it again", 2)
+        if broken or not _flushed():
+            _stop_talking()
+        raise
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and not goes_on:
+            _stop_talking()
         name = shortened(str(error.filename or "system error"))
         _fail(one_line(f"{name}: {error.strerror or shortened(str(error))} -> check the path and its permissions"), 2)
     except KeyboardInterrupt:  # outside typer
@@ -361,9 +390,19 @@ def _trace() -> None:
         traceback.print_exc()
 
 
-def _stop_talking() -> None:
-    """Discard further output: the reader has closed the pipe (| head), which is not an error."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _flushed() -> bool:
+    """Whether everything that was printed could be written."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return False
+    return True
+
+
+def _stop_talking() -> NoReturn:
+    """End a command whose reader has closed the pipe (| head), without a message."""
+    discard(sys.stdout.fileno())
+    raise SystemExit(UNREAD) from None
 
 
 def _how_on(words: list[str]) -> str:
@@ -377,6 +416,6 @@ def _how_on(words: list[str]) -> str:
     return "; run it again to resume: what is finished is kept" if goes_on else ""
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     print(f"twelve: {message}", file=sys.stderr)
     raise SystemExit(code)

@@ -16,11 +16,13 @@ from twelve.errors import DataError
 from twelve.formats.data_root import IMAGES, DataRoot
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task
-from twelve.tasks.custom import AnswerFile, FileTask, own_tasks
+from twelve.tasks.custom import AnswerFile, EntailmentFile, FileTask, PairFile, own_tasks
 from twelve.types.examples import Example
 
 FEW = 20
 """With fewer training examples of a task, a warning says that there may be too few to learn it."""
+ONE_ANSWER = 0.95
+"""Share of the training examples with one answer, from which a warning says that the model learns little else."""
 _SHOWN = 10
 """Most answers that are listed."""
 _SUSPECTS = 5
@@ -44,12 +46,36 @@ def warnings_of(
     found = [said] if (said := empty_texts(task, root, split, examples)) else []
     if split != task.train_split and trained is not None:
         found += shared_images(split, examples, trained)
+    if split == task.train_split and isinstance(task, PairFile | EntailmentFile):
+        found += one_answer(_classes_of(examples))
     if not isinstance(task, AnswerFile):
         return found
     if split == task.train_split:
-        return found + misspelt(labels_of(examples))
+        labels = labels_of(examples)
+        return found + one_answer(labels) + misspelt(labels)
     if trained is not None and (lacking := unknown(examples, labels_of(trained))):
         found.append(_untaught(examples, lacking, task.train_split))
+    return found
+
+
+def one_answer(counts: Mapping[str, int]) -> list[str]:
+    """A sentence about training examples of which all, or nearly all, have the same answer or class."""
+    total, most = sum(counts.values()), max(counts.values(), default=0)
+    if total < 2 or most < ONE_ANSWER * total:
+        return []
+    which = f"all {total:,}" if most == total else f"{most:,} of {total:,}"
+    learns = "can learn only this one" if most == total else "may learn to give it always"
+    return [
+        f"{which} training examples have the answer {_shown(_by_count(counts)[0])}, so the model {learns}; "
+        "add examples with other answers"
+    ]
+
+
+def _classes_of(examples: Sequence[Example]) -> Counter[str]:
+    """Class -> number of examples that have it: of a pair, true or false."""
+    found: Counter[str] = Counter()
+    for target, count in counted(examples, "target"):
+        found[str(target).lower()] += count
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 import stat
 import zipfile
 import zlib
@@ -201,6 +202,15 @@ def writable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return "\0" not in text
+
+
+def steering(text: str) -> str | None:
+    """The first control character in a text that is no tab and ends no line, such as ``U+0000``; None without one."""
+    found = _STEERING.search(text)
+    return f"U+{ord(found[0]):04X}" if found else None
+
+
+_STEERING = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def describe(value: object) -> str:

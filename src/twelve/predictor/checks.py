@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from twelve.errors import ConfigError, RegionError
-from twelve.formats.records import describe, writable
+from twelve.formats.records import describe, steering, writable
+from twelve.io.invalid import beginning
 from twelve.outputs import OUTPUTS
 from twelve.settings import MOST_WEIGHT
 from twelve.types.examples import Box
@@ -83,13 +84,25 @@ def texts_of(texts: object) -> list[Any]:
     return list(texts)
 
 
+def control(mark: str) -> str:
+    """What is wrong with a text that has a control character."""
+    return f"contains the control character {mark}"
+
+
+UNSTEERED = "remove it; of control characters, a text has tabs and line breaks only"
+"""What to do about it."""
+
+
 def check_text(text: object) -> None:
     """Raise ConfigError for a text that cannot be tokenized: it has unpaired surrogates (from bytes that are not
-    UTF-8), or it is so long that tokenizing it would take half a minute."""
+    UTF-8), or it is so long that tokenizing it would take half a minute; or for control characters, which would be
+    left out."""
     if isinstance(text, str) and len(text) > MOST_TEXT:
         raise ConfigError(f"expected at most {MOST_TEXT:,} characters, found {len(text):,}", remedy="shorten the text")
     if not isinstance(text, str) or not writable(text.replace("\0", "")):
         raise ConfigError(f"expected a text, found {describe(text)}", remedy="give a text in UTF-8")
+    if (mark := steering(text)) is not None:
+        raise ConfigError(f"this text {control(mark)}: {beginning(text)}", remedy=UNSTEERED)
 
 
 def check_threshold(threshold: object) -> None:

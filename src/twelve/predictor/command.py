@@ -12,7 +12,7 @@ from itertools import count, groupby
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from twelve.device import check_name
+from twelve.device import check_usable
 from twelve.errors import ConfigError, DataError, RegionError, TwelveError, one_line, quoted
 from twelve.formats.flaws import without_flaws
 from twelve.io.files import check_file, check_folder, replacing
@@ -223,7 +223,7 @@ def write(
         def line(one: Outcome) -> str:
             return one.line(names, with_task=with_task(one.request.method))
 
-        return _write(outcomes, _json if as_json else line, draw, stream)
+        return _write(outcomes, _json if as_json else line, draw, stream, explained=not as_json)
     table, count = is_table(out), 0
 
     def counted() -> Iterator[Outcome]:
@@ -274,7 +274,19 @@ def _json(outcome: Outcome) -> str:
     return readable(outcome.to_dict())
 
 
-def _write(outcomes: Iterable[Outcome], text: Callable[[Outcome], str], draw: Path | None, stream: IO[str]) -> int:
+def _write(
+    outcomes: Iterable[Outcome],
+    text: Callable[[Outcome], str],
+    draw: Path | None,
+    stream: IO[str],
+    *,
+    explained: bool = False,
+) -> int:
+    """Write each outcome.
+
+    Args:
+        explained: the texts say to people why a question failed.
+    """
     missing, number, first = 0, -1, None
     printed, doubted = set[str](), Counter[str]()
     for number, one in enumerate(outcomes):
@@ -295,7 +307,8 @@ def _write(outcomes: Iterable[Outcome], text: Callable[[Outcome], str], draw: Pa
     warn((f"{counted(more, 'more image')}: {warning}" for warning, more in rest.items()), set())
     if first is not None:
         count = f"{missing} of {number + 1} questions failed; first" if number else "the question failed"
-        print(one_line(f"{count}: {first.failure()}"), file=sys.stderr)
+        why = "" if explained and not number else f": {first.failure()}"
+        print(one_line(f"{count}{why}"), file=sys.stderr)
     return missing
 
 
@@ -358,11 +371,11 @@ def check_extractor(weights: str | None, device: str) -> None:
     """Check the options of the extractor, before it is built.
 
     Raises:
-        ConfigError: the device is unknown.
+        ConfigError: the device is unknown, or cannot be used.
         RegionError: the file of weights does not exist.
     """
     check_weights(weights)
-    check_name(device)
+    check_usable(device)
 
 
 def check_captions(abilities: Abilities, captions: Iterable[str], task: str | None) -> None:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from twelve.config import load
-from twelve.device import check_name
+from twelve.device import check_usable
 from twelve.errors import ConfigError, RegionError, nearest
 from twelve.formats.data_root import DataRoot
 from twelve.io.files import check_folder, is_there
@@ -60,7 +60,7 @@ def check_extract(
     if dtype not in DTYPES:
         raise ConfigError(f"no dtype {dtype!r}{nearest(dtype, DTYPES)}", remedy=f"choose {' or '.join(DTYPES)}")
     shard_of(shard)
-    check_name(device)
+    check_usable(device)
     check_backbone(backbone)
     check_weights(weights)
     own = own_tasks(load(config).tasks) if config is not None else {}

@@ -40,6 +40,7 @@ from twelve.report.step import (
     to_train,
 )
 from twelve.report.verdict import ScoredTask, examples, verdict
+from twelve.run_folder import RunFolder
 
 UNLEARNED = 2
 """Most tasks at their baseline that are listed one by one."""
@@ -98,6 +99,9 @@ def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
 def _unfinished(run: Run) -> Iterator[Step]:
     done, length = run.history.iterations, run.config.training.iterations
     why = f"{done:,} of {length:,} iterations are done." if length else f"{done:,} iterations are done."
+    if (again := RunFolder(run.folder).diverged()) is not None:
+        yield Step("Train it with a lower learning rate", "It stopped because a loss was not a number.", [again])
+        return
     if not done:
         yield Step("Train it", "Nothing has been trained yet.", [command_line("train", config_of(run), "--continue")])
         return

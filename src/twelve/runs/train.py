@@ -31,7 +31,7 @@ from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import clock, tell
 from twelve.regions.store.samples import sampled
-from twelve.run_folder import RunFolder, model_folder
+from twelve.run_folder import DIVERGED, RunFolder, model_folder
 from twelve.runs.base_images import BaseImages, compare, lines, trained_images
 from twelve.runs.complete import completion
 from twelve.runs.cut_texts import grows, is_official
@@ -40,12 +40,13 @@ from twelve.runs.new_model import Start, new_model
 from twelve.runs.next_command import next_command
 from twelve.runs.run_card import write_run_card
 from twelve.runs.run_summary import history, kept, remembered
-from twelve.settings import RunConfig
+from twelve.settings import OptimizerSettings, RunConfig
 from twelve.tasks.base import Task, foreign
 from twelve.tasks.custom import AnswerFile, FileTask
 from twelve.threads import counted, given_back
 from twelve.training.continued import continued
 from twelve.training.hooks import TrainingHook
+from twelve.training.losses import NonFiniteLoss
 from twelve.training.memory import advice, need_of
 from twelve.training.provenance import fingerprints, machine
 from twelve.training.sameness import check_same, record_of
@@ -181,7 +182,13 @@ def _train(
         trainer.begin()
     if devices.main:
         run.trained.unlink(missing_ok=True)
-    trainer.fit()
+    try:
+        trainer.fit()
+    except NonFiniteLoss as error:
+        if error.task in data.tasks:
+            lower = _lower_rate(config, error.task, data.tasks[error.task])
+            trainer.log.write("event", trainer.state.iteration, event=DIVERGED, task=error.task, setting=lower)
+        raise
     state = trainer.state
     if devices.main:
         saved = Twelve.from_pretrained(model_folder(run.path)).to(trainer.device)
@@ -198,6 +205,16 @@ def _train(
         f"trained {state.iteration} iterations, {state.pairs:,} pairs in {clock(state.seconds)}; "
         f"next: {next_command(run.path, model.config, tasks)}"
     )
+
+
+def _lower_rate(config: RunConfig, name: str, task: TaskData) -> str:
+    """A setting with a lower learning rate, of a task that diverged or of its head: the default, or a tenth of less."""
+    heads = OptimizerSettings().head_learning_rate
+    rate, usual = task.learning_rate, task.task.defaults.learning_rate
+    key = f"tasks.{name}.learning_rate"
+    if config.optimizer.head_learning_rate / heads > rate / usual:
+        key, rate, usual = "optimizer.head_learning_rate", config.optimizer.head_learning_rate, heads
+    return f"{key}={usual if rate > usual else rate / 10:g}"
 
 
 def _write_facts(config: RunConfig, data: Prepared, trainer: Trainer, base: BaseImages) -> list[str]:

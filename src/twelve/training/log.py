@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from twelve.errors import CheckpointError, ConfigError
 from twelve.io import files, json_file
-from twelve.run_folder import RunFolder
+from twelve.run_folder import DIVERGED, RunFolder
 
 if TYPE_CHECKING:
     from twelve.training.devices import Devices
@@ -91,7 +91,8 @@ class RunLog:
             for line in json_file.log_lines(self.path):
                 try:
                     tree = json_file.decode(line, strict=False)
-                    stays = line.endswith("\n") and tree["iteration"] <= iteration and tree["kind"] != "kept"
+                    ends = tree["kind"] == "kept" or tree.get("event") == DIVERGED
+                    stays = line.endswith("\n") and tree["iteration"] <= iteration and not ends
                 except (ValueError, LookupError, TypeError):
                     continue
                 if stays:

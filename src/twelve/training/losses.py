@@ -13,9 +13,14 @@ from twelve.errors import TwelveError
 
 
 class NonFiniteLoss(TwelveError):
-    """The loss is not a number: the run stops before the optimizer step. Exit code 1: it is no mistake of the user."""
+    """The loss is not a number: the run stops before the optimizer step. Exit code 1: it is no mistake of the user.
+
+    Attributes:
+        task: whose loss it is.
+    """
 
     exit_code = 1
+    task = ""
 
 
 class Losses:
@@ -43,11 +48,13 @@ class Losses:
         values = torch.stack([loss for *_, loss in self._unread]).tolist() if self._unread else []
         for (task, iteration, step, _), value in zip(self._unread, values, strict=True):
             if not math.isfinite(value):
-                raise NonFiniteLoss(
+                error = NonFiniteLoss(
                     f"the loss of {task} is {value} in iteration {iteration}, step {step}",
                     file=self._folder,
                     remedy="train again with a lower learning_rate of its task or optimizer.head_learning_rate",
                 )
+                error.task = task
+                raise error
             self._read.setdefault(task, []).append(value)
         self._unread.clear()
 

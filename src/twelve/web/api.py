@@ -49,6 +49,7 @@ _FILE = {
 _BODIES = {kind: {"schema": _FILE if kind == FORM else _BYTES} for kind in (*IMAGES, FORM)}
 _UPLOAD = {"requestBody": {"required": True, "content": _BODIES}}
 _ASKED = documented(400, 401, 404, 408, 413, 415, 422, 429, 503)
+_UPLOADED = documented(400, 401, 403, 408, 413, 415, 422, 429, 503)
 _SEARCHED = documented(400, 401, 408, 409, 413, 415, 422, 429, 503)
 _SHOWN = documented(400, 401, 404, 409, 422, 429, 503)
 _STORED = documented(400, 401, 404, 422, 429, 503)
@@ -146,7 +147,7 @@ def _keep(router: APIRouter, service: Service) -> None:
         status_code=201,
         response_description="The image is stored: its id, size and boxes.",
         openapi_extra=_UPLOAD,
-        responses=_ASKED | documented(403) | _CREATED,
+        responses=_UPLOADED | _CREATED,
     )
     async def upload_image(request: Request, response: Response) -> replies.SceneReply:
         """Upload an image.

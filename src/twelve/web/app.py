@@ -96,8 +96,8 @@ def create_app(
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
-        address = str(request.base_url).rstrip("/")
-        return HTMLResponse(reference(app.openapi(), address, token=token is not None, samples=samples))
+        address, secured = str(request.base_url).rstrip("/"), token is not None
+        return HTMLResponse(reference(app.openapi(), address, service.limits, token=secured, samples=samples))
 
     # A mount would match before the endpoints and hide their 405 replies.
     app.router.default = _Page(directory=_STATIC, html=True)

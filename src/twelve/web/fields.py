@@ -8,9 +8,10 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, WithJsonSchema
 
 from twelve.evaluation.shortlist import PLACES
+from twelve.formats.records import steering
 from twelve.outputs import OUTPUTS
 from twelve.outputs.parts.result import named
-from twelve.predictor.checks import CHOOSING, METHODS
+from twelve.predictor.checks import CHOOSING, METHODS, control
 
 PREFIX = "/api/v1"
 """What the paths of the API begin with; api.js of the page has it too."""
@@ -38,6 +39,8 @@ def _framing(box: tuple[float, float, float, float]) -> tuple[float, float, floa
 def _something(text: str) -> str:
     if not text.strip():
         raise ValueError("contains only spaces")
+    if (mark := steering(text)) is not None:
+        raise ValueError(control(mark))
     return text
 
 

@@ -19,6 +19,7 @@ from twelve.errors import TwelveError, closest, quoted
 from twelve.io.invalid import beginning, bound, problem_of
 from twelve.io.json_file import reason
 from twelve.predictor.abilities import UnknownTask
+from twelve.predictor.checks import UNSTEERED, control
 from twelve.web.fields import FRACTIONS, MAX_ID, PREFIX
 from twelve.web.replies import Code, FieldProblem, Problem
 from twelve.web.requests import ImageOf
@@ -50,7 +51,10 @@ MEANINGS = {
     400: ("The body cannot be read, or the host name is unknown.", "Follow `remedy`."),
     401: ("The token is missing or wrong.", "Send the header `Authorization: Bearer TOKEN`."),
     403: ("A web page sent `multipart/form-data`.", "Send the image itself as the body."),
-    404: ("The image does not exist, or has expired.", "Upload the image again; check the path."),
+    404: (
+        "`unknown_image`: the image does not exist, or has expired. `unknown_path`: the path does not exist.",
+        "For an image, upload it again. For a path, correct it.",
+    ),
     405: ("The path does not support this method.", "Use a method of the header `Allow`."),
     408: ("The body did not arrive in time.", "Send a smaller body, or use a faster connection."),
     409: ("The service has no index of images to search.", "Ask its operator to start it with one."),
@@ -301,8 +305,12 @@ def _remedy(errors: Sequence[Mapping[str, Any]], request: Request) -> str | None
     elif first["type"] in _TYPES:
         remedy = f"give {'.'.join(map(str, first['loc'][1:]))} as {_TYPES[first['type']]}"
     elif (text := "caption" if "captions" in where else name) in _TEXTS:
-        long = first["type"] == "string_too_long"
-        remedy = f"shorten it to {first['ctx']['max_length']:,} characters" if long else f"write a {text}"
+        if first["type"] == "string_too_long":
+            remedy = f"shorten it to {first['ctx']['max_length']:,} characters"
+        elif first["type"] == "string_unicode":
+            remedy = f"send the {text} in UTF-8, or with both halves of each character: \\ud83d\\ude00"
+        else:
+            remedy = UNSTEERED if control("") in first["msg"] else f"write a {text}"
     return remedy and remedy.encode("utf-8", "replace").decode("utf-8")
 
 

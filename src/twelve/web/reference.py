@@ -10,6 +10,10 @@ from itertools import groupby
 from shlex import quote
 from typing import Any, TypeAlias
 
+from twelve.outputs.parts.warned import CODES as WARNED
+from twelve.outputs.parts.warned import HARMLESS
+from twelve.web.examples import CLIENT
+from twelve.web.limits import Limits
 from twelve.web.problems import CODES, MEANINGS
 from twelve.web.samples import Sample
 
@@ -21,6 +25,22 @@ SHARED = {"WarningReply": "warnings", "AttentionReply": "attention"}
 _TYPES = {"integer": "whole number", "boolean": "true or false"}
 """Types of JSON in plain words, where they have others."""
 RANGES = (("minimum", "maximum", ""), ("minLength", "maxLength", " characters"), ("minItems", "maxItems", " items"))
+LIMITED = {
+    "max_bytes": "bytes of an image, and of all images in one JSON request; more get 413",
+    "max_pixels": "pixels of an image; more get 422",
+    "max_request_pixels": "pixels of all images in one JSON request; more get 422",
+    "max_marks": "brackets, braces, colons, commas and quotes in one JSON request; more get 422",
+    "max_waiting": "requests that wait for an answer; further ones get 429",
+    "max_held_bytes": "bytes of all bodies that arrive or wait; more get 429",
+    "max_batch": "questions that the model answers at once",
+    "max_scenes": "stored images; the least recently used is dropped",
+    "max_scene_bytes": "bytes of all stored images; the least recently used is dropped",
+    "scene_seconds": "seconds for which an image is stored after the last question about it",
+    "body_seconds": "seconds for a body to arrive; then 408",
+    "answer_seconds": "seconds for an answer; then 503",
+    "stop_seconds": "seconds to finish accepted requests when the service stops; then 503",
+}
+"""Limit -> what it is of."""
 _FILE = ["-H", "Content-Type: image/jpeg", "--data-binary", "@examples/scene.jpg"]
 _FORM = ["-F", "file=@examples/scene.jpg"]
 _HEAD = """<!doctype html>
@@ -32,7 +52,9 @@ _OPEN = ("upload_image", "answer", "search")
 _LINKS = 'For programs: <a href="openapi.json">openapi.json</a>. <a href="./">Back to the page</a>'
 
 
-def reference(description: _Schema, address: str, *, token: bool = False, samples: Iterable[Sample] = ()) -> str:
+def reference(
+    description: _Schema, address: str, limits: Limits, *, token: bool = False, samples: Iterable[Sample] = ()
+) -> str:
     """The page as HTML; the examples have the ``address`` of the service, and a token where one is needed. Requests can
     be tried with the samples."""
     schemas = description["components"]["schemas"]
@@ -47,8 +69,9 @@ def reference(description: _Schema, address: str, *, token: bool = False, sample
     links += "<li>Parts of replies<ul>" + "".join(f'<li><a href="#{each}">{each}</a></li>' for each in SHARED.values())
     links += "</ul></li>"
     sections += _shared(schemas)
-    links += '<li><a href="#errors">Errors</a></li>' + '<li><a href="#token">Token</a></li>' * token
-    sections += _errors(schemas) + _token(found) * token
+    links += '<li><a href="#errors">Errors</a></li><li><a href="#client">A client in Python</a></li>'
+    links += '<li><a href="#limits">Limits</a></li>' + '<li><a href="#token">Token</a></li>' * token
+    sections += _errors(schemas) + _client(address) + _limits(limits) + _token(found) * token
     head = f"{_HEAD}<p>{_marked(description['info']['description'])} {_LINKS}</p></header>"
     nav = f'<nav aria-label="Endpoints"><details><summary>Contents</summary><ul>{links}</ul></details></nav>'
     tried = json.dumps([{"name": each.name, "texts": each.texts} for each in samples])
@@ -117,6 +140,34 @@ def _errors(schemas: _Schema) -> str:
         '<th scope="col">Meaning</th>'
         f'<th scope="col">What to do</th></tr></thead><tbody>{lines}</tbody></table></section>\n'
     )
+
+
+def _client(address: str) -> str:
+    """A whole program, with the address of the service."""
+    program = re.sub("(?<=^SERVICE = ).*", _literal(address), CLIENT, count=1, flags=re.MULTILINE)
+    return (
+        '<section id="client"><h2>A client in Python</h2><p>This program says what is wrong, prints warnings, and '
+        "waits as the header <code>Retry-After</code> asks. If the service needs a token, put it into the environment "
+        "variable <code>TWELVE_TOKEN</code>.</p>"
+        f'<pre tabindex="0" aria-label="A client in Python">{escape(program)}</pre></section>\n'
+    )
+
+
+def _limits(limits: Limits) -> str:
+    """The limits of the service and their values."""
+    rows = "".join(
+        f'<tr><th scope="row"><code>{name}</code></th><td>{_number(getattr(limits, name))}</td><td>{what}</td></tr>'
+        for name, what in LIMITED.items()
+    )
+    return (
+        '<section id="limits"><h2>Limits</h2><p>Those of this service. The operator can change each by an option, such '
+        'as <code>--max-bytes</code>.</p><table><thead><tr><th scope="col">Limit</th><th scope="col">Value</th>'
+        f'<th scope="col">Of</th></tr></thead><tbody>{rows}</tbody></table></section>\n'
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,}".removesuffix(".0")
 
 
 def _coded(status: int) -> str:
@@ -215,10 +266,23 @@ def _shared(schemas: _Schema) -> str:
     """What is described once for all replies."""
     parts = "".join(
         f'<section id="{field}"><h3><code>{field}</code></h3><p>{_marked(schemas[name]["description"])}</p>'
-        f"<table>{''.join(_line(*row, schemas) for row in _rows(schemas[name], schemas))}</table></section>\n"
+        f"<table>{''.join(_line(*row, schemas) for row in _rows(schemas[name], schemas))}</table>"
+        f"{_codes_of_warnings() * (field == 'warnings')}</section>\n"
         for name, field in SHARED.items()
     )
     return f"<h2>Parts of replies</h2><p>Fields that several replies have.</p>\n{parts}"
+
+
+def _codes_of_warnings() -> str:
+    """Which warnings make a reply unreliable."""
+    rows = "".join(
+        f'<tr><th scope="row"><code>{code}</code></th><td>{str(code in HARMLESS).lower()}</td></tr>' for code in WARNED
+    )
+    return (
+        "<p>Each code, and the value of <code>reliable</code> of a reply with only this warning.</p><table><thead><tr>"
+        '<th scope="col">Code</th><th scope="col"><code>reliable</code></th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+    )
 
 
 def _kinds(content: _Schema) -> Iterator[_Row]:

@@ -26,7 +26,8 @@ from twelve.web.fields import (
 )
 
 _GIVEN: list[JsonValue] = [
-    {"required": [name], "properties": {name: {"type": "string"}}} for name in ("scene", "base64")
+    {"required": [name], "properties": {name: {"type": "string"}, other: {"type": "null"}}}
+    for name, other in (("scene", "base64"), ("base64", "scene"))
 ]
 
 
@@ -37,7 +38,8 @@ class _Closed(BaseModel):
 
 
 class ImageOf(_Closed):
-    """An image: either ``scene`` (id of an uploaded image) or ``base64`` (the file; not stored)."""
+    """An image: either ``scene`` (id of an uploaded image) or ``base64`` (the file; not stored). The other one is
+    absent or null."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": _GIVEN})
 

@@ -39,6 +39,7 @@ MUCH = 16_000_000
 _LEFT = 5.0
 """Seconds in which a thread must end once another has been lost."""
 _BLANK = (320, 240)
+_OPERATOR = "ask the operator of the service for more time (--answer-seconds)"
 
 
 class Service:
@@ -131,7 +132,7 @@ class Service:
                 return work()
 
         with queue.waits():
-            return await self._result(line.do(timed), until)
+            return await self._result(line.do(timed), until, f"send a smaller image, or {_OPERATOR}")
 
     def _extracted(self, data: bytes) -> Scene:
         self.predictor.threads.here()
@@ -237,7 +238,7 @@ class Service:
         steps = self.predictor.matching(
             scenes, list(captions), task=task, pairs=PAIRS, shortlist=shortlist, contrast_weight=contrast_weight
         )
-        return await self._result(self.worker.run(steps), until)
+        return await self._result(self.worker.run(steps), until, f"send fewer images or captions, or {_OPERATOR}")
 
     # --- the index --------------------------------------------------------------------------------------------
     @property
@@ -278,7 +279,7 @@ class Service:
         """The time limit of a request that arrives now."""
         return time.monotonic() + self.limits.answer_seconds
 
-    async def _result(self, pending: Pending[T], until: float, remedy: str = "ask less in one request") -> T:
+    async def _result(self, pending: Pending[T], until: float, remedy: str = f"try again, or {_OPERATOR}") -> T:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(pending), until - time.monotonic())
         except NotFiniteLogits:

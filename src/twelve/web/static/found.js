@@ -31,7 +31,8 @@ export class Found {
     });
     this.load(shown, this.addresses);
     const list = el("ol", { class: "gallery", "aria-label": "Images, best first" }, ...shown.map(({ element }) => element));
-    return folder ? el("div", {}, el("p", { class: "tip folder" }, `Images in ${folder}`), list) : list;
+    const best = shown.length > 1 ? [el("p", { class: "tip" }, "The frame marks the best match.")] : [];
+    return el("div", {}, ...(folder ? [el("p", { class: "tip folder" }, `Images in ${folder}`)] : []), ...best, list);
   }
 
   /** Load thumbnails until others are wanted: `addresses` is then another list. */
