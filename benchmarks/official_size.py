@@ -202,9 +202,11 @@ def trained(folder: Path, *, resume: bool) -> dict[str, Any]:
 
 def loader(folder: Path, workers: Sequence[int]) -> dict[str, Any]:
     """Batches of every task by so many workers: examples and pairs a second, and memory."""
+    import numpy as np
+
     from twelve.data.batch import Collator
     from twelve.data.kept import kept_of_regions
-    from twelve.data.prepare import text_lengths
+    from twelve.data.text_lengths import text_lengths
     from twelve.runs.train import beginning
 
     _, processor_, data, _ = beginning(configured(folder))
@@ -212,7 +214,8 @@ def loader(folder: Path, workers: Sequence[int]) -> dict[str, Any]:
     for name, task in data.tasks.items():
         hard = task.output.prepare(task.train, data.store.get, keep=kept_of_regions(data.store))
         collator = Collator(name, task.output, task.task.output, processor_, data.store, hard)
-        given[name] = (task, text_lengths(task.train, processor_, name), collator)
+        lengths = np.minimum(text_lengths(task.train, processor_, name), processor_.max_text[name])
+        given[name] = (task, lengths, collator)
     found = {}
     for count in workers:
         found[str(count)] = batches(given, count)

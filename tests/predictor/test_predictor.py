@@ -307,7 +307,7 @@ def test_questions_that_lack_something(model: Predictor, scene: Scene) -> None:
 
 
 def test_a_text_of_any_length_is_asked_and_drawn(scene: Scene) -> None:
-    found = scene.answer("red ? " * 15_000 + "\0")
+    found = scene.answer("red ? " * 15_000)
     assert found.draw().height < 20 * scene.regions.height
 
 

@@ -104,7 +104,7 @@ def test_cells_say_what_differs(command: Command) -> None:
         for task in ("vqa", "nlvr2", "refcocog", "flickr30k")
     )
     assert "| 72.57 (12-in-1, all tasks, clean) | recalled |" in vqa
-    assert "not comparable: split val" in vqa and "test-dev" in vqa
+    assert 'not comparable: split "val"' in vqa and "test-dev" in vqa
     assert "not comparable: 16 of 6,967 examples" in nlvr2
     assert "another model" in tuned and "another model" not in nlvr2
     assert "not comparable: 7 of 2,600 images" in refcocog and "protocol" not in refcocog.rpartition("|")[2]

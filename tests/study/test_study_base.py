@@ -71,7 +71,7 @@ def test_it_is_said_wherever_the_findings_are(tmp_path: Path) -> None:
     words = f"quickstart-model, which was already trained on vqa and 1 more task: {ALONE}"
     html = page.render([page.part_of(found, "key")])
     for said in (show(tmp_path, console=Console(quiet=True)), " ".join(brief(found, "").split()), html):
-        assert said.index(words) < said.index(found.sentences[0]) and WEIGHTS in said
+        assert said.index(words) < said.index(page.apart(found.sentences[0])[0]) and WEIGHTS in said
 
 
 def test_a_resumed_study_keeps_what_was_recorded(tmp_path: Path) -> None:

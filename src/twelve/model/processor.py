@@ -335,10 +335,13 @@ class TwelveProcessor:
             tree["familiar"] = self.familiar.to_tree()
         if self.known_words is not None:
             tree["known_words"] = self.known_words.to_tree()
+        known = self.task_outputs  # the heads of other tasks may have been left out
         if self.own_words:
-            tree["own_words"] = {task: " ".join(sorted(words)) for task, words in self.own_words.items()}
+            tree["own_words"] = {
+                task: " ".join(sorted(words)) for task, words in self.own_words.items() if task in known
+            }
         if self.own_texts:
-            tree["own_texts"] = self.own_texts
+            tree["own_texts"] = {task: texts for task, texts in self.own_texts.items() if task in known}
         if self.trained_images is not None:
             tree["trained_images"] = self.trained_images.to_tree()
         if self.left_out:

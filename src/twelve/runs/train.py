@@ -29,6 +29,7 @@ from twelve.model.familiarity import MOST, Familiarity, familiarity_of
 from twelve.model.known_words import MOST_TEXTS, KnownWords, usual_in, words_in
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
+from twelve.outputs.pretraining import Pretraining
 from twelve.progress import clock, tell
 from twelve.regions.store.samples import sampled
 from twelve.run_folder import DIVERGED, RunFolder, model_folder
@@ -327,7 +328,7 @@ def _record_words(trainer: Trainer) -> None:
         texts = [text for example in sample for text in (example.text, *example.options)]
         words = words_in(processor.tokenizer, [texts]).words
         found |= words
-        if task.settings.kind is not None:
+        if task.settings.kind not in (None, Pretraining.kind):
             processor.own_texts[name] = usual_in(example.text for example in sample)
         if task.settings.kind is not None and task.output.own_head:
             processor.own_words[name] = words | processor.own_words.get(name, frozenset())
