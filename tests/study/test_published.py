@@ -20,6 +20,10 @@ from twelve.study.show import TABLE, show
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 CHANGED = {
     "study-four-tasks-always-go-groups": ("study-four-tasks.yaml", ["schedule={name: always-go}"]),
+    "study-four-tasks-one-rate-groups": (
+        "study-four-tasks.yaml",
+        [f"tasks.{task}.learning_rate=2e-4" for task in ("vqa", "refcoco", "snli_ve")],
+    ),
     "study-four-tasks-lower-rate-groups": ("study-four-tasks.yaml", ["tasks.coco.learning_rate=6e-5"]),
 }
 """Studies that were run with a changed configuration (``--set``)."""
@@ -37,6 +41,7 @@ def test_there_are_some() -> None:
         "four-tasks-groups",
         "four-tasks-joint-vs-single",
         "four-tasks-lower-rate-groups",
+        "four-tasks-one-rate-groups",
         "four-tasks-static-weights",
         "microworld",
         "real-photographs-small",
