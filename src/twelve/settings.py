@@ -100,6 +100,11 @@ class ModelSettings(Strict):
     architecture: Mapping[str, Any] = Field(default_factory=dict)
     """Fields of TwelveConfig, by their names in the released configurations."""
 
+    @property
+    def grows(self) -> bool:
+        """Whether the text layers begin with random weights, so that they can have any number of positions."""
+        return self.init is None and self.text_encoder is None
+
 
 class OptimizerSettings(Strict):
     """AdamW and the learning-rate schedule of the original program: see twelve/training/optimizer.py."""

@@ -17,13 +17,12 @@ def whole_texts(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     """Tasks whose score leaves room, and many of whose texts are cut: let the model read them whole, which more
     examples cannot replace."""
     said, settings, shorten = list[str](), list[str](), False
-    grows = run.config.model.init is None and run.config.model.text_encoder is None
     for each in scored:
         found = {texts: cut for texts, cut in _cut(run, each) if cut.matters(official=not run.can_grow(each.name))}
         if not found or (each.score.bar.value >= ENOUGH and not each.score.unbeaten):
             continue
         longest = max(found.values(), key=lambda cut: cut.longest)
-        own = longest.settings(each.name, run.positions or longest.limit, grows=grows)
+        own = longest.settings(each.name, run.positions or longest.limit, grows=run.config.model.grows)
         settings += [setting for setting in own if setting not in settings]
         shorten |= not own or own[0] != f"tasks.{each.name}.max_text={longest.longest}"
         title = "" if len(scored) == 1 else f"{each.title}: "

@@ -25,11 +25,6 @@ from twelve.types.cut import Cut
 from twelve.types.examples import Example
 
 
-def grows(config: RunConfig) -> bool:
-    """Whether the run trains a new model with random text layers, which can have any number of positions."""
-    return config.model.init is None and config.model.text_encoder is None
-
-
 def is_official(task: Task) -> bool:
     """Whether the texts of a task are a dataset's, not files or code of one's own."""
     return not isinstance(task, FileTask) and not foreign(task)
@@ -60,7 +55,7 @@ class CutTexts:
         cut = Cut.of(text_lengths(examples, processor, task.name), settings.max_text or usual)
         if not cut.cut:
             return [], []
-        told = [f"{cut.sentence()}; {cut.remedy(task.name, positions, grows=grows(self._config))}"]
+        told = [f"{cut.sentence()}; {cut.remedy(task.name, positions, grows=self._config.model.grows)}"]
         return (told, []) if cut.matters(official=is_official(task)) else ([], told)
 
     @cached_property

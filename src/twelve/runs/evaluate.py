@@ -43,7 +43,7 @@ from twelve.progress import tell
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.asked import asked, label
 from twelve.runs.base_images import recorded_in
-from twelve.runs.cut_texts import grows, is_official
+from twelve.runs.cut_texts import is_official
 from twelve.runs.next_command import next_report
 from twelve.runs.results_table import lines_of
 from twelve.runs.run_card import kept_scores, write_run_card
@@ -285,7 +285,7 @@ def _cut(evaluator: Evaluator, results: Sequence[TaskResult], *, trained: bool) 
     for result in results:
         official = is_official(evaluator.data.tasks[result.task].task)
         if result.cut is not None and result.cut.matters(official=official):
-            remedy = result.cut.remedy(result.task, positions, grows=trained and grows(evaluator.config))
+            remedy = result.cut.remedy(result.task, positions, grows=trained and evaluator.config.model.grows)
             yield f"warning: {result.title}: {result.cut.sentence(f'texts of {result.protocol.split}')}; {remedy}"
 
 

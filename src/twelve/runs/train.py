@@ -35,7 +35,7 @@ from twelve.regions.store.samples import sampled
 from twelve.run_folder import DIVERGED, RunFolder, model_folder
 from twelve.runs.base_images import BaseImages, compare, lines, trained_images
 from twelve.runs.complete import completion
-from twelve.runs.cut_texts import grows, is_official
+from twelve.runs.cut_texts import is_official
 from twelve.runs.early import check, check_init
 from twelve.runs.new_model import Start, new_model
 from twelve.runs.next_command import next_command
@@ -381,7 +381,7 @@ def _describe(
         say(f"warning: {line}")
     for name, cut in trainer.cut.items():
         if cut.matters(official=is_official(data.tasks[name].task)):
-            remedy = cut.remedy(name, model.config.max_position_embeddings, grows=grows(config))
+            remedy = cut.remedy(name, model.config.max_position_embeddings, grows=config.model.grows)
             say(f"warning: {data.tasks[name].task.title}: {cut.sentence('training texts')}; {remedy}")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     frozen = f" ({trainer.frozen / 1e6:.1f} M frozen)" if trainer.frozen else ""

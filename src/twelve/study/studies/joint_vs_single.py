@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -44,6 +44,11 @@ class JointVsSingle(Study):
         as_many = Length(rule="each", of=(BASE,))
         longer = Length(rule="each", of=(BASE,), factor=self.longer, extend=self.extend)
         total = Length(rule="total", of=(BASE,))
+        begins: dict[str, Any] = {
+            "start": "pretrained",
+            "pretraining": self.pretraining,
+            "pretraining_rate": self.pretraining_rate,
+        }
         joint = subjects.joint(BASE, length=Length(extend=self.extend))
         arms = [
             joint,
@@ -103,9 +108,7 @@ class JointVsSingle(Study):
                 update={
                     "name": PRETRAINED,
                     "meaning": "stop-and-go, pretrained on the retrieval tasks' captions",
-                    "start": "pretrained",
-                    "pretraining": self.pretraining,
-                    "pretraining_rate": self.pretraining_rate,
+                    **begins,
                     "extra": True,
                 }
             ),
@@ -115,9 +118,7 @@ class JointVsSingle(Study):
                 f"updates as the task has in {PRETRAINED}; the model with the best validation score is kept",
                 models=each,
                 length=longer.model_copy(update={"of": (PRETRAINED,)}),
-                start="pretrained",
-                pretraining=self.pretraining,
-                pretraining_rate=self.pretraining_rate,
+                **begins,
                 extra=True,
             ),
         ]
