@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from twelve import cli, published
 from twelve.errors import ConfigError, DataError
 from twelve.metrics.bootstrap import Interval
+from twelve.study.cells import gain_of
 from twelve.study.finding_types import Curve, Findings
 from twelve.study.findings import findings
 from twelve.study.report import page, plots
@@ -80,7 +81,8 @@ def test_plots_of_a_study_that_learns_nothing_with_one_validation() -> None:
         pytest.skip("matplotlib is not installed")
     found = made_findings.joint_vs_single()
     first = found.comparisons[0]
-    nothing = replace(first, learned=None, cells=tuple(replace(cell, learned=False) for cell in first.cells))
+    none = tuple(replace(cell, learned=False, by_none=True) for cell in first.cells)
+    nothing = replace(first, learned=None, cells=none)
     axes = plots.tasks(found, [nothing]).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()][-1] == "mean of all"
     assert {line.get_markerfacecolor() for line in axes.lines if len(line.get_xdata()) == 1} == {"white"}
@@ -117,6 +119,21 @@ def test_plots_mark_what_only_the_bootstrap_finds(parts: list[page.StudyPart]) -
     )
 
 
+@needs_plots
+def test_a_legend_has_only_marks_that_are_drawn_and_ticks_do_not_change_with_the_layout() -> None:
+    """Ticks that depend on the width of the axes get labels that the layout has left no room for."""
+    for name in ("study-real-sample", "study-real-photographs-small", "study-microworld"):
+        found = findings(RESULTS / name)
+        compared = [each for each in found.comparisons if len(each.cells) > 1][: plots.SHOWN]
+        axes = plots.tasks(found, compared).axes[0]
+        lines = [(line.get_marker(), line.get_markerfacecolor(), len(line.get_xdata())) for line in axes.lines]
+        named, drawn = ({line[:2] for line in lines if line[2] == size} for size in (0, 1))
+        assert named and named <= drawn
+        ticks = axes.get_xticks().tolist()
+        axes.figure.set_size_inches(1.0, 5.0)
+        assert axes.get_xticks().tolist() == ticks
+
+
 def test_bars_of_stopped_tasks_lie_inside_the_panel_and_below_the_curves() -> None:
     if not plots.available():
         pytest.skip("matplotlib is not installed")
@@ -150,6 +167,26 @@ def test_bold_means_significant_in_every_table_of_differences(html: str) -> None
                 assert bool(sure) == (excluded and not star) and (excluded or not star)
             bold, plain = bold + bool(sure), plain + (not sure)
     assert bold and plain
+
+
+def test_a_mean_that_does_not_count_is_hollow_and_not_bold_on_the_page() -> None:
+    """Of the study on the small sample, no arm learned most tasks; the other one has a warning."""
+    names, means = ("study-real-sample", "study-real-photographs-small"), ("−13.4", "−1.3", "−7.8", "+4.8")
+    for name in names:
+        found = findings(RESULTS / name)
+        differences = page.render([page.part_of(found, name)]).partition("<h3>Differences</h3>")[2]
+        cells = re.findall(r'data-label="normalised score, all tasks">(.*?)</td>', differences)
+        told = [minus(gain_of(each.every)) for each in found.comparisons]
+        assert [cell.partition("</span>")[0] for cell in cells] == [f"<span>{each}" for each in told]
+        assert all(each.startswith(means) for each in told) and all(
+            each.uncounted in cell for each, cell in zip(found.comparisons, cells, strict=True)
+        )
+        if plots.available():
+            for figure in (plots.contrasts(found.comparisons[:1]), plots.tasks(found, found.comparisons[:1])):
+                mean = [
+                    line for line in figure.axes[0].lines if [*line.get_xdata()] == [found.comparisons[0].every.mean]
+                ]
+                assert [line.get_markerfacecolor() for line in mean] == ["white"]
 
 
 def test_negative_numbers_have_one_minus_sign(html: str) -> None:

@@ -94,6 +94,28 @@ def test_what_its_reference_has_not_learned_is_no_gain(tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "results-tasks.svg").read_text()
 
 
+def test_a_mean_does_not_count_where_no_arm_learns_most_tasks_or_a_warning_says_why(tmp_path: Path) -> None:
+    """Whatever its intervals; half of the tasks are not most of them."""
+    made_up(tmp_path, {BASE: (0.38, 0.38), OPPONENT: (0.3, 0.3)})
+    (none,) = findings(tmp_path).comparisons
+    assert none.every.low > 0 and none.uncounted == "2 of 2 tasks learned by neither arm"
+    assert (none.every_significant, none.significant) == (0, 0)
+    apart = replace(none, seeds=(0.1, 30.0, 1.0))
+    assert not apart.every_by_bootstrap_alone and not apart.by_bootstrap_alone
+    said, mean = show(tmp_path, console=QUIET), gain_of(none.every)
+    assert f"{mean} points of normalised score, mean of 2 tasks (not significant: {none.uncounted}); " in said
+    assert f" | {mean} † | " in said and "†: not significant" in said
+    made_up(tmp_path / "half", {BASE: (0.38, 0.7), OPPONENT: (0.3, 0.38)})
+    (half,) = findings(tmp_path / "half").comparisons
+    assert half.learned is None and half.every_significant == half.significant == 1 and not half.uncounted
+    assert "†" not in show(tmp_path / "half", console=QUIET)
+    assert replace(half, seeds=(0.1, 30.0, 1.0)).every_by_bootstrap_alone
+    (tmp_path / "half" / "notes.md").write_text("Warning: of other rates.\n")
+    (warned,) = findings(tmp_path / "half").comparisons
+    assert warned.uncounted == "see the warning" and warned.every_significant == warned.significant == 0
+    assert f"{gain_of(warned.every)} †" in show(tmp_path / "half", console=QUIET)
+
+
 def test_both_means_may_agree(tmp_path: Path) -> None:
     made_up(tmp_path, {BASE: (0.8, 0.9), OPPONENT: (0.7, 0.4)})
     (comparison,) = findings(tmp_path).comparisons

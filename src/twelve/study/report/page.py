@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'twelve-vl[plots]'"
 ALONE = "*: by the bootstrap alone, the t interval contains 0"
 """What a star in a plot says."""
+UNCOUNTED = "a mean of tasks most of which none of its arms learned, or of a study with a warning in its notes"
+"""Which means over all tasks are hollow in a plot."""
 BY_SEED = "By seed"
 """What the answer says of single seeds begins so (studies/base.py)."""
 
@@ -285,14 +287,14 @@ def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plo
     elif found.comparisons and (len(found.comparisons) > plots.SHOWN or not compared):
         shown = found.comparisons[: plots.MOST_CONTRASTS]
         words = (
-            "Contrasts, mean over all tasks and, where fewer are learned, over these, with 95% intervals; hollow: none "
-            f"is learned; {ALONE}."
+            "Contrasts, mean over all tasks and, where fewer are learned, over these, with 95% intervals; hollow: "
+            f"{UNCOUNTED}; {ALONE}."
         )
         yield _plot(f"{key}-contrasts", words, partial(plots.contrasts, shown), wide=plots.is_broad(len(shown)))
     if compared and not known:
         words = (
-            "Differences in each task, in points of normalised score, with 95% intervals; hollow: not learned, so "
-            f"neither gain nor loss; {ALONE}."
+            "Differences in each task, in points of normalised score, with 95% intervals; hollow, neither gain nor "
+            f"loss: a task that is not learned, or {UNCOUNTED}; {ALONE}."
         )
         first = compared[: plots.SHOWN]
         wide = plots.is_broad(len(plots.task_rows(found, first)))

@@ -144,7 +144,8 @@ def said(comparison: Comparison) -> str:
         if short.startswith(verdict):  # the same, or the same by the bootstrap interval alone
             short = "also" if short == verdict else "also (bootstrap alone)"
         rest = f"; {short} over the {count} that {they} learned: {gain_of(learned)}"
-    mean = f"{verdict}: {gain_of(every)} points of normalised score, mean of {tasks}{rest}."
+    uncounted = f" (not significant: {comparison.uncounted})" if comparison.uncounted and sign(every) else ""
+    mean = f"{verdict}: {gain_of(every)} points of normalised score, mean of {tasks}{uncounted}{rest}."
     if len(comparison.seeds) < 2:
         return mean
     known = comparison.between is not None and len(comparison.seeds) > 2  # two say next to nothing of their variance
