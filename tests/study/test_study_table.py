@@ -237,12 +237,19 @@ def test_noise_alone_lets_level_curves_rise(tmp_path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"recorded": {"curve": straight}}))
     found, said = findings(tmp_path), show(tmp_path, console=QUIET)
     told = f"6 of 6 of {BASE} (1 clearly) and 6 of 6 of {OPPONENT} (0 clearly) still rose."
-    assert told in said and "".join(told.split()) in "".join(brief(found, "").split())
+    assert told in said and "still rose" not in brief(found, "")
+    gains = re.fullmatch(
+        rf".*Validation gain, last third of training \(points, t interval\): {BASE} \+2\.(\d) (\[\S+ \S+\]), 4 "
+        rf"validations a curve; {OPPONENT} \+(\d\.\d) (\[\S+ \S+\]), 4\. .*",
+        " ".join(brief(found, "").split()),
+    )
+    assert gains is not None
     (row,) = [line for line in said.splitlines() if line.startswith(f"| {OPPONENT} | +")]
-    mean, spread_, curves, noise = (cell.strip() for cell in row.strip("|").split("|")[1:])
+    mean, spread_, validations, curves, noise = (cell.strip() for cell in row.strip("|").split("|")[1:])
     (slope, _), spreads = np.polyfit(late, [score for _, score in noisy], 1, cov=True)
     gain, by_noise = 400 * slope, 6 * math.erfc(0.005 / (4 * spreads[0, 0] ** 0.5) / 2**0.5)
-    assert (mean, spread_, curves) == (f"{gain:+.1f}", f"[{gain:+.1f}, {gain:+.1f}]", "6")
+    assert (mean, spread_, validations, curves) == (f"{gain:+.1f}", f"[{gain:+.1f}, {gain:+.1f}]", "4", "6")
+    assert (gains[3], gains[4]) == (f"{gain:.1f}", spread_)
     assert noise == f"{by_noise:.0f}" and 1 < by_noise < 5
     (clear,) = [line for line in said.splitlines() if line.startswith(f"| {BASE} | +")]
     every = by_noise + float(clear.strip("|").split("|")[-1])

@@ -21,7 +21,7 @@ from twelve.progress import clock, tell
 from twelve.study import plan as plans
 from twelve.study.bootstrap import by_bootstrap_alone, significant
 from twelve.study.cells import spread
-from twelve.study.converged import by_noise, convergence, is_clear
+from twelve.study.converged import convergence, is_clear, late_gains
 from twelve.study.costs import lengths
 from twelve.study.finding_types import Comparison, Findings, Score
 from twelve.study.findings import findings
@@ -116,23 +116,16 @@ class StudyPart:
         """What qualifies the first sentence of a study with several contrasts; "" with one."""
         if len(self.found.comparisons) < 2:
             return ""
-        scores = [score for row in self.found.rows for score in row.scores.values()]
-        ends = [end for score in scores for end in zip(score.converged, score.late_gains, strict=True)]
-        known = sum(converged is not None for converged, _ in ends)
-        open_ = [gain for converged, gain in ends if converged is False]
-        clear = f", {sum(map(is_clear, open_)):,} of them clearly" if any(open_) else ""
-        told = f" {len(open_):,} of {known:,} validation curves still rose or fell at the end{clear}." if open_ else ""
-        return f"The intervals are not corrected for the number of comparisons.{told}"
+        return "The intervals are not corrected for the number of comparisons."
 
     @property
     def limits(self) -> Sequence[str]:
         """Notes, and what limits the findings."""
         found = self.found
-        ends = [convergence(found), by_noise(found)]
         told = [
             no_search(found),
             over_seeds(found),
-            " ".join(filter(None, ends)),
+            convergence(found),
             few_seeds(found),
             *rates_differ(found),
             *lengths(found),
@@ -145,6 +138,11 @@ class StudyPart:
         but its notes."""
         found = self.found
         return list(filter(None, [short_limits(found), convergence(found), incomplete(found)]))
+
+    @property
+    def late_gains(self) -> str:
+        """How the validation scores changed at the end, as HTML; empty if nothing is known."""
+        return html_of(late_gains(self.found))
 
     @property
     def protocol(self) -> StudyProtocol:
