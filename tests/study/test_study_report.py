@@ -280,10 +280,11 @@ def test_what_a_study_says_is_there_and_escaped(html: str) -> None:
 def test_a_finding_says_what_its_arms_are() -> None:
     found = replace(made_findings.joint_vs_single(), sentences=("single-longer beats <b>others</b>.", "stop-and-go"))
     text = page.render([page.part_of(found, "key"), page.part_of(found, "other")])
-    single = "single-longer: a model for each task, twice</p>"
-    assert f'<p class="gloss">{single}' in text
-    assert f"<p>stop-and-go: one model, a task that no longer improves is stopped; {single}" in text
-    assert page.part_of(found, "key").arms_in(()) == ""
+    told = (
+        "stop-and-go: one model, a task that no longer improves is stopped; single-longer: a model for each task, twice"
+    )
+    assert text.count(f"<p>{told}</p>") == 2
+    assert page.part_of(replace(found, sentences=()), "key").named_arms == ""
 
 
 def test_data_that_stand_in_for_a_dataset_have_no_number_of_the_paper() -> None:
@@ -384,14 +385,17 @@ def test_a_task_above_its_baseline_but_not_above_shuffled_images_says_both() -> 
     assert warnings(changed)[0].startswith(f"{told}shuffled images), so")
 
 
-def test_the_list_of_several_studies_keeps_every_reservation() -> None:
-    """Warnings, notes and limits stand there too: somebody may read no further."""
+def test_the_list_of_several_studies_has_their_answers_and_warnings() -> None:
+    """Somebody may read no further. Notes and limits are in each study's own part, not twice."""
     names = "study-real-sample", "study-real-photographs-small", "study-four-tasks-static-weights"
     parts = [page.part_of(findings(RESULTS / name), name) for name in names]
-    shown = unescape(page.render(parts).partition('<nav aria-label="Contents">')[2].partition("</nav>")[0])
+    shown, _, below = unescape(page.render(parts).partition('<nav aria-label="Contents">')[2]).partition("</nav>")
     for part in parts:
-        told = [*part.warnings, *part.found.notes, *filter(None, [no_search(part.found), few_seeds(part.found)])]
-        assert [each for each in told if minus(each) not in shown] == []
+        assert all(minus(each) in shown and minus(each) in below for each in part.warnings)
+        assert f"<p>{minus(page.apart(part.found.sentences[0])[0])}</p>" in shown and "By seed" not in shown
+        told = [part.named_arms, *part.found.notes, *filter(None, [no_search(part.found), few_seeds(part.found)])]
+        assert all(minus(each) in below and (not each or minus(each) not in shown) for each in told)
+    assert "Warning: The lead over all tasks comes from retrieval" in shown
     assert shown.count('<p class="notice first">') == 3 == sum(len(part.warnings) for part in parts)
     notes = [note for part in parts for note in part.found.notes]
     assert len(notes) > 4 and shown.index("DAQUAR, NLVR, SNLI-VE (3 of 5 tasks)") < shown.index("scores lower than")

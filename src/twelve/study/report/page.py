@@ -29,7 +29,7 @@ from twelve.study.report import plots
 from twelve.study.report.beside import Beside, beside, further, minus, short, signed, titled, unlearned
 from twelve.study.report.protocol import StudyProtocol, protocol
 from twelve.study.report.relations import Relation, relations
-from twelve.study.table import few_seeds, incomplete, no_search, over_seeds, said_first, short_limits
+from twelve.study.table import few_seeds, incomplete, no_search, over_seeds, said_first
 from twelve.study.trunk_rates import rates_differ, trunk_rates, written
 from twelve.study.uneven import origin
 from twelve.tasks.base import all_tasks
@@ -102,13 +102,16 @@ class StudyPart:
 
     @property
     def opening_sentences(self) -> Sequence[str]:
-        """What the list of several studies says of this one's answer: the first sentence, and what qualifies it."""
+        """What the list of several studies says of this one's answer: the first sentence, without what it says of single
+        seeds, and what qualifies it."""
         origins = [origin(each) for each in self.found.comparisons]
-        return [*self.found.sentences[:1], *(each for each in self.found.sentences[1:2] if each in origins)]
+        told = [*self.found.sentences[:1], *(each for each in self.found.sentences[1:2] if each in origins)]
+        return [apart(each)[0] for each in told]
 
-    def arms_in(self, sentences: Sequence[str]) -> str:
-        """What the arms are that some sentences name."""
-        words = set(re.findall(r"[\w+-]+", " ".join(sentences)))
+    @property
+    def named_arms(self) -> str:
+        """What the arms are that the answer names."""
+        words = set(re.findall(r"[\w+-]+", " ".join(self.found.sentences)))
         return "; ".join(f"{arm.name}: {arm.meaning}" for arm in self.found.arms if arm.name in words)
 
     @property
@@ -131,13 +134,6 @@ class StudyPart:
             *lengths(found),
         ]
         return [*found.notes, *filter(None, [*told, incomplete(found)])]
-
-    @property
-    def opening(self) -> Sequence[str]:
-        """What the list of several studies says of this one's limits: all that ``twelve study show`` prints of them
-        but its notes."""
-        found = self.found
-        return list(filter(None, [short_limits(found), convergence(found), incomplete(found)]))
 
     @property
     def late_gains(self) -> str:
