@@ -149,7 +149,7 @@ def test_a_difference_that_comes_from_tasks_hardly_learned_says_so(tmp_path: Pat
     assert main.uneven.share > 80 and found.sentences[1] == told and len(found.sentences) == 3
     assert told in show(tmp_path, console=QUIET) and told in " ".join(brief(found, "").split())
     part = page.part_of(found, "key")
-    assert tuple(part.opening_sentences) == found.sentences[:2]
+    assert part.opening_sentences == [page.apart(each)[0] for each in found.sentences[:2]]
     assert page.render([part, part]).count(f"<p>{minus(told)}</p>") == 2
     rest = replace(main.uneven, rest_seeds=(0.1, 30.0, 1.0))
     assert origin(replace(main, uneven=rest)).endswith("] (bootstrap alone).")
@@ -465,7 +465,7 @@ def test_notes_stand_after_the_answer_and_nothing_of_them_is_a_tag(tmp_path: Pat
     found = findings(tmp_path)
     assert (found.warned, found.notes) == (("The lead is gone.",), ("The first.",))
     assert show(tmp_path, console=QUIET).index("The lead is gone.") < show(tmp_path, console=QUIET).index(answer)
-    assert '<p class="notice first">The lead is gone.</p>' in page.render([page.part_of(found, "key")])
+    assert '<p class="notice first">Warning: The lead is gone.</p>' in page.render([page.part_of(found, "key")])
     (tmp_path / "notes.md").write_bytes(b"\xff")
     with pytest.raises(DataError, match=r"notes\.md: cannot be read: .* -> write plain sentences in it, or .*: rm "):
         findings(tmp_path)

@@ -102,8 +102,8 @@ class StudyPart:
 
     @property
     def opening_sentences(self) -> Sequence[str]:
-        """What the list of several studies says of this one's answer: the first sentence, without what it says of single
-        seeds, and what qualifies it."""
+        """What the list of several studies says of this one's answer: the first sentence, without what it says of
+        single seeds, and what qualifies it."""
         origins = [origin(each) for each in self.found.comparisons]
         told = [*self.found.sentences[:1], *(each for each in self.found.sentences[1:2] if each in origins)]
         return [apart(each)[0] for each in told]
