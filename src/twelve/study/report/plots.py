@@ -140,9 +140,9 @@ def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
     open_ = [number for number, each in enumerate(compared) if each.uncounted or not _all_learned(each)]
     for number, each in enumerate(compared):
         filled = not each.uncounted or any(cell.learned for cell in each.cells)
-        look = {"color": COLOURS[number], "markersize": 3.5} if filled else hollow
+        drawing = {"color": COLOURS[number], "markersize": 3.5} if filled else hollow
         label = each.contrast.name.replace(") minus (", ")\nminus (")
-        panels[0].plot([], [], marker=MARKS[number], label=label, **look)
+        panels[0].plot([], [], marker=MARKS[number], label=label, **drawing)
     if open_:
         panels[0].plot([], [], marker=MARKS[open_[0]], label=NOT_COUNTED, **hollow)
     if len(halves) > 1:
