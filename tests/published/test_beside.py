@@ -114,6 +114,8 @@ def test_what_is_resampled_is_said_of_each_task() -> None:
         said("theirs", "code")
         == "40 clusters, each of all examples that your task puts into the same cluster (its “group”)"
     )
+    own = replace(result("vqa", "test", 900), task="mine", groups=20)
+    assert "900 examples, resampled by 20 clusters" in protocol_line(own)
     assert "900 examples, resampled by 40 sentences" in protocol_line(replace(result("nlvr2", "test", 900), groups=40))
 
 
