@@ -112,7 +112,7 @@ def test_a_task_counts_if_both_arms_that_are_subtracted_have_learned_it(file: Pa
         _, found = found_in(tmp_path / arm, file, FAR | {arm: (0.8, 0.4)})
         learned = [[cell.learned for cell in each.cells] for each in found.comparisons]
         assert learned[0] == learned[judge] == [True, False] != learned[2 - number]
-        assert "over the 1 that both single and joint learned: " in found.sentences[0]
+        assert "over the only one that both single and joint learned: " in found.sentences[0]
     _, found = found_in(tmp_path / "none", file, FAR | {"single": (0.8, 0.4), "joint": (0.4, 0.8)})
     assert found.comparisons[0].learned is None
     assert "; no task is learned by both single and joint. By seed: " in found.sentences[0]

@@ -151,6 +151,9 @@ def test_rank_correlation() -> None:
     assert (found.mean, found.low, found.high) == pytest.approx((1, 1, 1))
     noise = grouping.rank_correlation(rng.random((1, 28)), rng.random((3, 28)), resamples=500)
     assert noise.low < 0 < noise.high
+    opposite = grouping.rank_correlation(truth[None], np.stack([truth, truth, -truth]), resamples=200)
+    assert opposite.seeds == pytest.approx((1, 1, -1)) and opposite.mean == pytest.approx(1)
+    assert opposite.median == pytest.approx(1) and opposite.low == pytest.approx(-1)
 
 
 def test_the_best_partition() -> None:

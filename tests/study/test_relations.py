@@ -21,7 +21,7 @@ from twelve.study import errors, grouping
 from twelve.study.arms import Arm
 from twelve.study.engine import run
 from twelve.study.findings import findings
-from twelve.study.measures.affinities import OfRun, intervals, read_affinities
+from twelve.study.measures.affinities import OfRun, control, intervals, read_affinities
 from twelve.study.measures.errors import KindDifference
 from twelve.study.measures.grouping import CellOf
 from twelve.study.plan import read
@@ -29,6 +29,7 @@ from twelve.study.report.plots import drawn, heat_map
 from twelve.study.table import ALONE
 
 QUIET = Console(quiet=True)
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 TASKS = ("vqa", "refcoco", "snli_ve")
 
 
@@ -62,7 +63,8 @@ def test_affinity(affinity: Path) -> None:
     for part in ("Of 6 ordered pairs of tasks", "Affinity: a step on", "between groups", "Cosines: cosine", "| norm |"):
         assert part in page
     assert f"{100 * np.array(measured.affinity)[0, 1]:+.2f} [" in page
-    assert len(findings(affinity).sentences) == 2
+    told = [control([measured])] if control([measured]) else []
+    assert len(findings(affinity).sentences) == 2 + len(told) and [*findings(affinity).sentences[:-2]] == told
     if find_spec("matplotlib"):
         assert "<svg" in (affinity / "results-affinity.svg").read_text()
 
@@ -90,10 +92,14 @@ def test_grouping(affinity: Path, lattice: Path, tmp_path: Path) -> None:
     text = grouping.show(lattice, affinity, tmp_path / "found", console=QUIET)
     assert text == (tmp_path / "found" / "grouping.md").read_text()
     tree = json.loads((tmp_path / "found" / "grouping.json").read_text())
-    assert tree["correlations"].keys() == grouping.PREDICTORS.keys() and len(tree["sentences"]) == 2
+    failed = control(read_affinities(affinity, (3,), "joint"))
+    kept = [name for name in grouping.PREDICTORS if name != "relative" or not failed]
+    assert [*tree["correlations"]] == [*tree["bootstrap_medians"]] == kept
+    assert len(tree["sentences"]) == 2 + bool(failed) and [*tree["left_out"]] == ["relative"] * bool(failed)
+    assert tree["own_effects"].keys() == set(TASKS)
     assert len(tree["cells"]) + len(tree["unlearned"]) == 3 * 2 + 3
     few = "3 measured cells are too few" if len(tree["cells"]) == 3 else "rank correlation"
-    assert few in tree["sentences"][0]
+    assert few in tree["sentences"][-2]
     with pytest.raises(DataError, match="no arm of this study has measured affinities"):
         grouping.show(lattice, lattice, console=QUIET)
     with pytest.raises(DataError, match="no group was trained alone and with another one"):
@@ -126,6 +132,41 @@ def test_predictions_follow_the_affinities() -> None:
     assert found["look-ahead"].tolist() == [[-1, 1], [-1, 3]]
     assert found["relative"].tolist() == [[-0.5, 0.5], [-0.5, 1.5]]
     assert found["cosine"].tolist() == [[0.5, 0.5], [0.5, 0.5]]
+
+
+def of_effects(*own: float) -> OfRun:
+    """A run of steps that lower the loss of their own task by this and that share, in each of 9 measurements."""
+    tasks, ones = ["x", "y"], [[1.0, 0.0], [0.0, 1.0]]
+    once = {"iteration": 1, "rate": 1.0, "losses": [1, 1], "norms": [1, 1], "cosines": ones}
+    measured = [once | {"affinity": [[own[0], 0.5], [0.5, own[1]]]}] * 9
+    return OfRun.model_validate({"tasks": tasks, "every": 1, "seconds": 1.0, "cost": 1.0, "measured": measured})
+
+
+def test_affinities_fail_their_control_where_a_step_does_not_lower_its_own_loss() -> None:
+    assert control([of_effects(0.02, 0.01), of_effects(0.01, 0.03)]) == ""
+    lower = "Positive control: a step on a task should lower the loss of the same task on a second batch; "
+    assert control([of_effects(0.02, -0.01), of_effects(0.02, -0.01)]) == (
+        f"{lower}it raises the loss of y (-1.00 [-1.00, -1.00]%). So the measurement fails its control on 1 of 2 "
+        "tasks, and cannot tell how steps on these tasks change the loss of another one."
+    )
+    assert control([of_effects(0.02, -0.01), of_effects(-0.02, -0.01)]) == (
+        f"{lower}this is not shown for x (+0.00 [-2.00, +2.00]%); it raises the loss of y (-1.00 [-1.00, -1.00]%). So "
+        "the measurement fails its control, and cannot tell how steps on one task change the loss of another one."
+    )
+
+
+def test_what_grouping_says_of_the_recorded_affinities(tmp_path: Path) -> None:
+    """The rank correlation of the means is far from those of the seeds; no task passes the control."""
+    studies = [RESULTS / f"study-four-tasks-{name}" for name in ("groups", "affinity")]
+    text = grouping.show(*studies, tmp_path, console=QUIET)
+    found = "-0.61 [-0.70, +0.57] over 14 cells (by seed +0.20, -0.31, -0.06; bootstrap median -0.28)."
+    assert f"is not shown to predict which groups gain from which others: rank correlation {found}" in text
+    own = "it raises the loss of refcoco (-4.14 [-7.68, -0.74]%). So the measurement fails its control, and"
+    assert own in text and own in findings(studies[1]).sentences[0]
+    assert "| relative |" not in text and "The predictor 'relative' is left out: it divides by" in text
+    tree = json.loads((tmp_path / "grouping.json").read_text())
+    assert tree["own_effects"]["refcoco"] == pytest.approx([-4.135, -7.679, -0.744], abs=1e-3)
+    assert tree["correlations_by_seed"]["look-ahead"] == pytest.approx([0.196, -0.314, -0.059], abs=1e-3)
 
 
 def test_intervals_of_matrices() -> None:

@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 from twelve import cli, published
 from twelve.errors import ConfigError, DataError
 from twelve.metrics.bootstrap import Interval
+from twelve.study.cells import gain_of
+from twelve.study.converged import convergence
 from twelve.study.finding_types import Curve, Findings
 from twelve.study.findings import findings
 from twelve.study.report import page, plots
@@ -80,7 +82,8 @@ def test_plots_of_a_study_that_learns_nothing_with_one_validation() -> None:
         pytest.skip("matplotlib is not installed")
     found = made_findings.joint_vs_single()
     first = found.comparisons[0]
-    nothing = replace(first, learned=None, cells=tuple(replace(cell, learned=False) for cell in first.cells))
+    none = tuple(replace(cell, learned=False, by_none=True) for cell in first.cells)
+    nothing = replace(first, learned=None, cells=none)
     axes = plots.tasks(found, [nothing]).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()][-1] == "mean of all"
     assert {line.get_markerfacecolor() for line in axes.lines if len(line.get_xdata()) == 1} == {"white"}
@@ -115,6 +118,21 @@ def test_plots_mark_what_only_the_bootstrap_finds(parts: list[page.StudyPart]) -
         for part in parts
         for plot in part.plots[:1]
     )
+
+
+@needs_plots
+def test_a_legend_has_only_marks_that_are_drawn_and_ticks_do_not_change_with_the_layout() -> None:
+    """Ticks that depend on the width of the axes get labels that the layout has left no room for."""
+    for name in ("study-real-sample", "study-real-photographs-small", "study-microworld"):
+        found = findings(RESULTS / name)
+        compared = [each for each in found.comparisons if len(each.cells) > 1][: plots.SHOWN]
+        axes = plots.tasks(found, compared).axes[0]
+        lines = [(line.get_marker(), line.get_markerfacecolor(), len(line.get_xdata())) for line in axes.lines]
+        named, drawn = ({line[:2] for line in lines if line[2] == size} for size in (0, 1))
+        assert named and named <= drawn
+        ticks = axes.get_xticks().tolist()
+        axes.figure.set_size_inches(1.0, 5.0)
+        assert axes.get_xticks().tolist() == ticks
 
 
 def test_bars_of_stopped_tasks_lie_inside_the_panel_and_below_the_curves() -> None:
@@ -152,6 +170,26 @@ def test_bold_means_significant_in_every_table_of_differences(html: str) -> None
     assert bold and plain
 
 
+def test_a_mean_that_does_not_count_is_hollow_and_not_bold_on_the_page() -> None:
+    """Of the study on the small sample, no arm learned most tasks; the other one has a warning."""
+    names, means = ("study-real-sample", "study-real-photographs-small"), ("−13.4", "−1.3", "−7.8", "+4.8")
+    for name in names:
+        found = findings(RESULTS / name)
+        differences = page.render([page.part_of(found, name)]).partition("<h3>Differences</h3>")[2]
+        cells = re.findall(r'data-label="normalised score, all tasks">(.*?)</td>', differences)
+        told = [minus(gain_of(each.every)) for each in found.comparisons]
+        assert [cell.partition("</span>")[0] for cell in cells] == [f"<span>{each}" for each in told]
+        assert all(each.startswith(means) for each in told) and all(
+            each.uncounted in cell for each, cell in zip(found.comparisons, cells, strict=True)
+        )
+        if plots.available():
+            for figure in (plots.contrasts(found.comparisons[:1]), plots.tasks(found, found.comparisons[:1])):
+                mean = [
+                    line for line in figure.axes[0].lines if [*line.get_xdata()] == [found.comparisons[0].every.mean]
+                ]
+                assert [line.get_markerfacecolor() for line in mean] == ["white"]
+
+
 def test_negative_numbers_have_one_minus_sign(html: str) -> None:
     text = re.sub(r"<[^>]*>", " ", html.partition("<main>")[2])
     assert "−" in text and not re.findall(r"(?<![\w.)-])-\d\S*", text)
@@ -166,23 +204,25 @@ def test_differences_of_groups_are_folded_and_in_the_table_of_relations(html: st
 
 
 def test_what_qualifies_a_count_of_gains_stands_beside_it(parts: list[page.StudyPart]) -> None:
-    found = parts[1].found
-    first, *_ = found.rows
-    clear, level, noise = (Gain(mean, 0.001, 10) for mean in (0.02, 0.0, 0.001))
-    scores = {
-        arm: replace(score, converged=(False, None, True), late_gains=(noise if index else clear, None, level))
-        for index, (arm, score) in enumerate(first.scores.items())
-    }
-    rows = tuple(replace(row, scores={}) for row in found.rows[1:])
-    half = replace(found, rows=(replace(first, scores=scores), *rows))
-    words = "The intervals are not corrected for the number of comparisons."
-    told = f"{words} {len(scores)} of {2 * len(scores)} validation curves still rose or fell at the end, "
-    told += "1 of them clearly."
-    assert page.part_of(half, "groups").uncorrected == told
+    found, words = parts[1].found, "The intervals are not corrected for the number of comparisons."
     assert page.part_of(replace(found, comparisons=found.comparisons[:1]), "groups").uncorrected == ""
     text = page.render(parts)
     assert all(f'</blockquote>\n<p class="gloss">{part.uncorrected}</p>' in text for part in parts)
-    assert all(part.uncorrected.startswith(words) for part in parts)
+    assert all(part.uncorrected == words for part in parts)
+
+
+def test_the_page_lists_gains_of_validation_scores_and_folds_counts_of_curves() -> None:
+    name = "study-six-tasks-joint-vs-single"
+    text = page.render([page.part_of(findings(RESULTS / name), name)])
+    shown, _, folded = text.partition("Convergence, extensions, stop and go")
+    gain = "stop-and-go +6.4 [+5.3, +7.5], 4 validations a curve; single-longer +0.9 [−0.5, +2.4], 5 to 7."
+    assert f"Validation gain, last third of training (points, t interval): {gain}" in shown
+    assert "28 of 30" not in shown and "28 of 30 of stop-and-go (9 clearly)" in folded
+    assert "Noise alone would make about 39 of 60" in folded and "<td>5 to 7</td>" in folded
+    assert convergence(findings(RESULTS / "study-four-tasks-ablations")).endswith(
+        ": from +1.2 [-4.0, +6.4] (single) to +8.2 [-1.5, +18.0] (anti-curriculum) among 7 arms, 3 to 4 validations a "
+        "curve."
+    )
 
 
 def test_many_arms_are_rows_of_the_scores_and_tasks_its_columns(parts: list[page.StudyPart], html: str) -> None:
@@ -240,10 +280,11 @@ def test_what_a_study_says_is_there_and_escaped(html: str) -> None:
 def test_a_finding_says_what_its_arms_are() -> None:
     found = replace(made_findings.joint_vs_single(), sentences=("single-longer beats <b>others</b>.", "stop-and-go"))
     text = page.render([page.part_of(found, "key"), page.part_of(found, "other")])
-    single = "single-longer: a model for each task, twice</p>"
-    assert f'<p class="gloss">{single}' in text
-    assert f"<p>stop-and-go: one model, a task that no longer improves is stopped; {single}" in text
-    assert page.part_of(found, "key").arms_in(()) == ""
+    told = (
+        "stop-and-go: one model, a task that no longer improves is stopped; single-longer: a model for each task, twice"
+    )
+    assert text.count(f"<p>{told}</p>") == 2
+    assert page.part_of(replace(found, sentences=()), "key").named_arms == ""
 
 
 def test_data_that_stand_in_for_a_dataset_have_no_number_of_the_paper() -> None:
@@ -344,14 +385,17 @@ def test_a_task_above_its_baseline_but_not_above_shuffled_images_says_both() -> 
     assert warnings(changed)[0].startswith(f"{told}shuffled images), so")
 
 
-def test_the_list_of_several_studies_keeps_every_reservation() -> None:
-    """Warnings, notes and limits stand there too: somebody may read no further."""
+def test_the_list_of_several_studies_has_their_answers_and_warnings() -> None:
+    """Somebody may read no further. Notes and limits are in each study's own part, not twice."""
     names = "study-real-sample", "study-real-photographs-small", "study-four-tasks-static-weights"
     parts = [page.part_of(findings(RESULTS / name), name) for name in names]
-    shown = unescape(page.render(parts).partition('<nav aria-label="Contents">')[2].partition("</nav>")[0])
+    shown, _, below = unescape(page.render(parts).partition('<nav aria-label="Contents">')[2]).partition("</nav>")
     for part in parts:
-        told = [*part.warnings, *part.found.notes, *filter(None, [no_search(part.found), few_seeds(part.found)])]
-        assert [each for each in told if minus(each) not in shown] == []
+        assert all(minus(each) in shown and minus(each) in below for each in part.warnings)
+        assert f"<p>{minus(page.apart(part.found.sentences[0])[0])}</p>" in shown and "By seed" not in shown
+        told = [part.named_arms, *part.found.notes, *filter(None, [no_search(part.found), few_seeds(part.found)])]
+        assert all(minus(each) in below and (not each or minus(each) not in shown) for each in told)
+    assert "Warning: The lead over all tasks comes from retrieval" in shown
     assert shown.count('<p class="notice first">') == 3 == sum(len(part.warnings) for part in parts)
     notes = [note for part in parts for note in part.found.notes]
     assert len(notes) > 4 and shown.index("DAQUAR, NLVR, SNLI-VE (3 of 5 tasks)") < shown.index("scores lower than")

@@ -16,6 +16,7 @@ from rich.console import Console
 from tiny_study import made_up
 
 from twelve.errors import DataError
+from twelve.metrics.bootstrap import Interval
 from twelve.study import plan as plans
 from twelve.study.brief import brief
 from twelve.study.cells import gain_of, spread
@@ -39,8 +40,8 @@ QUIET = Console(quiet=True)
 @pytest.mark.parametrize(
     ("joint", "single", "words", "counts"),
     [
-        ((0.7, 0.7), (0.8, 0.8), "scores lower than single-longer", "better on 0 and worse on 2"),
-        ((0.8, 0.8), (0.7, 0.7), "scores higher than single-longer", "better on 2 and worse on 0"),
+        ((0.7, 0.7), (0.8, 0.8), "scores lower than single-longer", "better on none and worse on 2"),
+        ((0.8, 0.8), (0.7, 0.7), "scores higher than single-longer", "better on 2 and worse on none"),
         ((0.8, 0.7), (0.7, 0.8), "do not differ significantly", "better on 1 and worse on 1"),
     ],
 )
@@ -83,15 +84,37 @@ def test_what_its_reference_has_not_learned_is_no_gain(tmp_path: Path) -> None:
     assert comparison.endpoint == comparison.learned
     said = show(tmp_path, console=QUIET)
     assert "scores lower than single-longer" in said and "not learned (+" in said
-    assert "better on 0 and worse on 1 of the 1 task that single-task models (2.0 M in all) learn." in said
+    assert "worse on the only task that single-task models (2.0 M in all) learn." in said
     every, learned = (
         f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]" for gain in (comparison.every, comparison.learned)
     )
     assert f"{BASE} scores higher than {OPPONENT}: {every} points of normalised score, mean of all 2 tasks" in said
-    assert f"; {BASE} scores lower than {OPPONENT} over the 1 that {OPPONENT} learned: {learned}." in said
+    assert f"; {BASE} scores lower than {OPPONENT} over the only one that {OPPONENT} learned: {learned}." in said
     header = next(line for line in said.splitlines() if line.startswith("| difference |"))
     assert header.index("all tasks") < header.index("learned tasks")
     assert "<svg" in (tmp_path / "results-tasks.svg").read_text()
+
+
+def test_a_mean_does_not_count_where_no_arm_learns_most_tasks_or_a_warning_says_why(tmp_path: Path) -> None:
+    """Whatever its intervals; half of the tasks are not most of them."""
+    made_up(tmp_path, {BASE: (0.38, 0.38), OPPONENT: (0.3, 0.3)})
+    (none,) = findings(tmp_path).comparisons
+    assert none.every.low > 0 and none.uncounted == "2 of 2 tasks learned by neither arm"
+    assert (none.every_significant, none.significant) == (0, 0)
+    apart = replace(none, seeds=(0.1, 30.0, 1.0))
+    assert not apart.every_by_bootstrap_alone and not apart.by_bootstrap_alone
+    said, mean = show(tmp_path, console=QUIET), gain_of(none.every)
+    assert f"{mean} points of normalised score, mean of 2 tasks (not significant: {none.uncounted}); " in said
+    assert f" | {mean} † | " in said and "†: not significant" in said
+    made_up(tmp_path / "half", {BASE: (0.38, 0.7), OPPONENT: (0.3, 0.38)})
+    (half,) = findings(tmp_path / "half").comparisons
+    assert half.learned is None and half.every_significant == half.significant == 1 and not half.uncounted
+    assert "†" not in show(tmp_path / "half", console=QUIET)
+    assert replace(half, seeds=(0.1, 30.0, 1.0)).every_by_bootstrap_alone
+    (tmp_path / "half" / "notes.md").write_text("Warning: of other rates.\n")
+    (warned,) = findings(tmp_path / "half").comparisons
+    assert warned.uncounted == "see the warning" and warned.every_significant == warned.significant == 0
+    assert f"{gain_of(warned.every)} †" in show(tmp_path / "half", console=QUIET)
 
 
 def test_both_means_may_agree(tmp_path: Path) -> None:
@@ -99,9 +122,9 @@ def test_both_means_may_agree(tmp_path: Path) -> None:
     (comparison,) = findings(tmp_path).comparisons
     told = sentence(comparison)
     assert told.startswith(f"{BASE} scores higher than {OPPONENT}: ") and told.count(" scores ") == 1
-    assert f"mean of all 2 tasks; also over the 1 that {OPPONENT} learned: +" in told
+    assert f"mean of all 2 tasks; also over the only one that {OPPONENT} learned: +" in told
     alone = sentence(replace(comparison, learned_seeds=(0.1, 30.0, 1.0)))
-    assert f"mean of all 2 tasks; also (bootstrap alone) over the 1 that {OPPONENT} learned: +" in alone
+    assert f"mean of all 2 tasks; also (bootstrap alone) over the only one that {OPPONENT} learned: +" in alone
     made_up(tmp_path / "none", {BASE: (0.6, 0.9), OPPONENT: (0.4, 0.4)})
     (comparison,) = findings(tmp_path / "none").comparisons
     assert comparison.learned is None and comparison.endpoint == comparison.every
@@ -122,10 +145,11 @@ def test_a_difference_that_comes_from_tasks_hardly_learned_says_so(tmp_path: Pat
     assert main.uneven is not None and main.uneven.tasks == ("nlvr2",) and main.uneven.rest == main.cells[0].closed
     told = f"{main.uneven.share:.0f}% of this lead comes from 1 task on which {OPPONENT} has a normalised score below "
     told += f"10; on the other: {gain_of(main.cells[0].closed)}."
+    assert origin(replace(main, uneven=replace(main.uneven, share=104.0))).startswith("All of this lead comes from 1 ")
     assert main.uneven.share > 80 and found.sentences[1] == told and len(found.sentences) == 3
     assert told in show(tmp_path, console=QUIET) and told in " ".join(brief(found, "").split())
     part = page.part_of(found, "key")
-    assert tuple(part.opening_sentences) == found.sentences[:2]
+    assert part.opening_sentences == [page.apart(each)[0] for each in found.sentences[:2]]
     assert page.render([part, part]).count(f"<p>{minus(told)}</p>") == 2
     rest = replace(main.uneven, rest_seeds=(0.1, 30.0, 1.0))
     assert origin(replace(main, uneven=rest)).endswith("] (bootstrap alone).")
@@ -215,12 +239,19 @@ def test_noise_alone_lets_level_curves_rise(tmp_path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"recorded": {"curve": straight}}))
     found, said = findings(tmp_path), show(tmp_path, console=QUIET)
     told = f"6 of 6 of {BASE} (1 clearly) and 6 of 6 of {OPPONENT} (0 clearly) still rose."
-    assert told in said and "".join(told.split()) in "".join(brief(found, "").split())
+    assert told in said and "still rose" not in brief(found, "")
+    gains = re.fullmatch(
+        rf".*Validation gain, last third of training \(points, t interval\): {BASE} \+2\.(\d) (\[\S+ \S+\]), 4 "
+        rf"validations a curve; {OPPONENT} \+(\d\.\d) (\[\S+ \S+\]), 4\. .*",
+        " ".join(brief(found, "").split()),
+    )
+    assert gains is not None
     (row,) = [line for line in said.splitlines() if line.startswith(f"| {OPPONENT} | +")]
-    mean, spread_, curves, noise = (cell.strip() for cell in row.strip("|").split("|")[1:])
+    mean, spread_, validations, curves, noise = (cell.strip() for cell in row.strip("|").split("|")[1:])
     (slope, _), spreads = np.polyfit(late, [score for _, score in noisy], 1, cov=True)
     gain, by_noise = 400 * slope, 6 * math.erfc(0.005 / (4 * spreads[0, 0] ** 0.5) / 2**0.5)
-    assert (mean, spread_, curves) == (f"{gain:+.1f}", f"[{gain:+.1f}, {gain:+.1f}]", "6")
+    assert (mean, spread_, validations, curves) == (f"{gain:+.1f}", f"[{gain:+.1f}, {gain:+.1f}]", "4", "6")
+    assert (gains[3], gains[4]) == (f"{gain:.1f}", spread_)
     assert noise == f"{by_noise:.0f}" and 1 < by_noise < 5
     (clear,) = [line for line in said.splitlines() if line.startswith(f"| {BASE} | +")]
     every = by_noise + float(clear.strip("|").split("|")[-1])
@@ -362,8 +393,15 @@ def test_what_only_the_bootstrap_finds_is_marked(tmp_path: Path) -> None:
     assert f"| {gains[1]} * |" in said and "*: by the bootstrap interval alone" in said
     assert f"<span>{minus(gains[1])}</span> *</td>" in html.partition(", task by task</summary>")[2]
     counted = JointVsSingle().sentences(changed)[1]
-    assert "is better on 1 (1 more by bootstrap alone) and worse on 0 of the 2 tasks" in counted
+    assert "is better on 1 (1 more by bootstrap alone) and worse on none of the 2 tasks" in counted
     assert "(1 by" not in found.sentences[1]
+    for only, words in (
+        (replace(cell, points=Interval(0.1, -1.0, 1.0)), "neither better nor worse"),
+        (cell, "better (by bootstrap alone)"),
+        (main.cells[0], "better"),
+    ):
+        changed = replace(found, comparisons=(replace(main, cells=(only,)),))
+        assert f" is {words} on the only task that single-task models (" in JointVsSingle().sentences(changed)[1]
     compared = {"a": main, "b": alone, "c": alone}
     assert uncertain(compared, 1, "better") == "; b, c are better by the bootstrap alone"
     assert uncertain(compared, -1, "worse") == uncertain({"a": main}, 1, "better") == ""
@@ -427,7 +465,7 @@ def test_notes_stand_after_the_answer_and_nothing_of_them_is_a_tag(tmp_path: Pat
     found = findings(tmp_path)
     assert (found.warned, found.notes) == (("The lead is gone.",), ("The first.",))
     assert show(tmp_path, console=QUIET).index("The lead is gone.") < show(tmp_path, console=QUIET).index(answer)
-    assert '<p class="notice first">The lead is gone.</p>' in page.render([page.part_of(found, "key")])
+    assert '<p class="notice first">Warning: The lead is gone.</p>' in page.render([page.part_of(found, "key")])
     (tmp_path / "notes.md").write_bytes(b"\xff")
     with pytest.raises(DataError, match=r"notes\.md: cannot be read: .* -> write plain sentences in it, or .*: rm "):
         findings(tmp_path)
@@ -457,14 +495,28 @@ def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
     wide = {"learned_seeds": (0.1, 30.0, 1.0)}
     alone = tuple(replace(each, **wide) if each.learned is not None else each for each in found.comparisons)
     told = Groups().sentences(replace(found, comparisons=alone))[0]
-    assert ", 0 show a gain from the others and 0 a loss; " in told
-    assert told.endswith("1 more loss are significant by the bootstrap alone.") and " more gain" in told
+    assert ", none shows a gain from the others and none a loss; " in told
+    assert told.endswith("gains and 1 loss are significant by the bootstrap alone.") and "more" not in told
     one = tuple(replace(each, **wide) if each is hurt else each for each in found.comparisons)
     told = Groups().sentences(replace(found, comparisons=one))[0]
     counted, _, named = told.partition(" The gains, in points of normalised score: ")
-    assert counted.endswith(" and 0 a loss; 1 more loss is significant by the bootstrap alone.")
+    assert counted.endswith(" and none a loss; 1 loss is significant by the bootstrap alone.")
     assert named.startswith("answering when it is trained with pointing (+") and named.count("; ") == 2
     assert Groups().sentences(unknown) == ["No group learns alone, so nothing is compared."]
+    untrained = replace(found, comparisons=(rest,))
+    assert Groups().sentences(untrained) == ["No group was trained alone, so nothing is compared."]
+    only, where = (
+        "The only comparison between a group trained with others and the same group alone, ",
+        "it learns alone",
+    )
+    level = replace(hurt, learned=Interval(0.0, -1.0, 1.0))
+    for each, shows in (
+        (helped, "a gain from the others"),
+        (hurt, "a loss"),
+        (level, "neither a gain from the others nor a loss"),
+    ):
+        told = Groups().sentences(replace(found, comparisons=(each,)))[0]
+        assert told.startswith(f"{only}where {where}, shows {shows}.")
     two = (
         Groups().sentences(replace(found, seeds=(3, 4)))[0].partition(" The gains, in points of normalised score: ")[0]
     )

@@ -17,7 +17,7 @@ from twelve.outputs import Output
 from twelve.types.examples import Example
 
 FEWEST_EXAMPLES, FEWEST_GROUPS = 30, 10
-"""Fewest examples, and groups to resample, of a part."""
+"""Fewest examples, and clusters to resample, of a part."""
 SAME = 0.8
 """Two parts that share more of their examples than this (intersection over union) are one; the first is kept."""
 LAST = ("count", "colour", "candidates", "words", "opening")

@@ -1,7 +1,7 @@
 """Intervals of a metric that is no mean over examples, such as an F1 score: a task computes it again on each resample.
 
-The resamples are those of :mod:`twelve.metrics.bootstrap`: whole groups, drawn with replacement. An example can be in
-one several times, or not at all.
+The resamples are those of :mod:`twelve.metrics.bootstrap`: whole clusters, drawn with replacement. An example can be
+in one several times, or not at all.
 """
 
 from __future__ import annotations

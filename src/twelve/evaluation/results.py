@@ -48,7 +48,7 @@ class ScoredPart:
 
     Attributes:
         kind, value: of the examples.
-        examples, groups: how many there are, and how many groups an interval resamples.
+        examples, groups: how many there are, and how many clusters an interval resamples.
         score: per cent.
         baseline: the best of the task's baselines on these examples; None if none was measured.
     """

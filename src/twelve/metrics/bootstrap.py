@@ -1,14 +1,15 @@
-"""Confidence intervals: Wilson's of a share of right examples, one of each group; otherwise by resampling whole groups
-(images, or sentences whose images are near duplicates).
+"""Confidence intervals: Wilson's of a share of right examples, one of each cluster; otherwise by resampling whole
+clusters (images, or sentences whose images are near duplicates).
 
 Examples of one image are not independent; resampling them one by one would give intervals that are too narrow
 (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 8).
 
-Where every group has one example, which is right or wrong, nothing need be resampled: :func:`wilson` is more exact for
-small samples. The percentile interval of 57 of 60 would reach to 100, which cannot be the share once errors were seen.
+Where every cluster has one example, which is right or wrong, nothing need be resampled: :func:`wilson` is more exact
+for small samples. The percentile interval of 57 of 60 would reach to 100, which cannot be the share once errors were
+seen.
 
-If all groups agree, as where every answer is right, every resample is the same, and the percentile interval has no
-width, however few groups there are. :func:`widened` then takes the bound of Wilson's score interval instead.
+If all clusters agree, as where every answer is right, every resample is the same, and the percentile interval has no
+width, however few clusters there are. :func:`widened` then takes the bound of Wilson's score interval instead.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ SHARE = (0.0, 1.0)
 
 
 FEW = 10
-"""With fewer groups to resample, an interval is often too narrow."""
+"""With fewer clusters to resample, an interval is often too narrow."""
 COVERED = {3: 88, 5: 81, 10: 92}
-"""Groups -> how many simulated 95% intervals that resample so many contain a true score of 70%, per cent; from
+"""Clusters -> how many simulated 95% intervals that resample so many contain a true score of 70%, per cent; from
 benchmarks/few_images.py."""
 
 
@@ -51,10 +52,10 @@ def interval(
     seed: int = 0,
     bounds: tuple[float, float] = SHARE,
 ) -> Interval:
-    """Interval of the mean of ``values`` (N,): :func:`wilson` of values that are all 0 or 1, one of each group;
-    otherwise the percentile interval from resampling whole groups with replacement.
+    """Interval of the mean of ``values`` (N,): :func:`wilson` of values that are all 0 or 1, one of each cluster;
+    otherwise the percentile interval from resampling whole clusters with replacement.
 
-    The mean of a resample is taken over its examples, so large groups weigh more, as they do in the score itself.
+    The mean of a resample is taken over its examples, so large clusters weigh more, as they do in the score itself.
 
     Args:
         values: (N,) scores of examples.
@@ -64,7 +65,7 @@ def interval(
         bounds: of possible values: those of :func:`bounds_of_lead` for differences of two scores.
 
     Raises:
-        ValueError: there are no values, or not one group for each.
+        ValueError: there are no values, or not one cluster for each.
 
     Examples:
         >>> import numpy as np
@@ -85,7 +86,7 @@ def interval(
     counts = np.bincount(index).astype(np.float64)
     rng = np.random.default_rng(seed)
     means = np.empty(resamples)
-    # In chunks: a resample is a vector as long as the number of groups.
+    # In chunks: a resample is a vector as long as the number of clusters.
     chunk = max(1, 4_000_000 // len(sums))
     for start in range(0, resamples, chunk):
         size = min(chunk, resamples - start)
@@ -113,12 +114,12 @@ def wilson(share: float, count: int, *, level: float = 0.95) -> Interval:
 
 
 def is_share(values: NDArray[np.float64], groups: Sequence[str]) -> bool:
-    """Whether :func:`interval` resamples nothing: every group has one example, which is right or wrong."""
+    """Whether :func:`interval` resamples nothing: every cluster has one example, which is right or wrong."""
     return len(set(groups)) == len(values) and bool(np.isin(values, (0.0, 1.0)).all())
 
 
 def few_groups(count: int, unit: str = "images") -> str:
-    """Why an interval that resamples this number of groups cannot be trusted; empty if there are enough of them."""
+    """Why an interval that resamples this number of clusters cannot be trusted; empty if there are enough of them."""
     if count >= FEW:
         return ""
     numbers, shares = (f"{', '.join(map(str, most))} and {last}" for *most, last in (COVERED, COVERED.values()))
@@ -134,9 +135,9 @@ def _differ(values: NDArray[np.float64]) -> bool:
 
 
 def widened(found: Interval, groups: int, *, level: float, bounds: tuple[float, float]) -> Interval:
-    """The interval, if it has a width. Otherwise all groups agree; how many of all groups may not, is bounded by
-    Wilson's score interval for 0 of G: at most z² / (G + z²), z = 1.96 for a level of 0.95. These groups may have any
-    value within ``bounds``. Of scores that are all 1, the lower end is G / (G + z²): 0.72 for 10 groups, 0.96 for 100.
+    """The interval, if it has a width. Otherwise all clusters agree; how many of all clusters may not, is bounded by
+    Wilson's score interval for 0 of G: at most z² / (G + z²), z = 1.96 for a level of 0.95. These clusters may have any
+    value within ``bounds``. Of scores that are all 1, the lower end is G / (G + z²): 0.72 for 10, 0.96 for 100.
 
     Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22 (1927), recommended for small
     samples by Brown, Cai and DasGupta, Interval Estimation for a Binomial Proportion, Statistical Science 16 (2001).
@@ -192,7 +193,7 @@ def part_intervals(
     for start in range(0, resamples, chunk):
         size = min(chunk, resamples - start)
         weights = rng.multinomial(count, np.full(count, 1 / count), size=size).astype(np.float64)
-        with np.errstate(invalid="ignore"):  # a resample can lack all groups of a small part: 0 / 0
+        with np.errstate(invalid="ignore"):  # a resample can lack all clusters of a small part: 0 / 0
             means[start : start + size] = (weights @ sums) / (weights @ sizes)
     tail = (1 - level) / 2
     low, high = np.nanquantile(means, [tail, 1 - tail], axis=0)
@@ -210,7 +211,7 @@ def part_intervals(
 
 
 def numbered(groups: Sequence[str]) -> NDArray[np.int64]:
-    """(N,) number of each value's group, in the order of the groups' names."""
+    """(N,) number of each value's cluster, in the order of the clusters' names."""
     # Not np.unique: NumPy pads every string to the longest, so one long id in a file could cost gigabytes.
     rows = {group: row for row, group in enumerate(sorted(set(groups)))}
     return np.fromiter(map(rows.__getitem__, groups), dtype=np.int64, count=len(groups))

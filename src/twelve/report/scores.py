@@ -84,7 +84,7 @@ class TaskScore:
         upper_bound: the best possible score, if known.
         normalised: where it lies between the best baseline (0) and the upper bound (100), if known.
         protocol: (name, value) pairs that must agree for scores to be comparable.
-        examples, groups: how many it was measured on, and how many groups of them (images) its interval resamples.
+        examples, groups: how many it was measured on, and how many clusters of them (images) its interval resamples.
         others: (name, value, meaning) of the further official numbers; no meaning where it is that of the row above, or
             of the same metric on fewer examples.
     """
@@ -213,14 +213,14 @@ def _protocol(result: TaskResult, drawn: bool, owner: Owner) -> list[tuple[str, 
 
 
 def _groups(result: TaskResult, owner: Owner) -> str:
-    """What the interval resamples, and what the examples of a group have in common."""
+    """What the interval resamples, and what the examples of a cluster have in common."""
     if owner == "dataset":
         task = all_tasks().get(result.task)  # None: a task that no longer exists
-        return f"{counted(result.groups, 'group' if task is None else task.unit)}, each with all its examples"
-    same = "that your task puts into the same group"
+        return f"{counted(result.groups, 'cluster' if task is None else task.unit)}, each with all its examples"
+    same = "that your task puts into the same cluster (its “group”)"
     if owner == "file":
         same = "with the same image (of two, the first), or with the same “group” in your file"
-    return f"{counted(result.groups, 'group')}, each of all examples {same}"
+    return f"{counted(result.groups, 'cluster')}, each of all examples {same}"
 
 
 def _clamped(value: float) -> float:

@@ -218,7 +218,7 @@ def _protocol(result: TaskResult) -> str:
     protocol = result.protocol
     parts = [
         f"split {protocol.split}, {result.examples:,} examples",
-        f"95% interval from resampling {result.groups:,} groups"
+        f"95% interval from resampling {result.groups:,} clusters"
         if result.groups < result.examples
         else "one example per image; 95% interval Wilson's if each is correct or not, otherwise from resampling",
         f"{protocol.boxes} boxes",

@@ -104,7 +104,7 @@ def _range(found: Interval, form: str) -> str:
 def protocol_line(result: TaskResult) -> str:
     """Everything that is needed to compare a score with that of another model."""
     protocol, own = result.protocol, _owner(result) != "dataset"
-    unit = "group" if own else all_tasks()[result.task].unit
+    unit = "cluster" if own else all_tasks()[result.task].unit
     parts = [
         *(() if own and protocol.name == OFFICIAL else (f"protocol {protocol.name}",)),
         f"split {protocol.split}",

@@ -1,11 +1,11 @@
-"""Two-level bootstrap intervals: seeds are resampled, and whole groups of examples of every task in each seed.
+"""Two-level bootstrap intervals: seeds are resampled, and whole clusters of examples of every task in each seed.
 
 Arms that are evaluated on the same examples are resampled with the same draws, so differences are paired. A resample
 has one seed less than there are. This makes the variance over seeds right on average; with as many seeds as there are,
 it would be too small by one over their number (McCarthy and Snowden, The Bootstrap and Finite Population Sampling,
 1985).
 
-Axes: S seeds, A arms, N examples, G groups, R resamples, D seeds in a resample.
+Axes: S seeds, A arms, N examples, G clusters, R resamples, D seeds in a resample.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Sampled:
 
     Attributes:
         values: (A, N) contribution of each example to the score, 0..1, in every arm.
-        groups: (N,) examples with the same group are resampled together.
+        groups: (N,) examples of one cluster are resampled together.
         baseline, upper_bound: scores, 0..1, that are 0 and 1 on the common scale.
     """
 
@@ -73,12 +73,12 @@ def observed(cells: Mapping[str, Sequence[Sampled]]) -> Resampled:
 def two_level(
     cells: Mapping[str, Sequence[Sampled]], *, resamples: int = 2000, shared: bool, seed: int = 0
 ) -> Resampled:
-    """Resample seeds, the same for every task, and the groups of each task in every drawn seed.
+    """Resample seeds, the same for every task, and the clusters of each task in every drawn seed.
 
     Args:
         cells: task -> one cell for each seed.
-        shared: all seeds are evaluated on the same examples, so one draw of groups is used for all of them; else every
-            drawn seed has a draw of its own.
+        shared: all seeds are evaluated on the same examples, so one draw of clusters is used for all of them; else
+            every drawn seed has a draw of its own.
     """
     rng = np.random.default_rng(seed)
     count = len(next(iter(cells.values())))
@@ -163,7 +163,7 @@ def sign(interval: Interval) -> int:
 
 
 def _own(row: Sequence[Sampled], draws: NDArray[np.int64], rng: np.random.Generator) -> Array:
-    """(R, D, A) means, with a draw of groups for every drawn seed."""
+    """(R, D, A) means, with a draw of clusters for every drawn seed."""
     means = np.empty((*draws.shape, len(row[0].values)))
     for number, cell in enumerate(row):
         where = np.nonzero(draws == number)
@@ -176,7 +176,7 @@ def _own(row: Sequence[Sampled], draws: NDArray[np.int64], rng: np.random.Genera
 
 
 def _shared(row: Sequence[Sampled], draws: NDArray[np.int64], rng: np.random.Generator) -> Array:
-    """(R, D, A) means, with one draw of groups for all seeds of a resample."""
+    """(R, D, A) means, with one draw of clusters for all seeds of a resample."""
     known = [_by_group(cell) for cell in row]
     sums, counts = np.stack([sums for sums, _ in known]), known[0][1]
     parts, start = [], 0
@@ -188,14 +188,14 @@ def _shared(row: Sequence[Sampled], draws: NDArray[np.int64], rng: np.random.Gen
 
 
 def _by_group(cell: Sampled) -> tuple[Array, Array]:
-    """(G, A) sums of the values and (G,) numbers of examples, for groups in sorted order."""
+    """(G, A) sums of the values and (G,) numbers of examples, for clusters in sorted order."""
     _, index = np.unique(np.asarray(cell.groups), return_inverse=True)
     sums: Array = np.stack([np.bincount(index, weights=values) for values in cell.values], axis=1).astype(np.float64)
     return sums, np.bincount(index).astype(np.float64)
 
 
 def _weights(groups: int, rows: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """(rows, G) how often each group is drawn, in chunks."""
+    """(rows, G) how often each cluster is drawn, in chunks."""
     size = max(1, CHUNK // groups)
     chances = np.full(groups, 1 / groups)
     return (rng.multinomial(groups, chances, size=min(size, rows - start)) for start in range(0, rows, size))

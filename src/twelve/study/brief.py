@@ -27,7 +27,7 @@ def brief(found: Findings, page: str) -> str:
     if len({frozenset(arm.tasks) for arm in found.arms}) > 1:
         rows.append("Each score is the mean of the arm's own tasks.")
     own = "its own microworld" if plan.worlds else "its own models" + ", on the same data" * several
-    last = _listed([convergence(found, short=True), incomplete(found)])
+    last = _listed([convergence(found), incomplete(found)])
     last += f"\n- {counted(len(found.seeds), 'seed')} ({seeds}), {'each ' * several}with {own}. All tables: {page}"
     return "\n\n".join([f"{textwrap.fill(found.question, WIDTH)}\n{answer}", "\n".join(rows), last])
 

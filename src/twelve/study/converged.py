@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,12 +19,80 @@ MOST_ARMS = 3
 """Most arms that the sentence on convergence names."""
 
 
-def convergence(found: Findings, *, short: bool = False) -> str:
-    """Which runs had not converged, in a sentence; of a model of several tasks, each has a validation curve.
+def convergence(found: Findings) -> str:
+    """How much the validation scores of each arm changed at the end, in a sentence; which curves were level, if all of
+    those that are known were."""
+    pooled, known = _pooled(found), [each for _, _, score in _each(found) for each in score.converged]
+    level = all(each is not False for each in known)
+    return " ".join([*filter(None, [pooled]), *([curves(found)] if level or not pooled else [])])
 
-    Args:
-        short: do not tell curves that rise from those that fall, where there are both.
+
+def _pooled(found: Findings) -> str:
+    """The gain of each arm over all its tasks, or of the arms with the least and the most; empty if none is known."""
+    gains = _gains(found)
+    if not gains:
+        return ""
+    head = f"Validation gain, last third of training (points{', t interval' * (len(found.seeds) > 1)}):"
+    if len(gains) <= MOST_ARMS:
+        first, *others = [f"{each.arm} {each.points}, {each.validations}" for each in gains]
+        return f"{head} {'; '.join([f'{first} validations a curve', *others])}."
+    least, *_, most = sorted(gains, key=lambda each: each.mean)
+    counts = [count for each in gains for count in each.counts]
+    return (
+        f"{head} from {least.points} ({least.arm}) to {most.points} ({most.arm}) among {len(gains)} arms, "
+        f"{_range(counts)} validations a curve."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Late:
+    """What the validation scores of an arm gained at the end.
+
+    Attributes:
+        seeds: mean over the tasks in each seed, points.
+        counts: validations of each curve in the last third.
+        noise: how many of as many level curves would be called rising or falling.
     """
+
+    arm: str
+    seeds: tuple[float, ...]
+    counts: tuple[int, ...]
+    noise: float
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.seeds))
+
+    @property
+    def points(self) -> str:
+        return f"{self.mean:+.1f} {spread(self.seeds)}".rstrip()
+
+    @property
+    def validations(self) -> str:
+        return _range(self.counts)
+
+
+def _gains(found: Findings) -> list[_Late]:
+    """Of the arms of which something is known."""
+    return [gain for arm in found.arms if (gain := _of_arm(found, arm)) is not None]
+
+
+def _of_arm(found: Findings, arm: Arm) -> _Late | None:
+    scores = [score.late_gains for each, _, score in _each(found) if each == arm]
+    by_seed = [[gain for gain in gains if gain is not None] for gains in zip(*scores, strict=True)]
+    every = [gain for gains in by_seed for gain in gains]
+    if not every:
+        return None
+    means = tuple(100 * float(np.mean([gain.mean for gain in gains])) for gains in by_seed if gains)
+    return _Late(arm.name, means, tuple(gain.freedom + 2 for gain in every), sum(map(_by_noise, every)))
+
+
+def _range(counts: Sequence[int]) -> str:
+    return f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+
+
+def curves(found: Findings) -> str:
+    """How many curves had not converged, in a sentence; of a model of several tasks, each has a validation curve."""
     known, every = Counter[str](), sum(len(score.converged) for _, _, score in _each(found))
     for arm, _, score in _each(found):
         known[arm.name] += sum(each is not None for each in score.converged)
@@ -30,13 +100,11 @@ def convergence(found: Findings, *, short: bool = False) -> str:
         return "Whether the runs had converged is not known: their validation scores were not recorded, or are too few."
     ends = ((False, "still rose"), (True, "fell"))
     told = [f"{said} {words}" for falling, words in ends if (said := _open(found, known, falling=falling))]
-    if short and len(told) > 1:
-        told = [f"{_open(found, known, falling=None)} rose or fell"]
     if not told:
         flat = sum(each is True for _, _, score in _each(found) if not score.learned for each in score.converged)
         at_baseline = f", {flat} of them without having learned the task" if flat else ""
-        curves = f"{known.total()} of {every} validation curves (one per task and seed)"
-        return f"Convergence is known for {curves}; level at the end in all {known.total()}{at_baseline}."
+        told_of = f"{known.total()} of {every} validation curves (one per task and seed)"
+        return f"Convergence is known for {told_of}; level at the end in all {known.total()}{at_baseline}."
     unknown = f"; for {every - known.total()} more, it is not known" if every > known.total() else ""
     return f"Not converged (validation curves, one per task and seed): {'; '.join(told)}{unknown}."
 
@@ -58,7 +126,8 @@ def is_clear(gain: Gain | None) -> bool:
 
 
 def unconverged(found: Findings) -> str:
-    """What each arm gained at the end, and the runs that had not converged; empty if all had, or nothing is known."""
+    """How many curves had not converged, what each arm gained at the end, and which runs had not; empty if all had, or
+    nothing is known."""
     rows = []
     for arm, row, score in _each(found):
         known = zip(found.seeds, score.converged, score.falling, strict=True)
@@ -67,28 +136,30 @@ def unconverged(found: Findings) -> str:
     if not rows:
         return ""
     header = ["not converged", "task", "seeds", "extensions, by seed"]
-    return "\n\n".join(filter(None, [_gains(found), table(header, rows)]))
+    return "\n\n".join(filter(None, [late_gains(found), table(header, rows)]))
 
 
-def _gains(found: Findings) -> str:
-    """A row for each arm, of what its validation scores gained at the end; empty if nothing is known."""
-    rows = []
-    for arm in found.arms:
-        scores = [score.late_gains for each, _, score in _each(found) if each == arm]
-        seeds = [[gain for gain in gains if gain is not None] for gains in zip(*scores, strict=True)]
-        means = [100 * float(np.mean([gain.mean for gain in gains])) for gains in seeds if gains]
-        if means:
-            noise = sum(_by_noise(gain) for gains in seeds for gain in gains)
-            curves = sum(map(len, seeds))
-            rows.append([arm.name, f"{np.mean(means):+.1f}", spread(means), f"{curves}", f"{noise:.0f}"])
-    if not rows:
+def late_gains(found: Findings) -> str:
+    """How many curves had not converged, how many would by noise alone, and a row for each arm, of what its validation
+    scores gained at the end; empty if nothing is known."""
+    gains = _gains(found)
+    if not gains:
         return ""
-    header = ["gain of the validation score over the last third, points", "mean", "t interval over the seeds", "curves"]
-    told = (
-        "Last column: how many of as many level curves would be called rising or falling, by the noise of the scores "
-        "alone. A curve rises or falls clearly if the 95% interval of its slope does not contain 0."
-    )
-    return f"{table([*header, 'by noise alone'], rows)}\n\n{told}"
+    rows = [
+        [
+            each.arm,
+            f"{each.mean:+.1f}",
+            spread(each.seeds),
+            each.validations,
+            f"{len(each.counts)}",
+            f"{each.noise:.0f}",
+        ]
+        for each in gains
+    ]
+    header = ["gain of the validation score over the last third, points", "mean", "t interval over the seeds"]
+    header += ["validations a curve", "curves", "by noise alone"]
+    told = "Last column: how many of as many level curves would seem to rise or fall by the noise alone."
+    return "\n\n".join([f"{curves(found)} {by_noise(found)}", table(header, rows), told])
 
 
 def _by_noise(gain: Gain) -> float:
@@ -100,13 +171,13 @@ def _each(found: Findings) -> list[tuple[Arm, Row, Score]]:
     return [(arm, row, row.scores[arm.name]) for arm in found.arms for row in found.rows if arm.name in row.scores]
 
 
-def _open(found: Findings, known: Counter[str], *, falling: bool | None) -> str:
-    """How many of the known curves rise, or fall, or do either of the two (None), and how many of them clearly; arm by
-    arm if they are few; "" for none."""
+def _open(found: Findings, known: Counter[str], *, falling: bool) -> str:
+    """How many of the known curves rise, or fall, and how many of them clearly; arm by arm if they are few; "" for
+    none."""
     counts, clear, measured = Counter[str](), Counter[str](), False
     for arm, _, score in _each(found):
         for converged, falls, gain in zip(score.converged, score.falling, score.late_gains, strict=True):
-            if converged is False and falling in (None, falls):
+            if converged is False and falling == falls:
                 counts[arm.name] += 1
                 clear[arm.name] += is_clear(gain)
                 measured |= gain is not None

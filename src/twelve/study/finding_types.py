@@ -85,6 +85,7 @@ class Cell:
         closed: the same in points of normalised score.
         seeds, closed_seeds: ``points`` and ``closed`` of each seed.
         learned: whether the contrast's reference has learned the task; if not, this is no gain and no loss.
+        by_none: whether no arm of the contrast has learned it.
     """
 
     task: str
@@ -93,6 +94,7 @@ class Cell:
     seeds: tuple[float, ...]
     learned: bool
     closed_seeds: tuple[float, ...] = ()
+    by_none: bool = False
 
     @property
     def significant(self) -> int:
@@ -139,6 +141,7 @@ class Comparison:
             as many; None for one seed.
         uneven: where ``every`` comes from, if its interval does not contain 0 and at least half of it is from tasks
             that the arm which is behind hardly learns; else None.
+        warned: whether a note of the study begins with "Warning: ".
     """
 
     contrast: Contrast
@@ -152,6 +155,29 @@ class Comparison:
     between: float | None = None
     learned_seeds: tuple[float, ...] = ()
     uneven: Uneven | None = None
+    warned: bool = False
+
+    @property
+    def uncounted(self) -> str:
+        """Why the mean over all tasks is not significant, whatever its intervals; empty if they decide."""
+        if self.warned:
+            return "see the warning"
+        lost, count = sum(cell.by_none for cell in self.cells), len(self.cells)
+        if 2 * lost <= count:
+            return ""
+        tasks = f"{lost} of {count} tasks" if count > 1 else "the task"
+        arms = "neither arm" if len(tuple(self.contrast.arms)) == 2 else "none of its arms"
+        return f"{tasks} learned by {arms}"
+
+    @property
+    def every_significant(self) -> int:
+        """1 or -1 where neither interval of ``every`` contains 0 and it is not :attr:`uncounted`, else 0."""
+        return 0 if self.uncounted else significant(self.every, self.seeds)
+
+    @property
+    def every_by_bootstrap_alone(self) -> bool:
+        """Whether, of both intervals of ``every``, only the t interval contains 0, and it is not :attr:`uncounted`."""
+        return not self.uncounted and by_bootstrap_alone(self.every, self.seeds)
 
     @property
     def learned_points_seeds(self) -> tuple[float, ...]:
@@ -171,13 +197,15 @@ class Comparison:
 
     @property
     def significant(self) -> int:
-        """1 or -1 where neither interval of ``endpoint`` contains 0, else 0."""
-        return significant(self.endpoint, self.endpoint_seeds)
+        """1 or -1 where ``endpoint`` is significant, else 0."""
+        return self.every_significant if self.learned is None else significant(self.learned, self.learned_seeds)
 
     @property
     def by_bootstrap_alone(self) -> bool:
-        """Whether, of both intervals of ``endpoint``, only the t interval over the seeds contains 0."""
-        return by_bootstrap_alone(self.endpoint, self.endpoint_seeds)
+        """Whether ``endpoint`` is significant by its bootstrap interval alone."""
+        if self.learned is None:
+            return self.every_by_bootstrap_alone
+        return by_bootstrap_alone(self.learned, self.learned_seeds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,12 @@ def findings(out: str | Path) -> Findings:
     names = {arm.name for arm in arms}
     contrasts = [each for each in plan.contrasts if names.issuperset(each.arms)]
     kept = {row.name for row in rows}
-    comparisons = [_comparison(each, [task for task in each.tasks if task in kept], drawn) for each in contrasts]
     notes = _notes(out)
+    warned = tuple(note.removeprefix(WARNING) for note in notes if note.startswith(WARNING))
+    comparisons = [
+        _comparison(each, [task for task in each.tasks if task in kept], drawn, warned=bool(warned))
+        for each in contrasts
+    ]
     found = Findings(
         folder=out,
         title=plan.study,
@@ -81,7 +85,7 @@ def findings(out: str | Path) -> Findings:
         searches=costs.searches(plan, out),
         machine=plans.machine_of(out),
         notes=tuple(note for note in notes if not note.startswith(WARNING)),
-        warned=tuple(note.removeprefix(WARNING) for note in notes if note.startswith(WARNING)),
+        warned=warned,
     )
     found = _told(found)
     return replace(found, sentences=_qualified(found, uneven.told(found)))
@@ -322,7 +326,7 @@ def _by_type(seeds: Sequence[ByType]) -> ByType:
     return found
 
 
-def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples) -> Comparison | None:
+def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples, *, warned: bool) -> Comparison | None:
     """A contrast on those of its tasks that have room; None if none has."""
     if not tasks:
         return None
@@ -340,6 +344,7 @@ def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples) -> Co
             seeds=_seeds(drawn.difference(contrast, task, "points")[0]),
             learned=task in learned,
             closed_seeds=_seeds(drawn.difference(contrast, task, "closed")[0]),
+            by_none=not any(drawn.learned(arm, task) for arm in contrast.arms),
         )
         for task in tasks
     )
@@ -357,6 +362,7 @@ def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples) -> Co
         between=between(samples, seen),
         learned_seeds=_seeds(mean("closed", learned)[0]) if learned else (),
         uneven=_uneven(contrast, cells, every, drawn),
+        warned=warned,
     )
 
 

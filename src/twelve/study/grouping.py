@@ -17,22 +17,35 @@ from rich.console import Console
 
 from twelve.errors import DataError
 from twelve.io import files
-from twelve.metrics.bootstrap import Interval
 from twelve.progress import counted, tell
 from twelve.study import plan as plans
 from twelve.study.bootstrap import Array
 from twelve.study.cells import table
 from twelve.study.finding_types import Findings
 from twelve.study.findings import findings
-from twelve.study.measures.affinities import PROBE, OfRun, read_affinities
-from twelve.study.measures.grouping import CellOf, Ranked, group_affinity, predicted, rank_correlation, ranked
+from twelve.study.measures.affinities import PROBE, OfRun, control, own_effects, read_affinities
+from twelve.study.measures.grouping import (
+    CellOf,
+    Correlation,
+    Ranked,
+    group_affinity,
+    predicted,
+    rank_correlation,
+    ranked,
+)
 
 TABLE, FOUND = "grouping.md", "grouping.json"
+RELATIVE = "relative"
+"""The predictor that divides by the effect of a step on a task on the same task."""
+LEFT_OUT = (
+    f"The predictor {RELATIVE!r} is left out: it divides by the effect of a step on a task on the task itself, which "
+    "is not shown to be above 0 in all tasks."
+)
 FEW = 6
 """Fewer cells say nothing about a rank correlation."""
 PREDICTORS = {
     "look-ahead": "mean look-ahead affinity of the others",
-    "relative": "the same over the effect of a step on the group itself",
+    RELATIVE: "the same over the effect of a step on the group itself",
     "cosine": "mean cosine of the trunk gradients",
 }
 """The first one is TAG's, and the one that the sentences are about."""
@@ -70,12 +83,18 @@ def show(lattice: Path, affinity: Path, out: Path | None = None, *, console: Con
         raise DataError(problem, file=affinity, remedy="name studies of the same tasks")
     predictions = predictions_of(measured, runs)
     own, cells = np.array([*measured.gains.values()]).T, list(measured.gains)
+    failed = control(runs)
+    if failed:
+        del predictions[RELATIVE]
     correlations = {name: rank_correlation(_paired(each, own), own) for name, each in predictions.items()}
     means = {name: group_means(measured.groups, runs, name) for name in PREDICTORS}
     ranking = rankings(measured, means["look-ahead"])
-    text = _page(measured, cells, predictions, correlations, ranking)
+    text = _page(measured, cells, predictions, correlations, ranking, failed)
     if out is not None:
-        tree = _tree(measured, cells, predictions, correlations, ranking)
+        tree = _tree(measured, cells, predictions, correlations, ranking, failed)
+        own_effect = own_effects(runs)
+        rows = np.stack([own_effect.mean, own_effect.low, own_effect.high], axis=1)
+        tree["own_effects"] = dict(zip(runs[0].tasks, rows.tolist(), strict=True))
         for name, page in ((TABLE, text), (FOUND, json.dumps(tree, indent=1) + "\n")):
             with files.replacing(out / name) as partial:
                 partial.write_text(page, encoding="utf-8")
@@ -138,7 +157,7 @@ def group_means(groups: Mapping[str, Sequence[str]], runs: Sequence[OfRun], name
     found = []
     for run in runs:
         matrix = run.over_time("cosines" if name == "cosine" else "affinity").mean(0)
-        if name == "relative":
+        if name == RELATIVE:
             matrix = matrix / np.abs(np.diagonal(matrix)).clip(1e-12)
         found.append(group_affinity(run.tasks, matrix, groups))
     return np.stack(found)
@@ -189,8 +208,9 @@ def _page(
     lattice: Lattice,
     cells: Sequence[CellOf],
     predictions: Mapping[str, Array],
-    correlations: Mapping[str, Interval],
+    correlations: Mapping[str, Correlation],
     ranking: Mapping[int, Sequence[Ranked]],
+    failed: str,
 ) -> str:
     rows = [
         [
@@ -202,12 +222,16 @@ def _page(
         for place, cell in enumerate(cells)
     ]
     parts = [
-        " ".join(sentences(correlations, ranking, len(cells))),
-        "Rank correlation of prediction and measured gain, with 95% intervals over seeds and cells. Cells share "
-        "models and groups, so they are not independent, and the intervals are too narrow rather than too wide.",
+        " ".join(sentences(correlations, ranking, len(cells), failed)),
+        "Rank correlation of prediction and measured gain, means over the seeds, with 95% bootstrap intervals over "
+        "seeds and cells. Cells share models and groups, so they are not independent, and the intervals are too narrow "
+        "rather than too wide." + f" {LEFT_OUT}" * bool(failed),
         table(
-            ["predictor", "", "rank correlation"],
-            [[name, PREDICTORS[name], _interval(each)] for name, each in correlations.items()],
+            ["predictor", "", "rank correlation", "by seed", "bootstrap median"],
+            [
+                [name, PREDICTORS[name], _interval(each), _by_seed(each), f"{each.median:+.2f}"]
+                for name, each in correlations.items()
+            ],
         ),
         table(["group", "trained in", *(f"{name}, %" for name in predictions), "gain, normalised score"], rows),
     ]
@@ -223,19 +247,25 @@ def _page(
 
 
 def sentences(
-    correlations: Mapping[str, Interval], ranking: Mapping[int, Sequence[Ranked]], cells: int
-) -> tuple[str, str]:
-    """Two sentences that can be quoted."""
+    correlations: Mapping[str, Correlation], ranking: Mapping[int, Sequence[Ranked]], cells: int, failed: str = ""
+) -> tuple[str, ...]:
+    """Two sentences that can be quoted, after the one on the control of the affinities, if that failed."""
+    return (*filter(None, [failed]), _predicts(correlations, cells), _divided(ranking))
+
+
+def _predicts(correlations: Mapping[str, Correlation], cells: int) -> str:
     name, main = next(iter(correlations.items()))
     if cells < FEW:
         few = f"{counted(cells, 'measured cell')} {'is' if cells == 1 else 'are'} too few"
-        return f"{few} to tell whether affinity predicts gains.", _divided(ranking)
-    significant = "predicts" if main.low > 0 else "predicts the opposite of" if main.high < 0 else "does not predict"
-    first = (
-        f"The {name} affinity of one joint run {significant} which groups gain from which others: rank correlation "
-        f"{_interval(main)} over {cells} cells."
+        return f"{few} to tell whether affinity predicts gains."
+    verdict = "is not shown to predict"
+    if main.low > 0 or main.high < 0:
+        verdict = "predicts" if main.low > 0 else "predicts the opposite of"
+    by_seed = f"by seed {_by_seed(main)}; " * (len(main.seeds) > 1)
+    return (
+        f"The {name} affinity of one joint run {verdict} which groups gain from which others: rank correlation "
+        f"{_interval(main)} over {cells} cells ({by_seed}bootstrap median {main.median:+.2f})."
     )
-    return first, _divided(ranking)
 
 
 def _divided(ranking: Mapping[int, Sequence[Ranked]]) -> str:
@@ -256,20 +286,28 @@ def _named(one: Ranked) -> str:
     return " | ".join("+".join(each) for each in one.partition)
 
 
-def _interval(found: Interval) -> str:
+def _interval(found: Correlation) -> str:
     return f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+
+
+def _by_seed(found: Correlation) -> str:
+    return ", ".join(f"{seed:+.2f}" for seed in found.seeds)
 
 
 def _tree(
     lattice: Lattice,
     cells: Sequence[CellOf],
     predictions: Mapping[str, Array],
-    correlations: Mapping[str, Interval],
+    correlations: Mapping[str, Correlation],
     ranking: Mapping[int, Sequence[Ranked]],
+    failed: str,
 ) -> dict[str, Any]:
     return {
-        "sentences": sentences(correlations, ranking, len(cells)),
+        "sentences": sentences(correlations, ranking, len(cells), failed),
         "correlations": {name: [each.mean, each.low, each.high] for name, each in correlations.items()},
+        "correlations_by_seed": {name: each.seeds for name, each in correlations.items()},
+        "bootstrap_medians": {name: each.median for name, each in correlations.items()},
+        "left_out": {RELATIVE: LEFT_OUT} if failed else {},
         "cells": [
             {
                 "group": cell.group,

@@ -111,7 +111,7 @@ class Result(Spent):
     parameters: Count
     groups: tuple[str, ...] = Field(min_length=1)
     values: tuple[Share, ...]
-    """Contribution of each example to the score; examples with the same group are resampled together."""
+    """Contribution of each example to the score; examples of one cluster are resampled together."""
     shuffled: PerCent | None = None
     """The score with shuffled images."""
     shuffled_values: tuple[Share, ...] | None = None

@@ -11,7 +11,7 @@ import numpy as np
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import clock, counted
 from twelve.study import base_model
-from twelve.study.bootstrap import by_bootstrap_alone
+from twelve.study.bootstrap import by_bootstrap_alone, sign
 from twelve.study.cells import gain_of, plain, spread, table
 from twelve.study.converged import convergence, unconverged
 from twelve.study.costs import lengths
@@ -36,6 +36,10 @@ MARK = " *"
 """After a difference whose bootstrap interval does not contain 0, while its t interval over the seeds does."""
 ALONE = "*: by the bootstrap interval alone, and not significant: the t interval over the seeds contains 0."
 """What the mark says."""
+UNCOUNTED = " †"
+"""After a mean over all tasks that would be significant by its bootstrap interval, but is not (finding_types.py)."""
+WHY_UNCOUNTED = "†: not significant: most of its tasks are learned by none of its arms, or a warning says why."
+"""What that says."""
 
 
 def markdown(found: Findings) -> str:
@@ -180,7 +184,7 @@ def _contrasts(found: Findings) -> str:
         rows.append(
             [
                 each.contrast.name,
-                _marked(each.every, each.seeds),
+                _of_all(each),
                 *(by_seed if several else []),
                 gain_of(each.image_free),
                 NOT_LEARNED if each.learned is None else _marked(each.learned, each.learned_seeds),
@@ -199,16 +203,26 @@ def _contrasts(found: Findings) -> str:
     ]
     if not rows:
         return ""
-    told = f"{ALONE} Baselines without a model: not marked."
-    return "\n\n".join([table(header, rows), *([told] if any(_is_marked(each) for each in found.comparisons) else [])])
+    marks = [ALONE] * any(_is_marked(each) for each in found.comparisons)
+    marks += [WHY_UNCOUNTED] * any(_of_all(each).endswith(UNCOUNTED) for each in found.comparisons)
+    told = [" ".join([*marks, "Baselines without a model: not marked."])] if marks else []
+    return "\n\n".join([table(header, rows), *told])
+
+
+def _of_all(comparison: Comparison) -> str:
+    """The mean over all tasks, marked where it is not significant in spite of its bootstrap interval."""
+    if comparison.uncounted:
+        return gain_of(comparison.every) + UNCOUNTED * (sign(comparison.every) != 0)
+    return _marked(comparison.every, comparison.seeds)
 
 
 def _is_marked(comparison: Comparison) -> bool:
     """Whether a table marks the difference, or that of a task."""
     cells = [(cell.points, cell.seeds) for cell in comparison.cells if cell.learned]
-    means = [(comparison.every, comparison.seeds), (comparison.endpoint, comparison.endpoint_seeds)]
-    means += [] if comparison.learned_points is None else [(comparison.learned_points, comparison.learned_points_seeds)]
-    return any(by_bootstrap_alone(*each) for each in [*means, *cells])
+    if comparison.learned_points is not None:
+        cells.append((comparison.learned_points, comparison.learned_points_seeds))
+    means = comparison.every_by_bootstrap_alone or comparison.by_bootstrap_alone
+    return means or any(by_bootstrap_alone(*each) for each in cells)
 
 
 def _marked(gain: Interval, seeds: Sequence[float]) -> str:

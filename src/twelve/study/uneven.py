@@ -51,4 +51,5 @@ def origin(comparison: Comparison) -> str:
     rest = f"{f'over the other {others}' if others > 1 else 'on the other'}: {gain_of(uneven.rest)}{alone}"
     tasks = counted(len(uneven.tasks), "task")
     lead = "lead" if uneven.behind == comparison.contrast.minus else "difference"
-    return f"{uneven.share:.0f}% of this {lead} comes from {tasks} on which {behind}; {rest}."
+    share = f"{uneven.share:.0f}%" if uneven.share < 99.5 else "All"
+    return f"{share} of this {lead} comes from {tasks} on which {behind}; {rest}."

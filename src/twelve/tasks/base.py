@@ -85,7 +85,7 @@ class Task(abc.ABC):
     scoring_protocols: ClassVar[Mapping[str, str]] = {OFFICIAL: ""}
     """Protocols for scoring a result file, name -> meaning; the first is the default. Empty: files cannot be scored."""
     unit: ClassVar[str] = "image"
-    """What the examples of a group have in common, in a word: confidence intervals resample groups."""
+    """What the examples of a cluster have in common, in a word: confidence intervals resample clusters."""
     no_harness: ClassVar[str] = "neither lmms-eval nor VLMEvalKit measures it"
     """Why a log of a harness that is not among :attr:`harnesses` cannot be scored."""
     result_file: ClassVar[str] = ""

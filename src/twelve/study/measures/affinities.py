@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from twelve.errors import DataError
 from twelve.formats.records import read_object
 from twelve.io import files
+from twelve.progress import counted, enumerated
 from twelve.settings import Strict
 from twelve.study.bootstrap import Array
 from twelve.study.results import probe_file
@@ -141,6 +142,40 @@ def intervals(seeds: Sequence[Array], *, resamples: int = 2000, seed: int = 0) -
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(np.stack(drawn), [tail, 1 - tail], axis=0)
     return Intervals(np.mean([each.mean(0) for each in seeds], axis=0), low, high)
+
+
+def own_effects(runs: Sequence[OfRun]) -> Intervals:
+    """(T,) how much a step on a task lowers its own loss on a second batch, per cent: a positive control."""
+    return intervals([100 * np.diagonal(run.over_time("affinity"), axis1=1, axis2=2) for run in runs])
+
+
+def control(runs: Sequence[OfRun]) -> str:
+    """In which tasks a step is not shown to lower the loss of the same task, and what follows; empty if there are none.
+
+    Args:
+        runs: of each seed.
+    """
+    own, tasks = own_effects(runs), runs[0].tasks
+    open_, raised = (
+        [f"{name} ({_of(own, place)})" for place, name in enumerate(tasks) if own.sign[place] == sign]
+        for sign in (0, -1)
+    )
+    failed = len(open_) + len(raised)
+    if not failed:
+        return ""
+    told = [f"this is not shown for {enumerated(open_)}"] * bool(open_)
+    told += [f"it raises the loss of {enumerated(raised)}"] * bool(raised)
+    every = failed == len(tasks)
+    where, these = ("", "one task") if every else (f" on {failed} of {counted(len(tasks), 'task')}", "these tasks")
+    return (
+        "Positive control: a step on a task should lower the loss of the same task on a second batch; "
+        f"{'; '.join(told)}. So the measurement fails its control{where}, and cannot tell how steps on {these} change "
+        "the loss of another one."
+    )
+
+
+def _of(found: Intervals, place: int) -> str:
+    return f"{found.mean[place]:+.2f} [{found.low[place]:+.2f}, {found.high[place]:+.2f}]%"
 
 
 def _resampled(values: Array, rng: np.random.Generator) -> Array:

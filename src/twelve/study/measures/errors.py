@@ -20,7 +20,7 @@ class Compared:
 
     Attributes:
         first, second: (N,) contribution of each example to the score of either arm, 0..1.
-        groups: (N,) examples with the same group are resampled together.
+        groups: (N,) examples of one cluster are resampled together.
         kinds: kind -> (N,) value of each example.
     """
 

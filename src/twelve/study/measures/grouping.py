@@ -14,12 +14,28 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from twelve.metrics.bootstrap import Interval
 from twelve.study.bootstrap import Array, interval
 
 Set: TypeAlias = tuple[str, ...]
 """Names of groups, in a fixed order."""
 Partition: TypeAlias = tuple[Set, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """A rank correlation of predictions and gains.
+
+    Attributes:
+        mean: of their means over the seeds.
+        low, high, median: of the bootstrap. The median may be far from ``mean``: a resample has fewer seeds.
+        seeds: of each seed.
+    """
+
+    mean: float
+    low: float
+    high: float
+    median: float
+    seeds: tuple[float, ...]
 
 
 class CellOf(NamedTuple):
@@ -79,7 +95,7 @@ def spearman(first: Array, second: Array) -> float:
     return float((one * other).sum() / size) if size > 0 else float("nan")
 
 
-def rank_correlation(expected: Array, measured: Array, *, resamples: int = 2000, seed: int = 0) -> Interval:
+def rank_correlation(expected: Array, measured: Array, *, resamples: int = 2000, seed: int = 0) -> Correlation:
     """Rank correlation of predictions and gains, both means over seeds, with a bootstrap interval over seeds and cells.
 
     A resample has one seed less than there are (bootstrap.py), and as many cells as there are; those in which either
@@ -97,8 +113,11 @@ def rank_correlation(expected: Array, measured: Array, *, resamples: int = 2000,
         found.append(spearman(one[chosen].mean(0)[places], other[chosen].mean(0)[places]))
     samples = np.array(found)
     samples = samples[np.isfinite(samples)]
-    mean = spearman(one.mean(0), other.mean(0))
-    return interval(samples, mean) if len(samples) else Interval(mean, float("nan"), float("nan"))
+    mean, each = spearman(one.mean(0), other.mean(0)), tuple(map(spearman, one, other))
+    if not len(samples):
+        return Correlation(mean, float("nan"), float("nan"), float("nan"), each)
+    around = interval(samples, mean)
+    return Correlation(mean, around.low, around.high, float(np.median(samples)), each)
 
 
 # --- partitions ---------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from twelve.progress import clock, tell
 from twelve.study import plan as plans
 from twelve.study.bootstrap import by_bootstrap_alone, significant
 from twelve.study.cells import spread
-from twelve.study.converged import by_noise, convergence, is_clear
+from twelve.study.converged import convergence, is_clear, late_gains
 from twelve.study.costs import lengths
 from twelve.study.finding_types import Comparison, Findings, Score
 from twelve.study.findings import findings
@@ -29,7 +29,7 @@ from twelve.study.report import plots
 from twelve.study.report.beside import Beside, beside, further, minus, short, signed, titled, unlearned
 from twelve.study.report.protocol import StudyProtocol, protocol
 from twelve.study.report.relations import Relation, relations
-from twelve.study.table import few_seeds, incomplete, no_search, over_seeds, said_first, short_limits
+from twelve.study.table import few_seeds, incomplete, no_search, over_seeds, said_first
 from twelve.study.trunk_rates import rates_differ, trunk_rates, written
 from twelve.study.uneven import origin
 from twelve.tasks.base import all_tasks
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'twelve-vl[plots]'"
 ALONE = "*: by the bootstrap alone, the t interval contains 0"
 """What a star in a plot says."""
+UNCOUNTED = "a mean of tasks most of which none of its arms learned, or of a study with a warning in its notes"
+"""Which means over all tasks are hollow in a plot."""
 BY_SEED = "By seed"
 """What the answer says of single seeds begins so (studies/base.py)."""
 
@@ -100,13 +102,16 @@ class StudyPart:
 
     @property
     def opening_sentences(self) -> Sequence[str]:
-        """What the list of several studies says of this one's answer: the first sentence, and what qualifies it."""
+        """What the list of several studies says of this one's answer: the first sentence, without what it says of
+        single seeds, and what qualifies it."""
         origins = [origin(each) for each in self.found.comparisons]
-        return [*self.found.sentences[:1], *(each for each in self.found.sentences[1:2] if each in origins)]
+        told = [*self.found.sentences[:1], *(each for each in self.found.sentences[1:2] if each in origins)]
+        return [apart(each)[0] for each in told]
 
-    def arms_in(self, sentences: Sequence[str]) -> str:
-        """What the arms are that some sentences name."""
-        words = set(re.findall(r"[\w+-]+", " ".join(sentences)))
+    @property
+    def named_arms(self) -> str:
+        """What the arms are that the answer names."""
+        words = set(re.findall(r"[\w+-]+", " ".join(self.found.sentences)))
         return "; ".join(f"{arm.name}: {arm.meaning}" for arm in self.found.arms if arm.name in words)
 
     @property
@@ -114,23 +119,16 @@ class StudyPart:
         """What qualifies the first sentence of a study with several contrasts; "" with one."""
         if len(self.found.comparisons) < 2:
             return ""
-        scores = [score for row in self.found.rows for score in row.scores.values()]
-        ends = [end for score in scores for end in zip(score.converged, score.late_gains, strict=True)]
-        known = sum(converged is not None for converged, _ in ends)
-        open_ = [gain for converged, gain in ends if converged is False]
-        clear = f", {sum(map(is_clear, open_)):,} of them clearly" if any(open_) else ""
-        told = f" {len(open_):,} of {known:,} validation curves still rose or fell at the end{clear}." if open_ else ""
-        return f"The intervals are not corrected for the number of comparisons.{told}"
+        return "The intervals are not corrected for the number of comparisons."
 
     @property
     def limits(self) -> Sequence[str]:
         """Notes, and what limits the findings."""
         found = self.found
-        ends = [convergence(found), by_noise(found)]
         told = [
             no_search(found),
             over_seeds(found),
-            " ".join(filter(None, ends)),
+            convergence(found),
             few_seeds(found),
             *rates_differ(found),
             *lengths(found),
@@ -138,11 +136,9 @@ class StudyPart:
         return [*found.notes, *filter(None, [*told, incomplete(found)])]
 
     @property
-    def opening(self) -> Sequence[str]:
-        """What the list of several studies says of this one's limits: all that ``twelve study show`` prints of them
-        but its notes."""
-        found = self.found
-        return list(filter(None, [short_limits(found), convergence(found), incomplete(found)]))
+    def late_gains(self) -> str:
+        """How the validation scores changed at the end, as HTML; empty if nothing is known."""
+        return html_of(late_gains(self.found))
 
     @property
     def protocol(self) -> StudyProtocol:
@@ -285,14 +281,14 @@ def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plo
     elif found.comparisons and (len(found.comparisons) > plots.SHOWN or not compared):
         shown = found.comparisons[: plots.MOST_CONTRASTS]
         words = (
-            "Contrasts, mean over all tasks and, where fewer are learned, over these, with 95% intervals; hollow: none "
-            f"is learned; {ALONE}."
+            "Contrasts, mean over all tasks and, where fewer are learned, over these, with 95% intervals; hollow: "
+            f"{UNCOUNTED}; {ALONE}."
         )
         yield _plot(f"{key}-contrasts", words, partial(plots.contrasts, shown), wide=plots.is_broad(len(shown)))
     if compared and not known:
         words = (
-            "Differences in each task, in points of normalised score, with 95% intervals; hollow: not learned, so "
-            f"neither gain nor loss; {ALONE}."
+            "Differences in each task, in points of normalised score, with 95% intervals; hollow, neither gain nor "
+            f"loss: a task that is not learned, or {UNCOUNTED}; {ALONE}."
         )
         first = compared[: plots.SHOWN]
         wide = plots.is_broad(len(plots.task_rows(found, first)))

@@ -47,6 +47,8 @@ MOST_ROWS = 12
 """Most rows of a panel of a forest plot."""
 ALL, LEARNED = "mean of all", "mean of learned"
 """Rows of means."""
+NOT_COUNTED = "neither gain nor loss"
+"""What a hollow mark says."""
 MOST_ARMS = len(COLOURS)
 _Row = TypeVar("_Row")
 STYLE: dict[Any, Any] = {
@@ -79,7 +81,7 @@ def drawn(draw: Callable[[], Figure]) -> tuple[bytes, bytes]:
 
 def contrasts(compared: Sequence[Comparison]) -> Figure:
     """A forest plot: each contrast's mean over all its tasks and over those that are learned, where these are fewer,
-    with its interval; hollow if none is learned."""
+    with its interval; hollow if it is not counted (finding_types.py)."""
     names = [each.contrast.name.replace(" minus ", "\nminus ") for each in compared]
     lines = max(name.count("\n") + 1 for name in names)
     halves = _halves([*zip(names, compared, strict=True)])
@@ -89,7 +91,7 @@ def contrasts(compared: Sequence[Comparison]) -> Figure:
     for axes, half in zip(panels, halves, strict=True):
         for place, (_, each) in enumerate(half):
             shift = 0.17 * _partly_learned(each)
-            _interval(axes, place - shift, each.every, each.seeds, COLOURS[1], MARKS[1], each.learned is not None)
+            _interval(axes, place - shift, each.every, each.seeds, COLOURS[1], MARKS[1], not each.uncounted)
             if _partly_learned(each):
                 _interval(axes, place + shift, each.endpoint, each.endpoint_seeds, COLOURS[0], MARKS[0], True)
         _rows(axes, [name for name, _ in half])
@@ -103,11 +105,16 @@ def contrasts(compared: Sequence[Comparison]) -> Figure:
 
 def _partly_learned(comparison: Comparison) -> bool:
     """Whether the means over all and over the learned tasks are of different tasks, and both exist."""
-    return comparison.learned is not None and any(not cell.learned for cell in comparison.cells)
+    return comparison.learned is not None and not _all_learned(comparison)
+
+
+def _all_learned(comparison: Comparison) -> bool:
+    return all(cell.learned for cell in comparison.cells)
 
 
 def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
-    """A forest plot of differences in each task and their mean, official metrics; hollow marks are not learned."""
+    """A forest plot of differences in each task and their mean, normalised scores; hollow marks are of tasks that are
+    not learned, and of means that are not counted (finding_types.py)."""
     titles = task_rows(found, compared)
     halves = _halves([*titles])
     height = 0.75 + (0.14 + 0.11 * len(compared)) * max(map(len, halves)) + 0.15 * len(compared)
@@ -122,25 +129,22 @@ def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
                     _interval(axes, place, cell.closed, cell.closed_seeds, *style, cell.learned)
             if ALL in half:
                 place = half.index(ALL) + shift
-                _interval(axes, place, each.every, each.seeds, *style, each.learned is not None)
+                _interval(axes, place, each.every, each.seeds, *style, not each.uncounted)
             if LEARNED in half and each.learned is not None:
                 _interval(axes, half.index(LEARNED) + shift, each.learned, each.learned_seeds, *style, True)
-            if axes is panels[0]:
-                label = each.contrast.name.replace(") minus (", ")\nminus (")
-                axes.plot([], [], color=COLOURS[number], marker=MARKS[number], markersize=3.5, label=label)
         _rows(axes, [titles[row] for row in half])
         if half[0] != ALL and ALL in half:
             axes.axhline(half.index(ALL) - 0.5, color=LINE, linewidth=0.6)
     _same_scale(figure, panels)
-    if any(not cell.learned for each in compared for cell in each.cells):
-        hollow: dict[str, Any] = {
-            "color": SOFT,
-            "marker": "o",
-            "markerfacecolor": "white",
-            "markersize": 3.5,
-            "linestyle": ":",
-        }
-        panels[0].plot([], [], label="not learned", **hollow)
+    hollow: dict[str, Any] = {"color": SOFT, "markerfacecolor": "white", "linestyle": ":", "markersize": 3.5}
+    open_ = [number for number, each in enumerate(compared) if each.uncounted or not _all_learned(each)]
+    for number, each in enumerate(compared):
+        filled = not each.uncounted or any(cell.learned for cell in each.cells)
+        drawing = {"color": COLOURS[number], "markersize": 3.5} if filled else hollow
+        label = each.contrast.name.replace(") minus (", ")\nminus (")
+        panels[0].plot([], [], marker=MARKS[number], label=label, **drawing)
+    if open_:
+        panels[0].plot([], [], marker=MARKS[open_[0]], label=NOT_COUNTED, **hollow)
     if len(halves) > 1:
         figure.legend(loc="outside upper center", ncols=2, handlelength=2)
     else:
@@ -314,6 +318,10 @@ def _interval(
 
 def _rows(axes: Axes, names: Sequence[str]) -> None:
     """One row for each name, the first on top, and a line at zero."""
+    from matplotlib.ticker import MaxNLocator
+
+    # The default locator depends on the width of the axes: the layout makes room for labels, and then they change.
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.axvline(0, color=INK, linewidth=0.6, zorder=0)

@@ -12,7 +12,7 @@ from twelve.study.report.beside import short
 def warnings(found: Findings) -> tuple[str, ...]:
     """Sentences that stand before the answer: those that somebody wrote, and on models and tasks that are not above the
     best baseline."""
-    return (*found.warned, *_warnings(found))
+    return (*(f"Warning: {note}" for note in found.warned), *_warnings(found))
 
 
 def _warnings(found: Findings) -> Iterator[str]:

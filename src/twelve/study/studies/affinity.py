@@ -12,7 +12,7 @@ from twelve.study.arms import Arm, Contrast
 from twelve.study.bootstrap import Array
 from twelve.study.cells import table
 from twelve.study.finding_types import Findings
-from twelve.study.measures.affinities import PROBE, Intervals, OfRun, intervals, read_affinities
+from twelve.study.measures.affinities import PROBE, Intervals, OfRun, control, intervals, read_affinities
 from twelve.study.measures.grouping import group_affinity
 from twelve.study.report.plots import available, drawn, heat_map
 from twelve.study.studies.base import Study, Subjects, register
@@ -45,6 +45,7 @@ class AffinityStudy(Study):
         names, signs = runs[0].tasks, own.sign[others]
         cost = np.mean([run.cost for run in runs])
         return [
+            *filter(None, [control(runs)]),
             f"Of {others.sum()} ordered pairs of tasks, a step on the first significantly lowers the loss of the "
             f"second in {(signs > 0).sum()} and raises it in {(signs < 0).sum()}; measuring this added "
             f"{cost:.0f}% to the run's time.",

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from twelve.errors import ConfigError
-from twelve.progress import counted, enumerated
+from twelve.progress import enumerated
 from twelve.study.arms import Arm, Contrast
 from twelve.study.cells import gain_of, spread
 from twelve.study.finding_types import Comparison, Findings
@@ -84,17 +84,13 @@ class Groups(Study):
     def sentences(self, found: Findings) -> Sequence[str]:
         alone = [each for each in found.comparisons if "+" not in each.contrast.minus]
         known = [each for each in alone if each.learned is not None]
-        gain, loss = (sum(each.significant == sign for each in known) for sign in (1, -1))
         if not known:
-            return ["No group learns alone, so nothing is compared."]
-        said = (
-            f"Of {counted(len(known), 'comparison')} between a group trained with others and the same group alone, "
-            f"where it learns alone, {gain} show{'s' * (gain == 1)} a gain from the others and {loss} a "
-            f"loss{by_two_seeds(found)}{_uncertain(known)}."
-        )
+            why = "learns" if alone else "was trained"
+            return [f"No group {why} alone, so nothing is compared."]
+        said = f"{_counted(known)}{by_two_seeds(found)}{_uncertain(known)}."
         gains = [f"{_trained(each)} ({gain_of(each.endpoint)})" for each in known if each.significant > 0]
         if 0 < len(gains) <= MOST_GAINS:
-            said += f" The gain{'s' * (gain > 1)}, in points of normalised score: {'; '.join(gains)}."
+            said += f" The gain{'s' * (len(gains) > 1)}, in points of normalised score: {'; '.join(gains)}."
         if len(known) == 1:
             return [
                 said,
@@ -106,6 +102,17 @@ class Groups(Study):
         points = f"{gain_of(best.endpoint)} points of normalised score{_over_seeds(best)}"
         most = f"The {named} is {points}, of {_trained(best)}"
         return [said, f"{most}; {least}."]
+
+
+def _counted(known: Sequence[Comparison]) -> str:
+    """How many comparisons show a gain and how many a loss; the beginning of a sentence."""
+    gain, loss = (sum(each.significant == sign for each in known) for sign in (1, -1))
+    between = "between a group trained with others and the same group alone, where it learns alone,"
+    if len(known) == 1:
+        shows = "a gain from the others" if gain else "a loss" if loss else "neither a gain from the others nor a loss"
+        return f"The only comparison {between} shows {shows}"
+    shows = f"{gain or 'none'} show{'s' * (gain < 2)} a gain from the others"
+    return f"Of {len(known)} comparisons {between} {shows} and {loss or 'none'} a loss"
 
 
 def _mean(comparison: Comparison) -> float:
@@ -123,8 +130,9 @@ def _uncertain(compared: Sequence[Comparison]) -> str:
     alone = [each for each in compared if each.by_bootstrap_alone]
     gains = sum(_mean(each) > 0 for each in alone)
     losses = len(alone) - gains
-    told = [f"{gains} more gain{'s' * (gains > 1)}"] * (gains > 0)
-    told += [f"{losses} more loss{'es' * (losses > 1)}"] * (losses > 0)
+    more = ["more " * any(each.significant == sign for each in compared) for sign in (1, -1)]
+    told = [f"{gains} {more[0]}gain{'s' * (gains > 1)}"] * (gains > 0)
+    told += [f"{losses} {more[1]}loss{'es' * (losses > 1)}"] * (losses > 0)
     verb = "is" if len(alone) == 1 else "are"
     return f"; {' and '.join(told)} {verb} significant by the bootstrap alone" if alone else ""
 

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from twelve.progress import counted
 from twelve.study.arms import Arm, Contrast, Factors, Length, Rates
 from twelve.study.finding_types import Cell, Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, register, said
@@ -139,13 +138,23 @@ class JointVsSingle(Study):
             return [said(main), f"The joint model has {joint} parameters, the single-task models {single} in all."]
         return [
             said(main),
-            f"The joint model ({joint} parameters) is better on {_count(cells, 1)} and worse on {_count(cells, -1)} of "
-            f"the {counted(len(cells), 'task')} that single-task models ({single} in all) learn{by_two_seeds(found)}.",
+            f"The joint model ({joint} parameters) is {_better_and_worse(cells)} that single-task models ({single} in "
+            f"all) learn{by_two_seeds(found)}.",
         ]
+
+
+def _better_and_worse(cells: Sequence[Cell]) -> str:
+    """``better on 1 and worse on none of the 6 tasks``."""
+    if len(cells) > 1:
+        return f"better on {_count(cells, 1)} and worse on {_count(cells, -1)} of the {len(cells)} tasks"
+    (cell,) = cells
+    alone = " (by bootstrap alone)" * cell.by_bootstrap_alone
+    word = "better" if cell.points.mean > 0 else "worse"
+    return f"{word if cell.significant or alone else 'neither better nor worse'}{alone} on the only task"
 
 
 def _count(cells: Sequence[Cell], sign: int) -> str:
     """How many differences of a sign are significant, and how many more only the bootstrap interval finds."""
     alone = sum(cell.by_bootstrap_alone and sign * cell.points.mean > 0 for cell in cells)
-    more = f" ({alone} more by bootstrap alone)" if alone else ""
-    return f"{sum(cell.significant == sign for cell in cells)}{more}"
+    sure = sum(cell.significant == sign for cell in cells)
+    return f"{sure or 'none'}" + (f" ({alone} {'more ' * (sure > 0)}by bootstrap alone)" if alone else "")
