@@ -65,7 +65,10 @@ def configured(run: Path, **training: object) -> Path:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that is not below the current folder, so that commands name its whole path."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     return fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
 
 
@@ -1078,8 +1081,19 @@ def test_of_a_run_named_from_here_every_path_is_from_here(
         assert any("to root/questions.jsonl, which has" in step.why for step in steps)
         assert f"to {run.parent / 'root' / 'questions.jsonl'}, which has" in away  # not in the current folder
     assert next_steps(read_run(Path()), scored(Path()))  # the current folder, which has no name
+    monkeypatch.chdir(run.parent)
+    assert next_steps(read_run(run), scored(run)) == steps  # as it is below the current folder
+    monkeypatch.chdir(run)
     absolute = str(next_steps(read_run(run), scored(run)))
     assert "config.yaml" not in absolute or f"{run}/config.yaml" in absolute
+
+
+def test_an_option_of_a_command_is_not_divided_from_its_value(run: Path) -> None:
+    page = render(read_run(run))
+    words = re.findall(r'<span class="word">(?:<span class="word">[^<]*</span> ?)+</span>', page)
+    shown = [re.sub("<[^>]*>", "", word) for word in words]
+    assert any(re.fullmatch("--set [^ ]+=[^ ]+", option) for option in shown)
+    assert not [option for option in shown if option.count("--") > 1 or option == "--set"]
 
 
 def test_a_folder_beside_another_is_named_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

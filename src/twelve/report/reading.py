@@ -203,12 +203,14 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run's folder.
+    """Read a run's folder. A path of a folder below the current one becomes relative: commands of the report name it.
 
     Raises:
         ConfigError: the folder holds no run, or its configuration is not valid.
         DataError: one of its files is damaged; names it.
     """
+    if Path.cwd() in folder.parents:
+        folder = folder.relative_to(Path.cwd())
     files = RunFolder(folder)
     config = load_run(folder)
     results, facts = read_results(files.evaluation) if is_there(files.evaluation, DataError) else ([], {})
