@@ -203,21 +203,19 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run's folder. A path of a folder below the current one becomes relative: commands of the report name it.
+    """Read a run's folder. Commands name a folder below the current one by its relative path.
 
     Raises:
         ConfigError: the folder holds no run, or its configuration is not valid.
         DataError: one of its files is damaged; names it.
     """
-    if Path.cwd() in folder.parents:
-        folder = folder.relative_to(Path.cwd())
     files = RunFolder(folder)
     config = load_run(folder)
     results, facts = read_results(files.evaluation) if is_there(files.evaluation, DataError) else ([], {})
     again = f"it is written again by: twelve train {quoted(files.config)} --resume"
     trained = files.read(files.trained)
     return Run(
-        folder=folder,
+        folder=folder.relative_to(Path.cwd()) if Path.cwd() in folder.parents else folder,
         config=config,
         config_text=read_text(files.config),
         data=_data(files.data, again),
