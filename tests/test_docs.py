@@ -272,3 +272,12 @@ def test_a_link_is_called_after_its_page_not_after_a_file() -> None:
         (page.name, text) for page in pages for text in re.findall(r"\[`?([\w/-]+\.md)`?\]\(", page.read_text("utf-8"))
     ]
     assert not [each for each in found if each[0] != "README.md"]
+
+
+def test_git_ignores_what_the_commands_of_the_readme_write() -> None:
+    text = (HOME / "README.md").read_text(encoding="utf-8")
+    written = re.findall(r'cp -r \S+ (\w+)|--out ([^/\s]+)$|save\("([^/"]+)"\)', text, flags=re.MULTILINE)
+    names = {name for found in written for name in found if name}
+    assert names == {"mine", "answers.csv", "bottle.jpg"}
+    ignored = {line.strip("/") for line in (HOME / ".gitignore").read_text().splitlines() if line.startswith("/")}
+    assert names | {"runs", "quickstart"} <= ignored

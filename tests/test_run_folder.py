@@ -66,6 +66,20 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
         model_folder(tmp_path)
 
 
+def test_the_run_of_a_data_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    run = RunFolder(Path("runs", "mine"))
+    run.path.mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="no model here -> name a run folder"):
+        model_folder(Path("mine"))
+    run.config.touch()
+    with pytest.raises(CheckpointError, match=r"no model here -> name its run: runs/mine$"):
+        model_folder(Path("mine"))
+    with pytest.raises(ConfigError, match=r"holds no run -> name its run: runs/mine$"):
+        load_run(Path("mine"))
+
+
 def test_files_come_back(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     run.write(run.data, {"a": [1]})

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 import test_docs
+import yaml
 from small_world import SIZES
 from typer.testing import CliRunner
 
@@ -85,6 +88,22 @@ def test_the_page_shows_the_files() -> None:
     for name in ("questions", "check"):
         answers = [json.loads(line) for line in (EXAMPLES / "tutorial" / f"{name}.jsonl").read_text().splitlines()]
         assert [each["target"] for each in answers].count("yes") == len(answers) / 2 == 10
+
+
+def test_the_task_can_have_another_name(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES / "tutorial", tmp_path / "mine")
+    renaming = re.search(
+        r"\*\*Another name\.\*\*.*?\n\n((?: {4}[^\n]*\n)+)", PAGE.read_text(encoding="utf-8"), flags=re.S
+    )
+    assert renaming is not None and shutil.which("bash")
+    subprocess.run(["bash", "-e"], input=renaming[1], text=True, cwd=tmp_path, check=True)
+    assert [each.name for each in tmp_path.iterdir()] == ["boats"]
+    text = (tmp_path / "boats/tutorial.yaml").read_text()
+    assert text == (EXAMPLES / "tutorial/tutorial.yaml").read_text().replace("mine", "boats")
+    config = configuration.parse(yaml.safe_load(text))
+    assert (config.run, config.data, list(config.tasks)) == ("runs/boats", "boats", ["boats"])
+    root = DataRoot(tmp_path / "boats", own_tasks=own_tasks(config.tasks))
+    assert check_root(root, ["boats"]).ok
 
 
 def test_answers_from_scene_graphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,11 +157,14 @@ def _run_around(path: Path) -> Path | None:
 
 
 def _nearest_run(folder: Path) -> str | None:
-    """To name the run in a folder that is none, or the run that it is part of; None if there is neither."""
+    """To name the run in a folder that is none, the run that it is part of, or the run of the same name in ``runs``
+    beside it, as of the data in ``mine``; None if there is none."""
     if (inside := run_in(folder)) is not None:
         return f"name the run in it: {quoted(inside)}"
-    around = _run_around(folder)
-    return None if around is None else f"name its run: {quoted(around)}"
+    found = _run_around(folder)
+    if found is None and RunFolder(beside := folder.parent / "runs" / folder.name).config.is_file():
+        found = beside
+    return None if found is None else f"name its run: {quoted(found)}"
 
 
 def _in_its_place(file: Path) -> tuple[str, str]:

@@ -299,7 +299,7 @@ def test_a_table_fits_into_80_columns(groups: int, monkeypatch: pytest.MonkeyPat
     )
     lines = table([result]).splitlines()
     assert max(map(len, lines)) <= 80
-    verdict = "too few to tell" if groups < FEW else "no better"
+    verdict = "too few to tell" if groups < FEW else "undecided"
     assert lines[0].split() == ["task,", "metric", "/", "baseline", "score", "ahead", "95%", "interval", "verdict"]
     assert lines[0].index("95% interval") == lines[1].index("[0.0, 100.0]") == lines[2].index("[-100.0")
     legend = " ".join(lines[lines.index("") :])
@@ -316,7 +316,8 @@ def test_a_table_fits_into_80_columns(groups: int, monkeypatch: pytest.MonkeyPat
     assert bool(warned) is (groups < FEW) and ("warning" in protocol_line(several)) is bool(warned)
     assert protocol_line(several).endswith(f"\n  warning: {warned}" if warned else "")
     assert "warning" not in protocol_line(result)
-    assert "better: the interval is above 0; worse: below 0; no better: the difference may be chance." in legend
+    undecided = "undecided: not shown to be better, the difference may be chance."
+    assert f"better: the interval is above 0; worse: below 0; {undecided}" in legend
     majority = "majority: always giving the most frequent answer of the evaluated split"
     assert f"{majority}; shuffled images: the same model with wrong" in legend
     assert [line.endswith(f"[-100.0, +100.0] {verdict}") for line in lines[2:5]] == [True] * 3

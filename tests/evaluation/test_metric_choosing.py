@@ -39,7 +39,7 @@ def test_visual7w_compares_words_whatever_their_case() -> None:
 def test_visual7w_results_without_a_candidate(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text('[{"qa_id": 1, "candidates": []}]')
-    with pytest.raises(DataError, match=r"results\.json \[\[0\]\]: expected a candidate with an answer"):
+    with pytest.raises(DataError, match=r"results\.json \[entry 1\]: expected a candidate with an answer"):
         visual7w.read_results(path)
 
 

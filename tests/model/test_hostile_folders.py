@@ -173,6 +173,17 @@ def test_a_header_is_not_longer_than_its_file(folder: Path) -> None:
             Twelve.from_pretrained(folder)
 
 
+def test_a_file_that_was_not_copied_to_its_end_is_said_to_be_incomplete(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    content = file.read_bytes()
+    begun = 8 + int.from_bytes(content[:8], "little")
+    for size, least in ((1000, begun), (begun + 10, len(content)), (len(content) - 1, len(content))):
+        file.write_bytes(content[:size])
+        told = f"expected at least {least:,} bytes, found {size:,}: the file is incomplete -> copy it again"
+        with pytest.raises(CheckpointError, match=told):
+            Twelve.from_pretrained(folder)
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [

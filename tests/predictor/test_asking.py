@@ -138,6 +138,8 @@ def test_mistakes_say_what_is_wrong(model: Predictor, scene: Scene) -> None:
         scene.choose("a", [[0, 0, 5, 5], [5000, 5000, 6000, 6000]])
     with pytest.raises(ConfigError, match="no task for sing; it has: answer, match"):
         model.task_for("sing")
+    with pytest.raises(ConfigError, match=r"expected a text, found int 3 -> give a text$"):
+        scene.answer(3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["\ufeff", "\u200b\u200b", "[SEP]", "[PAD] [CLS]"])

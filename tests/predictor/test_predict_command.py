@@ -119,6 +119,17 @@ def test_a_folder_with_a_damaged_image(model: Path, images: Path, tmp_path: Path
     assert sorted(path.name for path in drawn.iterdir()) == ["00000-0.png", "00001-1.png", "00002-2.png"]
 
 
+def test_a_file_that_is_no_image_has_one_diagnosis(model: Path, images: Path, tmp_path: Path) -> None:
+    """Alone, where the command refuses it, and beside an image, where only its own question fails."""
+    text = tmp_path / "hello.jpg"
+    text.write_text("hello, I am a text")
+    told = f"{text}: is not an image, judging by its first bytes -> give an image file"
+    for others in ([], ["--image", images / "0.png"]):
+        words = ["predict", model, "--image", text, *others, "--ask", "is it red ?"]
+        said = CliRunner().invoke(cli.app, list(map(str, words)))
+        assert said.exit_code == 1 and told in said.output + str(said.exception)
+
+
 def test_answers_as_a_table(model: Path, images: Path, tmp_path: Path) -> None:
     out, asked = tmp_path / "out.csv", 'is it "red", or\tblue ?'
     words = ["--image", images, "--ask", asked, "--locate", "the ball", "--entails", "it is red", "--out", out]

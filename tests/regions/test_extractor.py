@@ -112,7 +112,7 @@ def test_several_folders_of_one_source(tmp_path: Path) -> None:
 
 
 def test_bad_images_are_reported_and_the_rest_is_done(folder: Path, tmp_path: Path) -> None:
-    (folder / "broken.jpg").write_bytes(b"\xff\xd8 no jpeg")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff no jpeg")
     (folder / "cut.png").write_bytes((folder / "1.png").read_bytes()[:90])
     report = run(folder, tmp_path / "out")
     assert report.written == 6 and sorted(report.failed) == ["s/broken", "s/cut"]

@@ -97,11 +97,14 @@ WHOLE: dict[str, Callable[[], bytes]] = {
 }
 BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "is empty"),
-    "text": (lambda: b"just some words", "cannot identify image file"),
-    "svg": (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'><rect/></svg>", "cannot identify image file"),
+    "text": (lambda: b"just some words", "is not an image, judging by its first bytes"),
+    "svg": (
+        lambda: b"<svg xmlns='http://www.w3.org/2000/svg'><rect/></svg>",
+        "is not an image, judging by its first bytes",
+    ),
     "postscript": (
         lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-        "cannot identify image file",
+        "is not an image, judging by its first bytes",
     ),
     "cut": (lambda: encoded(shown(0, (200, 200)))[:900], "truncated"),
     "header alone": (lambda: encoded(red())[:20], "cannot identify image file|truncated"),
@@ -307,8 +310,8 @@ def test_images_in_memory() -> None:
 @pytest.mark.parametrize(
     ("image", "why"),
     [
-        (b"", "cannot identify image file"),
-        (b"words", "cannot identify image file"),
+        (b"", "is empty -> give an image file"),
+        (b"words", "is not an image, judging by its first bytes -> give an image file"),
         (np.zeros((3, 64, 96), np.uint8), r"shape \(3, 64, 96\) is not an image: arrays are H x W x 3"),
         (torch.zeros(64, 96, 3), "is not an image: arrays are H x W x 3, tensors 3 x H x W"),
         (np.zeros((4, 6, 3), np.float32) + 200, "floats must lie in 0..1"),

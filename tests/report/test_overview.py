@@ -65,7 +65,10 @@ def configured(run: Path, **training: object) -> Path:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that is not below the current folder, so that commands name its whole path."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     return fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
 
 
@@ -97,7 +100,7 @@ def test_a_run_that_learned_in_part(run: Path) -> None:
     found = said(run)
     assert (found.word, found.good) == ("Learned in part", False)
     assert found.sentence == (
-        "On 3 of 5 tasks, the model is clearly better than every baseline (a guess that does not see the correct "
+        "On 3 of 5 tasks, the model is better than every baseline (a guess that does not see the correct "
         "image). VQA v2 (27.3) is not shown to be better than a text-only model (27.4; the difference may be chance); "
         "NLVR2 (50.1) "
         "is worse than always giving the most frequent answer (55.3). The normalised score of SNLI-VE, the only one "
@@ -217,8 +220,8 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     found = said(alone(run, 90.0, 0.0))
     assert (found.word, found.good) == ("Undecided", None)
     assert found.sentence == (
-        "The score of 90.0 is above every baseline, but 10 test examples are too few to tell whether it is really "
-        "better than a text-only model (50.0). More test examples are needed."
+        "The score of 90.0 on 10 test examples is above every baseline, but not shown to be better than a text-only "
+        "model (50.0; the difference may be chance). More test examples are needed."
     )
     page = render(read_run(run))
     assert '<span class="verdict open">undecided against bag of words 50.0</span>' in page and "ot learned" not in page
@@ -229,7 +232,8 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     (root / "check.jsonl").write_text(f"{line}\n{line}\n")
     step = next_steps(read_run(run), scored(run))[0]
     copied = f"Copy images that are new into {root / 'images' / 'mine'}"
-    assert step.why.endswith(f"really better than a text-only model (50.0): add lines to {root / 'check.jsonl'}.")
+    lines = root / "check.jsonl"
+    assert step.why.endswith(f"whether 90.0 is better than a text-only model (50.0): add lines to {lines}.")
     assert f"The first line is {line}. {copied}; the first command extracts their" in step.details
     assert step.commands[0].startswith("twelve regions extract ") and step.commands[1].startswith("twelve evaluate ")
 
@@ -244,7 +248,7 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     assert (few.word, few.good) == (word, None)  # neutral in colour
     assert f'<p class="answer open"><b>{word}.</b>' in render(read_run(run))
     assert few.sentence.startswith("The model scores 90.0 (95% interval ")
-    assert " on 10 test examples: better than every baseline (" in few.sentence  # not "clearly"
+    assert " on 10 test examples: better than every baseline (" in few.sentence
     assert "The best one, always giving the most frequent answer, scores 50.0." in few.sentence
     chance = fake_run.task_result("vqa", 90.0, {"chance": 50.0})["baselines"]["chance"]
     even = changed(
@@ -287,7 +291,7 @@ def test_a_small_lead_on_few_examples_is_not_learned_so_far(run: Path) -> None:
         "frequent answer (50.0; the difference may be chance)."
     )
     page = render(read_run(run))
-    assert "undecided" not in page and "<b>Not learned so far.</b>" in page
+    assert '<span class="verdict open">undecided</span>' in page and "<b>Not learned so far.</b>" in page
     line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n'
     Path(read_run(run).config.data, "questions.jsonl").write_text(160 * line)
     (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 1.0}}))
@@ -340,13 +344,13 @@ def test_an_undecided_task_does_not_decide_on_the_others(run: Path) -> None:
     flat(run)
     found = said(changed(run, change))
     assert found.word == "Good" and "On all 4 tasks, the model is" in found.sentence
-    told = "too few test examples to tell: VQA v2 (80.0; always giving the most frequent answer: 20.0). More test"
+    told = "undecided on too few test examples: VQA v2 (80.0; always giving the most frequent answer: 20.0). More test"
     assert told in found.sentence
     steps = next_steps(read_run(run), scored(run))
     why = next(step.why for step in steps if step.title == "Evaluate on more examples")
-    assert why.startswith("60 test examples on 20 images are too few to tell whether 80.0 is really better")
+    assert why.startswith("60 test examples on 20 images are too few to tell whether 80.0 is better")
     changed(run, lambda tree: [tree["tasks"][name].update(groups=4) for name in ("refcoco", "nlvr2", "flickr30k")])
-    assert said(run).sentence.startswith("On SNLI-VE, the model is clearly better than every baseline (")
+    assert said(run).sentence.startswith("On SNLI-VE, the model is better than every baseline (")
     above = "Above every baseline, but measured on"
     changed(run, lambda tree: tree["tasks"]["snli_ve"].update(groups=60))
     assert (said(run).word, said(run).good) == (f"{above} 60 test images only", None)
@@ -1077,8 +1081,19 @@ def test_of_a_run_named_from_here_every_path_is_from_here(
         assert any("to root/questions.jsonl, which has" in step.why for step in steps)
         assert f"to {run.parent / 'root' / 'questions.jsonl'}, which has" in away  # not in the current folder
     assert next_steps(read_run(Path()), scored(Path()))  # the current folder, which has no name
+    monkeypatch.chdir(run.parent)
+    assert next_steps(read_run(run), scored(run)) == steps  # as it is below the current folder
+    monkeypatch.chdir(run)
     absolute = str(next_steps(read_run(run), scored(run)))
     assert "config.yaml" not in absolute or f"{run}/config.yaml" in absolute
+
+
+def test_an_option_of_a_command_is_not_divided_from_its_value(run: Path) -> None:
+    page = render(read_run(run))
+    words = re.findall(r'<span class="word">(?:<span class="word">[^<]*</span> ?)+</span>', page)
+    shown = [re.sub("<[^>]*>", "", word) for word in words]
+    assert any(re.fullmatch("--set [^ ]+=[^ ]+", option) for option in shown)
+    assert not [option for option in shown if option.count("--") > 1 or option == "--set"]
 
 
 def test_a_folder_beside_another_is_named_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

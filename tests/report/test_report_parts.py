@@ -404,7 +404,7 @@ def test_chance_says_among_how_many_answers(tmp_path: Path) -> None:
     "low, high, verdict",
     [
         (0.1, 5.0, "better"),
-        (-0.1, 5.0, "no better (may be chance)"),
+        (-0.1, 5.0, "undecided"),
         (-5.0, -0.1, "worse"),
     ],
 )
@@ -412,7 +412,7 @@ def test_a_baseline_is_beaten_when_the_whole_interval_is_above_zero(low: float, 
     tree = fake_run.task_result("vqa", 30.0, {"majority": 10.0})
     tree["baselines"]["majority"]["advantage"] = {"mean": (low + high) / 2, "low": low, "high": high}
     score = task_score(result_of(tree), {})
-    assert score.baselines[0].verdict == verdict and score.beats_all == (verdict == "better")
+    assert score.baselines[0].standing == verdict and score.beats_all == (verdict == "better")
 
 
 def test_a_metric_is_explained_with_its_part() -> None:

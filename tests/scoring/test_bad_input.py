@@ -98,16 +98,17 @@ def test_lists(case: Build, task: str, tmp_path: Path) -> None:
     full = case(task)
     rows = json.loads(full.predictions[0].read_text())
     key, value = IN_LISTS[task]
-    check(full, [*rows, rows[0]], rf"\[\[{len(rows)}\]\]: .* is predicted twice, first in \[0\]", tmp_path)
+    check(full, [*rows, rows[0]], rf"\[entry {len(rows) + 1}\]: .* is predicted twice, first in entry 1", tmp_path)
     wrong_id = 1 if task == "gqa" else "1"
-    check(full, [{**rows[0], key: wrong_id}, *rows[1:]], rf"\[\[0\]\]: field '{key}' must be", tmp_path)
-    check(full, [{**rows[0], value: True}, *rows[1:]], r"\[\[0\].*\]: .*(must be|expected)", tmp_path)
-    check(full, [{key: rows[0][key]}, *rows[1:]], r"\[\[0\]\]: .*(missing|expected)", tmp_path)
+    check(full, [{**rows[0], key: wrong_id}, *rows[1:]], rf"\[entry 1\]: field '{key}' must be", tmp_path)
+    check(full, [{**rows[0], value: True}, *rows[1:]], r"\[entry 1.*\]: .*(must be|expected)", tmp_path)
+    check(full, [{key: rows[0][key]}, *rows[1:]], r"\[entry 1\]: .*(missing|expected)", tmp_path)
     if task not in ("gqa", "visual7w"):
         check(full, rows[1:], f"{re.escape(str(rows[0][key]))}.*1 of .* have no prediction", tmp_path)
     if task not in ("gqa", "vg_qa"):
         foreign = {**rows[0], key: 987654321}
-        check(full, [*rows, foreign], r"\[987654321\]: 1 predictions have no counterpart in the", tmp_path)
+        one = "sentence" if task.startswith("ref") else "question"
+        check(full, [*rows, foreign], rf"\[{one} 987654321\]: 1 predictions have no counterpart in the", tmp_path)
 
 
 def test_nlvr2(case: Build, tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ def test_nlvr2(case: Build, tmp_path: Path) -> None:
     check(full, "\n".join([*lines, lines[0]]), f"line {len(lines) + 1}.*predicted twice", tmp_path)
     check(full, "\n".join(["identifier", *lines]), "line 1.*expected identifier,True", tmp_path)
     missing = full.predictions[0].with_name("predictions_missing.csv")
-    with pytest.raises(DataError, match=r"\[dev-\d+-\d+-0\]: 2 of 164 examples have no prediction"):
+    with pytest.raises(DataError, match=r"\[example dev-\d+-\d+-0\]: 2 of 164 examples have no prediction"):
         run(replace(full, predictions=[missing]))
 
 
@@ -136,9 +137,9 @@ def test_pairs_by_their_ids(case: Build, tmp_path: Path) -> None:
         path.write_text(layout if isinstance(layout, str) else json.dumps(layout, indent=number or None))
         found = run(replace(full, predictions=[path]))
         assert (found.numbers, found.notes) == (run(full).numbers, ())
-    check(full, [*rows, rows[0]], r"\[\[94\]\]: .* predicted twice", tmp_path)
+    check(full, [*rows, rows[0]], r"\[entry 95\]: .* predicted twice", tmp_path)
     check(full, rows[1:], "1 of 94 pairs have no prediction", tmp_path)
-    check(full, [{**rows[0], "label": "maybe"}, *rows[1:]], r"\[\[0\]\]: field 'label' must be one of", tmp_path)
+    check(full, [{**rows[0], "label": "maybe"}, *rows[1:]], r"\[entry 1\]: field 'label' must be one of", tmp_path)
 
 
 def test_pairs_in_the_files_order_are_checked_by_what_they_name(case: Build, tmp_path: Path) -> None:
@@ -193,12 +194,12 @@ def test_selected_objects(case: Build, tmp_path: Path) -> None:
     key = next(iter(games))
     text = json.dumps(games)
     check(full, text[:-1] + f', "{key}": 5}}', rf"\[{key}\]: this key occurs twice in an object", tmp_path)
-    check(full, {**games, "987654321": 5}, r"\[987654321\]: 1 predictions have no counterpart", tmp_path)
+    check(full, {**games, "987654321": 5}, r"\[game 987654321\]: 1 predictions have no counterpart", tmp_path)
     check(full, {**games, key: 5}, rf"\[game {key}\]: object 5 is not among the game's", tmp_path)
     check(full, {**games, key: []}, rf"\[game {key}\]: expected an object id", tmp_path)
     check(full, text.replace(json.dumps(games[key]), '{"1": NaN}'), "expected a finite number", tmp_path)
     del games[key]
-    check(full, games, rf"\[{key}\]: 1 of 106 games that count have no prediction", tmp_path)
+    check(full, games, rf"\[game {key}\]: 1 of 106 games that count have no prediction", tmp_path)
 
 
 def test_a_tie_does_not_count_in_favour_of_the_prediction(case: Build, tmp_path: Path) -> None:
@@ -227,7 +228,7 @@ def test_answers_of_two_splits(case: Build, tmp_path: Path) -> None:
     full = case("visual7w")
     other = json.loads(full.predictions[0].with_name("result_visual7w-pointing_mc_val.json").read_text())
     rows = json.loads(full.predictions[0].read_text())
-    words = rf"\[{other[0]['qa_id']}\]: 1 predictions have no counterpart in the split test"
+    words = rf"\[question {other[0]['qa_id']}\]: 1 predictions have no counterpart in the split test"
     check(full, rows + other[:1], words, tmp_path)
 
 
@@ -235,11 +236,11 @@ def test_boxes(case: Build, tmp_path: Path) -> None:
     full = case("refcoco")
     rows = json.loads(full.predictions[0].read_text())
     for box in ([1, 2, 3], [1, 2, -3, 4], [1, 2, None, 4]):
-        check(full, [{**rows[0], "box": box}, *rows[1:]], r"\[\[0\]\]: field 'box' must be", tmp_path)
+        check(full, [{**rows[0], "box": box}, *rows[1:]], r"\[entry 1\]: field 'box' must be", tmp_path)
     check(
         full,
         [{**rows[0], "ref_id": 1}, *rows[1:]],
-        r"\[\[0\]\]: ref_id must be .* for this sentence, found 1",
+        r"\[entry 1\]: ref_id must be .* for this sentence, found 1",
         tmp_path,
     )
     numbers = run(full).numbers

@@ -74,12 +74,12 @@ def test_without_dense_annotations(files: Files) -> None:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda rows: rows[3]["ranks"].__setitem__(0, rows[3]["ranks"][1]), r"\[\[3\]\]: .*each rank from 1 to 100"),
-        (lambda rows: rows[3].pop("ranks"), r"\[\[3\]\]: field 'ranks' is missing"),
-        (lambda rows: rows[3].update(ranks=[1, 2]), r"\[\[3\]\]: .* 1 to 100 once, found 2 of 100 ranks"),
-        (lambda rows: rows[3].update(round_id=1), r"\[\[3\]\]: 100-1 is predicted twice"),
-        (lambda rows: rows.pop(), r"\[105-10\]: 1 of 60 rounds have no prediction"),
-        (lambda rows: rows.append({**rows[0], "image_id": 9}), r"\[9-1\]: 1 predictions have no counterpart"),
+        (lambda rows: rows[3]["ranks"].__setitem__(0, rows[3]["ranks"][1]), r"\[entry 4\]: .*each rank from 1 to 100"),
+        (lambda rows: rows[3].pop("ranks"), r"\[entry 4\]: field 'ranks' is missing"),
+        (lambda rows: rows[3].update(ranks=[1, 2]), r"\[entry 4\]: .* 1 to 100 once, found 2 of 100 ranks"),
+        (lambda rows: rows[3].update(round_id=1), r"\[entry 4\]: round 100-1 is predicted twice"),
+        (lambda rows: rows.pop(), r"\[round 105-10\]: 1 of 60 rounds have no prediction"),
+        (lambda rows: rows.append({**rows[0], "image_id": 9}), r"\[round 9-1\]: 1 predictions have no counterpart"),
     ],
 )
 def test_ranks_that_are_refused(files: Files, edit: Callable[[Any], object], message: str) -> None:
@@ -160,8 +160,8 @@ def test_divided_among_two_files(lines: list[dict[str, Any]], tmp_path: Path) ->
         (lambda rows: rows[1].update(answer_2="x"), r"\[line 3, answer_2\]: expected a number, found str 'x'"),
         (lambda rows: rows[1].update(answer_2=float("nan")), r"\[line 3, answer_2\]: expected a number"),
         (lambda rows: rows[1].update(answer_2=""), r"\[val-1, answer_2\]: no score, although other questions"),
-        (lambda rows: rows[1].update(annot_id="val-0"), r"\[line 3\]: val-0 is predicted twice"),
-        (lambda rows: rows.pop(), r"\[val-4\]: 1 of 5 questions have no prediction"),
+        (lambda rows: rows[1].update(annot_id="val-0"), r"\[line 3\]: question val-0 is predicted twice"),
+        (lambda rows: rows.pop(), r"\[question val-4\]: 1 of 5 questions have no prediction"),
         (lambda rows: rows.clear() or rows.append({"a": 1}), "expected a table of predictions"),
     ],
 )

@@ -252,17 +252,20 @@ ONE = {"image": "9000", "sentence": 0, "phrase": 0, "box": [0, 0, 60, 60]}
 @pytest.mark.parametrize(
     ("results", "problem"),
     [
-        ([ONE], r"\[9000#1#1\]: 5 of 6 phrases with a box have no prediction"),
-        ([ONE, ONE], r"\[\[1\]\]: 9000#0#0 is predicted twice"),
-        ([ONE | {"phrase": 9}], r"\[9000#0#9\]: 1 predictions have no counterpart in the phrases with a box"),
+        ([ONE], r"\[phrase 9000#1#1\]: 5 of 6 phrases with a box have no prediction"),
+        ([ONE, ONE], r"\[entry 2\]: phrase 9000#0#0 is predicted twice"),
+        ([ONE | {"phrase": 9}], r"\[phrase 9000#0#9\]: 1 predictions have no counterpart in the phrases with a box"),
         (
             [ONE | {"box": [60, 0, 0, 60]}],
-            r"\[\[0\]\]: field 'box' must be x1, y1, x2, y2 with x1 <= x2",
+            r"\[entry 1\]: field 'box' must be x1, y1, x2, y2 with x1 <= x2",
         ),
-        ([ONE | {"box": [0, 0, 60]}], r"\[\[0\]\]: field 'box' must be 4 finite numbers, found 3 values -> write each"),
+        (
+            [ONE | {"box": [0, 0, 60]}],
+            r"\[entry 1\]: field 'box' must be 4 finite numbers, found 3 values -> write each",
+        ),
         (
             [{"image": 9000, "sentence": 0, "phrase": 0, "boxes": [[0, 0, 1, "x"]]}],
-            r"\[0\]\.boxes\[0\]\]: field",
+            r"\[entry 1\.boxes\[0\]\]: field",
         ),
         ({}, r"expected a list"),
     ],

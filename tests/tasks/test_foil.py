@@ -90,9 +90,12 @@ def test_true_and_foiled_captions_are_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("results", "problem"),
     [
-        ([{"annotation": k, "foil": True} for k in range(3)], r"\[3\]: 1 of 4 captions have no prediction"),
-        ([{"annotation": k, "foil": True} for k in range(5)], r"\[4\]: 1 predictions have no counterpart in the truth"),
-        ([{"annotation": 0, "foil": True}] * 2, r"\[\[1\]\]: 0 is predicted twice, first in \[0\]"),
+        ([{"annotation": k, "foil": True} for k in range(3)], r"\[caption 3\]: 1 of 4 captions have no prediction"),
+        (
+            [{"annotation": k, "foil": True} for k in range(5)],
+            r"\[caption 4\]: 1 predictions have no counterpart in the truth",
+        ),
+        ([{"annotation": 0, "foil": True}] * 2, r"\[entry 2\]: caption 0 is predicted twice, first in entry 1"),
         (
             [{"annotation": 0, "foil": 1}],
             r"field 'foil' must be true or false, found int 1 -> write each",

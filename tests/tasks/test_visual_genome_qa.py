@@ -55,7 +55,7 @@ def test_measure_compares_labels() -> None:
     ("image", "problem"),
     [
         ({"qas": []}, "field 'id' or 'image_id' is missing"),
-        ({"id": 4}, r"\[\[0\]\]: field 'qas' is missing"),
+        ({"id": 4}, r"\[entry 1\]: field 'qas' is missing"),
         ({"id": 4, "qas": [{"question": "x", "answer": "y"}]}, "field 'qa_id' or 'id' is missing"),
         ({"id": 4, "qas": [{"qa_id": 1, "question": "x", "answer": "y"}] * 2}, "question id 1 occurs twice"),
         ({"id": 4, "qas": [{"qa_id": 1, "question": "x", "answer": None}]}, "'answer' must be a string"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import tiny
 import tiny_others
@@ -19,15 +19,22 @@ from typer.testing import CliRunner
 from twelve import config as configuration
 from twelve.cli import app
 from twelve.data.loader import Pool
-from twelve.data.text_lengths import text_lengths
+from twelve.data.text_lengths import cut_of, text_lengths
+from twelve.model.processor import TwelveProcessor
+from twelve.model.wordpieces import tokenizer_from
+from twelve.report.reading import read_run
+from twelve.report.write import render
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import beginning, train
 from twelve.training.building import streams_of
 from twelve.types.cut import Cut
+from twelve.types.examples import Example
 
 QUIET = Console(quiet=True)
 LONG = "it is " * 7
 """14 word pieces of the tiny tokenizer, 16 with [CLS] and [SEP]."""
+OTHER = "it is " * 6 + "is it"
+"""As many that differ in the last two."""
 
 
 @pytest.fixture(scope="module")
@@ -35,26 +42,59 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_others.make(tmp_path_factory.mktemp("root"), train=24, val=8)
 
 
-def configured(root: Path, run: Path, **changes: Any) -> dict[str, Any]:
-    """A run of one task of its own; 5 of the 24 training texts and all 8 test texts are longer than 12 word pieces."""
+def configured(root: Path, run: Path, texts: Sequence[str] = (LONG, OTHER), **changes: Any) -> dict[str, Any]:
+    """A run of one task of its own; 5 of the 24 training texts and all 8 test texts are longer than 12 word pieces:
+    each of ``texts`` in turn."""
     mine = tiny_own.settings(root, "answer") | changes
     for name, few in (("train", 5), ("val", 8)):
         path = root / "answer" / f"{name}.jsonl"
         records = [json.loads(line) for line in path.read_text().splitlines()]
-        tiny.write_lines(path, [each | ({"text": LONG} if row < few else {}) for row, each in enumerate(records)])
+        tiny.write_lines(
+            path, [each | ({"text": texts[row % len(texts)]} if row < few else {}) for row, each in enumerate(records)]
+        )
     tree = tiny.tree(root, run, sources={}, tasks={"mine": mine})
     tree["training"] |= {"iterations": 2, "eval_every": 2, "save_every": 2}
     return tree
 
 
 def test_numbers() -> None:
-    found = Cut.of(np.array([3, 9, 10, 12]), 9)
+    texts = ["a", "a b c d e f g", "a b c d e f g h", "a b c d e f g h i j"]
+    found = counted_of(texts, 9)
     assert found == Cut(4, 2, 12, 9)
     assert found.sentence("training texts") == (
         "2 of 4 training texts (50%) are cut: the longest has 12 word pieces with [CLS] and [SEP], max_text is 9"
     )
     assert Cut(3000, 1, 20, 9).sentence().startswith("1 of 3,000 texts (less than 0.1%) is cut")
     assert Cut(300, 3, 20, 9).sentence().startswith("3 of 300 texts (1.0%) are cut")
+
+
+def counted_of(texts: Sequence[str], limit: int) -> Cut:
+    """Of texts whose letters are word pieces."""
+    processor = TwelveProcessor(tokenizer_from(["a b c d e f g h i j k"]))
+    examples = [Example(str(number), text, ("coco/1",)) for number, text in enumerate(texts)]
+    return cut_of(examples, processor, text_lengths(examples, processor, "t"), limit)
+
+
+@pytest.mark.parametrize(
+    ("texts", "same"),
+    [
+        (["a b c d e"] * 20, True),  # one question for all images
+        (["a b c d e", "b a c d e", "a"], True),  # they differ in what is read
+        (["a b c d e", "b c", "c"], True),  # nothing is as the cut one
+        (["a b c d e", "a b c", "c"], False),  # becomes equal to one that is not cut
+        (["a b c d e", "a b c e d"], False),  # become equal
+        (["a b c d e", "b a c e d"], False),  # lose other parts, one of which may decide
+        (["a b c d e", "b a c d e e"], False),
+        (["a b [SEP] a b c d", "b a [SEP] b b c d"], True),  # of two parts, the longer one is cut
+        (["a b [SEP] a b c d", "b a [SEP] b b d c"], False),
+        (["a b c d", "a b c"], False),
+        (["a b c"], False),  # none is cut
+    ],
+)
+def test_a_part_that_tells_no_texts_apart_is_no_problem(texts: list[str], same: bool) -> None:
+    found = counted_of(texts, 7 if "[SEP]" in texts[0] else 5)
+    assert found.same == same
+    assert found.matters(official=False) == (found.cut > 0 and not same)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +169,22 @@ def test_every_command_says_which_texts_are_cut(root: Path, tmp_path: Path) -> N
     )
 
 
+def test_texts_that_lose_the_same_part_are_a_remark_at_most(root: Path, tmp_path: Path) -> None:
+    """A task that asks one question: to read its end would change nothing."""
+    tree = configured(root, tmp_path / "run", texts=[LONG])
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(tree))
+    said = CliRunner().invoke(app, ["data", "check", str(root), "--config", str(tmp_path / "mine.yaml")]).stdout
+    remark = "max_text is 12; the part that is cut tells no two texts apart"
+    assert said.count(remark) == 2 == said.count(f"[SEP], {remark}\n") and "max_text=" not in said
+    assert re.search(r"  answer/val.jsonl: note: 8 of 8 texts \(100%\) are cut", said)
+    with (tmp_path / "log").open("w") as file:
+        train(configuration.parse(tree), console=Console(file=file, width=999))
+        (result,) = evaluate_run(tmp_path / "run", console=Console(file=file, width=999))
+    assert result.cut == Cut(8, 8, 16, 12, same=True)
+    assert " cut" not in (tmp_path / "log").read_text()
+    assert "whole texts" not in render(read_run(tmp_path / "run"))
+
+
 def test_batches_are_sorted_by_what_the_model_reads_of_the_texts(root: Path, tmp_path: Path) -> None:
     config = configuration.parse(configured(root, tmp_path / "run"))
     _, processor, data, _ = beginning(config)
@@ -139,15 +195,15 @@ def test_batches_are_sorted_by_what_the_model_reads_of_the_texts(root: Path, tmp
 
 
 def test_a_dataset_is_checked_with_the_tokenizer_of_its_configuration(root: Path, tmp_path: Path) -> None:
-    tree = tiny.tree(root, tmp_path / "run", sources={}, tasks={"vqa": tiny_others.settings(root, "vqa")})
-    tree["tasks"]["vqa"]["max_text"] = 3
-    (tmp_path / "vqa.yaml").write_text(yaml.safe_dump(tree))
-    arguments = ["data", "check", str(root), "--task", "vqa"]
+    tree = tiny.tree(root, tmp_path / "run", sources={}, tasks={"refcoco": tiny_others.settings(root, "refcoco")})
+    tree["tasks"]["refcoco"]["max_text"] = 3
+    (tmp_path / "refcoco.yaml").write_text(yaml.safe_dump(tree))
+    arguments = ["data", "check", str(root), "--task", "refcoco"]
     assert " cut" not in CliRunner().invoke(app, arguments).stdout  # without a tokenizer, this is not known
-    said = CliRunner().invoke(app, [*arguments, "--config", str(tmp_path / "vqa.yaml")]).stdout
+    said = CliRunner().invoke(app, [*arguments, "--config", str(tmp_path / "refcoco.yaml")]).stdout
     assert re.search(
-        r"train: warning: .* are cut: .* max_text is 3; to read them whole, train with --set tasks.vqa", said
+        r"train: warning: .* are cut: .* max_text is 3; to read them whole, train with --set tasks.refcoco", said
     )
-    missing = [*arguments, "--config", str(tmp_path / "vqa.yaml"), "--set", "model.tokenizer=nobody/nothing"]
+    missing = [*arguments, "--config", str(tmp_path / "refcoco.yaml"), "--set", "model.tokenizer=nobody/nothing"]
     said = CliRunner().invoke(app, missing).stdout
     assert said.count("note: whether texts are cut is not known: nobody/nothing: the tokenizer is not on this") == 1

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from twelve.evaluation.results import CHANCE, Baseline
 
-BETTER, NO_BETTER, WORSE = "better", "no better", "worse"
-UNDECIDED = "the difference may be chance"
-"""What "no better" means: the interval of the advantage has 0 inside."""
+BETTER, UNDECIDED, WORSE = "better", "undecided", "worse"
+"""What an interval of the advantage says that is above 0, has 0 inside, or is below 0."""
+NOT_SHOWN, MAY_BE_CHANCE = "not shown to be better", "the difference may be chance"
+"""What "undecided" means, and why."""
 GUESS = "a guess that does not see the correct image"
 """What a baseline is."""
 _GUESSES = {
@@ -35,7 +36,7 @@ def standing(low: float | None, high: float | None) -> str:
     """How a model stands to a baseline, by the interval of its advantage."""
     if low is not None and low > 0:
         return BETTER
-    return WORSE if high is not None and high < 0 else NO_BETTER
+    return WORSE if high is not None and high < 0 else UNDECIDED
 
 
 def compared(name: str, score: float, stands: str) -> str:
@@ -46,8 +47,8 @@ def compared(name: str, score: float, stands: str) -> str:
         score: the baseline's.
         stands: see :func:`standing`.
     """
-    if stands == NO_BETTER:
-        return f"not shown to be better than {guess(name)} ({score:.1f}; {UNDECIDED})"
+    if stands == UNDECIDED:
+        return f"{NOT_SHOWN} than {guess(name)} ({score:.1f}; {MAY_BE_CHANCE})"
     return f"{stands} than {guess(name)} ({score:.1f})"
 
 

@@ -16,7 +16,7 @@ from twelve.data.examples.reading import read_examples
 from twelve.data.opening import check_regions
 from twelve.data.partial import having_regions
 from twelve.data.prepare import Prepared, TaskData, prepare, subset
-from twelve.data.text_lengths import text_lengths
+from twelve.data.text_lengths import cut_of, text_lengths
 from twelve.errors import ConfigError, DataError
 from twelve.evaluation import recorded
 from twelve.evaluation.baselines import answers_of, bag_of_words, derangement, majority
@@ -41,7 +41,6 @@ from twelve.regions.store.region_store import RegionStore
 from twelve.settings import EvaluationSettings, RunConfig
 from twelve.tasks.base import Task, file_of
 from twelve.threads import Threads
-from twelve.types.cut import Cut
 from twelve.types.examples import Example
 from twelve.types.measurement import Measurement, Protocol
 from twelve.types.predictions import Prediction, RecordedPrediction
@@ -137,7 +136,8 @@ class Evaluator:
         error, bins, confused = None, tuple[ScoreBin, ...](), tuple[Confusion, ...]()
         self.remeasured = None
         protocol = task.task.protocol_on(self.protocol(task, split), examples)
-        cut = Cut.of(text_lengths(examples, self.processor, name), self.processor.max_text[name])
+        lengths = text_lengths(examples, self.processor, name)
+        cut = cut_of(examples, self.processor, lengths, self.processor.max_text[name])
         collator = self._collator(task)
         if task.output.ranks_gallery:
             examples, ours, baselines, most, protocol = self._ranked(task, collator, examples, protocol)

@@ -118,8 +118,8 @@ def read_elements(path: Path) -> Iterator[Record]:
     Raises:
         DataError: unreadable, not JSON, or an element that is not an object (names its place).
     """
-    for index, (_, value) in enumerate(_members(path, "[")):
-        yield Record(value, path, f"[{index}]")
+    for number, (_, value) in enumerate(_members(path, "["), start=1):
+        yield Record(value, path, f"entry {number}")
 
 
 def _members(path: Path, opening: str) -> Iterator[tuple[str, Any]]:

@@ -40,14 +40,19 @@ def written_like(path: Path, sample: str) -> AbstractContextManager[None]:
     return mended_by(path, f"write each prediction as {sample}")
 
 
-def by_id(records: Iterable[Record], key_of: Callable[[Record], str]) -> dict[str, Record]:
-    """Id -> record, in file order; raises DataError when two records have the same id."""
+def by_id(records: Iterable[Record], key_of: Callable[[Record], str], one: str) -> dict[str, Record]:
+    """Id -> record, in file order; raises DataError when two records have the same id.
+
+    Args:
+        one: what an id is of, such as "question".
+    """
     found: dict[str, Record] = {}
     for record in records:
         key = key_of(record)
         if key in found:
             raise record.error(
-                f"{key} is predicted twice, first in {found[key].place}", "predict everything once, keep one of the two"
+                f"{one} {key} is predicted twice, first in {found[key].place}",
+                "predict everything once, keep one of the two",
             )
         found[key] = record
     return found
@@ -67,8 +72,14 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def complete(wanted: Collection[str], predicted: Collection[str], path: Path, what: str = "examples") -> None:
-    """Raise Mismatch where a prediction is missing, MissingData where there is nothing to predict."""
+def complete(wanted: Collection[str], predicted: Collection[str], path: Path, one: str, what: str = "") -> None:
+    """Raise Mismatch where a prediction is missing, MissingData where there is nothing to predict.
+
+    Args:
+        one: what an id is of, such as "question".
+        what: all that must be predicted; by default the plural of ``one``.
+    """
+    what = what or f"{one}s"
     if not wanted:
         raise MissingData(
             f"the official files hold no {what}", file=path, remedy="give the files of the split that was predicted"
@@ -78,19 +89,19 @@ def complete(wanted: Collection[str], predicted: Collection[str], path: Path, wh
         raise Mismatch(
             f"{len(missing):,} of {len(wanted):,} {what} have no prediction",
             file=path,
-            record=missing[0],
+            record=f"{one} {missing[0]}",
             remedy="predict all of them, or check that predictions and truth are of the same split",
         )
 
 
-def known(predicted: Iterable[str], truth: Collection[str], path: Path, what: str = "truth") -> None:
-    """Raise Mismatch where a prediction has no counterpart in the truth."""
+def known(predicted: Iterable[str], truth: Collection[str], path: Path, one: str, what: str = "truth") -> None:
+    """Raise Mismatch where a prediction has no counterpart in the truth; ``one``: what an id is of."""
     foreign = [key for key in predicted if key not in truth]
     if foreign:
         raise Mismatch(
             f"{len(foreign):,} predictions have no counterpart in the {what}",
             file=path,
-            record=foreign[0],
+            record=f"{one} {foreign[0]}",
             remedy="leave them out, or check that predictions and truth are of the same split",
         )
 

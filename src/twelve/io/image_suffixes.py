@@ -91,6 +91,11 @@ def flaw(path: Path) -> str:
             head = file.read(16)
     except OSError as error:
         return error.strerror or "cannot be opened"
+    return flaw_of(head)
+
+
+def flaw_of(head: bytes) -> str:
+    """Why a file with these first 16 bytes cannot be an image; an empty string where it may be one."""
     if not head:
         return "is empty"
     contained = (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:8] == b"ftyp"

@@ -41,7 +41,7 @@ def read_results(path: Path) -> list[Unnamed] | dict[str, str]:
         found = [_class(record) for record in records]
         if not any(_PAIR in record.fields for record in records):
             return [Unnamed(name, record) for name, record in zip(found, records, strict=True)]
-        return dict(zip(by_id(records, lambda record: record.text(_PAIR)), found, strict=True))
+        return dict(zip(by_id(records, lambda record: record.text(_PAIR), "pair"), found, strict=True))
 
 
 _KEYS = ("prediction", "label")

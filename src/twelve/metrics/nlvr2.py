@@ -93,7 +93,10 @@ def read_predictions(path: Path) -> dict[str, str]:
                     )
                 if row[0] in predictions:
                     raise DataError(
-                        f"{row[0]} is predicted twice", file=path, record=f"line {number}", remedy="keep one prediction"
+                        f"example {row[0]} is predicted twice",
+                        file=path,
+                        record=f"line {number}",
+                        remedy="keep one prediction",
                     )
                 predictions[row[0]] = row[1]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -121,7 +121,7 @@ def _read(path: Path) -> dict[str, dict[str, float]]:
         if not key:
             raise DataError(f"this line has no {KEY}", file=path, record=f"line {number}")
         if key in found:
-            raise DataError(f"{key} is predicted twice", file=path, record=f"line {number}")
+            raise DataError(f"question {key} is predicted twice", file=path, record=f"line {number}")
         cells = {name: cell for name, cell in line.items() if name in wanted and cell not in ("", None)}
         found[key] = {name: _number(cell, path, f"line {number}, {name}") for name, cell in cells.items()}
     return found

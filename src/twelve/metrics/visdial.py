@@ -99,7 +99,7 @@ def read_results(path: Path, options: int) -> dict[str, list[int]]:
         DataError: a record is malformed, its ranks are not 1 to ``options`` each once, or a round is predicted twice.
     """
     with written_like(path, RESULT):
-        records = by_id(read_elements(path), round_key)
+        records = by_id(read_elements(path), round_key, "round")
         return {key: _ranks(record, options) for key, record in records.items()}
 
 

@@ -53,7 +53,7 @@ def read_results(path: Path) -> dict[str, str]:
         DataError: a record is malformed or has no candidate, or a question is answered twice.
     """
     with written_like(path, RESULT):
-        records = by_id(read_elements(path), lambda record: str(record.integer("qa_id")))
+        records = by_id(read_elements(path), lambda record: str(record.integer("qa_id")), "question")
         return {key: _choice(record) for key, record in records.items()}
 
 

@@ -156,7 +156,7 @@ def read_results(path: Path) -> dict[str, str]:
         DataError: a record is malformed, or a question is answered twice.
     """
     with written_like(path, RESULT):
-        answers = by_id(read_elements(path), lambda record: str(record.integer("question_id")))
+        answers = by_id(read_elements(path), lambda record: str(record.integer("question_id")), "question")
         return {key: record.text("answer") for key, record in answers.items()}
 
 

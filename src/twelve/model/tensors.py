@@ -26,6 +26,7 @@ _HEADER = 1 << 25
 """Maximum header size in bytes, three times that of a model with 100,000 tensors."""
 _AXES = 8
 _REMEDY = "use the file saved with the model"
+_COPY = "copy it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,11 @@ def read_weights(weights: Mapping[str, Weight]) -> dict[str, Any]:
 def _header(file: Path) -> dict[str, Weight]:
     """Read a safetensors header and check its consistency and the file's size."""
 
-    def wrong(problem: str, record: str | None = None) -> CheckpointError:
-        return CheckpointError(f"not a valid safetensors file: {problem}", file=file, record=record, remedy=_REMEDY)
+    def wrong(problem: str, record: str | None = None, remedy: str = _REMEDY) -> CheckpointError:
+        return CheckpointError(f"not a valid safetensors file: {problem}", file=file, record=record, remedy=remedy)
+
+    def incomplete(least: int) -> CheckpointError:
+        return wrong(f"expected at least {least:,} bytes, found {size:,}: the file is incomplete", None, _COPY)
 
     try:
         with json_file.opened(file) as stream:
@@ -106,6 +110,8 @@ def _header(file: Path) -> dict[str, Weight]:
             most = min(_HEADER, size - 8)
             if most < 2:
                 raise wrong(f"expected a header, found {size} bytes")
+            if most < length <= _HEADER:
+                raise incomplete(8 + length)
             if not 2 <= length <= most:
                 raise wrong(f"expected a header of at most {most:,} bytes, found {length:,}")
             tree = json_file.decode(stream.read(length).decode())
@@ -144,6 +150,8 @@ def _header(file: Path) -> dict[str, Weight]:
         if begin != place:
             raise wrong(f"expected it to start at byte {place:,}, found {begin:,}", name)
         place = end
+    if place > size - 8 - length:
+        raise incomplete(8 + length + place)
     if place != size - 8 - length:
         raise wrong(f"expected {place:,} bytes of data, found {size - 8 - length:,}")
     return found

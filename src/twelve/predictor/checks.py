@@ -100,7 +100,8 @@ def check_text(text: object) -> None:
     if isinstance(text, str) and len(text) > MOST_TEXT:
         raise ConfigError(f"expected at most {MOST_TEXT:,} characters, found {len(text):,}", remedy="shorten the text")
     if not isinstance(text, str) or not writable(text.replace("\0", "")):
-        raise ConfigError(f"expected a text, found {describe(text)}", remedy="give a text in UTF-8")
+        remedy = "give a text in UTF-8" if isinstance(text, str) else "give a text"
+        raise ConfigError(f"expected a text, found {describe(text)}", remedy=remedy)
     if (mark := steering(text)) is not None:
         raise ConfigError(f"this text {control(mark)}: {beginning(text)}", remedy=UNSTEERED)
 

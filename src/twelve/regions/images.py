@@ -23,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from twelve.errors import RegionError
 from twelve.formats.data_root import image_key
-from twelve.io.image_suffixes import images_in, refuse_address
+from twelve.io.image_suffixes import flaw_of, images_in, refuse_address
 from twelve.regions.sizes import MAX_PIXELS
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -52,6 +52,10 @@ _TURNS = {
 }
 _OPENING = threading.Lock()
 _TOO_MANY = "{} more than {:,} pixels"
+
+
+class Foreign(ValueError):
+    """A file that is no image at all."""
 
 
 class TooLarge(ValueError):
@@ -142,6 +146,8 @@ def refused(image: ImageLike, error: Exception, accepted: str = ACCEPTED) -> Reg
         remedy = f"pass {accepted}"
     elif isinstance(error, TooLarge):
         remedy = "scale it down"
+    elif isinstance(error, Foreign):
+        remedy = "give an image file"
     elif isinstance(image, np.ndarray | torch.Tensor):
         remedy = "pass uint8 levels or floats in 0..1, of shape H x W x 3 in an array, 3 x H x W in a tensor"
     elif file is not None and not os.path.exists(file):
@@ -205,6 +211,9 @@ def _opened(file: BinaryIO, max_pixels: int) -> Image.Image:
                 Image.init()
                 return Image.open(file, formats=_known())
         except UnidentifiedImageError as error:
+            file.seek(0)
+            if why := flaw_of(file.read(16)):
+                raise Foreign(why) from error
             raise ValueError("cannot identify image file (it is not in a supported format)") from error
         except Image.DecompressionBombError as error:
             raise TooLarge(_TOO_MANY.format("it has", max_pixels)) from error

@@ -148,7 +148,7 @@ def _undecided(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
         assert best is not None
         others = f"The same is true of {', '.join(other.title for other in found[1:])}." if len(found) > 1 else ""
         why = (
-            f"{examples(each)} are too few to tell whether {each.score.bar.value:.1f} is really better than "
+            f"{examples(each)} are too few to tell whether {each.score.bar.value:.1f} is better than "
             f"{guess(best.name)} ({best.bar.value:.1f})"
         )
         yield on_more(run, found, "Evaluate on more examples", why, told, others)

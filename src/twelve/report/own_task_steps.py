@@ -110,7 +110,7 @@ def overfits(run: Run, scored: Sequence[ScoredTask]) -> bool:
 
 
 def _not_learned(run: Run, scored: Sequence[ScoredTask]) -> ScoredTask | None:
-    """The run's only task, if its score is no better than a baseline."""
+    """The run's only task, if its score is not better than a baseline."""
     tried = (each for each in scored if each.name == run.alone and each.score.groups >= FEWEST_GROUPS)
     return next((each for each in tried if each.score.unbeaten), None)
 

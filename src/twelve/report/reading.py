@@ -203,7 +203,7 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run's folder.
+    """Read a run's folder. Commands name a folder below the current one by its relative path.
 
     Raises:
         ConfigError: the folder holds no run, or its configuration is not valid.
@@ -215,7 +215,7 @@ def read_run(folder: Path) -> Run:
     again = f"it is written again by: twelve train {quoted(files.config)} --resume"
     trained = files.read(files.trained)
     return Run(
-        folder=folder,
+        folder=folder.relative_to(Path.cwd()) if Path.cwd() in folder.parents else folder,
         config=config,
         config_text=read_text(files.config),
         data=_data(files.data, again),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from twelve.evaluation import published_scores
-from twelve.evaluation.compared import BETTER, compared, height, standing
+from twelve.evaluation.compared import BETTER, UNDECIDED, WORSE, compared, height, standing
 from twelve.evaluation.results import TaskResult
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import counted
@@ -62,13 +62,13 @@ class BaselineRow:
 
     @property
     def standing(self) -> str:
-        """How the model stands to it, in a word or two."""
+        """How the model stands to it, in a word."""
         return BETTER if self.beaten else standing(self.advantage.low, self.advantage.high)
 
     @property
-    def verdict(self) -> str:
-        """:attr:`standing`, for a table."""
-        return words.standing(self.standing)
+    def tone(self) -> str:
+        """How :attr:`standing` is coloured."""
+        return {BETTER: "good", UNDECIDED: "open", WORSE: "bad"}[self.standing]
 
     @property
     def compared(self) -> str:
@@ -116,7 +116,7 @@ class TaskScore:
 
     @property
     def best_unbeaten(self) -> BaselineRow | None:
-        """The highest of the baselines that the score is no better than."""
+        """The highest of the baselines that the score is not better than."""
         rows = (baseline for baseline in self.baselines if not baseline.beaten)
         return max(rows, key=lambda baseline: height(baseline.name, baseline.bar.value), default=None)
 
@@ -134,7 +134,7 @@ class TaskScore:
 
     @property
     def unbeaten(self) -> tuple[str, ...]:
-        """Names of the baselines that the score is no better than."""
+        """Names of the baselines that the score is not better than."""
         return tuple(baseline.name for baseline in self.baselines if not baseline.beaten)
 
 

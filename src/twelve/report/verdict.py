@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from twelve.evaluation.compared import GUESS, WORSE, guess
+from twelve.evaluation.compared import BETTER, GUESS, NOT_SHOWN, UNDECIDED, WORSE, guess
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.report import words
 from twelve.report.one_answer import one_answer
@@ -108,7 +108,7 @@ def _untold(run: Run) -> Verdict:
 
 
 def _compared(scored: Sequence[ScoredTask], failed: bool) -> Verdict:
-    """The verdict on tasks with baselines; ``failed``: a listed part of a task is no better than a baseline."""
+    """The verdict on tasks with baselines; ``failed``: a listed part of a task is not better than a baseline."""
     few = [each for each in scored if each.score.groups < FEWEST_GROUPS]
     if len(few) == len(scored):
         sentence = f"Every task was evaluated on fewer than {FEWEST_GROUPS} images: no interval can be trusted."
@@ -119,7 +119,7 @@ def _compared(scored: Sequence[ScoredTask], failed: bool) -> Verdict:
     alone = len(scored) == 1
     said = [_above(judged, below, alone), *_normalised(judged)] if judged else [_undecided(undecided)]
     if judged and undecided:
-        said[-1] += f"; too few test examples to tell: {', '.join(map(_unbeaten, undecided))}"
+        said[-1] += f"; {UNDECIDED} on too few test examples: {', '.join(map(_unbeaten, undecided))}"
     if few:
         names = ", ".join(each.title for each in few) if len(few) <= FEW else f"{len(few)} other tasks"
         said[-1] += f"; {names}: too few images to tell"
@@ -127,7 +127,7 @@ def _compared(scored: Sequence[ScoredTask], failed: bool) -> Verdict:
         said.append("More test examples are needed")
     sentence = f"{'. '.join(said)}."
     if not judged:
-        return Verdict("Undecided", sentence, None)
+        return Verdict(UNDECIDED.capitalize(), sentence, None)
     if below:
         word = "Learned in part" if len(below) < len(judged) else "Not learned"
         word += " so far" if len(below) == len(judged) and all(map(_may_be_luck, below)) else ""
@@ -168,7 +168,7 @@ def _above(scored: Sequence[ScoredTask], below: Sequence[ScoredTask], alone: boo
         assert best is not None
         on = f" on {examples(below[0])}" if score.groups < FEW_IMAGES else ""
         return f"{model} scores {score.bar.value:.1f}{_interval(below[0])}{on}: {best.compared}"
-    better = f"{'' if _on_few(scored) else 'clearly '}better than every baseline ({GUESS})"
+    better = f"{BETTER} than every baseline ({GUESS})"
     if alone and above:
         score, best = scored[0].score, scored[0].score.best_baseline
         assert best is not None
@@ -202,12 +202,11 @@ def _undecided(undecided: Sequence[ScoredTask]) -> str:
         each, best = undecided[0], undecided[0].score.best_unbeaten
         assert best is not None
         return (
-            f"The score of {each.score.bar.value:.1f} is above every baseline, but {examples(each)} are too few to "
-            f"tell whether it is really better than {guess(best.name)} ({best.bar.value:.1f})"
+            f"The score of {each.score.bar.value:.1f} on {examples(each)} is above every baseline, but {best.compared}"
         )
     return (
-        "The scores are above every baseline, but there are too few test examples to tell whether they are really "
-        f"better: {', '.join(map(_unbeaten, undecided))}"
+        f"The scores are above every baseline, but on so few test examples {NOT_SHOWN}: "
+        f"{', '.join(map(_unbeaten, undecided))}"
     )
 
 

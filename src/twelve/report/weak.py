@@ -35,7 +35,7 @@ class WeakPart:
         normalised: place between the best baseline on these examples (0) and the task's upper bound (100).
         baseline: how it compares with that baseline, or with the best one that is not beaten, in words; "" if none was
             measured.
-        beaten, worse: whether it is better than that, or clearly worse; with neither, chance may decide.
+        beaten, worse: whether it is better than that, or worse; with neither, chance may decide.
         chance: whether its interval contains the score of its task, so that it may be low by chance.
     """
 

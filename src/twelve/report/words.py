@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from twelve.errors import shortened
-from twelve.evaluation.compared import GUESS, NO_BETTER, explained
+from twelve.evaluation.compared import GUESS, MAY_BE_CHANCE, NOT_SHOWN, UNDECIDED, explained
 from twelve.evaluation.recorded import KEPT
 from twelve.types.measurement import Owner
 
@@ -48,7 +48,7 @@ INTERVAL = (
 ADVANTAGE = "The model's score minus the baseline's on the same examples, in points."
 BEATEN = (
     "The model is better than a baseline if the whole interval of the advantage is above zero, and worse if all of it "
-    "is below; otherwise, the difference may be chance."
+    f"is below; otherwise, this is {UNDECIDED}: it is {NOT_SHOWN}, {MAY_BE_CHANCE}."
 )
 UPPER_BOUND = (
     "The best possible score on this split, from full knowledge of the scene, the best detected box, or the best "
@@ -191,11 +191,6 @@ def baseline(name: str, answers: int | None = None, drawn_from: int | None = Non
     if name == "chance" and answers:
         return f"An answer drawn at random: 1 of the model's {answers:,} answers."
     return BASELINES.get(name, "A score without the correct image.")
-
-
-def standing(stands: str) -> str:
-    """How a model stands to a baseline (evaluation/compared.py), for a table."""
-    return f"{stands} (may be chance)" if stands == NO_BETTER else stands
 
 
 def guesses(names: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from twelve.data.examples.reading import read_examples
-from twelve.data.text_lengths import text_lengths
+from twelve.data.text_lengths import cut_of, text_lengths
 from twelve.errors import CheckpointError, TwelveError
 from twelve.formats.data_root import DataRoot
 from twelve.io.hub import resolve
@@ -21,7 +21,6 @@ from twelve.run_folder import model_folder
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task, foreign, get
 from twelve.tasks.custom import FileTask
-from twelve.types.cut import Cut
 from twelve.types.examples import Example
 
 
@@ -52,10 +51,12 @@ class CutTexts:
             self._told = True
             return [], [f"whether texts are cut is not known: {error}"]
         usual = processor.max_text.get(task.name, task.defaults.max_text)
-        cut = Cut.of(text_lengths(examples, processor, task.name), settings.max_text or usual)
+        lengths = text_lengths(examples, processor, task.name)
+        cut = cut_of(examples, processor, lengths, settings.max_text or usual)
         if not cut.cut:
             return [], []
-        told = [f"{cut.sentence()}; {cut.remedy(task.name, positions, grows=self._config.model.grows)}"]
+        remedy = cut.remedy(task.name, positions, grows=self._config.model.grows)
+        told = [f"{cut.sentence()}; {'the part that is cut tells no two texts apart' if cut.same else remedy}"]
         return (told, []) if cut.matters(official=is_official(task)) else ([], told)
 
     @cached_property

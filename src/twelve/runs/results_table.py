@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from twelve.evaluation import published_scores
-from twelve.evaluation.compared import BETTER, GUESS, NO_BETTER, UNDECIDED, WORSE, explained, standing
+from twelve.evaluation.compared import BETTER, GUESS, MAY_BE_CHANCE, NOT_SHOWN, UNDECIDED, WORSE, explained, standing
 from twelve.evaluation.results import TaskResult
 from twelve.metrics.bootstrap import FEW, Interval, few_groups
 from twelve.progress import WIDTH, clock, counted, tell
@@ -28,7 +28,7 @@ _ONE_TRAINING = (
 )
 _BASELINES = (
     f"over ...: a baseline, {GUESS}; ahead: the model minus it, points. "
-    f"{BETTER}: the interval is above 0; {WORSE}: below 0; {NO_BETTER}: {UNDECIDED}."
+    f"{BETTER}: the interval is above 0; {WORSE}: below 0; {UNDECIDED}: {NOT_SHOWN}, {MAY_BE_CHANCE}."
 )
 _BOUND = (
     "upper bound: what the answers or regions allow. normalised score: 0 at the best baseline, 100 at the upper bound."

@@ -115,8 +115,8 @@ class GuessWhat(Task):
         }
         counted = {key: game for key, game in games.items() if protocol == ALL or metric.counts(game.facts["status"])}
         selected = metric.read_results(path)
-        known(selected, games, path)
-        complete(counted, selected, path, "games that count")
+        known(selected, games, path, "game")
+        complete(counted, selected, path, "game", "games that count")
         for key, game in counted.items():
             if selected[key] not in (None, *game.facts["object_ids"]):
                 raise DataError(

@@ -79,7 +79,7 @@ class NLVR2(Task):
         path = only(predictions, "the CSV of predictions")
         with mended_by(path, "write one line per example, such as dev-850-0-1,True"):
             predicted = metric.read_predictions(path)
-        complete(labels, predicted, path)
+        complete(labels, predicted, path, "example")
         scores = metric.evaluate(labels, predicted)
         metrics = _metrics(scores)
         counts = {"accuracy": len(labels), "consistency": len(scores.sentences)}

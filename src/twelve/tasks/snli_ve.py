@@ -67,7 +67,7 @@ class SNLIVE(Task):
         path = only(predictions, "the file of predictions")
         found = metric.read_results(path)
         if isinstance(found, dict):
-            complete([example.id for example in examples], found, path, "pairs")
+            complete([example.id for example in examples], found, path, "pair")
             wanted = {example.id for example in distinct(examples, truth[0])}
             notes = passed_over(sum(key not in wanted for key in found), "of other pairs")
             predicted = [found[example.id] for example in examples]

@@ -79,7 +79,7 @@ class Visual7W(GenomeTask):
         first = next(iter(chosen), "")
         split = next((name for name, questions in splits.items() if first in questions), self.test_split)
         questions = splits[split]
-        known(chosen, questions, predictions[0], f"split {split}")
+        known(chosen, questions, predictions[0], "question", f"split {split}")
         scores = metric.evaluate({key: _right(example) for key, example in questions.items()}, chosen)
         left = len(questions) - len(chosen)
         strange = sum(choice not in map(str, questions[key].facts["box_ids"]) for key, choice in chosen.items())

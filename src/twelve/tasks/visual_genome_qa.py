@@ -76,9 +76,9 @@ class VisualGenomeQA(GenomeTask):
         _, examples = part(read_questions(only(truth, _FILE), self.source))
         path = only(predictions, "the JSON list of answers")
         with written_like(path, _RESULT):
-            records = by_id(read_elements(path), lambda record: str(record.integer("qa_id")))
+            records = by_id(read_elements(path), lambda record: str(record.integer("qa_id")), "question")
             answers = {key: _answer(record) for key, record in records.items()}
-        complete([example.id for example in examples], answers, path, "questions of val")
+        complete([example.id for example in examples], answers, path, "question", "questions of val")
         right = [_is_right(answers[example.id], example) for example in examples]
         return Scored(
             accuracy(right, examples),

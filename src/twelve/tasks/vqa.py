@@ -117,8 +117,8 @@ class VQA(Task):
             problem = "questions and annotations are of different splits"
             raise DataError(problem, file=truth[0], record=f"question_id {min(differ)}", remedy=_REMEDY)
         answers = metric.read_results(only(predictions, "the JSON list of answers"))
-        complete(asked, answers, predictions[0], "questions")
-        known(answers, asked, predictions[0])
+        complete(asked, answers, predictions[0], "question")
+        known(answers, asked, predictions[0], "question")
         scores = metric.evaluate(asked, answers)
         images = [str(record.integer("image_id")) for record in content.records("annotations")]
         whole = ExampleValues(list(asked), np.array([*scores.exact.values()], dtype=np.float64), images)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from twelve.data.loader import Pool
 from twelve.data.prepare import Prepared
-from twelve.data.text_lengths import text_lengths
+from twelve.data.text_lengths import cut_of, text_lengths
 from twelve.io import files
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
@@ -43,7 +43,6 @@ from twelve.training.unused import leaves_out
 from twelve.training.validation import Validation, in_words
 from twelve.training.weighing import Weighing
 from twelve.types.batch import Batch
-from twelve.types.cut import Cut
 
 
 class Trainer:
@@ -86,7 +85,10 @@ class Trainer:
         self.contrast = ContrastTraining(config.contrast, model, data.tasks, sharded=devices.sharded)
         self.pool = Pool(config.training.workers, pin=self.device.type == "cuda")
         counted = {name: text_lengths(task.train, processor, name) for name, task in data.tasks.items()}
-        self.cut = {name: Cut.of(lengths, processor.max_text[name]) for name, lengths in counted.items()}
+        self.cut = {
+            name: cut_of(data.tasks[name].train, processor, lengths, processor.max_text[name])
+            for name, lengths in counted.items()
+        }
         self.streams = streams_of(config, data, processor, self.pool, devices.part, counted)
         self.negatives = HardNegatives(config.contrast, model, self.streams)
         idle = devices.count > 1 and leaves_out(model, (stream.typical() for stream in self.streams.values()))

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 LEAST, LEAST_OFFICIAL = 0.01, 0.05
 """Share of cut texts from which training, evaluation and the report say it: of a task of one's own, and of a dataset's,
 whose limit is that of the original unless a configuration changes it."""
@@ -23,17 +20,15 @@ class Cut:
         cut: how many of them are longer than the limit.
         longest: word pieces of the longest.
         limit: the task's ``max_text``.
+        same: whether all lose the same part and still differ from each text from which they differed: what is cut then
+            decides nothing.
     """
 
     texts: int
     cut: int
     longest: int
     limit: int
-
-    @classmethod
-    def of(cls, lengths: NDArray[np.int64], limit: int) -> Cut:
-        """Of texts with these numbers of word pieces (N,)."""
-        return cls(len(lengths), int((lengths > limit).sum()), int(lengths.max(initial=0)), limit)
+    same: bool = False
 
     def matters(self, *, official: bool) -> bool:
         """Whether so many texts are cut that it may lower a score.
@@ -41,7 +36,7 @@ class Cut:
         Args:
             official: the texts are a dataset's.
         """
-        return self.cut > 0 and self.cut >= (LEAST_OFFICIAL if official else LEAST) * self.texts
+        return self.cut > 0 and not self.same and self.cut >= (LEAST_OFFICIAL if official else LEAST) * self.texts
 
     def sentence(self, texts: str = "texts") -> str:
         """How many are cut, and the longest one, in words; ``texts``: what they are, such as "training texts"."""

@@ -79,11 +79,11 @@ class Flickr30kEntities(Task):
         examples = some(list(read_phrases(listed, self.source)), listed, listed.stem)
         path = only(predictions, "the JSON list of boxes")
         with written_like(path, _RESULT):
-            records = by_id(read_elements(path), _key)
+            records = by_id(read_elements(path), _key, "phrase")
             boxes = {key: _boxes(record) for key, record in records.items()}
         ids = [example.id for example in examples]
-        known(boxes, set(ids), path, "phrases with a box")
-        complete(ids, boxes, path, "phrases with a box")
+        known(boxes, set(ids), path, "phrase", "phrases with a box")
+        complete(ids, boxes, path, "phrase", "phrases with a box")
         measurement, means = _measured(examples, [boxes[key] for key in ids], protocol)
         without = sum(not own for own in boxes.values())
         return Scored(

@@ -61,11 +61,11 @@ class FOIL(Task):
         examples = list(read_captions(only(truth, self.files("test")[0])))
         path = only(predictions, "the JSON list of judgements")
         with written_like(path, _RESULT):
-            records = by_id(read_elements(path), lambda record: str(record.integer("annotation")))
+            records = by_id(read_elements(path), lambda record: str(record.integer("annotation")), "caption")
             judged = {key: not record.flag("foil") for key, record in records.items()}
         captions = {example.id for example in examples}
-        known(judged, captions, path)
-        complete([example.id for example in examples], judged, path, "captions")
+        known(judged, captions, path, "caption")
+        complete([example.id for example in examples], judged, path, "caption")
         measurement, counts = _measured(examples, [judged[example.id] for example in examples])
         rules = "two-way accuracy (there is no official program); " + self.note
         return Scored(measurement, rules, counts, means=means_by_class(examples, _labels(examples), measurement))

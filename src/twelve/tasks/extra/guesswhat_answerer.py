@@ -104,8 +104,8 @@ class GuessWhatAnswerer(Task):
         path = only(predictions, "the JSON object of answers")
         with written_like(path, _RESULT):
             answers = {game: _answers(value, path, game) for game, value in read_mapping(path).items()}
-        known({game for game, own in answers.items() if own}, asked, path)
-        complete(counted, answers, path, "games that count")
+        known({game for game, own in answers.items() if own}, asked, path, "game")
+        complete(counted, answers, path, "game", "games that count")
         for game, own in counted.items():
             if len(answers[game]) != len(own):
                 raise DataError(

@@ -85,7 +85,7 @@ class _VCR(Task):
         lines = {record.text("annot_id"): record for record in _lines(path)}
         labels = {key: (_label(r, "answer_label"), _label(r, "rationale_label")) for key, r in lines.items()}
         predicted = metric.read_results(predictions)
-        complete(labels, predicted, predictions[0], "questions")
+        complete(labels, predicted, predictions[0], "question")
         right = metric.evaluate(labels, predicted, predictions[0])
         found = {name: share for key, name in _NAMES.items() if (share := getattr(right, key)) is not None}
         if self.metric not in found:

@@ -71,7 +71,7 @@ class VisualDialog(Task):
         for example in some_of(rounds_of(path, split, source, relevance), path, split):
             left.pop(example.id, None)
             yield example
-        known(left, (), dense, f"rounds of {path.name}")
+        known(left, (), dense, "round", f"rounds of {path.name}")
 
     def input_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
         (path,) = super().input_files(root, split)
@@ -92,10 +92,10 @@ class VisualDialog(Task):
         rounds = {example.id: example for example in rounds_of(path, split.rstrip("0123456789"), "", relevance)}
         if any(example.target is None for example in rounds.values()):
             raise DataError("contains no answers", file=path, remedy="score predictions for the validation split")
-        known(relevance, rounds, dense[0] if dense else path, "dialogues")
+        known(relevance, rounds, dense[0] if dense else path, "round", "dialogues")
         ranks = metric.read_results(results, OPTIONS)
-        complete(rounds, ranks, results, "rounds")
-        known(ranks, rounds, results, "dialogues")
+        complete(rounds, ranks, results, "round")
+        known(ranks, rounds, results, "round", "dialogues")
         measured, means = _measured(list(rounds.values()), np.array([ranks[key] for key in rounds], dtype=np.int64))
         counts = {name: len(relevance) if name == "NDCG" else len(rounds) for name in measured.metrics}
         notes = [] if dense else ["NDCG is left out: it needs the dense annotations as a second truth file"]

@@ -55,16 +55,16 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], source: str) -> Sc
     balanced = [example for example in examples if questions[example.id].balanced]
     path = predictions[0]
     predicted = _answers(path)
-    complete([example.id for example in balanced], predicted, path, "balanced questions")
+    complete([example.id for example in balanced], predicted, path, "question", "balanced questions")
     entailed = _entailed(examples, questions, predicted)
     if entailed is not None:
         others = {other: None for key in entailed for other in entailed[key]}
-        complete(others, predicted, path, "entailed questions, which consistency needs,")
+        complete(others, predicted, path, "question", "entailed questions, which consistency needs,")
     regions, attentions = None, None
     if files["scene graphs"] and len(predictions) > 1:
         scenes = one(files, "scene graphs", truth[0], "pass the file of one split")
         attentions = _attentions(predictions[1])
-        complete([example.id for example in balanced], attentions, predictions[1], "balanced questions")
+        complete([example.id for example in balanced], attentions, predictions[1], "question", "balanced questions")
         regions = _regions(files["questions"], scenes)
     scores = metric.evaluate(
         questions,
@@ -118,13 +118,13 @@ def _kinds(paths: Sequence[Path]) -> dict[str, list[Path]]:
 
 def _answers(path: Path) -> dict[str, str]:
     with written_like(path, _RESULT):
-        records = by_id(read_elements(path), lambda record: record.text("questionId"))
+        records = by_id(read_elements(path), lambda record: record.text("questionId"), "question")
         return {key: record.text("prediction") for key, record in records.items()}
 
 
 def _attentions(path: Path) -> dict[str, metric.Attention]:
     with written_like(path, _ATTENTION):
-        records = by_id(read_elements(path), lambda record: record.text("questionId"))
+        records = by_id(read_elements(path), lambda record: record.text("questionId"), "question")
         return {key: _map(record) for key, record in records.items()}
 
 

@@ -60,15 +60,15 @@ def score(truth: Sequence[Path], predictions: Sequence[Path], protocol: str, sou
     sentences = _truth(truth, source, toolbox)
     path = only(predictions, "the JSON list of boxes")
     with written_like(path, _RESULT):
-        records = by_id(read_elements(path), lambda record: str(record.integer(record.one_of(*_IDS))))
+        records = by_id(read_elements(path), lambda record: str(record.integer(record.one_of(*_IDS))), "sentence")
         boxes = {key: _boxes(record) for key, record in records.items()}
-    known(records, sentences, path)
+    known(records, sentences, path, "sentence")
     for key, record in records.items():
         _belongs(record, sentences[key])
     splits = sorted({sentences[key].split for key in records}) or sorted({each.split for each in sentences.values()})
     asked = {key: each for key, each in sentences.items() if each.split in splits}
-    where = f"sentences of split {' and '.join(splits)}" if any(splits) else "sentences"
-    complete(asked, boxes, path, where)
+    where = f"sentences of split {' and '.join(splits)}" if any(splits) else ""
+    complete(asked, boxes, path, "sentence", where)
     ranked, referred = [boxes[key] for key in asked], [each.box for each in asked.values()]
     hits = metric.first_hits(1, ranked, referred, protocol)
     images = [each.image for each in asked.values()]
