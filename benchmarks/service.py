@@ -1,6 +1,7 @@
 """How the service bears 50 clients, what a question waits beside the longest work, what asking together is worth.
 
     python benchmarks/service.py runs/quickstart --out benchmarks/results/service.json
+    python benchmarks/service.py examples/quickstart-model --only base64 --out benchmarks/results/service-base64.json
 
 Everything on one machine, over loopback: the clients take processor time from the service.
 
@@ -10,6 +11,8 @@ Everything on one machine, over loopback: the clients take processor time from t
 * ``batching``: two services that differ in nothing but how many questions they ask together, side by side in turns:
   images sent beforehand, then questions alone. Processor time is the service's own; it depends less than the rate
   on what else the machine does.
+* ``base64``: one service, side by side in turns: questions about images that were sent beforehand, and questions that
+  each contain their image, whose regions the service extracts every time.
 * ``beside``: one client asks a question after the other about a small image; first alone, then while a second client
   sends the largest image that is taken (36 million pixels, a PNG) again and again, then while a third one searches
   64 images with 32 captions, then beside both.
@@ -19,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import contextlib
 import io
 import json
@@ -111,9 +115,9 @@ class Client:
                 raise SystemExit(f"an image is not taken: {self._told.errors[0]}")
         return str(scene["id"])
 
-    async def ask(self, scene: str, number: int) -> None:
+    async def ask(self, image: dict[str, str], number: int) -> None:
         method, key, text = ASKED[number % len(ASKED)]
-        body = json.dumps({"image": {"scene": scene}, key: text}).encode()
+        body = json.dumps({"image": image, key: text}).encode()
         await self.post("ask", f"/api/v1/{method}", body, "application/json")
 
     async def forget(self, scene: str) -> None:
@@ -174,7 +178,7 @@ async def minute(port: int, process: int, images: list[bytes], seconds: float) -
             scene = await client.upload(images[number % len(images)])
             number += CLIENTS
             for question in range(QUESTIONS):
-                await client.ask(scene, number + question)
+                await client.ask({"scene": scene}, number + question)
             await client.forget(scene)
         client.close()
 
@@ -214,20 +218,25 @@ def summary(seconds: list[float]) -> dict[str, float]:
     }
 
 
-async def rate(port: int, process: int, scenes: list[str], seconds: float) -> tuple[float, float]:
+async def rate(port: int, process: int, images: list[dict[str, str]], seconds: float) -> tuple[float, float]:
     """Questions a second that 50 clients are answered, and the service's milliseconds of processor time for each."""
     told, end, before = Told(), time.perf_counter() + seconds, processor_seconds(process)
 
     async def one(number: int) -> None:
         client, asked = Client(port, told), 0
         while time.perf_counter() < end:
-            await client.ask(scenes[number % len(scenes)], number + asked)
+            await client.ask(images[number % len(images)], number + asked)
             asked += 1
         client.close()
 
     await asyncio.gather(*(one(number) for number in range(CLIENTS)))
     answered = len(told.seconds["ask"])
     return answered / seconds, 1000 * (processor_seconds(process) - before) / answered
+
+
+def stored(scenes: list[str]) -> list[dict[str, str]]:
+    """How a question names images that were sent beforehand."""
+    return [{"scene": scene} for scene in scenes]
 
 
 async def sent(port: int, images: list[bytes]) -> list[str]:
@@ -238,7 +247,7 @@ async def sent(port: int, images: list[bytes]) -> list[str]:
 def batching(run: Path, images: list[bytes], rounds: int, seconds: float) -> dict[str, Any]:
     """Questions asked together and one at a time, in turns."""
     with served(run, 32, 64) as together, served(run, 1, 64) as alone:
-        scenes = {service: asyncio.run(sent(service[0], images)) for service in (together, alone)}
+        scenes = {service: stored(asyncio.run(sent(service[0], images))) for service in (together, alone)}
         found: dict[tuple[int, int], list[tuple[float, float]]] = {together: [], alone: []}
         for number in range(rounds + 1):
             for service in (together, alone) if number % 2 else (alone, together):
@@ -255,6 +264,39 @@ def batching(run: Path, images: list[bytes], rounds: int, seconds: float) -> dic
         "questions_per_second": compared(rates, more_is_better=True),
         "processor_milliseconds_per_question": compared(costs, more_is_better=False),
     }
+
+
+def containing(run: Path, images: list[bytes], rounds: int, seconds: float) -> dict[str, Any]:
+    """Questions about images that were sent beforehand, and questions that contain theirs, in turns."""
+    with served(run, 32, 64) as service:
+        kinds = {
+            "stored": stored(asyncio.run(sent(service[0], images))),
+            "base64": [{"base64": base64.b64encode(image).decode()} for image in images],
+        }
+        found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
+        for number in range(rounds + 1):
+            for kind in kinds if number % 2 else [*kinds][::-1]:
+                measured = asyncio.run(rate(*service, kinds[kind], seconds if number else 1.0))
+                if number:  # the first round warms up
+                    found[kind].append(measured)
+    rates, costs = (
+        [(one[place] / other[place]) for one, other in zip(found["base64"], found["stored"], strict=True)]
+        for place in (0, 1)
+    )
+    return {
+        "rounds": rounds,
+        "seconds_each": seconds,
+        "image_bytes": round(statistics.mean(map(len, images))),
+        "base64_to_stored": {
+            "questions_per_second": spread(rates),
+            "processor_milliseconds_per_question": spread(costs),
+        },
+    }
+
+
+def spread(ratios: list[float]) -> dict[str, Any]:
+    """The median of ratios, and their range."""
+    return {"median": round(statistics.median(ratios), 3), "range": [round(min(ratios), 3), round(max(ratios), 3)]}
 
 
 async def beside(port: int, images: list[bytes], seconds: float) -> dict[str, Any]:
@@ -294,7 +336,7 @@ async def beside(port: int, images: list[bytes], seconds: float) -> dict[str, An
         client, number, end = Client(port, told), 0, time.perf_counter() + seconds
         # On until each of the others was answered once: what they ask takes part in every moment that is measured.
         while time.perf_counter() < end or len(heavy.seconds) < (len(others) + (looking in others)):
-            await client.ask(scenes[0], number)
+            await client.ask({"scene": scenes[0]}, number)
             number += 1
         stop.set()
         await asyncio.gather(*tasks)
@@ -334,22 +376,31 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a trained model's run folder")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--only", choices=["base64"], help="measure this part alone")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     load_average = [round(number, 1) for number in os.getloadavg()]
     images = drawn(IMAGES)
+    each = min(2.5, options.seconds / 3)
+    contained = containing(options.run, images[:16], options.rounds, each)
+    result = {"machine": machine() | {"load": load_average}, "base64": contained}
+    if options.only is None:
+        result |= whole(options, images, each)
+    print(json.dumps(result, indent=1))
+    if options.out:
+        with replacing(options.out) as partial:
+            partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def whole(options: argparse.Namespace, images: list[bytes], each: float) -> dict[str, Any]:
+    """The other parts."""
     with served(options.run, 32, WAITING) as (port, process):
         load = asyncio.run(minute(port, process, images, options.seconds))
     print(json.dumps(load, indent=1), flush=True)
     with served(options.run, 32, 64) as (port, _):
         waits = asyncio.run(beside(port, images, min(15.0, options.seconds / 3)))
     print(json.dumps(waits, indent=1), flush=True)
-    ratio = batching(options.run, images[:16], options.rounds, min(2.5, options.seconds / 3))
-    result = {"machine": machine() | {"load": load_average}, "minute": load, "beside": waits, "batching": ratio}
-    print(json.dumps(result, indent=1))
-    if options.out:
-        with replacing(options.out) as partial:
-            partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return {"minute": load, "beside": waits, "batching": batching(options.run, images[:16], options.rounds, each)}
 
 
 if __name__ == "__main__":

@@ -3,14 +3,15 @@ function reachable() {
   for (const part of document.querySelectorAll(".md-typeset__scrollwrap, .highlight pre > code")) part.tabIndex = 0;
   document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
 }
-// A browser also breaks a line after the hyphens of an option: a command breaks between its words only.
+// A browser also breaks a line after the hyphens of an option: a command breaks between its words only, and an option
+// in a table nowhere.
 function whole() {
-  for (const code of document.querySelectorAll(".language-bash pre > code")) {
+  for (const code of document.querySelectorAll(".language-bash pre > code, td code")) {
     const texts = document.createTreeWalker(code, NodeFilter.SHOW_TEXT), found = [];
     while (texts.nextNode()) found.push(texts.currentNode);
     for (const text of found) {
       const parts = text.data.split(/(\s+)/).map((part) => {
-        if (!part.trim()) return part;
+        if (!part.trim() || (code.closest("td") && !part.startsWith("-"))) return part;
         const word = document.createElement("span");
         word.className = "word";
         word.textContent = part;

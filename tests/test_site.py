@@ -296,6 +296,28 @@ def test_the_answers_of_studies_are_as_wide_as_the_screen(width: int, shown: str
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["deploy", "configuration"])
+def test_an_option_in_a_table_is_on_one_line(name: str, address: str, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 844})
+    page.goto(f"{address}/{name}.html")
+    page.locator(".md-typeset__scrollwrap").first.wait_for()
+    broken = page.evaluate("""() => [...document.querySelectorAll("td code")].flatMap((code) => {
+      const words = document.createTreeWalker(code, NodeFilter.SHOW_TEXT), found = [];
+      while (words.nextNode()) {
+        for (const option of words.currentNode.data.matchAll(/(?<!\\S)-\\S+/g)) {
+          const range = document.createRange();
+          range.setStart(words.currentNode, option.index);
+          range.setEnd(words.currentNode, option.index + option[0].length);
+          if (new Set([...range.getClientRects()].map((box) => box.top)).size > 1) found.push(option[0]);
+        }
+      }
+      return found;
+    })""")
+    page.close()
+    assert broken == []
+
+
+@pytest.mark.slow
 def test_on_a_phone_a_table_that_scrolls_says_so_and_python_wraps(address: str, browser: Any) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 844})
     page.goto(f"{address}/results.html")

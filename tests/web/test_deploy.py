@@ -33,6 +33,7 @@ from twelve.web.access import check_token
 from twelve.web.limits import Limits
 from twelve.web.problems import CODES
 from twelve.web.replies import Problem
+from twelve.web.server import ThreadLost
 
 HOME = Path(__file__).parents[2]
 DEPLOY = HOME / "deploy"
@@ -343,6 +344,9 @@ def test_the_units_of_systemd_start_the_service(monkeypatch: pytest.MonkeyPatch)
     words = shlex.split(plain["Service"]["ExecStart"])
     assert words[0].endswith("/bin/twelve") and plain["Service"]["EnvironmentFile"] == "/etc/twelve.env"
     understood(words, monkeypatch, "/opt/model")
+    unstarted = CliRunner().invoke(program, [*words[1:], "--answer-seconds", "0"]).exit_code
+    assert plain["Service"]["Restart"] == "on-failure"  # a restart helps after 1 (a thread has ended), not after this
+    assert plain["Service"]["RestartPreventExitStatus"] == str(unstarted) == "2" != str(ThreadLost.exit_code)
     assert several["Service"].pop("ExecStart") == plain["Service"].pop("ExecStart").replace("--port 8012", "--port %i")
     name, _, threads = several["Service"].pop("Environment").partition("=")
     assert name == "OMP_NUM_THREADS" and int(threads) > 0

@@ -108,6 +108,20 @@ def test_images_that_wait_to_be_decoded_count_before_any_is() -> None:
     assert pace.large.images == 0
 
 
+def test_what_happens_once_does_not_count_as_the_time_of_an_image(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first extraction takes several times as long as the next ones; 64 waiting images would multiply it."""
+    scene_of, seconds = predictor.scene, [2.0]
+    monkeypatch.setattr(
+        predictor, "scene", lambda *given: (time.sleep(seconds.pop() if seconds else 0.0), scene_of(*given))[1]
+    )
+    service = create_app(predictor, hosts=(), no_token=True).state.service
+    service.warm_up()
+    service.close()
+    assert not seconds and 0 < service.pace.small.seconds < 0.4
+
+
 @pytest.mark.parametrize("side", [200, 2100])
 def test_the_service_counts_and_measures_its_images(
     side: int, predictor: Predictor, monkeypatch: pytest.MonkeyPatch

@@ -314,6 +314,11 @@ def test_the_image_does_not_cover_what_was_asked(visit: Visit) -> None:
         for part in ("label", "input[type=text]", "button[type=submit]"):
             box = page.locator(f"#panel-answer form {part}").first.bounding_box()
             assert image and box and (not visit.phone or box["y"] >= image["y"] + image["height"]), part
+        page.locator("#panel-answer").get_by_role("button", name="Show the attention").click()
+        page.locator("#panel-answer .word").first.wait_for()
+        image = page.locator("#panel-answer .image").bounding_box()
+        box = page.locator("#panel-answer form button[type=submit]").bounding_box()  # there is no room for the question
+        assert image and box and (not visit.phone or box["y"] >= image["y"] + image["height"])
 
 
 def _one_box_matters(route: sync_api.Route) -> None:

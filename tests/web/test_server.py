@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -152,6 +153,27 @@ def test_the_python_of_the_page(
         ):
             exec(code.replace("http://127.0.0.1:8012", address).replace("/answer", "/anwser"), {})
     assert re.fullmatch(r"red \(9\d%\)\n(08\.jpg \(5\d%\)\n)(\d+\.jpg \(\d+%\)\n){2}", capsys.readouterr().out)
+
+
+@pytest.mark.skipif(
+    any(shutil.which(name) is None for name in ("bash", "curl", "base64")), reason="needs bash and curl"
+)
+def test_the_first_question_of_the_page_about_deployment_is_answered() -> None:
+    home, token = Path(__file__).parents[2], "a-secret-of-16-characters"
+    text = (home / "docs" / "deploy.md").read_text(encoding="utf-8").partition("\n### ")[0]
+    (command,) = (each for each in re.findall(r"```bash\n(.*?)```", text, flags=re.S) if each.startswith("curl"))
+    (begins,) = re.findall(r"```json\n(.*?)\d+,\n```", text, flags=re.S)
+    code = "import sys; from twelve.web.server import serve; serve(sys.argv[1], port=0, token=sys.argv[2])"
+    with served(home / "examples" / "quickstart-model", code, token) as (_, address):
+        run = subprocess.run(
+            ["bash", "-c", command.replace("https://images.example.org", address)],
+            cwd=home,
+            env={**os.environ, "TWELVE_TOKEN": token},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert run.stdout.startswith(begins) and json.loads(run.stdout)["answer"] == "red"
 
 
 class _Scripted(BaseHTTPRequestHandler):

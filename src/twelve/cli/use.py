@@ -322,6 +322,13 @@ def serve(
         ),
     ] = None,
     no_token: Annotated[bool, typer.Option("--no-token", help="Allow requests without a token.")] = False,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="The origin of other web pages that may use the API, such as https://app.example.org (repeatable).",
+        ),
+    ] = None,
     log_requests: Annotated[
         bool,
         typer.Option("--log-requests", help="Log the method, path, status and time of each request to stderr."),
@@ -397,7 +404,7 @@ def serve(
     )
     if token is None and access.TOKEN in os.environ:
         token = os.environ[access.TOKEN]  # an empty one, which Typer takes for none
-    access.check_access(host, port or 0, token, no_token=no_token, names=name or ())
+    access.check_access(host, port or 0, token, no_token=no_token, names=name or (), origins=allow_origin or ())
     folder = asked.find(run)
     listening.bound(run, host, port).close()
     from twelve.predictor import command, loading
@@ -426,6 +433,7 @@ def serve(
         limits=limits,
         token=token,
         no_token=no_token,
+        allow_origins=allow_origin or (),
         log_requests="json" if log_json else log_requests,
         index=index,
         regions=regions,

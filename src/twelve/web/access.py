@@ -7,6 +7,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Collection
+from urllib.parse import urlsplit
 
 from twelve.errors import ConfigError
 from twelve.web.limits import check_port
@@ -19,16 +20,26 @@ _TOKEN = 16
 """Minimum length of a token."""
 
 
-def check_access(host: str, port: int, token: str | None, *, no_token: bool, names: Collection[str] = ()) -> None:
-    """Check the address to listen at, the host names that requests may use, and the token.
+def check_access(
+    host: str,
+    port: int,
+    token: str | None,
+    *,
+    no_token: bool,
+    names: Collection[str] = (),
+    origins: Collection[str] = (),
+) -> None:
+    """Check the address to listen at, the host names that requests may use, the origins whose pages may, and the token.
 
     Raises:
-        ConfigError: the host is unknown, the port is none, a name is none, the token is unusable, or a required one is
-            missing.
+        ConfigError: the host is unknown, the port is none, a name or an origin is none, the token is unusable, or a
+            required one is missing.
     """
     check_port(port)
     for name in names:
         check_name(name)
+    for origin in origins:
+        check_origin(origin)
     check_token(token)
     if token is not None and no_token:
         raise ConfigError(
@@ -96,6 +107,38 @@ def check_name(name: str) -> None:
             f"expected a host name, found {name[:80]!r}",
             remedy="give the name alone, without http://, a port or a path, such as images.example.org",
         )
+
+
+def check_origin(origin: str) -> None:
+    """Raise ConfigError for what no browser sends as the origin of a page, and for what pages of everyone have."""
+    if origin in ("*", "null"):
+        pages = "every web page" if origin == "*" else "every sandboxed page and every file"
+        raise ConfigError(
+            f"the origin {origin!r} would let {pages} use the service through the browsers of its visitors",
+            remedy="name each origin: https://app.example.org",
+        )
+    if origin == _origin(origin):
+        return
+    meant = _origin(origin) or "https://app.example.org"
+    raise ConfigError(
+        f"expected an origin as browsers send it, found {origin[:80]!r}",
+        remedy=f"give scheme and host name alone, and the port if it is not the usual one, such as {meant}",
+    )
+
+
+def _origin(address: str) -> str | None:
+    """The origin of a page at an address, as browsers send it; None if it is no address of a page."""
+    try:
+        parts = urlsplit(address)
+        scheme, name, port = parts.scheme, parts.hostname or "", parts.port
+        host = f"[{ipaddress.IPv6Address(name)}]" if ":" in name else name
+        check_name(name)
+    except (ValueError, ConfigError):
+        return None
+    usual = {"http": 80, "https": 443}
+    if scheme not in usual:
+        return None
+    return f"{scheme}://{host}" if port in (None, usual[scheme]) else f"{scheme}://{host}:{port}"
 
 
 def is_loopback(address: str) -> bool:

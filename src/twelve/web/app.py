@@ -19,7 +19,7 @@ from twelve.predictor import Predictor
 from twelve.predictor.open_index import OpenIndex
 from twelve.version import __version__
 from twelve.web import problems
-from twelve.web.access import LOCAL, check_hosts
+from twelve.web.access import LOCAL, check_hosts, check_origin
 from twelve.web.api import TAGS, routes
 from twelve.web.examples import add_examples
 from twelve.web.fields import PREFIX
@@ -48,6 +48,7 @@ def create_app(
     hosts: Collection[str] = LOCAL,
     token: str | None = None,
     no_token: bool = False,
+    allow_origins: Collection[str] = (),
     samples: Sequence[Sample] = (),
     index: str | os.PathLike[str] | None = None,
     regions: str | os.PathLike[str] | None = None,
@@ -64,6 +65,8 @@ def create_app(
             ``/docs``, ``/openapi.json`` and ``/health``. Two tokens with a space between are both accepted, so that one
             can be replaced. Required if ``hosts`` is empty or has a name that is not one of this machine alone, unless
             ``no_token`` allows requests without one.
+        allow_origins: origins of other web pages that may use the API, as browsers send them
+            (``https://app.example.org``). Requests need the token as always; cookies are not used.
         samples: images to try, which need no token, nor do their texts; by default those that suit the model.
         index: a file that :meth:`twelve.Predictor.search` or ``twelve match --index`` wrote: requests can search its
             images. It is read once, and never written.
@@ -71,10 +74,13 @@ def create_app(
 
     Raises:
         DataError: there is no index, it is damaged or of another model, or its images are gone.
-        ConfigError: a token is too short, a header cannot contain it, or a required one is missing.
+        ConfigError: a token is too short, a header cannot contain it, or a required one is missing; an origin is none,
+            or that of everyone.
         ConfigError, RegionError: the predictor has no extractor for images.
     """
     check_hosts(hosts, token, no_token=no_token)
+    for origin in allow_origins:
+        check_origin(origin)
     _ = predictor.extractor  # a missing extractor is an error now, not at the first image
     found = None if index is None else OpenIndex(predictor, index, regions)
     service = Service(predictor, limits or Limits(), found)
@@ -102,7 +108,17 @@ def create_app(
     # A mount would match before the endpoints and hide their 405 replies.
     app.router.default = _Page(directory=_STATIC, html=True)
     paths, json = _described(app, secured=token is not None)
-    app.add_middleware(Gate, service=service, hosts=hosts, token=token, free=free, paths=paths, json=json, files=files)
+    app.add_middleware(
+        Gate,
+        service=service,
+        hosts=hosts,
+        token=token,
+        free=free,
+        paths=paths,
+        json=json,
+        files=files,
+        origins=allow_origins,
+    )
     return app
 
 

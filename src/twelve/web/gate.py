@@ -17,6 +17,7 @@ from collections.abc import Collection
 from contextlib import ExitStack
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -45,6 +46,14 @@ HEALTH = "/health"
 """The path that is read under any host name: probes know the address alone, and the reply has two numbers."""
 _PROBES = (HEALTH, "/metrics")
 """Paths that are read every few seconds."""
+PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE",
+    "Access-Control-Allow-Headers": f"Authorization, Content-Type, {REQUEST_ID}",
+    "Access-Control-Max-Age": "3600",
+}
+"""What a browser is told that asks whether a page of another origin may send a request; for so many seconds."""
+_EXPOSED = f"Location, Retry-After, {REQUEST_ID}"
+"""Headers of replies that pages of other origins can read, besides those that they always can."""
 _BODIES = frozenset({"POST", "PUT", "PATCH"})
 STATIC, OTHER = "static", "other"
 """Names under which the files of the page, and paths that do not exist, are counted and logged."""
@@ -66,6 +75,7 @@ class Gate:
             may contain the id of an image.
         json: paths that take JSON.
         files: paths of the page's files, which are counted and logged under one name.
+        origins: origins whose pages may send requests and read every reply, also errors (CORS).
     """
 
     def __init__(
@@ -78,11 +88,12 @@ class Gate:
         paths: Collection[str] = (),
         json: Collection[str] = (),
         files: Collection[str] = (),
+        origins: Collection[str] = (),
     ) -> None:
         self._app, self._service, self._hosts = app, service, {host.lower() for host in hosts}
         self._tokens, self._free, self._json = (token or "").split(), frozenset(free), frozenset(json)
         self._paths = {path: compile_path(path)[0] for path in paths}
-        self._files = frozenset(files)
+        self._files, self._origins = frozenset(files), frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,7 +107,8 @@ class Gate:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 named = {key.lower() for key, _ in message["headers"]}
-                more = [(key.lower().encode(), value.encode()) for key, value in (*HEADERS.items(), (REQUEST_ID, name))]
+                own = HEADERS | self._for_origin(scope) | {REQUEST_ID: name}
+                more = [(key.lower().encode(), value.encode()) for key, value in own.items()]
                 message["headers"] = [*message["headers"], *(pair for pair in more if pair[0] not in named)]
             await send(message)
 
@@ -132,6 +144,15 @@ class Gate:
             return STATIC
         return next((each for each, form in self._paths.items() if form.fullmatch(asked)), OTHER)
 
+    def _for_origin(self, scope: Scope) -> dict[str, str]:
+        """Headers of a reply, by which a browser lets a page of an allowed origin read it."""
+        if not self._origins:
+            return {}
+        told, given = {"Vary": "Origin"}, _headers(scope, b"origin")
+        if len(given) == 1 and given[0] in self._origins:
+            told |= {"Access-Control-Allow-Origin": given[0], "Access-Control-Expose-Headers": _EXPOSED}
+        return told
+
     async def _through(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
         service = self._service
         if self._hosts and path != HEALTH and _host(scope) not in self._hosts:
@@ -140,6 +161,11 @@ class Gate:
                 "unknown host name",
                 "use the address that the service printed, or start it with --name NAME",
             )
+        if scope["method"] == "OPTIONS" and "Access-Control-Allow-Origin" in self._for_origin(scope):
+            # Browsers send no token with this question. Starlette's CORSMiddleware would answer it in front of the
+            # gate: without an id, and neither logged nor counted.
+            await Response(status_code=204, headers=PREFLIGHT)(scope, receive, send)
+            return
         if self._tokens and not (scope["method"] in ("GET", "HEAD") and path in self._free):
             _check_token(_headers(scope, b"authorization"), self._tokens)
         if any(mark < " " or mark == "\x7f" for mark in path):

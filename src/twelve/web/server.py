@@ -42,6 +42,7 @@ def serve(
     limits: Limits | None = None,
     token: str | None = None,
     no_token: bool = False,
+    allow_origins: Collection[str] = (),
     log_requests: bool | Literal["text", "json"] = False,
     index: str | os.PathLike[str] | None = None,
     regions: str | os.PathLike[str] | None = None,
@@ -59,6 +60,7 @@ def serve(
         precision: see :func:`twelve.load`.
         token: see :func:`twelve.web.app.create_app`. Required if other machines can reach ``host``, or if ``names`` has
             a name that is not one of this machine alone, unless ``no_token`` allows requests without one.
+        allow_origins: see :func:`twelve.web.app.create_app`.
         log_requests: write a line for each request to standard error (the logger ``twelve.requests``): "text" (or True)
             for people, "json" for programs. With "json", every line is an object, also those of other events, and the
             address is not printed to standard output.
@@ -69,18 +71,22 @@ def serve(
             missing.
         ThreadLost: a thread of the service has ended.
     """
-    check_access(host, PORT if port is None else port, token, no_token=no_token, names=names)
+    check_access(host, PORT if port is None else port, token, no_token=no_token, names=names, origins=allow_origins)
     listener = bound(run, host, port)
     with logged(log_requests):
         app = _loaded(
             run,
-            alone=token is None and is_loopback(listener.getsockname()[0]) and public_name(names) is None,
+            alone=token is None
+            and is_loopback(listener.getsockname()[0])
+            and public_name(names) is None
+            and not allow_origins,
             weights=weights,
             device=device,
             precision=precision,
             limits=limits,
             hosts=allowed(host, names),
             token=token,
+            allow_origins=allow_origins,
             index=index,
             regions=regions,
         )
@@ -106,13 +112,14 @@ def _loaded(
     limits: Limits | None,
     hosts: Collection[str],
     token: str | None,
+    allow_origins: Collection[str],
     index: str | os.PathLike[str] | None,
     regions: str | os.PathLike[str] | None,
 ) -> FastAPI:
     """The application, with its model loaded and warm.
 
     Args:
-        alone: whether only the user of this machine can reach it.
+        alone: whether only the user of this machine can reach it, and no web page of others.
     """
     from twelve.predictor import load
 
@@ -124,6 +131,7 @@ def _loaded(
         hosts=hosts,
         token=token,
         no_token=token is None,  # checked before, for the address too
+        allow_origins=allow_origins,
         samples=samples or opening_samples(predictor),
         index=index,
         regions=regions,

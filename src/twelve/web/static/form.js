@@ -120,10 +120,10 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     }
     if (quiet) return;
     // On a phone, the image stays at the top of the screen: below it comes the question, if the headline fits there too.
-    // With the attention, there is no room for it.
+    // With the attention, there is no room for it: below the image comes the button.
     const height = result.querySelector(".headline").getBoundingClientRect().bottom - element.getBoundingClientRect().top;
     const whole = PHONE.matches && !told.attention && height < innerHeight / 2;
-    (whole ? element : result).scrollIntoView({ block: whole ? "start" : "nearest", behavior: CALM.matches ? "auto" : "smooth" });
+    (whole ? element : result).scrollIntoView({ block: PHONE.matches ? "start" : "nearest", behavior: CALM.matches ? "auto" : "smooth" });
   }
 
   const element = el("form", { novalidate: true }, ...fields.filter(Boolean), el("div", { class: "actions" }, submit, more), problem, result);
