@@ -24,6 +24,10 @@ CHANGED = {
         "study-four-tasks.yaml",
         [f"tasks.{task}.learning_rate=2e-4" for task in ("vqa", "refcoco", "snli_ve")],
     ),
+    "study-four-tasks-pretrained-groups": (
+        "study-four-tasks.yaml",
+        [f"tasks.{task}.learning_rate=2e-4" for task in ("vqa", "refcoco", "snli_ve")],
+    ),
     "study-four-tasks-lower-rate-groups": ("study-four-tasks.yaml", ["tasks.coco.learning_rate=6e-5"]),
 }
 """Studies that were run with a changed configuration (``--set``)."""
@@ -42,6 +46,7 @@ def test_there_are_some() -> None:
         "four-tasks-joint-vs-single",
         "four-tasks-lower-rate-groups",
         "four-tasks-one-rate-groups",
+        "four-tasks-pretrained-groups",
         "four-tasks-static-weights",
         "microworld",
         "real-photographs-small",
