@@ -146,12 +146,13 @@ def test_affinities_fail_their_control_where_a_step_does_not_lower_its_own_loss(
     assert control([of_effects(0.02, 0.01), of_effects(0.01, 0.03)]) == ""
     lower = "Positive control: a step on a task should lower the loss of the same task on a second batch; "
     assert control([of_effects(0.02, -0.01), of_effects(0.02, -0.01)]) == (
-        f"{lower}it raises the loss of y (-1.00 [-1.00, -1.00]%). So the measurement fails its control on 1 of 2 "
-        "tasks, and cannot tell how steps on these tasks change the loss of another one."
+        f"{lower}the step raises the loss instead for y (-1.00 [-1.00, -1.00]%). So the measurement "
+        "fails its control on 1 of 2 tasks, and cannot tell how steps on these tasks change the loss of another one."
     )
     assert control([of_effects(0.02, -0.01), of_effects(-0.02, -0.01)]) == (
-        f"{lower}this is not shown for x (+0.00 [-2.00, +2.00]%); it raises the loss of y (-1.00 [-1.00, -1.00]%). So "
-        "the measurement fails its control, and cannot tell how steps on one task change the loss of another one."
+        f"{lower}this is not shown for x (+0.00 [-2.00, +2.00]%); the step raises the loss "
+        "instead for y (-1.00 [-1.00, -1.00]%). So the"
+        " measurement fails its control, and cannot tell how steps on one task change the loss of another one."
     )
 
 
@@ -161,7 +162,7 @@ def test_what_grouping_says_of_the_recorded_affinities(tmp_path: Path) -> None:
     text = grouping.show(*studies, tmp_path, console=QUIET)
     found = "-0.61 [-0.70, +0.57] over 14 cells (by seed +0.20, -0.31, -0.06; bootstrap median -0.28)."
     assert f"is not shown to predict which groups gain from which others: rank correlation {found}" in text
-    own = "it raises the loss of refcoco (-4.14 [-7.68, -0.74]%). So the measurement fails its control, and"
+    own = "the step raises the loss instead for refcoco (-4.14 [-7.68, -0.74]%). So the measurement fails its"
     assert own in text and own in findings(studies[1]).sentences[0]
     assert "| relative |" not in text and "The predictor 'relative' is left out: it divides by" in text
     tree = json.loads((tmp_path / "grouping.json").read_text())

@@ -215,13 +215,15 @@ def test_which_curves_had_not_converged_is_one_sentence(tmp_path: Path) -> None:
     assert "| single-longer | NLVR2 | 3 (falling), 4 | 0, 0, 0 |" in said
     level = {"converged": True, "recorded": {"curve": [[step, 0.5] for step in range(1, 8)]}, "iterations": 7}
     made_up(tmp_path / "level", scores, also=level)
-    curves = "12 of 12 validation curves (one per task and seed); level at the end in all 12"
+    curves = "12 of 12 validation curves (one per task and seed); all 12 were level at the end"
     assert f"Convergence is known for {curves}." in " ".join(brief(findings(tmp_path / "level"), "").split())
     made_up(tmp_path / "chance", {BASE: (0.7, 0.5), OPPONENT: (0.4, 0.4)}, also=level)
     path = result_file(tmp_path / "chance", 4, OPPONENT, "nlvr2")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"converged": None, "recorded": None}))
     found = findings(tmp_path / "chance")
-    curves = "11 of 12 validation curves (one per task and seed); level at the end in all 11, 5 of them without having"
+    curves = (
+        "11 of 12 validation curves (one per task and seed); all 11 were level at the end, 5 of them without having"
+    )
     assert f"Convergence is known for {curves} learned the task." in show(tmp_path / "chance", console=QUIET)
     html = page.render([page.part_of(found, "key")])
     assert "level; level; level" in html and "level (not learned); unknown; level (not learned)" in html
@@ -242,7 +244,7 @@ def test_noise_alone_lets_level_curves_rise(tmp_path: Path) -> None:
     assert told in said and "still rose" not in brief(found, "")
     gains = re.fullmatch(
         rf".*Validation gain, last third of training \(points, t interval\): {BASE} \+2\.(\d) (\[\S+ \S+\]), 4 "
-        rf"validations a curve; {OPPONENT} \+(\d\.\d) (\[\S+ \S+\]), 4\. .*",
+        rf"validations per curve; {OPPONENT} \+(\d\.\d) (\[\S+ \S+\]), 4\. .*",
         " ".join(brief(found, "").split()),
     )
     assert gains is not None
@@ -393,11 +395,11 @@ def test_what_only_the_bootstrap_finds_is_marked(tmp_path: Path) -> None:
     assert f"| {gains[1]} * |" in said and "*: by the bootstrap interval alone" in said
     assert f"<span>{minus(gains[1])}</span> *</td>" in html.partition(", task by task</summary>")[2]
     counted = JointVsSingle().sentences(changed)[1]
-    assert "is better on 1 (1 more by bootstrap alone) and worse on none of the 2 tasks" in counted
+    assert "is better on 1 (1 more by the bootstrap alone) and worse on none of the 2 tasks" in counted
     assert "(1 by" not in found.sentences[1]
     for only, words in (
         (replace(cell, points=Interval(0.1, -1.0, 1.0)), "neither better nor worse"),
-        (cell, "better (by bootstrap alone)"),
+        (cell, "better (by the bootstrap alone)"),
         (main.cells[0], "better"),
     ):
         changed = replace(found, comparisons=(replace(main, cells=(only,)),))

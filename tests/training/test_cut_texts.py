@@ -174,7 +174,7 @@ def test_texts_that_lose_the_same_part_are_a_remark_at_most(root: Path, tmp_path
     tree = configured(root, tmp_path / "run", texts=[LONG])
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(tree))
     said = CliRunner().invoke(app, ["data", "check", str(root), "--config", str(tmp_path / "mine.yaml")]).stdout
-    remark = "max_text is 12; the part that is cut tells no two texts apart"
+    remark = "max_text is 12; the cut part does not distinguish any two texts"
     assert said.count(remark) == 2 == said.count(f"[SEP], {remark}\n") and "max_text=" not in said
     assert re.search(r"  answer/val.jsonl: note: 8 of 8 texts \(100%\) are cut", said)
     with (tmp_path / "log").open("w") as file:

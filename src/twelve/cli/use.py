@@ -326,7 +326,7 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="URL",
-            help="The origin of other web pages that may use the API, such as https://app.example.org (repeatable).",
+            help="An origin whose web pages may use the API, such as https://app.example.org (repeatable).",
         ),
     ] = None,
     log_requests: Annotated[

@@ -56,7 +56,7 @@ class CutTexts:
         if not cut.cut:
             return [], []
         remedy = cut.remedy(task.name, positions, grows=self._config.model.grows)
-        told = [f"{cut.sentence()}; {'the part that is cut tells no two texts apart' if cut.same else remedy}"]
+        told = [f"{cut.sentence()}; {'the cut part does not distinguish any two texts' if cut.same else remedy}"]
         return (told, []) if cut.matters(official=is_official(task)) else ([], told)
 
     @cached_property

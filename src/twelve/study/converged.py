@@ -35,12 +35,12 @@ def _pooled(found: Findings) -> str:
     head = f"Validation gain, last third of training (points{', t interval' * (len(found.seeds) > 1)}):"
     if len(gains) <= MOST_ARMS:
         first, *others = [f"{each.arm} {each.points}, {each.validations}" for each in gains]
-        return f"{head} {'; '.join([f'{first} validations a curve', *others])}."
+        return f"{head} {'; '.join([f'{first} validations per curve', *others])}."
     least, *_, most = sorted(gains, key=lambda each: each.mean)
     counts = [count for each in gains for count in each.counts]
     return (
         f"{head} from {least.points} ({least.arm}) to {most.points} ({most.arm}) among {len(gains)} arms, "
-        f"{_range(counts)} validations a curve."
+        f"{_range(counts)} validations per curve."
     )
 
 
@@ -104,7 +104,7 @@ def curves(found: Findings) -> str:
         flat = sum(each is True for _, _, score in _each(found) if not score.learned for each in score.converged)
         at_baseline = f", {flat} of them without having learned the task" if flat else ""
         told_of = f"{known.total()} of {every} validation curves (one per task and seed)"
-        return f"Convergence is known for {told_of}; level at the end in all {known.total()}{at_baseline}."
+        return f"Convergence is known for {told_of}; all {known.total()} were level at the end{at_baseline}."
     unknown = f"; for {every - known.total()} more, it is not known" if every > known.total() else ""
     return f"Not converged (validation curves, one per task and seed): {'; '.join(told)}{unknown}."
 
@@ -157,8 +157,8 @@ def late_gains(found: Findings) -> str:
         for each in gains
     ]
     header = ["gain of the validation score over the last third, points", "mean", "t interval over the seeds"]
-    header += ["validations a curve", "curves", "by noise alone"]
-    told = "Last column: how many of as many level curves would seem to rise or fall by the noise alone."
+    header += ["validations per curve", "curves", "by noise alone"]
+    told = "Last column: how many of these curves would seem to rise or fall by noise alone if all were level."
     return "\n\n".join([f"{curves(found)} {by_noise(found)}", table(header, rows), told])
 
 

@@ -38,8 +38,8 @@ TABLE, FOUND = "grouping.md", "grouping.json"
 RELATIVE = "relative"
 """The predictor that divides by the effect of a step on a task on the same task."""
 LEFT_OUT = (
-    f"The predictor {RELATIVE!r} is left out: it divides by the effect of a step on a task on the task itself, which "
-    "is not shown to be above 0 in all tasks."
+    f"The predictor {RELATIVE!r} is left out: it divides by how much a step on a task lowers that task's own "
+    "loss, which is not shown to be above 0 for all tasks."
 )
 FEW = 6
 """Fewer cells say nothing about a rank correlation."""

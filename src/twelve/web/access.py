@@ -110,7 +110,7 @@ def check_name(name: str) -> None:
 
 
 def check_origin(origin: str) -> None:
-    """Raise ConfigError for what no browser sends as the origin of a page, and for what pages of everyone have."""
+    """Raise ConfigError for an origin that no browser sends, and for one that any page may have (``*``, ``null``)."""
     if origin in ("*", "null"):
         pages = "every web page" if origin == "*" else "every sandboxed page and every file"
         raise ConfigError(
@@ -122,7 +122,7 @@ def check_origin(origin: str) -> None:
     meant = _origin(origin) or "https://app.example.org"
     raise ConfigError(
         f"expected an origin as browsers send it, found {origin[:80]!r}",
-        remedy=f"give scheme and host name alone, and the port if it is not the usual one, such as {meant}",
+        remedy=f"give only the scheme and the host name, and the port if it is not the default, such as {meant}",
     )
 
 

@@ -74,8 +74,8 @@ def create_app(
 
     Raises:
         DataError: there is no index, it is damaged or of another model, or its images are gone.
-        ConfigError: a token is too short, a header cannot contain it, or a required one is missing; an origin is none,
-            or that of everyone.
+        ConfigError: a token is too short, a header cannot contain it, or a required one is missing; an origin is
+            invalid, or one that any page may have.
         ConfigError, RegionError: the predictor has no extractor for images.
     """
     check_hosts(hosts, token, no_token=no_token)

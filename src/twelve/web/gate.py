@@ -51,7 +51,7 @@ PREFLIGHT = {
     "Access-Control-Allow-Headers": f"Authorization, Content-Type, {REQUEST_ID}",
     "Access-Control-Max-Age": "3600",
 }
-"""What a browser is told that asks whether a page of another origin may send a request; for so many seconds."""
+"""Headers of the reply to a browser that asks whether a page of another origin may send a request; for an hour."""
 _EXPOSED = f"Location, Retry-After, {REQUEST_ID}"
 """Headers of replies that pages of other origins can read, besides those that they always can."""
 _BODIES = frozenset({"POST", "PUT", "PATCH"})

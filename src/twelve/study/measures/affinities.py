@@ -164,7 +164,7 @@ def control(runs: Sequence[OfRun]) -> str:
     if not failed:
         return ""
     told = [f"this is not shown for {enumerated(open_)}"] * bool(open_)
-    told += [f"it raises the loss of {enumerated(raised)}"] * bool(raised)
+    told += [f"the step raises the loss instead for {enumerated(raised)}"] * bool(raised)
     every = failed == len(tasks)
     where, these = ("", "one task") if every else (f" on {failed} of {counted(len(tasks), 'task')}", "these tasks")
     return (

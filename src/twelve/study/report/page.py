@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'twelve-vl[plots]'"
 ALONE = "*: by the bootstrap alone, the t interval contains 0"
 """What a star in a plot says."""
-UNCOUNTED = "a mean of tasks most of which none of its arms learned, or of a study with a warning in its notes"
+UNCOUNTED = "a mean over tasks most of which no compared arm learned, or one in a study whose notes have a warning"
 """Which means over all tasks are hollow in a plot."""
 BY_SEED = "By seed"
 """What the answer says of single seeds begins so (studies/base.py)."""

@@ -148,7 +148,7 @@ def _better_and_worse(cells: Sequence[Cell]) -> str:
     if len(cells) > 1:
         return f"better on {_count(cells, 1)} and worse on {_count(cells, -1)} of the {len(cells)} tasks"
     (cell,) = cells
-    alone = " (by bootstrap alone)" * cell.by_bootstrap_alone
+    alone = " (by the bootstrap alone)" * cell.by_bootstrap_alone
     word = "better" if cell.points.mean > 0 else "worse"
     return f"{word if cell.significant or alone else 'neither better nor worse'}{alone} on the only task"
 
@@ -157,4 +157,4 @@ def _count(cells: Sequence[Cell], sign: int) -> str:
     """How many differences of a sign are significant, and how many more only the bootstrap interval finds."""
     alone = sum(cell.by_bootstrap_alone and sign * cell.points.mean > 0 for cell in cells)
     sure = sum(cell.significant == sign for cell in cells)
-    return f"{sure or 'none'}" + (f" ({alone} {'more ' * (sure > 0)}by bootstrap alone)" if alone else "")
+    return f"{sure or 'none'}" + (f" ({alone} {'more ' * (sure > 0)}by the bootstrap alone)" if alone else "")
