@@ -220,8 +220,8 @@ def test_the_page_lists_gains_of_validation_scores_and_folds_counts_of_curves() 
     assert "28 of 30" not in shown and "28 of 30 of stop-and-go (9 clearly)" in folded
     assert "Noise alone would make about 39 of 60" in folded and "<td>5 to 7</td>" in folded
     assert convergence(findings(RESULTS / "study-four-tasks-ablations")).endswith(
-        ": from +1.2 [-4.0, +6.4] (single) to +8.2 [-1.5, +18.0] (anti-curriculum) among 7 arms, 3 to 4 validations a "
-        "curve."
+        ": from +1.2 [-4.0, +6.4] (single) to +8.2 [-1.5, +18.0] (anti-curriculum) among 7 arms, 3 to 4 validations "
+        "per curve."
     )
 
 
