@@ -18,7 +18,8 @@ from twelve.study.findings import findings
 from twelve.study.show import TABLE, show
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
-CHANGED = {
+CHANGED: dict[str, tuple[str, list[str]]] = {
+    "study-four-tasks-ten-times": ("study-four-tasks.yaml", []),
     "study-four-tasks-always-go-groups": ("study-four-tasks.yaml", ["schedule={name: always-go}"]),
     "study-four-tasks-one-rate-groups": (
         "study-four-tasks.yaml",
@@ -30,7 +31,7 @@ CHANGED = {
     ),
     "study-four-tasks-lower-rate-groups": ("study-four-tasks.yaml", ["tasks.coco.learning_rate=6e-5"]),
 }
-"""Studies that were run with a changed configuration (``--set``)."""
+"""Studies that were run with a changed configuration (``--set``), or whose name does not tell it."""
 STUDIES = sorted(path.parent for path in RESULTS.glob("study-*/study.json"))
 
 
@@ -48,6 +49,7 @@ def test_there_are_some() -> None:
         "four-tasks-one-rate-groups",
         "four-tasks-pretrained-groups",
         "four-tasks-static-weights",
+        "four-tasks-ten-times",
         "microworld",
         "real-photographs-small",
         "real-sample",
