@@ -294,6 +294,23 @@ def test_a_wrong_method_names_the_right_one_with_an_example(client: TestClient) 
     assert client.post("/api/v1/model", json={}).json()["remedy"].startswith("use GET")
 
 
+def test_a_wrong_method_names_all_that_the_path_supports(client: TestClient) -> None:
+    described = client.get("/openapi.json").json()["paths"]
+    supported = {path: [method.upper() for method in of] for path, of in described.items()}
+    supported |= {path: ["GET"] for path in ("/", "/page.js", "/docs", "/openapi.json")}
+    assert supported["/api/v1/scenes/{scene}"] == ["GET", "DELETE"]
+    for path, methods in supported.items():
+        allowed = {*methods, *["HEAD"] * ("GET" in methods)}
+        for method in ("GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"):
+            reply = client.request(method, path.replace("{scene}", "ID").replace("{name}", "NAME"))
+            assert (reply.status_code == 405) == (method not in allowed), (method, path)
+            if method not in allowed:
+                listed = reply.headers["allow"].split(", ")
+                assert len(listed) == len(allowed) and {*listed} == allowed, (method, path)
+            if method == "PUT":
+                assert re.split("[;,]", reply.json()["remedy"])[0] == f"use {' or '.join(methods)}", path
+
+
 @pytest.mark.parametrize("image", ["abc", {}, {"scene": "a", "base64": "YQ=="}, None])
 def test_how_to_name_an_image_is_said(client: TestClient, image: object) -> None:
     said = client.post("/api/v1/answer", json={"image": image, "question": "what is it ?"}).json()["error"]

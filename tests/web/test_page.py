@@ -1201,6 +1201,31 @@ def test_a_token_is_asked_for_or_comes_with_the_link(model_folder: Path, browser
         context.close()
 
 
+def test_a_link_with_the_token_works_in_a_tab_that_has_the_page(model_folder: Path, browser: sync_api.Browser) -> None:
+    with served(model_folder, _GUARDED, _TOKEN) as (_, address):
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(f"{address}/")
+        page.get_by_label("This service requires a token").wait_for()
+        page.goto(f"{address}/#token=another-secret-of-16")
+        page.get_by_text("The token is wrong.").wait_for()
+        assert page.url == f"{address}/"
+        page.goto(f"{address}/#token={_TOKEN}")
+        page.locator("#panel-answer .headline").wait_for()
+        page.locator("#tab-locate").click()
+        tabs = page.get_by_role("tab").count()
+        page.goto(f"{address}/#token={_TOKEN}")  # the tabs stay as they are
+        page.wait_for_url(f"{address}/#locate")
+        assert page.get_by_role("tab").count() == tabs
+        with page.expect_request("**/api/v1/answer") as sent:
+            page.goto(f"{address}/#token=another-secret-of-16")
+            page.wait_for_url(f"{address}/#locate")
+            page.locator("#tab-answer").click()
+            page.locator("#panel-answer form input[type=text]").press("Enter")
+        assert sent.value.headers["authorization"] == "Bearer another-secret-of-16"
+        context.close()
+
+
 def test_a_forgotten_image_is_sent_again(visit: Visit) -> None:
     page = visit.page
     upload(page, "answer")

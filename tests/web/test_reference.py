@@ -124,6 +124,8 @@ def test_the_list_at_the_top_leads_to_every_endpoint_the_errors_and_the_token(ap
         nav = page.partition("<nav")[2].partition("</nav>")[0]
         wanted = [*names, "warnings", "attention", "errors", "client", "limits", *["token"] * token]
         assert re.findall('href="#(.*?)"', nav) == re.findall('<section id="(.*?)"', page) == wanted
+        introduction = page.partition("</header>")[0]
+        assert ('This service requires a <a href="#token">token</a>.' in introduction) == token
     assert "<code>/health</code>, <code>/docs</code>" in page.partition('id="token"')[2]
 
 

@@ -169,7 +169,7 @@ class _Page(StaticFiles):
             found.headers["Cache-Control"] = "no-cache"  # asked for again with the ETag; 304 has no body
             return found
         await super().get_response(path, {**scope, "method": "HEAD"})  # 404 where there is nothing
-        raise HTTPException(405, headers={"Allow": "GET, HEAD"})
+        raise HTTPException(405, headers={"Allow": "GET"})
 
 
 def _add_summaries(description: dict[str, Any]) -> None:

@@ -202,9 +202,9 @@ def install(app: FastAPI) -> None:
     async def other(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         if error.status_code == 405:
-            allowed = (error.headers or {}).get("Allow", "")
+            allowed = _allowed(request, (error.headers or {})["Allow"])
             problem = f"{request.url.path[:100]} does not support {request.method[:20]}"
-            return reply("wrong_method", problem, _used(request, allowed), headers=error.headers)
+            return reply("wrong_method", problem, _used(request, allowed), headers={"Allow": ", ".join(allowed)})
         if error.status_code != 404:  # FastAPI's 400
             return reply("unreadable_body", "the body cannot be read", described(request))
         problem, remedy = "no such path", described(request)
@@ -246,10 +246,19 @@ def _meant(request: Request) -> tuple[str, str] | None:
     return method, path.replace("{scene}", "ID").replace("{name}", "NAME")
 
 
-def _used(request: Request, allowed: str) -> str:
+def _allowed(request: Request, own: str) -> list[str]:
+    """The methods of a path. An error of a route has only its ``own``, and other routes may have the same path."""
+    asked = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    same = (of for path, of in request.app.openapi()["paths"].items() if compile_path(path)[0].fullmatch(asked))
+    # The page's files, /docs and /openapi.json are not described.
+    methods = [method.upper() for of in same for method in of] or sorted(own.split(", "))
+    return list(dict.fromkeys([*methods, *["HEAD"] * ("GET" in methods)]))
+
+
+def _used(request: Request, allowed: Sequence[str]) -> str:
     """How to send a request to the same path, which takes these methods."""
     if "POST" not in allowed:
-        return f"use {allowed or 'another method'}; {described(request)}"
+        return f"use {' or '.join(method for method in allowed if method != 'HEAD')}; {described(request)}"
     example = {"scenes": _IMAGE_BYTES, "search": _TEXT}.get(request.url.path.rpartition("/")[2], _JSON)
     return f"use POST, for example {_addressed(example, request)}; {described(request)}"
 

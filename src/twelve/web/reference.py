@@ -72,7 +72,8 @@ def reference(
     links += '<li><a href="#errors">Errors</a></li><li><a href="#client">A client in Python</a></li>'
     links += '<li><a href="#limits">Limits</a></li>' + '<li><a href="#token">Token</a></li>' * token
     sections += _errors(schemas) + _client(address) + _limits(limits) + _token(found) * token
-    head = f"{_HEAD}<p>{_marked(description['info']['description'])} {_LINKS}</p></header>"
+    needed = 'This service requires a <a href="#token">token</a>. ' * token
+    head = f"{_HEAD}<p>{_marked(description['info']['description'])} {needed}{_LINKS}</p></header>"
     nav = f'<nav aria-label="Endpoints"><details><summary>Contents</summary><ul>{links}</ul></details></nav>'
     tried = json.dumps([{"name": each.name, "texts": each.texts} for each in samples])
     main = f'<main data-samples="{escape(tried)}">'

@@ -233,9 +233,17 @@ async function start(asked = false) {
 }
 
 // A link may contain the token after #, which browsers do not send to servers. Remove it from the address bar.
-const [, brought] = location.hash.match(/^#token=(.+)$/) ?? [];
-if (brought) {
+function takeToken() {
+  const [, brought] = location.hash.match(/^#token=(.+)$/) ?? [];
+  if (!brought) return false;
   api.use(brought);
-  history.replaceState(null, "", location.pathname);
+  const open = document.querySelector('#tabs [aria-selected="true"]');
+  history.replaceState(null, "", open ? open.id.replace("tab-", "#") : location.pathname);
+  return true;
 }
-await start(Boolean(brought));
+
+let started = start(takeToken());
+// In a tab that has the page, such a link changes only the fragment. Once there are tabs, they use the new token.
+window.addEventListener("hashchange", () => {
+  if (takeToken()) started = started.then(() => document.querySelector("#tabs [role=tab]") ?? start(true));
+});
