@@ -339,7 +339,7 @@ WRONG: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "vg_qa",
         lambda f: _edited(f / "question_answers.json", _each("", lambda row: row["qas"][0].update(image_id=7))),
-        "question_answers.json [[0].qas[0]]: image_id is 7, but the question is listed under image",
+        "question_answers.json [entry 1.qas[0]]: image_id is 7, but the question is listed under image",
     ),
     (
         "visual7w",

@@ -268,7 +268,7 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
         model.scene(tmp_path / "x.jpg")
     with pytest.raises(RegionError, match="a folder -> pass the path of one image file"):
         model.scene(tmp_path)
-    with pytest.raises(RegionError, match="pass a complete image"):
+    with pytest.raises(RegionError, match="not an image, judging by its first bytes -> give an image file"):
         model.scene(b"no image")
     with pytest.raises(RegionError, match=r"^int is not an image -> pass a path, .* or regions \(twelve.Regions\)$"):
         model.scene(3)  # type: ignore[arg-type]

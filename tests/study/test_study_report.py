@@ -216,7 +216,7 @@ def test_the_page_lists_gains_of_validation_scores_and_folds_counts_of_curves() 
     text = page.render([page.part_of(findings(RESULTS / name), name)])
     shown, _, folded = text.partition("Convergence, extensions, stop and go")
     gain = "stop-and-go +6.4 [+5.3, +7.5], 4 validations per curve; single-longer +0.9 [−0.5, +2.4], 5 to 7."
-    assert f"Validation gain, last third of training (points, t interval): {gain}" in shown
+    assert f"Validation gain, last third (points, t interval): {gain}" in shown
     assert "28 of 30" not in shown and "28 of 30 of stop-and-go (9 clearly)" in folded
     assert "Noise alone would make about 39 of 60" in folded and "<td>5 to 7</td>" in folded
     assert convergence(findings(RESULTS / "study-four-tasks-ablations")).endswith(

@@ -395,7 +395,7 @@ def test_what_only_the_bootstrap_finds_is_marked(tmp_path: Path) -> None:
     assert f"| {gains[1]} * |" in said and "*: by the bootstrap interval alone" in said
     assert f"<span>{minus(gains[1])}</span> *</td>" in html.partition(", task by task</summary>")[2]
     counted = JointVsSingle().sentences(changed)[1]
-    assert "is better on 1 (1 more by the bootstrap alone) and worse on none of the 2 tasks" in counted
+    assert "is better on 1 (1 more by bootstrap alone) and worse on none of the 2 tasks" in counted
     assert "(1 by" not in found.sentences[1]
     for only, words in (
         (replace(cell, points=Interval(0.1, -1.0, 1.0)), "neither better nor worse"),

@@ -32,7 +32,7 @@ def _pooled(found: Findings) -> str:
     gains = _gains(found)
     if not gains:
         return ""
-    head = f"Validation gain, last third of training (points{', t interval' * (len(found.seeds) > 1)}):"
+    head = f"Validation gain, last third (points{', t interval' * (len(found.seeds) > 1)}):"
     if len(gains) <= MOST_ARMS:
         first, *others = [f"{each.arm} {each.points}, {each.validations}" for each in gains]
         return f"{head} {'; '.join([f'{first} validations per curve', *others])}."

@@ -157,4 +157,4 @@ def _count(cells: Sequence[Cell], sign: int) -> str:
     """How many differences of a sign are significant, and how many more only the bootstrap interval finds."""
     alone = sum(cell.by_bootstrap_alone and sign * cell.points.mean > 0 for cell in cells)
     sure = sum(cell.significant == sign for cell in cells)
-    return f"{sure or 'none'}" + (f" ({alone} {'more ' * (sure > 0)}by the bootstrap alone)" if alone else "")
+    return f"{sure or 'none'}" + (f" ({alone} {'more ' * (sure > 0)}by bootstrap alone)" if alone else "")
