@@ -18,7 +18,8 @@ from twelve.study.cells import gain_of
 from twelve.study.findings import findings
 
 RESULTS = Path(__file__).parent / "results"
-STUDIES = {"random weights": "study-four-tasks-one-rate-groups", "pretrained": "study-four-tasks-pretrained-groups"}
+STUDIES = ("study-four-tasks-one-rate-groups", "study-four-tasks-pretrained-groups")
+"""From random weights, and after pretraining."""
 GROUPS = ("answering", "retrieval", "pointing", "verification")
 
 
@@ -37,7 +38,7 @@ def told(name: str, seeds: Array) -> None:
 
 
 def main() -> None:
-    (joint, single), (joint_after, single_after) = (scores(study) for study in STUDIES.values())
+    (joint, single), (joint_after, single_after) = (scores(study) for study in STUDIES)
     told("lead, random weights", joint - single)
     told("lead, pretrained", joint_after - single_after)
     told("how much of the lead is lost", (joint - single) - (joint_after - single_after))

@@ -90,7 +90,7 @@ def mean(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("runs", type=Path, nargs="*", help="runs to add; without any, the means are computed again")
     parser.add_argument("--out", type=Path, default=RESULTS / "retrieval-rate.json")
     arguments = parser.parse_args()
     recorded_runs = json.loads(arguments.out.read_text(encoding="utf-8"))["runs"] if arguments.out.is_file() else []
