@@ -243,7 +243,7 @@ def test_noise_alone_lets_level_curves_rise(tmp_path: Path) -> None:
     told = f"6 of 6 of {BASE} (1 clearly) and 6 of 6 of {OPPONENT} (0 clearly) still rose."
     assert told in said and "still rose" not in brief(found, "")
     gains = re.fullmatch(
-        rf".*Validation gain, last third of training \(points, t interval\): {BASE} \+2\.(\d) (\[\S+ \S+\]), 4 "
+        rf".*Validation gain, last third \(points, t interval\): {BASE} \+2\.(\d) (\[\S+ \S+\]), 4 "
         rf"validations per curve; {OPPONENT} \+(\d\.\d) (\[\S+ \S+\]), 4\. .*",
         " ".join(brief(found, "").split()),
     )
