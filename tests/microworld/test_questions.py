@@ -318,3 +318,23 @@ def test_visual_genomes_last_tenth_is_about_reserved_images(made: Made) -> None:
     assert {e.images[0] for e in val}.isdisjoint(e.images[0] for e in made.read("vg_qa", "train"))
     answers = {qa["answer"] for entry in made.json("vg_qa/question_answers.json") for qa in entry["qas"]}
     assert {"On the left.", "A car.", "An umbrella.", "Two.", "Red.", "At the top."} <= answers
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_kinds_say_which_wordings_are_for_tests_only(made: Made, name: str) -> None:
+    def in_one_of(text: str, wordings: list[str]) -> bool:
+        patterns = (re.sub(r"\\\{\w+\\\}", "[a-z ]+", re.escape(wording)) for wording in wordings)
+        return any(re.fullmatch(pattern, text, re.IGNORECASE) for pattern in patterns)
+
+    common = [wording for form in FORMS[name] for wording in form.wordings]
+    reserved = [wording for form in FORMS[name] for wording in form.reserved]
+    kinds, counts = made.json(f"{name}/kinds.json"), Counter[str]()
+    train = {example.text for example in made.read(name, get(name).train_split)}
+    assert {*kinds} == {*made.json(f"{name}/oracle.json")} - {"train", "train_balanced"}
+    for split, found in kinds.items():
+        for example in made.read(name, split):
+            value = found[example.id]["wording"]
+            counts[value] += 1
+            assert in_one_of(example.text, reserved if value == "unseen" else common), example.text
+            assert value == "seen" or example.text not in train
+    assert 0.02 < counts["unseen"] / counts.total() < 0.3

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ import pytest
 
 from twelve.formats.data_root import DataRoot
 from twelve.metrics import nlvr2 as nlvr2_metric
-from twelve.microworld.scene import COLOURS, KINDS, PATTERNS, SIZES, Thing, WorldScene
+from twelve.microworld.language import HIDDEN, NOUNS, NUMBERS
+from twelve.microworld.scene import COLOURS, GROUNDS, KINDS, PATTERNS, SIZES, Thing, WorldScene
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldSizes, make_world
 from twelve.microworld.writers import captions, guesswhat, nlvr2, refer, snli_ve, visual7w
@@ -142,6 +144,39 @@ def _right(example: Example, answer: Any) -> bool:
     if example.target is None:
         return example.images[0] in answer
     return (tuple(answer) if isinstance(answer, list) else answer) == example.target
+
+
+def skeleton(text: str) -> str:
+    """The text without what fills its slots."""
+    filled = {*COLOURS, *SIZES, *PATTERNS, "tiny", "big", "spotted", *NUMBERS[1:], *HIDDEN, *GROUNDS, "left", "right",
+              "middle", "top", "bottom"}  # fmt: skip
+    things = {name for both in NOUNS.values() for name in both}
+    names = "|".join(sorted((*filled, *things), key=len, reverse=True))
+    return re.sub(r"\b(an?|x)( x)+\b", "x", re.sub(rf"\b(?:{names})\b", "x", text.lower()))
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_kinds_say_what_training_lacks(name: str, world: World, root: Path) -> None:
+    """Wordings and combinations that are called unseen occur in no training text and no training image."""
+    there = {
+        (thing.colour, thing.kind) for image in world.images() if not image.reserved for thing in image.scene.things
+    }
+    kinds = json.loads((root / name / "kinds.json").read_text())
+    trained = {skeleton(example.text) for example in examples(root, name, "train")}
+    seen = []
+    for split, found in kinds.items():
+        for example in examples(root, name, split):
+            own = found[example.id]
+            named = re.findall(rf"\b({'|'.join(COLOURS)}) (?:\w+ )?({'|'.join(KINDS)})s?\b", example.text.lower())
+            assert (own["combination"] == "unseen") == any(pair not in there for pair in named), example.text
+            known = skeleton(example.text) in trained
+            assert not (known and own["wording"] == "unseen") or name == "guesswhat", example.text
+            seen += [known] if own["wording"] == "seen" else []
+    assert {*kinds} == {*json.loads((root / name / "oracle.json").read_text())}
+    if name != "guesswhat":  # whose texts are whole dialogues
+        assert np.mean(seen) > 0.8
+    values = Counter(own["wording"] for found in kinds.values() for own in found.values())
+    assert 0.03 < values["unseen"] / values.total() < 0.5
 
 
 def sentences(root: Path, scenes: dict[str, WorldScene], task: str) -> Iterator[tuple[str, WorldScene, Example]]:

@@ -25,6 +25,7 @@ from twelve.evaluation.calibration import expected_calibration_error, score_bins
 from twelve.evaluation.confusions import confusions
 from twelve.evaluation.galleries import rank, with_shortlist
 from twelve.evaluation.option_baseline import bag_of_options
+from twelve.evaluation.own_kinds import with_own_kinds
 from twelve.evaluation.parts import scored_parts
 from twelve.evaluation.predict import ShuffledStore, predict
 from twelve.evaluation.remeasured import OURS, Remeasured, is_mean, unknown
@@ -213,7 +214,7 @@ class Evaluator:
         return self.processor.task_outputs.get(task.task.name, task.task.output) != task.task.output
 
     def _read(self, task: TaskData, split: str) -> Sequence[Example]:
-        examples = read_examples(task.task, self.data.root, split)
+        examples = with_own_kinds(task.task, self.data.root, split, read_examples(task.task, self.data.root, split))
         if task.task.partial:
             examples = having_regions(self.data.store, task.task, examples)
         check_regions(self.data.store, task.task, examples, root=self.data.root, split=split)

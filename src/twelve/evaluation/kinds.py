@@ -7,7 +7,7 @@ colour      the one colour word of the text, none, several
 count       whether the text asks how many, or names a number
 candidates  number of candidate boxes: 1-5, 6-10, ...
 target      the answer itself, where it is one of few words, true or false
-others      facts that are text (question_type, structural, ...)
+others      facts that are text (question_type, structural, ..., and the data root's own kinds, own_kinds.py)
 """
 
 from __future__ import annotations

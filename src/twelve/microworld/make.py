@@ -90,7 +90,7 @@ def make_microworld(
 
     with replacing(out) as partial:
         if apart:
-            world, tallies = _write_apart(seed, sizes, partial)
+            world, tallies = write_apart(seed, sizes, partial)
         else:
             world = make_world(seed, sizes)
             tallies = write_datasets(world, partial)
@@ -129,7 +129,7 @@ def write_datasets(world: World, root: Path, writers: Mapping[str, Writer] = WRI
     return [*forked.each(written, list(writers), count, lost, "writing datasets").values()]
 
 
-def _write_apart(seed: int, sizes: WorldSizes, root: Path) -> tuple[World, list[Tally]]:
+def write_apart(seed: int, sizes: WorldSizes, root: Path) -> tuple[World, list[Tally]]:
     """Write every dataset about a world of its own in words of its own; return all images as one world."""
     worlds, tallies = [], []
     for number, (task, write) in enumerate(WRITERS.items()):

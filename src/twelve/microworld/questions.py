@@ -98,6 +98,11 @@ class WorldQuestion:
     def answer(self) -> str:
         return self.fact.answer
 
+    @property
+    def reserved(self) -> bool:
+        """Whether the wording is for test sets only."""
+        return self.wording in self.form.reserved
+
 
 class Asker:
     """Asks about one image after another and keeps answers balanced.

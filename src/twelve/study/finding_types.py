@@ -77,6 +77,30 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """The difference of a contrast on the test examples of a task that are like those of training in one respect, or
+    unlike them (evaluation/own_kinds.py).
+
+    Attributes:
+        kind: the respect, such as the wording.
+        seen: whether training has it.
+        share: of the task's examples, per cent.
+        points: difference of the official metric; ``seeds``: the same of each seed.
+    """
+
+    kind: str
+    seen: bool
+    share: float
+    points: Interval
+    seeds: tuple[float, ...]
+
+    @property
+    def significant(self) -> int:
+        """1 or -1 where neither interval of ``points`` contains 0, else 0."""
+        return significant(self.points, self.seeds)
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One task of a contrast.
 
@@ -86,6 +110,8 @@ class Cell:
         seeds, closed_seeds: ``points`` and ``closed`` of each seed.
         learned: whether the contrast's reference has learned the task; if not, this is no gain and no loss.
         by_none: whether no arm of the contrast has learned it.
+        parts: the difference on examples that are like those of training, and on the others; empty if it was not
+            recorded which ones are.
     """
 
     task: str
@@ -95,6 +121,7 @@ class Cell:
     learned: bool
     closed_seeds: tuple[float, ...] = ()
     by_none: bool = False
+    parts: tuple[Part, ...] = ()
 
     @property
     def significant(self) -> int:

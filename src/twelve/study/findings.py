@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from pydantic import ValidationError
 
 from twelve.errors import DataError, quoted
+from twelve.evaluation.own_kinds import SEEN, UNSEEN
 from twelve.io import files, json_file
 from twelve.io.invalid import problem_of
 from twelve.metrics.bootstrap import Interval
@@ -19,7 +20,7 @@ from twelve.study import costs, uneven
 from twelve.study import plan as plans
 from twelve.study.arms import Arm, Contrast
 from twelve.study.bootstrap import Array, Resampled, Sampled, between, interval, observed, sign, two_level
-from twelve.study.finding_types import Cell, Comparison, Curve, Findings, Row, Score, Uneven
+from twelve.study.finding_types import Cell, Comparison, Curve, Findings, Part, Row, Score, Uneven
 from twelve.study.plan import EARLIER_GALLERY, Plan
 from twelve.study.results import AGAIN, ByType, Result, has_result, read_result, result_file
 from twelve.study.studies import FROM_FILES, STUDIES
@@ -31,6 +32,8 @@ WARNING = "Warning: "
 """What somebody wrote about a recorded study: retractions, limits."""
 EARLIER_METRIC = "R@1"
 """What results of retrieval called their metric before they said how many images were ranked."""
+LEAST = 20
+"""Fewest examples, in all seeds together, of a part of the examples that is compared."""
 SHUFFLED = "shuffled images"
 MODELS_OWN = (SHUFFLED,)
 """Baselines that depend on a model: those of the first arm's model count for all arms."""
@@ -195,6 +198,25 @@ class _Task:
         values += [result.shuffled_values or result.values for result in results]
         return Sampled(np.array(values), base.groups, max(scores, default=0.0) / 100, upper_bound / 100)
 
+    def parts(self) -> list[_PartCells]:
+        """The values of all arms on the examples that are like those of training, and on the others, for each kind that
+        tells which are."""
+        found = []
+        recorded = [base.kinds or {} for base in self.bases.values()]
+        for kind in recorded[0]:
+            if not all({*kinds.get(kind, ())} == {SEEN, UNSEEN} for kinds in recorded):
+                continue
+            for value in (SEEN, UNSEEN):
+                rows = [np.flatnonzero(np.array(kinds[kind]) == value) for kinds in recorded]
+                if sum(map(len, rows)) >= LEAST:
+                    cells = [
+                        replace(cell, values=cell.values[:, own], groups=[cell.groups[row] for row in own.tolist()])
+                        for cell, own in zip(self.cells(), rows, strict=True)
+                    ]
+                    shares = [len(own) / len(kinds[kind]) for own, kinds in zip(rows, recorded, strict=True)]
+                    found.append(_PartCells(kind, value == SEEN, float(np.mean(shares)), cells))
+        return found
+
     def curves(self) -> list[Curve]:
         found = []
         for seed, by_arm in self.results.items():
@@ -204,6 +226,16 @@ class _Task:
                     norms = recorded.gradient_norms
                     found.append(Curve(arm, self.name, seed, points, recorded.events, norms, result.parts))
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _PartCells:
+    """One cell a seed, of a part of the examples; see :class:`Part`. ``share`` is 0..1."""
+
+    kind: str
+    seen: bool
+    share: float
+    cells: list[Sampled]
 
 
 class _Samples:
@@ -219,6 +251,15 @@ class _Samples:
 
         self.seen, self.drawn = both(True)
         self.free_seen, self.free_drawn = both(False)
+        self.parts = {task.name: task.parts() for task in tasks}
+        self.on_parts = {
+            (name, part.kind, part.seen): (
+                observed({name: part.cells}).points[name],
+                two_level({name: part.cells}, resamples=resamples, shared=shared).points[name],
+            )
+            for name, parts in self.parts.items()
+            for part in parts
+        }
 
     def place(self, arm: str, task: str, *, shuffled: bool = False) -> int:
         arms = self.tasks[task].arms
@@ -242,9 +283,22 @@ class _Samples:
             "closed": (self.seen.closed, self.drawn.closed),
             "free": (self.free_seen.closed, self.free_drawn.closed),
         }[scale]
+        return self._subtracted(contrast, task, seen[task]), self._subtracted(contrast, task, drawn[task])
+
+    def _subtracted(self, contrast: Contrast, task: str, scores: Array) -> Array:
+        """The difference of a contrast in (R, A) scores."""
         places = [self.place(arm, task) for arm in contrast.compared]
         signs = np.array((1.0, -1.0, -1.0, 1.0)[: len(places)])
-        return seen[task][:, places] @ signs, drawn[task][:, places] @ signs
+        difference: Array = scores[:, places] @ signs
+        return difference
+
+    def by_part(self, contrast: Contrast, task: str) -> tuple[Part, ...]:
+        """The difference of ``points`` on each part of the examples."""
+        found = []
+        for part in self.parts[task]:
+            seen, drawn = (self._subtracted(contrast, task, each) for each in self.on_parts[task, part.kind, part.seen])
+            found.append(Part(part.kind, part.seen, 100 * part.share, _interval(seen, drawn), _seeds(seen)))
+        return tuple(found)
 
     def learned(self, arm: str, task: str) -> bool:
         """Whether the intervals of an arm's advantage over the best baseline and, where that was measured, of what it
@@ -345,6 +399,7 @@ def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples, *, wa
             learned=task in learned,
             closed_seeds=_seeds(drawn.difference(contrast, task, "closed")[0]),
             by_none=not any(drawn.learned(arm, task) for arm in contrast.arms),
+            parts=drawn.by_part(contrast, task),
         )
         for task in tasks
     )

@@ -18,6 +18,8 @@ from twelve.study.costs import lengths
 from twelve.study.finding_types import Comparison, Findings, Row, Score
 from twelve.study.report.unlearned import warnings
 from twelve.study.trunk_rates import rates_differ, trunk_rates, written
+from twelve.study.unseen import by_part
+from twelve.study.unseen import told as unseen
 
 NOT_LEARNED = "not learned"
 SHARES = (50, 70, 80, 90, 95, 97, 99, 100)
@@ -50,13 +52,14 @@ def markdown(found: Findings) -> str:
         " ".join(found.sentences) or "There is nothing to compare.",
         over_seeds(found) or "",
         *(f"Note: {escape(note, quote=False)}" for note in found.notes),
-        " ".join(filter(None, [no_search(found), *rates_differ(found), *lengths(found)])),
+        " ".join(filter(None, [no_search(found), *rates_differ(found), *lengths(found), *unseen(found)])),
         _who(found),
         _arms(found),
         _contrasts(found),
         *found.sections,
         _differences(found),
         _by_task(found),
+        by_part(found),
         _scores(found),
         _looking(found),
         convergence(found),
@@ -113,7 +116,7 @@ def few_seeds(found: Findings, *, short: bool = False) -> str | None:
     """What too few seeds leave unknown; None if there are enough.
 
     Args:
-        short: do not repeat the share of the variance that the sentences have.
+        short: leave it out where the sentences have the share of the variance, and with it the t interval.
     """
     if len(found.seeds) == 1:
         return (
@@ -132,7 +135,7 @@ def few_seeds(found: Findings, *, short: bool = False) -> str | None:
     covered = math.floor(covered + 0.5)
     share = f"{most:.0f}% of the variance"
     if short and f"{share} comes from the seeds" in " ".join(found.sentences):
-        return f"Simulated coverage of 95% intervals: {covered}% (bootstrap), {T_COVERAGE}% (t)."
+        return None
     of = "of a difference" if len(found.comparisons) > 1 else "of the difference"
     return (
         f"{'Up to ' * (len(found.comparisons) > 1)}{share} {of} comes from the {NUMBERS[len(found.seeds)]} seeds: in "
@@ -144,6 +147,7 @@ def few_seeds(found: Findings, *, short: bool = False) -> str | None:
 def short_limits(found: Findings) -> str:
     """What limits the findings but their notes and convergence, in few sentences; "" if nothing does."""
     told = [no_search(found), *rates_differ(found), over_seeds(found), few_seeds(found, short=True), *lengths(found)]
+    told += unseen(found)
     return " ".join(filter(None, told))
 
 

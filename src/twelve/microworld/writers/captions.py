@@ -103,7 +103,7 @@ def write(world: World, folder: Path, rng: np.random.Generator, dataset: str) ->
         dataset: ``coco`` (train2014 is train; val2014 is restval, val and test) or ``flickr30k``.
     """
     wordings = _STYLES[dataset]
-    tally = Tally(dataset, templates={wording.text for wording in wordings})
+    tally = Tally(dataset, templates={wording.text for wording in wordings}, unseen=world.unseen)
     images: list[dict[str, Any]] = []
     shown: dict[str, list[tuple[WorldImage, dict[str, Any]]]] = {}
     for image, split in _coco(world) if dataset == "coco" else _flickr(world, rng):
@@ -120,7 +120,10 @@ def write(world: World, folder: Path, rng: np.random.Generator, dataset: str) ->
     write_json(folder / f"dataset_{dataset}.json", {"images": images, "dataset": dataset})
     for split in ("val", "test"):
         tally.oracle[split] = _oracle(dataset, wordings, shown[split])
-    tally.write_oracle(folder)
+        for row in (row for _, record in shown[split] for row in record["sentences"]):
+            reserved = read(wordings, row["raw"])[0].only_test
+            tally.note(split, str(row["sentid"]), row["raw"], reserved=reserved)
+    tally.write_answers(folder)
     return tally
 
 

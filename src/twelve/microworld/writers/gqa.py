@@ -54,7 +54,7 @@ class _Entry:
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     """Write the balanced questions of train, val, testdev and test (without answers), all questions of val and testdev,
     the scene graphs of train and val, and the choices."""
-    tally = Tally("gqa", templates=templates(FORMS))
+    tally = Tally("gqa", templates=templates(FORMS), unseen=world.unseen)
     folder.mkdir(parents=True, exist_ok=True)
     keys = _keys()
     parts = _parts(world)
@@ -78,7 +78,7 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
             write_json(folder / f"{split}_choices.json", choices)
         if split in ("train", "val"):
             write_json(folder / f"{split}_sceneGraphs.json", {p.key: scene_graph(p) for p in images})
-    tally.write_oracle(folder)
+    tally.write_answers(folder)
     return tally
 
 
@@ -147,6 +147,9 @@ def _write_questions(tally: Tally, folder: Path, split: str, entries: Sequence[_
     tally.examples[split] = len(entries)
     if answers:
         tally.oracle[split] = {entry.key: entry.question.answer for entry in entries}
+        if not split.startswith("train"):
+            for entry in entries:
+                tally.note(split, entry.key, entry.question.text, reserved=entry.question.reserved)
 
 
 def _public(entry: _Entry) -> dict[str, Any]:

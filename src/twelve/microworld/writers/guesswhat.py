@@ -85,7 +85,7 @@ class _Game:
 
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     """Write ``guesswhat.{train,valid,test}.jsonl.gz``."""
-    tally = Tally("guesswhat", templates={wording.text for wording in WORDINGS})
+    tally = Tally("guesswhat", templates={wording.text for wording in WORDINGS}, unseen=world.unseen)
     rows: dict[str, list[dict[str, Any]]] = {split: [] for split in GAMES}
     numbers = [0, 0]
     for image, split in _splits(world, rng):
@@ -101,9 +101,12 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
                 tally.answers.update(answer for _, answer in game.turns)
             else:
                 tally.oracle.setdefault(split, {})[str(row["id"])] = _guess(image, row)
+                asked = [question for question, _ in game.turns]
+                reserved = any(read(WORDINGS, question)[0].only_test for question in asked)
+                tally.note(split, str(row["id"]), " ".join(asked), reserved=reserved)
     for split, lines in rows.items():
         write_lines(folder / f"guesswhat.{split}.jsonl.gz", lines, zipped=True)
-    tally.write_oracle(folder)
+    tally.write_answers(folder)
     return tally
 
 

@@ -130,7 +130,7 @@ WORDINGS: tuple[Wording[Meaning], ...] = (
 
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     """Write ``train.json``, ``dev.json`` and ``test1.json``."""
-    tally = Tally("nlvr2", templates={wording.text for wording in WORDINGS})
+    tally = Tally("nlvr2", templates={wording.text for wording in WORDINGS}, unseen=world.unseen)
     for split, wanted in STATEMENTS.items():
         rows: list[dict[str, Any]] = []
         for pairs in _sets(world, split):
@@ -141,9 +141,11 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
                 else:
                     found = {_identifier(pair, number): true(text, pair) for pair in pairs}
                     tally.oracle.setdefault(split, {}).update(found)
+                    for key in found:
+                        tally.note(split, key, text, reserved=read(WORDINGS, text)[0].only_test)
         write_lines(folder / f"{split}.json", rows)
         tally.examples[split] = len(rows)
-    tally.write_oracle(folder)
+    tally.write_answers(folder)
     return tally
 
 

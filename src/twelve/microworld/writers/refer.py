@@ -163,7 +163,7 @@ def write(world: World, folder: Path, rng: np.random.Generator, dataset: str) ->
     """
     release = _RELEASES[dataset]
     images = [image for image in world.coco if image.part == "train2014"]
-    tally = Tally(dataset, templates={wording.text for wording in release.wordings})
+    tally = Tally(dataset, templates={wording.text for wording in release.wordings}, unseen=world.unseen)
     write_json(folder / "instances.json", _instances(images))
     split = _splits(rng, images, release.shares)
     refs: list[dict[str, Any]] = []
@@ -181,7 +181,7 @@ def write(world: World, folder: Path, rng: np.random.Generator, dataset: str) ->
                 _count(tally, release, image, refs[-1])
     for who in release.split_by:
         write_bytes(folder / f"refs({who}).p", dumps(refs if who != "google" else _google(dataset, refs)))
-    tally.write_oracle(folder)
+    tally.write_answers(folder)
     return tally
 
 
@@ -254,6 +254,7 @@ def _count(tally: Tally, release: _Release, image: WorldImage, ref: dict[str, An
             wording, slots = read(release.wordings, row["raw"])
             found = wording.meaning(image.scene, slots)
             tally.oracle.setdefault(split, {})[str(row["sent_id"])] = list(found[0].box)
+            tally.note(split, str(row["sent_id"]), row["raw"], reserved=wording.only_test)
 
 
 def _google(dataset: str, refs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -116,7 +116,7 @@ WORDINGS: tuple[Wording[Meaning], ...] = (
 
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     """Write ``snli_ve_{train,dev,test}.jsonl``."""
-    tally = Tally("snli_ve", templates={wording.text for wording in WORDINGS})
+    tally = Tally("snli_ve", templates={wording.text for wording in WORDINGS}, unseen=world.unseen)
     for split, images in _splits(world, rng).items():
         rows = _rows(rng, images, PAIRS[split], test=split == "test")
         write_lines(folder / f"snli_ve_{split}.jsonl", [row for _, row in rows])
@@ -125,7 +125,9 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
             tally.answers.update(row["gold_label"] for _, row in rows)
         else:
             tally.oracle[split] = {row["pairID"]: label(row["sentence2"], image.scene) for image, row in rows}
-    tally.write_oracle(folder)
+            for text, key in ((row["sentence2"], row["pairID"]) for _, row in rows):
+                tally.note(split, key, text, reserved=read(WORDINGS, text)[0].only_test)
+    tally.write_answers(folder)
     return tally
 
 

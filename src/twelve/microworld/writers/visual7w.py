@@ -83,7 +83,7 @@ class _Candidate:
 
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     """Write ``dataset_v7w_pointing.json``. The oracle's answers are indices among the four boxes, sorted by id."""
-    tally = Tally("visual7w", templates={wording.text for wording in WORDINGS})
+    tally = Tally("visual7w", templates={wording.text for wording in WORDINGS}, unseen=world.unseen)
     boxes: list[dict[str, Any]] = []
     images: list[dict[str, Any]] = []
     number = 0
@@ -97,13 +97,14 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
             if split != "train":
                 by_id = sorted(four, key=lambda candidate: candidate.number)
                 tally.oracle.setdefault(split, {})[str(number)] = answer(text, image.scene, by_id)
+                tally.note(split, str(number), text, reserved=read(WORDINGS, text)[0].only_test)
             number += 1
         if pairs:
             boxes += [_box(candidate) for candidate in candidates]
             record = {"image_id": int(image.key), "filename": f"v7w_{image.key}.jpg", "split": split}
             images.append(record | {"qa_pairs": pairs})
     write_json(folder / "dataset_v7w_pointing.json", {"dataset": "visual7w-pointing", "boxes": boxes, "images": images})
-    tally.write_oracle(folder)
+    tally.write_answers(folder)
     return tally
 
 

@@ -98,7 +98,7 @@ NUMBERS = ("none", "one", "two", "three", "four", "five", "six")
 
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     """Write ``question_answers.json`` and ``image_data.json``."""
-    tally = Tally("vg_qa", templates=templates(FORMS))
+    tally = Tally("vg_qa", templates=templates(FORMS), unseen=world.unseen)
     extra = untidy(world)
     genome = [p for p in world.vg if p.part != "testdev"]
     for_training = [p for p in genome if p.part == "train" and open_to_training(p, extra)]
@@ -118,13 +118,15 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
                 number += 1
                 rows.append(_row(image, number, question))
                 tally.oracle[split][str(number)] = vocabulary_label(rows[-1]["answer"])
+                if split != "train":
+                    tally.note(split, str(number), question.text, reserved=question.reserved)
             entries.append({"id": int(image.key), "qas": rows})
         tally.examples[split] = len(tally.oracle[split])
     tally.answers.update(tally.oracle["train"].values())
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "question_answers.json", entries)
     write_json(folder / "image_data.json", [_image(image) for image in genome])
-    tally.write_oracle(folder)
+    tally.write_answers(folder)
     return tally
 
 

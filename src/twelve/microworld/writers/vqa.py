@@ -141,7 +141,7 @@ QUESTION_TYPES = [
 
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     """Write train2014, val2014, test2015 and test-dev2015 (the last two without answers)."""
-    tally = Tally("vqa", templates=templates(FORMS))
+    tally = Tally("vqa", templates=templates(FORMS), unseen=world.unseen)
     extra = untidy(world)
     parts = {
         "train": [p for p in world.coco if p.part == "train2014" and open_to_training(p, extra)],
@@ -163,9 +163,12 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
         _write_questions(folder, subset, asked)
         _write_annotations(folder, subset, asked, asker.random)
         tally.oracle[split] = {str(key): question.answer for _, key, question in _numbered(asked)}
+        if split != "train":
+            for _, key, question in _numbered(asked):
+                tally.note(split, str(key), question.text, reserved=question.reserved)
         if split == "train":
             tally.answers.update(question.answer for _, questions in asked for question in questions)
-    tally.write_oracle(folder)
+    tally.write_answers(folder)
     return tally
 
 

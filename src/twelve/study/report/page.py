@@ -19,6 +19,7 @@ from twelve.io import files
 from twelve.outputs import get_output
 from twelve.progress import clock, tell
 from twelve.study import plan as plans
+from twelve.study import unseen
 from twelve.study.bootstrap import by_bootstrap_alone, significant
 from twelve.study.cells import spread
 from twelve.study.converged import convergence, is_clear, late_gains
@@ -132,6 +133,7 @@ class StudyPart:
             few_seeds(found),
             *rates_differ(found),
             *lengths(found),
+            *unseen.told(found),
         ]
         return [*found.notes, *filter(None, [*told, incomplete(found)])]
 
@@ -139,6 +141,12 @@ class StudyPart:
     def late_gains(self) -> str:
         """How the validation scores changed at the end, as HTML; empty if nothing is known."""
         return html_of(late_gains(self.found))
+
+    @property
+    def unseen(self) -> str:
+        """The differences on examples that are like those of training, and on the others, as HTML; empty if it was not
+        recorded which ones are."""
+        return html_of(unseen.by_part(self.found))
 
     @property
     def protocol(self) -> StudyProtocol:

@@ -1,0 +1,83 @@
+"""Differences between arms on test examples that are like those of training in one respect, such as their wording, and
+on examples that are not (evaluation/own_kinds.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from twelve.study.bootstrap import by_bootstrap_alone
+from twelve.study.cells import gain_of, table
+from twelve.study.finding_types import Cell, Comparison, Findings, Part
+
+MOST_NAMED = 3
+"""Most differences that the sentence names."""
+MARK = " *"
+
+
+def told(found: Findings) -> list[str]:
+    """Which significant differences come mostly from examples unlike those of training, in one sentence for each
+    kind."""
+    every = list(_owed(found))
+    return [
+        _said(found, [each for each in every if each[2].kind == kind])
+        for kind in dict.fromkeys(part.kind for _, _, part, _ in every)
+    ]
+
+
+def _owed(found: Findings) -> Iterator[tuple[Comparison, Cell, Part, Part]]:
+    """Significant differences on learned tasks that are less than half as large on the examples that are like those of
+    training; with the differences on these examples and on the others."""
+    for comparison in found.comparisons:
+        for cell in comparison.cells:
+            if not (cell.learned and cell.significant):
+                continue
+            for kind in dict.fromkeys(part.kind for part in cell.parts):
+                both = {part.seen: part for part in cell.parts if part.kind == kind}
+                if len(both) == 2 and cell.significant * both[True].points.mean < abs(cell.points.mean) / 2:
+                    yield comparison, cell, both[True], both[False]
+
+
+def _said(found: Findings, every: list[tuple[Comparison, Cell, Part, Part]]) -> str:
+    kind, several = every[0][2].kind, len(found.comparisons) > 1
+    named = [
+        f"{f'{comparison.contrast.name} on ' * several}{_title(found, cell)}, {cell.points.mean:+.1f} (seen "
+        f"{kind}s: {gain_of(seen.points)})"
+        for comparison, cell, seen, _ in every[:MOST_NAMED]
+    ]
+    more = f"; and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else ""
+    return f"Mostly on unseen {kind}s: {'; '.join(named)}{more}."
+
+
+def _title(found: Findings, cell: Cell) -> str:
+    row = found.row(cell.task)
+    return cell.task if row is None else row.title
+
+
+def by_part(found: Findings) -> str:
+    """A table of the differences on both parts of the examples of each learned task; empty if no kind was recorded."""
+    kinds = list(dict.fromkeys(part.kind for each in found.comparisons for cell in each.cells for part in cell.parts))
+    rows = [
+        [each.contrast.name, _title(found, cell), _points(cell), *(_part(cell, kind, seen) for kind in kinds
+         for seen in (True, False))]
+        for each in found.comparisons
+        for cell in each.cells
+        if cell.learned and cell.parts
+    ]  # fmt: skip
+    if not rows:
+        return ""
+    columns = [f"{kind} {value}" for kind in kinds for value in ("seen", "unseen (share)")]
+    said = "Seen: the training set has texts of this wording or combination; unseen: only the test set has."
+    header = ["difference, official metric", "task", "all", *columns]
+    return f"{said}\n\n" + table(header, rows)
+
+
+def _points(cell: Cell) -> str:
+    return gain_of(cell.points) + MARK * cell.by_bootstrap_alone
+
+
+def _part(cell: Cell, kind: str, seen: bool) -> str:
+    for part in cell.parts:
+        if (part.kind, part.seen) == (kind, seen):
+            share = "" if seen else f" ({part.share:.0f}%)"
+            return gain_of(part.points) + MARK * by_bootstrap_alone(part.points, part.seeds) + share
+    return ""
