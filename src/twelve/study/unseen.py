@@ -40,12 +40,13 @@ def _owed(found: Findings) -> Iterator[tuple[Comparison, Cell, Part, Part]]:
 def _said(found: Findings, every: list[tuple[Comparison, Cell, Part, Part]]) -> str:
     kind, several = every[0][2].kind, len(found.comparisons) > 1
     named = [
-        f"{f'{comparison.contrast.name} on ' * several}{_title(found, cell)}, {cell.points.mean:+.1f} (seen "
-        f"{kind}s: {gain_of(seen.points)})"
+        f"{f'{comparison.contrast.name} on ' * several}{_title(found, cell)} {cell.points.mean:+.1f} "
+        f"(seen: {gain_of(seen.points)})"
         for comparison, cell, seen, _ in every[:MOST_NAMED]
     ]
     more = f"; and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else ""
-    return f"Mostly on unseen {kind}s: {'; '.join(named)}{more}."
+    head = "Differences" if len(every) > 1 else "Difference"
+    return f"{head} mostly on unseen {kind}s: {'; '.join(named)}{more}."
 
 
 def _title(found: Findings, cell: Cell) -> str:
