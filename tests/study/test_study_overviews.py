@@ -67,11 +67,11 @@ def test_a_dry_run_tells_the_time_and_names_the_folder_without_a_word_twice(tmp_
     longer = ["study", "groups", "--config", "study-four-tasks.yaml", "--set", "training.iterations=4000", "--dry-run"]
     said = " ".join(CliRunner().invoke(cli.app, longer).output.split())
     assert 'time: study-four-tasks.yaml says at its head: "A joint' in said
-    assert 'per seed". More iterations, arms or seeds take longer.' in said
+    assert 'per seed". So all runs take about 5.3 hours.' in said  # 24 joint runs, each 3.3 times as long
     assert '"A joint run of 1,200 iterations takes about 4 minutes' in said and "(4,000 iterations)" in said
     other = ["study", "balancing", "--config", "study-four-tasks.yaml", "--dry-run"]
     said = " ".join(CliRunner().invoke(cli.app, other).output.split())
-    assert '"A joint run of 1,200 iterations takes about 4 minutes of processor time". More' in said
+    assert '"A joint run of 1,200 iterations takes about 4 minutes of processor time". So all' in said
     own = tmp_path / "own.yaml"
     own.write_text(configuration.find("study-apart.yaml").read_text())
     said = " ".join(CliRunner().invoke(cli.app, ["study", "groups", "--config", str(own), "--dry-run"]).output.split())

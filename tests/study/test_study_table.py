@@ -104,7 +104,10 @@ def test_a_mean_does_not_count_where_no_arm_learns_most_tasks_or_a_warning_says_
     apart = replace(none, seeds=(0.1, 30.0, 1.0))
     assert not apart.every_by_bootstrap_alone and not apart.by_bootstrap_alone
     said, mean = show(tmp_path, console=QUIET), gain_of(none.every)
-    assert f"{mean} points of normalised score, mean of 2 tasks (not significant: {none.uncounted}); " in said
+    assert (
+        f"{mean} points of normalised score, mean of 2 tasks (its interval does not decide: {none.uncounted}); " in said
+    )
+    assert f"{BASE} and {OPPONENT} do not differ significantly: {mean}" in said
     assert f" | {mean} † | " in said and "†: not significant" in said
     made_up(tmp_path / "half", {BASE: (0.38, 0.7), OPPONENT: (0.3, 0.38)})
     (half,) = findings(tmp_path / "half").comparisons
@@ -505,10 +508,7 @@ def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
     assert Groups().sentences(unknown) == ["No group learns alone, so nothing is compared."]
     untrained = replace(found, comparisons=(rest,))
     assert Groups().sentences(untrained) == ["No group was trained alone, so nothing is compared."]
-    only, where = (
-        "The only comparison between a group trained with others and the same group alone, ",
-        "it learns alone",
-    )
+    only = "The only comparison between a group trained with others and the same group alone, which learns its tasks,"
     level = replace(hurt, learned=Interval(0.0, -1.0, 1.0))
     for each, shows in (
         (helped, "a gain from the others"),
@@ -516,7 +516,7 @@ def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
         (level, "neither a gain from the others nor a loss"),
     ):
         told = Groups().sentences(replace(found, comparisons=(each,)))[0]
-        assert told.startswith(f"{only}where {where}, shows {shows}.")
+        assert told.startswith(f"{only} shows {shows}.")
     two = (
         Groups().sentences(replace(found, seeds=(3, 4)))[0].partition(" The gains, in points of normalised score: ")[0]
     )

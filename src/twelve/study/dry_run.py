@@ -16,6 +16,7 @@ from twelve.study.trunk_rates import differing, trunk_rates, written
 from twelve.study.worlds import is_finished
 
 _JOINT = "joint run"
+_OF_A_RUN = re.compile(r"joint run of ([\d,]+) iterations takes about ([\d.]+) minutes\b", re.IGNORECASE)
 _DURATION = re.compile(r"\b[Tt]akes? about [^.;]*")
 
 
@@ -60,7 +61,7 @@ def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path, worlds_of
         + ", without extensions"
         * any(arm.length.extend for arm in plan.arms),
         *_pretraining(plan),
-        _time(file, plan.study),
+        _time(file, plan.study, units * (config.training.iterations or 0)),
         f"data: each seed {_world(plan, worlds_of)}, nothing is downloaded"
         if plan.worlds
         else f"data: {config.data}; nothing is downloaded",
@@ -106,10 +107,19 @@ def _contrasts(plan: Plan) -> Iterator[str]:
         yield from textwrap.wrap(f"  {each.name}: {tasks}{judge}{told}", WIDTH, subsequent_indent="    ")
 
 
-def _time(file: Path, study: str) -> str:
-    """How long it takes, as far as the configuration says so."""
+def _time(file: Path, study: str, iterations: float) -> str:
+    """How long it takes, as far as the configuration says so.
+
+    Args:
+        iterations: of all runs, as long as those of a joint run; 0 if they are not known.
+    """
     if time := known_time(file, study):
-        return f'time: {file.name} says at its head: "{time}". More iterations, arms or seeds take longer.'
+        said = f'time: {file.name} says at its head: "{time}".'
+        if (one := _OF_A_RUN.search(time)) is None or not iterations:
+            return f"{said} More iterations, arms or seeds take longer."
+        minutes = float(one[2]) * iterations / int(one[1].replace(",", ""))
+        all_of_it = f"{minutes / 60:.1f} hours" if minutes > 90 else f"{minutes:.0f} minutes"
+        return f"{said} So all runs take about {all_of_it}."
     return (
         "time: not known. Each step prints how long it took and how long the rest will take. With --parts 10, the "
         "command ends at the first checkpoint after ten minutes."

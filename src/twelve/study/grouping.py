@@ -222,7 +222,7 @@ def _page(
         for place, cell in enumerate(cells)
     ]
     parts = [
-        " ".join(sentences(correlations, ranking, len(cells), failed)),
+        *sentences(correlations, ranking, len(cells), failed),
         "Rank correlation of prediction and measured gain, means over the seeds, with 95% bootstrap intervals over "
         "seeds and cells. Cells share models and groups, so they are not independent, and the intervals are too narrow "
         "rather than too wide." + f" {LEFT_OUT}" * bool(failed),

@@ -130,7 +130,8 @@ def said(comparison: Comparison) -> str:
     count, total = sum(cell.learned for cell in comparison.cells), len(comparison.cells)
     if all(seed == 0 for cell in comparison.cells for seed in cell.seeds):
         return f"{_identical(contrast)}: their difference is zero {_everywhere(len(comparison.seeds), total)}."
-    verdict = _verdict(contrast, every, comparison.seeds)
+    uncounted = f" (its interval does not decide: {comparison.uncounted})" * bool(comparison.uncounted and sign(every))
+    verdict = _verdicts(contrast)[0] if uncounted else _verdict(contrast, every, comparison.seeds)
     tasks = f"{'all ' * (0 < count < total)}{counted(total, 'task')}"
     several, judges = len(contrast.judges) > 1, " and ".join(contrast.judges)
     they = f"{'both ' * several}{judges}"
@@ -144,7 +145,6 @@ def said(comparison: Comparison) -> str:
         if short.startswith(verdict):  # the same, or the same by the bootstrap interval alone
             short = "also" if short == verdict else "also (bootstrap alone)"
         rest = f"; {short} over the {count if count > 1 else 'only one'} that {they} learned: {gain_of(learned)}"
-    uncounted = f" (not significant: {comparison.uncounted})" if comparison.uncounted and sign(every) else ""
     mean = f"{verdict}: {gain_of(every)} points of normalised score, mean of {tasks}{uncounted}{rest}."
     if len(comparison.seeds) < 2:
         return mean

@@ -97,17 +97,17 @@ class Groups(Study):
                 f"The difference is {gain_of(known[0].endpoint)}{_over_seeds(known[0])}, of {_trained(known[0])}.",
             ]
         best, worst = (choose(known, key=_mean) for choose in (max, min))
-        least = f"the lowest difference is {gain_of(worst.endpoint)}{_over_seeds(worst)}, of {_trained(worst)}"
-        named = "largest gain" if _mean(best) > 0 else "highest difference"
-        points = f"{gain_of(best.endpoint)} points of normalised score{_over_seeds(best)}"
-        most = f"The {named} is {points}, of {_trained(best)}"
-        return [said, f"{most}; {least}."]
+        low, high = (
+            f"{gain_of(each.endpoint)}{unit}{_over_seeds(each)}, of {_trained(each)}"
+            for each, unit in ((worst, ""), (best, " points of normalised score"))
+        )
+        return [said, f"The differences range from {low}, to {high}."]
 
 
 def _counted(known: Sequence[Comparison]) -> str:
     """How many comparisons show a gain and how many a loss; the beginning of a sentence."""
     gain, loss = (sum(each.significant == sign for each in known) for sign in (1, -1))
-    between = "between a group trained with others and the same group alone, where it learns alone,"
+    between = "between a group trained with others and the same group alone, which learns its tasks,"
     if len(known) == 1:
         shows = "a gain from the others" if gain else "a loss" if loss else "neither a gain from the others nor a loss"
         return f"The only comparison {between} shows {shows}"
