@@ -3,12 +3,13 @@
 Studies record this since 29 November 2026. For earlier ones, this generates their worlds again and adds the kinds
 `wording` and `combination` to the results, if groups and all recorded kinds of the examples are those of the new world.
 
-    python benchmarks/add_kinds.py
+    python benchmarks/add_kinds.py [STUDY ...]
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def add(path: Path, root: DataRoot, plan: Plan) -> str:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        for study in sorted(RESULTS.glob("study-*")):
+        for study in sorted(map(Path, sys.argv[1:])) or sorted(RESULTS.glob("study-*")):
             plan = plans.read(study)
             if not plan.worlds:
                 continue
