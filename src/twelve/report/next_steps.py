@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import inf
 
-from twelve.evaluation.compared import guess
+from twelve.evaluation.compared import named
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.report import words
 from twelve.report.cut_texts import whole_texts
@@ -149,7 +149,7 @@ def _undecided(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
         others = f"The same is true of {', '.join(other.title for other in found[1:])}." if len(found) > 1 else ""
         why = (
             f"{examples(each)} are too few to tell whether {each.score.bar.value:.1f} is better than "
-            f"{guess(best.name)} ({best.bar.value:.1f})"
+            f"{named(best.name, best.bar.value)}"
         )
         yield on_more(run, found, "Evaluate on more examples", why, told, others)
 
