@@ -664,6 +664,15 @@ def test_the_steps_do_not_repeat_the_verdict(run: Path) -> None:
     assert longer.details.startswith("Validation scores rose on 4 of 5 tasks over the last half of the training; ")
 
 
+def test_the_configuration_that_a_step_names_is_found_from_any_folder(run: Path) -> None:
+    (run / "model").mkdir()
+    tuned = next(step for step in next_steps(read_run(run), scored(run)) if step.title == "Fine-tune SNLI-VE")
+    assert tuned.why.endswith("27 of 100; the file configs/finetune.yaml is shipped with twelve.")
+    _, _, config, *settings = shlex.split(tuned.commands[0])
+    assert not Path(config).exists()
+    assert list(configuration.load(config, settings[1::2]).tasks) == ["snli_ve"]
+
+
 def rescored(run: Path, *scores: float) -> None:
     """A log in which every task has these validation scores, in iterations 10, 20, ..."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

@@ -215,7 +215,10 @@ def _tuned(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
         return
     command = to_train(FINE_TUNING, f"init={run.folder}", f"tasks=[{each.name}]", beside(run, f"{each.name}-tuned"))
     if command is not None:
-        why = f"Of the learned tasks it has the lowest normalised score, {place:.0f} of 100."
+        why = (
+            f"Of the learned tasks it has the lowest normalised score, {place:.0f} of 100; the file {FINE_TUNING} is "
+            "shipped with twelve."
+        )
         yield Step(f"Fine-tune {each.title}", why, [command])
 
 
