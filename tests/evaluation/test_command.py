@@ -300,7 +300,7 @@ def test_a_table_fits_into_80_columns(groups: int, monkeypatch: pytest.MonkeyPat
     lines = table([result]).splitlines()
     assert max(map(len, lines)) <= 80
     verdict = "too few to tell" if groups < FEW else "undecided"
-    assert lines[0].split() == ["task,", "metric", "/", "baseline", "score", "ahead", "95%", "interval", "verdict"]
+    assert lines[0].split() == ["task,", "metric", "/", "baseline", "score", "lead", "95%", "interval", "verdict"]
     assert lines[0].index("95% interval") == lines[1].index("[0.0, 100.0]") == lines[2].index("[-100.0")
     legend = " ".join(lines[lines.index("") :])
     one_each = (

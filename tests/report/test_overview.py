@@ -101,9 +101,9 @@ def test_a_run_that_learned_in_part(run: Path) -> None:
     assert (found.word, found.good) == ("Learned in part", False)
     assert found.sentence == (
         "On 3 of 5 tasks, the model is better than every baseline (a guess that does not see the correct "
-        "image). VQA v2 (27.3) is not shown to be better than a text-only model (27.4; the difference may be chance); "
-        "NLVR2 (50.1) "
-        "is worse than always giving the most frequent answer (55.3). The normalised score of SNLI-VE, the only one "
+        "image). VQA v2 (27.3) is not shown to be better than the bag of words baseline (a text-only model: "
+        "27.4; the difference may be chance); NLVR2 (50.1) is worse than the majority baseline (always giving the most "
+        "frequent answer: 55.3). The normalised score of SNLI-VE, the only one "
         "that is known, is 27 (0: best baseline, 100: best possible). Validation scores rose on 4 of 5 tasks over the "
         "last half of the training; training of SNLI-VE was stopped before the end."
     )
@@ -220,8 +220,8 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     found = said(alone(run, 90.0, 0.0))
     assert (found.word, found.good) == ("Undecided", None)
     assert found.sentence == (
-        "The score of 90.0 on 10 test examples is above every baseline, but not shown to be better than a text-only "
-        "model (50.0; the difference may be chance). More test examples are needed."
+        "The score of 90.0 on 10 test examples is above every baseline, but not shown to be better than the "
+        "bag of words baseline (a text-only model: 50.0; the difference may be chance). More test examples are needed."
     )
     page = render(read_run(run))
     assert '<span class="verdict open">undecided against bag of words 50.0</span>' in page and "ot learned" not in page
@@ -233,7 +233,7 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     step = next_steps(read_run(run), scored(run))[0]
     copied = f"Copy images that are new into {root / 'images' / 'mine'}"
     lines = root / "check.jsonl"
-    assert step.why.endswith(f"whether 90.0 is better than a text-only model (50.0): add lines to {lines}.")
+    assert step.why.endswith(f"better than the bag of words baseline (a text-only model: 50.0): add lines to {lines}.")
     assert f"The first line is {line}. {copied}; the first command extracts their" in step.details
     assert step.commands[0].startswith("twelve regions extract ") and step.commands[1].startswith("twelve evaluate ")
 
@@ -249,27 +249,27 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     assert f'<p class="answer open"><b>{word}.</b>' in render(read_run(run))
     assert few.sentence.startswith("The model scores 90.0 (95% interval ")
     assert " on 10 test examples: better than every baseline (" in few.sentence
-    assert "The best one, always giving the most frequent answer, scores 50.0." in few.sentence
+    best = "The best one is the majority baseline (always giving the most frequent answer: 50.0)."
+    assert best in few.sentence
     chance = fake_run.task_result("vqa", 90.0, {"chance": 50.0})["baselines"]["chance"]
     even = changed(
         run,
         lambda tree: tree["tasks"]["mine"].update(baselines={"chance": chance} | tree["tasks"]["mine"]["baselines"]),
     )
-    assert "The best one, always giving the most frequent answer, scores 50.0." in said(even).sentence  # not chance
+    assert best in said(even).sentence  # not chance
     many = said(alone(run, 90.0, 10.0, examples=100))
     assert (many.word, many.good) == ("Learned", True)
     below = said(alone(run, 40.0, -70.0))
     assert (below.word, below.good) == ("Not learned", False)
     assert below.sentence == (
-        "The model scores 40.0 (95% interval 37 to 43) on 10 test examples: worse than always giving the most frequent "
-        "answer (50.0)."
+        "The model scores 40.0 (95% interval 37 to 43) on 10 test examples: worse than the majority baseline "
+        "(always giving the most frequent answer: 50.0)."
     )
     little = said(alone(run, 51.0, 0.0, examples=1000))
     assert little.word == "Not learned"  # enough to see that it is little
     assert little.sentence == (
-        "The model scores 51.0 (95% interval 48 to 54): not shown to be better than always giving the most "
-        "frequent answer (50.0; "
-        "the difference may be chance)."
+        "The model scores 51.0 (95% interval 48 to 54): not shown to be better than the majority "
+        "baseline (always giving the most frequent answer: 50.0; the difference may be chance)."
     )
 
 
@@ -286,9 +286,8 @@ def test_a_small_lead_on_few_examples_is_not_learned_so_far(run: Path) -> None:
     found = said(run)
     assert (found.word, found.good) == ("Not learned so far", False)
     assert found.sentence == (
-        "The model scores 52.5 (95% interval 38 to 67) on 40 test examples: not shown to be better than always "
-        "giving the most "
-        "frequent answer (50.0; the difference may be chance)."
+        "The model scores 52.5 (95% interval 38 to 67) on 40 test examples: not shown to be better than the majority "
+        "baseline (always giving the most frequent answer: 50.0; the difference may be chance)."
     )
     page = render(read_run(run))
     assert '<span class="verdict open">undecided</span>' in page and "<b>Not learned so far.</b>" in page
@@ -317,7 +316,7 @@ def test_the_same_answer_to_everything_is_said_first(run: Path) -> None:
     alone(run, 40.0, -70.0, examples=10)
     assert "It answers" not in said(run).sentence  # nothing shows it
     recorded.write(RunFolder(run).predictions, answered(run, *["yes"] * 9, "no"))
-    assert said(run).sentence.endswith("the most frequent answer (50.0). It answers yes to 9 of 10 questions.")
+    assert said(run).sentence.endswith("the most frequent answer: 50.0). It answers yes to 9 of 10 questions.")
     recorded.write(RunFolder(run).predictions, answered(run, *["yes"] * 8, "no", "no"))
     assert "It answers" not in said(run).sentence
     recorded.write(RunFolder(run).predictions, answered(run, *["yes"] * 8))
@@ -344,7 +343,7 @@ def test_an_undecided_task_does_not_decide_on_the_others(run: Path) -> None:
     flat(run)
     found = said(changed(run, change))
     assert found.word == "Good" and "On all 4 tasks, the model is" in found.sentence
-    told = "undecided on too few test examples: VQA v2 (80.0; always giving the most frequent answer: 20.0). More test"
+    told = "undecided on too few test examples: VQA v2 (80.0; majority, always giving the most frequent answer: 20.0)."
     assert told in found.sentence
     steps = next_steps(read_run(run), scored(run))
     why = next(step.why for step in steps if step.title == "Evaluate on more examples")
@@ -361,7 +360,7 @@ def test_an_undecided_task_does_not_decide_on_the_others(run: Path) -> None:
     unsure = json.loads((run / "evaluation.json").read_text())["tasks"]["vqa"]["baselines"]
     changed(run, lambda tree: [task.update(groups=20, baselines=unsure) for task in tree["tasks"].values()])
     assert said(run).word == "Undecided" and "The scores are above every baseline" in said(run).sentence
-    assert "SNLI-VE (80.0; always giving the most frequent answer: 20.0)" in said(run).sentence
+    assert "SNLI-VE (80.0; majority, always giving the most frequent answer: 20.0)" in said(run).sentence
 
 
 def test_runs_without_results(run: Path) -> None:
@@ -449,10 +448,11 @@ def test_the_lowest_parts_are_listed_with_their_numbers(run: Path) -> None:
     assert places == sorted(places)  # type: ignore[type-var]
     number = next(each for each in found.parts if each.part == "answer type “number”")
     assert (number.score.mean, number.examples, number.beaten) == (9.5, 120, False)
-    assert number.baseline == "not shown to be better than a text-only model (11.0; the difference may be chance)"
+    text_only = "the bag of words baseline (a text-only model: 11.0; the difference may be chance)"
+    assert number.baseline == f"not shown to be better than {text_only}"
     whole = {each.task: each.baseline for each in found.parts if not each.part}
-    assert whole["nlvr2"] == "worse than always giving the most frequent answer (55.3)"
-    assert whole["snli_ve"] == "better than the same model with wrong images (63.8)"
+    assert whole["nlvr2"] == "worse than the majority baseline (always giving the most frequent answer: 55.3)"
+    assert whole["snli_ve"] == "better than the shuffled images baseline (the same model with wrong images: 63.8)"
     low = [each.part for each in low_parts(read_run(run).results["vqa"])]
     assert low == ["answer type “number”"]  # texts of some words have 26.0 +- 3, which is not below the task's 27.3
     assert max(sum(each.task == name for each in found.parts) for name in fake_run.KINDS) <= PER_TASK
@@ -472,7 +472,8 @@ def test_a_small_part_is_listed_if_it_is_far_below_a_baseline(run: Path, high: f
     small = replace(result.parts[0], value="does the", examples=36, baseline=Baseline("majority", 61.1, advantage))
     found = list(low_parts(replace(result, parts=[replace(small, score=Interval(0.0, 0.0, 9.6))])))
     assert [each.examples for each in found] == ([36] if listed else [])
-    assert not listed or found[0].baseline == "worse than always giving the most frequent answer (61.1)"
+    told = "worse than the majority baseline (always giving the most frequent answer: 61.1)"
+    assert not listed or found[0].baseline == told
 
 
 def failing(run: Path, *values: str) -> Path:
@@ -654,13 +655,22 @@ def test_the_steps_do_not_repeat_the_verdict(run: Path) -> None:
         changed(run, lambda tree: tree["tasks"][task]["baselines"].update(tree["tasks"]["vqa"]["baselines"]))  # noqa: B023
     worse = next(step for step in next_steps(read_run(run), scored(run)) if step.title == "Train VQA v2 alone")
     assert worse.why.startswith(
-        "Its score of 27.3 is not shown to be better than a text-only model (27.4; the difference may be chance): "
-        "if it "
+        "Its score of 27.3 is not shown to be better than the bag of words baseline (a text-only model: 27.4; the "
+        "difference may be chance): if it "
     )
     changed(run, lambda tree: [task.update(groups=20) for task in tree["tasks"].values()])
     changed(run, lambda tree: [task["baselines"].clear() for task in tree["tasks"].values()])
     longer = next(step for step in next_steps(read_run(run), scored(run)) if step.title == "Train longer")
     assert longer.details.startswith("Validation scores rose on 4 of 5 tasks over the last half of the training; ")
+
+
+def test_the_configuration_that_a_step_names_is_found_from_any_folder(run: Path) -> None:
+    (run / "model").mkdir()
+    tuned = next(step for step in next_steps(read_run(run), scored(run)) if step.title == "Fine-tune SNLI-VE")
+    assert tuned.why.endswith("27 of 100; the file configs/finetune.yaml is shipped with twelve.")
+    _, _, config, *settings = shlex.split(tuned.commands[0])
+    assert not Path(config).exists()
+    assert list(configuration.load(config, settings[1::2]).tasks) == ["snli_ve"]
 
 
 def rescored(run: Path, *scores: float) -> None:

@@ -175,7 +175,7 @@ def test_a_narrow_screen_keeps_the_best_baseline_and_the_interval(tmp_path: Path
     ]  # each task is a block, with a label before each value
     for label, value in (
         ("Best baseline", "bag of words 27.4"),
-        ("Advantage", "-0.1 <span"),
+        ("Lead", "-0.1 <span"),
         ("Normalised", "27<span"),
     ):
         assert re.search(rf'data-label="{label}">{re.escape(value)}', cell)
@@ -456,7 +456,7 @@ def test_what_differs_between_the_machines_is_told(tmp_path: Path) -> None:
 def test_the_tables_of_a_task_fit_a_narrow_screen(tmp_path: Path) -> None:
     page = render(read_run(fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))))
     parts = page.partition('<table class="stack" aria-label="Parts of VQA v2">')[2].partition("</table>")[0]
-    for label in ("Examples", "Score", "Best baseline", "Advantage"):
+    for label in ("Examples", "Score", "Best baseline", "Lead"):
         assert f'data-label="{label}"' in parts
     assert ".columns > * { min-width: 0; }" in page and ".facts > * { overflow-wrap: anywhere; }" in page
     assert '<td class="gloss"></td>' not in page  # which would keep its width

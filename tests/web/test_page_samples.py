@@ -137,9 +137,8 @@ def test_a_task_that_is_not_above_a_baseline_says_so(run: Path) -> None:
         run, Baseline("majority", 50.0, none), Baseline("chance", 40.0, none), Baseline("bag of words", 60.0, some)
     )
     told = (
-        "On its 16 test examples, this task scored 50.0: not shown to be better than always giving the most frequent "
-        "answer (50.0; "
-        "the difference may be chance)."
+        "On its 16 test examples, this task scored 50.0: not shown to be better than the majority baseline "
+        "(always giving the most frequent answer: 50.0; the difference may be chance)."
     )
     assert standings_of(run) == standings_of(run / "model") == {"mine": TaskStanding(doubt=told)}
     evaluated(run, Baseline("majority", 50.0, none), examples=1600, score=56.25)
@@ -147,7 +146,8 @@ def test_a_task_that_is_not_above_a_baseline_says_so(run: Path) -> None:
         "On its 1,600 test examples, this task scored 56.2: not shown to be better than "
     )
     evaluated(run, Baseline("bag of words", 90.0, Interval(-40.0, -50.0, -30.0)))
-    assert str(doubts_of(run)["mine"]).endswith("this task scored 50.0: worse than a text-only model (90.0).")
+    worse = "this task scored 50.0: worse than the bag of words baseline (a text-only model: 90.0)."
+    assert str(doubts_of(run)["mine"]).endswith(worse)
     evaluated(run, Baseline("majority", 50.0, some))
     assert doubts_of(run) == {"mine": None}
     RunFolder(run).evaluation.write_text("damaged")
@@ -179,7 +179,8 @@ def test_a_task_that_is_above_every_baseline_tells_its_score(run: Path) -> None:
     evaluated(run, *several, examples=1600, score=90.5, drawn=True, task="vqa")
     assert scores() == {"vqa": str(told["mine"]).replace("test", "synthetic test")}
     evaluated(run, several[0], examples=1600, score=90.5)
-    assert scores() == {"mine": f"{measured}, better than always giving the most frequent answer (50.0)"}
+    majority = "the majority baseline (always giving the most frequent answer: 50.0)"
+    assert scores() == {"mine": f"{measured}, better than {majority}"}
     evaluated(run, examples=1600, score=90.5)
     assert scores() == {"mine": measured}
     tasks = (

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from twelve.evaluation.results import CHANCE, Baseline
 
 BETTER, UNDECIDED, WORSE = "better", "undecided", "worse"
-"""What an interval of the advantage says that is above 0, has 0 inside, or is below 0."""
+"""What an interval of the lead says that is above 0, has 0 inside, or is below 0."""
 NOT_SHOWN, MAY_BE_CHANCE = "not shown to be better", "the difference may be chance"
 """What "undecided" means, and why."""
 GUESS = "a guess that does not see the correct image"
@@ -23,8 +23,8 @@ _GUESSES = {
 
 
 def guess(name: str) -> str:
-    """What a baseline does, for sentences such as "worse than ..."."""
-    return _GUESSES.get(name, f"the baseline {name}")
+    """What a baseline does, for sentences that name it: they use its name in tables too, and explain it."""
+    return _GUESSES.get(name, GUESS)
 
 
 def explained(name: str) -> str:
@@ -33,23 +33,28 @@ def explained(name: str) -> str:
 
 
 def standing(low: float | None, high: float | None) -> str:
-    """How a model stands to a baseline, by the interval of its advantage."""
+    """How a model stands to a baseline, by the interval of its lead."""
     if low is not None and low > 0:
         return BETTER
     return WORSE if high is not None and high < 0 else UNDECIDED
 
 
 def compared(name: str, score: float, stands: str) -> str:
-    """The comparison with a baseline in words, such as "not shown to be better than choosing at random (25.0; the
-    difference may be chance)".
+    """The comparison with a baseline in words, such as "not shown to be better than the chance baseline (choosing at
+    random: 25.0; the difference may be chance)".
 
     Args:
         score: the baseline's.
         stands: see :func:`standing`.
     """
     if stands == UNDECIDED:
-        return f"{NOT_SHOWN} than {guess(name)} ({score:.1f}; {MAY_BE_CHANCE})"
-    return f"{stands} than {guess(name)} ({score:.1f})"
+        return f"{NOT_SHOWN} than {named(name, score, f'; {MAY_BE_CHANCE}')}"
+    return f"{stands} than {named(name, score)}"
+
+
+def named(name: str, score: float, more: str = "") -> str:
+    """A baseline with what it does and its score: ``the chance baseline (choosing at random: 25.0)``."""
+    return f"the {name} baseline ({guess(name)}: {score:.1f}{more})"
 
 
 def unbeaten(baselines: Mapping[str, Baseline]) -> Baseline | None:

@@ -50,7 +50,7 @@ def bag_of_options(train: Sequence[Example], choose: Sequence[Example], test: Se
         key=lambda model: model.accuracy(held) if held else 0.0,
     )
     found: list[Prediction] = []
-    with Track("text-only baseline", len(test), "examples") as track:
+    with Track("bag of words baseline", len(test), "examples") as track:
         for start in range(0, len(test), BLOCK):
             block = [(example.text, list(example.options), 0) for example in test[start : start + BLOCK]]
             found += best.predictions(block)

@@ -24,7 +24,7 @@ CHANCE = "chance"
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A score that is reached without the correct image, and the model's advantage over it.
+    """A score that is reached without the correct image, and the model's lead over it.
 
     Attributes:
         score: the baseline's headline number, in the metric's units.

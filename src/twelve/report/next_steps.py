@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import inf
 
-from twelve.evaluation.compared import guess
+from twelve.evaluation.compared import named
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.report import words
 from twelve.report.cut_texts import whole_texts
@@ -149,7 +149,7 @@ def _undecided(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
         others = f"The same is true of {', '.join(other.title for other in found[1:])}." if len(found) > 1 else ""
         why = (
             f"{examples(each)} are too few to tell whether {each.score.bar.value:.1f} is better than "
-            f"{guess(best.name)} ({best.bar.value:.1f})"
+            f"{named(best.name, best.bar.value)}"
         )
         yield on_more(run, found, "Evaluate on more examples", why, told, others)
 
@@ -215,7 +215,10 @@ def _tuned(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
         return
     command = to_train(FINE_TUNING, f"init={run.folder}", f"tasks=[{each.name}]", beside(run, f"{each.name}-tuned"))
     if command is not None:
-        why = f"Of the learned tasks it has the lowest normalised score, {place:.0f} of 100."
+        why = (
+            f"Of the learned tasks it has the lowest normalised score, {place:.0f} of 100; the file {FINE_TUNING} is "
+            "shipped with twelve."
+        )
         yield Step(f"Fine-tune {each.title}", why, [command])
 
 

@@ -48,7 +48,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class BaselineRow:
-    """A baseline, and the model's advantage over it.
+    """A baseline, and the model's lead over it.
 
     Attributes:
         advantage: the model's score minus the baseline's, with its interval, in points.

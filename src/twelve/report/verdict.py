@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from twelve.evaluation.compared import BETTER, GUESS, NOT_SHOWN, UNDECIDED, WORSE, guess
+from twelve.evaluation.compared import BETTER, GUESS, NOT_SHOWN, UNDECIDED, WORSE, guess, named
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.report import words
 from twelve.report.one_answer import one_answer
@@ -173,7 +173,7 @@ def _above(scored: Sequence[ScoredTask], below: Sequence[ScoredTask], alone: boo
         score, best = scored[0].score, scored[0].score.best_baseline
         assert best is not None
         of = f"{score.bar.value:.1f}{_interval(scored[0])} on {examples(scored[0])}"
-        return f"The model scores {of}: {better}. The best one, {guess(best.name)}, scores {best.bar.value:.1f}"
+        return f"The model scores {of}: {better}. The best one is {named(best.name, best.bar.value)}"
     if not above:
         return f"On none of {len(scored)} tasks is the model {better}"
     if len(scored) > 1:
@@ -244,4 +244,4 @@ def _scored(each: ScoredTask) -> str:
 def _unbeaten(each: ScoredTask) -> str:
     best = each.score.best_unbeaten
     assert best is not None
-    return f"{each.title} ({each.score.bar.value:.1f}; {guess(best.name)}: {best.bar.value:.1f})"
+    return f"{each.title} ({each.score.bar.value:.1f}; {best.name}, {guess(best.name)}: {best.bar.value:.1f})"

@@ -194,7 +194,7 @@ def _judged(result: TaskResult) -> list[ScoredPart]:
 
 def _failed(part: ScoredPart) -> bool:
     """Whether a part is so far below its baseline that chance does not explain it, though many parts are compared: the
-    interval of the advantage, twice as wide, is still below zero (four standard errors)."""
+    interval of the lead, twice as wide, is still below zero (four standard errors)."""
     if part.baseline is None:
         return False
     low, high = part.baseline.advantage.low, part.baseline.advantage.high

@@ -45,9 +45,9 @@ INTERVAL = (
     "of one training; another seed may differ by more. It is Wilson's interval if the score is the share of correct "
     "examples and each image has one example; otherwise it is from resampling whole images."
 )
-ADVANTAGE = "The model's score minus the baseline's on the same examples, in points."
+LEAD = "The model's score minus the baseline's on the same examples, in points."
 BEATEN = (
-    "The model is better than a baseline if the whole interval of the advantage is above zero, and worse if all of it "
+    "The model is better than a baseline if the whole interval of the lead is above zero, and worse if all of it "
     f"is below; otherwise, this is {UNDECIDED}: it is {NOT_SHOWN}, {MAY_BE_CHANCE}."
 )
 UPPER_BOUND = (

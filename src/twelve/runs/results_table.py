@@ -27,7 +27,7 @@ _ONE_TRAINING = (
     "It says how much the score may vary with other test images. With another training seed, the score may vary more."
 )
 _BASELINES = (
-    f"over ...: a baseline, {GUESS}; ahead: the model minus it, points. "
+    f"over ...: a baseline, {GUESS}; lead: the model minus it, points. "
     f"{BETTER}: the interval is above 0; {WORSE}: below 0; {UNDECIDED}: {NOT_SHOWN}, {MAY_BE_CHANCE}."
 )
 _BOUND = (
@@ -54,8 +54,8 @@ def lines_of(results: Sequence[TaskResult], facts: Mapping[str, Any]) -> Iterato
 
 
 def table(results: Sequence[TaskResult]) -> str:
-    """Every score with its interval and, below it, each baseline with the model's advantage; 80 columns wide."""
-    lines = [f"{'task, metric / baseline':<33}{'score':>6} {'ahead':>7} {'95% interval':<17}verdict"]
+    """Every score with its interval and, below it, each baseline with the model's lead; 80 columns wide."""
+    lines = [f"{'task, metric / baseline':<33}{'score':>6} {'lead':>7} {'95% interval':<17}verdict"]
     for result in results:
         score = result.score
         lines.append(f"{result.title + ', ' + result.metric:<33}{score.mean:6.1f} {'':>7} {_range(score, '.1f')}")

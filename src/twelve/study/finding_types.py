@@ -26,7 +26,7 @@ class Score:
         score: the official metric, a mean over the seeds.
         closed: the normalised score: 0 at the best baseline, 100 at the upper bound.
         seeds: the score of each seed.
-        learned: the intervals of its advantage over the best baseline and of ``looking`` are above zero.
+        learned: the intervals of its lead over the best baseline and of ``looking`` are above zero.
         shuffled: the score with shuffled images; None if it was not measured.
         looking: the score minus that with shuffled images: how much comes from the correct image.
         validation: the validation score of the kept model, of each seed.

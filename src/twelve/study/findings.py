@@ -301,7 +301,7 @@ class _Samples:
         return tuple(found)
 
     def learned(self, arm: str, task: str) -> bool:
-        """Whether the intervals of an arm's advantage over the best baseline and, where that was measured, of what it
+        """Whether the intervals of an arm's lead over the best baseline and, where that was measured, of what it
         gains from the correct image are above zero."""
         place = self.place(arm, task)
         advantage = _interval(self.seen.closed[task][:, place], self.drawn.closed[task][:, place])
