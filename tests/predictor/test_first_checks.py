@@ -57,6 +57,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("images") / "one.png"
     draw(sample_scene(np.random.default_rng(1)), seed=1).save(file)
+    (file.parent / "gone.png").symlink_to("nowhere.png")
     return file
 
 
@@ -74,6 +75,10 @@ MISTAKES = {
         'no such image (did you mean "{images}/one.png"?) -> check its path',
     ),
     "image's suffix": ("predict {model} --image {images}/one.jpg --ask what", 'did you mean "{images}/one.png"?'),
+    "link to a missing image": (
+        "predict {model} --image {images}/gone.png --ask what",
+        'no such image (did you mean "{images}/one.png"?) -> check its path',
+    ),
     "image's folder": (
         "predict {model} --image {folder}/emty/one.png --ask what",
         'no such image (did you mean "{folder}/empty"?) -> check its path',

@@ -238,7 +238,7 @@ def test_a_folder_of_everything(kind: str, tmp_path: Path) -> None:
         "pipe": "is not a regular file",
         "loop": "symbolic links",
         "trip": "symbolic links",
-        "gone": "No such file",
+        "gone": "is a link to a missing file",
         "device": "is not a regular file",
         "empty": "is empty",
         "bomb": "more than 89,478,485 pixels",
@@ -325,14 +325,28 @@ def test_images_in_memory() -> None:
         ("https://example.org/a.jpg", r"^https://example\.org/a\.jpg: addresses are not read -> download it"),
         (Path("HTTPS://example.org/a.jpg"), r"^HTTPS://example\.org/a\.jpg: addresses are not read -> download it"),
         ("file:///tmp/none.jpg", r"^file:///tmp/none\.jpg: addresses are not read -> write its path: /tmp/none\.jpg$"),
-        ("https.jpg", r"^https\.jpg: No such file or directory -> check its path$"),
-        ("nowhere.jpg", r"nowhere\.jpg: No such file"),
+        ("https.jpg", r"^https\.jpg: no such image -> check its path$"),
+        ("nowhere.jpg", r"nowhere\.jpg: no such image"),
     ],
 )
 def test_what_is_no_image(image: object, why: str) -> None:
     extractor = extractor_of(CASES["microworld"].make(Path()))
     with pytest.raises(RegionError, match=why):
         extractor.extract(image)  # type: ignore[arg-type]
+
+
+def test_a_missing_image_is_told_with_the_nearest_name(tmp_path: Path) -> None:
+    """As by commands (tests/predictor/test_first_checks.py)."""
+    extractor = extractor_of(CASES["microworld"].make(Path()))
+    shown().save(tmp_path / "one.png")
+    for missing, told in (
+        (tmp_path / "on.png", f' (did you mean "{tmp_path}/one.png"?)'),
+        (str(tmp_path / "one.jpg"), f' (did you mean "{tmp_path}/one.png"?)'),
+        (tmp_path / "quite-different.png", ""),
+    ):
+        with pytest.raises(RegionError) as error:
+            extractor.extract(missing)
+        assert str(error.value) == f"{missing}: no such image{told} -> check its path"
 
 
 def test_boxes_that_are_none() -> None:

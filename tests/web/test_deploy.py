@@ -360,7 +360,14 @@ def test_nginx_allows_what_the_service_allows() -> None:
     assert settings["client_max_body_size"] == f"{-(-Limits().max_body // 2**20)}m"
     assert int(settings["proxy_read_timeout"].removesuffix("s")) > Limits().answer_seconds
     assert text.count(f"server_name {settings['server_name']};") == 2  # also where http is redirected
-    assert re.findall(r"listen (\d+)", text) == ["80", "443"] and "return 301 https://$host$request_uri;" in text
+    listened = re.findall(r"^ +listen (\S*?)(\d+)( .*)?;", text, flags=re.M)
+    assert listened == [(on, *port) for port in (("80", ""), ("443", " ssl http2")) for on in ("", "[::]:")]
+    (kept,) = re.findall(r'^    add_header Strict-Transport-Security "max-age=(\d+)" always;', text, flags=re.M)
+    assert int(kept) == 365 * 24 * 3600  # "a year" in the comment and in docs/deploy.md
+    # The page is not refused its files: a browser has one connection with and one without credentials.
+    ((streams, most),) = re.findall(r" http2_max_concurrent_streams (\d+);.*\n +limit_conn clients (\d+);", text)
+    assert 2 * int(streams) <= int(most)
+    assert "return 301 https://$host$request_uri;" in text
     (upstream,) = re.findall(r"^upstream (\w+) {\n +server 127.0.0.1:(\d+);", text, flags=re.M)
     assert settings["proxy_pass"] == f"http://{upstream[0]}" and upstream[1] == started()[-1]
     (own,) = one("kubernetes/base/kustomization.yaml")["configMapGenerator"]
@@ -409,20 +416,29 @@ def nginx_and_openssl() -> tuple[str, str]:
     return nginx, openssl
 
 
-def local(folder: Path, openssl: str, port: int) -> str:
-    """The file with a certificate of its own, for the ports ``port`` and the next one of this machine."""
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+def local(folder: Path, openssl: str, redirected: int, port: int) -> str:
+    """The file with a certificate of its own, for two ports of this machine, and without IPv6 where it has none."""
     made = shlex.split(f"{openssl} req -x509 -newkey rsa:2048 -nodes -subj /CN=images.example.org -keyout key -out pem")
     subprocess.run(made, cwd=folder, capture_output=True, check=True)
     text = (DEPLOY / "nginx" / "twelve.conf").read_text(encoding="utf-8")
-    text = text.replace("listen 80;", f"listen 127.0.0.1:{port};").replace(
-        "listen 443 ", f"listen 127.0.0.1:{port + 1} "
-    )
+    if not has_ipv6():
+        text = re.sub(r"^ +listen \[::\].*\n", "", text, flags=re.M)
+    for old, new in ((80, redirected), (443, port)):
+        text = re.sub(rf"listen {old}\b", f"listen 127.0.0.1:{new}", text).replace(f"[::]:{old}", f"[::1]:{new}")
     return re.sub(r"/etc/ssl/images.example.org.(pem|key)", rf"{folder}/\1", text)
 
 
 def test_nginx_understands_its_file(tmp_path: Path) -> None:
     nginx, openssl = nginx_and_openssl()
-    text = local(tmp_path, openssl, 1080)
+    text = local(tmp_path, openssl, 1080, 1443)
     enabled = re.sub(r"# (set_real_ip_from|real_ip_header|198\.51\.100\.7)", r"\1", text)
     assert enabled.count("\n    set_real_ip_from ") == enabled.count("\n    real_ip_header ") == 1
     assert enabled.count("\n    198.51.100.7 1;") == 1
@@ -435,14 +451,20 @@ def test_nginx_understands_its_file(tmp_path: Path) -> None:
 
 
 @contextmanager
-def run_by_nginx(folder: Path, upstream: int, known: bool) -> Iterator[Callable[..., tuple[int, str | None, bytes]]]:
-    """nginx with the file, in front of a port; a function sends a request and returns status, Retry-After and body."""
+def run_by_nginx(
+    folder: Path, upstream: int, known: bool
+) -> Iterator[tuple[Callable[..., tuple[int, str | None, bytes]], int]]:
+    """nginx with the file, in front of a port; a function sends a request, which may claim to come from another client,
+    and returns status, Retry-After and body; and the port for https."""
     nginx, openssl = nginx_and_openssl()
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", port := one.getsockname()[1] + 1))
-    text = local(folder, openssl, port - 1).replace("127.0.0.1:8012", f"127.0.0.1:{upstream}")
+        other.bind(("127.0.0.1", 0))
+        redirected, port = (each.getsockname()[1] for each in (one, other))
+    text = local(folder, openssl, redirected, port).replace("127.0.0.1:8012", f"127.0.0.1:{upstream}")
     text = re.sub(r"rate=\d+r/s", "rate=1r/m", text)  # a slow machine has no more than the burst either
+    text = text.replace("# set_real_ip_from 192.0.2.10;", "set_real_ip_from 127.0.0.1;")
+    text = text.replace("# real_ip_header", "real_ip_header")
     (folder / "site").write_text(text.replace("# 198.51.100.7 1;", "127.0.0.1 1;") if known else text)
     paths = "".join(
         f"{kind}_temp_path {folder}/{kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -453,10 +475,11 @@ def run_by_nginx(folder: Path, upstream: int, known: bool) -> Iterator[Callable[
     trusting = ssl.create_default_context(cafile=str(folder / "pem"))
     trusting.check_hostname = False
 
-    def send(method: str, path: str, body: bytes | None = None) -> tuple[int, str | None, bytes]:
+    def send(method: str, path: str, body: bytes | None = None, client: str = "") -> tuple[int, str | None, bytes]:
         connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=trusting)
         try:
-            connection.request(method, path, body, {"Host": "images.example.org"})
+            headers = {"Host": "images.example.org"} | ({"X-Forwarded-For": client} if client else {})
+            connection.request(method, path, body, headers)
             reply = connection.getresponse()
             assert reply.headers.get_content_type() == "application/json", reply.read()
             return reply.status, reply.headers["Retry-After"], reply.read()
@@ -470,7 +493,7 @@ def run_by_nginx(folder: Path, upstream: int, known: bool) -> Iterator[Callable[
                 socket.create_connection(("127.0.0.1", port), timeout=60).close()
                 break
             time.sleep(0.05)
-        yield send
+        yield send, port
     finally:
         process.kill()
         process.wait()
@@ -490,30 +513,65 @@ class _Answering(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None: ...
 
 
-@pytest.mark.parametrize("known", [False, True])
-def test_nginx_replies_in_json_and_known_clients_may_send_more(known: bool, tmp_path: Path) -> None:
+@contextmanager
+def answering() -> Iterator[int]:
+    """The port of what stands in for the service."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Answering)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    wanted = replies_of_nginx()
     try:
-        with run_by_nginx(tmp_path, server.server_port, known) as send:
-            status, after, body = send("POST", "/api/v1/scenes", bytes(22 << 20))
-            assert (status, after, json.loads(body)) == (413, None, wanted[413][0])
-            assert send("GET", "/x") == (404, None, b'{"code": "unknown_path"}')  # the service's own error
-            with ThreadPoolExecutor(4) as pool:
-                replies = [*pool.map(lambda _: send("GET", "/x"), range(120))]  # more than a burst
-            refused = [(after, json.loads(body)) for status, after, body in replies if status == 429]
-            assert bool(refused) != known and all(each == (wanted[429][1], wanted[429][0]) for each in refused)
-            assert {status for status, _, _ in replies} == ({404} if known else {404, 429})
+        yield server.server_port
     finally:
         server.shutdown()
         server.server_close()
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_nginx_replies_in_json_and_known_clients_may_send_more(known: bool, tmp_path: Path) -> None:
+    wanted = replies_of_nginx()
+    with answering() as upstream, run_by_nginx(tmp_path, upstream, known) as (send, _):
+        status, after, body = send("POST", "/api/v1/scenes", bytes(22 << 20))
+        assert (status, after, json.loads(body)) == (413, None, wanted[413][0])
+        assert send("GET", "/x") == (404, None, b'{"code": "unknown_path"}')  # the service's own error
+        with ThreadPoolExecutor(4) as pool:
+            replies = [*pool.map(lambda _: send("GET", "/x"), range(120))]  # more than a burst
+        refused = [(after, json.loads(body)) for status, after, body in replies if status == 429]
+        assert bool(refused) != known and all(each == (wanted[429][1], wanted[429][0]) for each in refused)
+        assert {status for status, _, _ in replies} == ({404} if known else {404, 429})
+
+
+def test_nginx_limits_all_addresses_of_an_ipv6_network_together(tmp_path: Path) -> None:
+    with answering() as upstream, run_by_nginx(tmp_path, upstream, known=False) as (send, _):
+
+        def statuses(form: str) -> set[int]:
+            return {send("GET", "/x", client=form.format(number))[0] for number in range(1, 121)}
+
+        assert statuses("2001:db8:0:1::{:x}") == {404, 429}
+        assert statuses("2001:db8:0:1:{:x}::1") == {429}
+        assert statuses("2001:db8:1:{:x}::1") == {404}  # other networks
+        assert statuses("192.0.2.{}") == {404}
+
+
+def test_nginx_speaks_http_2_also_over_ipv6_and_names_https_for_a_year(tmp_path: Path) -> None:
+    with answering() as upstream, run_by_nginx(tmp_path, upstream, known=False) as (_, port):
+        for host in ("127.0.0.1", "::1") if has_ipv6() else ("127.0.0.1",):
+            for spoken in (["h2", "http/1.1"], ["http/1.1"]):
+                trusting = ssl.create_default_context(cafile=str(tmp_path / "pem"))
+                trusting.set_alpn_protocols(spoken)
+                with (
+                    socket.create_connection((host, port), timeout=60) as plain,
+                    trusting.wrap_socket(plain, server_hostname="images.example.org") as secure,
+                ):
+                    assert secure.selected_alpn_protocol() == spoken[0]
+                    if spoken[0] == "h2":
+                        continue
+                    secure.sendall(b"GET /x HTTP/1.1\r\nHost: images.example.org\r\nConnection: close\r\n\r\n")
+                    assert b"\r\nStrict-Transport-Security: max-age=31536000\r\n" in secure.makefile("rb").read()
+
+
 def test_nginx_says_in_json_that_the_service_is_down(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # nobody listens
-        with run_by_nginx(tmp_path, closed.getsockname()[1], known=False) as send:
+        with run_by_nginx(tmp_path, closed.getsockname()[1], known=False) as (send, _):
             status, after, body = send("GET", "/api/v1/model")
     assert (status, json.loads(body), after) == (502, *replies_of_nginx()[502])
 

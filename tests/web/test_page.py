@@ -1217,13 +1217,83 @@ def test_a_link_with_the_token_works_in_a_tab_that_has_the_page(model_folder: Pa
         page.goto(f"{address}/#token={_TOKEN}")  # the tabs stay as they are
         page.wait_for_url(f"{address}/#locate")
         assert page.get_by_role("tab").count() == tabs
-        with page.expect_request("**/api/v1/answer") as sent:
-            page.goto(f"{address}/#token=another-secret-of-16")
-            page.wait_for_url(f"{address}/#locate")
-            page.locator("#tab-answer").click()
-            page.locator("#panel-answer form input[type=text]").press("Enter")
-        assert sent.value.headers["authorization"] == "Bearer another-secret-of-16"
         context.close()
+
+
+def test_a_link_with_a_wrong_token_does_not_replace_one_that_works(
+    model_folder: Path, browser: sync_api.Browser
+) -> None:
+    new = "the-new-secret-of-24-chars"
+    with served(model_folder, _GUARDED, f"{new} {_TOKEN}") as (_, address):
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(f"{address}/#token={_TOKEN}")
+        page.locator("#panel-answer .headline").wait_for()
+        for brought, used in (("another-secret-of-16", _TOKEN), (new, new)):
+            with page.expect_response("**/api/v1/model") as tried:
+                page.goto(f"{address}/#token={brought}")
+            assert tried.value.request.headers["authorization"] == f"Bearer {brought}"
+            page.wait_for_url(f"{address}/#answer")
+            page.wait_for_function("used => sessionStorage.getItem('token') === used", arg=used)
+            with page.expect_response("**/api/v1/answer") as sent:
+                page.locator("#panel-answer form input[type=text]").press("Enter")
+            assert sent.value.ok and sent.value.request.headers["authorization"] == f"Bearer {used}"
+        page.goto("about:blank")
+        page.goto(f"{address}/#token=another-secret-of-16")  # the tab still has the token
+        page.locator("#panel-answer .headline").wait_for()
+        context.close()
+
+
+def _busy(times: int, after: int | None = 1) -> Callable[[sync_api.Route], None]:
+    """Refuses the first requests as a service does that has too many."""
+    left = times
+
+    def handle(route: sync_api.Route) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            return route.continue_()
+        told = {"code": "busy", "error": "too many requests are waiting", "remedy": "try again later", "fields": None}
+        return route.fulfill(status=429, headers={} if after is None else {"Retry-After": str(after)}, json=told)
+
+    return handle
+
+
+_WAITS = "The service is busy; trying again in 1 s."
+
+
+def test_a_busy_service_is_asked_again(visit: Visit) -> None:
+    page = visit.page
+    page.route("**/api/v1/answer", _busy(2))
+    line = page.locator("#panel-answer form input[type=text]")
+    line.fill("what is it ?")
+    line.press("Enter")
+    problem = page.locator("#panel-answer .problem")
+    sync_api.expect(problem).to_have_text(_WAITS)
+    sync_api.expect(problem).to_have_text("")
+    page.locator("#panel-answer .headline").wait_for()
+    for after, times in ((1, 3), (61, 1), (None, 1)):  # three tries in all, none after more than a minute
+        page.unroute("**/api/v1/answer")
+        page.route("**/api/v1/answer", _busy(3, after))
+        before = sum(url.endswith("/api/v1/answer") for url in visit.asked)
+        line.press("Enter")
+        sync_api.expect(problem).to_have_text("too many requests are waiting – try again later.")
+        assert sum(url.endswith("/api/v1/answer") for url in visit.asked) - before == times
+    page.unroute("**/api/v1/answer")
+    page.route("**/api/v1/scenes", _busy(2))  # two images are sent at once
+    page.get_by_role("tab", name="Verify").click()
+    page.locator("#panel-verify .status", has_text=_WAITS).first.wait_for()
+    page.locator("#panel-verify .headline").wait_for()
+    page.unroute("**/api/v1/scenes")
+    page.route("**/api/v1/scenes", _busy(1))
+    page.get_by_role("tab", name="Match").click()
+    page.locator("#panel-match .status", has_text=_WAITS).wait_for()
+    page.locator("#panel-match .headline").wait_for()
+    page.route("**/api/v1/model", _busy(1))
+    page.reload()
+    page.get_by_text(_WAITS).wait_for()
+    page.locator("#panel-match .headline").wait_for()
+    visit.complaints.clear()  # the browser reports each 429 in its console
 
 
 def test_a_forgotten_image_is_sent_again(visit: Visit) -> None:

@@ -63,7 +63,7 @@ def beside(path: Path) -> str:
         missing = missing.parent
     is_image = missing is path and path.suffix.lower() in SUFFIXES
     try:
-        inside = sorted(missing.parent.iterdir())
+        inside = sorted(one for one in missing.parent.iterdir() if one != missing)  # it may be a link to nothing
     except OSError:
         return ""
     named = {one.stem: one.name for one in inside if is_image and one.suffix.lower() in SUFFIXES}

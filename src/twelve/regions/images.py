@@ -23,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from twelve.errors import RegionError
 from twelve.formats.data_root import image_key
-from twelve.io.image_suffixes import flaw_of, images_in, refuse_address
+from twelve.io.image_suffixes import beside, flaw_of, images_in, refuse_address
 from twelve.regions.sizes import MAX_PIXELS
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -174,6 +174,10 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS, *, raw: bool = False) -> Im
     """
     try:
         found = os.stat(path)
+    except FileNotFoundError as error:
+        # A folder may have many such links, and the nearest name to each takes long.
+        link = os.path.islink(path)
+        raise ValueError("is a link to a missing file" if link else f"no such image{beside(path)}") from error
     except OSError as error:
         raise ValueError(error.strerror or "cannot be opened") from error
     if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for its writer

@@ -24,7 +24,7 @@ export function dependsView({ method, quick, images }, told, stale) {
     try {
       const [image, right] = images;
       const both = () => (right ? { image: image.reference, right: right.reference } : { image: image.reference });
-      const found = await api.ask("depends", images, () => ({ ...both(), method, text: told.text, task: told.task }));
+      const found = await api.ask("depends", images, () => ({ ...both(), method, text: told.text, task: told.task }), (text) => { said.textContent = text; });
       if (!stale()) show(found);
     } catch (error) {
       if (!stale()) said.textContent = `What the answer depends on could not be measured: ${error.message}`;

@@ -58,8 +58,10 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     // demonstration was over, or if its tab is hidden.
     const mine = ++latest;
     const stale = () => latest !== mine || element.closest("[hidden]");
+    const say = (text) => { if (!stale()) problem.textContent = text; };
     try {
-      const told = await api.ask(method, images, () => (explain ? { ...body(), explain } : body()));
+      const told = await api.ask(method, images, () => (explain ? { ...body(), explain } : body()), say);
+      say("");
       if (!stale()) shown(told, images, quiet);
     } catch (error) {
       if (!stale()) fail(error.message);

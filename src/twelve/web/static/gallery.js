@@ -75,8 +75,8 @@ export class Gallery {
   async add({ file, alt, sample = null }) {
     if (this.items.length >= this.most) throw new Error(`at most ${this.most} images.`);
     const blob = typeof file === "function" ? await file() : file;
-    const item = { blob, scene: await api.upload(blob), share: el("figcaption", {}), sample };
-    item.again = async () => { item.scene = await api.upload(blob); };
+    const item = { blob, scene: await api.upload(blob, (text) => this.say(text)), share: el("figcaption", {}), sample };
+    item.again = async (say) => { item.scene = await api.upload(blob, say); };
     const drop = el("button", { type: "button", class: "remove", "aria-label": `Remove: ${alt}`, click: () => this.remove(item) }, "×");
     item.element = el("li", {}, el("figure", {}, el("img", { src: URL.createObjectURL(blob), alt }), item.share, drop));
     this.items.push(item);

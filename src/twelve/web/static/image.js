@@ -57,7 +57,7 @@ export class ImageView extends EventTarget {
     this.say("Opening …");
     try {
       const blob = await file;
-      const scene = await api.upload(blob);
+      const scene = await api.upload(blob, (text) => this.wanted === file && this.say(text));
       if (this.wanted === file) this.become(blob, scene, sample);
       else api.forget(scene); // another image was selected meanwhile
     } catch (error) {
@@ -116,8 +116,8 @@ export class ImageView extends EventTarget {
   }
 
   /** Upload the image again, after it has expired. */
-  async again() {
-    if (this.blob) this.scene = { ...this.scene, id: (await api.upload(this.blob)).id };
+  async again(say) {
+    if (this.blob) this.scene = { ...this.scene, id: (await api.upload(this.blob, say)).id };
   }
 
   /** This image in a request. */

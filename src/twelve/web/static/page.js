@@ -216,7 +216,7 @@ function askToken(panels, wrong) {
 async function start(asked = false) {
   const panels = document.getElementById("panels");
   try {
-    const model = await api.model();
+    const model = await api.model((text) => panels.replaceChildren(el("p", { role: "status" }, text)));
     panels.replaceChildren();
     const [short, ...more] = described(model);
     named(model);
@@ -235,15 +235,21 @@ async function start(asked = false) {
 // A link may contain the token after #, which browsers do not send to servers. Remove it from the address bar.
 function takeToken() {
   const [, brought] = location.hash.match(/^#token=(.+)$/) ?? [];
-  if (!brought) return false;
-  api.use(brought);
+  if (!brought) return null;
   const open = document.querySelector('#tabs [aria-selected="true"]');
   history.replaceState(null, "", open ? open.id.replace("tab-", "#") : location.pathname);
-  return true;
+  return brought;
 }
 
-let started = start(takeToken());
-// In a tab that has the page, such a link changes only the fragment. Once there are tabs, they use the new token.
+/** Start with the token of a link, or with the present one; once there are tabs, they stay as they are. */
+async function enter(brought) {
+  if (brought) await api.change(brought);
+  if (!document.querySelector("#tabs [role=tab]")) await start(Boolean(brought));
+}
+
+let started = enter(takeToken());
+// In a tab that has the page, such a link changes only the fragment.
 window.addEventListener("hashchange", () => {
-  if (takeToken()) started = started.then(() => document.querySelector("#tabs [role=tab]") ?? start(true));
+  const brought = takeToken();
+  if (brought) started = started.then(() => enter(brought));
 });
