@@ -2,9 +2,9 @@
 of docs/relations.md.
 
 For each task, the gain of a model of answering, retrieval and pointing over a model of the task alone, in the official
-metric, of two studies. Their difference has Welch's t interval over the seeds: the seeds of the two studies are
-independent, and their gains vary differently. Variance between examples is part of that between seeds, because each
-seed has its own images.
+metric, of two studies; also on the test examples in wordings of the training set, and on the others. Their difference
+has Welch's t interval over the seeds: the seeds of the two studies are independent, and their gains vary differently.
+Variance between examples is part of that between seeds, because each seed has its own images.
 
     python benchmarks/gains_of_two_worlds.py
 """
@@ -24,10 +24,17 @@ GROUPS = ("answering", "retrieval", "pointing")
 
 
 def gains(study: str, together: str) -> dict[str, tuple[float, ...]]:
-    """Task -> its gain in each seed."""
+    """Task, and task with a part of its examples -> its gain in each seed."""
     found = findings(RESULTS / study)
     compared = [found.comparison(together, group) for group in GROUPS]
-    return {cell.task: cell.seeds for each in compared if each is not None for cell in each.cells}
+    cells = [cell for each in compared if each is not None for cell in each.cells]
+    parts = {
+        f"{cell.task}, {'seen' if part.seen else 'unseen'} wordings": part.seeds
+        for cell in cells
+        for part in cell.parts
+        if part.kind == "wording"
+    }
+    return {cell.task: cell.seeds for cell in cells} | parts
 
 
 def main() -> None:

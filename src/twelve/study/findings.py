@@ -16,7 +16,7 @@ from twelve.io import files, json_file
 from twelve.io.invalid import problem_of
 from twelve.metrics.bootstrap import Interval
 from twelve.metrics.retrieval import of_size
-from twelve.study import costs, uneven
+from twelve.study import costs, uneven, unseen
 from twelve.study import plan as plans
 from twelve.study.arms import Arm, Contrast
 from twelve.study.bootstrap import Array, Resampled, Sampled, between, interval, observed, sign, two_level
@@ -91,7 +91,7 @@ def findings(out: str | Path) -> Findings:
         warned=warned,
     )
     found = _told(found)
-    return replace(found, sentences=_qualified(found, uneven.told(found)))
+    return replace(found, sentences=(*_qualified(found, uneven.told(found)), *unseen.told(found)))
 
 
 def _notes(out: Path) -> tuple[str, ...]:

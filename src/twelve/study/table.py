@@ -19,7 +19,6 @@ from twelve.study.finding_types import Comparison, Findings, Row, Score
 from twelve.study.report.unlearned import warnings
 from twelve.study.trunk_rates import rates_differ, trunk_rates, written
 from twelve.study.unseen import by_part
-from twelve.study.unseen import told as unseen
 
 NOT_LEARNED = "not learned"
 SHARES = (50, 70, 80, 90, 95, 97, 99, 100)
@@ -52,7 +51,7 @@ def markdown(found: Findings) -> str:
         " ".join(found.sentences) or "There is nothing to compare.",
         over_seeds(found) or "",
         *(f"Note: {escape(note, quote=False)}" for note in found.notes),
-        " ".join(filter(None, [no_search(found), *rates_differ(found), *lengths(found), *unseen(found)])),
+        " ".join(filter(None, [no_search(found), *rates_differ(found), *lengths(found)])),
         _who(found),
         _arms(found),
         _contrasts(found),
@@ -147,7 +146,6 @@ def few_seeds(found: Findings, *, short: bool = False) -> str | None:
 def short_limits(found: Findings) -> str:
     """What limits the findings but their notes and convergence, in few sentences; "" if nothing does."""
     told = [no_search(found), *rates_differ(found), over_seeds(found), few_seeds(found, short=True), *lengths(found)]
-    told += unseen(found)
     return " ".join(filter(None, told))
 
 

@@ -107,6 +107,7 @@ class StudyPart:
         single seeds, and what qualifies it."""
         origins = [origin(each) for each in self.found.comparisons]
         told = [*self.found.sentences[:1], *(each for each in self.found.sentences[1:2] if each in origins)]
+        told += unseen.told(self.found)
         return [apart(each)[0] for each in told]
 
     @property
@@ -133,7 +134,6 @@ class StudyPart:
             few_seeds(found),
             *rates_differ(found),
             *lengths(found),
-            *unseen.told(found),
         ]
         return [*found.notes, *filter(None, [*told, incomplete(found)])]
 

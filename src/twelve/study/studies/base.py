@@ -130,8 +130,8 @@ def said(comparison: Comparison) -> str:
     count, total = sum(cell.learned for cell in comparison.cells), len(comparison.cells)
     if all(seed == 0 for cell in comparison.cells for seed in cell.seeds):
         return f"{_identical(contrast)}: their difference is zero {_everywhere(len(comparison.seeds), total)}."
-    uncounted = f" (its interval does not decide: {comparison.uncounted})" * bool(comparison.uncounted and sign(every))
-    verdict = _verdicts(contrast)[0] if uncounted else _verdict(contrast, every, comparison.seeds)
+    uncounted = f" (which is not interpreted: {comparison.uncounted})" * bool(comparison.uncounted and sign(every))
+    verdict = _verdict(contrast, every, comparison.seeds)
     tasks = f"{'all ' * (0 < count < total)}{counted(total, 'task')}"
     several, judges = len(contrast.judges) > 1, " and ".join(contrast.judges)
     they = f"{'both ' * several}{judges}"
