@@ -1,6 +1,6 @@
 """On which of the wordings that only test sets have a joint model scores higher than a single-task model.
 
-The test sets of RefCOCO and of Visual7W have two such wordings each, which are told apart by how a text opens: "on the
+The test sets of RefCOCO and of Visual7W have two such wordings each. How a text opens tells which one it has: "on the
 left the cup" and "cup at the top on the left"; "which of the cups is red?" and "which is the cup that is left of a
 book?". For each difference of recorded studies, this prints it on the test examples in wordings of the training set and
 in each of the two: means over the seeds with t intervals, in points of the official metric.
