@@ -32,7 +32,7 @@ from twelve.formats.data_root import DataRoot
 from twelve.microworld.make import WRITERS, make_microworld
 from twelve.tasks.base import get
 
-OWN = {"oracle.json"}
+OWN = {"oracle.json", "kinds.json"}
 """Files of the drawn world that no release has."""
 LINES = 150
 """Lines of a file of JSON lines that are kept: it is read some twenty times."""
