@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from twelve.metrics.bootstrap import Interval
 from twelve.study.bootstrap import t_interval
 
+MARK = " *"
+"""After a difference whose bootstrap interval does not contain 0, while its t interval over the seeds does."""
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown."""

@@ -20,12 +20,12 @@ from twelve.io import files
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import counted, tell
 from twelve.study.arms import Arm
-from twelve.study.cells import gain_of, table
+from twelve.study.cells import MARK, gain_of, table
 from twelve.study.findings import findings
 from twelve.study.measures.errors import Compared, KindDifference, differences, spread
 from twelve.study.plan import Plan
 from twelve.study.results import AGAIN, read_result, result_file
-from twelve.study.table import ALONE, MARK
+from twelve.study.table import ALONE
 
 TABLE, FOUND = "errors.md", "errors.json"
 WEAKLY = "by the bootstrap alone"

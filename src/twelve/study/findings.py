@@ -21,6 +21,7 @@ from twelve.study import plan as plans
 from twelve.study.arms import Arm, Contrast
 from twelve.study.bootstrap import Array, Resampled, Sampled, between, interval, observed, sign, two_level
 from twelve.study.finding_types import Cell, Comparison, Curve, Findings, Part, Row, Score, Uneven
+from twelve.study.measures.errors import LEAST
 from twelve.study.plan import EARLIER_GALLERY, Plan
 from twelve.study.results import AGAIN, ByType, Result, has_result, read_result, result_file
 from twelve.study.studies import FROM_FILES, STUDIES
@@ -32,8 +33,6 @@ WARNING = "Warning: "
 """What somebody wrote about a recorded study: retractions, limits."""
 EARLIER_METRIC = "R@1"
 """What results of retrieval called their metric before they said how many images were ranked."""
-LEAST = 20
-"""Fewest examples, in all seeds together, of a part of the examples that is compared."""
 SHUFFLED = "shuffled images"
 MODELS_OWN = (SHUFFLED,)
 """Baselines that depend on a model: those of the first arm's model count for all arms."""
@@ -201,7 +200,7 @@ class _Task:
     def parts(self) -> list[_PartCells]:
         """The values of all arms on the examples that are like those of training, and on the others, for each kind that
         tells which are."""
-        found = []
+        found, cells = [], self.cells()
         recorded = [base.kinds or {} for base in self.bases.values()]
         for kind in recorded[0]:
             if not all({*kinds.get(kind, ())} == {SEEN, UNSEEN} for kinds in recorded):
@@ -209,12 +208,12 @@ class _Task:
             for value in (SEEN, UNSEEN):
                 rows = [np.flatnonzero(np.array(kinds[kind]) == value) for kinds in recorded]
                 if sum(map(len, rows)) >= LEAST:
-                    cells = [
+                    parts = [
                         replace(cell, values=cell.values[:, own], groups=[cell.groups[row] for row in own.tolist()])
-                        for cell, own in zip(self.cells(), rows, strict=True)
+                        for cell, own in zip(cells, rows, strict=True)
                     ]
                     shares = [len(own) / len(kinds[kind]) for own, kinds in zip(rows, recorded, strict=True)]
-                    found.append(_PartCells(kind, value == SEEN, float(np.mean(shares)), cells))
+                    found.append(_PartCells(kind, value == SEEN, float(np.mean(shares)), parts))
         return found
 
     def curves(self) -> list[Curve]:

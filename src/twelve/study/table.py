@@ -12,7 +12,7 @@ from twelve.metrics.bootstrap import Interval
 from twelve.progress import clock, counted
 from twelve.study import base_model
 from twelve.study.bootstrap import by_bootstrap_alone, sign
-from twelve.study.cells import gain_of, plain, spread, table
+from twelve.study.cells import MARK, gain_of, plain, spread, table
 from twelve.study.converged import convergence, unconverged
 from twelve.study.costs import lengths
 from twelve.study.finding_types import Comparison, Findings, Row, Score
@@ -33,8 +33,6 @@ T_COVERAGE = 95
 """The same of t intervals over the seeds, for each of these numbers and shares: 94 to 96."""
 LEAST_COVERAGE = 92
 """Coverage, per cent, below which the seeds are said to be few: at a share of 75% for three, and 86% for five."""
-MARK = " *"
-"""After a difference whose bootstrap interval does not contain 0, while its t interval over the seeds does."""
 ALONE = "*: by the bootstrap interval alone, and not significant: the t interval over the seeds contains 0."
 """What the mark says."""
 UNCOUNTED = " †"

@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from twelve.study.bootstrap import by_bootstrap_alone
-from twelve.study.cells import gain_of, table
+from twelve.study.cells import MARK, gain_of, table
 from twelve.study.finding_types import Cell, Comparison, Findings, Part
 
 MOST_NAMED = 3
 """Most differences that the sentence names."""
-MARK = " *"
 
 
 def told(found: Findings) -> list[str]:
