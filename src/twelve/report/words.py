@@ -147,7 +147,7 @@ _NAMED = {
     ("wording", "seen"): "texts in wordings of the training set",
     ("wording", "unseen"): "texts in wordings that the training set lacks",
     ("combination", "unseen"): "texts with a combination of colour and kind that no training image has",
-    ("combination", "seen"): "texts without such a combination",
+    ("combination", "seen"): "texts without an unseen combination of colour and kind",
     ("semantic", "rel"): "questions about relations",
     ("semantic", "attr"): "questions about attributes",
     ("semantic", "obj"): "questions whether an object is there",

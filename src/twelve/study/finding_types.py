@@ -94,11 +94,6 @@ class Part:
     points: Interval
     seeds: tuple[float, ...]
 
-    @property
-    def significant(self) -> int:
-        """1 or -1 where neither interval of ``points`` contains 0, else 0."""
-        return significant(self.points, self.seeds)
-
 
 @dataclass(frozen=True, slots=True)
 class Cell:

@@ -19,29 +19,28 @@ def told(found: Findings) -> list[str]:
     every = list(_owed(found))
     return [
         _said(found, [each for each in every if each[2].kind == kind])
-        for kind in dict.fromkeys(part.kind for _, _, part, _ in every)
+        for kind in dict.fromkeys(part.kind for _, _, part in every)
     ]
 
 
-def _owed(found: Findings) -> Iterator[tuple[Comparison, Cell, Part, Part]]:
+def _owed(found: Findings) -> Iterator[tuple[Comparison, Cell, Part]]:
     """Significant differences on learned tasks that are less than half as large on the examples that are like those of
-    training; with the differences on these examples and on the others."""
+    training; with the difference on these examples."""
     for comparison in found.comparisons:
         for cell in comparison.cells:
             if not (cell.learned and cell.significant):
                 continue
-            for kind in dict.fromkeys(part.kind for part in cell.parts):
-                both = {part.seen: part for part in cell.parts if part.kind == kind}
-                if len(both) == 2 and cell.significant * both[True].points.mean < abs(cell.points.mean) / 2:
-                    yield comparison, cell, both[True], both[False]
+            for part in cell.parts:
+                if part.seen and cell.significant * part.points.mean < abs(cell.points.mean) / 2:
+                    yield comparison, cell, part
 
 
-def _said(found: Findings, every: list[tuple[Comparison, Cell, Part, Part]]) -> str:
+def _said(found: Findings, every: list[tuple[Comparison, Cell, Part]]) -> str:
     kind, several = every[0][2].kind, len(found.comparisons) > 1
     named = [
         f"{f'{comparison.contrast.name} on ' * several}{_title(found, cell)} {cell.points.mean:+.1f} "
         f"(seen: {gain_of(seen.points)})"
-        for comparison, cell, seen, _ in every[:MOST_NAMED]
+        for comparison, cell, seen in every[:MOST_NAMED]
     ]
     more = f"; and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else ""
     head = "Differences" if len(every) > 1 else "Difference"

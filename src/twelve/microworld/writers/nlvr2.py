@@ -141,8 +141,9 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
                 else:
                     found = {_identifier(pair, number): true(text, pair) for pair in pairs}
                     tally.oracle.setdefault(split, {}).update(found)
+                    reserved = read(WORDINGS, text)[0].only_test
                     for key in found:
-                        tally.note(split, key, text, reserved=read(WORDINGS, text)[0].only_test)
+                        tally.note(split, key, text, reserved=reserved)
         write_lines(folder / f"{split}.json", rows)
         tally.examples[split] = len(rows)
     tally.write_answers(folder)
