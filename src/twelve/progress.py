@@ -122,6 +122,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
+def times_as_many(times: float) -> str:
+    """``as many``, ``twice as many``, ``10 times as many``."""
+    return {1.0: "as many", 2.0: "twice as many"}.get(times, f"{times:g} times as many")
+
+
 def enumerated(names: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

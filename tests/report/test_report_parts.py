@@ -288,7 +288,7 @@ def test_few_predictions_do_not_judge_the_scores(tmp_path: Path) -> None:
 
     own["uncalibrated"] = "not calibrated: 6 validation examples, 50 are needed"
     few = page(1, 19)
-    assert "VQA: too few predictions (20) to judge the scores; 50 are needed." in few
+    assert "VQA: too few predictions (20) to judge their confidence; 50 are needed." in few
     assert "<b>On average" not in few and 'class="chart reliability"' not in few and "Calibration error" not in few
     assert "not calibrated: 6" not in few  # the scores are not judged at all
     enough = page(1, 49)
@@ -296,7 +296,7 @@ def test_few_predictions_do_not_judge_the_scores(tmp_path: Path) -> None:
     assert "not calibrated: 6" in enough
     other["calibration"] = [{"examples": 60, "score": 0.5, "right": 0.5}]
     both = page(1, 19)
-    assert "VQA: too few predictions (20)" in both and "<b>On average about right: the mean score is 50%" in both
+    assert "VQA: too few predictions (20)" in both and "<b>On average about right: the mean confidence is 50%" in both
 
 
 def test_bins_of_few_predictions_are_faint_and_no_line_leads_to_them(tmp_path: Path) -> None:
@@ -323,16 +323,18 @@ def test_scores_that_are_not_calibrated_are_not_called_probabilities(tmp_path: P
     folder = fake_run.make(tmp_path / "run", fake_run.make_root(tmp_path / "root", with_images=False))
     told = "compare these percentages with each other, do not read them as probabilities."
     page = render(read_run(folder))
-    assert page.count("each with its own score") == 2 and told not in page  # beside right and wrong examples
+    assert page.count("each with its own confidence") == 2 and told not in page  # beside right and wrong examples
     tree = json.loads((folder / "evaluation.json").read_text())
     tree["tasks"]["vqa"]["uncalibrated"] = "not calibrated: 6 validation examples, 50 are needed"
     tree["tasks"]["nlvr2"]["uncalibrated"] = "not calibrated"
     tree["tasks"]["refcoco"]["uncalibrated"] = "not calibrated"  # its examples have frames, no bars
     (folder / "evaluation.json").write_text(json.dumps(tree))
     page = render(read_run(folder))
-    assert page.count("each with its own score; ✓ marks what is correct. Not calibrated (6 validation examples") == 2
+    assert (
+        page.count("each with its own confidence; ✓ marks what is correct. Not calibrated (6 validation examples") == 2
+    )
     assert page.count(f"marks what is correct. Not calibrated: {told}") == 2 and page.count(told) == 4
-    assert "probability of each class" not in page and "the score of each class" in page
+    assert "probability of each class" not in page and "the confidence of each class" in page
 
 
 def test_a_task_of_ones_own_is_not_told_in_the_words_of_a_dataset(tmp_path: Path) -> None:

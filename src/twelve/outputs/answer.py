@@ -64,7 +64,7 @@ class Answer(Output):
     needs_vocabulary = True
     graded = True
     asks = "Answer a question about an image, with one answer out of a fixed list."
-    legend = "Bars: the answers the model finds likeliest, each with its own score; ✓ marks what is correct."
+    legend = "Bars: the answers the model finds likeliest, each with its own confidence; ✓ marks what is correct."
     metrics: ClassVar = {
         "accuracy": "Mean mark of the answers, as the dataset's own scorer gives them; 100 means every answer is "
         "correct."

@@ -24,7 +24,7 @@ class Classes(Output):
     classes: ClassVar[tuple[str | bool, ...]]
     """In the order of the logits."""
     shown_as = "softmax"
-    legend = "Bars: the score of each class; ✓ marks what is correct."
+    legend = "Bars: the confidence of each class; ✓ marks what is correct."
 
     def labels(self, vocabulary: Sequence[str]) -> Sequence[str | bool]:
         return self.classes

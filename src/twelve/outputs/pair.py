@@ -58,7 +58,7 @@ class Pair(Classes):
     images = 2
     values = (bool,)
     asks = "Say whether a statement is true of two images."
-    legend = "Bars: the scores of true and of false; ✓ marks what is correct."
+    legend = "Bars: the confidence of true and of false; ✓ marks what is correct."
     metrics: ClassVar = {"accuracy": "Share of the statements judged correctly; guessing gives about 50."}
     methods = ("verify",)
     examples: ClassVar = {"verify": 'model.verify(scene, scene, "both show a boat")'}

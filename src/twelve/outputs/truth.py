@@ -21,7 +21,7 @@ class Truth(Classes):
     classes = (True, False)
     values = (bool,)
     asks = "Say whether a statement is true of an image."
-    legend = "Bars: the scores of true and of false; ✓ marks what is correct."
+    legend = "Bars: the confidence of true and of false; ✓ marks what is correct."
     metrics: ClassVar = {"accuracy": "Share of the statements judged correctly; guessing gives about 50."}
     methods = ("entails",)
     examples: ClassVar = {"entails": 'scene.entails("a boat is red")'}

@@ -19,7 +19,7 @@ LARGEST = 9.0
 
 @dataclass(frozen=True, slots=True)
 class BinDot:
-    """Predictions with about the same score: place, radius, label, and whether they are few."""
+    """Predictions with about the same confidence: place, radius, label, and whether they are few."""
 
     x: float
     y: float
@@ -33,9 +33,9 @@ class Reliability:
     """The calibration of a run.
 
     Attributes:
-        dots: of all tasks together, by rising score; none if every task has too few predictions.
+        dots: of all tasks together, by rising confidence; none if every task has too few predictions.
         paths: (title, SVG path) of each task by itself, without bins of few predictions.
-        errors: (title, expected calibration error in points, predictions, why its scores are not calibrated or ""),
+        errors: (title, expected calibration error in points, predictions, why its confidence is not calibrated or ""),
             the largest error first.
         mean_score, mean_right: of all predictions, per cent.
         few: (title, predictions) of the tasks with too few, which are in none of the above.
@@ -58,14 +58,14 @@ class Reliability:
 
     @property
     def uncalibrated(self) -> Sequence[tuple[str, str]]:
-        """(title, why) of the tasks whose scores are not calibrated."""
+        """(title, why) of the tasks whose confidence is not calibrated."""
         return [(title, why) for title, _, _, why in self.errors if why]
 
     @property
     def untold(self) -> Sequence[str]:
         """Sentences on the tasks with too few predictions, without the full stop."""
         return [
-            f"{title}: too few predictions ({count}) to judge the scores; {EXAMPLES} are needed"
+            f"{title}: too few predictions ({count}) to judge their confidence; {EXAMPLES} are needed"
             for title, count in self.few
         ]
 
@@ -74,7 +74,7 @@ class Reliability:
         gap = self.mean_score - self.mean_right
         how = "about right" if abs(gap) < 3 else "too sure" if gap > 0 else "too careful"
         right = f"{self.mean_right:.0f}% of the predictions are correct"
-        return f"On average {how}: the mean score is {self.mean_score:.0f}%, and {right}."
+        return f"On average {how}: the mean confidence is {self.mean_score:.0f}%, and {right}."
 
 
 def reliability(results: Sequence[TaskResult]) -> Reliability | None:
@@ -136,7 +136,7 @@ def _place(each: ScoreBin) -> tuple[float, float]:
 
 
 def _told(each: ScoreBin) -> str:
-    return f"{each.examples:,} predictions with scores of about {each.score:.0%}: {each.right:.0%} are correct"
+    return f"{each.examples:,} predictions with a confidence of about {each.score:.0%}: {each.right:.0%} are correct"
 
 
 def _path(places: Sequence[tuple[float, float]]) -> str:

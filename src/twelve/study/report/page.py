@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from twelve.errors import ConfigError
 from twelve.io import files
 from twelve.outputs import get_output
-from twelve.progress import clock, tell
+from twelve.progress import clock, enumerated, tell
 from twelve.study import plan as plans
 from twelve.study import unseen
 from twelve.study.bootstrap import by_bootstrap_alone, significant
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from twelve.outputs.base import Output
     from twelve.published import PublishedNumber
+    from twelve.study.arms import Arm
 
 INSTALL = "pip install 'twelve-vl[plots]'"
 ALONE = "*: by the bootstrap alone, the t interval contains 0"
@@ -58,14 +59,12 @@ class Plot:
 
     Attributes:
         name: of its files, without what they end with.
-        wide: whether it is as wide as a page of a paper, not as a column of it.
     """
 
     name: str
     caption: str
     svg: bytes
     pdf: bytes
-    wide: bool
 
     @property
     def uri(self) -> str:
@@ -112,9 +111,16 @@ class StudyPart:
 
     @property
     def named_arms(self) -> str:
-        """What the arms are that the answer names."""
+        """What the arms are that the answer names; those that differ in their tasks alone are told as one."""
         words = set(re.findall(r"[\w+-]+", " ".join(self.found.sentences)))
-        return "; ".join(f"{arm.name}: {arm.meaning}" for arm in self.found.arms if arm.name in words)
+        alike: dict[str, list[Arm]] = {}
+        for arm in self.found.arms:
+            if arm.name in words:
+                alike.setdefault(arm.meaning.replace(enumerated(arm.name.split("+")), "each"), []).append(arm)
+        return "; ".join(
+            f"{', '.join(arm.name for arm in arms)}: {meaning if len(arms) > 1 else arms[0].meaning}"
+            for meaning, arms in alike.items()
+        )
 
     @property
     def uncorrected(self) -> str:
@@ -292,15 +298,14 @@ def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plo
             "Contrasts, mean over all tasks and, where fewer are learned, over these, with 95% intervals; hollow: "
             f"{UNCOUNTED}; {ALONE}."
         )
-        yield _plot(f"{key}-contrasts", words, partial(plots.contrasts, shown), wide=plots.is_broad(len(shown)))
+        yield _plot(f"{key}-contrasts", words, partial(plots.contrasts, shown))
     if compared and not known:
         words = (
             "Differences in each task, in points of normalised score, with 95% intervals; hollow, neither gain nor "
             f"loss: a task that is not learned, or {UNCOUNTED}; {ALONE}."
         )
         first = compared[: plots.SHOWN]
-        wide = plots.is_broad(len(plots.task_rows(found, first)))
-        yield _plot(f"{key}-tasks", words, partial(plots.tasks, found, first), wide=wide)
+        yield _plot(f"{key}-tasks", words, partial(plots.tasks, found, first))
     alone = [each for each in found.comparisons if each.contrast.arm == found.arms[0].name]
     arms = _with_curves(found, alone if known else compared or found.comparisons)
     if arms:
@@ -317,7 +322,7 @@ def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plo
             words += (
                 f" On {', '.join(ranked)}, validation is a choice among a few pairs, as in training; the test is not."
             )
-        yield _plot(f"{key}-curves", words, partial(plots.curves, found, arms), wide=True)
+        yield _plot(f"{key}-curves", words, partial(plots.curves, found, arms))
 
 
 def _outputs(found: Findings) -> Mapping[str, Output]:
@@ -334,9 +339,9 @@ def _with_curves(found: Findings, compared: Sequence[Comparison]) -> list[str]:
     return [name for name in order if name in recorded][: plots.MOST_ARMS]
 
 
-def _plot(name: str, caption: str, draw: Callable[[], Any], *, wide: bool = False) -> Plot:
+def _plot(name: str, caption: str, draw: Callable[[], Any]) -> Plot:
     svg, pdf = plots.drawn(draw)
-    return Plot(name, caption, svg, pdf, wide)
+    return Plot(name, caption, svg, pdf)
 
 
 def _trained(found: Findings) -> Iterator[Course]:

@@ -1,4 +1,4 @@
-"""Plots of a study as a paper prints them: in the width of its columns, with vector fonts, colours that colour-blind
+"""Plots of a study as a paper prints them: in the width of its page, with vector fonts, colours that colour-blind
 people distinguish (Okabe and Ito 2008), and lines and marks that differ without colour too.
 
 They need matplotlib, which the extra ``plots`` brings.
@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from twelve.metrics.bootstrap import Interval
-from twelve.study.bootstrap import by_bootstrap_alone
+from twelve.study.bootstrap import by_bootstrap_alone, significant
+from twelve.study.cells import MARK, gain_of
 from twelve.study.finding_types import Comparison, Curve, Findings
 from twelve.study.measures.affinities import Intervals
-from twelve.study.report.beside import short
+from twelve.study.report.beside import minus, short
 from twelve.study.report.relations import Relation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMN, TEXT = 3.35, 6.9
-"""Widths in inches: of a column, and of a page of two columns."""
+TEXT = 6.9
+"""Width in inches of a page of two columns."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES: tuple[Any, ...] = (
     "-",
@@ -85,15 +86,18 @@ def contrasts(compared: Sequence[Comparison]) -> Figure:
     names = [each.contrast.name.replace(" minus ", "\nminus ") for each in compared]
     lines = max(name.count("\n") + 1 for name in names)
     halves = _halves([*zip(names, compared, strict=True)])
+    numbers = len(halves) == 1
     two = any(_partly_learned(each) for each in compared)
-    height = 0.5 + 0.15 * lines * max(map(len, halves)) + 0.3 * two
-    figure, panels = _panels(TEXT if len(halves) > 1 else COLUMN, height, 1, len(halves))
+    height = 0.5 + max(0.15 * lines, 0.24 * (two and numbers)) * max(map(len, halves)) + 0.3 * two
+    figure, panels = _panels(TEXT, height, 1, len(halves))
     for axes, half in zip(panels, halves, strict=True):
         for place, (_, each) in enumerate(half):
-            shift = 0.17 * _partly_learned(each)
-            _interval(axes, place - shift, each.every, each.seeds, COLOURS[1], MARKS[1], not each.uncounted)
+            shift = (0.23 if numbers else 0.17) * _partly_learned(each)
+            style = COLOURS[1], MARKS[1]
+            _interval(axes, place - shift, each.every, each.seeds, *style, not each.uncounted, numbers)
             if _partly_learned(each):
-                _interval(axes, place + shift, each.endpoint, each.endpoint_seeds, COLOURS[0], MARKS[0], True)
+                style = COLOURS[0], MARKS[0]
+                _interval(axes, place + shift, each.endpoint, each.endpoint_seeds, *style, True, numbers)
         _rows(axes, [name for name, _ in half])
     _same_scale(figure, panels)
     if two:
@@ -117,8 +121,9 @@ def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
     not learned, and of means that are not counted (finding_types.py)."""
     titles = task_rows(found, compared)
     halves = _halves([*titles])
-    height = 0.75 + (0.14 + 0.11 * len(compared)) * max(map(len, halves)) + 0.15 * len(compared)
-    figure, panels = _panels(TEXT if len(halves) > 1 else COLUMN, height, 1, len(halves))
+    numbers = len(halves) == 1
+    height = 0.75 + (0.14 + 0.13 * len(compared)) * max(map(len, halves)) + 0.15 * len(compared)
+    figure, panels = _panels(TEXT, height, 1, len(halves))
     for axes, half in zip(panels, halves, strict=True):
         for number, each in enumerate(compared):
             shift = 0.62 * ((number + 0.5) / len(compared) - 0.5)
@@ -126,12 +131,13 @@ def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
             for cell in each.cells:
                 if cell.task in half:
                     place = half.index(cell.task) + shift
-                    _interval(axes, place, cell.closed, cell.closed_seeds, *style, cell.learned)
+                    _interval(axes, place, cell.closed, cell.closed_seeds, *style, cell.learned, numbers)
             if ALL in half:
                 place = half.index(ALL) + shift
-                _interval(axes, place, each.every, each.seeds, *style, not each.uncounted)
+                _interval(axes, place, each.every, each.seeds, *style, not each.uncounted, numbers)
             if LEARNED in half and each.learned is not None:
-                _interval(axes, half.index(LEARNED) + shift, each.learned, each.learned_seeds, *style, True)
+                place = half.index(LEARNED) + shift
+                _interval(axes, place, each.learned, each.learned_seeds, *style, True, numbers)
         _rows(axes, [titles[row] for row in half])
         if half[0] != ALL and ALL in half:
             axes.axhline(half.index(ALL) - 0.5, color=LINE, linewidth=0.6)
@@ -162,12 +168,7 @@ def task_rows(found: Findings, compared: Sequence[Comparison]) -> dict[str, str]
 def _halves(rows: Sequence[_Row]) -> list[Sequence[_Row]]:
     """The rows of one panel, or of two panels side by side where they are many."""
     middle = -(-len(rows) // 2)
-    return [rows[:middle], rows[middle:]] if is_broad(len(rows)) else [rows]
-
-
-def is_broad(rows: int) -> bool:
-    """Whether a forest plot of so many rows has two panels, in the width of a page."""
-    return rows > MOST_ROWS
+    return [rows[:middle], rows[middle:]] if len(rows) > MOST_ROWS else [rows]
 
 
 def _same_scale(figure: Figure, panels: Sequence[Axes]) -> None:
@@ -190,7 +191,7 @@ def matrix(found: Findings, known: Sequence[Relation]) -> Figure:
     groups = list(dict.fromkeys(row.group for row in found.rows))
     groups = [group for group in groups if any(each.group == group for each in known)]
     partners = list(dict.fromkeys(each.partners for each in known))
-    figure, axes = _figure(COLUMN, 0.45 + 0.33 * len(partners))
+    figure, axes = _figure(TEXT, 0.35 + 0.22 * len(partners))
     most = max((abs(each.points.mean) for each in known if each.learned), default=1.0) or 1.0
     colours = colormaps["PuOr_r"]
     for each in known:
@@ -200,19 +201,15 @@ def matrix(found: Findings, known: Sequence[Relation]) -> Figure:
         axes.add_patch(Rectangle((x, y), 1, 1, facecolor=face, edgecolor=LINE if hatch else "white", hatch=hatch))
         if not each.learned:
             box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-            axes.text(x + 0.5, y + 0.5, "not learned", ha="center", va="center", fontsize=5.5, bbox=box)
+            axes.text(x + 0.5, y + 0.5, "not learned", ha="center", va="center", fontsize=6, bbox=box)
             continue
         weight = "bold" if each.significant else "normal"
-        words = (
-            f"{each.points.mean:+.1f}{' *' * each.by_bootstrap_alone}",
-            f"[{each.points.low:+.1f}, {each.points.high:+.1f}]",
+        axes.text(
+            x + 0.5, y + 0.5, _number(each.points, each.by_bootstrap_alone), ha="center", va="center", weight=weight
         )
-        top, bottom = (text.replace("-", "−") for text in words)
-        axes.text(x + 0.5, y + 0.36, top, ha="center", va="center", fontsize=7.5, weight=weight)
-        axes.text(x + 0.5, y + 0.74, bottom, ha="center", va="center", fontsize=5.5)
     axes.set(xlim=(0, len(groups)), ylim=(len(partners), 0))
     axes.set_xticks([place + 0.5 for place in range(len(groups))], groups)
-    axes.set_yticks([place + 0.5 for place in range(len(partners))], ["with " + ",\n".join(each) for each in partners])
+    axes.set_yticks([place + 0.5 for place in range(len(partners))], ["with " + ", ".join(each) for each in partners])
     axes.tick_params(length=0, labelsize=6.5)
     axes.xaxis.tick_top()
     for spine in axes.spines.values():
@@ -247,7 +244,7 @@ def curves(found: Findings, arms: Sequence[str]) -> Figure:
     """Validation scores while training, a panel for each task: the mean over seeds, thin lines for each seed. Bars
     at the bottom are the iterations in which the schedule had stopped the task, in the first seed."""
     names = [row.name for row in found.rows if any(curve.task == row.name and curve.points for curve in found.curves)]
-    across = min(3, len(names))
+    across = 2 if len(names) == 4 else min(3, len(names))
     down = -(-len(names) // across)
     figure, panels = _panels(TEXT * (0.4 + 0.2 * across), 0.4 + 1.55 * down, down, across)
     for axes, name in zip(panels, names, strict=False):
@@ -302,18 +299,35 @@ def _mean(of_arm: Sequence[Curve]) -> list[tuple[int, float]]:
     return [(at, sum(each[at] for each in points if at in each) / sum(at in each for each in points)) for at in shared]
 
 
+def _number(interval: Interval, starred: bool) -> str:
+    """A mean with its interval, and a star if the t interval over the seeds contains 0 and this one does not."""
+    return minus(gain_of(interval)) + MARK * starred
+
+
 def _interval(
-    axes: Axes, place: float, interval: Interval, seeds: Sequence[float], colour: str, mark: str, learned: bool
+    axes: Axes,
+    place: float,
+    interval: Interval,
+    seeds: Sequence[float],
+    colour: str,
+    mark: str,
+    learned: bool,
+    number: bool,
 ) -> None:
-    """A mean with its interval; a star if the t interval over the seeds contains 0 and this one does not."""
+    """A mean with its interval, and with ``number`` what they are at the right end of the row; the star of
+    :func:`_number` stands beside the interval otherwise."""
     line: dict[str, Any] = {"color": colour if learned else SOFT, "linestyle": "-" if learned else ":"}
     axes.plot([interval.low, interval.high], [place, place], linewidth=1.1, solid_capstyle="butt", **line)
     face = colour if learned else "white"
     axes.plot([interval.mean], [place], mark, markersize=3.8, markeredgewidth=0.8, color=line["color"], mfc=face)
-    if learned and by_bootstrap_alone(interval, seeds):
-        axes.annotate(
-            "*", (interval.high, place), (2, -1.8), textcoords="offset points", va="center", annotation_clip=False
-        )
+    starred = learned and by_bootstrap_alone(interval, seeds)
+    beside: dict[str, Any] = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
+    if number:
+        weight = "bold" if learned and significant(interval, seeds) else "normal"
+        beside |= {"xycoords": ("axes fraction", "data"), "color": line["color"], "weight": weight, "fontsize": 6.5}
+        axes.annotate(_number(interval, starred), (1, place), (8, 0), **beside)
+    elif starred:
+        axes.annotate("*", (interval.high, place), (2, -1.8), **beside)
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> None:

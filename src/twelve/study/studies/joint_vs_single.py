@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from twelve.progress import times_as_many
 from twelve.study.arms import Arm, Contrast, Factors, Length, Rates
 from twelve.study.finding_types import Cell, Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, register, said
@@ -66,7 +67,7 @@ class JointVsSingle(Study):
             ),
             Arm(
                 name=OPPONENT,
-                meaning=f"a model for each task, trained for {self.longer:g} times as many updates as the task has in "
+                meaning=f"a model for each task, trained for {times_as_many(self.longer)} updates as the task has in "
                 "stop-and-go; the model with the best validation score is kept",
                 models=each,
                 length=longer,
@@ -113,7 +114,7 @@ class JointVsSingle(Study):
             ),
             Arm(
                 name=SINGLE_PRETRAINED,
-                meaning=f"a model for each task, pretrained in the same way, trained for {self.longer:g} times as many "
+                meaning=f"a model for each task, pretrained in the same way, trained for {times_as_many(self.longer)} "
                 f"updates as the task has in {PRETRAINED}; the model with the best validation score is kept",
                 models=each,
                 length=longer.model_copy(update={"of": (PRETRAINED,)}),

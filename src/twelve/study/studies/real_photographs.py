@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from twelve.errors import ConfigError, nearest
-from twelve.progress import counted
+from twelve.progress import counted, times_as_many
 from twelve.study.arms import Arm, Contrast, Factors, Length, Rates
 from twelve.study.finding_types import Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, register, said
@@ -57,7 +57,7 @@ class RealPhotographs(Study):
             ),
             Arm(
                 name=SINGLE,
-                meaning=f"a model for each task, trained for {self.longer:g} times as many updates as the task has in "
+                meaning=f"a model for each task, trained for {times_as_many(self.longer)} updates as the task has in "
                 "the joint run; the model with the best validation score is kept",
                 models=subjects.each,
                 length=Length(rule="each", of=(JOINT,), factor=self.longer, extend=self.extend),
