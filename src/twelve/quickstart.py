@@ -82,7 +82,18 @@ def _stages(asked: RunConfig, run: RunFolder, console: Console) -> list[Stage]:
     def draw() -> None:
         from twelve.microworld.make import make_microworld, summary
 
-        console.print(summary(make_microworld(data, asked.seed, _sizes(asked), console, apart=asked.microworld.apart)))
+        console.print(
+            summary(
+                make_microworld(
+                    data,
+                    asked.seed,
+                    _sizes(asked),
+                    console,
+                    apart=asked.microworld.apart,
+                    draw_wordings=asked.microworld.draw_wordings,
+                )
+            )
+        )
 
     def drawn() -> bool:
         """Whether the microworld has been generated; raises TwelveError where the data root holds another one."""
@@ -90,7 +101,13 @@ def _stages(asked: RunConfig, run: RunFolder, console: Console) -> list[Stage]:
 
         there = data.exists() and (not data.is_dir() or any(data.iterdir()))
         if there:
-            make_microworld(data, asked.seed, _sizes(asked), apart=asked.microworld.apart)
+            make_microworld(
+                data,
+                asked.seed,
+                _sizes(asked),
+                apart=asked.microworld.apart,
+                draw_wordings=asked.microworld.draw_wordings,
+            )
         return there
 
     def extract() -> None:

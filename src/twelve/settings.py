@@ -228,6 +228,8 @@ class MicroworldSettings(Strict):
     """Times as many images to train on as the default world has."""
     apart: bool = False
     """Tasks share nothing: each has its own images, words and object appearances."""
+    draw_wordings: bool = False
+    """The seed draws which wordings the training sets lack; otherwise, these are the same for every seed."""
 
 
 class EvaluationSettings(Strict):

@@ -21,6 +21,9 @@ def make_microworld(
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed writes the same bytes.")] = 0,
     scale: Annotated[float, typer.Option(min=0.05, max=100, help="Multiplies the number of training images.")] = 1.0,
     apart: Annotated[bool, typer.Option("--apart", help="Tasks share no images, words or appearances.")] = False,
+    draw_wordings: Annotated[
+        bool, typer.Option("--draw-wordings", help="The seed draws the wordings that only test sets have.")
+    ] = False,
     oracle: Annotated[bool, typer.Option(help="Also measure an oracle that reads the scenes.")] = True,
 ) -> None:
     """Generate synthetic images and all twelve datasets.
@@ -33,7 +36,7 @@ def make_microworld(
     from twelve.microworld.world import WorldSizes
 
     console = Console()
-    tallies = make(out, seed, WorldSizes().scaled(scale), console, apart=apart)
+    tallies = make(out, seed, WorldSizes().scaled(scale), console, apart=apart, draw_wordings=draw_wordings)
     console.print(summary(tallies, oracle_scores(out) if oracle else None))
 
 

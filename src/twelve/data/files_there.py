@@ -21,7 +21,9 @@ def data_root(config: RunConfig) -> DataRoot:
     except MissingData as error:
         if "microworld" not in config.model_fields_set or Path(config.data).exists():
             raise
-        command = make_command(Path(config.data), config.seed, config.microworld.scale, apart=config.microworld.apart)
+        asked = config.microworld
+        options = {"apart": asked.apart, "draw_wordings": asked.draw_wordings}
+        command = make_command(Path(config.data), config.seed, asked.scale, **options)
         remedy = f"generate it: {command}; or run twelve quickstart with this configuration, which does everything"
         raise MissingData(error.problem, file=error.file, remedy=remedy) from None
 

@@ -33,6 +33,8 @@ DRAWN = "microworld.json"
 """A file in the folder of a microworld."""
 APART = "apart"
 """Its key that says that tasks share nothing."""
+DRAW_WORDINGS = "draw_wordings"
+"""Its key that says that the seed drew the wordings that only test sets have."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 """Names of image sources, which are names of folders."""
@@ -78,13 +80,14 @@ def drawing_again(out: Path) -> str:
     there = index if isinstance(index, dict) else {}
     seed, scale = there.get("seed"), there.get("scale")
     plain = float(scale) if isinstance(scale, int | float) and not isinstance(scale, bool) and scale > 0 else 1.0
-    return make_command(out, seed if type(seed) is int else 0, plain, apart=is_apart(out))
+    options = {name: there.get(name) is True for name in (APART, DRAW_WORDINGS)}
+    return make_command(out, seed if type(seed) is int else 0, plain, **options)
 
 
-def make_command(out: Path, seed: int, scale: float, *, apart: bool) -> str:
+def make_command(out: Path, seed: int, scale: float, *, apart: bool, draw_wordings: bool) -> str:
     """The command that generates a microworld in ``out``."""
     words = ["twelve", "data", "make-microworld", "--out", str(out)]
-    words += ["--apart"] if apart else []
+    words += ["--apart"] * apart + ["--draw-wordings"] * draw_wordings
     words += ["--seed", str(seed)] if seed > 0 else []
     words += ["--scale", f"{scale:g}"] if scale != 1 else []
     return shlex.join(words)

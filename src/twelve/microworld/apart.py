@@ -40,18 +40,25 @@ _WORD = re.compile(r"[A-Za-z]+")
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 
 
-def own_world(seed: int, sizes: WorldSizes, task: str, number: int) -> World:
+def own_world(seed: int, sizes: WorldSizes, task: str, number: int, *, draw_wordings: bool = False) -> World:
     """The world of one task: the collection that it is about alone.
 
     Args:
         number: of the task, from 0; also its camera.
+        draw_wordings: see :class:`World`.
     """
-    world = make_world(seed, sizes, copy=1 + number)
+    world = make_world(seed, sizes, copy=1 + number, draw_wordings=draw_wordings)
     name = COLLECTIONS.get(task, task if task in ("flickr30k", "nlvr2") else "coco")
     images: tuple[WorldImage, ...] = getattr(world, name)
     own = tuple(replace(image, coco_id=None, camera=number) for image in images)
-    there = {"coco": (), "vg": (), "flickr30k": (), "nlvr2": ()} | {name: own}
-    return World(seed, **there, unseen=world.unseen)
+    here = {name: own}
+    return replace(
+        world,
+        coco=here.get("coco", ()),
+        vg=here.get("vg", ()),
+        flickr30k=here.get("flickr30k", ()),
+        nlvr2=here.get("nlvr2", ()),
+    )
 
 
 def together(worlds: Sequence[World]) -> World:

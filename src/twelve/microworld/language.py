@@ -224,6 +224,11 @@ class Wording(Generic[Meaning]):
         return frozenset(_SLOTS[name].key + number for name, number in _NAME.findall(self.text))
 
     @cached_property
+    def slots(self) -> frozenset[str]:
+        """Kinds of its slots, as the text has them."""
+        return frozenset(name for name, _ in _NAME.findall(self.text))
+
+    @cached_property
     def _pattern(self) -> re.Pattern[str]:
         parts, end = [], 0
         for match in _NAME.finditer(self.text):

@@ -22,7 +22,7 @@ import numpy as np
 from twelve import forked
 from twelve.errors import DataError
 from twelve.forked import HelperLost
-from twelve.formats.data_root import APART, DRAWN
+from twelve.formats.data_root import APART, DRAW_WORDINGS, DRAWN
 from twelve.io import json_file
 from twelve.io.files import check_folder, replacing
 from twelve.microworld.apart import own_words, own_world, rename, together
@@ -40,6 +40,15 @@ VERSION = 1
 GALLERY = 100
 """Images that the oracle ranks for a caption, as shipped configurations of the microworld do."""
 INDEX = DRAWN
+
+_OPTIONS: Mapping[str, tuple[str, str]] = {
+    APART: ("whose tasks share images and words", "whose tasks share nothing"),
+    DRAW_WORDINGS: (
+        "whose test sets have the usual wordings of their own",
+        "whose seed has drawn the wordings of its test sets",
+    ),
+}
+"""Option of a world -> what it is without it, and with it."""
 
 Writer: TypeAlias = Callable[[World, Path, np.random.Generator], Tally]
 
@@ -61,7 +70,13 @@ WRITERS: Mapping[str, Writer] = {
 
 
 def make_microworld(
-    out: Path, seed: int, sizes: WorldSizes | None = None, console: Console | None = None, *, apart: bool = False
+    out: Path,
+    seed: int,
+    sizes: WorldSizes | None = None,
+    console: Console | None = None,
+    *,
+    apart: bool = False,
+    draw_wordings: bool = False,
 ) -> list[Tally]:
     """Generate the microworld of a seed in the folder ``out``. If that fails, nothing is left behind.
 
@@ -72,6 +87,7 @@ def make_microworld(
         sizes: images of each part; None for the default world.
         console: where to report what was made.
         apart: tasks share nothing (apart.py).
+        draw_wordings: the seed draws the wordings that are reserved for test sets (reserved.py).
 
     Raises:
         DataError: the folder contains something else.
@@ -80,6 +96,7 @@ def make_microworld(
     sizes = sizes or WorldSizes()
     identity = {"seed": seed, "sizes": _plain(asdict(sizes)), "version": VERSION}
     identity |= {APART: True} if apart else {}
+    identity |= {DRAW_WORDINGS: True} if draw_wordings else {}
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         tallies = _existing(out, identity)
         if console is not None:
@@ -90,9 +107,9 @@ def make_microworld(
 
     with replacing(out) as partial:
         if apart:
-            world, tallies = write_apart(seed, sizes, partial)
+            world, tallies = write_apart(seed, sizes, partial, draw_wordings=draw_wordings)
         else:
-            world = make_world(seed, sizes)
+            world = make_world(seed, sizes, draw_wordings=draw_wordings)
             tallies = write_datasets(world, partial)
         images = write_images(world, partial)
         index = {
@@ -129,11 +146,11 @@ def write_datasets(world: World, root: Path, writers: Mapping[str, Writer] = WRI
     return [*forked.each(written, list(writers), count, lost, "writing datasets").values()]
 
 
-def write_apart(seed: int, sizes: WorldSizes, root: Path) -> tuple[World, list[Tally]]:
+def write_apart(seed: int, sizes: WorldSizes, root: Path, *, draw_wordings: bool = False) -> tuple[World, list[Tally]]:
     """Write every dataset about a world of its own in words of its own; return all images as one world."""
     worlds, tallies = [], []
     for number, (task, write) in enumerate(WRITERS.items()):
-        worlds.append(own_world(seed, sizes, task, number))
+        worlds.append(own_world(seed, sizes, task, number, draw_wordings=draw_wordings))
         tallies += write_datasets(worlds[-1], root, {task: write})
         rename(root / task, task, own_words(number))
         tallies[-1].oracle = _oracle(root, task)
@@ -166,7 +183,7 @@ def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
     try:
         index = json_file.decode(json_file.read_text(out / INDEX, DataError, remedy=again))
         there = {name: index[name] for name in ("seed", "sizes", "version")}
-        apart = index.get(APART, False)
+        options = {name: index.get(name, False) for name in _OPTIONS}
         entries = dict(index["tasks"])
         tallies = [
             Tally(task, dict(entry["examples"]), set(entry["wordings"]), Counter(entry["answers"]))
@@ -176,9 +193,10 @@ def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
         why = f"no {error}" if isinstance(error, KeyError) else str(error)
         problem = f"not a valid microworld index; something is missing or changed ({why})"
         raise DataError(problem, file=out / INDEX, remedy=again) from None
-    if apart != identity.get(APART, False):
-        problem = f"this folder contains a microworld whose tasks share {'nothing' if apart else 'images and words'}"
-        raise DataError(problem, file=out, remedy=remedy)
+    for name, found in options.items():
+        if found != identity.get(name, False):
+            problem = f"this folder contains a microworld {_OPTIONS[name][bool(found)]}"
+            raise DataError(problem, file=out, remedy=remedy)
     for name, wanted in identity.items():
         if name in there and there[name] != wanted:
             problem = f"this folder contains a microworld of {_difference(name, there[name], wanted)}"

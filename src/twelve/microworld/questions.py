@@ -117,6 +117,7 @@ class Asker:
         self, forms: Iterable[Form], seed: int, *, test: bool, unsaid: frozenset[tuple[str, str]] = frozenset()
     ) -> None:
         self.forms = tuple(forms)
+        self.named = {form.name: form for form in self.forms}
         self.random = Random(seed)
         self.test, self.unsaid = test, unsaid
         self._weights = [form.weight for form in self.forms]

@@ -66,6 +66,7 @@ class World:
 
     Attributes:
         unseen: (colour, kind) combinations that occur only in reserved images.
+        draw_wordings: whether the seed draws the wordings that are reserved for test sets (reserved.py).
     """
 
     seed: int
@@ -74,6 +75,7 @@ class World:
     flickr30k: tuple[WorldImage, ...]
     nlvr2: tuple[WorldImage, ...]
     unseen: frozenset[tuple[str, str]]
+    draw_wordings: bool = False
 
     def images(self) -> Iterator[WorldImage]:
         """Every image of every collection; those shared by Visual Genome and COCO appear twice, under both names."""
@@ -89,11 +91,12 @@ UNSEEN = 8
 """Number of (colour, kind) combinations that no training image shows."""
 
 
-def make_world(seed: int, sizes: WorldSizes | None = None, copy: int = 0) -> World:
+def make_world(seed: int, sizes: WorldSizes | None = None, copy: int = 0, *, draw_wordings: bool = False) -> World:
     """Sample every scene. The same seed and sizes give the same world.
 
     Args:
         copy: of the seed; every copy has scenes and image ids of its own.
+        draw_wordings: see :class:`World`.
     """
     sizes = sizes or WorldSizes()
     first = copy * MOST_IMAGES
@@ -119,6 +122,7 @@ def make_world(seed: int, sizes: WorldSizes | None = None, copy: int = 0) -> Wor
         tuple(_flickr(scenes(sizes.flickr30k), first)),
         tuple(_pairs(sizes, scenes)),
         unseen,
+        draw_wordings,
     )
 
 

@@ -66,7 +66,13 @@ def draw(config: RunConfig) -> None:
     from twelve.regions.extraction.extract import COMPLETE, extract_root
 
     asked = config.microworld
-    make_microworld(Path(config.data), config.seed, WorldSizes().scaled(asked.scale), apart=asked.apart)
+    make_microworld(
+        Path(config.data),
+        config.seed,
+        WorldSizes().scaled(asked.scale),
+        apart=asked.apart,
+        draw_wordings=asked.draw_wordings,
+    )
     if not files.is_there(config.regions_folder / COMPLETE, RegionError):
         extract_root(Path(config.data), config.regions_folder)
 
@@ -115,7 +121,9 @@ def _check_same(config: RunConfig, theirs: Path) -> None:
         raise DataError("the world is gone", file=theirs, remedy=REMEDY)
     asked = config.microworld
     try:  # a world that is there is compared, and none is generated
-        make_microworld(theirs, config.seed, WorldSizes().scaled(asked.scale), apart=asked.apart)
+        make_microworld(
+            theirs, config.seed, WorldSizes().scaled(asked.scale), apart=asked.apart, draw_wordings=asked.draw_wordings
+        )
     except TwelveError as error:
         raise ConfigError(error.problem, file=theirs, record="worlds-of", remedy=REMEDY) from None
 

@@ -12,6 +12,7 @@ import numpy as np
 from twelve.microworld.language import LIVELY, Slots, Wording, choose, read, sentence
 from twelve.microworld.meaning import at_side, fitting, reached, sample_slots, stand
 from twelve.microworld.relations import RELATIONS
+from twelve.microworld.reserved import wordings_of
 from twelve.microworld.scene import Thing, WorldScene
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
@@ -102,7 +103,7 @@ def write(world: World, folder: Path, rng: np.random.Generator, dataset: str) ->
     Args:
         dataset: ``coco`` (train2014 is train; val2014 is restval, val and test) or ``flickr30k``.
     """
-    wordings = _STYLES[dataset]
+    wordings = wordings_of(world, dataset, _STYLES[dataset])
     tally = Tally(dataset, templates={wording.text for wording in wordings}, unseen=world.unseen)
     images: list[dict[str, Any]] = []
     shown: dict[str, list[tuple[WorldImage, dict[str, Any]]]] = {}

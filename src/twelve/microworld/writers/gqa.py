@@ -16,6 +16,7 @@ from twelve.microworld.meaning import fitting
 from twelve.microworld.programs import Result, trace
 from twelve.microworld.questions import Asker, WorldQuestion, fill, open_to_training, seed_of, templates, untidy
 from twelve.microworld.relations import RELATIONS, level, place, related
+from twelve.microworld.reserved import forms_of
 from twelve.microworld.scene import GROUNDS, Thing, WorldScene
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
@@ -54,14 +55,15 @@ class _Entry:
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     """Write the balanced questions of train, val, testdev and test (without answers), all questions of val and testdev,
     the scene graphs of train and val, and the choices."""
-    tally = Tally("gqa", templates=templates(FORMS), unseen=world.unseen)
+    forms = forms_of(world, "gqa", FORMS)
+    tally = Tally("gqa", templates=templates(forms), unseen=world.unseen)
     folder.mkdir(parents=True, exist_ok=True)
     keys = _keys()
     parts = _parts(world)
     seen: dict[str, set[str]] = defaultdict(set)
     for split, images in parts.items():
         train = split == "train"
-        asker = Asker(FORMS, seed_of(rng), test=not train, unsaid=world.unseen if train else frozenset())
+        asker = Asker(forms, seed_of(rng), test=not train, unsaid=world.unseen if train else frozenset())
         entries = [
             entry for p in images for entry in _about(p, asker, PER_IMAGE[split], keys, split in ("val", "testdev"))
         ]
@@ -108,7 +110,8 @@ def _about(image: WorldImage, asker: Asker, count: int, keys: Iterator[str], eve
     entries = {q.fact.program: _entry(next(keys), image, q, True) for q in asked}
     room = FOLLOWING
     for entry in list(entries.values()):
-        for form, fact in implied(entry.question.fact):
+        for name, fact in implied(entry.question.fact):
+            form = asker.named[name]
             other = entries.get(fact.program)
             if other is None:
                 question = asker.offer(form, fact, strictly=True) if room else None

@@ -204,31 +204,29 @@ FORMS = (
         weight=0.4,
     ),
 )
-BY_NAME = {form.name: form for form in FORMS}
-
 _VERIFIED = ("color", "pattern", "size", "name")
 
 
-def implied(fact: Fact) -> Iterator[tuple[Form, Fact]]:
-    """Entailed questions, with the forms that ask them."""
+def implied(fact: Fact) -> Iterator[tuple[str, Fact]]:
+    """Entailed questions, with the names of the forms that ask them."""
     operation, slots = fact.program[-1].operation, fact.slots
     verb, _, name = operation.partition(" ")
     name = fact.program[-1].argument if verb == "query" else name
     if verb in ("query", "choose") and name in _VERIFIED and "hint" not in slots:
         said = slots["thing"]
         program = then(fact.program[:-1], f"verify {name}", fact.answer)
-        yield BY_NAME[f"{name}Verify"], Fact({"thing": said, "value": fact.answer}, program, "yes")
+        yield f"{name}Verify", Fact({"thing": said, "value": fact.answer}, program, "yes")
     elif operation == "verify rel":
         one, other, relation = slots["thing"], slots["thing2"], str(slots["relation"])
         assert isinstance(one, Description) and isinstance(other, Description)
         turned = OPPOSITE[relation]
         program = join(select(other), select(one), "verify rel", f"{one.noun},{turned},o")
         yield (
-            BY_NAME["relVerify"],
+            "relVerify",
             Fact({"thing": other, "relation": turned, "thing2": one}, program, fact.answer, turned),
         )
     elif (operation, fact.answer) in (("and", "yes"), ("or", "no")):
         for said in slots.values():
             assert isinstance(said, Description)
             program = then(select(said), "exist", "?")
-            yield BY_NAME["existVerify"], Fact({"thing": said}, program, fact.answer, sort_of(said))
+            yield "existVerify", Fact({"thing": said}, program, fact.answer, sort_of(said))

@@ -15,6 +15,7 @@ import numpy as np
 from twelve.microworld.language import Slots, Wording, choose, pick, read, sentence
 from twelve.microworld.meaning import sample_slots, stand, the
 from twelve.microworld.relations import level, place
+from twelve.microworld.reserved import wordings_of
 from twelve.microworld.scene import KINDS, Thing, WorldScene
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
@@ -85,13 +86,14 @@ class _Game:
 
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     """Write ``guesswhat.{train,valid,test}.jsonl.gz``."""
-    tally = Tally("guesswhat", templates={wording.text for wording in WORDINGS}, unseen=world.unseen)
+    wordings = wordings_of(world, "guesswhat", WORDINGS)
+    tally = Tally("guesswhat", templates={wording.text for wording in wordings}, unseen=world.unseen)
     rows: dict[str, list[dict[str, Any]]] = {split: [] for split in GAMES}
     numbers = [0, 0]
     for image, split in _splits(world, rng):
         games = int(GAMES[split]) + int(rng.random() < GAMES[split] % 1)
         for _ in range(games):
-            game = play(rng, image.scene, test=split == "test")
+            game = play(rng, wordings, image.scene, test=split == "test")
             if game is None:
                 continue
             row = _row(rng, image, game, numbers)
@@ -102,7 +104,7 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
             else:
                 tally.oracle.setdefault(split, {})[str(row["id"])] = _guess(image, row)
                 asked = [question for question, _ in game.turns]
-                reserved = any(read(WORDINGS, question)[0].only_test for question in asked)
+                reserved = any(read(wordings, question)[0].only_test for question in asked)
                 tally.note(split, str(row["id"]), " ".join(asked), reserved=reserved)
     for split, lines in rows.items():
         write_lines(folder / f"guesswhat.{split}.jsonl.gz", lines, zipped=True)
@@ -110,7 +112,9 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     return tally
 
 
-def play(rng: np.random.Generator, scene: WorldScene, *, test: bool) -> _Game | None:
+def play(
+    rng: np.random.Generator, wordings: Sequence[Wording[Meaning]], scene: WorldScene, *, test: bool
+) -> _Game | None:
     """Play until one thing is left or the game's limits are reached; None if no useful question was found."""
     target = pick(rng, scene.things)
     left = list(scene.things)
@@ -119,7 +123,7 @@ def play(rng: np.random.Generator, scene: WorldScene, *, test: bool) -> _Game | 
     for _ in range(40):
         if len(turns) == most or (len(left) == 1 and len(turns) >= FEWEST):
             break
-        wording = choose(rng, WORDINGS, test=test)
+        wording = choose(rng, wordings, test=test)
         slots = sample_slots(rng, wording, scene, pick(rng, left), most=1)
         if slots is None or slots.get("thing") == slots.get("thing2", "none") or _idle(scene, slots, wording, left):
             continue

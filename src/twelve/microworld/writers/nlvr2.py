@@ -15,6 +15,7 @@ import numpy as np
 
 from twelve.microworld.language import Slots, Wording, choose, pick, read, sentence
 from twelve.microworld.meaning import fitting, sample_slots, stand
+from twelve.microworld.reserved import wordings_of
 from twelve.microworld.scene import WorldScene
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
@@ -130,18 +131,19 @@ WORDINGS: tuple[Wording[Meaning], ...] = (
 
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     """Write ``train.json``, ``dev.json`` and ``test1.json``."""
-    tally = Tally("nlvr2", templates={wording.text for wording in WORDINGS}, unseen=world.unseen)
+    wordings = wordings_of(world, "nlvr2", WORDINGS)
+    tally = Tally("nlvr2", templates={wording.text for wording in wordings}, unseen=world.unseen)
     for split, wanted in STATEMENTS.items():
         rows: list[dict[str, Any]] = []
         for pairs in _sets(world, split):
-            for number, text in enumerate(_statements(rng, pairs, wanted, test=split == "test1")):
+            for number, text in enumerate(_statements(rng, wordings, pairs, wanted, test=split == "test1")):
                 rows += [_row(pair, number, text) for pair in pairs]
                 if split == "train":
                     tally.answers.update(str(true(text, pair)) for pair in pairs)
                 else:
                     found = {_identifier(pair, number): true(text, pair) for pair in pairs}
                     tally.oracle.setdefault(split, {}).update(found)
-                    reserved = read(WORDINGS, text)[0].only_test
+                    reserved = read(wordings, text)[0].only_test
                     for key in found:
                         tally.note(split, key, text, reserved=reserved)
         write_lines(folder / f"{split}.json", rows)
@@ -163,11 +165,13 @@ def _sets(world: World, split: str) -> list[list[Pair]]:
     return [pairs[start : start + PAIRS] for start in range(0, len(pairs) - PAIRS + 1, PAIRS)]
 
 
-def _statements(rng: np.random.Generator, pairs: Sequence[Pair], wanted: int, *, test: bool) -> list[str]:
+def _statements(
+    rng: np.random.Generator, wordings: Sequence[Wording[Meaning]], pairs: Sequence[Pair], wanted: int, *, test: bool
+) -> list[str]:
     """Statements that are true of half of the pairs, with slots sampled from an image."""
     found: list[str] = []
     for _ in range(wanted):
-        wording = choose(rng, WORDINGS, test=test)
+        wording = choose(rng, wordings, test=test)
         for _ in range(TRIES):
             slots = _slots(rng, wording, pairs)
             text = "" if slots is None else sentence(wording.say(slots))

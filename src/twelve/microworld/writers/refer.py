@@ -8,7 +8,7 @@ three split the same reserved images differently, as the originals do.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from twelve.microworld.language import Slots, Wording, adjective, choose, pick, read
 from twelve.microworld.meaning import at_level, at_side, extreme, fitting, nth, reached, sample_slots, stand, the
+from twelve.microworld.reserved import wordings_of
 from twelve.microworld.scene import KINDS, Thing, WorldScene
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
@@ -162,6 +163,7 @@ def write(world: World, folder: Path, rng: np.random.Generator, dataset: str) ->
         dataset: ``refcoco``, ``refcoco+`` or ``refcocog``.
     """
     release = _RELEASES[dataset]
+    release = replace(release, wordings=wordings_of(world, dataset, release.wordings))
     images = [image for image in world.coco if image.part == "train2014"]
     tally = Tally(dataset, templates={wording.text for wording in release.wordings}, unseen=world.unseen)
     write_json(folder / "instances.json", _instances(images))

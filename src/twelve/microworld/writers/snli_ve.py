@@ -15,6 +15,7 @@ import numpy as np
 
 from twelve.microworld.language import Description, Slots, Wording, article, choose, pick, read, sentence
 from twelve.microworld.meaning import fitting, sample_slots, stand
+from twelve.microworld.reserved import wordings_of
 from twelve.microworld.scene import Thing, WorldScene
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
@@ -116,9 +117,10 @@ WORDINGS: tuple[Wording[Meaning], ...] = (
 
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     """Write ``snli_ve_{train,dev,test}.jsonl``."""
-    tally = Tally("snli_ve", templates={wording.text for wording in WORDINGS}, unseen=world.unseen)
+    wordings = wordings_of(world, "snli_ve", WORDINGS)
+    tally = Tally("snli_ve", templates={wording.text for wording in wordings}, unseen=world.unseen)
     for split, images in _splits(world, rng).items():
-        rows = _rows(rng, images, PAIRS[split], test=split == "test")
+        rows = _rows(rng, wordings, images, PAIRS[split], test=split == "test")
         write_lines(folder / f"snli_ve_{split}.jsonl", [row for _, row in rows])
         tally.examples[split] = len(rows)
         if split == "train":
@@ -126,7 +128,7 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
         else:
             tally.oracle[split] = {row["pairID"]: label(row["sentence2"], image.scene) for image, row in rows}
             for text, key in ((row["sentence2"], row["pairID"]) for _, row in rows):
-                tally.note(split, key, text, reserved=read(WORDINGS, text)[0].only_test)
+                tally.note(split, key, text, reserved=read(wordings, text)[0].only_test)
     tally.write_answers(folder)
     return tally
 
@@ -138,13 +140,18 @@ def label(text: str, scene: WorldScene) -> str:
 
 
 def _rows(
-    rng: np.random.Generator, images: Sequence[WorldImage], wanted: int, *, test: bool
+    rng: np.random.Generator,
+    wordings: Sequence[Wording[Meaning]],
+    images: Sequence[WorldImage],
+    wanted: int,
+    *,
+    test: bool,
 ) -> list[tuple[WorldImage, dict[str, Any]]]:
     """Pairs in image order, each sentence with every label it can have."""
     found: list[tuple[WorldImage, dict[str, Any]]] = []
     counts = dict.fromkeys((image.key for image in images), 0)
     while len(found) < wanted:
-        wording = choose(rng, WORDINGS, test=test)
+        wording = choose(rng, wordings, test=test)
         counted = "{things}" in wording.text
         slots = sample_slots(rng, wording, pick(rng, images).scene, most=1, general=0.4 if counted else 0.15)
         if slots is None or slots.get("number", 2) < 2:

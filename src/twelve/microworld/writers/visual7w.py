@@ -15,6 +15,7 @@ import numpy as np
 
 from twelve.microworld.language import Slots, Wording, choose, pick, read, sentence
 from twelve.microworld.meaning import at_level, at_side, fitting, reached, sample_slots, stand, the
+from twelve.microworld.reserved import wordings_of
 from twelve.microworld.scene import HEIGHT, WIDTH, Box, Thing, WorldScene, covered
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
@@ -83,21 +84,22 @@ class _Candidate:
 
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     """Write ``dataset_v7w_pointing.json``. The oracle's answers are indices among the four boxes, sorted by id."""
-    tally = Tally("visual7w", templates={wording.text for wording in WORDINGS}, unseen=world.unseen)
+    wordings = wordings_of(world, "visual7w", WORDINGS)
+    tally = Tally("visual7w", templates={wording.text for wording in wordings}, unseen=world.unseen)
     boxes: list[dict[str, Any]] = []
     images: list[dict[str, Any]] = []
     number = 0
     for image, split in _splits(world, rng):
         candidates = _candidates(rng, image.scene, len(boxes) + 1)
         pairs = []
-        for text, four in _questions(rng, image.scene, candidates, split):
+        for text, four in _questions(rng, wordings, image.scene, candidates, split):
             found = answer(text, image.scene, four)
             pairs.append(_pair(image, number, text, four, found))
             tally.examples[split] = tally.examples.get(split, 0) + 1
             if split != "train":
                 by_id = sorted(four, key=lambda candidate: candidate.number)
                 tally.oracle.setdefault(split, {})[str(number)] = answer(text, image.scene, by_id)
-                tally.note(split, str(number), text, reserved=read(WORDINGS, text)[0].only_test)
+                tally.note(split, str(number), text, reserved=read(wordings, text)[0].only_test)
             number += 1
         if pairs:
             boxes += [_box(candidate) for candidate in candidates]
@@ -119,7 +121,11 @@ def answer(text: str, scene: WorldScene, candidates: Sequence[_Candidate]) -> in
 
 
 def _questions(
-    rng: np.random.Generator, scene: WorldScene, candidates: Sequence[_Candidate], split: str
+    rng: np.random.Generator,
+    wordings: Sequence[Wording[Meaning]],
+    scene: WorldScene,
+    candidates: Sequence[_Candidate],
+    split: str,
 ) -> Iterator[tuple[str, list[_Candidate]]]:
     """Questions about random things, each with four candidates of which it refers to exactly one."""
     things = [candidate for candidate in candidates if candidate.thing is not None]
@@ -127,7 +133,7 @@ def _questions(
     for _ in range(TRIES):
         if len(asked) == QUESTIONS[split]:
             return
-        wording, target = choose(rng, WORDINGS, test=split == "test"), pick(rng, things)
+        wording, target = choose(rng, wordings, test=split == "test"), pick(rng, things)
         slots = sample_slots(rng, wording, scene, target.thing, most=2 if wording.text.startswith("which is") else 1)
         if slots is not None and wording.meaning is _not:
             slots = _denied(rng, scene, slots)

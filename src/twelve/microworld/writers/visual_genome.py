@@ -12,6 +12,7 @@ from twelve.metrics.vqa import vocabulary_label
 from twelve.microworld import facts
 from twelve.microworld.language import HEIGHT, WHERE, article, sentence
 from twelve.microworld.questions import Asker, Form, WorldQuestion, open_to_training, seed_of, templates, untidy
+from twelve.microworld.reserved import forms_of
 from twelve.microworld.scene import KINDS
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
@@ -98,16 +99,17 @@ NUMBERS = ("none", "one", "two", "three", "four", "five", "six")
 
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     """Write ``question_answers.json`` and ``image_data.json``."""
-    tally = Tally("vg_qa", templates=templates(FORMS), unseen=world.unseen)
+    forms = forms_of(world, "vg_qa", FORMS)
+    tally = Tally("vg_qa", templates=templates(forms), unseen=world.unseen)
     extra = untidy(world)
     genome = [p for p in world.vg if p.part != "testdev"]
     for_training = [p for p in genome if p.part == "train" and open_to_training(p, extra)]
     others = sorted((p for p in genome if not open_to_training(p, extra)), key=lambda p: p.part != "val")
-    train = _ask(Asker(FORMS, seed_of(rng), test=False, unsaid=world.unseen), for_training)
+    train = _ask(Asker(forms, seed_of(rng), test=False, unsaid=world.unseen), for_training)
     surplus = sum(len(questions) for _, questions in train) % (VAL_SHARE - 1)
     del train[-1][1][len(train[-1][1]) - surplus :]
     held = sum(len(questions) for _, questions in train) // (VAL_SHARE - 1)
-    val = _ask(Asker(FORMS, seed_of(rng), test=True), others, held)
+    val = _ask(Asker(forms, seed_of(rng), test=True), others, held)
     entries: list[dict[str, Any]] = []
     number = 980_000
     for split, asked in (("train", train), ("val", val)):

@@ -14,6 +14,7 @@ from twelve.io.files import replacing
 from twelve.microworld import facts
 from twelve.microworld.annotators import answer_type, ten_answers
 from twelve.microworld.questions import Asker, Form, WorldQuestion, open_to_training, seed_of, templates, untidy
+from twelve.microworld.reserved import forms_of
 from twelve.microworld.tally import Tally
 from twelve.microworld.world import World, WorldImage
 
@@ -141,7 +142,8 @@ QUESTION_TYPES = [
 
 def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     """Write train2014, val2014, test2015 and test-dev2015 (the last two without answers)."""
-    tally = Tally("vqa", templates=templates(FORMS), unseen=world.unseen)
+    forms = forms_of(world, "vqa", FORMS)
+    tally = Tally("vqa", templates=templates(forms), unseen=world.unseen)
     extra = untidy(world)
     parts = {
         "train": [p for p in world.coco if p.part == "train2014" and open_to_training(p, extra)],
@@ -151,7 +153,7 @@ def write(world: World, folder: Path, rng: np.random.Generator) -> Tally:
     folder.mkdir(parents=True, exist_ok=True)
     for split, images in parts.items():
         unsaid = world.unseen if split == "train" else frozenset[tuple[str, str]]()
-        asker = Asker(FORMS, seed_of(rng), test=split != "train", unsaid=unsaid)
+        asker = Asker(forms, seed_of(rng), test=split != "train", unsaid=unsaid)
         asked = [(image, asker.ask(image.scene, PER_IMAGE[split])) for image in images]
         tally.examples[split] = sum(len(questions) for _, questions in asked)
         if split == "test":
