@@ -117,3 +117,13 @@ def test_one_long_name_does_not_cost_as_much_for_each() -> None:
 def test_lengths_must_agree() -> None:
     with pytest.raises(ValueError, match="3 values and 2 groups"):
         interval(np.ones(3), ["a", "b"])
+
+
+def test_a_bound_of_zero_is_zero_whatever_the_sums_leave() -> None:
+    """Differences that cancel out leave about 1e-17, which would make a lead "better" than 0."""
+    values = np.array([0.1, 0.1, 1, 0.1, 0.1, 0.6, 0.3, 0.3, 1, 0.3, 0.3, 0.9, -0.6, -0.3, 0.9, 0.2, -0.1, -0.6])
+    groups = [str(number // 2) for number in range(len(values))]
+    found = interval(values, groups, resamples=200, bounds=(-1.0, 1.0))
+    assert found.low == 0 and found.high > 0.4
+    every = np.ones((1, len(values)), dtype=bool)
+    assert part_intervals(values, groups, every, resamples=200, bounds=[(-1.0, 1.0)]) == [found]

@@ -13,6 +13,7 @@ from twelve import cli
 from twelve import config as configuration
 from twelve.cli import study as cli_study
 from twelve.errors import MissingData
+from twelve.study.findings import findings
 from twelve.study.studies import STUDIES
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "study-six-tasks"
@@ -25,6 +26,7 @@ def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, monkeypatch: pytest
     assert said.exit_code == 0 and not list(tmp_path.iterdir())
     assert "4 arms x 2 seeds (0, 1): 52 runs in 78 steps" in " ".join(said.output.split())
     assert max(map(len, said.output.splitlines())) <= 80 and "nothing was written" in said.output
+    assert said.stderr == "" and said.stdout == said.output  # it is the result: `| less` and `> plan.txt` have it
     few = CliRunner().invoke(cli.app, [*asked, "--only", "stop-and-go"])
     assert "2 runs in 3 steps" in " ".join(few.output.split())
 
@@ -39,6 +41,12 @@ def test_a_dry_run_says_whose_worlds_are_taken(tmp_path: Path) -> None:
     assert "".join(told.split()) in "".join(said.split())
 
 
+def test_a_dry_run_prints_the_plan_before_it_misses_the_data(tmp_path: Path) -> None:
+    asked = ["study", "real-photographs", "--config", "study-real-photographs.yaml", "--dry-run"]
+    said = CliRunner().invoke(cli.app, [*asked, "--set", f"data={tmp_path / 'none'}"])
+    assert isinstance(said.exception, MissingData) and "nothing is downloaded" in said.stdout
+
+
 def test_a_dry_run_prints_the_contrasts_as_they_will_be_measured() -> None:
     """All of the arms that run, in order, with their tasks and with what decides whether a task is learned."""
 
@@ -48,11 +56,11 @@ def test_a_dry_run_prints_the_contrasts_as_they_will_be_measured() -> None:
         return shown.output.partition("contrasts")[2].partition("\n\n")[0].splitlines()
 
     everything = lines("groups")
-    assert everything[0] == " (32), the main one first:" and sum(" minus " in line for line in everything) == 32
+    assert everything[0] == " (32):" and sum(" minus " in line for line in everything) == 32
     assert everything[1] == "  answering+retrieval minus answering: vqa; the trunks of vqa train at different"
     assert everything[-1] == "  all minus retrieval+pointing+verification: coco, refcoco, snli_ve"
     assert lines("joint-vs-single", "--arms", "always-go") == [
-        " (1), the main one first:",
+        " (1):",
         "  stop-and-go minus always-go: all 4 tasks",
     ]
     judged = " ".join(" ".join(lines("balancing")).split())
@@ -98,7 +106,11 @@ def test_the_list_has_each_option_as_it_is_given(monkeypatch: pytest.MonkeyPatch
 def test_brief_is_the_answer_and_the_scores(tmp_path: Path) -> None:
     shutil.copytree(RESULTS, tmp_path / "study")
     said = CliRunner().invoke(cli.app, ["study", "show", str(tmp_path / "study")]).output
-    assert (
-        "stop-and-go scores higher than single-longer" in said and " 53.9 [48.9, 61.6]      61.1, 51.0, 49.6\n" in said
-    )
+    assert "stop-and-go scores higher than single-longer" in said
+    head, first, *_ = said.partition("\narm ")[2].splitlines()  # with the scores of the tasks, where they fit
+    assert head.split() == ["normalised", "vqa", "gqa", "flickr30k", "refcoco", "visual7w", "snli_ve"]
+    rows = findings(RESULTS).rows
+    assert first.split() == ["stop-and-go", "53.9", *(f"{row.scores['stop-and-go'].score.mean:.1f}" for row in rows)]
+    twelve = CliRunner().invoke(cli.app, ["study", "show", str(RESULTS.with_name("study-microworld"))]).output
+    assert "  normalised score [95%]  by seed\n" in twelve and " 39.3 [37.1, 41.6]      41.4, 37.6, 39.0\n" in twelve
     assert len(said.splitlines()) < 20 and "| " not in said and "results.md" in said

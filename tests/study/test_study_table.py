@@ -21,6 +21,7 @@ from twelve.study import plan as plans
 from twelve.study.brief import brief
 from twelve.study.cells import gain_of, spread
 from twelve.study.costs import unequal
+from twelve.study.finding_types import Comparison
 from twelve.study.findings import findings
 from twelve.study.report import page
 from twelve.study.report.beside import minus
@@ -249,10 +250,11 @@ def test_noise_alone_lets_level_curves_rise(tmp_path: Path) -> None:
     )
     assert gains is not None
     (row,) = [line for line in said.splitlines() if line.startswith(f"| {OPPONENT} | +")]
-    mean, spread_, validations, curves, noise = (cell.strip() for cell in row.strip("|").split("|")[1:])
+    mean, spread_, changed, validations, curves, noise = (cell.strip() for cell in row.strip("|").split("|")[1:])
     (slope, _), spreads = np.polyfit(late, [score for _, score in noisy], 1, cov=True)
     gain, by_noise = 400 * slope, 6 * math.erfc(0.005 / (4 * spreads[0, 0] ** 0.5) / 2**0.5)
     assert (mean, spread_, validations, curves) == (f"{gain:+.1f}", f"[{gain:+.1f}, {gain:+.1f}]", "4", "6")
+    assert changed.startswith(f"VQA {mean} {spread_}, ") and changed.count("[") == 2  # in all three seeds alike
     assert (gains[3], gains[4]) == (f"{gain:.1f}", spread_)
     assert noise == f"{by_noise:.0f}" and 1 < by_noise < 5
     (clear,) = [line for line in said.splitlines() if line.startswith(f"| {BASE} | +")]
@@ -433,8 +435,8 @@ def test_the_lead_and_the_scores_of_every_seed_stand_beside_their_means(tmp_path
     html = page.render([page.part_of(found, "key")])
     for said in (show(tmp_path, console=QUIET), " ".join(brief(found, "").split())):
         assert f"learned. {seeds}" in said
-    assert f'learned.</blockquote><p class="gloss">{minus(seeds)}</p>' in html
-    assert re.search(rf"^{BASE} .*\] +{', '.join(scores)}$", brief(found, ""), flags=re.M)
+    assert f'learned.</blockquote>\n<p class="gloss">{minus(seeds)}</p>' in html
+    assert f"| {BASE} | {' | '.join(scores)} |" in markdown(found)
     limits = html.partition('<ul class="notice"')[2].partition("</ul>")[0]
     assert "Whether the runs had converged" in limits and "Searches of learning rates" not in html
     made_up(tmp_path / "one", {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)}, seeds=1)
@@ -489,35 +491,32 @@ def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
     rest = found.comparison("all", "answering+pointing")
     assert rest is not None and [cell.task for cell in rest.cells] == ["vqa", "refcoco"]
     assert found.closed["answering"].mean == pytest.approx(100 / 3, abs=5)
-    assert "Of 6 comparisons" in found.sentences[0] and "1 a loss" in found.sentences[0]
+    assert found.sentences[0].startswith("6 comparisons are of a group") and "loses in 1. " in found.sentences[0]
     assert "of answering when it is trained with pointing" in found.sentences[1]
     unknown = replace(found, comparisons=tuple(replace(each, learned=None) for each in found.comparisons))
-    wide = {"learned_seeds": (0.1, 30.0, 1.0)}
-    alone = tuple(replace(each, **wide) if each.learned is not None else each for each in found.comparisons)
+
+    def widened(each: Comparison) -> Comparison:
+        return replace(each, cells=tuple(replace(cell, seeds=(0.1, 30.0, 1.0)) for cell in each.cells))
+
+    alone = tuple(widened(each) if each.learned is not None else each for each in found.comparisons)
     told = Groups().sentences(replace(found, comparisons=alone))[0]
-    assert ", none shows a gain from the others and none a loss; " in told
+    assert " It gains from others that train with it in none, and loses in none; " in told
     assert told.endswith("gains and 1 loss are significant by the bootstrap alone.") and "more" not in told
-    one = tuple(replace(each, **wide) if each is hurt else each for each in found.comparisons)
+    one = tuple(widened(each) if each is hurt else each for each in found.comparisons)
     told = Groups().sentences(replace(found, comparisons=one))[0]
-    counted, _, named = told.partition(" The gains, in points of normalised score: ")
-    assert counted.endswith(" and none a loss; 1 loss is significant by the bootstrap alone.")
+    counted, _, named = told.partition(" The gains, in points of the official metric: ")
+    assert counted.endswith(" and loses in none; 1 loss is significant by the bootstrap alone.")
     assert named.startswith("answering when it is trained with pointing (+") and named.count("; ") == 2
     assert Groups().sentences(unknown) == ["No group learns alone, so nothing is compared."]
     untrained = replace(found, comparisons=(rest,))
     assert Groups().sentences(untrained) == ["No group was trained alone, so nothing is compared."]
-    only = "The only comparison between a group trained with others and the same group alone, which learns its tasks,"
-    level = replace(hurt, learned=Interval(0.0, -1.0, 1.0))
-    for each, shows in (
-        (helped, "a gain from the others"),
-        (hurt, "a loss"),
-        (level, "neither a gain from the others nor a loss"),
-    ):
+    only = "In the only comparison of a group that is learned alone, it"
+    level = replace(hurt, learned_points=Interval(0.0, -1.0, 1.0))
+    for each, shows in ((helped, "gains from"), (hurt, "loses by"), (level, "neither gains from nor loses by")):
         told = Groups().sentences(replace(found, comparisons=(each,)))[0]
-        assert told.startswith(f"{only} shows {shows}.")
-    two = (
-        Groups().sentences(replace(found, seeds=(3, 4)))[0].partition(" The gains, in points of normalised score: ")[0]
-    )
-    assert two.endswith("1 a loss, by intervals of two seeds.")
+        assert told.startswith(f"{only} {shows} others that train with it.")
+    two = Groups().sentences(replace(found, seeds=(3, 4)))[0].partition(" The gains")[0]
+    assert two.endswith("and loses in 1, by intervals of two seeds.")
 
 
 def test_without_an_upper_bound_all_can_be_right_and_a_task_without_room_is_left_out(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 _NO_WIDTH = 1e-9
 """Largest width of an interval whose resamples differ by rounding alone."""
+PLACES = 12
+"""Decimal places of bounds: sums of differences that cancel out leave about 1e-15, and then 0 would seem excluded."""
 SHARE = (0.0, 1.0)
 """Bounds of a score, which may be a share of right examples; those of a difference of two scores are others."""
 
@@ -93,7 +95,7 @@ def interval(
         weights = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=size)
         means[start : start + size] = (weights @ sums) / (weights @ counts)
     tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
+    low, high = np.quantile(means, [tail, 1 - tail]).round(PLACES)
     found = Interval(float(np.mean(values)), float(low), float(high))
     return widened(found, len(sums), level=level, bounds=bounds)
 
@@ -196,7 +198,7 @@ def part_intervals(
         with np.errstate(invalid="ignore"):  # a resample can lack all clusters of a small part: 0 / 0
             means[start : start + size] = (weights @ sums) / (weights @ sizes)
     tail = (1 - level) / 2
-    low, high = np.nanquantile(means, [tail, 1 - tail], axis=0)
+    low, high = np.nanquantile(means, [tail, 1 - tail], axis=0).round(PLACES)
     found = inside.sum(axis=1) / parts.sum(axis=1)
     intervals = [Interval(*map(float, each)) for each in zip(found, low, high, strict=True)]
     several = np.count_nonzero(sizes, axis=0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from twelve.study.arms import Arm
-from twelve.study.bootstrap import t_quantile
+from twelve.study.bootstrap import sign, t_interval, t_quantile
 from twelve.study.cells import spread, table
 from twelve.study.finding_types import Findings, Row, Score
 from twelve.training.convergence import GAIN, Gain
@@ -34,7 +34,7 @@ def _pooled(found: Findings) -> str:
         return ""
     head = f"Validation gain, last third (points{', t interval' * (len(found.seeds) > 1)}):"
     if len(gains) <= MOST_ARMS:
-        first, *others = [f"{each.arm} {each.points}, {each.validations}" for each in gains]
+        first, *others = [f"{each.arm} {each.points}{_hidden(found, each)}, {each.validations}" for each in gains]
         return f"{head} {'; '.join([f'{first} validations per curve', *others])}."
     least, *_, most = sorted(gains, key=lambda each: each.mean)
     counts = [count for each in gains for count in each.counts]
@@ -42,6 +42,27 @@ def _pooled(found: Findings) -> str:
         f"{head} from {least.points} ({least.arm}) to {most.points} ({most.arm}) among {len(gains)} arms, "
         f"{_range(counts)} validations per curve."
     )
+
+
+def _hidden(found: Findings, late: _Late) -> str:
+    """The tasks whose scores still changed although those of the arm did not on average; empty if there are none."""
+    mean = t_interval(late.seeds)
+    if mean is None or sign(mean) != 0 or not (tasks := _changing(found, late.arm)):
+        return ""
+    return f" (but {', '.join(tasks)})"
+
+
+def _changing(found: Findings, arm: str) -> list[str]:
+    """The tasks of an arm whose gain at the end is :data:`GAIN` or more either way, and whose t interval does not
+    contain 0, with both."""
+    told = []
+    for row in found.rows:
+        gains = [gain for gain in row.scores[arm].late_gains if gain is not None] if arm in row.scores else []
+        seeds = [100 * gain.mean for gain in gains]
+        over_seeds = t_interval(seeds)
+        if over_seeds is not None and sign(over_seeds) != 0 and abs(over_seeds.mean) >= 100 * GAIN:
+            told.append(f"{row.short} {over_seeds.mean:+.1f} {spread(seeds)}")
+    return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +171,7 @@ def late_gains(found: Findings) -> str:
             each.arm,
             f"{each.mean:+.1f}",
             spread(each.seeds),
+            ", ".join(_changing(found, each.arm)) or "none",
             each.validations,
             f"{len(each.counts)}",
             f"{each.noise:.0f}",
@@ -157,7 +179,7 @@ def late_gains(found: Findings) -> str:
         for each in gains
     ]
     header = ["gain of the validation score over the last third, points", "mean", "t interval over the seeds"]
-    header += ["validations per curve", "curves", "by noise alone"]
+    header += ["tasks whose own t interval does not contain 0", "validations per curve", "curves", "by noise alone"]
     told = "Last column: how many of these curves would seem to rise or fall by noise alone if all were level."
     return "\n\n".join([f"{curves(found)} {by_noise(found)}", table(header, rows), told])
 

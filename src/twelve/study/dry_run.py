@@ -98,7 +98,7 @@ def _contrasts(plan: Plan) -> Iterator[str]:
     if not plan.contrasts:
         yield "contrasts: none"
         return
-    yield f"contrasts ({len(plan.contrasts)}), the main one first:"
+    yield f"contrasts ({len(plan.contrasts)}):"
     for each in plan.contrasts:
         tasks = f"all {len(plan.tasks)} tasks" if set(each.tasks) == set(plan.tasks) else ", ".join(each.tasks)
         rates = differing(plan, each)

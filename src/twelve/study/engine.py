@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from twelve.config import find, load
-from twelve.errors import ConfigError, DataError, check_all, found_in, nearest
+from twelve.errors import ConfigError, DataError, check_all, found_in, nearest, shown
 from twelve.formats.data_root import DataRoot
 from twelve.io import files
 from twelve.io.invalid import problem_of
@@ -93,9 +93,9 @@ def run(
     if dry_run:
         from twelve.study.dry_run import overview
 
+        print(shown(overview(plan, _chosen(plan, only), out, find(config), worlds_of)))
         if not plan.worlds:
             DataRoot(base.data, base.sources)  # raises DataError if the data are not there
-        tell(overview(plan, _chosen(plan, only), out, find(config), worlds_of), console)
         return out
     plan = begun(plan, out, resume)
     from twelve.study.execution import Seed

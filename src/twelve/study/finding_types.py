@@ -75,6 +75,11 @@ class Row:
     upper_bound: float
     scores: Mapping[str, Score]
 
+    @property
+    def short(self) -> str:
+        """The title without the metric."""
+        return self.title.rpartition(", ")[0] or self.title
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

@@ -3,9 +3,10 @@ on examples that are not (evaluation/own_kinds.py)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from twelve.study.bootstrap import by_bootstrap_alone
+from twelve.metrics.bootstrap import Interval
+from twelve.study.bootstrap import by_bootstrap_alone, significant
 from twelve.study.cells import MARK, gain_of, table
 from twelve.study.finding_types import Cell, Comparison, Findings, Part
 
@@ -52,12 +53,16 @@ def _title(found: Findings, cell: Cell) -> str:
     return cell.task if row is None else row.title
 
 
-def by_part(found: Findings) -> str:
-    """A table of the differences on both parts of the examples of each learned task; empty if no kind was recorded."""
+def by_part(found: Findings, *, marked: bool = False) -> str:
+    """A table of the differences on both parts of the examples of each learned task; empty if no kind was recorded.
+
+    Args:
+        marked: whether significant ones are bold, as in the other tables of the page.
+    """
     kinds = list(dict.fromkeys(part.kind for each in found.comparisons for cell in each.cells for part in cell.parts))
     rows = [
-        [each.contrast.name, _title(found, cell), _points(cell), *(_part(cell, kind, seen) for kind in kinds
-         for seen in (True, False))]
+        [each.contrast.name, _title(found, cell), _gain(cell.points, cell.seeds, marked),
+         *(_part(cell, kind, seen, marked) for kind in kinds for seen in (True, False))]
         for each in found.comparisons
         for cell in each.cells
         if cell.learned and cell.parts
@@ -70,13 +75,14 @@ def by_part(found: Findings) -> str:
     return f"{said}\n\n" + table(header, rows)
 
 
-def _points(cell: Cell) -> str:
-    return gain_of(cell.points) + MARK * cell.by_bootstrap_alone
+def _gain(gain: Interval, seeds: Sequence[float], marked: bool) -> str:
+    bold = "**" * (marked and significant(gain, seeds) != 0)
+    return f"{bold}{gain_of(gain)}{bold}{MARK * by_bootstrap_alone(gain, seeds)}"
 
 
-def _part(cell: Cell, kind: str, seen: bool) -> str:
+def _part(cell: Cell, kind: str, seen: bool, marked: bool) -> str:
     for part in cell.parts:
         if (part.kind, part.seen) == (kind, seen):
             share = "" if seen else f" ({part.share:.0f}%)"
-            return gain_of(part.points) + MARK * by_bootstrap_alone(part.points, part.seeds) + share
+            return _gain(part.points, part.seeds, marked) + share
     return ""

@@ -96,7 +96,7 @@ def titled(found: Findings, tasks: Sequence[str]) -> list[str]:
 def short(found: Findings, task: str) -> str:
     """Title of a task without its metric."""
     row = found.row(task)
-    return task if row is None else row.title.rpartition(", ")[0] or row.title
+    return task if row is None else row.short
 
 
 def signed(interval: Interval | None, digits: int = 1) -> str:

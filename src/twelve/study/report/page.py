@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'twelve-vl[plots]'"
 ALONE = "*: by the bootstrap alone, the t interval contains 0"
 """What a star in a plot says."""
-UNCOUNTED = "a mean over tasks most of which no compared arm learned, or one in a study whose notes have a warning"
+UNCOUNTED = "a mean over all tasks, if no compared arm learned most of them or the study has a warning"
 """Which means over all tasks are hollow in a plot."""
 BY_SEED = "By seed"
 """What the answer says of single seeds begins so (studies/base.py)."""
@@ -152,7 +152,7 @@ class StudyPart:
     def unseen(self) -> str:
         """The differences on examples that are like those of training, and on the others, as HTML; empty if it was not
         recorded which ones are."""
-        return html_of(unseen.by_part(self.found))
+        return html_of(unseen.by_part(self.found, marked=True))
 
     @property
     def protocol(self) -> StudyProtocol:
@@ -289,20 +289,20 @@ def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plo
     if known:
         words = (
             "What each group (column) gains when others (row) train with it: points of the official metric, mean over "
-            f"its tasks, with 95% intervals; bold: neither interval contains 0; {ALONE}."
+            f"its learned tasks, with 95% intervals; bold: neither interval contains 0; {ALONE}."
         )
         yield _plot(f"{key}-relations", words, partial(plots.matrix, found, known))
     elif found.comparisons and (len(found.comparisons) > plots.SHOWN or not compared):
         shown = found.comparisons[: plots.MOST_CONTRASTS]
         words = (
-            "Contrasts, mean over all tasks and, where fewer are learned, over these, with 95% intervals; hollow: "
-            f"{UNCOUNTED}; {ALONE}."
+            "Contrasts, mean over all tasks and, where fewer are learned, over these, with 95% intervals. Hollow: "
+            f"{UNCOUNTED}. {ALONE}."
         )
         yield _plot(f"{key}-contrasts", words, partial(plots.contrasts, shown))
     if compared and not known:
         words = (
-            "Differences in each task, in points of normalised score, with 95% intervals; hollow, neither gain nor "
-            f"loss: a task that is not learned, or {UNCOUNTED}; {ALONE}."
+            "Differences in each task, in points of normalised score, with 95% intervals. Hollow, neither gain nor "
+            f"loss: a task that is not learned, or {UNCOUNTED}. {ALONE}."
         )
         first = compared[: plots.SHOWN]
         yield _plot(f"{key}-tasks", words, partial(plots.tasks, found, first))

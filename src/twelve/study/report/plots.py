@@ -184,7 +184,8 @@ def _same_scale(figure: Figure, panels: Sequence[Axes]) -> None:
 
 
 def matrix(found: Findings, known: Sequence[Relation]) -> Figure:
-    """What each group (column) gains when others (row) are trained with it: points, bold where significant."""
+    """What each group (column) gains when others (row) are trained with it: official metrics, bold where
+    significant."""
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
@@ -204,9 +205,8 @@ def matrix(found: Findings, known: Sequence[Relation]) -> Figure:
             axes.text(x + 0.5, y + 0.5, "not learned", ha="center", va="center", fontsize=6, bbox=box)
             continue
         weight = "bold" if each.significant else "normal"
-        axes.text(
-            x + 0.5, y + 0.5, _number(each.points, each.by_bootstrap_alone), ha="center", va="center", weight=weight
-        )
+        said = _number(each.points, each.by_bootstrap_alone)
+        axes.text(x + 0.5, y + 0.5, said, ha="center", va="center", weight=weight)
     axes.set(xlim=(0, len(groups)), ylim=(len(partners), 0))
     axes.set_xticks([place + 0.5 for place in range(len(groups))], groups)
     axes.set_yticks([place + 0.5 for place in range(len(partners))], ["with " + ", ".join(each) for each in partners])

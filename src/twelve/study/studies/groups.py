@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from twelve.errors import ConfigError
+from twelve.metrics.bootstrap import Interval
 from twelve.progress import enumerated
 from twelve.study.arms import Arm, Contrast
+from twelve.study.bootstrap import by_bootstrap_alone, significant
 from twelve.study.cells import gain_of, spread
 from twelve.study.finding_types import Comparison, Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, register
@@ -88,49 +90,61 @@ class Groups(Study):
             why = "learns" if alone else "was trained"
             return [f"No group {why} alone, so nothing is compared."]
         said = f"{_counted(known)}{by_two_seeds(found)}{_uncertain(known)}."
-        gains = [f"{_trained(each)} ({gain_of(each.endpoint)})" for each in known if each.significant > 0]
+        gains = [f"{_trained(each)} ({gain_of(_points(each))})" for each in known if _sign(each) > 0]
         if 0 < len(gains) <= MOST_GAINS:
-            said += f" The gain{'s' * (len(gains) > 1)}, in points of normalised score: {'; '.join(gains)}."
+            said += f" The gain{'s' * (len(gains) > 1)}, in points of the official metric: {'; '.join(gains)}."
         if len(known) == 1:
             return [
                 said,
-                f"The difference is {gain_of(known[0].endpoint)}{_over_seeds(known[0])}, of {_trained(known[0])}.",
+                f"The difference is {gain_of(_points(known[0]))}{_over_seeds(known[0])}, of {_trained(known[0])}.",
             ]
         best, worst = (choose(known, key=_mean) for choose in (max, min))
         low, high = (
-            f"{gain_of(each.endpoint)}{unit}{_over_seeds(each)}, of {_trained(each)}"
-            for each, unit in ((worst, ""), (best, " points of normalised score"))
+            f"{gain_of(_points(each))}{unit}{_over_seeds(each)}, of {_trained(each)}"
+            for each, unit in ((worst, ""), (best, " points of the official metric"))
         )
         return [said, f"The differences range from {low}, to {high}."]
 
 
 def _counted(known: Sequence[Comparison]) -> str:
     """How many comparisons show a gain and how many a loss; the beginning of a sentence."""
-    gain, loss = (sum(each.significant == sign for each in known) for sign in (1, -1))
-    between = "between a group trained with others and the same group alone, which learns its tasks,"
+    gain, loss = (sum(_sign(each) == sign for each in known) for sign in (1, -1))
     if len(known) == 1:
-        shows = "a gain from the others" if gain else "a loss" if loss else "neither a gain from the others nor a loss"
-        return f"The only comparison {between} shows {shows}"
-    shows = f"{gain or 'none'} show{'s' * (gain < 2)} a gain from the others"
-    return f"Of {len(known)} comparisons {between} {shows} and {loss or 'none'} a loss"
+        shows = "gains from" if gain else "loses by" if loss else "neither gains from nor loses by"
+        return f"In the only comparison of a group that is learned alone, it {shows} others that train with it"
+    return (
+        f"{len(known)} comparisons are of a group that is learned alone. It gains from others that train with it in "
+        f"{gain or 'none'}, and loses in {loss or 'none'}"
+    )
+
+
+def _points(comparison: Comparison) -> Interval:
+    """The difference in the official metric, which all learned tasks of a group share in kind: as in the matrix of
+    relations and its table."""
+    points = comparison.learned_points
+    return comparison.every_points if points is None else points
+
+
+def _sign(comparison: Comparison) -> int:
+    return significant(_points(comparison), comparison.learned_points_seeds)
 
 
 def _mean(comparison: Comparison) -> float:
-    return comparison.endpoint.mean
+    return _points(comparison).mean
 
 
 def _over_seeds(comparison: Comparison) -> str:
     """Its t interval in brackets; empty where that is not known."""
-    low_high = spread(comparison.endpoint_seeds)
+    low_high = spread(comparison.learned_points_seeds)
     return f" (t interval over the seeds {low_high})" if low_high else ""
 
 
 def _uncertain(compared: Sequence[Comparison]) -> str:
     """What is said after a count of significant differences: how many more only the bootstrap interval finds."""
-    alone = [each for each in compared if each.by_bootstrap_alone]
+    alone = [each for each in compared if by_bootstrap_alone(_points(each), each.learned_points_seeds)]
     gains = sum(_mean(each) > 0 for each in alone)
     losses = len(alone) - gains
-    more = ["more " * any(each.significant == sign for each in compared) for sign in (1, -1)]
+    more = ["more " * any(_sign(each) == sign for each in compared) for sign in (1, -1)]
     told = [f"{gains} {more[0]}gain{'s' * (gains > 1)}"] * (gains > 0)
     told += [f"{losses} {more[1]}loss{'es' * (losses > 1)}"] * (losses > 0)
     verb = "is" if len(alone) == 1 else "are"
