@@ -1,9 +1,11 @@
 # twelve serve in a container: docs/deploy.md
 FROM python:3.12-slim
 WORKDIR /twelve
+# the CPU build; PyPI's has CUDA
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY constraints.txt ./
 RUN pip install --no-cache-dir --no-deps -c constraints.txt torch torchvision \
-        --index-url https://download.pytorch.org/whl/cpu
+        --index-url "$TORCH_INDEX"
 # The dependencies, in a layer that changes of the code keep: what is installed here has no code yet.
 ARG EXTRAS=web
 COPY pyproject.toml ./

@@ -110,7 +110,7 @@ def test_every_file_parses_and_is_used_and_linked() -> None:
     used = {"base", "example"}
     for path in sorted(MANIFESTS.rglob("kustomization.yaml")):
         about = one(path.relative_to(DEPLOY).as_posix())
-        named = [*about.get("resources", []), *(patch["path"] for patch in about.get("patches", []))]
+        named = [*about.get("resources", []), *(patch["path"] for patch in about.get("patches", []) if "path" in patch)]
         used |= {(path.parent / name).resolve().relative_to(MANIFESTS).as_posix() for name in [*named, path.name]}
     found = {path.relative_to(MANIFESTS).as_posix() for path in MANIFESTS.rglob("*") if path.is_file()}
     assert found == (used - {"base", "example"}) | SEPARATE
@@ -217,18 +217,46 @@ def test_the_example_names_what_the_folders_have() -> None:
     text = (MANIFESTS / "example" / "kustomization.yaml").read_text(encoding="utf-8")
     assert re.findall(r"\.\./(\w+)", text) == ["base", *COMPONENTS]
     assert {path.name for path in MANIFESTS.iterdir()} == {"base", "example", *COMPONENTS}
+    gateway, *_ = example["patches"]
+    (operation,) = yaml.safe_load(gateway["patch"])
+    for component in ("route", "path"):
+        route = built(component)["HTTPRoute"]
+        assert gateway["target"] == {"kind": "HTTPRoute", "name": route["metadata"]["name"]}
+        parents = {"op": "replace", "path": "/spec/parentRefs", "value": route["spec"]["parentRefs"]}
+        assert operation == parents
+
+
+def own_folder(place: Path) -> Path:
+    """A folder beside a copy of deploy/, with the file that the command of the page makes from the example."""
+    shutil.copytree(DEPLOY, place / "twelve" / "deploy")
+    (place / "own").mkdir()
+    (command,) = re.findall(r"^manifests=.*\nsed .*$", PAGE, flags=re.M)
+    subprocess.run(["sh", "-c", command], cwd=place / "own", check=True)
+    return place / "own"
+
+
+def test_ones_own_folder_names_the_manifests_of_the_clone(tmp_path: Path) -> None:
+    folder = own_folder(tmp_path)
+    text = (folder / "kustomization.yaml").read_text()
+    paths = re.findall(r"\.\./[\w/]+", text)
+    base = "../twelve/deploy/kubernetes/base"
+    assert yaml.safe_load(text)["resources"] == [base]
+    assert f'`"https://.../twelve//{base.removeprefix("../twelve/")}?ref=TAG"`' in PAGE
+    assert len(paths) == 1 + len(COMPONENTS) and all((folder / path / "kustomization.yaml").is_file() for path in paths)
 
 
 def with_password() -> str:
-    """The example with its lines for a registry that needs a password."""
+    """The example with its lines for options, and for a registry that needs a password."""
     return re.sub("^# ", "", (MANIFESTS / "example" / "kustomization.yaml").read_text(encoding="utf-8"), flags=re.M)
 
 
 def test_a_registry_can_need_a_password() -> None:
-    (patch,) = yaml.safe_load(with_password())["patches"]
+    _, patch = yaml.safe_load(with_password())["patches"]
     deployment = built()["Deployment"]
     assert patch["target"] == {"kind": "Deployment", "name": deployment["metadata"]["name"]}
-    secrets = patched(deployment, yaml.safe_load(patch["patch"]))["spec"]["template"]["spec"]["imagePullSecrets"]
+    changed = patched(deployment, yaml.safe_load(patch["patch"]))["spec"]["template"]["spec"]
+    assert changed["containers"][0]["args"][-1].startswith("--max-waiting=")
+    secrets = changed["imagePullSecrets"]
     text = (MANIFESTS / "volume" / "copy.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(text.replace("# imagePullSecrets", "imagePullSecrets"))["spec"]["imagePullSecrets"] == secrets
     assert f"kubectl create secret docker-registry {secrets[0]['name']} " in " ".join(PAGE.split())
@@ -287,9 +315,13 @@ def test_the_volume_of_kubernetes_is_filled_and_mounted(monkeypatch: pytest.Monk
     (term,) = pod["spec"]["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
     assert term["podAffinityTerm"]["labelSelector"] == {"matchLabels": labels} != pod["metadata"].get("labels")
     assert f"`docker tag twelve {image}`" in " ".join(PAGE.split())
-    applied = " ".join(re.findall(r"^kubectl apply (.*)$", PAGE, flags=re.M))
-    paths = re.findall(r"deploy/\S+", applied)
-    assert len(paths) == 4 and all((HOME / path).exists() for path in paths)
+    applied = " ".join(re.findall(r"^kubectl apply (.*)$", PAGE, flags=re.M)).split()
+    assert [word for word in applied if word not in ("-f", "-k")] == [
+        ".",
+        "../twelve/deploy/kubernetes/volume/claim.yaml",
+        *["copy.yaml"] * 2,
+    ]
+    assert "Copy [copy.yaml](../deploy/kubernetes/volume/copy.yaml)" in PAGE
 
 
 def test_prometheus_in_kubernetes_reads_the_pods_with_the_token() -> None:
@@ -326,11 +358,33 @@ def test_prometheus_in_kubernetes_reads_the_pods_with_the_token() -> None:
 
 
 def test_the_page_names_the_alerts_of_the_file() -> None:
-    text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
+    text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8").partition("\n## Metrics")[2]
     rules = one("prometheus/alerts.yaml")["groups"][0]["rules"]
-    minutes = {"2m": "for 2 minutes", "5m": "for 5 minutes", "1m": "for a minute"}
-    shown = dict(re.findall(r"^\| `(Twelve\w+)` \| (.+?), ", text, flags=re.M))
-    assert shown == {rule["alert"]: minutes[rule["for"]] for rule in rules}
+    assert re.findall(r"`(Twelve\w+)`", text) == [rule["alert"] for rule in rules]
+    for rule in rules:
+        assert rule["labels"]["severity"] in ("critical", "warning")
+        assert rule["annotations"].keys() == {"summary", "description"} and all(rule["annotations"].values())
+    assert rules[-1]["expr"] == f"twelve_waiting_requests > {Limits().max_waiting * 3 // 4}"
+
+
+def test_the_token_of_docker_is_in_a_file_that_only_its_owner_can_read(tmp_path: Path) -> None:
+    text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
+    ((make, file, read),) = re.findall(r"^(\(umask .+ > (\S+)\))\n(.+)$", text, flags=re.M)
+    assert f"\ndocker run -d --restart unless-stopped --env-file {file} " in text
+    assert f"/{file}" in (HOME / ".gitignore").read_text(encoding="utf-8").splitlines()
+    ran = f'{make} && {read} && printf %s "$TWELVE_TOKEN"'
+    token = subprocess.run(["sh", "-c", ran], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    check_token(token)
+    assert (tmp_path / file).read_text() == f"TWELVE_TOKEN={token}\n"
+    assert (tmp_path / file).stat().st_mode & 0o777 == 0o600
+
+
+def test_the_pages_name_arguments_of_the_dockerfile() -> None:
+    dockerfile = (HOME / "Dockerfile").read_text(encoding="utf-8")
+    has = dict(re.findall(r"^ARG (\w+)=(.+)$", dockerfile, flags=re.M))
+    text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
+    assert {*re.findall(r"--build-arg (\w+)=", text)} == {*has}
+    assert has["TORCH_INDEX"].endswith("/cpu") and '--index-url "$TORCH_INDEX"' in dockerfile
 
 
 def test_the_units_of_systemd_start_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,6 +431,9 @@ def test_nginx_allows_what_the_service_allows() -> None:
         (rate,) = re.findall(rf"zone={name}:10m rate=(\d+)r/s;", text)
         (burst,) = re.findall(rf"limit_req zone={name} burst=(\d+) ", text)
         assert int(burst) / int(rate) == int(replies_of_nginx()[429][1] or 0)
+    files = [*(HOME / "src" / "twelve" / "web" / "static").iterdir()]
+    (burst,) = re.findall(r"limit_req zone=requests burst=(\d+) ", text)
+    assert 3 * (len(files) + 12) <= int(burst)  # three tabs at once: the files, and what the page asks when it opens
     assert settings["limit_req_status"] == settings["limit_conn_status"] == "429"
 
 
@@ -442,7 +499,11 @@ def test_nginx_understands_its_file(tmp_path: Path) -> None:
     enabled = re.sub(r"# (set_real_ip_from|real_ip_header|198\.51\.100\.7)", r"\1", text)
     assert enabled.count("\n    set_real_ip_from ") == enabled.count("\n    real_ip_header ") == 1
     assert enabled.count("\n    198.51.100.7 1;") == 1
-    for name, content in (("plain", text), ("enabled", enabled)):
+    (several,) = re.findall(
+        r"```nginx\n(.*?)```", (HOME / "docs" / "deploy.md").read_text(encoding="utf-8"), flags=re.S
+    )
+    (single,) = re.findall(r"^upstream .*?^}\n", text, flags=re.M | re.S)
+    for name, content in (("plain", text), ("enabled", enabled), ("several", text.replace(single, several))):
         (tmp_path / name).write_text(content)
         main = tmp_path / f"{name}.conf"
         main.write_text(f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ include {tmp_path}/{name}; }}\n")
@@ -481,7 +542,8 @@ def run_by_nginx(
             headers = {"Host": "images.example.org"} | ({"X-Forwarded-For": client} if client else {})
             connection.request(method, path, body, headers)
             reply = connection.getresponse()
-            assert reply.headers.get_content_type() == "application/json", reply.read()
+            wanted = "text/html" if reply.status == 403 else "application/json"
+            assert reply.headers.get_content_type() == wanted, reply.read()
             return reply.status, reply.headers["Retry-After"], reply.read()
         finally:
             connection.close()
@@ -551,6 +613,14 @@ def test_nginx_limits_all_addresses_of_an_ipv6_network_together(tmp_path: Path) 
         assert statuses("192.0.2.{}") == {404}
 
 
+def test_nginx_lets_only_named_addresses_read_the_metrics(tmp_path: Path) -> None:
+    with answering() as upstream, run_by_nginx(tmp_path, upstream, known=False) as (send, _):
+        assert send("GET", "/metrics")[0] == 404  # what stands in for the service has no metrics
+        for path in ("/metrics", "//metrics", "/%6detrics", "/x/../metrics", "/metrics?x"):
+            assert send("GET", path, client="192.0.2.9")[0] == 403
+        assert send("GET", "/health", client="192.0.2.9")[0] == 404
+
+
 def test_nginx_speaks_http_2_also_over_ipv6_and_names_https_for_a_year(tmp_path: Path) -> None:
     with answering() as upstream, run_by_nginx(tmp_path, upstream, known=False) as (_, port):
         for host in ("127.0.0.1", "::1") if has_ipv6() else ("127.0.0.1",):
@@ -582,13 +652,12 @@ def test_kustomize_builds_the_same(components: tuple[str, ...], tmp_path: Path) 
     command = next((words for name, words in commands.items() if shutil.which(name)), None)
     if command is None:
         pytest.skip("needs kustomize or kubectl, which CI lacks")
-    shutil.copytree(MANIFESTS, tmp_path / "kubernetes")
-    example = tmp_path / "kubernetes" / "example" / "kustomization.yaml"
-    about = yaml.safe_load(with_password())
-    about["components"] = [f"../{name}" for name in components]
+    own = own_folder(tmp_path) / "kustomization.yaml"
+    about = yaml.safe_load(re.sub("^# ", "", own.read_text(), flags=re.M))
+    about["components"] = [f"../twelve/deploy/kubernetes/{name}" for name in components]
     about["configMapGenerator"][0]["literals"] = ["host=photographs.example.org"]
-    example.write_text(yaml.safe_dump(about))
-    run = subprocess.run([*command, str(example.parent)], capture_output=True, text=True, check=True)
+    own.write_text(yaml.safe_dump(about))
+    run = subprocess.run([*command, str(own.parent)], capture_output=True, text=True, check=True)
     found = {each["kind"]: each for each in yaml.safe_load_all(run.stdout)}
     values = found.pop("ConfigMap")
     assert values["data"] == {"host": "photographs.example.org"}
@@ -596,6 +665,7 @@ def test_kustomize_builds_the_same(components: tuple[str, ...], tmp_path: Path) 
     (container,) = wanted["Deployment"]["spec"]["template"]["spec"]["containers"]
     wanted["Deployment"]["spec"]["template"]["spec"]["imagePullSecrets"] = [{"name": "registry"}]
     container["image"] = "registry.example.org/twelve:1"
+    container["args"].append("--max-waiting=128")
     container["env"][1]["valueFrom"]["configMapKeyRef"]["name"] = values["metadata"]["name"]
     if "HTTPRoute" in wanted:
         wanted["HTTPRoute"]["spec"]["hostnames"] = ["photographs.example.org"]
