@@ -1,11 +1,12 @@
-"""How often 95% intervals of a study contain the true value, in simulated studies: the table of
-docs/studies-reference.md (three and five seeds).
+"""How often 95% intervals of a study contain the true value, in simulated studies, and which difference a number of
+seeds detects: the tables of docs/studies-reference.md.
 
 One task, one difference of two arms. Values are normally distributed: one effect for each seed, which has examples of
 its own, and one for each of its 40 groups of examples. The share is that of the variance of the resampled means which
 comes from the seeds, as ``twelve study show`` prints it, but of the true variances.
 
     python benchmarks/interval_coverage.py --seeds 5
+    python benchmarks/interval_coverage.py --detected
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import argparse
 
 import numpy as np
 
-from twelve.study.bootstrap import Sampled, interval, observed, t_interval, two_level
+from twelve.study.bootstrap import Sampled, interval, observed, t_interval, t_quantile, two_level
 
 SHARES = (50, 70, 80, 90, 95, 97, 99, 100)
 GROUPS = 40
+COUNTS = (3, 4, 5, 7, 10, 20)
+POWER = 0.8
 
 
 def coverage(count: int, share: float, studies: int) -> tuple[float, float]:
@@ -36,11 +39,28 @@ def coverage(count: int, share: float, studies: int) -> tuple[float, float]:
     return first, second
 
 
+def detected(count: int, studies: int = 200_000) -> float:
+    """The difference whose t interval over ``count`` seeds does not contain 0 in :data:`POWER` of simulated studies, in
+    standard deviations of the seeds."""
+    seeds = np.random.default_rng(0).standard_normal((studies, count))
+    half = t_quantile(count - 1) * seeds.std(1, ddof=1) / count**0.5
+    low, high = 0.0, 20.0
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        often = (np.abs(seeds.mean(1) + middle) > half).mean() >= POWER
+        low, high = (low, middle) if often else (middle, high)
+    return high
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--studies", type=int, default=2000)
+    parser.add_argument("--detected", action="store_true", help="print which differences are detected instead")
     given = parser.parse_args()
+    if given.detected:
+        print(", ".join(f"{count} seeds: {detected(count):.1f}" for count in COUNTS))
+        return
     print("| interval |", " | ".join(f"{share}%" for share in SHARES), "|")
     found = [coverage(given.seeds, share / 100, given.studies) for share in SHARES]
     for name, values in zip(("bootstrap", "t"), zip(*found, strict=True), strict=True):
