@@ -1,7 +1,8 @@
-"""The tutorial's recipe on other questions than the tutorial's, from 20 and from 60 training examples.
+"""The tutorial's recipe on other questions than the tutorial's, from 20 and from 60 training examples, at several
+learning rates.
 
     twelve quickstart
-    python benchmarks/own_questions.py --data quickstart/data --out benchmarks/results/own-questions.json
+    python benchmarks/own_questions.py --rates 1e-4 2.5e-5 --out benchmarks/results/own-questions.json
 
 Images and regions are those of the quickstart; answers follow from the objects that were drawn. No training image of a
 question is among its 100 test images.
@@ -43,6 +44,7 @@ def toy(objects: set[str]) -> str | None:
 
 QUESTIONS = {
     "could I drink from something here?": any_of("cup", "bottle"),
+    "is there something to drink from?": any_of("cup", "bottle"),
     "does anything here fly?": any_of("bird", "kite"),
     "could I sit down here?": any_of("chair"),
     "is there something to read?": any_of("book"),
@@ -68,31 +70,36 @@ def examples(data: Path, question: str, count: int) -> tuple[list[dict[str, str]
     return training, test
 
 
+def score(data: Path, question: str, count: int, rate: str, seed: int) -> float:
+    """Accuracy (0..100) on the test examples after training on ``count`` examples."""
+    with tempfile.TemporaryDirectory() as folder:
+        changes = [f"run={folder}/run", f"data={data.resolve()}", f"seed={seed}", "tasks.mine.images=vg"]
+        for name, part in zip(("train", "test_split"), examples(data, question, count), strict=True):
+            file = Path(folder) / f"{name}.jsonl"
+            file.write_text("".join(json.dumps(each) + "\n" for each in part), encoding="utf-8")
+            changes.append(f"tasks.mine.{name}={file}")
+        quiet = Console(file=StringIO())
+        run = train(configuration.load(RECIPE, [*changes, f"tasks.mine.learning_rate={rate}"]), console=quiet)
+        (result,) = evaluate_run(run, baselines=False, console=quiet)
+    return round(result.score.mean, 1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default="quickstart/data")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rates", nargs="+", default=["1e-4"], help="learning rates; the recipe's is 1e-4")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    quiet, scores = Console(file=StringIO()), defaultdict[str, dict[str, list[float]]](dict)
-    for count in (20, 60):
-        for question in QUESTIONS:
-            found = list[float]()
-            for seed in range(arguments.seeds):
-                with tempfile.TemporaryDirectory() as folder:
-                    changes = [f"run={folder}/run", f"data={arguments.data.resolve()}", f"seed={seed}"]
-                    for name, part in zip(
-                        ("train", "test_split"), examples(arguments.data, question, count), strict=True
-                    ):
-                        file = Path(folder) / f"{name}.jsonl"
-                        file.write_text("".join(json.dumps(each) + "\n" for each in part), encoding="utf-8")
-                        changes.append(f"tasks.mine.{name}={file}")
-                    config = configuration.load(RECIPE, [*changes, "tasks.mine.images=vg"])
-                    run = train(config, console=quiet)
-                    (result,) = evaluate_run(run, baselines=False, console=quiet)
-                    found.append(round(result.score.mean, 1))
-            scores[f"{count} examples"][question] = found
-            print(f"{count} examples, {question}", *found, flush=True)
+    scores = dict[str, dict[str, dict[str, list[float]]]]()
+    for rate in arguments.rates:
+        for count in (20, 60):
+            found = scores.setdefault(rate, {}).setdefault(f"{count} examples", {})
+            for question in QUESTIONS:
+                found[question] = [
+                    score(arguments.data, question, count, rate, seed) for seed in range(arguments.seeds)
+                ]
+                print(f"rate {rate}, {count} examples, {question}", *found[question], flush=True)
     if arguments.out:
         facts = {"recipe": RECIPE, "machine": machine(), "scores": scores}
         arguments.out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -1054,7 +1054,7 @@ def test_a_score_that_falls_back_calls_for_a_lower_learning_rate(run: Path) -> N
     chosen = f"--set tasks.mine.learning_rate=1e-4 --set run={run}-slower"
     assert first.commands[0] == f"twelve train {run / 'config.yaml'} {chosen}"
     (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 1.0}}))
-    assert titles(run)[:2] == ["Add training examples", "Lower the learning rate"]  # the examples are memorised
+    assert titles(run)[0] == "Add training examples" and "Lower the learning rate" not in titles(run)  # memorised
     assert next_steps(read_run(run), scored(run))[0].why.startswith("The model has memorised its training ")
     (run / "trained.json").unlink()
     of_mine(run, 0.4, 0.55, 0.5, 0.5)  # a single example of 20

@@ -15,7 +15,6 @@ from twelve.report.own_task_steps import (
     FEW_LINES,
     fallen,
     few_learned,
-    first_examples,
     little_trained,
     longer_first,
     memorised,
@@ -72,8 +71,7 @@ def next_steps(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
 
 def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
     """The steps of an evaluated run; several may have the same commands."""
-    told, slower, late = set[str](), [*fallen(run, scored)], first_examples(run, scored)
-    trained = [*little_trained(run, scored), *(() if late else slower)]
+    told, trained = set[str](), [*little_trained(run, scored), *fallen(run, scored)]
     rises = [] if trained or overfits(run, scored) else [*_rising(run, scored)]
     longer = trained or rises or [*train_longer(run, scored)]
     few = [*few_learned(run, scored, told, longer)]
@@ -85,7 +83,6 @@ def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
         *few,
         *_undecided(run, scored, told),
         *_unlearned(run, scored, told),
-        *(slower if late else ()),
         *(rises if first is not rises else ()),
         *_tuned(run, scored),
         *_small(run, scored),

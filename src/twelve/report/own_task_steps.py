@@ -68,10 +68,10 @@ def little_trained(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
 
 def fallen(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     """A single task that is not learned, with signs of steps that are too large: lower the learning rate. After few
-    epochs, train for longer as well: small steps need more of them. Of a model that has memorised its training
-    examples, this comes after more of them: see :func:`first_examples`."""
+    epochs, train for longer as well: small steps need more of them. A model that has memorised its training examples
+    needs more of them instead: a lower rate did not raise scores (benchmarks/own_questions.py)."""
     each, many = _not_learned(run, scored), _iterations(run)
-    if each is None:
+    if each is None or overfits(run, scored):
         return
     points = [score for _, score in run.history.scores.get(each.name, ())]
     count, rate = run.validation_examples(each.name) or 0, run.learning_rate(each.name)
@@ -97,16 +97,11 @@ def _has_fallen(best: float, last: float, count: int) -> bool:
     return count > 0 and best - last >= FALL and wilson(last, count).high < wilson(best, count).low
 
 
-def first_examples(run: Run, scored: Sequence[ScoredTask]) -> bool:
-    """Whether more examples come before a lower learning rate: the only task is not learned, though its training
-    examples are memorised."""
+def overfits(run: Run, scored: Sequence[ScoredTask]) -> bool:
+    """Whether neither longer training nor a lower learning rate is of use: the only task is not learned, though its
+    training examples are memorised."""
     each = _not_learned(run, scored)
     return each is not None and bool(memorised(run, each))
-
-
-def overfits(run: Run, scored: Sequence[ScoredTask]) -> bool:
-    """Whether longer training is of no use: the only task is not learned, though its training examples are."""
-    return first_examples(run, scored) and run.learned.get(run.alone or "", 0) >= KNOWN
 
 
 def _not_learned(run: Run, scored: Sequence[ScoredTask]) -> ScoredTask | None:
