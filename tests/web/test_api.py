@@ -283,6 +283,8 @@ def test_forgotten(client: TestClient) -> None:
     assert client.delete(f"/api/v1/scenes/{made['id']}").status_code == 204
     reply = client.post("/api/v1/answer", json={"image": {"scene": made["id"]}, "question": "what is it ?"})
     assert reply.status_code == 404 and "send it" in reply.json()["remedy"]
+    again = client.delete(f"/api/v1/scenes/{made['id']}")
+    assert again.status_code == 404 and again.json()["remedy"] == "do nothing: there is nothing to delete"
 
 
 def test_a_wrong_method_names_the_right_one_with_an_example(client: TestClient) -> None:

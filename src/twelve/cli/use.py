@@ -380,7 +380,8 @@ def serve(
 ) -> None:
     """Serve a model as a web page and an HTTP API.
 
-    docs/service.md and docs/http-api.md describe them. Uploads are not stored."""
+    docs/service.md and docs/http-api.md describe them. Uploads are kept in memory only,
+    never on disk."""
     from twelve.errors import ConfigError
     from twelve.predictor import asked
     from twelve.web import access, listening, log

@@ -57,7 +57,7 @@ _NAMES = {"true": "verdict"}
 """Field of a result in Python -> in replies, where a word of JSON would name it."""
 _LOCATION = {"description": "Where the image is, relative to the path of the request.", "schema": {"type": "string"}}
 _CREATED: dict[int | str, dict[str, Any]] = {201: {"headers": {"Location": _LOCATION}}}
-SceneId = Annotated[str, Path(min_length=1, max_length=MAX_ID, description="id of an uploaded image")]
+SceneId = Annotated[str, Path(min_length=1, max_length=MAX_ID, description="id of a stored image")]
 SampleName = Annotated[str, Path(min_length=1, max_length=64, description=f"one of those in {PREFIX}/model")]
 ImageName = Annotated[str, Query(min_length=1, max_length=MAX_NAME, description="its name in the reply to a search")]
 
@@ -83,8 +83,8 @@ class _Route(APIRoute):
 
 
 TAGS = {
-    "images": "Upload an image once, and ask about it by its id. It expires some time after the last question. A scene "
-    "is an uploaded image with its regions.",
+    "images": "Upload an image once, and ask about it by its id. It is stored in memory, and expires some time after "
+    "the last question. A scene is a stored image with its regions.",
     "questions": "Each names its image by the id, or contains the bytes of the image in base64.",
     "search": "For a service that was started with an index of images; others reply with 409.",
     "service": f"{PREFIX}/model lists the methods and limits of this service, and its samples to try.",

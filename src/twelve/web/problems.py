@@ -53,7 +53,7 @@ MEANINGS = {
     403: ("A web page sent `multipart/form-data`.", "Send the image itself as the body."),
     404: (
         "`unknown_image`: the image does not exist, or has expired. `unknown_path`: the path does not exist.",
-        "For an image, upload it again. For a path, correct it.",
+        "For an image, upload it again, or do nothing if you wanted to delete it. For a path, correct it.",
     ),
     405: ("The path does not support this method.", "Use a method of the header `Allow`."),
     408: ("The body did not arrive in time.", "Send a smaller body, or use a faster connection."),

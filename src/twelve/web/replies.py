@@ -62,7 +62,7 @@ _CALIBRATED = "whether training has calibrated the scores; otherwise compare the
 
 
 class SceneReply(BaseModel):
-    """A stored image."""
+    """A scene: a stored image with its regions."""
 
     id: str = Field(description="the id of the image, for the field scene of a request")
     width: int = Field(description="pixels, after the EXIF rotation")
