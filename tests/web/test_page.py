@@ -736,7 +736,8 @@ def test_without_samples_the_first_button_opens_an_image(visit: Visit) -> None:
     page.reload()
     page.get_by_role("tab").first.wait_for()
     # Nothing is dropped with a finger.
-    assert page.get_by_text("Drop an image here").first.is_visible() != visit.phone
+    assert page.get_by_text("or drop one here").first.is_visible() != visit.phone
+    assert not page.locator("#panel-answer .stage").is_visible()  # no empty area
     assert primary(page) == ["Select an image"] and not page.get_by_text("Another image").first.is_visible()
     page.locator("#panel-answer form button[type=submit]").click()
     assert page.get_by_role("alert").first.inner_text() == "Select an image first."
@@ -1070,6 +1071,8 @@ def test_doubts_right_answers_and_small_shares(visit: Visit) -> None:
     page.locator("#panel-answer .doubt").wait_for()
     panel = page.locator("#panel-answer")
     assert panel.locator(".doubt").inner_text() == "On its 16 test examples, this task scored 50.0."
+    told, head = panel.locator(".warning.doubt").bounding_box(), panel.locator(".headline.doubtful").bounding_box()
+    assert told and head and told["y"] + told["height"] <= head["y"]
     assert panel.locator(".right").inner_text() == "correct answer: no"
     assert [name.split()[0] for name in panel.locator(".ranking li").all_inner_texts()] == ["yes", "no"]
     assert "trained on “VQA v2” and" in page.locator("#about").inner_text()
