@@ -62,7 +62,8 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no model here"):
         model_folder(tmp_path)
     run.config.touch()
-    with pytest.raises(CheckpointError, match=r"no model yet -> continue training: twelve train .*config.yaml --continue"):
+    advice = r"no model yet -> continue training: twelve train .*config.yaml --continue"
+    with pytest.raises(CheckpointError, match=advice):
         model_folder(tmp_path)
 
 

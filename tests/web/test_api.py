@@ -23,7 +23,7 @@ from twelve.regions.recipe import Recipe
 from twelve.web.api import describe
 from twelve.web.fields import PREFIX
 from twelve.web.limits import Limits
-from twelve.web.samples import note_for, samples_for
+from twelve.web.samples import samples_for
 
 BOXES = [[10, 10, 60, 60], [70, 20, 120, 100]]
 
@@ -370,11 +370,11 @@ def test_who_saw_photographs_too_has_samples_without_a_note(
     monkeypatch.setitem(
         recipes, "flickr30k", replace(drawn, config=replace(drawn.config, backbone="resnet18")).to_json()
     )
-    assert note_for(predictor) is None and samples_for(predictor, 1)
+    assert predictor.note is None and samples_for(predictor, 1)
     monkeypatch.delitem(recipes, "coco")
-    assert note_for(predictor) is None and not samples_for(predictor, 1)
+    assert predictor.note is None and not samples_for(predictor, 1)
     monkeypatch.delitem(recipes, "flickr30k")
-    assert note_for(predictor) is None  # nothing is known
+    assert predictor.note is None  # nothing is known
 
 
 def test_the_page_asks_the_version_that_is_served(client: TestClient) -> None:

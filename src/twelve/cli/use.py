@@ -118,6 +118,7 @@ def predict(
     command.check(abilities, requests)
     command.check_extractor(weights, device)
     predictor = loading.opened(folder, abilities.own, weights=weights, device=device, precision=precision)
+    command.note_synthetic(abilities)
     outcomes = command.predict(predictor, requests)
     names = asked.short_names(image for request in requests for image in request.images)
     with_task = abilities.names_its_task
@@ -175,6 +176,7 @@ def match(
         check_file(index)
     command.check_extractor(weights, device)
     predictor = loading.opened(folder, abilities.own, weights=weights, device=device, precision=precision)
+    command.note_synthetic(abilities)
     found = predictor.search(
         files,
         captions,

@@ -16,6 +16,7 @@ from twelve.io.json_file import DECODER, Twice, limit
 from twelve.outputs.parts.result import rounded
 from twelve.predictor import Predictor, Result, Scene
 from twelve.predictor.checks import METHODS, Turn
+from twelve.predictor.synthetic import own_tasks, synthetic_tasks
 from twelve.version import __version__
 from twelve.web import replies, requests
 from twelve.web.fields import (
@@ -33,7 +34,7 @@ from twelve.web.fields import (
 from twelve.web.limits import Limits
 from twelve.web.measured import TaskStanding
 from twelve.web.problems import ServiceError, documented
-from twelve.web.samples import Sample, note_for, own_tasks, synthetic_tasks
+from twelve.web.samples import Sample
 from twelve.web.service import Service
 from twelve.web.uploads import FORM, IMAGES, file_of
 
@@ -379,7 +380,7 @@ def describe(
     digest: str | None = None,
 ) -> replies.ModelReply:
     """What a model can do."""
-    drawn, own = synthetic_tasks(predictor), own_tasks(predictor)
+    drawn, own = synthetic_tasks(predictor.processor), own_tasks(predictor.processor)
     return replies.ModelReply(
         version=__version__,
         parameters=sum(weights.numel() for weights in predictor.model.parameters()),
@@ -400,7 +401,7 @@ def describe(
             ]
             for method, names in predictor.methods.items()
         },
-        note=note_for(predictor),
+        note=predictor.note,
         synthetic=drawn >= predictor.processor.task_outputs.keys() > set(),
         samples=[
             replies.SampleReply(name=sample.name, alt=sample.alt, texts=sample.texts, right=sample.right)
