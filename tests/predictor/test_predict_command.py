@@ -95,7 +95,7 @@ def test_uncalibrated_scores_are_noted_once(model: Path, images: Path) -> None:
     asked = ["--ask", "is it red ?", "--entails", "it is red", "--entails", "it is blue", "--locate", "it", "--json"]
     result = CliRunner().invoke(cli.app, ["predict", str(model), "--image", str(images / "0.png"), *asked])
     notes = [line for line in result.stderr.splitlines() if "calibrated" in line]
-    assert notes == ["scores of refcoco are not calibrated", "scores of snli_ve are not calibrated"]  # vqa's are
+    assert notes == ["confidence of refcoco is not calibrated", "confidence of snli_ve is not calibrated"]  # vqa's are
     assert len(lines(result.stdout)) == 4
     result = CliRunner().invoke(cli.app, ["predict", str(model), "--image", str(images / "0.png"), *asked[:-1]])
     said = [line.endswith("; not calibrated") for line in result.stdout.splitlines()]

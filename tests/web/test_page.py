@@ -283,7 +283,9 @@ def test_what_an_answer_depends_on_is_shown_first(visit: Visit) -> None:
     page.unroute("**/api/v1/depends")
     page.route("**/api/v1/depends", _no_box_matters)
     ask(page, "answer", "is it red ?")
-    page.get_by_text("The answer depends little on any single box: its score falls by at most 5 points.").wait_for()
+    page.get_by_text(
+        "The answer depends little on any single box: its confidence falls by at most 5 points."
+    ).wait_for()
     assert "frame" not in tip.inner_text() and "Each box was left out in turn. The score" in tip.inner_text()
     assert max(page.locator("#panel-answer .frame.region").evaluate_all(heat)) == 0
 
@@ -292,7 +294,7 @@ def test_what_remains_without_the_only_box_is_not_said_to_come_from_others(visit
     page = visit.page
     tip = page.locator("#panel-answer .depends .tip")
     sync_api.expect(tip).to_contain_text(
-        "The score that remains comes from the other boxes, the whole image and the words."
+        "The confidence that remains comes from the other boxes, the whole image and the words."
     )
 
     def alone(route: sync_api.Route) -> None:
@@ -301,7 +303,7 @@ def test_what_remains_without_the_only_box_is_not_said_to_come_from_others(visit
 
     page.route("**/api/v1/depends", alone)
     ask(page, "answer", "what colour is it ?")
-    sync_api.expect(tip).to_contain_text("The score that remains comes from the whole image and the words.")
+    sync_api.expect(tip).to_contain_text("The confidence that remains comes from the whole image and the words.")
     assert "other" not in tip.inner_text()
 
 

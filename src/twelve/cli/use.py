@@ -71,7 +71,7 @@ def predict(
     locate: Annotated[Texts, typer.Option(metavar="TEXT", help="A phrase to locate (repeatable).")] = None,
     entails: Annotated[Texts, typer.Option(metavar="TEXT", help="A statement to judge (repeatable).")] = None,
     task: Annotated[str | None, typer.Option(help=TASK)] = None,
-    threshold: Annotated[float | None, typer.Option(help="Minimum score (0..1) for --locate to report a box.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Minimum confidence (0..1) for a box of --locate.")] = None,
     jsonl: Annotated[Path | None, typer.Option(help="A file with one question per line (docs/predict.md).")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write to this file: JSON lines, or a table if it ends in .csv.")

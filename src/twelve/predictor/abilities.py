@@ -77,7 +77,7 @@ class Abilities:
         return note_for(self.processor, self.titles)
 
     def calibrated(self, task: str) -> bool:
-        """Whether training has calibrated the scores of a task."""
+        """Whether training has calibrated the confidence of a task."""
         return task in self.processor.temperatures
 
     def names_its_task(self, method: str) -> bool:

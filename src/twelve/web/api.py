@@ -180,14 +180,18 @@ def _keep(router: APIRouter, service: Service) -> None:
 
 
 def _single(router: APIRouter, service: Service) -> None:
-    @router.post("/answer", response_description="The best answers with their scores, best first.", responses=_ASKED)
+    @router.post(
+        "/answer", response_description="The best answers with the confidence of each, best first.", responses=_ASKED
+    )
     async def answer(asked: requests.AnswerRequest) -> replies.AnswerReply:
         """Answer a question about an image."""
         found = await service.ask("answer", asked.question, [asked.image], task=asked.task, explain=asked.explain)
         return replies.AnswerReply(**said(found))
 
     @router.post(
-        "/locate", response_description="The best box, and the best boxes with their scores.", responses=_ASKED
+        "/locate",
+        response_description="The best box, and the best boxes with the confidence of each.",
+        responses=_ASKED,
     )
     async def locate(asked: requests.LocateRequest) -> replies.LocateReply:
         """Locate what a phrase refers to."""
@@ -203,7 +207,7 @@ def _single(router: APIRouter, service: Service) -> None:
 
     @router.post(
         "/entails",
-        response_description="The class with the highest score, and the scores of all classes.",
+        response_description="The class with the highest confidence, and the confidence of all classes.",
         responses=_ASKED,
     )
     async def entails(asked: requests.EntailsRequest) -> replies.EntailsReply:
@@ -215,13 +219,13 @@ def _single(router: APIRouter, service: Service) -> None:
 def _depends(router: APIRouter, service: Service) -> None:
     @router.post(
         "/depends",
-        response_description="The answer or class, its score, and its score without each box.",
+        response_description="The answer or class, its confidence, and its confidence without each box.",
         responses=_ASKED,
     )
     async def depends(asked: requests.DependsRequest) -> replies.DependsReply:
-        """Measure how much a score falls without each region.
+        """Measure how much the confidence falls without each region.
 
-        The score is that of an answer, or of the result of another method.
+        The confidence is that of an answer, or of the result of another method.
         """
         _check_method(asked.method, MEASURED, service.predictor)
         if asked.right is None and METHODS.get(asked.method) == 2:
@@ -251,12 +255,12 @@ def _boxes(router: APIRouter, service: Service) -> None:
         )
         return said(found)
 
-    @router.post("/choose", response_description="The best box, and the scores of all boxes.", responses=_ASKED)
+    @router.post("/choose", response_description="The best box, and the confidence of all boxes.", responses=_ASKED)
     async def choose(asked: requests.ChooseRequest) -> replies.ChooseReply:
         """Choose the box that answers a question."""
         return replies.ChooseReply(**await chosen("choose", asked.question, asked))
 
-    @router.post("/guess", response_description="The best box, and the scores of all boxes.", responses=_ASKED)
+    @router.post("/guess", response_description="The best box, and the confidence of all boxes.", responses=_ASKED)
     async def guess(asked: requests.GuessRequest) -> replies.GuessReply:
         """Guess which box a dialogue is about."""
         turns: list[Turn] = [(turn.question, turn.answer) for turn in asked.dialogue]
@@ -264,7 +268,7 @@ def _boxes(router: APIRouter, service: Service) -> None:
 
 
 def _several(router: APIRouter, service: Service) -> None:
-    @router.post("/verify", response_description="Whether the statement is true, with a score.", responses=_ASKED)
+    @router.post("/verify", response_description="Whether the statement is true, and the confidence.", responses=_ASKED)
     async def verify(asked: requests.VerifyRequest) -> replies.VerifyReply:
         """Check whether a statement is true of two images.
 

@@ -64,7 +64,7 @@ MEANINGS = {
     429: ("Too many requests are waiting.", "Wait for the seconds of the header `Retry-After`, then send it again."),
     500: ("An error of the service.", "Tell the operator of the service, whose log has it."),
     503: (
-        "The service is stopping, the answer took too long, or the model's scores are NaN or overflow.",
+        "The service is stopping, the answer took too long, or the model's output is NaN or overflows.",
         "Follow `remedy`; if there is a header `Retry-After`, wait for its seconds first.",
     ),
 }

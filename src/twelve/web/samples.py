@@ -33,7 +33,7 @@ QUICK = 5_000_000
 """Parameters of a model up to which questions are asked when the service starts: of 2 million, that takes 0.2 s of one
 core. The limit is no time, so that a busy machine does not change with what the page opens."""
 CLEAR = 0.5
-"""Fall of an answer's score without a region that shows clearly that the answer depends on it."""
+"""Fall of the confidence of an answer without a region that shows clearly that the answer depends on it."""
 _SEED = 1207
 
 
