@@ -286,7 +286,7 @@ def test_what_an_answer_depends_on_is_shown_first(visit: Visit) -> None:
     page.get_by_text(
         "The answer depends little on any single box: its confidence falls by at most 5 points."
     ).wait_for()
-    assert "frame" not in tip.inner_text() and "Each box was left out in turn. The score" in tip.inner_text()
+    assert "frame" not in tip.inner_text() and "Each box was left out in turn. The confidence" in tip.inner_text()
     assert max(page.locator("#panel-answer .frame.region").evaluate_all(heat)) == 0
 
 
