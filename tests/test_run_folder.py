@@ -11,7 +11,7 @@ import pytest
 
 from twelve.config import load_run
 from twelve.errors import CheckpointError, ConfigError
-from twelve.run_folder import RunFolder, model_folder
+from twelve.run_folder import MODEL_FILES, RunFolder, model_folder
 
 SOURCE = Path(__file__).parents[1] / "src" / "twelve"
 NAMES = {path.name for name, path in vars(RunFolder("")).items() if name != "path"}
@@ -62,7 +62,19 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no model here"):
         model_folder(tmp_path)
     run.config.touch()
-    with pytest.raises(CheckpointError, match=r"no model yet -> train on: twelve train .*config.yaml --continue"):
+    advice = r"no model yet -> continue training: twelve train .*config.yaml --continue"
+    with pytest.raises(CheckpointError, match=advice):
+        model_folder(tmp_path)
+
+
+@pytest.mark.parametrize("lacking", MODEL_FILES)
+def test_a_missing_file_of_a_model_is_named(tmp_path: Path, lacking: str) -> None:
+    run = RunFolder(tmp_path)
+    run.config.touch()
+    run.model.mkdir()
+    for name in {*MODEL_FILES, "model.safetensors"} - {lacking}:
+        (run.model / name).touch()
+    with pytest.raises(CheckpointError, match=rf"/model: no file named {lacking} here -> copy the whole run again$"):
         model_folder(tmp_path)
 
 

@@ -227,7 +227,8 @@ def model_folder(path: Path) -> Path:
     """The folder that from_pretrained opens: a run's ``model``, or ``path`` itself.
 
     Raises:
-        CheckpointError: neither holds a model, or one of its files is a folder, a pipe or a device.
+        CheckpointError: neither holds a model, a file of the run's model is missing, or one is a folder, a pipe or a
+            device.
     """
     run = RunFolder(path)
     files.settle(run.model)
@@ -240,9 +241,11 @@ def model_folder(path: Path) -> Path:
         if (again := run.diverged()) is not None:
             problem = "this run has no model: its training stopped because a loss was not a number"
             raise CheckpointError(problem, file=path, remedy=f"train it with a lower learning rate: {again}")
-        raise CheckpointError(
-            "this run has no model yet", file=path, remedy=f"train on: twelve train {quoted(run.config)} --continue"
-        )
+        if run.model.is_dir():
+            lacking = next(name for name in MODEL_FILES if not (run.model / name).is_file())
+            raise CheckpointError(f"no file named {lacking} here", file=run.model, remedy="copy the whole run again")
+        remedy = f"continue training: twelve train {quoted(run.config)} --continue"
+        raise CheckpointError("this run has no model yet", file=path, remedy=remedy)
     problem, remedy = "no model here", "name a run folder or a folder written by save_pretrained"
     if path.is_file():
         problem, remedy = _in_its_place(path)

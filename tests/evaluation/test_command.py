@@ -196,7 +196,8 @@ def test_damaged_parts_of_a_run_are_named(run: Path, file: str, content: bytes, 
 
 def test_a_run_without_a_model_says_how_to_go_on(run: Path) -> None:
     shutil.rmtree(run / "model")
-    with pytest.raises(CheckpointError, match=r"no model yet -> train on: twelve train \S*config\.yaml --continue"):
+    advice = r"no model yet -> continue training: twelve train \S*config\.yaml --continue"
+    with pytest.raises(CheckpointError, match=advice):
         evaluate_run(run, console=QUIET)
 
 
@@ -338,7 +339,7 @@ def test_a_table_fits_into_80_columns(groups: int, monkeypatch: pytest.MonkeyPat
     share = protocol_line(replace(result, calibration_error=0.154))
     assert share.endswith("calibration error 0.15 percentage points") and "error" not in protocol_line(result)
     raw = replace(result, calibration_error=0.154, uncalibrated="not calibrated: 6 validation examples, 50 are needed")
-    begin = "calibration error of the scores, which training has not calibrated"
+    begin = "calibration error of the confidence, which training has not calibrated"
     assert protocol_line(raw).endswith(f"{begin} (6 validation examples, 50 are needed): 0.15 percentage points")
     assert protocol_line(replace(raw, uncalibrated="not calibrated")).endswith(f"{begin}: 0.15 percentage points")
     assert "protocol official" in protocol_line(result) and "official" not in protocol_line(own)

@@ -56,7 +56,7 @@ def test_the_finding_in_words(scene: Scene) -> None:
     assert str(replace(found, labels=("car", "boat", "ball"))).startswith("Without box 2 (boat), ")
     calm = _dependence(0.97, [0.93, 0.99])
     assert calm.most is None
-    assert str(calm) == "“yellow” depends little on any single box: its score falls by at most 5 points."
+    assert str(calm) == "“yellow” depends little on any single box: its confidence falls by at most 5 points."
     plain = replace(calm, image=Image.new("RGB", (640, 480))).draw()
     assert np.asarray(plain)[:480].max() == 0  # a fall that is not worth a mention is not highlighted either
     assert _dependence(0.9, []).most is None

@@ -142,7 +142,7 @@ def test_scores_that_add_up_to_more_than_all_are_explained() -> None:
         ranked = tuple(zip(("yes", "no", "2"), scores, strict=False))
         return Answered(text="x", task="vqa", score=scores[0], answer="yes", alternatives=ranked).words
 
-    assert words(0.998, 0.1) == "yes (100%); no 10% (independent scores)"
+    assert words(0.998, 0.1) == "yes (100%); no 10% (independent percentages)"
     assert words(0.9, 0.06) == "yes (90%); no 6%"
 
 
@@ -215,7 +215,7 @@ def test_shares_are_the_softmax_of_the_logits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("score", "words"), [(0.04, "(4%, a low score for this model: the image may not show it)"), (0.06, "(6%)")]
+    ("score", "words"), [(0.04, "(4%, a low confidence for this model: the image may not show it)"), (0.06, "(6%)")]
 )
 def test_a_box_below_the_calibrated_score_is_called_unlikely(score: float, words: str) -> None:
     box = (1.0, 2.0, 3.0, 4.0)

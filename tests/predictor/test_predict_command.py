@@ -29,6 +29,8 @@ from twelve.predictor import command as commands
 from twelve.predictor import search as searching
 from twelve.predictor.asked import images_in
 
+NOTE = "note: This model was trained on synthetic images only, not on photographs."
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -93,7 +95,7 @@ def test_uncalibrated_scores_are_noted_once(model: Path, images: Path) -> None:
     asked = ["--ask", "is it red ?", "--entails", "it is red", "--entails", "it is blue", "--locate", "it", "--json"]
     result = CliRunner().invoke(cli.app, ["predict", str(model), "--image", str(images / "0.png"), *asked])
     notes = [line for line in result.stderr.splitlines() if "calibrated" in line]
-    assert notes == ["scores of refcoco are not calibrated", "scores of snli_ve are not calibrated"]  # vqa's are
+    assert notes == ["confidence of refcoco is not calibrated", "confidence of snli_ve is not calibrated"]  # vqa's are
     assert len(lines(result.stdout)) == 4
     result = CliRunner().invoke(cli.app, ["predict", str(model), "--image", str(images / "0.png"), *asked[:-1]])
     said = [line.endswith("; not calibrated") for line in result.stdout.splitlines()]
@@ -437,7 +439,7 @@ def test_the_error_of_a_single_question_is_printed_once(model: Path, images: Pat
     asked = ["predict", str(model), "--image", str(broken), "--ask", "is it red ?"]
     said = CliRunner().invoke(cli.app, asked)
     assert said.exit_code == 1 and "broken.png: is it red ? -> error: " in said.stdout
-    assert said.stderr == "the question failed\n"
+    assert said.stderr == f"{NOTE}\nthe question failed\n"
     said = CliRunner().invoke(cli.app, [*asked, "--json"])
     assert said.exit_code == 1 and json.loads(said.stdout)["error"] in said.stderr
 
@@ -447,7 +449,19 @@ def test_a_reader_that_leaves_is_no_failure(model: Path, images: Path) -> None:
     asking = subprocess.Popen([*command, "--ask", "is it red ?"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert asking.stdout is not None and asking.stderr is not None
     asking.stdout.close()
-    assert (asking.wait(120), asking.stderr.read()) == (141, b"")
+    assert (asking.wait(120), asking.stderr.read()) == (141, f"{NOTE}\n".encode())
+
+
+def test_a_model_of_synthetic_images_says_so_once(model: Path, images: Path, tmp_path: Path) -> None:
+    """In the words of the page, on stderr, so that results stay as they are."""
+    for words in (["predict", str(model), "--ask", "is it red ?", "--image"], ["match", str(model), "red", "--images"]):
+        for options in ([], ["--json"]):
+            said = CliRunner().invoke(cli.app, [*words, str(images / "0.png"), *options])
+            assert said.exit_code == 0 and said.stderr.splitlines().count(NOTE) == 1 and "synthetic" not in said.stdout
+    other = shutil.copytree(model, tmp_path / "model")
+    file = other / "processor_config.json"
+    file.write_text(file.read_text().replace(r"\"backbone\": \"microworld\"", r"\"backbone\": \"resnet18\""))
+    assert load(model).note == NOTE.removeprefix("note: ") and load(other).note is None
 
 
 @pytest.mark.parametrize("device", ["foo", "cuda:77", "meta"])

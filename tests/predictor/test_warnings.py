@@ -262,14 +262,15 @@ def test_the_command_warns_on_stderr_once_and_in_json(folder: Path, image: Image
     words = ["predict", str(folder), "--image", str(tmp_path), "--ask", UNKNOWN, "--ask", UNKNOWN, "--ask", KNOWN]
     said = CliRunner().invoke(app, words)
     assert said.exit_code == 0, said.output
-    lines = said.stderr.splitlines()
+    note, *lines = said.stderr.splitlines()
+    assert note.startswith("note: ")
     assert len(lines) == 1 and lines[0].startswith(f"warning: {UNKNOWN}: ") and "breed" in lines[0]
     lines = said.stdout.splitlines()
     assert [line.endswith("; see the warning") for line in lines] == [True, True, False] * 2
     as_json = [json.loads(line) for line in CliRunner().invoke(app, [*words, "--json"]).stdout.splitlines()]
     assert [len(tree["warnings"]) for tree in as_json] == [1, 1, 0, 1, 1, 0]
     matched = CliRunner().invoke(app, ["match", str(folder), "zebras graze", "--images", str(file)])
-    assert matched.stderr.startswith("warning: zebras graze: ") and "warning" not in matched.stdout
+    assert matched.stderr.startswith(f"{note}\nwarning: zebras graze: ") and "warning" not in matched.stdout
 
 
 def test_the_command_tells_of_an_image_unlike_the_training_images(
@@ -282,14 +283,14 @@ def test_the_command_tells_of_an_image_unlike_the_training_images(
     foreign(1)[0].save(other)
     words = ["predict", str(model), "--image", str(own), "--image", str(other), "--ask", KNOWN]
     said = CliRunner().invoke(app, words)
-    assert said.exit_code == 0 and said.stderr == f"warning: {other}: {FOREIGN}\n"
+    assert said.exit_code == 0 and said.stderr == f"note: {knowing.note}\nwarning: {other}: {FOREIGN}\n"
     as_json = [json.loads(line) for line in CliRunner().invoke(app, [*words, "--json"]).stdout.splitlines()]
     assert [tree["warnings"] for tree in as_json] == [[], [FOREIGN.to_dict()]]
     (tmp_path / "many").mkdir()
     for number in range(4):
         shutil.copy(other, tmp_path / "many" / f"{number}.png")
     said = CliRunner().invoke(app, ["predict", str(model), "--image", str(tmp_path / "many"), "--ask", KNOWN])
-    assert said.stderr.splitlines()[-1] == f"warning: 1 more image: {FOREIGN}" and len(said.stderr.splitlines()) == 4
+    assert said.stderr.splitlines()[-1] == f"warning: 1 more image: {FOREIGN}" and len(said.stderr.splitlines()) == 5
 
 
 def test_the_service_sends_them(model: Predictor, image: Image.Image) -> None:

@@ -23,7 +23,7 @@ from twelve.regions.recipe import Recipe
 from twelve.web.api import describe
 from twelve.web.fields import PREFIX
 from twelve.web.limits import Limits
-from twelve.web.samples import note_for, samples_for
+from twelve.web.samples import samples_for
 
 BOXES = [[10, 10, 60, 60], [70, 20, 120, 100]]
 
@@ -283,6 +283,8 @@ def test_forgotten(client: TestClient) -> None:
     assert client.delete(f"/api/v1/scenes/{made['id']}").status_code == 204
     reply = client.post("/api/v1/answer", json={"image": {"scene": made["id"]}, "question": "what is it ?"})
     assert reply.status_code == 404 and "send it" in reply.json()["remedy"]
+    again = client.delete(f"/api/v1/scenes/{made['id']}")
+    assert again.status_code == 404 and again.json()["remedy"] == "do nothing: there is nothing to delete"
 
 
 def test_a_wrong_method_names_the_right_one_with_an_example(client: TestClient) -> None:
@@ -368,11 +370,11 @@ def test_who_saw_photographs_too_has_samples_without_a_note(
     monkeypatch.setitem(
         recipes, "flickr30k", replace(drawn, config=replace(drawn.config, backbone="resnet18")).to_json()
     )
-    assert note_for(predictor) is None and samples_for(predictor, 1)
+    assert predictor.note is None and samples_for(predictor, 1)
     monkeypatch.delitem(recipes, "coco")
-    assert note_for(predictor) is None and not samples_for(predictor, 1)
+    assert predictor.note is None and not samples_for(predictor, 1)
     monkeypatch.delitem(recipes, "flickr30k")
-    assert note_for(predictor) is None  # nothing is known
+    assert predictor.note is None  # nothing is known
 
 
 def test_the_page_asks_the_version_that_is_served(client: TestClient) -> None:

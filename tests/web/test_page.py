@@ -283,8 +283,10 @@ def test_what_an_answer_depends_on_is_shown_first(visit: Visit) -> None:
     page.unroute("**/api/v1/depends")
     page.route("**/api/v1/depends", _no_box_matters)
     ask(page, "answer", "is it red ?")
-    page.get_by_text("The answer depends little on any single box: its score falls by at most 5 points.").wait_for()
-    assert "frame" not in tip.inner_text() and "Each box was left out in turn. The score" in tip.inner_text()
+    page.get_by_text(
+        "The answer depends little on any single box: its confidence falls by at most 5 points."
+    ).wait_for()
+    assert "frame" not in tip.inner_text() and "Each box was left out in turn. The confidence" in tip.inner_text()
     assert max(page.locator("#panel-answer .frame.region").evaluate_all(heat)) == 0
 
 
@@ -292,7 +294,7 @@ def test_what_remains_without_the_only_box_is_not_said_to_come_from_others(visit
     page = visit.page
     tip = page.locator("#panel-answer .depends .tip")
     sync_api.expect(tip).to_contain_text(
-        "The score that remains comes from the other boxes, the whole image and the words."
+        "The confidence that remains comes from the other boxes, the whole image and the words."
     )
 
     def alone(route: sync_api.Route) -> None:
@@ -301,7 +303,7 @@ def test_what_remains_without_the_only_box_is_not_said_to_come_from_others(visit
 
     page.route("**/api/v1/depends", alone)
     ask(page, "answer", "what colour is it ?")
-    sync_api.expect(tip).to_contain_text("The score that remains comes from the whole image and the words.")
+    sync_api.expect(tip).to_contain_text("The confidence that remains comes from the whole image and the words.")
     assert "other" not in tip.inner_text()
 
 
@@ -736,7 +738,8 @@ def test_without_samples_the_first_button_opens_an_image(visit: Visit) -> None:
     page.reload()
     page.get_by_role("tab").first.wait_for()
     # Nothing is dropped with a finger.
-    assert page.get_by_text("Drop an image here").first.is_visible() != visit.phone
+    assert page.get_by_text("or drop one here").first.is_visible() != visit.phone
+    assert not page.locator("#panel-answer .stage").is_visible()  # no empty area
     assert primary(page) == ["Select an image"] and not page.get_by_text("Another image").first.is_visible()
     page.locator("#panel-answer form button[type=submit]").click()
     assert page.get_by_role("alert").first.inner_text() == "Select an image first."
@@ -1070,6 +1073,8 @@ def test_doubts_right_answers_and_small_shares(visit: Visit) -> None:
     page.locator("#panel-answer .doubt").wait_for()
     panel = page.locator("#panel-answer")
     assert panel.locator(".doubt").inner_text() == "On its 16 test examples, this task scored 50.0."
+    told, head = panel.locator(".warning.doubt").bounding_box(), panel.locator(".headline.doubtful").bounding_box()
+    assert told and head and told["y"] + told["height"] <= head["y"]
     assert panel.locator(".right").inner_text() == "correct answer: no"
     assert [name.split()[0] for name in panel.locator(".ranking li").all_inner_texts()] == ["yes", "no"]
     assert "trained on “VQA v2” and" in page.locator("#about").inner_text()

@@ -42,7 +42,7 @@ def test_every_example_is_answered(searching_app: FastAPI) -> None:
     assert '>"answer" or "entails" or "verify" or "locate"<' in asked
     assert '>"answer" or "entails" or "verify"; default "answer" (optional)<' in measured
     assert '1 to 20 items; an answer in it is "yes", "no" or "n/a"<' in plain and '>"ok"; always the same' in plain
-    assert "<td>object; an image: either scene (id of an uploaded image) or base64 (the file; not stored)" in page
+    assert "<td>object; an image: either scene (id of a stored image) or base64 (the file; not stored)" in page
     assert not re.search(r"(src|href)=\"(https?:)?//", page) and "-H 'Authorization" not in plain
     assert "Bearer TOKEN" in reference(described, "http://x", Limits(), token=True)
     answer = page.partition("POST /api/v1/answer<")[2].partition("</section>")[0]
@@ -146,9 +146,9 @@ def test_endpoints_are_in_the_groups_of_the_description(app: FastAPI) -> None:
 
 def test_a_parameter_of_a_path_says_what_it_is_and_is_not_empty(app: FastAPI) -> None:
     page = html.unescape(TestClient(app).get("/docs").text)
-    assert page.count("<td>string; 1 to 64 characters; id of an uploaded image</td>") == 2
+    assert page.count("<td>string; 1 to 64 characters; id of a stored image</td>") == 2
     assert "<td>string; 1 to 64 characters; one of those in /api/v1/model</td>" in page
-    assert "<td>string or null; at most 64 characters; id of an uploaded image</td>" in page
+    assert "<td>string or null; at most 64 characters; id of a stored image</td>" in page
     assert ">0 to" not in page
     assert not re.search("; 0 to [\\d,]+ (characters|items)", page)
 

@@ -71,7 +71,7 @@ def predict(
     locate: Annotated[Texts, typer.Option(metavar="TEXT", help="A phrase to locate (repeatable).")] = None,
     entails: Annotated[Texts, typer.Option(metavar="TEXT", help="A statement to judge (repeatable).")] = None,
     task: Annotated[str | None, typer.Option(help=TASK)] = None,
-    threshold: Annotated[float | None, typer.Option(help="Minimum score (0..1) for --locate to report a box.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Minimum confidence (0..1) for a box of --locate.")] = None,
     jsonl: Annotated[Path | None, typer.Option(help="A file with one question per line (docs/predict.md).")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write to this file: JSON lines, or a table if it ends in .csv.")
@@ -118,6 +118,7 @@ def predict(
     command.check(abilities, requests)
     command.check_extractor(weights, device)
     predictor = loading.opened(folder, abilities.own, weights=weights, device=device, precision=precision)
+    command.note_synthetic(abilities)
     outcomes = command.predict(predictor, requests)
     names = asked.short_names(image for request in requests for image in request.images)
     with_task = abilities.names_its_task
@@ -175,6 +176,7 @@ def match(
         check_file(index)
     command.check_extractor(weights, device)
     predictor = loading.opened(folder, abilities.own, weights=weights, device=device, precision=precision)
+    command.note_synthetic(abilities)
     found = predictor.search(
         files,
         captions,
@@ -380,7 +382,8 @@ def serve(
 ) -> None:
     """Serve a model as a web page and an HTTP API.
 
-    docs/service.md and docs/http-api.md describe them. Uploads are not stored."""
+    docs/service.md and docs/http-api.md describe them. Uploads are kept in memory only,
+    never on disk."""
     from twelve.errors import ConfigError
     from twelve.predictor import asked
     from twelve.web import access, listening, log

@@ -36,7 +36,7 @@ class Answered(Result):
     """An answer to a question.
 
     Attributes:
-        alternatives: the best answers with their scores, best first.
+        alternatives: the best answers with the confidence of each, best first.
     """
 
     answer: str

@@ -70,7 +70,7 @@ class Output(abc.ABC):
     ranks_gallery: ClassVar[bool] = False
     """Measured by ranking every image of a gallery for every text, not example by example."""
     can_be_absent: ClassVar[bool] = False
-    """What is asked for may not be in the image: a score below that of most right predictions says so."""
+    """What is asked for may not be in the image: a confidence below that of most right predictions says so."""
     contrasts: ClassVar[bool] = False
     """Its first pair of each example belongs together, so that it can train the contrast head too."""
     negatives: ClassVar[tuple[str, ...]] = ()

@@ -28,8 +28,8 @@ THRESHOLD = 0.5
 """Least overlap with which a region counts as right; targets below it are 0."""
 KEPT = 10
 """How many of the best boxes a prediction carries: recall is measured among the first ten."""
-DOUBT = ", a low score for this model: the image may not show it"
-"""Said of an unlikely box, whose score in per cent need not look low."""
+DOUBT = ", a low confidence for this model: the image may not show it"
+"""Said of an unlikely box, whose confidence in per cent need not look low."""
 SAME_BOX = 1.0
 """Pixels by which a candidate may differ from the region extracted for it (rounding, clipping)."""
 
@@ -40,7 +40,7 @@ class Located(Result):
 
     Attributes:
         box: xyxy pixels of the image after its EXIF rotation; None if the best box scores below the threshold.
-        alternatives: the best boxes with their scores, best first, whatever the threshold.
+        alternatives: the best boxes with the confidence of each, best first, whatever the threshold.
         unlikely: whether the score is below that of 95% of the right boxes in the model's validation data, so that the
             phrase probably refers to nothing in the image. False if the model does not record that value.
     """
@@ -74,10 +74,11 @@ class Chosen(Result):
     """One of several candidate boxes.
 
     Attributes:
-        index, box: the chosen one, counted from 0 (text and pages count boxes from 1); None if it scores below the
-            threshold.
-        alternatives: (index, score) of all of them, best first, whatever the threshold. Each score judges a box by
-            itself; ``score`` is that of the best one. These are printed, and shown in notebooks and on the page.
+        index, box: the chosen one, counted from 0 (text and pages count boxes from 1); None if its confidence is
+            below the threshold.
+        alternatives: (index, score) of all of them, best first, whatever the threshold. Each score is the confidence
+            in a box by itself; ``score`` is that of the best one. These are printed, and shown in notebooks and on
+            the page.
         shares: (index, share) in the same order: the probability that this box is right if exactly one of them is. They
             add up to 1, and follow from the scores.
     """

@@ -12,6 +12,7 @@ from twelve.io.invalid import beginning
 from twelve.model.processor import TwelveProcessor
 from twelve.outputs import OUTPUTS
 from twelve.predictor.checks import Turn, check_shape, check_text, turns_of
+from twelve.predictor.synthetic import note_for
 from twelve.predictor.warnings import words_of
 from twelve.tasks.base import Task, all_tasks
 from twelve.types.examples import Box
@@ -69,8 +70,14 @@ class Abilities:
             for method in (chosen,) if chosen else output.methods[:1] if output is not None else ():
                 self.methods.setdefault(method, []).append(name)
 
+    @property
+    def note(self) -> str | None:
+        """A sentence that says which tasks the model was trained for on synthetic images only, not on photographs; None
+        if there are none, or this is not known."""
+        return note_for(self.processor, self.titles)
+
     def calibrated(self, task: str) -> bool:
-        """Whether training has calibrated the scores of a task."""
+        """Whether training has calibrated the confidence of a task."""
         return task in self.processor.temperatures
 
     def names_its_task(self, method: str) -> bool:

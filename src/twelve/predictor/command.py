@@ -354,12 +354,18 @@ def warn(warnings: Iterable[str], printed: set[str]) -> None:
             print(one_line(f"warning: {warning}"), file=sys.stderr, flush=True)
 
 
+def note_synthetic(abilities: Abilities) -> None:
+    """Print to stderr that a model was trained on synthetic images only, if it was: results do not say so."""
+    if abilities.note is not None:
+        print(one_line(f"note: {abilities.note}"), file=sys.stderr, flush=True)
+
+
 def note_uncalibrated(predictor: Predictor, requests: Iterable[Request]) -> None:
-    """Print to stderr which of the asked tasks have scores that are not calibrated, each once."""
+    """Print to stderr of which of the asked tasks the confidence is not calibrated, each once."""
     tasks = dict.fromkeys(predictor.task_for(request.method, request.task) for request in requests)
     for task in tasks:
         if not predictor.calibrated(task):
-            print(one_line(f"scores of {task} are not calibrated"), file=sys.stderr, flush=True)
+            print(one_line(f"confidence of {task} is not calibrated"), file=sys.stderr, flush=True)
 
 
 def _drawing(folder: Path, number: int, request: Request) -> Path:

@@ -1,4 +1,4 @@
-"""What a result depends on: how much its score falls when the model does not see one of the regions.
+"""What a result depends on: how much its confidence falls when the model does not see one of the regions.
 
 Axes: R regions (without the whole image); of two images, those of the left one come first.
 """
@@ -22,12 +22,12 @@ from twelve.types.examples import Box
 SIDES = ("left", "right")
 """The images of a question about two, in its order."""
 LEAST = 0.05
-"""A smaller fall of a score is not worth a mention."""
+"""A smaller fall is not worth a mention."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Dependence:
-    """The score of one result with all regions, and without each of them.
+    """The confidence of one result with all regions, and without each of them.
 
     Without a region, the image is what it would be if the region had not been found: the feature of the whole image is
     the mean of the other regions, and if the image has more regions than the model reads, the next one is read instead.
@@ -35,11 +35,11 @@ class Dependence:
     Attributes:
         text: the question or statement.
         task: the task that it was asked as.
-        value: the answer or class with the highest score, with all regions; of two images, True or False.
-        score: its score with all regions, 0..1.
+        value: the answer or class with the highest confidence, with all regions; of two images, True or False.
+        score: its confidence with all regions, 0..1.
         calibrated: as :attr:`twelve.predictor.Result.calibrated`.
         boxes: R boxes, xyxy pixels of their image: those that the model reads, in its order.
-        scores: (R,) float64 in 0..1: the score of the same ``value`` without each of them.
+        scores: (R,) float64 in 0..1: the confidence of the same ``value`` without each of them.
         image, right: the photograph, or None; of two images, the left and the right one.
         labels: the detector's class of each box; empty if it names none.
         sides: the image that each box is in, "left" or "right"; empty if there is one image.
@@ -72,12 +72,12 @@ class Dependence:
 
     @property
     def falls(self) -> NDArray[np.float64]:
-        """(R,) in -1..1: how much the score falls without each region; negative where it rises."""
+        """(R,) in -1..1: how much the confidence falls without each region; negative where it rises."""
         return self.score - self.scores
 
     @property
     def most(self) -> int | None:
-        """Index of the region without which the score falls most; None if it falls by at most 5 points."""
+        """Index of the region without which the confidence falls most; None if it falls by at most 5 points."""
         if not len(self.boxes):
             return None
         best = int(np.argmax(self.falls))
@@ -87,7 +87,7 @@ class Dependence:
     def words(self) -> str:
         """The finding as a sentence; boxes are counted from 1, in each image."""
         if self.most is None:
-            fall = f"its score falls by at most {round(100 * LEAST)} points"
+            fall = f"its confidence falls by at most {round(100 * LEAST)} points"
             return f"“{named(self.value)}” depends little on any single box: {fall}."
         without = percent(float(self.scores[self.most]))
         side = self.sides[self.most] if self.sides else None
@@ -98,8 +98,8 @@ class Dependence:
         return f"Without box {number}{label}{where}, “{named(self.value)}” {fall}."
 
     def draw(self) -> Image.Image:
-        """The image, or both side by side, with frames around the regions without which the score falls; the larger the
-        fall, the stronger the frame.
+        """The image, or both side by side, with frames around the regions without which the confidence falls; the
+        larger the fall, the stronger the frame.
 
         Raises:
             ValueError: there is no image (a scene was made from regions).

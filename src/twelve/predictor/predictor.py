@@ -192,7 +192,8 @@ class Predictor(Abilities):
             scenes: the image; for ``verify``, the left and the right one.
             boxes: candidates of ``choose`` and ``guess``, (C, 4) xyxy pixels.
             task: the task to ask it as, if the model has several of this kind; None for the first.
-            threshold: for ``locate``, ``choose`` and ``guess``: score (0..1) below which a box does not count as found.
+            threshold: for ``locate``, ``choose`` and ``guess``: confidence (0..1) below which a box does not count as
+                found.
 
         Raises:
             ConfigError: the model has no such task, or the method does not take these arguments.
@@ -268,7 +269,7 @@ class Predictor(Abilities):
         return result
 
     def depends(self, question: Question) -> Dependence:
-        """How much the score of a result falls without each region of the image, or of both images.
+        """How much the confidence of a result falls without each region of the image, or of both images.
 
         The question and its variants, one for each region that the model reads, share forward passes of up to 64.
 

@@ -142,7 +142,7 @@ class Scene:
         task: str | None = None,
         explain: bool = False,
     ) -> Located | list[Located]:
-        """The box that a phrase refers to; its ``box`` is None if the best one scores below ``threshold``.
+        """The box that a phrase refers to; its ``box`` is None if the confidence in it is below ``threshold``.
 
         Args:
             phrase: one, or a list.
@@ -177,7 +177,8 @@ class Scene:
     def depends(
         self, text: str, *, method: str = "answer", task: str | None = None, right: Scene | None = None
     ) -> Dependence:
-        """What an answer depends on: how much its score falls without each region of the image, or of two images.
+        """What an answer depends on: how much its confidence falls without each region of the image, or of two
+        images.
 
             found = scene.depends("what colour is the boat?")
             print(found)  # Without box 2 (boat), “red” falls from 97% to 3%.

@@ -1,7 +1,8 @@
 """Warnings that a result may be meaningless, because the input is unlike the training data.
 
-A model answers any question, with a score that does not show that the input is unknown. So every result has warnings,
-which are sentences with a code: in Python (``result.warnings``, and printed), as JSON, on stderr and on the page.
+A model answers any question, with a confidence that does not show that the input is unknown. So every result has
+warnings, which are sentences with a code: in Python (``result.warnings``, and printed), as JSON, on stderr and on the
+page.
 """
 
 from __future__ import annotations

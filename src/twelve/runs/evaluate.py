@@ -317,7 +317,7 @@ def _known_to_base(
 
 
 def _calibrated(result: TaskResult, run: RunFolder, processor: TwelveProcessor) -> TaskResult:
-    """The result, with a note if its scores are not calibrated."""
+    """The result, with a note if its confidence is not calibrated."""
     if result.calibration_error is None:
         return result
     tasks = run.read(run.data).get("tasks")

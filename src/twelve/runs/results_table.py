@@ -126,7 +126,7 @@ def protocol_line(result: TaskResult) -> str:
         raw = ""
         if result.uncalibrated:
             why = result.uncalibrated.removeprefix("not calibrated").removeprefix(": ")
-            raw = f" of the scores, which training has not calibrated{f' ({why})' if why else ''}:"
+            raw = f" of the confidence, which training has not calibrated{f' ({why})' if why else ''}:"
         others.append(f"calibration error{raw} {result.calibration_error:.2f} percentage points")
     note = result.interval_note and f"\n  {result.interval_note}"
     if not note and result.examples > result.groups and (few := few_groups(result.groups)):

@@ -271,7 +271,7 @@ def calibrate(trainer: Trainer, model: Twelve) -> list[str]:
     write_run_card(trainer.run.path, model, trainer.processor, trainer.state.kept)
     own = {name: examples for name, examples in validations.items() if collators[name].output.own_head}
     noted = {name: uncalibrated(name, found.temperatures, len(examples)) for name, examples in own.items()}
-    return [f"{trainer.data.tasks[name].task.title}: scores {why}" for name, why in noted.items() if why]
+    return [f"{trainer.data.tasks[name].task.title}: confidence {why}" for name, why in noted.items() if why]
 
 
 def of_training_examples(trainer: Trainer, model: Twelve) -> dict[str, float]:

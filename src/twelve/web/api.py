@@ -16,6 +16,7 @@ from twelve.io.json_file import DECODER, Twice, limit
 from twelve.outputs.parts.result import rounded
 from twelve.predictor import Predictor, Result, Scene
 from twelve.predictor.checks import METHODS, Turn
+from twelve.predictor.synthetic import own_tasks, synthetic_tasks
 from twelve.version import __version__
 from twelve.web import replies, requests
 from twelve.web.fields import (
@@ -33,7 +34,7 @@ from twelve.web.fields import (
 from twelve.web.limits import Limits
 from twelve.web.measured import TaskStanding
 from twelve.web.problems import ServiceError, documented
-from twelve.web.samples import Sample, note_for, own_tasks, synthetic_tasks
+from twelve.web.samples import Sample
 from twelve.web.service import Service
 from twelve.web.uploads import FORM, IMAGES, file_of
 
@@ -57,7 +58,7 @@ _NAMES = {"true": "verdict"}
 """Field of a result in Python -> in replies, where a word of JSON would name it."""
 _LOCATION = {"description": "Where the image is, relative to the path of the request.", "schema": {"type": "string"}}
 _CREATED: dict[int | str, dict[str, Any]] = {201: {"headers": {"Location": _LOCATION}}}
-SceneId = Annotated[str, Path(min_length=1, max_length=MAX_ID, description="id of an uploaded image")]
+SceneId = Annotated[str, Path(min_length=1, max_length=MAX_ID, description="id of a stored image")]
 SampleName = Annotated[str, Path(min_length=1, max_length=64, description=f"one of those in {PREFIX}/model")]
 ImageName = Annotated[str, Query(min_length=1, max_length=MAX_NAME, description="its name in the reply to a search")]
 
@@ -83,8 +84,8 @@ class _Route(APIRoute):
 
 
 TAGS = {
-    "images": "Upload an image once, and ask about it by its id. It expires some time after the last question. A scene "
-    "is an uploaded image with its regions.",
+    "images": "Upload an image once, and ask about it by its id. It is stored in memory, and expires some time after "
+    "the last question. A scene is a stored image with its regions.",
     "questions": "Each names its image by the id, or contains the bytes of the image in base64.",
     "search": "For a service that was started with an index of images; others reply with 409.",
     "service": f"{PREFIX}/model lists the methods and limits of this service, and its samples to try.",
@@ -179,14 +180,18 @@ def _keep(router: APIRouter, service: Service) -> None:
 
 
 def _single(router: APIRouter, service: Service) -> None:
-    @router.post("/answer", response_description="The best answers with their scores, best first.", responses=_ASKED)
+    @router.post(
+        "/answer", response_description="The best answers with the confidence of each, best first.", responses=_ASKED
+    )
     async def answer(asked: requests.AnswerRequest) -> replies.AnswerReply:
         """Answer a question about an image."""
         found = await service.ask("answer", asked.question, [asked.image], task=asked.task, explain=asked.explain)
         return replies.AnswerReply(**said(found))
 
     @router.post(
-        "/locate", response_description="The best box, and the best boxes with their scores.", responses=_ASKED
+        "/locate",
+        response_description="The best box, and the best boxes with the confidence of each.",
+        responses=_ASKED,
     )
     async def locate(asked: requests.LocateRequest) -> replies.LocateReply:
         """Locate what a phrase refers to."""
@@ -202,7 +207,7 @@ def _single(router: APIRouter, service: Service) -> None:
 
     @router.post(
         "/entails",
-        response_description="The class with the highest score, and the scores of all classes.",
+        response_description="The class with the highest confidence, and the confidence of all classes.",
         responses=_ASKED,
     )
     async def entails(asked: requests.EntailsRequest) -> replies.EntailsReply:
@@ -214,13 +219,13 @@ def _single(router: APIRouter, service: Service) -> None:
 def _depends(router: APIRouter, service: Service) -> None:
     @router.post(
         "/depends",
-        response_description="The answer or class, its score, and its score without each box.",
+        response_description="The answer or class, its confidence, and its confidence without each box.",
         responses=_ASKED,
     )
     async def depends(asked: requests.DependsRequest) -> replies.DependsReply:
-        """Measure how much a score falls without each region.
+        """Measure how much the confidence falls without each region.
 
-        The score is that of an answer, or of the result of another method.
+        The confidence is that of an answer, or of the result of another method.
         """
         _check_method(asked.method, MEASURED, service.predictor)
         if asked.right is None and METHODS.get(asked.method) == 2:
@@ -250,12 +255,12 @@ def _boxes(router: APIRouter, service: Service) -> None:
         )
         return said(found)
 
-    @router.post("/choose", response_description="The best box, and the scores of all boxes.", responses=_ASKED)
+    @router.post("/choose", response_description="The best box, and the confidence of all boxes.", responses=_ASKED)
     async def choose(asked: requests.ChooseRequest) -> replies.ChooseReply:
         """Choose the box that answers a question."""
         return replies.ChooseReply(**await chosen("choose", asked.question, asked))
 
-    @router.post("/guess", response_description="The best box, and the scores of all boxes.", responses=_ASKED)
+    @router.post("/guess", response_description="The best box, and the confidence of all boxes.", responses=_ASKED)
     async def guess(asked: requests.GuessRequest) -> replies.GuessReply:
         """Guess which box a dialogue is about."""
         turns: list[Turn] = [(turn.question, turn.answer) for turn in asked.dialogue]
@@ -263,7 +268,7 @@ def _boxes(router: APIRouter, service: Service) -> None:
 
 
 def _several(router: APIRouter, service: Service) -> None:
-    @router.post("/verify", response_description="Whether the statement is true, with a score.", responses=_ASKED)
+    @router.post("/verify", response_description="Whether the statement is true, and the confidence.", responses=_ASKED)
     async def verify(asked: requests.VerifyRequest) -> replies.VerifyReply:
         """Check whether a statement is true of two images.
 
@@ -379,7 +384,7 @@ def describe(
     digest: str | None = None,
 ) -> replies.ModelReply:
     """What a model can do."""
-    drawn, own = synthetic_tasks(predictor), own_tasks(predictor)
+    drawn, own = synthetic_tasks(predictor.processor), own_tasks(predictor.processor)
     return replies.ModelReply(
         version=__version__,
         parameters=sum(weights.numel() for weights in predictor.model.parameters()),
@@ -400,7 +405,7 @@ def describe(
             ]
             for method, names in predictor.methods.items()
         },
-        note=note_for(predictor),
+        note=predictor.note,
         synthetic=drawn >= predictor.processor.task_outputs.keys() > set(),
         samples=[
             replies.SampleReply(name=sample.name, alt=sample.alt, texts=sample.texts, right=sample.right)

@@ -53,7 +53,7 @@ MEANINGS = {
     403: ("A web page sent `multipart/form-data`.", "Send the image itself as the body."),
     404: (
         "`unknown_image`: the image does not exist, or has expired. `unknown_path`: the path does not exist.",
-        "For an image, upload it again. For a path, correct it.",
+        "For an image, upload it again, or do nothing if you wanted to delete it. For a path, correct it.",
     ),
     405: ("The path does not support this method.", "Use a method of the header `Allow`."),
     408: ("The body did not arrive in time.", "Send a smaller body, or use a faster connection."),
@@ -64,7 +64,7 @@ MEANINGS = {
     429: ("Too many requests are waiting.", "Wait for the seconds of the header `Retry-After`, then send it again."),
     500: ("An error of the service.", "Tell the operator of the service, whose log has it."),
     503: (
-        "The service is stopping, the answer took too long, or the model's scores are NaN or overflow.",
+        "The service is stopping, the answer took too long, or the model's output is NaN or overflows.",
         "Follow `remedy`; if there is a header `Retry-After`, wait for its seconds first.",
     ),
 }

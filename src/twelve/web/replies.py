@@ -57,12 +57,16 @@ class WarningReply(BaseModel):
     text: str = Field(description="the warning, for people; the text may change")
 
 
-_RELIABLE = "false if a warning says that the reply may be meaningless: then do not trust scores, even calibrated ones"
-_CALIBRATED = "whether training has calibrated the scores; otherwise compare them, do not read them as probabilities"
+_RELIABLE = (
+    "false if a warning says that the reply may be meaningless: then do not trust confidence, even if it is calibrated"
+)
+_CALIBRATED = (
+    "whether training has calibrated the confidence; otherwise compare values, do not read them as probabilities"
+)
 
 
 class SceneReply(BaseModel):
-    """A stored image."""
+    """A scene: a stored image with its regions."""
 
     id: str = Field(description="the id of the image, for the field scene of a request")
     width: int = Field(description="pixels, after the EXIF rotation")
@@ -91,14 +95,14 @@ class AttentionReply(BaseModel):
 
 _ASKED = "what was asked"
 _TASK = "name of the task that answered"
-_SCORE = "the probability that it is correct, 0 to 1"
+_SCORE = "its confidence: the probability that it is correct, 0 to 1"
 _SHARED_BOX = "the best box; null: below the threshold"
 
 
 class _Reply(BaseModel):
     text: str = Field(description=_ASKED)
     task: str = Field(description=_TASK)
-    score: float = Field(description="the probability that the answer (class, box) is correct, 0 to 1")
+    score: float = Field(description="confidence: the probability that the answer (class, box) is correct, 0 to 1")
     calibrated: bool = Field(description=_CALIBRATED)
     reliable: bool = Field(description=_RELIABLE)
     warnings: list[WarningReply] = Field(default=[], description="reasons to doubt the answer")
@@ -112,7 +116,9 @@ class AnswerAlternative(BaseModel):
 
 class AnswerReply(_Reply):
     answer: str = Field(description="the best answer")
-    alternatives: list[AnswerAlternative] = Field(description="the best answers with their scores, best first")
+    alternatives: list[AnswerAlternative] = Field(
+        description="the best answers with the confidence of each, best first"
+    )
 
 
 class BoxAlternative(BaseModel):
@@ -122,7 +128,7 @@ class BoxAlternative(BaseModel):
 
 class LocateReply(_Reply):
     box: Box | None = Field(description=_SHARED_BOX)
-    alternatives: list[BoxAlternative] = Field(description="the best boxes with their scores, best first")
+    alternatives: list[BoxAlternative] = Field(description="the best boxes with the confidence of each, best first")
     unlikely: bool = Field(default=False, description="the phrase probably refers to nothing in the image")
 
 
@@ -140,9 +146,10 @@ class CandidateShare(BaseModel):
 class ChooseReply(_Reply):
     index: int | None = Field(description="index of the box in the request; null: below the threshold")
     box: Box | None = Field(description=_SHARED_BOX)
-    alternatives: list[CandidateAlternative] = Field(description="all boxes with their scores, best first")
+    alternatives: list[CandidateAlternative] = Field(description="all boxes with the confidence of each, best first")
     shares: list[CandidateShare] = Field(
-        description="each box with its probability if exactly one of them is correct (not its score); they add up to 1"
+        description="each box with its probability if exactly one of them is correct, not its confidence; "
+        "they add up to 1"
     )
 
 
@@ -157,27 +164,29 @@ class LabelAlternative(BaseModel):
 
 class EntailsReply(_Reply):
     label: Label
-    alternatives: list[LabelAlternative] = Field(description="all classes with their scores, best first")
+    alternatives: list[LabelAlternative] = Field(description="all classes with the confidence of each, best first")
 
 
 class VerifyReply(_Reply):
-    verdict: bool = Field(description="whether the statement is true; score is the probability that it is correct")
+    verdict: bool = Field(
+        description="whether the statement is true; score is the confidence: the probability that it is correct"
+    )
 
 
 class DependsReply(BaseModel):
-    """The score of a result, and that of the same result without each region."""
+    """The confidence of a result, and that of the same result without each region."""
 
     text: str = Field(description=_ASKED)
     task: str = Field(description=_TASK)
-    value: str = Field(description="the answer or class with the highest score")
-    score: float = Field(description="the probability that the value is correct, 0 to 1, with all boxes")
+    value: str = Field(description="the answer or class with the highest confidence")
+    score: float = Field(description="confidence: the probability that the value is correct, 0 to 1, with all boxes")
     calibrated: bool = Field(description=_CALIBRATED)
     reliable: bool = Field(description=_RELIABLE)
     boxes: list[Box] = Field(description="the regions that the model reads, without the whole image; the left's first")
-    scores: list[float] = Field(description="score of the same value without each of the boxes")
+    scores: list[float] = Field(description="confidence of the same value without each of the boxes")
     labels: list[str] = Field(description="the detector's class for each box; empty if it names no classes")
     sides: list[str] = Field(description="image of each box, left or right; empty if there is one image")
-    warnings: list[WarningReply] = Field(default=[], description="reasons to doubt the score")
+    warnings: list[WarningReply] = Field(default=[], description="reasons to doubt the confidence")
 
 
 class RankedImage(BaseModel):

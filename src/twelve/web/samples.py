@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from twelve.config import load_run
-from twelve.errors import RegionError, TwelveError
+from twelve.errors import TwelveError
 from twelve.evaluation import recorded
 from twelve.formats.data_root import DataRoot
 from twelve.microworld.draw import draw
@@ -21,21 +21,19 @@ from twelve.microworld.scene import Thing, WorldScene, sample_scene
 from twelve.outputs import OUTPUTS
 from twelve.outputs.region import overlap_with
 from twelve.predictor import Predictor
+from twelve.predictor.synthetic import drawn, named, own_tasks
 from twelve.regions.images import open_image
-from twelve.regions.recipe import Recipe
 from twelve.run_folder import RunFolder
-from twelve.tasks.base import all_tasks
 from twelve.types.predictions import RecordedPrediction
 
 COUNT = 6
-BACKBONE = "microworld"
 SIDE = 1024
 """Pixels to which the longer side of one's own images is reduced."""
 QUICK = 5_000_000
 """Parameters of a model up to which questions are asked when the service starts: of 2 million, that takes 0.2 s of one
 core. The limit is no time, so that a busy machine does not change with what the page opens."""
 CLEAR = 0.5
-"""Fall of an answer's score without a region that shows clearly that the answer depends on it."""
+"""Fall of the confidence of an answer without a region that shows clearly that the answer depends on it."""
 _SEED = 1207
 
 
@@ -82,7 +80,7 @@ def opening_samples(predictor: Predictor, count: int = COUNT) -> list[Sample]:
 def recorded_samples(predictor: Predictor, run: Path, count: int = COUNT) -> list[Sample]:
     """Images of one's own tasks with what was asked about them, as recorded by the evaluation of a run; none if nothing
     was recorded, or the images are gone. They are data of the user: for a service that only this machine can reach."""
-    own, found, asked = own_tasks(predictor), list[Sample](), dict[str, RecordedPrediction]()
+    own, found, asked = own_tasks(predictor.processor), list[Sample](), dict[str, RecordedPrediction]()
     if not own or not RunFolder(run).config.is_file():
         return []
     try:
@@ -95,7 +93,7 @@ def recorded_samples(predictor: Predictor, run: Path, count: int = COUNT) -> lis
             methods = [method for method, tasks in predictor.methods.items() if each.task in tasks]
             file = root.image_file(image)
             if file is not None and (png := _encoded(file)) is not None:
-                alt = f"An image of {named(predictor, each.task)}: {file.name}"
+                alt = f"An image of {named(each.task, predictor.titles)}: {file.name}"
                 texts = dict.fromkeys(methods, each.text)
                 found.append(Sample(f"sample-{len(found) + 1}.png", png, alt, texts, _right(each)))
             if len(found) == count:
@@ -114,12 +112,6 @@ def _right(each: RecordedPrediction) -> str | None:
     return OUTPUTS[each.kind].card(each).wanted
 
 
-def named(predictor: Predictor, task: str) -> str:
-    """The title of a task; in quotation marks if it is a user's, which may be any word."""
-    title = predictor.titles[task]
-    return title if task in all_tasks() else f"“{title}”"
-
-
 def _encoded(file: Path) -> bytes | None:
     """An image file as PNG; None if it is not an image."""
     try:
@@ -130,42 +122,6 @@ def _encoded(file: Path) -> bytes | None:
     written = io.BytesIO()
     image.save(written, "PNG")
     return written.getvalue()
-
-
-def note_for(predictor: Predictor) -> str | None:
-    """A note for users of a model whose images, apart from those of the user's own tasks, were all synthetic; otherwise
-    None."""
-    if not (synthetic := synthetic_tasks(predictor)):
-        return None
-    own = [named(predictor, name) for name in predictor.processor.task_outputs if name not in synthetic]
-    if own and synthetic.issubset(predictor.processor.left_out):  # they are of an earlier training
-        first = "This model was first trained on synthetic images only, not on photographs"
-        return f"{first}; then on {', '.join(own)}."
-    if own:
-        return f"Apart from {', '.join(own)}, this model was trained on synthetic images only, not on photographs."
-    return "This model was trained on synthetic images only, not on photographs."
-
-
-def synthetic_tasks(predictor: Predictor) -> set[str]:
-    """The tasks whose data are a microworld's stand-ins of a dataset. A task of one's own is never one of them: only
-    its author knows what its images are, whichever network extracted their regions."""
-    drawn, known = _drawn(predictor), all_tasks()
-    return {name for name in predictor.processor.task_outputs if name in known} if drawn and all(drawn) else set()
-
-
-def own_tasks(predictor: Predictor) -> list[str]:
-    """The tasks that the program does not know: those of the runs that trained the model, the last one's first."""
-    known = all_tasks()
-    return [name for name in predictor.processor.task_outputs if name not in known]
-
-
-def _drawn(predictor: Predictor) -> list[bool]:
-    """For each source of training images, whether it is a microworld; empty if unknown."""
-    try:
-        recipes = [Recipe.from_json(recipe) for recipe in predictor.processor.region_recipes.values()]
-    except RegionError:
-        return []
-    return [recipe.config.backbone == BACKBONE for recipe in recipes]
 
 
 @dataclass(frozen=True)
@@ -186,7 +142,7 @@ class _Scene:
 
 def _scenes(predictor: Predictor, count: int) -> Iterator[_Scene]:
     """The scenes of the samples; none if the model has none."""
-    if not any(_drawn(predictor)) or own_tasks(predictor):
+    if not any(drawn(predictor.processor)) or own_tasks(predictor.processor):
         return
     rng, made = np.random.default_rng(_SEED), 0
     while made < count:

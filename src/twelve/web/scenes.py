@@ -64,9 +64,7 @@ class Scenes:
         with self._lock:
             found = self._kept.get(name)
             if found is None:
-                raise ServiceError(
-                    "unknown_image", "no such image, or it has expired", f"send it to {PREFIX}/scenes again"
-                )
+                raise _unknown(f"send it to {PREFIX}/scenes again")
             found.until = self._now() + self._limits.scene_seconds
             self._kept.move_to_end(name)
             return found.scene
@@ -77,8 +75,10 @@ class Scenes:
         Raises:
             ServiceError: 404.
         """
-        self.get(name)
+        self.expire()
         with self._lock:
+            if name not in self._kept:
+                raise _unknown("do nothing: there is nothing to delete")
             self._drop(name)
 
     def expire(self) -> None:
@@ -95,9 +95,12 @@ class Scenes:
             self.bytes = 0
 
     def _drop(self, name: str) -> None:
-        found = self._kept.pop(name, None)
-        size = found.size if found is not None else 0
+        size = self._kept.pop(name).size
         self.bytes, self.dropped = self.bytes - size, self.dropped + size
+
+
+def _unknown(remedy: str) -> ServiceError:
+    return ServiceError("unknown_image", "no stored image has this id, or it has expired", remedy)
 
 
 def size_of(scene: Scene) -> int:

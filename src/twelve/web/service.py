@@ -215,7 +215,7 @@ class Service:
         return found
 
     async def depends(self, method: str, text: str, images: Sequence[ImageOf], task: str | None) -> Dependence:
-        """The score of a result without each region of its images.
+        """The confidence of a result without each region of its images.
 
         Raises:
             ServiceError, TwelveError: the model cannot answer it.

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 SHOWN = 3
 """Alternatives that are printed."""
 DIGITS = 6
-"""Decimals, or significant digits, of numbers in JSON: further digits of a model's score mean nothing."""
+"""Decimals, or significant digits, of numbers in JSON: further digits of a confidence mean nothing."""
 HIDDEN = {"hidden": True}
 """Metadata of a field that is not written as JSON."""
 _PAIRS = "pairs"
 LITTLE = 0.0095
-"""Alternatives with a lower score, less than 1%, are not shown, except for the best of them where all are lower."""
-APART = "independent scores"
-"""Said where independent scores add up to more than 100%."""
+"""Alternatives with less confidence, less than 1%, are not shown, except for the best of them where all have less."""
+APART = "independent percentages"
+"""Said where independent percentages add up to more than 100%."""
 UNCALIBRATED = "; not calibrated"
-"""Ends printed results whose scores are not calibrated."""
+"""Ends printed results whose confidence is not calibrated."""
 NO_IMAGE = "there is no image to draw on: open the scene from an image, not from regions alone"
 
 
@@ -44,9 +44,9 @@ class Result:
     Attributes:
         text: the question, phrase, statement or dialogue, for people.
         task: the task that it was asked as.
-        score: how sure the model is, 0..1.
-        calibrated: whether training has calibrated the scores of the task; otherwise they can be compared with each
-            other, but are no probabilities.
+        score: the confidence: how probable the model holds the result to be correct, 0..1.
+        calibrated: whether training has calibrated the confidence of the task; otherwise two values can be compared,
+            but are no probabilities.
         warnings: reasons to doubt the result (:mod:`twelve.predictor.warnings`), each a text with a ``code``; most have
             none.
         image: the photograph, upright.
@@ -66,8 +66,8 @@ class Result:
 
     @property
     def reliable(self) -> bool:
-        """False where a warning says that the result may be meaningless: then do not trust the score, even if it is
-        calibrated."""
+        """False where a warning says that the result may be meaningless: then do not trust the confidence, even if
+        it is calibrated."""
         return reliable_with(self.warnings)
 
     @property
@@ -82,7 +82,7 @@ class Result:
 
     @property
     def line(self) -> str:
-        """:attr:`words`, and that the scores are not calibrated where they are not."""
+        """:attr:`words`, and that the confidence is not calibrated where it is not."""
         return self.words + suffix(self.calibrated)
 
     @property
@@ -146,8 +146,8 @@ class Context:
     Attributes:
         fields: those of :class:`Result` itself.
         boxes: the candidates, or none.
-        threshold: score below which nothing counts as found; None for no threshold.
-        likely: score below which a result is unlikely to be right; 0 if it is not known.
+        threshold: confidence below which nothing counts as found; None for no threshold.
+        likely: confidence below which a result is unlikely to be right; 0 if it is not known.
         images: the photographs, upright, or None each.
     """
 
@@ -195,8 +195,8 @@ def named(value: Any) -> str:
 
 
 def ranked(value: str, score: float, alternatives: Sequence[tuple[str, float]]) -> str:
-    """A value and its best alternatives, in words. Scores of independent answers can add up to more than 100%: then it
-    says so."""
+    """A value and its best alternatives, in words. Percentages of independent answers can add up to more than 100%:
+    then it says so."""
     best = worth_showing([(other, share) for other, share in alternatives if other != value])[:SHOWN]
     others = ", ".join(f"{other} {percent(share)}" for other, share in best)
     apart = f" ({APART})" if exceed(score, *(share for _, share in best)) else ""
@@ -204,7 +204,7 @@ def ranked(value: str, score: float, alternatives: Sequence[tuple[str, float]]) 
 
 
 def bars_of(alternatives: Sequence[tuple[str, float]]) -> list[tuple[str, float, str]]:
-    """Values with their scores, best first, as :attr:`Result.bars`."""
+    """Values with the confidence of each, best first, as :attr:`Result.bars`."""
     return [(str(value), share, percent(share)) for value, share in alternatives]
 
 
@@ -219,12 +219,12 @@ def worth_showing(alternatives: Sequence[tuple[Any, float]]) -> Sequence[tuple[A
 
 
 def suffix(calibrated: bool) -> str:
-    """What ends a printed result: nothing, or that its scores are not calibrated."""
+    """What ends a printed result: nothing, or that its confidence is not calibrated."""
     return "" if calibrated else UNCALIBRATED
 
 
 def exceed(*scores: float) -> bool:
-    """Whether scores that are shown together add up to more than 100%."""
+    """Whether percentages that are shown together add up to more than 100%."""
     return sum(scores) > 1.005
 
 

@@ -17,8 +17,8 @@ WarningCode = Literal[
 """Kinds of warnings. Programs rely on them: some may be added, but none is renamed."""
 CODES: tuple[WarningCode, ...] = get_args(WarningCode)
 HARMLESS: frozenset[WarningCode] = frozenset({"other_spelling", "long_text"})
-"""Warnings that leave the score as it is. Each of the others says that the result may be meaningless. form.js of the
-page has them too."""
+"""Warnings that leave the confidence as it is. Each of the others says that the result may be meaningless. form.js of
+the page has them too."""
 
 NAMED = 5
 """Words or images that a warning names at most."""

@@ -1,4 +1,4 @@
-// What an answer depends on: each box is left out in turn, and its frame shows how much the answer's score falls without it.
+// What an answer depends on: each box is left out in turn, and its frame shows how much the confidence of the answer falls without it.
 
 import * as api from "./api.js";
 import { el, percent } from "./dom.js";
@@ -35,10 +35,10 @@ export function dependsView({ method, quick, images }, told, stale) {
     if (!boxes.length) return view.replaceChildren();
     const falls = scores.map((without) => score - without);
     const best = falls.indexOf(Math.max(...falls));
-    const frames = falls[best] > LEAST ? "; the more the answer's score falls without it, the thicker its frame" : "";
+    const frames = falls[best] > LEAST ? "; the more the confidence of the answer falls without it, the thicker its frame" : "";
     tip.textContent = boxes.length === 1
-      ? "The only box was left out. The score that remains comes from the whole image and the words."
-      : `Each box was left out in turn${frames}. The score that remains comes from the other boxes, the whole image and the words. Select a box to see its numbers.`;
+      ? "The only box was left out. The confidence that remains comes from the whole image and the words."
+      : `Each box was left out in turn${frames}. The confidence that remains comes from the other boxes, the whole image and the words. Select a box to see its numbers.`;
     const imageOf = (k) => images[sides[k] === "right" ? 1 : 0];
     const names = boxes.map((box, k) => imageOf(k).called(box));
     const answer = `“${inWords(value)}”`;
@@ -74,7 +74,7 @@ export function dependsView({ method, quick, images }, told, stale) {
       draw(k);
     }
 
-    said.textContent = falls[best] > LEAST ? sentence(best) : "The answer depends little on any single box: its score falls by at most 5 points.";
+    said.textContent = falls[best] > LEAST ? sentence(best) : "The answer depends little on any single box: its confidence falls by at most 5 points.";
     said.classList.toggle("nothing", falls[best] <= LEAST);
     view.replaceChildren(said, tip);
     draw();

@@ -92,13 +92,14 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     const unlike = told.warnings.some(({ code }) => code === "unusual_image");
     if (!unlike) warnings.unshift(...notes(images).map((text) => el("p", { class: "warning note" }, text)));
     const meaningless = !told.reliable && (!concerns || told.warnings.some(({ code, text }) => !HARMLESS.includes(code) && concerns(text, told)));
-    const head = [...warnings, el("h3", { class: meaningless ? "headline doubtful" : "headline" }, ...[headline].flat())];
-    const [{ sample } = {}] = images;
-    const known = images.length === 1 && sample?.right && told.text && sample.texts[method] === told.text;
-    if (known) head.push(el("p", { class: "tip right" }, `correct answer: ${sample.right}`));
     const task = tasks.find(({ name }) => name === told.task);
     const measured = method !== "search"; // it adds the logit of the contrast head, which the tests of a task do not
     const doubt = measured && task?.doubt;
+    if (doubt) warnings.push(el("p", { class: "warning doubt" }, doubt));
+    const head = [...warnings, el("h3", { class: meaningless || doubt ? "headline doubtful" : "headline" }, ...[headline].flat())];
+    const [{ sample } = {}] = images;
+    const known = images.length === 1 && sample?.right && told.text && sample.texts[method] === told.text;
+    if (known) head.push(el("p", { class: "tip right" }, `correct answer: ${sample.right}`));
     const others = tasks.length > 1;
     const score = !told.attention && !meaningless && measured && task?.score; // with the attention, there is little room on a phone
     if (task && (others || task.left_out || score)) {
@@ -117,7 +118,7 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
       const read = el("p", { class: `tip read${told.calibrated ? "" : " uncalibrated"}` }, meaning(method, told, meaningless));
       const mine = latest;
       const dependence = depends && dependsView(depends, told, () => latest !== mine || element.closest("[hidden]"));
-      const parts = [...(readFirst && details ? [read, details] : [details, read]), doubt && el("p", { class: "tip doubt" }, doubt), dependence, why];
+      const parts = [...(readFirst && details ? [read, details] : [details, read]), dependence, why];
       result.replaceChildren(...[...head, ...parts].filter(Boolean));
     }
     if (quiet) return;

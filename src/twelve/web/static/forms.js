@@ -70,7 +70,7 @@ function thresholdField(input) {
   input.addEventListener("input", show);
   show();
   const label = ["Say “not in the image” below ", value];
-  return field(label, input, "The model always ranks some box first. If its score is lower than this, the reply is “not in the image”.");
+  return field(label, input, "The model always ranks some box first. If its confidence is lower than this, the reply is “not in the image”.");
 }
 
 /** `suggest` fills a field with a text, or clears the one that it suggested before, unless the user has typed one, be it

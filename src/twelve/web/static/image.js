@@ -22,7 +22,7 @@ export class ImageView extends EventTarget {
     const heading = unique("image");
     this.image = el("img", { alt: "", hidden: true });
     this.overlay = svg("svg", { class: "overlay", role: "group", "aria-label": "Regions", "aria-hidden": "true" });
-    this.stage = el("div", { class: "stage empty" }, this.image, this.overlay, el("p", { class: "hint" }, "Drop an image here"));
+    this.stage = el("div", { class: "stage empty" }, this.image, this.overlay);
     this.status = el("p", { role: "status", class: "status" });
     this.summary = el("summary", {}, "Another image");
     // On a phone it closes when an image is open, so that image and question fit on the screen.
@@ -30,7 +30,7 @@ export class ImageView extends EventTarget {
       "details",
       { class: "chooser", open: true },
       this.summary,
-      el("label", { class: "file" }, fileInput(([file]) => this.use(file)), "Select an image"),
+      el("p", { class: "row" }, el("label", { class: "file" }, fileInput(([file]) => this.use(file)), "Select an image"), el("span", { class: "hint" }, "or drop one here")),
       sampleButtons(samples, (sample) => this.useSample(sample)),
     );
     this.element = el(

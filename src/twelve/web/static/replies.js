@@ -4,7 +4,7 @@ import { el, percent, ranking } from "./dom.js";
 
 const RANKED = 5;
 const LITTLE = 0.0095; // less is not shown as 1%
-const CLOSE = 0.05; // scores that differ by less are almost equal ...
+const CLOSE = 0.05; // percentages that differ by less are almost equal ...
 const LARGE = 0.8; // ... unless they are so small that one is much less than the other
 const NOT_CALIBRATED = "Not calibrated: compare these percentages with each other, do not read them as probabilities.";
 const UNRELIABLE = "These percentages are not reliable here: see the warning above.";
@@ -13,7 +13,7 @@ const FOLLOWS = { entailment: "Yes, it follows", neutral: "The image does not te
 /** A label in plain words, followed by the label itself in small print. */
 const judged = (label) => (label in FOLLOWS ? [`${FOLLOWS[label]} `, el("small", {}, label)] : [label]);
 
-/** A headline, followed by the score of what it says in small print. */
+/** A headline, followed by the confidence of what it says in small print. */
 const scored = (text, score) => [`${text} `, el("small", {}, percent(score))];
 
 /** An answer or a label in plain words. */
@@ -83,7 +83,7 @@ export function located(told, image) {
 }
 
 /**
- * Each box has its own score, as in the other tabs: a share of the choice would be a second number for the same box.
+ * Each box has its own confidence, as in the other tabs: a share of the choice would be a second number for the same box.
  * @param sent the candidates of the request; the reply contains their indices
  */
 export function chosen(told, sent, image) {
@@ -101,7 +101,7 @@ export function chosen(told, sent, image) {
 
 /** Method -> what is correct or not. */
 const JUDGED = { answer: "answer", entails: "verdict", verify: "verdict", locate: "box", choose: "box", guess: "box" };
-/** Methods whose scores are independent of each other. */
+/** Methods whose percentages are independent of each other. */
 const APART = ["answer", "locate", "choose", "guess"];
 
 /**
