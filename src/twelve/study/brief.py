@@ -20,35 +20,33 @@ def brief(found: Findings, page: str) -> str:
     several = len(found.seeds) > 1
     rows = _scores(found)
     if len({frozenset(arm.tasks) for arm in found.arms}) > 1:
-        rows.append("Each score is the mean of the arm's own tasks.")
+        rows.append("Each normalised score is the mean of the arm's own tasks.")
     own = "its own microworld" if plan.worlds else "its own models" + ", on the same data" * several
     last = _listed([convergence(found), incomplete(found)])
+    metrics = "" if "by seed" in rows[0] else " Tasks: official metrics, per cent."
     last += (
-        f"\n- {counted(len(found.seeds), 'seed')} ({seeds}), {'each ' * several}with {own}. Tasks are scored in their "
+        f"\n- {counted(len(found.seeds), 'seed')} ({seeds}), {'each ' * several}with {own}.{metrics} All tables: {page}"
     )
-    last += f"official metrics, per cent. All tables: {page}"
     return "\n\n".join([f"{textwrap.fill(found.question, WIDTH)}\n{answer}", "\n".join(rows), last])
 
 
 def _scores(found: Findings) -> list[str]:
     """A line for each arm: its normalised score and, as far as they fit, its interval and the score in each task; by
     seed in place of the tasks if these are too many."""
-    arms = max(len(arm.name) for arm in found.arms)
+    wide, narrow, width = "normalised score [95%]", "normalised", max(len(arm.name) for arm in found.arms)
     tasks = [f"{row.name:>5}" for row in found.rows]
-    heads = [f"{'arm':<{arms}}  {head}" for head in ("normalised score [95%]", "normalised")]
-    fit = [head for head in heads if len("  ".join([head, *tasks])) <= WIDTH]
-    several = len(found.seeds) > 1 and not fit
-    lines = ["  ".join([*(fit or heads)[:1], *(tasks if fit else ["by seed"] * several)])]
+    head = next((each for each in (wide, narrow) if len("  ".join([" " * width, each, *tasks])) <= WIDTH), None)
+    by_seed = head is None and len(found.seeds) > 1
+    lines = ["  ".join([f"{'arm':<{width}}", head or wide, *(["by seed"] * by_seed if head is None else tasks)])]
     for arm in found.arms:
         score = found.closed[arm.name]
-        mean = f"{score.mean:5.1f}"
-        mean = f"{mean} [{score.low:.1f}, {score.high:.1f}]".ljust(22) if fit != heads[1:] else mean.ljust(10)
-        more = [", ".join(f"{each:.1f}" for each in found.closed_seeds[arm.name])] * several
-        if fit:
+        mean = f"{score.mean:5.1f}" + f" [{score.low:.1f}, {score.high:.1f}]" * (head != narrow)
+        more = [", ".join(f"{each:.1f}" for each in found.closed_seeds[arm.name])] * by_seed
+        if head is not None:
             known = [row.scores.get(arm.name) for row in found.rows]
-            shown = ["" if each is None else f"{each.score.mean:.1f}" for each in known]
-            more = [each.rjust(len(title)) for each, title in zip(shown, tasks, strict=True)]
-        lines.append("  ".join([f"{arm.name:<{arms}}", mean, *more]).rstrip())
+            more = [f"{each.score.mean:.1f}" if each else "" for each in known]
+            more = [each.rjust(len(title)) for each, title in zip(more, tasks, strict=True)]
+        lines.append("  ".join([f"{arm.name:<{width}}", mean.ljust(len(head or wide)), *more]).rstrip())
     return lines
 
 
