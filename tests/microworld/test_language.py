@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from wordings import DATASETS
 
 from twelve.microworld.language import LIVELY, PLAIN, Description, Wording, read
 from twelve.microworld.meaning import at_side, extreme, fitting, nth, sample_slots, stand, the
 from twelve.microworld.scene import Thing, WorldScene, sample_scene
-from twelve.microworld.writers import captions, guesswhat, nlvr2, refer, snli_ve, visual7w
+from twelve.microworld.writers import refer
 
 LEFT = Thing("ball", "red", "small", "plain", (5, 5, 25, 25))
 RIGHT = Thing("ball", "blue", "small", "striped", (130, 5, 150, 25))
 LOW = Thing("car", "red", "large", "plain", (60, 90, 100, 112))
 SCENE = WorldScene("sand", (LEFT, RIGHT, LOW))
-DATASETS = {
-    "coco": captions.COCO,
-    "flickr30k": captions.FLICKR30K,
-    "refcoco": refer.REFCOCO,
-    "refcoco+": refer.REFCOCO_PLUS,
-    "refcocog": refer.REFCOCOG,
-    "visual7w": visual7w.WORDINGS,
-    "guesswhat": guesswhat.WORDINGS,
-    "nlvr2": nlvr2.WORDINGS,
-    "snli_ve": snli_ve.WORDINGS,
-}
 
 
 @pytest.mark.parametrize("style", [PLAIN, LIVELY])

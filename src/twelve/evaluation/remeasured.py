@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from twelve.errors import one_line
 from twelve.evaluation.parts import divided
 from twelve.evaluation.results import Baseline, ScoredPart
-from twelve.metrics.bootstrap import PLACES, SHARE, Interval, numbered, widened
+from twelve.metrics.bootstrap import SHARE, Interval, numbered, percentiles, widened
 from twelve.outputs import Output
 from twelve.types.examples import Example
 from twelve.types.measurement import Measurement
@@ -120,6 +120,6 @@ def unknown(mean: float, *, lead: bool) -> Interval:
 
 def _interval(mean: float, samples: NDArray[np.float64], groups: int, bounds: tuple[float, float]) -> Interval:
     """The percentile interval of samples; all in per cent, but for ``bounds``, in 0..1."""
-    low, high = map(float, np.quantile(samples, [0.025, 0.975]).round(PLACES))
+    low, high = map(float, percentiles(samples))
     found = widened(Interval(mean / 100, low / 100, high / 100), groups, level=0.95, bounds=bounds)
     return Interval(mean, 100 * found.low, 100 * found.high)

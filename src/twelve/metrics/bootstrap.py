@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 _NO_WIDTH = 1e-9
 """Largest width of an interval whose resamples differ by rounding alone."""
-PLACES = 12
+_PLACES = 12
 """Decimal places of bounds: sums of differences that cancel out leave about 1e-15, and then 0 would seem excluded."""
 SHARE = (0.0, 1.0)
 """Bounds of a score, which may be a share of right examples; those of a difference of two scores are others."""
@@ -94,10 +94,16 @@ def interval(
         size = min(chunk, resamples - start)
         weights = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=size)
         means[start : start + size] = (weights @ sums) / (weights @ counts)
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail]).round(PLACES)
+    low, high = percentiles(means, level)
     found = Interval(float(np.mean(values)), float(low), float(high))
     return widened(found, len(sums), level=level, bounds=bounds)
+
+
+def percentiles(samples: NDArray[np.float64], level: float = 0.95) -> NDArray[np.float64]:
+    """(2, ...) bounds that contain the share ``level`` of (R, ...) resampled values, without those that are NaN."""
+    tail = (1 - level) / 2
+    bounds: NDArray[np.float64] = np.nanquantile(samples, [tail, 1 - tail], axis=0).round(_PLACES)
+    return bounds
 
 
 def wilson(share: float, count: int, *, level: float = 0.95) -> Interval:
@@ -197,8 +203,7 @@ def part_intervals(
         weights = rng.multinomial(count, np.full(count, 1 / count), size=size).astype(np.float64)
         with np.errstate(invalid="ignore"):  # a resample can lack all clusters of a small part: 0 / 0
             means[start : start + size] = (weights @ sums) / (weights @ sizes)
-    tail = (1 - level) / 2
-    low, high = np.nanquantile(means, [tail, 1 - tail], axis=0).round(PLACES)
+    low, high = percentiles(means, level)
     found = inside.sum(axis=1) / parts.sum(axis=1)
     intervals = [Interval(*map(float, each)) for each in zip(found, low, high, strict=True)]
     several = np.count_nonzero(sizes, axis=0)

@@ -50,15 +50,8 @@ def own_world(seed: int, sizes: WorldSizes, task: str, number: int, *, draw_word
     world = make_world(seed, sizes, copy=1 + number, draw_wordings=draw_wordings)
     name = COLLECTIONS.get(task, task if task in ("flickr30k", "nlvr2") else "coco")
     images: tuple[WorldImage, ...] = getattr(world, name)
-    own = tuple(replace(image, coco_id=None, camera=number) for image in images)
-    here = {name: own}
-    return replace(
-        world,
-        coco=here.get("coco", ()),
-        vg=here.get("vg", ()),
-        flickr30k=here.get("flickr30k", ()),
-        nlvr2=here.get("nlvr2", ()),
-    )
+    own: dict[str, Any] = {name: tuple(replace(image, coco_id=None, camera=number) for image in images)}
+    return replace(replace(world, coco=(), vg=(), flickr30k=(), nlvr2=()), **own)
 
 
 def together(worlds: Sequence[World]) -> World:

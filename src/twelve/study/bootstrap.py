@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.metrics.bootstrap import PLACES, Interval
+from twelve.metrics.bootstrap import Interval, percentiles
 
 Array = NDArray[np.float64]
 CHUNK = 4_000_000
@@ -97,8 +97,7 @@ def two_level(
 
 def interval(samples: Array, mean: float, level: float = 0.95) -> Interval:
     """Percentile interval of resampled means (R,)."""
-    tail = (1 - level) / 2
-    low, high = np.quantile(samples, [tail, 1 - tail]).round(PLACES)
+    low, high = percentiles(samples, level)
     return Interval(mean, float(low), float(high))
 
 

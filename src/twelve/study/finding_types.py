@@ -218,6 +218,11 @@ class Comparison:
         return self.every if self.learned is None else self.learned
 
     @property
+    def endpoint_points(self) -> Interval:
+        """``endpoint`` in the official metrics."""
+        return self.every_points if self.learned_points is None else self.learned_points
+
+    @property
     def endpoint_seeds(self) -> tuple[float, ...]:
         """``endpoint`` of each seed."""
         return self.seeds if self.learned is None else self.learned_seeds

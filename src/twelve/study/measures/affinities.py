@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from twelve.errors import DataError
 from twelve.formats.records import read_object
 from twelve.io import files
+from twelve.metrics.bootstrap import percentiles
 from twelve.progress import counted, enumerated
 from twelve.settings import Strict
 from twelve.study.bootstrap import Array
@@ -139,8 +140,7 @@ def intervals(seeds: Sequence[Array], *, resamples: int = 2000, seed: int = 0) -
     for _ in range(resamples):
         chosen = rng.integers(0, len(seeds), max(1, len(seeds) - 1))
         drawn.append(np.mean([_resampled(seeds[number], rng) for number in chosen], axis=0))
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(np.stack(drawn), [tail, 1 - tail], axis=0)
+    low, high = percentiles(np.stack(drawn), LEVEL)
     return Intervals(np.mean([each.mean(0) for each in seeds], axis=0), low, high)
 
 

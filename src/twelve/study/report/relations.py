@@ -86,14 +86,13 @@ def _relation(comparison: Comparison, found: Findings, group_of: Mapping[str, st
     if not whole <= set(found.plan.arm(comparison.contrast.arm).model_of(tasks[0])):
         return None
     partners = tuple(dict.fromkeys(its for its in group_of.values() if its in together - own))
-    learned, points = comparison.learned, comparison.learned_points
     return Relation(
         contrast=comparison.contrast.name,
         group=group,
         partners=partners,
-        points=comparison.every_points if points is None else points,
-        closed=comparison.every if learned is None else learned,
-        learned=learned is not None,
+        points=comparison.endpoint_points,
+        closed=comparison.endpoint,
+        learned=comparison.learned is not None,
         published=published.find("relations", group, partners[0]) if len(partners) == 1 else None,
         points_seeds=comparison.learned_points_seeds,
         closed_seeds=comparison.endpoint_seeds,
