@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from test_api import png
 
+from twelve import client
 from twelve.outputs.parts.warned import CODES, Warned, reliable
 from twelve.predictor import Predictor
 from twelve.web import create_app
@@ -196,7 +197,8 @@ def test_the_client_is_that_of_the_manual(app: FastAPI) -> None:
     manual = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text(encoding="utf-8")
     assert f"```python\n{CLIENT}```" in manual
     section = html.unescape(TestClient(app).get("/docs").text).partition('id="client"')[2].partition("</section>")[0]
-    assert CLIENT.replace("http://127.0.0.1:8012", "http://testserver") in section
+    shown = CLIENT.replace("http://127.0.0.1:8012", "http://testserver").replace("twelve.client", "client")
+    assert shown in section and Path(client.__file__).read_text(encoding="utf-8") in section
 
 
 def test_the_codes_of_warnings_say_what_is_unreliable(app: FastAPI) -> None:

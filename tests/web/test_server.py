@@ -17,9 +17,8 @@ import subprocess
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -131,30 +130,6 @@ def test_behind_a_proxy_with_tls_addresses_have_its_scheme(
                 assert {*re.findall("(https?)://localhost", said)} == {expected}, path
 
 
-_SEARCHED = (
-    "import sys; from twelve.web.server import serve; serve(sys.argv[1], port=0, index=sys.argv[2], token=sys.argv[3])"
-)
-
-
-def test_the_python_of_the_page(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    home = Path(__file__).parents[2]
-    text = (home / "docs" / "http-api.md").read_text(encoding="utf-8")
-    code, search = re.findall(r"```python\n(.*?)```", text, flags=re.S)
-    monkeypatch.chdir(home)
-    monkeypatch.setenv("TWELVE_TOKEN", token := "a-secret-of-16-characters")
-    model, index = home / "examples" / "quickstart-model", tmp_path / "vectors"
-    twelve.load(model).search("examples/tutorial/images/mine", "a green boat", index=index)
-    with served(model, _SEARCHED, str(index), token) as (_, address):
-        exec(code.replace("http://127.0.0.1:8012", address) + search, {})  # our own page
-        with pytest.raises(
-            SystemExit, match=r'^no such path \(did you mean "/api/v1/answer"\?\) -> use POST /api/v1/answer'
-        ):
-            exec(code.replace("http://127.0.0.1:8012", address).replace("/answer", "/anwser"), {})
-    assert re.fullmatch(r"red \(9\d%\)\n(08\.jpg \(5\d%\)\n)(\d+\.jpg \(\d+%\)\n){2}", capsys.readouterr().out)
-
-
 @pytest.mark.skipif(
     any(shutil.which(name) is None for name in ("bash", "curl", "base64")), reason="needs bash and curl"
 )
@@ -174,67 +149,6 @@ def test_the_first_question_of_the_page_about_deployment_is_answered() -> None:
             check=True,
         )
     assert run.stdout.startswith(begins) and json.loads(run.stdout)["answer"] == "red"
-
-
-class _Scripted(BaseHTTPRequestHandler):
-    """Sends replies that were prepared: status, headers, body."""
-
-    replies: ClassVar[list[tuple[int, dict[str, str], str]]] = []
-    tokens: ClassVar[list[str | None]] = []
-
-    def do_POST(self) -> None:
-        self.tokens.append(self.headers["Authorization"])
-        self.rfile.read(int(self.headers["Content-Length"]))
-        status, headers, body = self.replies.pop(0)
-        self.send_response(status)
-        for each in headers.items():
-            self.send_header(*each)
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_: Any) -> None: ...
-
-
-def test_the_python_of_the_page_waits_warns_and_reads_the_errors_of_proxies(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text(encoding="utf-8")
-    code = re.findall(r"```python\n(.*?)```", text, flags=re.S)[0].partition("\nscene = ")[0]
-    json_of, page_of = {"Content-Type": "application/json"}, {"Content-Type": "text/html"}
-    busy = (429, json_of | {"Retry-After": "7"}, '{"error": "too many", "remedy": "wait"}')
-    waited: list[float] = []
-    monkeypatch.setattr("time.sleep", waited.append)
-    monkeypatch.setenv("TWELVE_TOKEN", "")
-    server = HTTPServer(("127.0.0.1", 0), _Scripted)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    names: dict[str, Any] = {}
-    exec(code.replace("8012", str(server.server_port)), names)  # our own page
-    try:
-        _Scripted.replies = [
-            busy,
-            (200, json_of, '{"answer": "red", "warnings": [{"code": "new", "text": "strange"}]}'),
-        ]
-        assert names["post"]("/x", {})["answer"] == "red"
-        assert len(waited) == 1 and 7 <= waited[0] <= 10.5
-        assert capsys.readouterr().err == "warning: strange\n"
-        waited.clear()
-        _Scripted.replies = [busy] * 7
-        with pytest.raises(SystemExit, match=r"^too many -> wait$"):
-            names["post"]("/x", {})
-        # at least Retry-After, then twice as long each time
-        least = [7, 7, 7, 8, 16, 32]
-        assert len(waited) == len(least)
-        assert all(low <= seconds <= 1.5 * low for low, seconds in zip(least, waited, strict=True))
-        assert len({seconds / low for low, seconds in zip(least, waited, strict=True)}) == 6  # clients disperse
-        _Scripted.replies = [(502, page_of, "<html>")]
-        with pytest.raises(SystemExit, match=r"^HTTP Error 502: Bad Gateway$"):
-            names["post"]("/x", b"image")
-        assert {*_Scripted.tokens} == {None}  # an empty token is none
-    finally:
-        server.shutdown()
-        server.server_close()
-    with pytest.raises(SystemExit, match=r"^no reply from http://127.0.0.1:.* refused"):
-        names["post"]("/x", {})
 
 
 def test_the_server_of_ones_own_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:

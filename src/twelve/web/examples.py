@@ -34,53 +34,15 @@ def _task(name: str, title: str, score: str) -> dict[str, Any]:
     return {"name": name, "title": title, "score": measured, **rest}
 
 
-CLIENT = '''\
-import json
-import os
-import random
-import sys
-import time
-from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+CLIENT = """\
+from twelve.client import Client
 
-SERVICE = "http://127.0.0.1:8012"
-TOKEN = os.environ.get("TWELVE_TOKEN")  # not needed by a service without a token
-
-
-def post(path, sent, tries=7, delay=1):
-    """Send an object as JSON, or the bytes of an image. If the service is busy, wait and send it again: at least as
-    long as the service says, and twice as long as the time before."""
-    image = isinstance(sent, bytes)
-    headers = {"Content-Type": "application/octet-stream" if image else "application/json"}
-    if TOKEN:
-        headers["Authorization"] = f"Bearer {TOKEN}"
-    request = Request(SERVICE + path, sent if image else json.dumps(sent).encode(), headers)
-    try:
-        with urlopen(request, timeout=90) as reply:
-            told = json.load(reply)
-    except HTTPError as error:
-        wait = error.headers.get("Retry-After", "")
-        if wait.isdigit() and tries > 1:
-            time.sleep(max(int(wait), delay) * random.uniform(1, 1.5))  # not all clients at the same time
-            return post(path, sent, tries - 1, 2 * delay)
-        if error.headers.get_content_type() != "application/json":  # from a proxy
-            raise SystemExit(str(error)) from None
-        told = json.load(error)
-        raise SystemExit(f"{told['error']} -> {told['remedy']}") from None
-    except OSError as error:
-        raise SystemExit(f"no reply from {SERVICE}: it is down, slow, or the body is too large ({error})") from None
-    for warning in told.get("warnings", []):
-        print(f"warning: {warning['text']}", file=sys.stderr)
-    return told
-
-
-scene = post("/api/v1/scenes", Path("examples/scene.jpg").read_bytes())
-question = {"image": {"scene": scene["id"]}, "question": "what colour is the boat?"}
-reply = post("/api/v1/answer", question)
+service = Client("http://127.0.0.1:8012")
+scene = service.scene("examples/scene.jpg")
+reply = scene.answer("what colour is the boat?")
 print(f"{reply['answer']} ({reply['score']:.0%})")  # red (97%)
-'''
-"""A program that sends a question, and handles errors: that of docs/http-api.md."""
+"""
+"""A program that uses the client: that of docs/http-api.md."""
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "ImageOf": IMAGE,

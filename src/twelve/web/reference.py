@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +11,7 @@ from itertools import groupby
 from shlex import quote
 from typing import Any, TypeAlias
 
+from twelve import client
 from twelve.outputs.parts.warned import CODES as WARNED
 from twelve.outputs.parts.warned import HARMLESS
 from twelve.web.examples import CLIENT
@@ -144,13 +146,17 @@ def _errors(schemas: _Schema) -> str:
 
 
 def _client(address: str) -> str:
-    """A whole program, with the address of the service."""
-    program = re.sub("(?<=^SERVICE = ).*", _literal(address), CLIENT, count=1, flags=re.MULTILINE)
+    """A program that uses the client, with the address of the service, and the client itself."""
+    program = re.sub(r"(?<=Client\().*(?=\))", _literal(address), CLIENT, count=1)
+    copied = program.replace("twelve.client", "client")
     return (
-        '<section id="client"><h2>A client in Python</h2><p>This program says what is wrong, prints warnings, and '
-        "waits as the header <code>Retry-After</code> asks. If the service needs a token, put it into the environment "
-        "variable <code>TWELVE_TOKEN</code>.</p>"
-        f'<pre tabindex="0" aria-label="A client in Python">{escape(program)}</pre></section>\n'
+        '<section id="client"><h2>A client in Python</h2><p>The client sends the token of the environment variable '
+        "<code>TWELVE_TOKEN</code>, waits while the service is busy, and sends an image again that the service no "
+        "longer stores. Given a list of texts, it asks several at a time. It needs the standard library alone: save it "
+        "as <code>client.py</code> beside a program such as this.</p>"
+        f'<pre tabindex="0" aria-label="A program that uses the client">{escape(copied)}</pre>'
+        '<details class="program"><summary>client.py</summary>'
+        f'<pre tabindex="0" aria-label="client.py">{escape(inspect.getsource(client))}</pre></details></section>\n'
     )
 
 

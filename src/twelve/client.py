@@ -1,0 +1,269 @@
+"""A client of ``twelve serve``. It needs the standard library alone: copy this file to where twelve is not installed.
+
+.. code-block:: python
+
+    service = Client("http://127.0.0.1:8012")
+    scene = service.scene("boat.jpg")
+    print(scene.answer("what colour is the boat?")["answer"])
+
+Replies are the objects of docs/http-api.md, as dictionaries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, overload
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+Reply = dict[str, Any]
+"""A reply, as docs/http-api.md describes it."""
+
+
+class ServiceError(Exception):
+    """The service refused a request, or did not reply.
+
+    Attributes:
+        code: for programs (docs/http-api.md#errors); "no_reply" if there was no reply, "" if another server replied,
+            such as a proxy.
+        status: the HTTP status; None if there was no reply.
+        remedy: what to do, in words; may be empty.
+        fields: ``path`` and ``message`` of each invalid field of the request.
+    """
+
+    def __init__(
+        self, problem: str, *, code: str, status: int | None = None, remedy: str = "", fields: Sequence[Reply] = ()
+    ) -> None:
+        super().__init__(f"{problem} -> {remedy}" if remedy else problem)
+        self.code, self.status, self.remedy, self.fields = code, status, remedy, list(fields)
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """Another server must not get the token."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+class Client:
+    """A service, to be asked about images. Threads may share it.
+
+    Args:
+        address: of the service, such as ``https://images.example.org``.
+        token: None takes that of the environment variable ``TWELVE_TOKEN``; a service without a token ignores it.
+        timeout: seconds to wait for each reply.
+        tries: how often a request is sent while the service is busy. The waits between them are at least as long as
+            the service asks for, and double: seven tries take a minute or more.
+        at_once: number of requests of a list that are open at a time. The service answers them in batches.
+
+    Raises:
+        ValueError: the address is not one of HTTP.
+    """
+
+    def __init__(
+        self, address: str, token: str | None = None, *, timeout: float = 90, tries: int = 7, at_once: int = 8
+    ) -> None:
+        if not address.startswith(("http://", "https://")):
+            raise ValueError(f"expected an address that begins with http:// or https://, found {address!r}")
+        self.address, self.timeout, self.tries, self.at_once = address.rstrip("/"), timeout, tries, at_once
+        self._token = token or os.environ.get("TWELVE_TOKEN")
+        self._opener = build_opener(_NoRedirects)
+
+    def scene(self, image: str | Path | bytes) -> Scene:
+        """An image, sent to the service once for any number of questions.
+
+        Args:
+            image: the path of a file, or its bytes.
+
+        Raises:
+            OSError: the file cannot be read.
+            ServiceError: the service does not accept it.
+        """
+        return Scene(self, image if isinstance(image, bytes) else Path(image).read_bytes())
+
+    def verify(self, left: Scene, right: Scene, statement: str, **options: Any) -> Reply:
+        """Whether a statement is true of two images."""
+        body = lambda: {"left": left.sent, "right": right.sent, "statement": statement, **options}  # noqa: E731
+        return self._about([left, right], "verify", body)
+
+    def match(self, scenes: Sequence[Scene], captions: Sequence[str], **options: Any) -> Reply:
+        """Every caption's images, best first."""
+        body = lambda: {"images": [each.sent for each in scenes], "captions": list(captions), **options}  # noqa: E731
+        return self._about(scenes, "match", body)
+
+    def search(self, text: str, **options: Any) -> Reply:
+        """The images of the service's index that match a text, best first."""
+        return self.post("search", {"text": text, **options})
+
+    def thumbnail(self, image: str) -> bytes:
+        """The JPEG file of a small version of an image that a search found, named as in the reply."""
+        return self._exchange("GET", f"/api/v1/thumbnail?{urlencode({'image': image})}")
+
+    def model(self) -> Reply:
+        """Methods, tasks and limits of the service."""
+        return self._read(self._exchange("GET", "/api/v1/model"))
+
+    def post(self, method: str, body: Reply | bytes) -> Reply:
+        """Send an object, or the bytes of an image, to ``/api/v1/METHOD``; all other methods use this one.
+
+        Raises:
+            ServiceError: the service refused it, or did not reply.
+        """
+        return self._read(self._exchange("POST", f"/api/v1/{method}", body))
+
+    def _read(self, reply: bytes) -> Reply:
+        try:
+            return dict(json.loads(reply))
+        except (TypeError, ValueError):
+            raise ServiceError(f"{self.address} replied with something else than the service's JSON", code="") from None
+
+    def _about(self, scenes: Sequence[Scene], method: str, body: Callable[[], Reply]) -> Reply:
+        """The reply about stored images. If the service has one no longer, they are sent again, once."""
+        ids = [scene.id for scene in scenes]
+        try:
+            return self.post(method, body())
+        except ServiceError as error:
+            if error.code != "unknown_image":
+                raise
+        for scene, lost in zip(scenes, ids, strict=True):
+            scene._stored_again(lost)
+        return self.post(method, body())
+
+    def _exchange(self, verb: str, path: str, body: Reply | bytes | None = None) -> bytes:
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        if body is not None:
+            headers["Content-Type"] = "application/octet-stream" if isinstance(body, bytes) else "application/json"
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        request = Request(self.address + path, data, headers, method=verb)
+        for tried in range(self.tries):
+            try:
+                with self._opener.open(request, timeout=self.timeout) as reply:
+                    return bytes(reply.read())
+            except HTTPError as error:
+                wait = error.headers.get("Retry-After", "")
+                if not wait.isdigit() or tried + 1 == self.tries:
+                    raise _told(error) from None
+                # Random, so that clients who were refused together do not return together.
+                time.sleep(max(int(wait), 2**tried) * random.uniform(1, 1.5))
+            except (OSError, HTTPException) as error:
+                problem = f"no reply from {self.address}: it is down, slow, or the body is too large ({error})"
+                raise ServiceError(problem, code="no_reply") from None
+        raise ValueError(f"expected at least one try, found {self.tries}")
+
+
+def _told(error: HTTPError) -> ServiceError:
+    try:
+        told = json.load(error)
+        of = {"code": told["code"], "remedy": told["remedy"], "fields": told["fields"] or ()}
+        return ServiceError(told["error"], status=error.code, **of)
+    except (KeyError, TypeError, ValueError):  # of another server, such as a proxy
+        remedy = f"use the address {error.headers['Location']}" if error.headers["Location"] else ""
+        return ServiceError(str(error), code="", status=error.code, remedy=remedy)
+
+
+class Scene:
+    """An image that the service stores with its regions; :meth:`Client.scene` creates it.
+
+    The service deletes it some minutes after the last question; it is then sent again with the next one. Used in a
+    ``with`` block, it is deleted with the end of the block.
+
+    Attributes:
+        id: the service's name for it.
+        width, height: of the image, in pixels.
+        boxes: its regions: x1, y1, x2, y2 in pixels of the image after its EXIF rotation.
+        labels: the detector's class of each region; None if it names no classes.
+    """
+
+    def __init__(self, client: Client, image: bytes) -> None:
+        self._client, self._image, self._lock = client, image, threading.Lock()
+        self._store()
+
+    def _store(self) -> None:
+        told = self._client.post("scenes", self._image)
+        self.id: str = told["id"]
+        self.width: int = told["width"]
+        self.height: int = told["height"]
+        self.boxes: list[list[float]] = told["boxes"]
+        self.labels: list[str] | None = told["labels"]
+
+    def _stored_again(self, lost: str) -> None:
+        with self._lock:
+            if self.id == lost:  # no other thread has done so
+                self._store()
+
+    @property
+    def sent(self) -> Reply:
+        """The image, as requests name it."""
+        return {"scene": self.id}
+
+    @overload
+    def answer(self, question: str, **options: Any) -> Reply: ...
+    @overload
+    def answer(self, question: list[str], **options: Any) -> list[Reply]: ...
+    def answer(self, question: str | list[str], **options: Any) -> Reply | list[Reply]:
+        """The answer to a question, or a list of those to several."""
+        return self._texts("answer", "question", question, options)
+
+    @overload
+    def locate(self, phrase: str, **options: Any) -> Reply: ...
+    @overload
+    def locate(self, phrase: list[str], **options: Any) -> list[Reply]: ...
+    def locate(self, phrase: str | list[str], **options: Any) -> Reply | list[Reply]:
+        """The box that a phrase refers to, or a list of those of several."""
+        return self._texts("locate", "phrase", phrase, options)
+
+    @overload
+    def entails(self, statement: str, **options: Any) -> Reply: ...
+    @overload
+    def entails(self, statement: list[str], **options: Any) -> list[Reply]: ...
+    def entails(self, statement: str | list[str], **options: Any) -> Reply | list[Reply]:
+        """Whether the image entails a statement, or a list for several."""
+        return self._texts("entails", "statement", statement, options)
+
+    def choose(self, question: str, boxes: Sequence[Sequence[float]], **options: Any) -> Reply:
+        """The box that answers a question."""
+        return self._asked("choose", {"question": question, "boxes": boxes, **options})
+
+    def guess(self, dialogue: Sequence[tuple[str, str]], boxes: Sequence[Sequence[float]], **options: Any) -> Reply:
+        """The box that a dialogue is about; its turns are a question and an answer: yes, no or n/a."""
+        turns = [{"question": question, "answer": answer} for question, answer in dialogue]
+        return self._asked("guess", {"dialogue": turns, "boxes": boxes, **options})
+
+    def depends(self, text: str, **options: Any) -> Reply:
+        """The regions that an answer depends on."""
+        return self._asked("depends", {"text": text, **options})
+
+    def delete(self) -> None:
+        """Delete the image from the service."""
+        try:
+            self._client._exchange("DELETE", f"/api/v1/scenes/{self.id}")
+        except ServiceError as error:
+            if error.code != "unknown_image":
+                raise
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.delete()
+
+    def _asked(self, method: str, body: Reply) -> Reply:
+        return self._client._about([self], method, lambda: {"image": self.sent, **body})
+
+    def _texts(self, method: str, field: str, texts: str | list[str], options: Reply) -> Reply | list[Reply]:
+        def ask(text: str) -> Reply:
+            return self._asked(method, {field: text, **options})
+
+        if isinstance(texts, str):
+            return ask(texts)
+        with ThreadPoolExecutor(self._client.at_once) as threads:
+            return list(threads.map(ask, texts))

@@ -1,0 +1,213 @@
+"""The client of the service, alone in its file, with a service in a process of its own and with scripted replies."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import images
+from fastapi import FastAPI
+from serving import served
+from test_api import png
+
+import twelve
+from twelve import client
+from twelve.client import Client, Scene, ServiceError
+
+HOME = Path(__file__).parents[2]
+_SEARCHED = (
+    "import sys; from twelve.web.server import serve; serve(sys.argv[1], port=0, index=sys.argv[2], token=sys.argv[3])"
+)
+
+
+def test_the_python_of_the_page(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = (HOME / "docs" / "http-api.md").read_text(encoding="utf-8")
+    code = "".join(re.findall(r"```python\n(.*?)```", text, flags=re.S))
+    monkeypatch.chdir(HOME)
+    monkeypatch.setenv("TWELVE_TOKEN", token := "a-secret-of-16-characters")
+    model, index = HOME / "examples" / "quickstart-model", tmp_path / "vectors"
+    twelve.load(model).search("examples/tutorial/images/mine", "a green boat", index=index)
+    with served(model, _SEARCHED, str(index), token) as (_, address):
+        exec(code.replace("http://127.0.0.1:8012", address), {})  # our own page
+    first, answers, error, *found = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"red \(9\d%\)", first) and answers == "['red', 'yes']"
+    assert error.startswith("invalid_input [{'path': 'phrase', 'message': ")
+    assert len(found) == 3 and re.fullmatch(r"08\.jpg \(5\d%\)", found[0])
+
+
+def test_every_method_replies_as_the_service_does(model_folder: Path, tmp_path: Path) -> None:
+    folder = images(tmp_path / "images", 2)
+    with served(model_folder) as (_, address):
+        service = Client(address + "/")
+        with service.scene(str(folder / "sample-1.png")) as left, service.scene(folder / "sample-2.png") as right:
+            assert (left.width, left.height, len(left.boxes)) == (160, 128, len(left.labels or ()))
+            asked = left.answer(["what?", "which colour?"])
+            assert [each["text"] for each in asked] == ["what?", "which colour?"]
+            assert asked[1] == left.answer("which colour?")
+            assert left.answer("what?", task="gqa")["task"] == "gqa"
+            assert left.locate("a cup", threshold=1.0)["box"] is None and left.entails(["a cup"])[0]["label"]
+            boxes = left.boxes[:2]
+            assert left.choose("which?", boxes)["box"] in boxes and left.guess([("a cup?", "no")], boxes)["index"] < 2
+            assert left.depends("what?")["value"] == asked[0]["answer"]
+            assert service.verify(left, right, "both")["verdict"] in (True, False)
+            assert len(service.match([left, right], ["a cup"])["captions"][0]["images"]) == 2
+            with pytest.raises(ServiceError) as refused:
+                service.search("a cup")
+            assert (refused.value.code, refused.value.status) == ("no_index", 409)
+            assert {"answer", "verify"} <= service.model()["methods"].keys()
+            name = right.id
+        with pytest.raises(ServiceError) as gone:
+            service.post("answer", {"image": {"scene": name}, "question": "what?"})
+        assert gone.value.code == "unknown_image"  # deleted with the end of the block
+        left.delete()  # twice does no harm
+
+
+def test_an_image_that_is_no_longer_stored_is_sent_again_once(model_folder: Path) -> None:
+    with served(model_folder) as (_, address):
+        service = Client(address)
+        left, right = service.scene(png(1)), service.scene(png(2))
+        before = left.answer("what?")
+        names = {left.id, right.id}
+        left.delete()
+        with ThreadPoolExecutor(4) as threads:
+            assert [*threads.map(left.answer, ["what?"] * 4)] == [before] * 4
+        assert left.id not in names and right.id in names
+        left.delete()
+        right.delete()
+        assert service.verify(left, right, "both")["verdict"] in (True, False)
+        stored = json.loads(service._exchange("GET", "/health"))
+        assert stored["scenes"] == 2
+
+
+def test_every_endpoint_that_asks_has_a_method(app: FastAPI) -> None:
+    asking = {path.rpartition("/")[2] for path, of in app.openapi()["paths"].items() if "post" in of}
+    assert asking - {"scenes", "ask"} == {
+        name for name in asking if callable(getattr(Scene, name, None) or getattr(Client, name, None))
+    }
+
+
+def test_the_file_works_alone(tmp_path: Path) -> None:
+    (tmp_path / "client.py").write_bytes(Path(client.__file__).read_bytes())
+    code = "import client, sys; client.Client('http://x'); print('twelve' in sys.modules)"
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-I",
+            "-c",
+            f"import sys; sys.path = [p for p in sys.path if 'site-packages' not in p] + [{str(tmp_path)!r}]; {code}",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == "False\n"
+
+
+class _Scripted(BaseHTTPRequestHandler):
+    """Sends replies that were prepared: status, headers, body."""
+
+    replies: list[tuple[int, dict[str, str], str]]
+    got: list[tuple[str | None, str | None]]
+
+    def do_POST(self) -> None:
+        self.got.append((self.headers["Authorization"], self.headers["Content-Type"]))
+        self.rfile.read(int(self.headers["Content-Length"]))
+        status, headers, body = self.replies.pop(0)
+        self.send_response(status)
+        for each in headers.items():
+            self.send_header(*each)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@contextmanager
+def scripted(*replies: tuple[int, dict[str, str], str]) -> Iterator[tuple[str, type[_Scripted]]]:
+    class Handler(_Scripted): ...
+
+    Handler.replies, Handler.got = list(replies), []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", Handler
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+BUSY = (429, {"Retry-After": "7"}, '{"code": "busy", "error": "too many", "remedy": "wait", "fields": null}')
+
+
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    seconds: list[float] = []
+    monkeypatch.setattr("time.sleep", seconds.append)
+    monkeypatch.setenv("TWELVE_TOKEN", "")
+    return seconds
+
+
+def test_a_busy_service_is_asked_again_later_each_time(waited: list[float]) -> None:
+    with scripted(BUSY, (200, {}, '{"answer": "red"}')) as (address, got):
+        assert Client(address).post("answer", {}) == {"answer": "red"}
+        assert len(waited) == 1 and 7 <= waited[0] <= 10.5
+        assert got.got == [(None, "application/json")] * 2  # an empty token is none
+    waited.clear()
+    with scripted(*[BUSY] * 7) as (address, _), pytest.raises(ServiceError, match=r"^too many -> wait$") as refused:
+        Client(address).post("answer", {})
+    assert (refused.value.code, refused.value.status) == ("busy", 429)
+    least = [7, 7, 7, 8, 16, 32]  # at least Retry-After, then twice as long each time
+    assert len(waited) == len(least)
+    assert all(low <= seconds <= 1.5 * low for low, seconds in zip(least, waited, strict=True))
+    assert len({seconds / low for low, seconds in zip(least, waited, strict=True)}) == 6  # clients disperse
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        ((502, {"Content-Type": "text/html"}, "<html>"), r"^HTTP Error 502: Bad Gateway$"),
+        ((502, {"Content-Type": "application/json"}, "[]"), r"^HTTP Error 502: Bad Gateway$"),
+        ((200, {}, "<html>"), r"replied with something else than the service's JSON$"),
+        ((200, {}, "[1]"), r"replied with something else than the service's JSON$"),
+    ],
+)
+def test_replies_of_other_servers(waited: list[float], reply: tuple[int, dict[str, str], str], message: str) -> None:
+    with scripted(reply) as (address, _), pytest.raises(ServiceError, match=message) as refused:
+        Client(address).post("scenes", b"image")
+    assert refused.value.code == "" and not waited
+
+
+def test_the_token_is_not_sent_to_where_a_server_redirects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWELVE_TOKEN", "of-the-environment")
+    with scripted((200, {}, "{}")) as (other, thief):
+        for status in (301, 302, 303, 307, 308):
+            with scripted((status, {"Location": f"{other}/x"}, "")) as (address, got):
+                with pytest.raises(ServiceError, match=rf"^HTTP Error {status}.* -> use the address {other}/x$"):
+                    Client(address, "given").post("answer", {})
+                assert got.got == [("Bearer given", "application/json")]
+        assert not thief.got
+        Client(other).post("answer", {})
+        assert thief.got == [("Bearer of-the-environment", "application/json")]
+
+
+def test_no_reply_and_wrong_arguments(waited: list[float]) -> None:
+    with scripted() as (address, _):
+        pass
+    with pytest.raises(ServiceError, match=rf"^no reply from {address}: .* refused") as refused:
+        Client(address).post("answer", {})
+    assert (refused.value.code, refused.value.status) == ("no_reply", None)
+    for wrong in ("127.0.0.1:8012", "file:///etc/passwd"):
+        with pytest.raises(ValueError, match="begins with http:// or https://"):
+            Client(wrong)
