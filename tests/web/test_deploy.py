@@ -26,11 +26,13 @@ from typing import Any
 
 import pytest
 import yaml
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from twelve.cli import app as program
 from twelve.web.access import check_token
 from twelve.web.limits import Limits
+from twelve.web.measured import digest_of
 from twelve.web.problems import CODES
 from twelve.web.replies import Problem
 from twelve.web.server import ThreadLost
@@ -369,7 +371,7 @@ def test_the_page_names_the_alerts_of_the_file() -> None:
 
 def test_the_token_of_docker_is_in_a_file_that_only_its_owner_can_read(tmp_path: Path) -> None:
     text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
-    ((make, file, read),) = re.findall(r"^(\(umask .+ > (\S+)\))\n(.+)$", text, flags=re.M)
+    (make, file, read), _ = re.findall(r"^(\(umask .+ > (\S+)\))\n(.+)$", text, flags=re.M)
     assert f"\ndocker run -d --restart unless-stopped --env-file {file} " in text
     assert f"/{file}" in (HOME / ".gitignore").read_text(encoding="utf-8").splitlines()
     ran = f'{make} && {read} && printf %s "$TWELVE_TOKEN"'
@@ -377,6 +379,34 @@ def test_the_token_of_docker_is_in_a_file_that_only_its_owner_can_read(tmp_path:
     check_token(token)
     assert (tmp_path / file).read_text() == f"TWELVE_TOKEN={token}\n"
     assert (tmp_path / file).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_server_of_ones_own_reads_its_token_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8").partition("\n### Your own server")[2]
+    code, commands = (re.findall(rf"^```{kind}\n(.*?)```", text, flags=re.M | re.S)[0] for kind in ("python", "bash"))
+    ((make, file),) = re.findall(r"^(\(umask .+ > (\S+)\))$", commands, flags=re.M)
+    assert f"/{file}" in (HOME / ".gitignore").read_text(encoding="utf-8").splitlines()
+    make = make.replace("python ", f"{shlex.quote(sys.executable)} ")
+    subprocess.run(["sh", "-c", make], cwd=tmp_path, check=True)
+    assert (tmp_path / file).stat().st_mode & 0o777 == 0o600
+    (tmp_path / "examples").symlink_to(HOME / "examples")
+    monkeypatch.chdir(tmp_path)
+    token, new = (tmp_path / file).read_text().strip(), "the-new-secret-of-24-chars"
+    for content in (token, f"{new} {token}\n"):
+        (tmp_path / file).write_text(content)
+        names: dict[str, Any] = {}
+        exec(code, names)  # our own page
+        for host, given, status in (
+            ("images.example.org", token, 200),
+            ("images.example.org", new, 200 if new in content else 401),
+            ("images.example.org", "another", 401),
+            ("evil.example", token, 400),
+        ):
+            client = TestClient(names["app"], base_url=f"http://{host}")
+            reply = client.get("/api/v1/model", headers={"authorization": f"Bearer {given}"})
+            assert reply.status_code == status
+            assert status != 200 or reply.json()["digest"] == digest_of(HOME / "examples" / "quickstart-model")
+        names["app"].state.service.close()
 
 
 def test_the_pages_name_arguments_of_the_dockerfile() -> None:
