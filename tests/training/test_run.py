@@ -61,6 +61,7 @@ def test_the_card_says_what_was_scored_when_the_model_was_saved(finished: Path) 
     kept, text = kept_scores(finished), (finished / "model" / "README.md").read_text()
     assert kept.keys() == set(TASKS) and all(f"| {100 * score:.1f} |" in text for score in kept.values())
     assert "drawn" not in text and "not been evaluated yet" in text
+    assert "- Its confidence states how often such an answer was correct " in text
 
 
 @pytest.fixture
