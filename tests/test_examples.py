@@ -43,3 +43,4 @@ def test_its_stored_evaluation_is_that_of_its_card() -> None:
         cells = f"{result.title}, {result.metric} | {result.protocol.split}, {result.examples:,} examples"
         assert f"| {cells} | {score.mean:.1f} [{score.low:.1f}, {score.high:.1f}] |" in card
     assert len(results) == 12
+    assert "\n- calibrated confidence (vqa, " in card and "\n- Its confidence states how often such an answer " in card

@@ -39,6 +39,7 @@ from twelve.regions.importers.recognising import FORMATS
 from twelve.regions.store.region_store import RegionStore
 from twelve.report.reading import read_run
 from twelve.report.write import commands as commands_of
+from twelve.run_folder import RunFolder, model_folder
 from twelve.study.engine import begun, planned
 from twelve.study.studies import get_study
 
@@ -627,13 +628,22 @@ def test_a_run_that_is_there(place: Path, tmp_path: Path) -> None:
     # What was begun otherwise goes on as it was begun, whatever its folder is called.
     other = [*moved, "--set", "seed=4", "--resume"]
     type_in(advised(refused(lambda: run(*other), "was begun with 3"), "twelve .*"))
-    # A run that has no model yet trains on.
-    shutil.rmtree(tmp_path / "moved run" / "model")
-    shutil.rmtree(tmp_path / "moved run" / "checkpoints" / "step-0000002")
-    (tmp_path / "moved run" / "trained.json").unlink()
-    asked = ["export", str(tmp_path / "moved run"), str(tmp_path / "out"), "--output", "answer"]
-    type_in(advised(refused(lambda: run(*asked), "no model yet"), "twelve .*"))
-    assert (tmp_path / "moved run" / "model").is_dir()
+    # What is gone from its folder is trained, or saved, again.
+    folder = RunFolder(tmp_path / "moved run")
+    asked = ["export", str(folder.path), str(tmp_path / "out"), "--output", "answer"]
+    for problem, gone in {
+        "the model of this run is gone": [folder.model],
+        "this run has no model": [folder.model, folder.checkpoint(2), folder.trained],
+        "the model and the checkpoints of this run are gone": [folder.model, folder.checkpoints],
+        "this run has no model yet": [folder.model, folder.checkpoints, folder.trained],
+    }.items():
+        for each in gone:
+            if each.is_dir():
+                shutil.rmtree(each)
+            else:
+                each.unlink()
+        type_in(advised(refused(lambda: run(*asked), f"{problem} -> "), "twelve .*"))
+        assert model_folder(folder.path) == folder.model and folder.trained.is_file()
 
 
 def test_a_run_that_is_not_there(place: Path, tmp_path: Path) -> None:

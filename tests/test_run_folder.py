@@ -62,9 +62,20 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no model here"):
         model_folder(tmp_path)
     run.config.touch()
-    advice = r"no model yet -> continue training: twelve train .*config.yaml --continue"
-    with pytest.raises(CheckpointError, match=advice):
-        model_folder(tmp_path)
+    for advice in (
+        r"this run has no model yet -> train it: twelve train .*config.yaml --continue$",
+        r"this run has no model -> continue training: twelve train .*config.yaml --continue$",
+        r"the model of this run is gone -> copy it back, or save the last one, .*: twelve train .*yaml --continue$",
+        r"the model and the checkpoints of this run are gone -> copy them back, or .*: twelve train .*config.yaml$",
+    ):
+        with pytest.raises(CheckpointError, match=advice):
+            model_folder(tmp_path)
+        if not run.saved():
+            run.checkpoint(2).mkdir(parents=True)
+        elif run.trained.exists():
+            run.checkpoint(2).rmdir()
+        else:
+            run.trained.touch()
 
 
 @pytest.mark.parametrize("lacking", MODEL_FILES)

@@ -185,6 +185,20 @@ def _in_its_place(file: Path) -> tuple[str, str]:
     return "this is a configuration, not a run", remedy
 
 
+def _without_model(run: RunFolder) -> tuple[str, str]:
+    """What is wrong with a run whose folder has no model, and what to do. Training writes a model that is gone from a
+    checkpoint; without one, it begins again."""
+    train, ended = f"twelve train {quoted(run.config)}", run.trained.is_file()
+    if run.saved():
+        if ended:
+            problem = "the model of this run is gone"
+            return problem, f"copy it back, or save the last one, that of its checkpoint: {train} --continue"
+        return "this run has no model", f"continue training: {train} --continue"
+    if ended:
+        return "the model and the checkpoints of this run are gone", f"copy them back, or train it again: {train}"
+    return "this run has no model yet", f"train it: {train} --continue"
+
+
 def _other_kind(folder: Path) -> tuple[str, str] | None:
     """What a folder is that another program wrote a model to, and what to name instead; None if there is no model."""
     if (folder / MODEL_FILES[0]).is_symlink():  # nothing outside the folder is read
@@ -215,7 +229,7 @@ def saved_in(folder: Path) -> Path:
     """What from_pretrained reads in a folder: a run's ``model``, if it is a run's folder, else the folder itself.
 
     Raises:
-        CheckpointError: the folder is a run's, and has no model yet.
+        CheckpointError: the folder is a run's, and has no model.
     """
     run = RunFolder(folder)
     if files.is_there(folder / "config.json", CheckpointError) or not files.is_there(run.config, CheckpointError):
@@ -244,8 +258,8 @@ def model_folder(path: Path) -> Path:
         if run.model.is_dir():
             lacking = next(name for name in MODEL_FILES if not (run.model / name).is_file())
             raise CheckpointError(f"no file named {lacking} here", file=run.model, remedy="copy the whole run again")
-        remedy = f"continue training: twelve train {quoted(run.config)} --continue"
-        raise CheckpointError("this run has no model yet", file=path, remedy=remedy)
+        problem, remedy = _without_model(run)
+        raise CheckpointError(problem, file=path, remedy=remedy)
     problem, remedy = "no model here", "name a run folder or a folder written by save_pretrained"
     if path.is_file():
         problem, remedy = _in_its_place(path)

@@ -196,7 +196,7 @@ def test_damaged_parts_of_a_run_are_named(run: Path, file: str, content: bytes, 
 
 def test_a_run_without_a_model_says_how_to_go_on(run: Path) -> None:
     shutil.rmtree(run / "model")
-    advice = r"no model yet -> continue training: twelve train \S*config\.yaml --continue"
+    advice = r"model of this run is gone -> copy it back, or .*: twelve train \S*config\.yaml --continue"
     with pytest.raises(CheckpointError, match=advice):
         evaluate_run(run, console=QUIET)
 

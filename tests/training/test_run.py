@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import tiny
+import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -60,6 +61,7 @@ def test_the_card_says_what_was_scored_when_the_model_was_saved(finished: Path) 
     kept, text = kept_scores(finished), (finished / "model" / "README.md").read_text()
     assert kept.keys() == set(TASKS) and all(f"| {100 * score:.1f} |" in text for score in kept.values())
     assert "drawn" not in text and "not been evaluated yet" in text
+    assert "- Its confidence states how often such an answer was correct " in text
 
 
 @pytest.fixture
@@ -86,6 +88,30 @@ def test_which_model_is_kept(keep: str, root: Path, tmp_path: Path, monkeypatch:
     assert found is not None and (found.iteration, found.last) == (kept[-1], keep == "last")
 
 
+@pytest.mark.parametrize("done", [2, 4])
+def test_a_model_that_is_gone_is_saved_again(
+    done: int, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best one is gone with the folder, so it is the last one, whatever its score."""
+    scores = iter([0.6, 0.6, 0.4, 0.4, 0.4, 0.4])
+    monkeypatch.setattr(Validation, "score", lambda self, network, name: next(scores))
+    run = RunFolder(train(parsed(root, tmp_path / "run"), console=QUIET))
+    last = checkpoint.newest(run)
+    assert kept_scores(run.path) == dict.fromkeys(TASKS, 0.6) and last is not None
+    shutil.rmtree(run.model)
+    if done == 2:
+        shutil.rmtree(run.checkpoint(4))
+    with pytest.raises(CheckpointError, match="the model of this run is gone"):
+        evaluate_run(run.path, console=QUIET)
+    console = Console(record=True, width=200)
+    train(parsed(root, run.path), resume=True, console=console)
+    assert "the model was gone: saved the last one, of iteration 4\n" in console.export_text()
+    saved = Twelve.from_pretrained(run.model).state_dict()
+    assert all(torch.equal(saved[name], weights) for name, weights in last[1]["model"].items())
+    assert kept_scores(run.path) == dict.fromkeys(TASKS, 0.4)
+    assert read_run(run.path).kept is None  # the log names the iteration of a better one
+
+
 def failing(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     step, calls = Trainer._step, 0
 
@@ -106,7 +132,7 @@ def test_a_run_that_failed_in_its_first_step_is_begun_again(
     with pytest.raises(RegionError, match="shows late"):
         train(parsed(root, tmp_path / "run"), console=QUIET)
     monkeypatch.undo()
-    with pytest.raises(CheckpointError, match=r"no model yet.*--continue"):
+    with pytest.raises(CheckpointError, match=r"no model yet -> train it: .*--continue"):
         evaluate_run(tmp_path / "run", console=QUIET)
     train(parsed(root, tmp_path / "run"), console=QUIET)
     logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]

@@ -190,6 +190,20 @@ def test_which_model_is_kept_may_change_and_is_said(place: Path) -> None:
     assert "Kept: the model of iteration 4, the last one (training.keep_model=last)" in said
 
 
+def test_a_setting_that_earlier_versions_lack_counts_only_if_it_changes_something(place: Path) -> None:
+    record = (place / "run" / "checkpoints" / "step-0000002" / "state.json").read_text()
+    assert '"microworld":{' in record and "draw_wordings" not in record
+    base: dict[str, Any] = dict.fromkeys(sameness.PARTS) | {"iterations": 4}
+    before, same, other = (
+        base | {"settings": {"microworld": {"apart": False} | added}}
+        for added in ({}, {"draw_wordings": False}, {"draw_wordings": True})
+    )
+    for then in (before, same):
+        assert sameness.compare(then, before, done=2, file=place) == []
+    with pytest.raises(ConfigError, match=r"the configuration \(microworld\.draw_wordings\): none before, True now"):
+        sameness.compare(before, other, done=2, file=place)
+
+
 def test_lost_history_is_said(place: Path) -> None:
     file = place / "run" / "metrics.jsonl"
     rows = file.read_text().splitlines(keepends=True)

@@ -26,11 +26,13 @@ from typing import Any
 
 import pytest
 import yaml
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from twelve.cli import app as program
-from twelve.web.access import check_token
+from twelve.web.access import METRICS_TOKEN, check_token
 from twelve.web.limits import Limits
+from twelve.web.measured import digest_of
 from twelve.web.problems import CODES
 from twelve.web.replies import Problem
 from twelve.web.server import ThreadLost
@@ -160,7 +162,7 @@ def test_the_manifest_of_kubernetes_starts_the_container_of_the_dockerfile(monke
     dockerfile = (HOME / "Dockerfile").read_text(encoding="utf-8")
     template = deployment["spec"]["template"]
     (container,) = template["spec"]["containers"]
-    token, host, namespace, address = container["env"]
+    token, _, host, namespace, address = container["env"]
     assert token["name"] == "TWELVE_TOKEN"
     assert address["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
     assert namespace["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
@@ -330,20 +332,22 @@ def test_prometheus_in_kubernetes_reads_the_pods_with_the_token() -> None:
     template, (endpoint,) = deployment["spec"]["template"], monitor["spec"]["podMetricsEndpoints"]
     container = template["spec"]["containers"][0]
     labels = template["metadata"]["labels"]
-    used, kept = endpoint["authorization"]["credentials"], container["env"][0]["valueFrom"]["secretKeyRef"]
-    assert used["name"] == kept["name"] and used["key"] != kept["key"]  # the service's may be two tokens
+    used = endpoint["authorization"]["credentials"]
+    stored = {each["name"]: each["valueFrom"].get("secretKeyRef") for each in container["env"]}
+    kept = stored["TWELVE_TOKEN"]
+    assert stored["TWELVE_METRICS_TOKEN"] == used and used["name"] == kept["name"] and used["key"] != kept["key"]
     commands = re.findall(rf"^kubectl create secret generic {kept['name']} (\S+)", PAGE, flags=re.M)
     assert commands == ["--from-env-file=twelve.env"] * 2  # ps and the history of a shell show what a command contains
     assert not re.search("--from-literal|--docker-password", PAGE)
-    (code,) = re.findall(r"^python3 -c '(.+)' > twelve.env$", PAGE, flags=re.M)
+    (code,) = re.findall(r"^python3 -c '(.+)' \\\n  > twelve.env$", PAGE, flags=re.M)
     assert PAGE.index("\numask 077\n") < PAGE.index(code)
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    (replaced,) = re.findall(r"^```text\n(.*?)```", PAGE, flags=re.M | re.S)
-    first, second = (dict(line.split("=", 1) for line in lines.splitlines()) for lines in (made, replaced))
-    for stored in (first, second):
-        assert {*stored} == {used["key"], kept["key"]} and " " not in stored[used["key"]]
-    check_token(first[kept["key"]])
-    assert first[kept["key"]] == first[used["key"]] and second[kept["key"]] == "NEW OLD"
+    made_as = dict(line.split("=", 1) for line in made.splitlines())
+    assert {*made_as} == {used["key"], kept["key"]} and made_as[kept["key"]] != made_as[used["key"]]
+    for token in made_as.values():
+        check_token(token)
+        assert " " not in token
+    assert f"`{kept['key']}=NEW OLD`" in PAGE and f"the line `{used['key']}=` stays" in PAGE
     assert f"\nkubectl rollout restart deployment {deployment['metadata']['name']}\n" in PAGE
     assert endpoint["port"] == container["ports"][0]["name"] and endpoint["path"] == "/metrics"
     alerts = [rule["expr"] for group in one("prometheus/alerts.yaml")["groups"] for rule in group["rules"]]
@@ -369,7 +373,7 @@ def test_the_page_names_the_alerts_of_the_file() -> None:
 
 def test_the_token_of_docker_is_in_a_file_that_only_its_owner_can_read(tmp_path: Path) -> None:
     text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
-    ((make, file, read),) = re.findall(r"^(\(umask .+ > (\S+)\))\n(.+)$", text, flags=re.M)
+    (make, file, read), _ = re.findall(r"^(\(umask .+ > (\S+)\))\n(.+)$", text, flags=re.M)
     assert f"\ndocker run -d --restart unless-stopped --env-file {file} " in text
     assert f"/{file}" in (HOME / ".gitignore").read_text(encoding="utf-8").splitlines()
     ran = f'{make} && {read} && printf %s "$TWELVE_TOKEN"'
@@ -377,6 +381,48 @@ def test_the_token_of_docker_is_in_a_file_that_only_its_owner_can_read(tmp_path:
     check_token(token)
     assert (tmp_path / file).read_text() == f"TWELVE_TOKEN={token}\n"
     assert (tmp_path / file).stat().st_mode & 0o777 == 0o600
+
+
+def test_the_metrics_token_is_added_to_the_file_of_the_token(tmp_path: Path) -> None:
+    text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
+    ((make, file),) = re.findall(r"^(\(umask .+ >> (\S+)\))$", text, flags=re.M)
+    (tmp_path / file).write_text("TWELVE_TOKEN=a-secret-of-16-characters\n")
+    subprocess.run(["sh", "-c", make], cwd=tmp_path, check=True)
+    first, second = (tmp_path / file).read_text().splitlines()
+    assert first == "TWELVE_TOKEN=a-secret-of-16-characters"
+    name, _, token = second.partition("=")
+    assert name == METRICS_TOKEN
+    check_token(token)
+    (job,) = one("prometheus/scrape.yaml")["scrape_configs"]
+    assert f"`{job['authorization']['credentials_file']}`" in text
+
+
+def test_a_server_of_ones_own_reads_its_token_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8").partition("\n### Your own server")[2]
+    code, commands = (re.findall(rf"^```{kind}\n(.*?)```", text, flags=re.M | re.S)[0] for kind in ("python", "bash"))
+    ((make, file),) = re.findall(r"^(\(umask .+ > (\S+)\))$", commands, flags=re.M)
+    assert f"/{file}" in (HOME / ".gitignore").read_text(encoding="utf-8").splitlines()
+    make = make.replace("python ", f"{shlex.quote(sys.executable)} ")
+    subprocess.run(["sh", "-c", make], cwd=tmp_path, check=True)
+    assert (tmp_path / file).stat().st_mode & 0o777 == 0o600
+    (tmp_path / "examples").symlink_to(HOME / "examples")
+    monkeypatch.chdir(tmp_path)
+    token, new = (tmp_path / file).read_text().strip(), "the-new-secret-of-24-chars"
+    for content in (token, f"{new} {token}\n"):
+        (tmp_path / file).write_text(content)
+        names: dict[str, Any] = {}
+        exec(code, names)  # our own page
+        for host, given, status in (
+            ("images.example.org", token, 200),
+            ("images.example.org", new, 200 if new in content else 401),
+            ("images.example.org", "another", 401),
+            ("evil.example", token, 400),
+        ):
+            client = TestClient(names["app"], base_url=f"http://{host}")
+            reply = client.get("/api/v1/model", headers={"authorization": f"Bearer {given}"})
+            assert reply.status_code == status
+            assert status != 200 or reply.json()["digest"] == digest_of(HOME / "examples" / "quickstart-model")
+        names["app"].state.service.close()
 
 
 def test_the_pages_name_arguments_of_the_dockerfile() -> None:
@@ -666,7 +712,7 @@ def test_kustomize_builds_the_same(components: tuple[str, ...], tmp_path: Path) 
     wanted["Deployment"]["spec"]["template"]["spec"]["imagePullSecrets"] = [{"name": "registry"}]
     container["image"] = "registry.example.org/twelve:1"
     container["args"].append("--max-waiting=128")
-    container["env"][1]["valueFrom"]["configMapKeyRef"]["name"] = values["metadata"]["name"]
+    container["env"][2]["valueFrom"]["configMapKeyRef"]["name"] = values["metadata"]["name"]
     if "HTTPRoute" in wanted:
         wanted["HTTPRoute"]["spec"]["hostnames"] = ["photographs.example.org"]
     assert found == wanted

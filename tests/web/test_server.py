@@ -18,7 +18,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -35,7 +34,6 @@ from twelve.errors import CheckpointError, ConfigError
 from twelve.web.examples import EXAMPLES
 from twelve.web.limits import Limits
 from twelve.web.listening import bound
-from twelve.web.measured import digest_of
 from twelve.web.server import addresses, allowed, serve
 
 # The model is slow to answer here, so that there is something to finish.
@@ -149,26 +147,6 @@ def test_the_first_question_of_the_page_about_deployment_is_answered() -> None:
             check=True,
         )
     assert run.stdout.startswith(begins) and json.loads(run.stdout)["answer"] == "red"
-
-
-def test_the_server_of_ones_own_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    home = Path(__file__).parents[2]
-    text = (home / "docs" / "deploy.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.S)
-    monkeypatch.chdir(home)
-    monkeypatch.setenv("TWELVE_TOKEN", token := "a-secret-of-16-characters")
-    names: dict[str, Any] = {}
-    exec(code, names)  # our own page
-    for host, given, status in (
-        ("images.example.org", token, 200),
-        ("images.example.org", "another", 401),
-        ("evil.example", token, 400),
-    ):
-        client = TestClient(names["app"], base_url=f"http://{host}")
-        reply = client.get("/api/v1/model", headers={"authorization": f"Bearer {given}"})
-        assert reply.status_code == status
-        assert status != 200 or reply.json()["digest"] == digest_of(home / "examples" / "quickstart-model")
-    names["app"].state.service.close()
 
 
 def test_the_dockerfile_copies_files_of_the_clone_and_starts_the_service(monkeypatch: pytest.MonkeyPatch) -> None:

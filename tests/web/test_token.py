@@ -113,6 +113,49 @@ def test_a_token_can_be_replaced_while_clients_use_the_old_one(predictor: Predic
     app.state.service.close()
 
 
+METRICS = "a-secret-of-Prometheus"
+
+
+@pytest.mark.parametrize("token", [TOKEN, None])
+def test_a_metrics_token_opens_the_metrics_and_nothing_else(token: str | None, predictor: Predictor) -> None:
+    app = create_app(
+        predictor,
+        token=token,
+        metrics_token=f"{METRICS} the-old-secret-of-Prometheus",
+        hosts=["testserver", "::1"],
+        no_token=token is None,
+    )
+    client, free = TestClient(app), token is None
+    for given in (METRICS, "the-old-secret-of-Prometheus"):
+        assert client.get("/metrics", headers=bearer(given)).status_code == 200
+        assert client.head("/metrics", headers=bearer(given)).status_code == 200
+        for method, path in (
+            ("GET", "/api/v1/model"),
+            ("POST", "/api/v1/scenes"),
+            ("DELETE", "/api/v1/scenes/x"),
+            ("GET", "http://testserver//metrics"),
+            ("GET", "/metrics/"),
+            ("GET", "/metrics/../api/v1/model"),
+            ("GET", "/metrics%0a"),
+        ):
+            reply = client.request(method, path, headers=OCTETS | bearer(given), content=png(1))
+            assert (reply.status_code == 401) == (not free), path
+    for wrong in (bearer(TOKEN), bearer(METRICS[:-1]), {}):  # that of the users does not open them
+        reply = client.get("/metrics", headers=wrong)
+        assert reply.status_code == 401 and "the metrics token is" in reply.json()["error"]
+        assert "with the metrics token that the service was started with" in reply.json()["remedy"]
+    assert client.post("/metrics").status_code == 401
+    assert client.get("/health").status_code == client.get("/api/v1/model", headers=bearer(TOKEN)).status_code == 200
+    described = client.get("/openapi.json").json()
+    assert described["components"]["securitySchemes"].keys() == {"token", "metrics_token"}
+    operations = {path: each["get"].get("security") for path, each in described["paths"].items() if "get" in each}
+    assert operations["/metrics"] == [{"metrics_token": []}]
+    assert operations["/api/v1/model"] == [{"token": []}, *([{}] if free else [])]
+    section = client.get("/docs").text.partition('id="metrics"')[2].partition("</section>")[0]
+    assert "Needs the metrics token, which opens nothing else." in section and "Bearer TOKEN" in section
+    app.state.service.close()
+
+
 def test_not_ascii_is_no_token(client: TestClient) -> None:
     assert client.get("/api/v1/model", headers=[(b"authorization", b"Bearer \xff\xfe")]).status_code == 401
 
@@ -163,9 +206,10 @@ def test_the_description_says_what_needs_the_token(client: TestClient, app: Fast
     ],
 )
 def test_tokens_that_cannot_be_sent_or_can_be_guessed(token: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected a token of at least 16") as error:
-        serve(tmp_path, token=token)
-    assert not token or token not in str(error.value)
+    for name, called in (("token", "token"), ("metrics_token", "metrics token")):
+        with pytest.raises(ConfigError, match=f"expected a {called} of at least 16") as error:
+            serve(tmp_path, **{name: token})  # type: ignore[arg-type]
+        assert not token or token not in str(error.value)
 
 
 NAMES = {
@@ -224,6 +268,25 @@ def test_the_command_takes_it_from_the_environment(model_folder: Path, monkeypat
         )
 
 
+def test_the_command_takes_the_metrics_token_too(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+    monkeypatch.setattr(twelve.web, "serve", lambda run, **options: given.update(options), raising=False)
+    arguments = ["serve", str(model_folder), "--port", "0"]
+    for more, variables in ((["--metrics-token", METRICS], {}), ([], {"TWELVE_METRICS_TOKEN": METRICS})):
+        given.clear()
+        assert CliRunner().invoke(program, [*arguments, *more], env=variables).exit_code == 0
+        assert (given["token"], given["metrics_token"]) == (None, METRICS)
+    run = CliRunner().invoke(program, arguments, env={"TWELVE_METRICS_TOKEN": "short"})
+    assert "expected a metrics token of at least 16" in str(run.exception)
+    run = CliRunner().invoke(program, [*arguments, "--host", "0.0.0.0"], env={"TWELVE_METRICS_TOKEN": METRICS})
+    assert "other machines can reach 0.0.0.0, and no token is set" in str(run.exception)
+    run = CliRunner().invoke(program, arguments, env={"TWELVE_METRICS_TOKEN": ""})
+    assert re.fullmatch(
+        r"expected a metrics token .*, found an empty one -> .*; to have none, unset TWELVE_METRICS_TOKEN",
+        str(run.exception),
+    )
+
+
 PUBLIC = {"images.example.org": True, "10.0.0.7": True, "localhost": False, "LOCALHOST": False, "127.0.0.2": False}
 
 
@@ -253,3 +316,5 @@ def test_an_application_for_every_name_wants_a_token(predictor: Predictor) -> No
         create_app(predictor, token=TOKEN, no_token=True)
     with pytest.raises(ConfigError, match=r"expected a token of at least 16 .*, found an empty one"):
         create_app(predictor, token="")
+    with pytest.raises(ConfigError, match=r"expected a metrics token of at least 16 .*, found an empty one"):
+        create_app(predictor, metrics_token="")

@@ -323,6 +323,13 @@ def serve(
             "options are visible in ps.",
         ),
     ] = None,
+    metrics_token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TWELVE_METRICS_TOKEN",
+            help="A secret that /metrics needs in place of --token, and that opens nothing else.",
+        ),
+    ] = None,
     no_token: Annotated[bool, typer.Option("--no-token", help="Allow requests without a token.")] = False,
     allow_origin: Annotated[
         list[str] | None,
@@ -405,9 +412,19 @@ def serve(
         answer_seconds=answer_seconds,
         stop_seconds=stop_seconds,
     )
-    if token is None and access.TOKEN in os.environ:
-        token = os.environ[access.TOKEN]  # an empty one, which Typer takes for none
-    access.check_access(host, port or 0, token, no_token=no_token, names=name or (), origins=allow_origin or ())
+    if token is None:  # an empty one, which Typer takes for none
+        token = os.environ.get(access.TOKEN)
+    if metrics_token is None:
+        metrics_token = os.environ.get(access.METRICS_TOKEN)
+    access.check_access(
+        host,
+        port or 0,
+        token,
+        no_token=no_token,
+        metrics_token=metrics_token,
+        names=name or (),
+        origins=allow_origin or (),
+    )
     folder = asked.find(run)
     listening.bound(run, host, port).close()
     from twelve.predictor import command, loading
@@ -436,6 +453,7 @@ def serve(
         limits=limits,
         token=token,
         no_token=no_token,
+        metrics_token=metrics_token,
         allow_origins=allow_origin or (),
         log_requests="json" if log_json else log_requests,
         index=index,

@@ -1,7 +1,7 @@
-"""Calibrated scores: one temperature per task, fitted on the validation examples.
+"""Calibrated confidence: one temperature per task, fitted on the validation examples.
 
 "On Calibration of Modern Neural Networks" (Guo, Pleiss, Sun, Weinberger 2017): dividing all logits of a task by one
-number changes no prediction, and makes the scores equal to the share of right predictions.
+number changes no prediction, and makes the confidence equal to the share of right predictions.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BATCH = 64
 BINS = 15
 """Bins of the expected calibration error, as in the paper."""
 RIGHT, FEWEST = 0.95, 20
-"""Share of the right validation predictions whose score reaches the "likely" one, and the fewest of them for it."""
+"""Share of the right validation predictions with a "likely" confidence or more, and the fewest of them for it."""
 RANGE = (0.05, 20.0)
 """Range of temperatures that is searched."""
 
@@ -42,10 +42,10 @@ RANGE = (0.05, 20.0)
 def expected_calibration_error(
     scores: Sequence[float] | NDArray[np.float64], right: Sequence[float] | NDArray[np.float64]
 ) -> float:
-    """Mean distance, 0..1, between scores and the share of right predictions, over :data:`BINS` bins of equal width.
+    """Mean distance, 0..1, of confidence from the share of right predictions, over :data:`BINS` bins of equal width.
 
     Args:
-        scores: (N,) scores of predictions, 0..1.
+        scores: (N,) confidence of each prediction, 0..1.
         right: (N,) mark of each, 0..1.
     """
     bins = score_bins(scores, right)
@@ -56,7 +56,7 @@ def expected_calibration_error(
 def score_bins(
     scores: Sequence[float] | NDArray[np.float64], right: Sequence[float] | NDArray[np.float64]
 ) -> tuple[ScoreBin, ...]:
-    """The bins of :func:`expected_calibration_error` that hold predictions, by rising score."""
+    """The bins of :func:`expected_calibration_error` that hold predictions, by rising confidence."""
     sure, hit = np.asarray(scores, dtype=np.float64), np.asarray(right, dtype=np.float64)
     bins = np.minimum((sure * BINS).astype(np.int64), BINS - 1)
     counts, sums, marks = (np.bincount(bins, weights=each, minlength=BINS) for each in (None, sure, hit))
@@ -67,7 +67,7 @@ def score_bins(
 
 
 def uncalibrated(task: str, temperatures: Mapping[str, float], examples: int | None) -> str:
-    """Why the scores of a task are not calibrated, in words; empty if they are.
+    """Why the confidence of a task is not calibrated, in words; empty if it is.
 
     Args:
         temperatures: those of the model.
@@ -90,13 +90,13 @@ class _Marked:
 
 
 class Calibration(NamedTuple):
-    """What validation examples say about scores.
+    """What validation examples say about confidence.
 
     Attributes:
         temperatures: task -> divisor of its logits; absent with fewer than :data:`FEWEST_EXAMPLES` examples, whose
             logits are not divided.
-        likely: task whose answer can be absent from the image -> the score, after division, that :data:`RIGHT` of its
-            right predictions reach; absent if fewer than :data:`FEWEST` are right.
+        likely: task whose answer can be absent from the image -> the confidence, after division, that :data:`RIGHT` of
+            its right predictions reach; absent if fewer than :data:`FEWEST` are right.
     """
 
     temperatures: dict[str, float]
@@ -106,7 +106,7 @@ class Calibration(NamedTuple):
 def calibrate(
     model: Twelve, collators: Mapping[str, Collator], validations: Mapping[str, Sequence[Example]], *, seed: int = 0
 ) -> Calibration:
-    """Calibrate the scores of every task.
+    """Calibrate the confidence of every task.
 
     Args:
         validations: labelled examples that the model was not trained on.
@@ -117,7 +117,7 @@ def calibrate(
     with Track("calibrating", len(collators), "tasks") as track:
         for name, collator in collators.items():
             examples = validations[name][:EXAMPLES]
-            scored = collator.output.own_head  # pretraining makes no predictions with scores
+            scored = collator.output.own_head  # pretraining makes no predictions with a confidence
             if scored and len(examples) >= FEWEST_EXAMPLES:
                 marked = list(_marked(model, collator, examples, seed))
                 found.temperatures[name] = temperature = round(_fit(collator, marked), 4)
@@ -168,7 +168,7 @@ def _fit(collator: Collator, marked: Sequence[_Marked]) -> float:
 
 
 def _confidence(collator: Collator, marked: Sequence[_Marked], temperature: float) -> NDArray[np.float64]:
-    """(E,) scores of the predictions, from logits divided by a temperature."""
+    """(E,) confidence of each prediction, from logits divided by a temperature."""
     vocabulary = collator.processor.vocabularies.get(collator.output_key, [])
     return np.concatenate(
         [

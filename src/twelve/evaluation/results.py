@@ -103,9 +103,9 @@ class TaskResult:
     """The best possible score (evaluation/upper_bound.py); None if there is no known bound."""
     seconds: float = 0.0
     calibration_error: Annotated[float, Field(ge=0, le=100)] | None = None
-    """Expected calibration error of the scores of single predictions, per cent; None if a gallery is ranked."""
+    """Expected calibration error of the confidence of single predictions, per cent; None if a gallery is ranked."""
     uncalibrated: str = ""
-    """Why the scores of single predictions are not calibrated (evaluation/calibration.py), or empty."""
+    """Why the confidence of single predictions is not calibrated (evaluation/calibration.py), or empty."""
     parts: tuple[ScoredPart, ...] = ()
     """Scores by kind of example, where there are enough examples (evaluation/parts.py)."""
     calibration: tuple[ScoreBin, ...] = ()

@@ -66,8 +66,8 @@ class TwelveProcessor:
             it; absent for imported regions.
         kinds: output key -> kind of output; empty if no model's folder has told them; not saved.
         allow_other_features: only warn about regions of another extractor; not saved.
-        temperatures: task -> divisor of its logits, to calibrate scores.
-        likely: task -> score that 95% of its right validation predictions reach; a box below it is called unlikely.
+        temperatures: task -> divisor of its logits, to calibrate the confidence.
+        likely: task -> confidence that 95% of its right validation predictions reach; a box below is called unlikely.
         max_regions: number of detected regions kept per image, without the global one.
         familiar: statistics of the training images' regions, or None.
         known_words: words of the training texts, or None if they were not recorded.
@@ -160,7 +160,7 @@ class TwelveProcessor:
 
     def decode(self, outputs: TwelveOutput | Tensor, inputs: ModelInputs) -> list[Prediction]:
         """The prediction of every text, in order: its value (an answer, a box in pixels, an index of ``boxes``, a
-        class), its calibrated score in 0..1 and its alternatives.
+        class), its confidence (``score``, 0..1) and its alternatives.
 
         Args:
             outputs: what the model returned, or the logits of the head.

@@ -49,7 +49,7 @@ def trained_regions(path: Path) -> list[TrainedRegions]:
     """The kinds of regions that the model at ``path`` was trained on; none if that is no folder of a model or a run.
 
     Raises:
-        CheckpointError: the run has no model yet, or the model's file is damaged.
+        CheckpointError: the run has no model, or the model's file is damaged.
     """
     if not (path / CONFIG_FILE).is_file() and not RunFolder(path).config.is_file():
         return []

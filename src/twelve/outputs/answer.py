@@ -130,7 +130,7 @@ class Answer(Output):
         )
 
     def decode(self, logits: Tensor, examples: Examples, regions: RegionSets, vocabulary: Labels) -> list[Prediction]:
-        """The best answer of each row of (E, A) logits with its sigmoid as score, and the best five."""
+        """The best answer of each row of (E, A) logits with its sigmoid as confidence, and the best five."""
         if logits.shape[1] != len(vocabulary):
             raise CheckpointError(
                 f"the head has {logits.shape[1]} answers, the vocabulary {len(vocabulary)}",

@@ -80,7 +80,7 @@ class Output(abc.ABC):
     shares: ClassVar[bool] = True
     """Equal texts and equal images of a batch share one row; else each pair has its own."""
     shown_as: ClassVar[Literal["sigmoid", "softmax"]] = "sigmoid"
-    """Function that turns logits into scores in 0..1: of each logit by itself, or of all classes together."""
+    """Function that turns logits into confidence, 0..1: of each logit by itself, or of all classes together."""
     image_free: ClassVar[Literal["classes", "boxes", "options", "none"]] = "classes"
     """Baselines without images: of :meth:`label` from the text, of a box from its geometry, of the options' texts."""
 

@@ -219,7 +219,7 @@ class Predictor(Abilities):
         Args:
             questions: made with :meth:`question`, of any methods, about any scenes of this model.
             explain: keep the attention; each question then takes a forward pass.
-            threshold: default threshold of the questions: score below which a box does not count as found.
+            threshold: default threshold of the questions: confidence below which a box does not count as found.
 
         Raises:
             ConfigError: ``questions`` is not a list of questions, or the threshold is not in 0..1.

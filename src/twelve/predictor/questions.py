@@ -22,7 +22,7 @@ class Question:
         task: name of the task, which determines token, head and maximum text length.
         text: the question as readable text.
         boxes: candidate boxes, xyxy pixels.
-        threshold: score (0..1) below which a box does not count as found.
+        threshold: confidence (0..1) below which a box does not count as found.
         turns: (question, answer) of a dialogue.
     """
 

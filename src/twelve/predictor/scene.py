@@ -146,7 +146,7 @@ class Scene:
 
         Args:
             phrase: one, or a list.
-            threshold: score in 0..1; None accepts every box.
+            threshold: confidence in 0..1; None accepts every box.
             task: the task to ask it as, if the model has several of this kind; None for the first.
             explain: keep the attention (:class:`twelve.predictor.Attention`); each phrase then takes a pass.
 
@@ -212,7 +212,7 @@ class Scene:
 
         Args:
             boxes: (C, 4) xyxy pixels of the image after its EXIF rotation.
-            threshold: score in 0..1 below which no box is chosen; None always chooses one.
+            threshold: confidence in 0..1 below which no box is chosen; None always chooses one.
             task: the task to ask it as, if the model has several of this kind; None for the first.
             explain: keep the attention (:class:`twelve.predictor.Attention`).
 

@@ -205,11 +205,11 @@ def guesses(names: Iterable[str]) -> str:
 
 
 def legend(text: str, uncalibrated: str) -> str:
-    """What the bars of a task's examples are, and that they are no probabilities where its scores are not calibrated.
+    """What the bars of a task's examples are, and that they are no probabilities where confidence is not calibrated.
 
     Args:
         text: that of the task's output.
-        uncalibrated: why they are not (``TaskResult.uncalibrated``), or "".
+        uncalibrated: why it is not (``TaskResult.uncalibrated``), or "".
     """
     if not uncalibrated or "Bars:" not in text:
         return text

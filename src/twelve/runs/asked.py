@@ -40,7 +40,7 @@ def asked(
         ConfigError: the folder holds no run and no model, a setting is not valid, there is no such task or protocol, or
             ``submit`` is given for several tasks or for a task that has no official file of results; or
             ``results_folder`` cannot be written to.
-        CheckpointError: the run has no model yet.
+        CheckpointError: the run has no model.
     """
     config = configured(folder, tasks or (), settings)
     names = list(dict.fromkeys(tasks or config.tasks))
@@ -69,7 +69,7 @@ def configured(folder: Path, tasks: Sequence[str], settings: Sequence[str]) -> R
 
     Raises:
         ConfigError: as :func:`asked`.
-        CheckpointError: the run has no model yet.
+        CheckpointError: the run has no model.
     """
     trained = is_there(RunFolder(folder).config, ConfigError)
     if not trained and not is_there(folder / "config.json", ConfigError):

@@ -66,8 +66,8 @@ _LIMITS = """
 - The model sees {regions} regions of an image and nothing else. It knows nothing about objects that the region network
   misses.
 - It answers like {writer} of its training data, including their biases and errors.
-- Its scores state how often such an answer was correct on those data, not on others. `result.warnings` names images and
-  words that are unlike them.
+- Its confidence states how often such an answer was correct on those data, not on others. `result.warnings` names
+  images and words that are unlike them.
 - Do not use its answers to judge, rank or reject people.
 
 ## Licence
@@ -188,8 +188,8 @@ def _sizes(config: Settings, processor: TwelveProcessor, parameters: int) -> str
         *(f"- {what}: {size}{more.get(what, '')}" for what, size in trunk_class(config).sizes(config).items()),
     ]
     if processor.temperatures:
-        which = processor.temperatures.keys()
-        lines.append(f"- calibrated scores ({', '.join(which)}): one temperature per task, fitted on validation images")
+        tasks = ", ".join(processor.temperatures)
+        lines.append(f"- calibrated confidence ({tasks}): one temperature per task, fitted on validation images")
     return "\n".join(lines) + "\n"
 
 

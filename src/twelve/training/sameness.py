@@ -33,8 +33,11 @@ FREE = ("run", "data", "regions", "training", "evaluation")
 """Keys that may change when a run is resumed: places, lengths, intervals, numbers of threads."""
 FIXED = ("precision", "packed", "tf32", "compile")
 """Keys of ``training`` that may not change."""
-ADDED = {"task_scale": "lr", "states": "shared", "update": "task", "together": 1}
-"""Keys of ``optimizer`` that runs of earlier versions lack, and what these did."""
+ADDED: Mapping[str, Mapping[str, Any]] = {
+    "optimizer": {"task_scale": "lr", "states": "shared", "update": "task", "together": 1},
+    "microworld": {"draw_wordings": False},
+}
+"""Section -> its keys that runs of earlier versions lack, and what these did."""
 TRAINED_ON = ("images", "target", "candidates", "options")
 """Fields of an example, other than its text, that training reads."""
 IMAGES_COMPARED = 64
@@ -103,15 +106,12 @@ def record_of(
             del settings[section]
     if settings["model"]["task_tokens"] is None:
         del settings["model"]["task_tokens"]
-    for key, default in ADDED.items():
-        if settings["optimizer"][key] == default:
-            del settings["optimizer"][key]
     training = config.training
     names = {name: processor.token_rows.get(name) for name in sorted(data.tasks)}
     lengths = {name: processor.max_text[name] for name in sorted(data.tasks)}
     words = [processor.tokenizer.to_str(), repr(names), repr(lengths), repr(processor.max_regions)]
     return {
-        "settings": settings,
+        "settings": _without_added(settings),
         "precision": training.precision,
         "examples": {
             name: {
@@ -129,6 +129,19 @@ def record_of(
         "processes": {"count": processes, "sharding": training.sharding and processes > 1},
         "machine": machine(),
     }
+
+
+def _without_added(settings: Any) -> Any:
+    """Settings without those keys of :data:`ADDED` that say what runs without them did."""
+    if not isinstance(settings, Mapping):
+        return settings
+
+    def kept(section: str, value: Any) -> Any:
+        if section not in ADDED or not isinstance(value, Mapping):
+            return value
+        return {key: each for key, each in value.items() if (key, each) not in ADDED[section].items()}
+
+    return {section: kept(section, value) for section, value in settings.items()}
 
 
 def compare(
@@ -154,6 +167,7 @@ def compare(
             remedy=f"ask for {done} or more, {_ANEW}",
         )
     changed = []
+    then = {**then, "settings": _without_added(then.get("settings"))}
     for key, part in PARTS.items():
         if then.get(key) == now[key]:
             continue

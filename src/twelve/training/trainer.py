@@ -124,6 +124,7 @@ class Trainer:
         )
         self._ready = 0.0  # when the last batch was there
         self._updates = False  # whether the batch at hand is the last one before an update
+        self._saved = False  # whether the run's folder has a model
 
     def _stateful(self) -> dict[str, checkpoint.Stateful]:
         """What a checkpoint keeps beside the model, its optimizer, :attr:`state` and random generators."""
@@ -169,6 +170,7 @@ class Trainer:
 
     def _fit(self) -> None:
         state, started = self.state, time.monotonic() - self.state.seconds
+        self._saved = self.run.model.is_dir()  # here, where no process can have written it yet
         with Track("training", self.total, "iterations", done=state.iteration, shown=self.devices.main) as track:
             pace = Pace(self.total - state.iteration, {name: self._eval_examples(name) for name in self.streams})
             while state.iteration < self.total and not self._out_of_patience:
@@ -185,6 +187,10 @@ class Trainer:
                 if self._out_of_patience:
                     self._log("event", event="early stop", best=state.best)
         state.seconds = time.monotonic() - started
+        if not self._saved:  # the model is gone from a resumed run, and none since was better
+            state.kept = dict(state.scores)
+            self.save_model()
+            self.say(f"the model was gone: saved the last one, of iteration {state.iteration:,}")
         self.save()
         for name in (name for name in state.before if name in state.kept):
             self._log("kept", task=name, before=round(state.before[name], 5), after=round(state.kept[name], 5))
@@ -411,6 +417,7 @@ class Trainer:
 
     def save_model(self) -> None:
         """Write the model and its processor into the run's folder, where from_pretrained opens them."""
+        self._saved = True
         weights = whole(self.model.state_dict())
         if self.devices.main:
             with files.replacing(self.run.model) as partial:

@@ -15,8 +15,8 @@ class Prediction:
 
     Attributes:
         value: an answer, a box (xyxy pixels), the index of a candidate, a bool or a class name.
-        score: of that value, in 0..1.
-        alternatives: the best values with their scores, best first; the first one is ``value``.
+        score: confidence of that value, in 0..1.
+        alternatives: the best values with their confidence, best first; the first one is ``value``.
     """
 
     value: Any
@@ -32,8 +32,8 @@ class RecordedPrediction:
         kind: kind of the task's output, which determines what ``target``, ``value`` and ``alternatives`` are.
         target: ``Example.target``; for a retrieval caption the id of its own image.
         value: the prediction; for a retrieval caption the id of the best image.
-        score: of ``value``, in 0..1; for retrieval the alignment logit.
-        alternatives: the best values with their scores, best first.
+        score: confidence of ``value``, in 0..1; for retrieval the alignment logit.
+        alternatives: the best values with their confidence, best first.
         right: what the example contributes to the headline number, 0..1.
         candidates: boxes (xyxy pixels) that ``target`` and ``value`` are indices of, or none.
         options: texts that ``target`` and ``value`` are indices of, or none.
@@ -93,7 +93,7 @@ class CardImage:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A value that the model considered; ``share`` is its score in 0..1."""
+    """A value that the model considered; ``share`` is its confidence, 0..1."""
 
     label: str
     share: float

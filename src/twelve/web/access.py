@@ -16,6 +16,8 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 """Names by which a machine reaches itself."""
 TOKEN = "TWELVE_TOKEN"
 """The environment variable that has the token."""
+METRICS_TOKEN = "TWELVE_METRICS_TOKEN"
+"""The environment variable that has the token of ``/metrics``."""
 _TOKEN = 16
 """Minimum length of a token."""
 
@@ -26,13 +28,15 @@ def check_access(
     token: str | None,
     *,
     no_token: bool,
+    metrics_token: str | None = None,
     names: Collection[str] = (),
     origins: Collection[str] = (),
 ) -> None:
-    """Check the address to listen at, the host names that requests may use, the origins whose pages may, and the token.
+    """Check the address to listen at, the host names that requests may use, the origins whose pages may, and the
+    tokens.
 
     Raises:
-        ConfigError: the host is unknown, the port is none, a name or an origin is none, the token is unusable, or a
+        ConfigError: the host is unknown, the port is none, a name or an origin is none, a token is unusable, or a
             required one is missing.
     """
     check_port(port)
@@ -40,7 +44,7 @@ def check_access(
         check_name(name)
     for origin in origins:
         check_origin(origin)
-    check_token(token)
+    check_tokens(token, metrics_token)
     if token is not None and no_token:
         raise ConfigError(
             "expected a token or --no-token, found both", remedy="omit one (TWELVE_TOKEN sets a token too)"
@@ -60,13 +64,13 @@ def check_access(
         )
 
 
-def check_hosts(hosts: Collection[str], token: str | None, *, no_token: bool) -> None:
-    """Check the host names that requests to an application may use (none for any), and its token.
+def check_hosts(hosts: Collection[str], token: str | None, *, no_token: bool, metrics_token: str | None = None) -> None:
+    """Check the host names that requests to an application may use (none for any), and its tokens.
 
     Raises:
-        ConfigError: the token is unusable, or a required one is missing.
+        ConfigError: a token is unusable, or a required one is missing.
     """
-    check_token(token)
+    check_tokens(token, metrics_token)
     if token is not None and no_token:
         raise ConfigError("expected a token or no_token=True, found both", remedy="omit one")
     public = public_name(hosts)
@@ -82,14 +86,20 @@ def public_name(names: Collection[str]) -> str | None:
     return next((name for name in names if name.lower() not in LOCAL and not is_loopback(name)), None)
 
 
-def check_token(token: str | None) -> None:
+def check_tokens(token: str | None, metrics_token: str | None) -> None:
+    """Raise ConfigError where the token, or that of ``/metrics``, is unusable."""
+    check_token(token)
+    check_token(metrics_token, "metrics token", METRICS_TOKEN)
+
+
+def check_token(token: str | None, kind: str = "token", variable: str = TOKEN) -> None:
     """Raise ConfigError unless there is none, one, or two with a space between, which headers can contain."""
     one = f"[!-~]{{{_TOKEN},}}"
     if token is None or re.fullmatch(f"{one}( {one})?", token):
         return
-    found, instead = ("", "") if token else (", found an empty one", f"; to have none, unset {TOKEN}")
+    found, instead = ("", "") if token else (", found an empty one", f"; to have none, unset {variable}")
     raise ConfigError(
-        f"expected a token of at least {_TOKEN} printable ASCII characters, or two such tokens with a space between"
+        f"expected a {kind} of at least {_TOKEN} printable ASCII characters, or two such tokens with a space between"
         f"{found}",
         remedy=f"create one: python -c 'import secrets; print(secrets.token_urlsafe())'{instead}",
     )

@@ -23,7 +23,7 @@ from twelve.web.access import LOCAL, check_hosts, check_origin
 from twelve.web.api import TAGS, routes
 from twelve.web.examples import add_examples
 from twelve.web.fields import PREFIX
-from twelve.web.gate import Gate
+from twelve.web.gate import METRICS, Gate
 from twelve.web.limits import Limits
 from twelve.web.measured import digest_of, standings_of
 from twelve.web.reference import reference
@@ -48,6 +48,7 @@ def create_app(
     hosts: Collection[str] = LOCAL,
     token: str | None = None,
     no_token: bool = False,
+    metrics_token: str | None = None,
     allow_origins: Collection[str] = (),
     samples: Sequence[Sample] = (),
     index: str | os.PathLike[str] | None = None,
@@ -65,6 +66,7 @@ def create_app(
             ``/docs``, ``/openapi.json`` and ``/health``. Two tokens with a space between are both accepted, so that one
             can be replaced. Required if ``hosts`` is empty or has a name that is not one of this machine alone, unless
             ``no_token`` allows requests without one.
+        metrics_token: ``/metrics`` needs this token instead, which opens nothing else. Two are possible here too.
         allow_origins: origins of other web pages that may use the API, as browsers send them
             (``https://app.example.org``). Requests need the token as always; cookies are not used.
         samples: images to try, which need no token, nor do their texts; by default those that suit the model.
@@ -78,7 +80,7 @@ def create_app(
             invalid, or one that any page may have.
         ConfigError, RegionError: the predictor has no extractor for images.
     """
-    check_hosts(hosts, token, no_token=no_token)
+    check_hosts(hosts, token, no_token=no_token, metrics_token=metrics_token)
     for origin in allow_origins:
         check_origin(origin)
     _ = predictor.extractor  # a missing extractor is an error now, not at the first image
@@ -107,12 +109,13 @@ def create_app(
 
     # A mount would match before the endpoints and hide their 405 replies.
     app.router.default = _Page(directory=_STATIC, html=True)
-    paths, json = _described(app, secured=token is not None)
+    paths, json = _described(app, secured=token is not None, own_metrics=metrics_token is not None)
     app.add_middleware(
         Gate,
         service=service,
         hosts=hosts,
         token=token,
+        metrics_token=metrics_token,
         free=free,
         paths=paths,
         json=json,
@@ -149,12 +152,12 @@ def _without_endpoints(service: Service) -> FastAPI:
     return app
 
 
-def _described(app: FastAPI, *, secured: bool) -> tuple[tuple[str, ...], list[str]]:
+def _described(app: FastAPI, *, secured: bool, own_metrics: bool) -> tuple[tuple[str, ...], list[str]]:
     """Complete the application's description; its paths, and those of them that take JSON."""
     description = app.openapi()
     _add_summaries(description)
     add_examples(description)
-    _add_security(description, required=secured)
+    _add_security(description, required=secured, own_metrics=own_metrics)
     posts = {path: each["post"].get("requestBody", {}) for path, each in description["paths"].items() if "post" in each}
     json = [path for path, body in posts.items() if "application/json" in body.get("content", {})]
     return (*_FREE, *description["paths"]), json
@@ -181,14 +184,21 @@ def _add_summaries(description: dict[str, Any]) -> None:
             operation["description"] = " ".join(rest.split())
 
 
-def _add_security(description: dict[str, Any], *, required: bool) -> None:
+def _add_security(description: dict[str, Any], *, required: bool, own_metrics: bool) -> None:
     """Say in the OpenAPI description which paths need the token: those that may reply that it is wrong. A service
     without a token ignores one, so that a client made from its description can send it to others."""
-    description["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    scheme = {"type": "http", "scheme": "bearer"}
+    description["components"]["securitySchemes"] = {"token": scheme}
     for path in description["paths"].values():
         for operation in path.values():
             if "401" in operation["responses"]:
                 operation["security"] = [{"token": []}] if required else [{"token": []}, {}]
+    if own_metrics:
+        description["components"]["securitySchemes"]["metrics_token"] = scheme
+        description["paths"][METRICS]["get"] |= {
+            "description": "Needs the metrics token, which opens nothing else.",
+            "security": [{"metrics_token": []}],
+        }
 
 
 def _add_monitoring(app: FastAPI, service: Service) -> None:
@@ -204,7 +214,7 @@ def _add_monitoring(app: FastAPI, service: Service) -> None:
         return Health(status="ok", waiting=service.waiting, scenes=len(service.scenes))
 
     @app.get(
-        "/metrics",
+        METRICS,
         tags=["service"],
         response_description="The metrics.",
         response_class=Response,

@@ -44,7 +44,9 @@ UPLOADS = f"{PREFIX}/scenes"
 """The path that takes images."""
 HEALTH = "/health"
 """The path that is read under any host name: probes know the address alone, and the reply has two numbers."""
-_PROBES = (HEALTH, "/metrics")
+METRICS = "/metrics"
+"""The path that may need a token of its own, which opens nothing else."""
+_PROBES = (HEALTH, METRICS)
 """Paths that are read every few seconds."""
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE",
@@ -70,6 +72,7 @@ class Gate:
             rebinding, by which a web page could reach a service on its visitor's machine.
         token: the token that requests must send as ``Authorization: Bearer TOKEN``, or two with a space between, either
             of which will do; None to require none.
+        metrics_token: likewise, the token for :data:`METRICS`; None for the same as for other paths.
         free: paths that can be read without the token.
         paths: those that are counted and logged under their own names, such as ``/api/v1/scenes/{scene}``; an address
             may contain the id of an image.
@@ -84,6 +87,7 @@ class Gate:
         service: Service,
         hosts: Collection[str],
         token: str | None = None,
+        metrics_token: str | None = None,
         free: Collection[str] = (),
         paths: Collection[str] = (),
         json: Collection[str] = (),
@@ -92,6 +96,7 @@ class Gate:
     ) -> None:
         self._app, self._service, self._hosts = app, service, {host.lower() for host in hosts}
         self._tokens, self._free, self._json = (token or "").split(), frozenset(free), frozenset(json)
+        self._metrics_tokens = (metrics_token or "").split()
         self._paths = {path: compile_path(path)[0] for path in paths}
         self._files, self._origins = frozenset(files), frozenset(origins)
 
@@ -166,8 +171,10 @@ class Gate:
             # gate: without an id, and neither logged nor counted.
             await Response(status_code=204, headers=PREFLIGHT)(scope, receive, send)
             return
-        if self._tokens and not (scope["method"] in ("GET", "HEAD") and path in self._free):
-            _check_token(_headers(scope, b"authorization"), self._tokens)
+        own = path == METRICS and bool(self._metrics_tokens)
+        tokens = self._metrics_tokens if own else self._tokens
+        if tokens and not (scope["method"] in ("GET", "HEAD") and path in self._free):
+            _check_token(_headers(scope, b"authorization"), tokens, "metrics token" if own else "token")
         if any(mark < " " or mark == "\x7f" for mark in path):
             # A route's pattern also matches before a final line break, so /health%0a would be /health.
             raise ServiceError("unknown_path", "no such path", described(Request(scope)))
@@ -304,19 +311,19 @@ def _too_long(most: int) -> ServiceError:
     return ServiceError("too_large", f"the body has more than {most:,} bytes", "send a smaller image, or fewer images")
 
 
-def _check_token(given: list[str], tokens: list[str]) -> None:
+def _check_token(given: list[str], tokens: list[str], called: str) -> None:
     """Raise ServiceError unless exactly one header is given and it contains a token. Compares in constant time."""
     kind, _, said = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     right = sum(hmac.compare_digest(said.strip().encode("latin-1"), each.encode()) for each in tokens)
     if kind.lower() != "bearer" or not right:
         alone = len(given) == 1 and not said.strip()
-        problem = "the word Bearer is missing before the token" if alone else "the token is wrong"
+        problem = f"the word Bearer is missing before the {called}" if alone else f"the {called} is wrong"
         if not given or (alone and kind.lower() in ("", "bearer")):
-            problem = "the token is missing"
+            problem = f"the {called} is missing"
         raise ServiceError(
             "unauthorized",
             problem,
-            "send the header Authorization: Bearer TOKEN, with the token that the service was started with",
+            f"send the header Authorization: Bearer TOKEN, with the {called} that the service was started with",
             headers={"WWW-Authenticate": "Bearer"},
         )
 

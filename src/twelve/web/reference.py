@@ -93,7 +93,8 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     rows: list[_Row] = [(each["name"], each["schema"], False) for each in operation.get("parameters", [])]
     rows += _rows(takes, schemas, sent=True) if takes else _kinds(content)
     words = ["curl", "-s"] + ["-X", method.upper()] * (method == "delete")
-    words += ["-H", "Authorization: Bearer TOKEN"] * (token and "401" in operation["responses"])
+    secured = (token and "401" in operation["responses"]) or "metrics_token" in str(operation.get("security"))
+    words += ["-H", "Authorization: Bearer TOKEN"] * secured
     bodies: list[list[str]] = [_FILE, _FORM] if content else [[]]
     if takes:
         bodies = [["-H", "Content-Type: application/json", "-d", json.dumps(takes["examples"][0])]]
@@ -104,9 +105,7 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     url += "".join(f"?{each['name']}=NAME" for each in operation.get("parameters", []) if each["in"] == "query")
     commands = [" ".join(map(quote, [*words, *body, url])) for body in bodies]
     body = takes["examples"][0] if takes else None
-    program = _program(
-        method, url, body, _FILE[-1][1:] if content and not takes else "", kinds, token="Bearer" in str(words)
-    )
+    program = _program(method, url, body, _FILE[-1][1:] if content and not takes else "", kinds, token=secured)
     reply: _Schema = kinds.get("application/json", {})
     replied = _resolved(reply.get("schema", {}), schemas)
     told = [reply["example"]] if "example" in reply else replied.get("examples", [])

@@ -42,6 +42,7 @@ def serve(
     limits: Limits | None = None,
     token: str | None = None,
     no_token: bool = False,
+    metrics_token: str | None = None,
     allow_origins: Collection[str] = (),
     log_requests: bool | Literal["text", "json"] = False,
     index: str | os.PathLike[str] | None = None,
@@ -60,7 +61,7 @@ def serve(
         precision: see :func:`twelve.load`.
         token: see :func:`twelve.web.app.create_app`. Required if other machines can reach ``host``, or if ``names`` has
             a name that is not one of this machine alone, unless ``no_token`` allows requests without one.
-        allow_origins: see :func:`twelve.web.app.create_app`.
+        metrics_token, allow_origins: see :func:`twelve.web.app.create_app`.
         log_requests: write a line for each request to standard error (the logger ``twelve.requests``): "text" (or True)
             for people, "json" for programs. With "json", every line is an object, also those of other events, and the
             address is not printed to standard output.
@@ -71,7 +72,15 @@ def serve(
             missing.
         ThreadLost: a thread of the service has ended.
     """
-    check_access(host, PORT if port is None else port, token, no_token=no_token, names=names, origins=allow_origins)
+    check_access(
+        host,
+        PORT if port is None else port,
+        token,
+        no_token=no_token,
+        metrics_token=metrics_token,
+        names=names,
+        origins=allow_origins,
+    )
     listener = bound(run, host, port)
     with logged(log_requests):
         app = _loaded(
@@ -86,6 +95,7 @@ def serve(
             limits=limits,
             hosts=allowed(host, names),
             token=token,
+            metrics_token=metrics_token,
             allow_origins=allow_origins,
             index=index,
             regions=regions,
@@ -112,6 +122,7 @@ def _loaded(
     limits: Limits | None,
     hosts: Collection[str],
     token: str | None,
+    metrics_token: str | None,
     allow_origins: Collection[str],
     index: str | os.PathLike[str] | None,
     regions: str | os.PathLike[str] | None,
@@ -131,6 +142,7 @@ def _loaded(
         hosts=hosts,
         token=token,
         no_token=token is None,  # checked before, for the address too
+        metrics_token=metrics_token,
         allow_origins=allow_origins,
         samples=samples or opening_samples(predictor),
         index=index,
