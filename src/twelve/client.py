@@ -29,7 +29,7 @@ Reply = dict[str, Any]
 """A reply, as docs/http-api.md describes it."""
 
 
-class ServiceError(Exception):
+class RequestError(Exception):
     """The service refused a request, or did not reply.
 
     Attributes:
@@ -78,7 +78,7 @@ class Client:
         self._token = token or os.environ.get("TWELVE_TOKEN")
         self._opener = build_opener(_NoRedirects)
 
-    def scene(self, image: str | Path | bytes) -> Scene:
+    def scene(self, image: str | Path | bytes) -> RemoteScene:
         """An image, sent to the service once for any number of questions.
 
         Args:
@@ -86,16 +86,16 @@ class Client:
 
         Raises:
             OSError: the file cannot be read.
-            ServiceError: the service does not accept it.
+            RequestError: the service does not accept it.
         """
-        return Scene(self, image if isinstance(image, bytes) else Path(image).read_bytes())
+        return RemoteScene(self, image if isinstance(image, bytes) else Path(image).read_bytes())
 
-    def verify(self, left: Scene, right: Scene, statement: str, **options: Any) -> Reply:
+    def verify(self, left: RemoteScene, right: RemoteScene, statement: str, **options: Any) -> Reply:
         """Whether a statement is true of two images."""
         body = lambda: {"left": left.sent, "right": right.sent, "statement": statement, **options}  # noqa: E731
         return self._about([left, right], "verify", body)
 
-    def match(self, scenes: Sequence[Scene], captions: Sequence[str], **options: Any) -> Reply:
+    def match(self, scenes: Sequence[RemoteScene], captions: Sequence[str], **options: Any) -> Reply:
         """Every caption's images, best first."""
         body = lambda: {"images": [each.sent for each in scenes], "captions": list(captions), **options}  # noqa: E731
         return self._about(scenes, "match", body)
@@ -116,7 +116,7 @@ class Client:
         """Send an object, or the bytes of an image, to ``/api/v1/METHOD``; all other methods use this one.
 
         Raises:
-            ServiceError: the service refused it, or did not reply.
+            RequestError: the service refused it, or did not reply.
         """
         return self._read(self._exchange("POST", f"/api/v1/{method}", body))
 
@@ -124,14 +124,14 @@ class Client:
         try:
             return dict(json.loads(reply))
         except (TypeError, ValueError):
-            raise ServiceError(f"{self.address} replied with something else than the service's JSON", code="") from None
+            raise RequestError(f"{self.address} replied with something else than the service's JSON", code="") from None
 
-    def _about(self, scenes: Sequence[Scene], method: str, body: Callable[[], Reply]) -> Reply:
+    def _about(self, scenes: Sequence[RemoteScene], method: str, body: Callable[[], Reply]) -> Reply:
         """The reply about stored images. If the service has one no longer, they are sent again, once."""
         ids = [scene.id for scene in scenes]
         try:
             return self.post(method, body())
-        except ServiceError as error:
+        except RequestError as error:
             if error.code != "unknown_image":
                 raise
         for scene, lost in zip(scenes, ids, strict=True):
@@ -156,21 +156,21 @@ class Client:
                 time.sleep(max(int(wait), 2**tried) * random.uniform(1, 1.5))
             except (OSError, HTTPException) as error:
                 problem = f"no reply from {self.address}: it is down, slow, or the body is too large ({error})"
-                raise ServiceError(problem, code="no_reply") from None
+                raise RequestError(problem, code="no_reply") from None
         raise ValueError(f"expected at least one try, found {self.tries}")
 
 
-def _told(error: HTTPError) -> ServiceError:
+def _told(error: HTTPError) -> RequestError:
     try:
         told = json.load(error)
         of = {"code": told["code"], "remedy": told["remedy"], "fields": told["fields"] or ()}
-        return ServiceError(told["error"], status=error.code, **of)
+        return RequestError(told["error"], status=error.code, **of)
     except (KeyError, TypeError, ValueError):  # of another server, such as a proxy
         remedy = f"use the address {error.headers['Location']}" if error.headers["Location"] else ""
-        return ServiceError(str(error), code="", status=error.code, remedy=remedy)
+        return RequestError(str(error), code="", status=error.code, remedy=remedy)
 
 
-class Scene:
+class RemoteScene:
     """An image that the service stores with its regions; :meth:`Client.scene` creates it.
 
     The service deletes it some minutes after the last question; it is then sent again with the next one. Used in a
@@ -246,11 +246,11 @@ class Scene:
         """Delete the image from the service."""
         try:
             self._client._exchange("DELETE", f"/api/v1/scenes/{self.id}")
-        except ServiceError as error:
+        except RequestError as error:
             if error.code != "unknown_image":
                 raise
 
-    def __enter__(self) -> Scene:
+    def __enter__(self) -> RemoteScene:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -22,7 +22,7 @@ from test_api import png
 
 import twelve
 from twelve import client
-from twelve.client import Client, Scene, ServiceError
+from twelve.client import Client, RemoteScene, RequestError
 
 HOME = Path(__file__).parents[2]
 _SEARCHED = (
@@ -63,12 +63,12 @@ def test_every_method_replies_as_the_service_does(model_folder: Path, tmp_path: 
             assert left.depends("what?")["value"] == asked[0]["answer"]
             assert service.verify(left, right, "both")["verdict"] in (True, False)
             assert len(service.match([left, right], ["a cup"])["captions"][0]["images"]) == 2
-            with pytest.raises(ServiceError) as refused:
+            with pytest.raises(RequestError) as refused:
                 service.search("a cup")
             assert (refused.value.code, refused.value.status) == ("no_index", 409)
             assert {"answer", "verify"} <= service.model()["methods"].keys()
             name = right.id
-        with pytest.raises(ServiceError) as gone:
+        with pytest.raises(RequestError) as gone:
             service.post("answer", {"image": {"scene": name}, "question": "what?"})
         assert gone.value.code == "unknown_image"  # deleted with the end of the block
         left.delete()  # twice does no harm
@@ -94,7 +94,7 @@ def test_an_image_that_is_no_longer_stored_is_sent_again_once(model_folder: Path
 def test_every_endpoint_that_asks_has_a_method(app: FastAPI) -> None:
     asking = {path.rpartition("/")[2] for path, of in app.openapi()["paths"].items() if "post" in of}
     assert asking - {"scenes", "ask"} == {
-        name for name in asking if callable(getattr(Scene, name, None) or getattr(Client, name, None))
+        name for name in asking if callable(getattr(RemoteScene, name, None) or getattr(Client, name, None))
     }
 
 
@@ -165,7 +165,7 @@ def test_a_busy_service_is_asked_again_later_each_time(waited: list[float]) -> N
         assert len(waited) == 1 and 7 <= waited[0] <= 10.5
         assert got.got == [(None, "application/json")] * 2  # an empty token is none
     waited.clear()
-    with scripted(*[BUSY] * 7) as (address, _), pytest.raises(ServiceError, match=r"^too many -> wait$") as refused:
+    with scripted(*[BUSY] * 7) as (address, _), pytest.raises(RequestError, match=r"^too many -> wait$") as refused:
         Client(address).post("answer", {})
     assert (refused.value.code, refused.value.status) == ("busy", 429)
     least = [7, 7, 7, 8, 16, 32]  # at least Retry-After, then twice as long each time
@@ -184,7 +184,7 @@ def test_a_busy_service_is_asked_again_later_each_time(waited: list[float]) -> N
     ],
 )
 def test_replies_of_other_servers(waited: list[float], reply: tuple[int, dict[str, str], str], message: str) -> None:
-    with scripted(reply) as (address, _), pytest.raises(ServiceError, match=message) as refused:
+    with scripted(reply) as (address, _), pytest.raises(RequestError, match=message) as refused:
         Client(address).post("scenes", b"image")
     assert refused.value.code == "" and not waited
 
@@ -194,7 +194,7 @@ def test_the_token_is_not_sent_to_where_a_server_redirects(monkeypatch: pytest.M
     with scripted((200, {}, "{}")) as (other, thief):
         for status in (301, 302, 303, 307, 308):
             with scripted((status, {"Location": f"{other}/x"}, "")) as (address, got):
-                with pytest.raises(ServiceError, match=rf"^HTTP Error {status}.* -> use the address {other}/x$"):
+                with pytest.raises(RequestError, match=rf"^HTTP Error {status}.* -> use the address {other}/x$"):
                     Client(address, "given").post("answer", {})
                 assert got.got == [("Bearer given", "application/json")]
         assert not thief.got
@@ -205,7 +205,7 @@ def test_the_token_is_not_sent_to_where_a_server_redirects(monkeypatch: pytest.M
 def test_no_reply_and_wrong_arguments(waited: list[float]) -> None:
     with scripted() as (address, _):
         pass
-    with pytest.raises(ServiceError, match=rf"^no reply from {address}: .* refused") as refused:
+    with pytest.raises(RequestError, match=rf"^no reply from {address}: .* refused") as refused:
         Client(address).post("answer", {})
     assert (refused.value.code, refused.value.status) == ("no_reply", None)
     for wrong in ("127.0.0.1:8012", "file:///etc/passwd"):
