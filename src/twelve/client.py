@@ -242,6 +242,11 @@ class RemoteScene:
         """The regions that an answer depends on."""
         return self._asked("depends", {"text": text, **options})
 
+    def ask(self, method: str, text: str, **options: Any) -> Reply:
+        """Ask with any method that takes a text and no boxes, such as that of an output of your own."""
+        body = lambda: {"method": method, "text": text, "images": [self.sent], **options}  # noqa: E731
+        return self._client._about([self], "ask", body)
+
     def delete(self) -> None:
         """Delete the image from the service."""
         try:

@@ -61,6 +61,7 @@ def test_every_method_replies_as_the_service_does(model_folder: Path, tmp_path: 
             boxes = left.boxes[:2]
             assert left.choose("which?", boxes)["box"] in boxes and left.guess([("a cup?", "no")], boxes)["index"] < 2
             assert left.depends("what?")["value"] == asked[0]["answer"]
+            assert left.ask("answer", "what?", task="vqa") == asked[0]
             assert service.verify(left, right, "both")["verdict"] in (True, False)
             assert len(service.match([left, right], ["a cup"])["captions"][0]["images"]) == 2
             with pytest.raises(RequestError) as refused:
@@ -93,7 +94,7 @@ def test_an_image_that_is_no_longer_stored_is_sent_again_once(model_folder: Path
 
 def test_every_endpoint_that_asks_has_a_method(app: FastAPI) -> None:
     asking = {path.rpartition("/")[2] for path, of in app.openapi()["paths"].items() if "post" in of}
-    assert asking - {"scenes", "ask"} == {
+    assert asking - {"scenes"} == {
         name for name in asking if callable(getattr(RemoteScene, name, None) or getattr(Client, name, None))
     }
 
