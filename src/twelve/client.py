@@ -27,6 +27,8 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 Reply = dict[str, Any]
 """A reply, as docs/http-api.md describes it."""
+_AGAIN = (429, 502, 503)
+"""Statuses of a service that is busy or restarts. Where it was too slow, a request sent again would slow it further."""
 
 
 class RequestError(Exception):
@@ -58,9 +60,10 @@ class Client:
     """A service, to be asked about images. Threads may share it.
 
     Args:
-        address: of the service, such as ``https://images.example.org``.
-        token: None takes that of the environment variable ``TWELVE_TOKEN``; a service without a token ignores it.
-        timeout: seconds to wait for each reply.
+        address: the address of the service, such as ``https://images.example.org``.
+        token: the token to send; None reads it from the environment variable ``TWELVE_TOKEN``. A service without a
+            token ignores it.
+        timeout: seconds to wait for each reply; more than the service or its proxy waits (60 and 90).
         tries: how often a request is sent while the service is busy. The waits between them are at least as long as
             the service asks for, and double: seven tries take a minute or more.
         at_once: number of requests of a list that are open at a time. The service answers them in batches.
@@ -70,7 +73,7 @@ class Client:
     """
 
     def __init__(
-        self, address: str, token: str | None = None, *, timeout: float = 90, tries: int = 7, at_once: int = 8
+        self, address: str, token: str | None = None, *, timeout: float = 100, tries: int = 7, at_once: int = 8
     ) -> None:
         if not address.startswith(("http://", "https://")):
             raise ValueError(f"expected an address that begins with http:// or https://, found {address!r}")
@@ -102,23 +105,53 @@ class Client:
 
     def search(self, text: str, **options: Any) -> Reply:
         """The images of the service's index that match a text, best first."""
-        return self.post("search", {"text": text, **options})
+        return self.post("/api/v1/search", {"text": text, **options})
 
     def thumbnail(self, image: str) -> bytes:
         """The JPEG file of a small version of an image that a search found, named as in the reply."""
-        return self._exchange("GET", f"/api/v1/thumbnail?{urlencode({'image': image})}")
+        return self.request("GET", f"/api/v1/thumbnail?{urlencode({'image': image})}")
 
     def model(self) -> Reply:
         """Methods, tasks and limits of the service."""
-        return self._read(self._exchange("GET", "/api/v1/model"))
+        return self.get("/api/v1/model")
 
-    def post(self, method: str, body: Reply | bytes) -> Reply:
-        """Send an object, or the bytes of an image, to ``/api/v1/METHOD``; all other methods use this one.
+    def get(self, path: str) -> Reply:
+        """The JSON object at a path."""
+        return self._read(self.request("GET", path))
+
+    def post(self, path: str, body: Reply | bytes) -> Reply:
+        """The reply to an object, or to the bytes of an image."""
+        return self._read(self.request("POST", path, body))
+
+    def request(self, method: str, path: str, body: Reply | bytes | None = None) -> bytes:
+        """Send any request, and return the body of the reply; all other methods use this one.
 
         Raises:
             RequestError: the service refused it, or did not reply.
         """
-        return self._read(self._exchange("POST", f"/api/v1/{method}", body))
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        if body is not None:
+            headers["Content-Type"] = "application/octet-stream" if isinstance(body, bytes) else "application/json"
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        request = Request(self.address + path, data, headers, method=method)
+        for tried in range(self.tries):
+            try:
+                with self._opener.open(request, timeout=self.timeout) as reply:
+                    return bytes(reply.read())
+            except HTTPError as error:
+                wait = error.headers.get("Retry-After", "")
+                told = _told(error)
+                again = told.status in _AGAIN and told.code != "too_slow" and wait.isdigit()
+                if not again or tried + 1 == self.tries:
+                    raise told from None
+                # Random, so that clients who were refused together do not return together.
+                time.sleep(max(int(wait), 2**tried) * random.uniform(1, 1.5))
+            except (OSError, HTTPException) as error:
+                reason = getattr(error, "reason", error)
+                problem = f"no reply from {self.address}: {getattr(reason, 'strerror', None) or reason}"
+                remedy = "check the address, that the service runs, and that the image is not too large"
+                raise RequestError(problem, code="no_reply", remedy=remedy) from None
+        raise ValueError(f"expected at least one try, found {self.tries}")
 
     def _read(self, reply: bytes) -> Reply:
         try:
@@ -130,34 +163,13 @@ class Client:
         """The reply about stored images. If the service has one no longer, they are sent again, once."""
         ids = [scene.id for scene in scenes]
         try:
-            return self.post(method, body())
+            return self.post(f"/api/v1/{method}", body())
         except RequestError as error:
             if error.code != "unknown_image":
                 raise
         for scene, lost in zip(scenes, ids, strict=True):
             scene._stored_again(lost)
-        return self.post(method, body())
-
-    def _exchange(self, verb: str, path: str, body: Reply | bytes | None = None) -> bytes:
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        if body is not None:
-            headers["Content-Type"] = "application/octet-stream" if isinstance(body, bytes) else "application/json"
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        request = Request(self.address + path, data, headers, method=verb)
-        for tried in range(self.tries):
-            try:
-                with self._opener.open(request, timeout=self.timeout) as reply:
-                    return bytes(reply.read())
-            except HTTPError as error:
-                wait = error.headers.get("Retry-After", "")
-                if not wait.isdigit() or tried + 1 == self.tries:
-                    raise _told(error) from None
-                # Random, so that clients who were refused together do not return together.
-                time.sleep(max(int(wait), 2**tried) * random.uniform(1, 1.5))
-            except (OSError, HTTPException) as error:
-                problem = f"no reply from {self.address}: it is down, slow, or the body is too large ({error})"
-                raise RequestError(problem, code="no_reply") from None
-        raise ValueError(f"expected at least one try, found {self.tries}")
+        return self.post(f"/api/v1/{method}", body())
 
 
 def _told(error: HTTPError) -> RequestError:
@@ -188,7 +200,7 @@ class RemoteScene:
         self._store()
 
     def _store(self) -> None:
-        told = self._client.post("scenes", self._image)
+        told = self._client.post("/api/v1/scenes", self._image)
         self.id: str = told["id"]
         self.width: int = told["width"]
         self.height: int = told["height"]
@@ -250,7 +262,7 @@ class RemoteScene:
     def delete(self) -> None:
         """Delete the image from the service."""
         try:
-            self._client._exchange("DELETE", f"/api/v1/scenes/{self.id}")
+            self._client.request("DELETE", f"/api/v1/scenes/{self.id}")
         except RequestError as error:
             if error.code != "unknown_image":
                 raise
@@ -268,7 +280,14 @@ class RemoteScene:
         def ask(text: str) -> Reply:
             return self._asked(method, {field: text, **options})
 
+        def one_of(number: int, text: str) -> Reply:
+            try:
+                return ask(text)
+            except RequestError as error:
+                error.args = (f"text {number} of {len(texts)}: {error}",)
+                raise
+
         if isinstance(texts, str):
             return ask(texts)
         with ThreadPoolExecutor(self._client.at_once) as threads:
-            return list(threads.map(ask, texts))
+            return list(threads.map(one_of, range(1, len(texts) + 1), texts))

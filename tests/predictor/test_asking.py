@@ -140,6 +140,8 @@ def test_mistakes_say_what_is_wrong(model: Predictor, scene: Scene) -> None:
         model.task_for("sing")
     with pytest.raises(ConfigError, match=r"expected a text, found int 3 -> give a text$"):
         scene.answer(3)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"^\[text 2 of 3\]: expected a text, found an empty one -> give a text$"):
+        scene.answer(["what is it?", "", "where?"])
 
 
 @pytest.mark.parametrize("text", ["\ufeff", "\u200b\u200b", "[SEP]", "[PAD] [CLS]"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -64,13 +63,16 @@ def test_every_method_replies_as_the_service_does(model_folder: Path, tmp_path: 
             assert left.ask("answer", "what?", task="vqa") == asked[0]
             assert service.verify(left, right, "both")["verdict"] in (True, False)
             assert len(service.match([left, right], ["a cup"])["captions"][0]["images"]) == 2
+            with pytest.raises(RequestError, match=r"^text 2 of 3: question: expected a text") as refused:
+                left.answer(["what?", "", "which?"])
+            assert refused.value.code == "invalid_input" and refused.value.fields[0]["path"] == "question"
             with pytest.raises(RequestError) as refused:
                 service.search("a cup")
             assert (refused.value.code, refused.value.status) == ("no_index", 409)
             assert {"answer", "verify"} <= service.model()["methods"].keys()
             name = right.id
         with pytest.raises(RequestError) as gone:
-            service.post("answer", {"image": {"scene": name}, "question": "what?"})
+            service.post("/api/v1/answer", {"image": {"scene": name}, "question": "what?"})
         assert gone.value.code == "unknown_image"  # deleted with the end of the block
         left.delete()  # twice does no harm
 
@@ -88,7 +90,7 @@ def test_an_image_that_is_no_longer_stored_is_sent_again_once(model_folder: Path
         left.delete()
         right.delete()
         assert service.verify(left, right, "both")["verdict"] in (True, False)
-        stored = json.loads(service._exchange("GET", "/health"))
+        stored = service.get("/health")
         assert stored["scenes"] == 2
 
 
@@ -149,6 +151,7 @@ def scripted(*replies: tuple[int, dict[str, str], str]) -> Iterator[tuple[str, t
         server.server_close()
 
 
+SLOW = '{"code": "too_slow", "error": "too long", "remedy": "ask less", "fields": null}'
 BUSY = (429, {"Retry-After": "7"}, '{"code": "busy", "error": "too many", "remedy": "wait", "fields": null}')
 
 
@@ -162,12 +165,12 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_a_busy_service_is_asked_again_later_each_time(waited: list[float]) -> None:
     with scripted(BUSY, (200, {}, '{"answer": "red"}')) as (address, got):
-        assert Client(address).post("answer", {}) == {"answer": "red"}
+        assert Client(address).post("/api/v1/answer", {}) == {"answer": "red"}
         assert len(waited) == 1 and 7 <= waited[0] <= 10.5
         assert got.got == [(None, "application/json")] * 2  # an empty token is none
     waited.clear()
     with scripted(*[BUSY] * 7) as (address, _), pytest.raises(RequestError, match=r"^too many -> wait$") as refused:
-        Client(address).post("answer", {})
+        Client(address).post("/api/v1/answer", {})
     assert (refused.value.code, refused.value.status) == ("busy", 429)
     least = [7, 7, 7, 8, 16, 32]  # at least Retry-After, then twice as long each time
     assert len(waited) == len(least)
@@ -180,14 +183,16 @@ def test_a_busy_service_is_asked_again_later_each_time(waited: list[float]) -> N
     [
         ((502, {"Content-Type": "text/html"}, "<html>"), r"^HTTP Error 502: Bad Gateway$"),
         ((502, {"Content-Type": "application/json"}, "[]"), r"^HTTP Error 502: Bad Gateway$"),
+        ((504, {"Retry-After": "10"}, "{}"), r"^HTTP Error 504: Gateway Timeout$"),
+        ((503, {"Retry-After": "5"}, SLOW), "^too long -> ask less$"),
         ((200, {}, "<html>"), r"replied with something else than the service's JSON$"),
         ((200, {}, "[1]"), r"replied with something else than the service's JSON$"),
     ],
 )
-def test_replies_of_other_servers(waited: list[float], reply: tuple[int, dict[str, str], str], message: str) -> None:
+def test_what_is_not_sent_again(waited: list[float], reply: tuple[int, dict[str, str], str], message: str) -> None:
     with scripted(reply) as (address, _), pytest.raises(RequestError, match=message) as refused:
-        Client(address).post("scenes", b"image")
-    assert refused.value.code == "" and not waited
+        Client(address).post("/api/v1/scenes", b"image")
+    assert refused.value.code == ("too_slow" if message.startswith("^too") else "") and not waited
 
 
 def test_the_token_is_not_sent_to_where_a_server_redirects(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,18 +201,20 @@ def test_the_token_is_not_sent_to_where_a_server_redirects(monkeypatch: pytest.M
         for status in (301, 302, 303, 307, 308):
             with scripted((status, {"Location": f"{other}/x"}, "")) as (address, got):
                 with pytest.raises(RequestError, match=rf"^HTTP Error {status}.* -> use the address {other}/x$"):
-                    Client(address, "given").post("answer", {})
+                    Client(address, "given").post("/api/v1/answer", {})
                 assert got.got == [("Bearer given", "application/json")]
         assert not thief.got
-        Client(other).post("answer", {})
+        Client(other).post("/api/v1/answer", {})
         assert thief.got == [("Bearer of-the-environment", "application/json")]
 
 
 def test_no_reply_and_wrong_arguments(waited: list[float]) -> None:
     with scripted() as (address, _):
         pass
-    with pytest.raises(RequestError, match=rf"^no reply from {address}: .* refused") as refused:
-        Client(address).post("answer", {})
+    with pytest.raises(
+        RequestError, match=rf"^no reply from {address}: Connection refused -> check the address"
+    ) as refused:
+        Client(address).post("/api/v1/answer", {})
     assert (refused.value.code, refused.value.status) == ("no_reply", None)
     for wrong in ("127.0.0.1:8012", "file:///etc/passwd"):
         with pytest.raises(ValueError, match="begins with http:// or https://"):

@@ -258,8 +258,13 @@ class Scene:
         return self._candidates[boxes]
 
     def _asked(self, method: str, texts: str | list[str], task: str | None, explain: bool, **options: Any) -> Any:
-        several = texts_of(texts)
-        asks = [self.predictor.question(method, text, (self,), task=task, **options) for text in several]
+        several, asks = texts_of(texts), []
+        for number, text in enumerate(several, 1):
+            try:
+                asks.append(self.predictor.question(method, text, (self,), task=task, **options))
+            except ConfigError as error:
+                record = error.record if len(several) == 1 else f"text {number} of {len(several)}"
+                raise ConfigError(error.problem, record=record, remedy=error.remedy) from None
         found = self.predictor.ask(asks, explain=explain)
         return found[0] if isinstance(texts, str) else found
 

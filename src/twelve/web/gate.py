@@ -59,7 +59,7 @@ _EXPOSED = f"Location, Retry-After, {REQUEST_ID}"
 _BODIES = frozenset({"POST", "PUT", "PATCH"})
 STATIC, OTHER = "static", "other"
 """Names under which the files of the page, and paths that do not exist, are counted and logged."""
-_QUIET = frozenset({*_PROBES, STATIC})
+_QUIET = frozenset({*_PROBES, STATIC, f"{PREFIX}/samples/{{name}}"})
 """What the log has only if it fails."""
 _LOG = logging.getLogger(REQUESTS)
 

@@ -101,11 +101,12 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     code, good = next((code, reply) for code, reply in operation["responses"].items() if code.startswith("2"))
     kinds: _Schema = good.get("content", {})
     words += ["-o", "FILE"] * any(kind.startswith("image/") for kind in kinds)
-    url = address + path.replace("{scene}", "ID").replace("{name}", "NAME")
-    url += "".join(f"?{each['name']}=NAME" for each in operation.get("parameters", []) if each["in"] == "query")
-    commands = [" ".join(map(quote, [*words, *body, url])) for body in bodies]
+    place = path.replace("{scene}", "ID").replace("{name}", "NAME")
+    place += "".join(f"?{each['name']}=NAME" for each in operation.get("parameters", []) if each["in"] == "query")
+    commands = [" ".join(map(quote, [*words, *body, address + place])) for body in bodies]
     body = takes["examples"][0] if takes else None
-    program = _program(method, url, body, _FILE[-1][1:] if content and not takes else "", kinds, token=secured)
+    file = _FILE[-1][1:] if content and not takes else ""
+    program = _program(method, address, place, body, file, kinds, token=secured)
     reply: _Schema = kinds.get("application/json", {})
     replied = _resolved(reply.get("schema", {}), schemas)
     told = [reply["example"]] if "example" in reply else replied.get("examples", [])
@@ -194,24 +195,18 @@ def _command(line: str) -> str:
     return f'<pre tabindex="0" aria-label="Example for curl">{escape(line)}</pre>'
 
 
-def _program(method: str, url: str, body: object, file: str, kinds: _Schema, *, token: bool) -> str:
-    """An example in Python, as those of docs/http-api.md: it sends an object, the bytes of a file, or nothing."""
-    headers = {"Authorization": "Bearer TOKEN"} if token else {}
-    headers |= {"Content-Type": "application/json"} if body else {"Content-Type": "image/jpeg"} if file else {}
-    arguments = [_literal(url), *["json.dumps(sent).encode()"] * bool(body), *["sent"] * bool(file)]
-    sends = len(arguments) > 1
-    arguments += [f"{'' if sends else 'headers='}headers"] * bool(headers)
-    arguments += ['method="DELETE"'] * (method == "delete")
+def _program(method: str, address: str, path: str, body: object, file: str, kinds: _Schema, *, token: bool) -> str:
+    """An example in Python, which sends an object, the bytes of a file, or nothing with the client below."""
     drawn, read = any(kind.startswith("image/") for kind in kinds), "application/json" in kinds
-    reply = (
-        "print(json.load(reply))" if read else "print(reply.status)" if not kinds else "print(reply.read().decode())"
-    )
-    lines = ["import json"] * (read or bool(body)) + ["from pathlib import Path"] * (drawn or bool(file))
-    lines += ["from urllib.request import Request, urlopen", ""]
-    lines += [f"sent = {_literal(body)}"] * bool(body) + [f"sent = Path({_literal(file)}).read_bytes()"] * bool(file)
-    lines += [f"headers = {_literal(headers)}"] * bool(headers)
-    lines += [f"request = Request({', '.join(arguments)})", "with urlopen(request) as reply:"]
-    lines += ['    Path("FILE").write_bytes(reply.read())' if drawn else f"    {reply}"]
+    sent = _literal(body) if body else f"Path({_literal(file)}).read_bytes()" if file else ""
+    call = f"service.{method}(" if read else f"service.request({_literal(method.upper())}, "
+    call += f"{_literal(path)}{', ' * bool(sent)}{sent})"
+    lines = ["from pathlib import Path"] * (drawn or bool(file)) + ["from client import Client", ""]
+    lines += [f"service = Client({_literal(address)}{', ' * token}{_literal('TOKEN') * token})"]
+    if drawn:
+        lines += [f'Path("FILE").write_bytes({call})']
+    else:
+        lines += [f"print({call})" if read else f"print({call}.decode())" if kinds else call]
     return "\n".join(lines)
 
 
@@ -227,7 +222,8 @@ def _literal(value: object) -> str:
 def _folded(lines: str, *, opened: bool) -> str:
     return (
         f'<details class="program"{" open" * opened}><summary>The same in Python</summary>'
-        f'<pre tabindex="0" aria-label="Example for Python">{escape(lines)}</pre></details>'
+        f'<pre tabindex="0" aria-label="Example for Python">{escape(lines)}</pre>'
+        '<p><a href="#client">The file client.py</a></p></details>'
     )
 
 
