@@ -36,7 +36,7 @@ from twelve.run_folder import DIVERGED, RunFolder, model_folder
 from twelve.runs.base_images import BaseImages, compare, lines, trained_images
 from twelve.runs.complete import completion
 from twelve.runs.cut_texts import is_official
-from twelve.runs.early import check, check_init
+from twelve.runs.early import base_folder, check
 from twelve.runs.new_model import Start, new_model
 from twelve.runs.next_command import next_command
 from twelve.runs.run_card import write_run_card
@@ -141,10 +141,8 @@ def beginning(config: RunConfig) -> Start:
         RegionError: the regions are of several extractors, of another one than the saved model's, or not finite.
         DataError: see :func:`twelve.data.prepare.prepare`.
     """
-    if config.model.init:
-        check_init(config)
-        return continued(config, model_folder(Path(config.model.init)))
-    return new_model(config)
+    folder = base_folder(config)
+    return new_model(config) if folder is None else continued(config, folder)
 
 
 def _train(
