@@ -177,11 +177,13 @@ def test_texts_that_lose_the_same_part_are_a_remark_at_most(root: Path, tmp_path
     remark = "max_text is 12; the cut part does not distinguish any two texts"
     assert said.count(remark) == 2 == said.count(f"[SEP], {remark}\n") and "max_text=" not in said
     assert re.search(r"  answer/val.jsonl: note: 8 of 8 texts \(100%\) are cut", said)
-    with (tmp_path / "log").open("w") as file:
+    with (tmp_path / "log").open("w") as file, (tmp_path / "said").open("w") as later:
         train(configuration.parse(tree), console=Console(file=file, width=999))
-        (result,) = evaluate_run(tmp_path / "run", console=Console(file=file, width=999))
+        (result,) = evaluate_run(tmp_path / "run", console=Console(file=later, width=999))
     assert result.cut == Cut(8, 8, 16, 12, same=True)
-    assert " cut" not in (tmp_path / "log").read_text()
+    (told,) = (line for line in (tmp_path / "log").read_text().splitlines() if " cut" in line)
+    assert re.fullmatch(rf"note: mine: \d of \d+ training texts .* are cut: .*, {remark}", told)
+    assert " cut" not in (tmp_path / "said").read_text()
     assert "whole texts" not in render(read_run(tmp_path / "run"))
 
 

@@ -62,8 +62,7 @@ class CutTexts:
         cut = cut_of(examples, processor, lengths, settings.max_text or usual)
         if not cut.cut:
             return [], []
-        remedy = cut.remedy(task.name, positions, grows=self._config.model.grows)
-        told = [f"{cut.sentence()}; {'the cut part does not distinguish any two texts' if cut.same else remedy}"]
+        told = [cut.told(task.name, positions, grows=self._config.model.grows)]
         return (told, []) if cut.matters(official=is_official(task)) else ([], told)
 
     @cached_property

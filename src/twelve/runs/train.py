@@ -378,9 +378,11 @@ def _describe(
     for line in too_few({task.task.title: len(task.train) for task in data.tasks.values()}):
         say(f"warning: {line}")
     for name, cut in trainer.cut.items():
-        if cut.matters(official=is_official(data.tasks[name].task)):
-            remedy = cut.remedy(name, model.config.max_position_embeddings, grows=config.model.grows)
-            say(f"warning: {data.tasks[name].task.title}: {cut.sentence('training texts')}; {remedy}")
+        if cut.same or cut.matters(official=is_official(data.tasks[name].task)):
+            kind = "note" if cut.same else "warning"
+            positions, grows = model.config.max_position_embeddings, config.model.grows
+            told = cut.told(name, positions, grows=grows, texts="training texts")
+            say(f"{kind}: {data.tasks[name].task.title}: {told}")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     frozen = f" ({trainer.frozen / 1e6:.1f} M frozen)" if trainer.frozen else ""
     threads = "" if trainer.threads.auto else f", {counted(torch.get_num_threads())}"
