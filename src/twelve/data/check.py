@@ -333,7 +333,7 @@ def _check_split(
         errors, notes = [], [*errors, *notes]
     lacking = len(errors)
     if twice := repeated_ids(examples):
-        errors.append(f"{twice:,} examples repeat the id of another example")
+        errors.append(f"{number(twice, 'example', 'repeat')} the id of another example")
     blank = sum(not text.strip() for text in texts_of(examples))
     if blank and not isinstance(task, FileTask):  # of which this is a warning
         notes.append(f"{blank:,} of {len(examples):,} texts are empty")
