@@ -218,7 +218,14 @@ def test_a_model_of_another_program_is_called_one(tmp_path: Path) -> None:
         (tmp_path / "processor_config.json").write_text("{}")
     (tmp_path / "processor_config.json").unlink()
     shutil.copy(EXAMPLE / "config.json", tmp_path)
-    with pytest.raises(CheckpointError, match=r"processor_config\.json is missing.* -> copy the whole folder"):
+    with pytest.raises(CheckpointError, match=r"no file named processor_config\.json here -> copy the whole folder"):
+        model_folder(tmp_path)
+
+
+@pytest.mark.parametrize("left", ["model.safetensors", "processor_config.json"])
+def test_a_model_without_its_configuration_is_told_so(tmp_path: Path, left: str) -> None:
+    (tmp_path / left).touch()
+    with pytest.raises(CheckpointError, match=r": no file named config\.json here -> copy the whole folder that was"):
         model_folder(tmp_path)
 
 

@@ -117,9 +117,11 @@ def silent() -> Iterator[None]:
         Track._bars -= 1
 
 
-def counted(count: int, noun: str) -> str:
-    """``3 steps``, ``1 step``."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+def counted(count: int, noun: str, verb: str = "") -> str:
+    """``3 steps``, ``1 step``; with a verb, ``3 steps are``, ``1 step is``."""
+    if count == 1 and verb:
+        verb = {"are": "is", "were": "was", "have": "has"}.get(verb, f"{verb}s")
+    return f"{count:,} {noun}{'s' * (count != 1)}{' ' * bool(verb)}{verb}"
 
 
 def times_as_many(times: float) -> str:

@@ -19,6 +19,7 @@ from twelve.io import files, json_file, paths
 
 CONFIG = "config.yaml"
 MODEL_FILES = ("config.json", "processor_config.json")
+WEIGHTS = "model.safetensors"
 DIVERGED = "diverged"
 """The event in a run's log that says that training stopped because a loss was not a number, and which ``setting``, with
 a lower rate, to try."""
@@ -200,17 +201,19 @@ def _without_model(run: RunFolder) -> tuple[str, str]:
 
 
 def _other_kind(folder: Path) -> tuple[str, str] | None:
-    """What a folder is that another program wrote a model to, and what to name instead; None if there is no model."""
+    """What is wrong with a folder that another program wrote a model to, or that lacks a file of its model, and what to
+    do; None if there is no model."""
     if (folder / MODEL_FILES[0]).is_symlink():  # nothing outside the folder is read
         return None
     tree = json_file.read_or_none(folder / MODEL_FILES[0])
     kind = tree.get("model_type") if isinstance(tree, dict) else None
+    if kind == KIND or not (folder / MODEL_FILES[0]).exists():
+        lacking = [name for name in MODEL_FILES if not (folder / name).exists()]
+        if not lacking or not any((folder / name).is_file() for name in (*MODEL_FILES, WEIGHTS)):
+            return None
+        return f"no file named {lacking[0]} here", "copy the whole folder that was saved"
     if not isinstance(kind, str):
         return None
-    if kind == KIND:
-        if (folder / MODEL_FILES[1]).exists():
-            return None
-        return f"{MODEL_FILES[1]} is missing, which lies beside the model", "copy the whole folder that was saved"
     problem = f"this model is not one of twelve: its model_type is {kind[:40]!r}"
     return problem, "name a run's folder, or the folder of a model of this project"
 

@@ -13,6 +13,7 @@ from twelve.errors import ConfigError, DataError, MissingData, TwelveError, foun
 from twelve.formats.results import Mismatch
 from twelve.io.json_file import readable
 from twelve.metrics.bootstrap import FEW, Interval, bounds_of_lead, few_groups, interval, is_share
+from twelve.progress import counted
 from twelve.tasks.base import Task, all_tasks, broken
 
 if TYPE_CHECKING:
@@ -360,7 +361,7 @@ def table(scores: Scores) -> str:
     lines = [
         f"{scores.title}, {scores.primary}: {headline:.2f}%, 95% interval [{scores.headline.low:.2f}, "
         f"{scores.headline.high:.2f}]",
-        f"{scores.examples:,} examples, resampled by {scores.groups:,} {scores.unit}; "
+        f"{counted(scores.examples, 'example')}, resampled by {scores.groups:,} {scores.unit}; "
         "the interval is of this trained model alone",
         _protocol(scores),
         *_notes(scores),
@@ -385,7 +386,8 @@ def difference_table(found: Differences) -> str:
             one_line(f"{name}: {' and '.join(each.predictions)}")
             for name, each in (("first", found.first), ("second", found.second))
         ),
-        f"{scores.examples:,} examples, resampled by {scores.groups:,} {scores.unit}, the same ones for both files",
+        f"{counted(scores.examples, 'example')}, resampled by {scores.groups:,} {scores.unit}, "
+        "the same ones for both files",
         _protocol(scores),
         *_notes(found),
         "",

@@ -21,6 +21,8 @@ from typing import Literal, TypeAlias, TypeVar
 import psutil  # type: ignore[import-untyped, unused-ignore]
 import torch
 
+from twelve.progress import counted
+
 S = TypeVar("S")
 T = TypeVar("T")
 Asked: TypeAlias = int | Literal["auto"]
@@ -125,7 +127,7 @@ class Measured:
             if n != self.number
         )
         why = "; other processes keep the cores busy" if self.held else ""
-        return f"{counted(self.number)}: {_milliseconds(self.seconds[self.number])} per step{rest}{why}"
+        return f"{counted(self.number, 'thread')}: {_milliseconds(self.seconds[self.number])} per step{rest}{why}"
 
 
 def measure(
@@ -363,11 +365,6 @@ def given_back() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def counted(number: int) -> str:
-    """``1 -> '1 thread'``."""
-    return f"{number} thread" + "s" * (number > 1)
 
 
 def _milliseconds(seconds: float) -> str:

@@ -151,7 +151,7 @@ def test_malformed_files_and_ids_that_occur_twice(tmp_path: Path, task: Boxed, m
     assert check_root(tmp_path, ["boxed"]).tasks[0].train.errors == ("annotations.json: question 7 has no annotation",)
     monkeypatch.setattr(Boxed, "train_split", "train")
     monkeypatch.setattr(Boxed, "read", lambda self, root, split: [example(1, "x/1"), example(1, "x/2")])
-    assert check_root(tmp_path, ["boxed"]).tasks[0].train.errors == ("1 examples repeat the id of another example",)
+    assert check_root(tmp_path, ["boxed"]).tasks[0].train.errors == ("1 example repeats the id of another example",)
 
 
 def test_a_root_without_any_task(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_a_file_is_left_out_by_the_name_that_the_list_shows(
         assert name in listed
         words += ["--without", name]
     shown = run(*words, "--list").output
-    assert "x.zip" not in shown and "cups.json" not in shown and "to fetch: 1 files, 300.0 kB;" in shown
+    assert "x.zip" not in shown and "cups.json" not in shown and "to fetch: 1 file, 300.0 kB;" in shown
     result = run(*words, "--yes")
     assert result.exit_code == 0 and [*placed(tmp_path / "root")] == [NAME]
     assert {path for method, path, _ in server.requests if method == "GET"} == {"mugs.json"}

@@ -245,7 +245,7 @@ def test_rough_sizes_count(tmp_path: Path) -> None:
     def told(*downloads: Download) -> str:
         return str(make_plan(downloads, tmp_path, ask=False)).partition("to fetch: ")[2].partition(";")[0]
 
-    assert told(exact) == "1 files, 1.0 kB"
+    assert told(exact) == "1 file, 1.0 kB"
     assert told(exact, rough) == "2 files, about 1.4 GB"
     assert told(exact, rough, over, nobody) == "4 files, about 91.4 GB, and 1 of a size that nobody states"
     assert make_plan([exact, rough], tmp_path, ask=False).known_bytes == 1_400_001_000

@@ -46,6 +46,6 @@ def test_lmms_eval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_vlmevalkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lines = said("vlmevalkit").splitlines()
-    assert "100.00%  1 answers, protocol google" in lines[1] and "100.00%" in lines[2]
+    assert "100.00%  1 answer, protocol google" in lines[1] and "100.00%" in lines[2]
     assert lines[3] == "answers that count differently: 0"
     assert not any(line.startswith("why: ") for line in lines)

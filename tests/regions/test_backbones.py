@@ -188,9 +188,9 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     name, path = "timm/test_efficientnet", tmp_path / "x.pt"
     state = timm.create_model("test_efficientnet").state_dict()
     for change, problem in (
-        ({k: v for k, v in state.items() if k != "conv_stem.weight"}, "1 tensors are missing: conv_stem.weight"),
-        (state | {"other": torch.ones(1)}, "1 tensors are unknown to the network: other"),
-        (state | {"conv_stem.weight": torch.ones(1)}, "1 tensors are of another shape: conv_stem.weight"),
+        ({k: v for k, v in state.items() if k != "conv_stem.weight"}, "1 tensor is missing: conv_stem.weight"),
+        (state | {"other": torch.ones(1)}, "1 tensor is unknown to the network: other"),
+        (state | {"conv_stem.weight": torch.ones(1)}, "1 tensor is of another shape: conv_stem.weight"),
         ({"epoch": 3}, "contains no state dict"),
     ):
         torch.save(change, path)

@@ -113,7 +113,7 @@ def test_weights_of_other_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert coco.classes[-1] == "name 90" and fingerprint(coco.settings()) != fingerprint(made.settings())
         del state["backbone.coarse.0.bias"]
         torch.save(state, tmp_path / "lacking.pth")
-        with pytest.raises(RegionError, match=r"1 tensors are missing: backbone\.coarse\.0\.bias"):
+        with pytest.raises(RegionError, match=r"1 tensor is missing: backbone\.coarse\.0\.bias"):
             build(ExtractorConfig(kind, str(tmp_path / "lacking.pth")))
 
 

@@ -91,7 +91,7 @@ def test_damaged_and_incomplete_weights(folders: dict[str, Path], tmp_path: Path
     state = load_file(folders["vit"] / "model.safetensors")
     del state["encoder.layer.1.output.dense.bias" if "encoder.layer.1.output.dense.bias" in state else _any(state)]
     save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(RegionError, match="1 tensors are missing"):
+    with pytest.raises(RegionError, match="1 tensor is missing"):
         build(str(tmp_path))
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(RegionError, match="cannot be read as a model of transformers"):

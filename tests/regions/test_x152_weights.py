@@ -117,7 +117,7 @@ STEM = "backbone.body.stem.conv1.weight"
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (drop("backbone.body.layer3.5.bn2.running_var"), r"1 tensors are missing: backbone\.body\.layer3\.5\.bn2"),
+        (drop("backbone.body.layer3.5.bn2.running_var"), r"1 tensor is missing: backbone\.body\.layer3\.5\.bn2"),
         (drop("backbone.fpn.fpn_layer4.bias"), "missing: backbone.fpn.fpn_layer4.bias"),
         (drop(f"{ANCHORS}3"), f"missing: {ANCHORS}3"),
         (put("backbone.body.layer5.0.conv1.weight", torch.ones(1)), "unknown to the network: backbone.body.layer5"),

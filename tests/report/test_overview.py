@@ -574,7 +574,7 @@ def test_the_answers_of_a_single_task_without_weak_parts_are_listed(run: Path) -
     assert found.by_answer and [each.part for each in found.parts] == ["questions whose correct answer is “no”"]
     assert [(round(each.score.mean), each.examples) for each in found.parts] == [(80, 25)]  # yes, 92, is not weak
     page = render(read_run(run))
-    assert '<a href="#certainty">Questions whose correct answer is “no”</a>:\n<b>80.0</b>' in page
+    assert '<a href="#confidence">Questions whose correct answer is “no”</a>:\n<b>80.0</b>' in page
     (line,) = re.findall('<ol class="weak">(.*?)</ol>', page, flags=re.S)
     assert line.count("on 25 examples; may be chance</span>") == 1  # the interval, 60.9 to 91.1, contains 86.0
     assert "as a whole" not in page and "means that the interval contains the score of the task" in page

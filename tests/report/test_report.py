@@ -93,7 +93,7 @@ def test_what_is_no_file_is_not_taken_for_nothing(root: Path, tmp_path: Path, na
 
 def test_scores_baselines_and_verdicts_are_said_in_words(page: Page) -> None:
     assert "On 3 of 5 tasks, the model is better than every baseline (a guess that does not see" in page.text
-    assert "27.3 24.3 to 30.3" in page.text
+    assert "27.3 24.3 to 30.3" in page.text and "Confidence and confusions" in page.text
     assert "+2.9 undecided" in page.text and "-2.2 worse" in page.text  # 50.1 against 55.3 - 3
     assert "Score (0–100), 95% interval" in page.text and "Scores from 0 to 100, with 95% intervals" in page.text
     assert "significant" not in page.text and "beats every baseline" not in page.text
@@ -194,7 +194,7 @@ def test_a_run_that_was_not_measured(root: Path, tmp_path: Path) -> None:
     page = Page(write_report(fake_run.make(tmp_path / "run", root, measured=False)).read_text(encoding="utf-8"))
     assert "Not evaluated. 40 iterations are done" in page.text and "Run twelve evaluate" in page.text
     assert "Training curves" in page.text and "Correct predictions" not in page.text
-    assert "Wrong examples" not in page.text and "Certainty" not in page.text
+    assert "Wrong examples" not in page.text and "Confidence and confusions" not in page.text
 
 
 def test_a_run_without_images_is_shown_without_them(tmp_path: Path) -> None:

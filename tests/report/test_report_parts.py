@@ -224,7 +224,9 @@ def test_what_is_missing_damaged_or_too_much_is_left_out(tmp_path: Path) -> None
     few = ImageFiles(DataRoot(root), budget=size + 10)
     assert few.show(CardImage("coco/1")).uri and not few.show(CardImage("coco/1")).uri and few.left_out == {"coco/1"}
     shown = gallery([each for each in fake_run.predictions() if each.task == "vqa"], ImageFiles(DataRoot(root), 10))
-    assert "left out to keep the page small" in shown.note
+    assert "images were left out to keep the page small" in shown.note
+    shown = gallery([each for each in fake_run.predictions() if each.task == "vqa"][:1], ImageFiles(DataRoot(root), 10))
+    assert shown.note == "1 image was left out to keep the page small."
 
 
 def test_examples_are_varied_and_the_first_ones() -> None:
@@ -316,6 +318,8 @@ def test_bins_of_few_predictions_are_faint_and_no_line_leads_to_them(tmp_path: P
     assert "Large dots: many predictions; faint ones: fewer than 10. Thin lines" in chart
     dots, path, chart = drawn(40, 10)
     assert dots == ["dot", "dot"] and path.count("L") == 1 and "faint ones" not in chart
+    _, _, chart = drawn(59, 1)
+    assert "59 predictions with" in chart and "1 prediction with a confidence of about 45%: 50% correct<" in chart
     assert drawn(*[9] * 6)[:2] == (["dot few"] * 6, "")
 
 

@@ -108,7 +108,7 @@ def test_lists(case: Build, task: str, tmp_path: Path) -> None:
     if task not in ("gqa", "vg_qa"):
         foreign = {**rows[0], key: 987654321}
         one = "sentence" if task.startswith("ref") else "question"
-        check(full, [*rows, foreign], rf"\[{one} 987654321\]: 1 predictions have no counterpart in the", tmp_path)
+        check(full, [*rows, foreign], rf"\[{one} 987654321\]: 1 prediction has no counterpart in the", tmp_path)
 
 
 def test_nlvr2(case: Build, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_selected_objects(case: Build, tmp_path: Path) -> None:
     key = next(iter(games))
     text = json.dumps(games)
     check(full, text[:-1] + f', "{key}": 5}}', rf"\[{key}\]: this key occurs twice in an object", tmp_path)
-    check(full, {**games, "987654321": 5}, r"\[game 987654321\]: 1 predictions have no counterpart", tmp_path)
+    check(full, {**games, "987654321": 5}, r"\[game 987654321\]: 1 prediction has no counterpart", tmp_path)
     check(full, {**games, key: 5}, rf"\[game {key}\]: object 5 is not among the game's", tmp_path)
     check(full, {**games, key: []}, rf"\[game {key}\]: expected an object id", tmp_path)
     check(full, text.replace(json.dumps(games[key]), '{"1": NaN}'), "expected a finite number", tmp_path)
@@ -228,7 +228,7 @@ def test_answers_of_two_splits(case: Build, tmp_path: Path) -> None:
     full = case("visual7w")
     other = json.loads(full.predictions[0].with_name("result_visual7w-pointing_mc_val.json").read_text())
     rows = json.loads(full.predictions[0].read_text())
-    words = rf"\[question {other[0]['qa_id']}\]: 1 predictions have no counterpart in the split test"
+    words = rf"\[question {other[0]['qa_id']}\]: 1 prediction has no counterpart in the split test"
     check(full, rows + other[:1], words, tmp_path)
 
 

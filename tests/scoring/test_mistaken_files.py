@@ -164,7 +164,7 @@ def test_nlvr2_takes_its_files_in_any_order(case: Build, tmp_path: Path) -> None
     rows[0]["identifier"] = "test1-1-0-0"
     part = tmp_path / "part.json"
     part.write_text("\n".join(map(json.dumps, rows)))
-    with pytest.raises(DataError, match=r"part.json \[test1-1-0-0\]: 1 examples are not in dev.json"):
+    with pytest.raises(DataError, match=r"part.json \[test1-1-0-0\]: 1 example is not in dev.json"):
         run(replace(full, truth=[part, full.truth[0]]))
 
 

@@ -79,7 +79,7 @@ def test_without_dense_annotations(files: Files) -> None:
         (lambda rows: rows[3].update(ranks=[1, 2]), r"\[entry 4\]: .* 1 to 100 once, found 2 of 100 ranks"),
         (lambda rows: rows[3].update(round_id=1), r"\[entry 4\]: round 100-1 is predicted twice"),
         (lambda rows: rows.pop(), r"\[round 105-10\]: 1 of 60 rounds have no prediction"),
-        (lambda rows: rows.append({**rows[0], "image_id": 9}), r"\[round 9-1\]: 1 predictions have no counterpart"),
+        (lambda rows: rows.append({**rows[0], "image_id": 9}), r"\[round 9-1\]: 1 prediction has no counterpart"),
     ],
 )
 def test_ranks_that_are_refused(files: Files, edit: Callable[[Any], object], message: str) -> None:

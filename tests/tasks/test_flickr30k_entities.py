@@ -254,7 +254,7 @@ ONE = {"image": "9000", "sentence": 0, "phrase": 0, "box": [0, 0, 60, 60]}
     [
         ([ONE], r"\[phrase 9000#1#1\]: 5 of 6 phrases with a box have no prediction"),
         ([ONE, ONE], r"\[entry 2\]: phrase 9000#0#0 is predicted twice"),
-        ([ONE | {"phrase": 9}], r"\[phrase 9000#0#9\]: 1 predictions have no counterpart in the phrases with a box"),
+        ([ONE | {"phrase": 9}], r"\[phrase 9000#0#9\]: 1 prediction has no counterpart in the phrases with a box"),
         (
             [ONE | {"box": [60, 0, 0, 60]}],
             r"\[entry 1\]: field 'box' must be x1, y1, x2, y2 with x1 <= x2",

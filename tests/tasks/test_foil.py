@@ -93,7 +93,7 @@ def test_true_and_foiled_captions_are_told_apart(tmp_path: Path) -> None:
         ([{"annotation": k, "foil": True} for k in range(3)], r"\[caption 3\]: 1 of 4 captions have no prediction"),
         (
             [{"annotation": k, "foil": True} for k in range(5)],
-            r"\[caption 4\]: 1 predictions have no counterpart in the truth",
+            r"\[caption 4\]: 1 prediction has no counterpart in the truth",
         ),
         ([{"annotation": 0, "foil": True}] * 2, r"\[entry 2\]: caption 0 is predicted twice, first in entry 1"),
         (

@@ -122,7 +122,7 @@ def test_only_games_that_succeeded_are_measured(goldens: Path, tmp_path: Path) -
         ({"5": ["Yes", "Maybe"]}, r"\[game 5\]: an answer must be one of Yes, No, N/A, found str 'Maybe'"),
         ({"5": "Yes"}, r"\[game 5\]: expected a list of answers, found str 'Yes' -> write each prediction as"),
         ({}, r"\[game 5\]: 1 of 1 games that count have no prediction"),
-        ({"5": ["Yes", "No"], "6": ["No"]}, r"\[game 6\]: 1 predictions have no counterpart in the truth"),
+        ({"5": ["Yes", "No"], "6": ["No"]}, r"\[game 6\]: 1 prediction has no counterpart in the truth"),
         ([], r"expected an object whose keys are ids"),
     ],
 )

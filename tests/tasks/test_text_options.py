@@ -183,7 +183,7 @@ def test_malformed_dialogues(root: DataRoot, edit: Callable[[Any], None], messag
 
 DENSE = "visdial/visdial_1.0_val_dense_annotations.json"
 BAD_RELEVANCE: list[tuple[Callable[[Any], object], str]] = [
-    (lambda c: c[1].update(round_id=3), r"\[round 7-3\]: 1 predictions have no counterpart in the rounds of"),
+    (lambda c: c[1].update(round_id=3), r"\[round 7-3\]: 1 prediction has no counterpart in the rounds of"),
     (lambda c: c[1]["gt_relevance"].pop(), r"\[entry 2\]: field 'gt_relevance' must be 100 finite numbers"),
     (lambda c: c[1].update(gt_relevance=[0] * 100), r"\[entry 2\]: expected no negative relevance"),
     (lambda c: c[1].update(image_id=6), r"\[entry 2\]: round 6-2 occurs twice"),

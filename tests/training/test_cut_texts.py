@@ -177,11 +177,13 @@ def test_texts_that_lose_the_same_part_are_a_remark_at_most(root: Path, tmp_path
     remark = "max_text is 12; the cut part does not distinguish any two texts"
     assert said.count(remark) == 2 == said.count(f"[SEP], {remark}\n") and "max_text=" not in said
     assert re.search(r"  answer/val.jsonl: note: 8 of 8 texts \(100%\) are cut", said)
-    with (tmp_path / "log").open("w") as file:
+    with (tmp_path / "log").open("w") as file, (tmp_path / "said").open("w") as later:
         train(configuration.parse(tree), console=Console(file=file, width=999))
-        (result,) = evaluate_run(tmp_path / "run", console=Console(file=file, width=999))
+        (result,) = evaluate_run(tmp_path / "run", console=Console(file=later, width=999))
     assert result.cut == Cut(8, 8, 16, 12, same=True)
-    assert " cut" not in (tmp_path / "log").read_text()
+    (told,) = (line for line in (tmp_path / "log").read_text().splitlines() if " cut" in line)
+    assert re.fullmatch(rf"note: mine: \d of \d+ training texts .* are cut: .*, {remark}", told)
+    assert " cut" not in (tmp_path / "said").read_text()
     assert "whole texts" not in render(read_run(tmp_path / "run"))
 
 
@@ -207,3 +209,23 @@ def test_a_dataset_is_checked_with_the_tokenizer_of_its_configuration(root: Path
     missing = [*arguments, "--config", str(tmp_path / "refcoco.yaml"), "--set", "model.tokenizer=nobody/nothing"]
     said = CliRunner().invoke(app, missing).stdout
     assert said.count("note: whether texts are cut is not known: nobody/nothing: the tokenizer is not on this") == 1
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_without_its_base_model_no_task_can_run(root: Path, tmp_path: Path, there: bool) -> None:
+    """Data check says it as training does, once, and texts are not mentioned."""
+    base = tmp_path / "base"
+    if there:
+        base.mkdir()
+    tree = configured(root, tmp_path / "run")
+    tree["model"]["init"] = str(base)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(tree))
+    arguments = ["data", "check", str(root), "--config", str(tmp_path / "mine.yaml")]
+    said = CliRunner().invoke(app, arguments)
+    error = CliRunner().invoke(app, ["train", str(tmp_path / "mine.yaml")]).exception
+    assert str(error).startswith(f"{base}: no model here -> name" if there else f"{base} [model.init]: no such folder")
+    assert said.exit_code == 1 and "mine (mine): cannot run\n" in said.stdout
+    assert said.stdout.endswith(f"\nno task can run: {error}\n") and said.stdout.count("-> ") == 1
+    assert " cut" not in said.stdout
+    said = CliRunner().invoke(app, [*arguments, "--set", "model.init=null"])
+    assert said.exit_code == 0 and "mine (mine): can run\n" in said.stdout

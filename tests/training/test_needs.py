@@ -106,6 +106,7 @@ def test_what_does_not_fit_is_told_with_what_would_help(
     train(parsed(root, tmp_path / "run", training={"iterations": 1}), console=Console(width=200))
     shown = capsys.readouterr().out
     assert shown.count("fewer than 20 often teach nothing; compare the test score") == 1
+    assert re.search(r"parameters, 1 iteration, ", shown) and re.search(r"trained 1 iteration, \d+ pairs? in", shown)
     assert "memory for the model and a step: about" in shown and "will probably not fit" in shown
 
 

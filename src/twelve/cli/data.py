@@ -66,7 +66,7 @@ def check(
 ) -> None:
     """Report files that are missing or inconsistent.
 
-    The exit code is 1 if a task is unusable or a file is damaged."""
+    The exit code is 1 if a task cannot run or a file is damaged."""
     from twelve.data.check import check_root, no_task_in
     from twelve.data.sources import opened
 
@@ -77,7 +77,8 @@ def check(
         from twelve.config import load
         from twelve.runs.cut_texts import CutTexts
 
-        report = check_root(data, tasks, regions=regions, more=CutTexts(load(config, settings or ()), data))
+        found = CutTexts(load(config, settings or ()), data)
+        report = check_root(data, tasks, regions=regions, more=found, blocked=found.blocked)
     if not report.tasks:
         raise no_task_in(data)
     typer.echo(shown(str(report)))

@@ -22,7 +22,7 @@ Texts = list[str] | None
 Weights = Annotated[
     str | None,
     typer.Option(
-        help="The extractor's weights, unless this package has them: FILE, pretrained, ... (docs/predict.md)."
+        help="The extractor's weights, if the package does not include them: FILE, pretrained, ... (docs/predict.md)."
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]

@@ -101,6 +101,7 @@ class TaskCheck:
         others: splits that are not read by default, but are there.
         notes, errors: on files that belong to no split.
         fetched: official files that are as ``twelve data fetch`` brought them.
+        blocked: whether no run of the configuration can start.
     """
 
     task: str
@@ -112,10 +113,11 @@ class TaskCheck:
     others: tuple[SplitCheck, ...] = ()
     errors: tuple[str, ...] = ()
     fetched: tuple[str, ...] = ()
+    blocked: bool = False
 
     @property
     def runs(self) -> bool:
-        return self.train.usable and any(split.usable for split in self.measured)
+        return not self.blocked and self.train.usable and any(split.usable for split in self.measured)
 
     @property
     def ok(self) -> bool:
@@ -136,9 +138,14 @@ class TaskCheck:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """All tasks that were checked; ``str()`` gives a report."""
+    """All tasks that were checked; ``str()`` gives a report.
+
+    Attributes:
+        blocked: why no run of the configuration can start; "" if one can.
+    """
 
     tasks: tuple[TaskCheck, ...]
+    blocked: str = ""
 
     @property
     def ok(self) -> bool:
@@ -146,7 +153,8 @@ class CheckReport:
         return bool(self.tasks) and all(task.ok for task in self.tasks)
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.tasks)) or "the data root has no folder of any task"
+        last = [f"no task can run: {one_line(self.blocked)}"] if self.blocked else []
+        return "\n".join([*map(str, self.tasks), *last]) or "the data root has no folder of any task"
 
 
 Told: TypeAlias = "Callable[[Task, str, Sequence[Example]], tuple[list[str], list[str]]]"
@@ -159,6 +167,7 @@ def check_root(
     *,
     regions: Path | None = None,
     more: Told = lambda task, split, examples: ([], []),
+    blocked: str = "",
 ) -> CheckReport:
     """Check every official file that a command may read: those of the splits for training and evaluation, of other
     splits that are there, and those that only scoring reads.
@@ -167,6 +176,7 @@ def check_root(
         tasks: names; by default every task that the data root has a folder for.
         regions: the region store; by default ``regions`` in the data root.
         more: gives further warnings and notes about each split that can be read.
+        blocked: why no run of the configuration can start, for the report.
 
     Raises:
         DataError: the data root does not exist, or its fetched.lock.json is damaged.
@@ -179,9 +189,9 @@ def check_root(
     with Track("checking tasks", len(chosen), "tasks") as track:
         found = []
         for task in chosen:
-            found.append(_check_task(root, task, seen, lock, more))
+            found.append(replace(_check_task(root, task, seen, lock, more), blocked=bool(blocked)))
             track.advance()
-    return CheckReport(tuple(found))
+    return CheckReport(tuple(found), blocked)
 
 
 def no_task_in(root: DataRoot) -> MissingData:
@@ -323,7 +333,7 @@ def _check_split(
         errors, notes = [], [*errors, *notes]
     lacking = len(errors)
     if twice := repeated_ids(examples):
-        errors.append(f"{twice:,} examples repeat the id of another example")
+        errors.append(f"{number(twice, 'example', 'repeat')} the id of another example")
     blank = sum(not text.strip() for text in texts_of(examples))
     if blank and not isinstance(task, FileTask):  # of which this is a warning
         notes.append(f"{blank:,} of {len(examples):,} texts are empty")

@@ -20,6 +20,7 @@ from twelve.data.examples.columns import distinct_images, distinct_pairs, groups
 from twelve.data.examples.reading import reading
 from twelve.errors import DataError, MissingData
 from twelve.formats.data_root import DataRoot
+from twelve.progress import counted
 from twelve.tasks.base import Task, tasks_of
 from twelve.types.examples import Example
 
@@ -123,7 +124,7 @@ class CleanReport:
         if len(found) > _SENTENCES:
             return ["column of a split: how many of the task's training images also occur in it; they are removed"]
         return [
-            f"{task}: {count:,} training image{'s' * (count != 1)} also occur{'s' * (count == 1)} in "
+            f"{task}: {counted(count, 'training image')} also occur{'s' * (count == 1)} in "
             f"{name.removeprefix(f'{task} ')}; "
             f"{'it is' if count == 1 else 'they are'} removed from training"
             for task, name, count in found

@@ -22,6 +22,7 @@ from twelve.data.sources import elsewhere
 from twelve.errors import DataError, MissingData, quoted
 from twelve.formats.data_root import IMAGES, DataRoot
 from twelve.io.files import check_replaceable, replacing
+from twelve.progress import counted
 from twelve.tasks.base import Task, tasks_of
 from twelve.types.examples import Example
 
@@ -97,7 +98,7 @@ class Exclusions:
             "",
             f"columns named after a task: images/examples of a row's training set that show its {self.mode} images",
             f"pixels of {self.compared:,} of {self.images:,} images compared: "
-            f"{len(self.duplicates):,} pairs show the same",
+            f"{counted(len(self.duplicates), 'pair', 'show')} the same",
         ]
         lines += [f"left out: {', '.join(names)} ({reason})" for reason, names in by_reason(self.skipped).items()]
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])

@@ -14,6 +14,7 @@ from twelve.data.examples.columns import counted, distinct_images, texts_of
 from twelve.data.vocabulary import labels_of
 from twelve.errors import DataError
 from twelve.formats.data_root import IMAGES, DataRoot
+from twelve.progress import counted as number
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task
 from twelve.tasks.custom import AnswerFile, EntailmentFile, FileTask, PairFile, own_tasks
@@ -81,7 +82,7 @@ def _classes_of(examples: Sequence[Example]) -> Counter[str]:
 
 def too_few(sizes: Mapping[str, int]) -> list[str]:
     """A sentence about tasks with few training examples, if any has; ``sizes``: title -> how many."""
-    small = [f"{title} has {size:,} training example{'s' * (size != 1)}" for title, size in sizes.items() if size < FEW]
+    small = [f"{title} has {number(size, 'training example')}" for title, size in sizes.items() if size < FEW]
     if not small:
         return []
     return [f"{', '.join(small)}: fewer than {FEW} often teach nothing; compare the test score with the baselines"]

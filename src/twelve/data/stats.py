@@ -54,7 +54,7 @@ class SplitStats:
         ]
         if self.answers:
             named = ", ".join(f"{answer!r} {100 * share:.1f}%" for answer, share in self.frequent.items())
-            parts.append(f"{self.answers:,} answers ({named})")
+            parts.append(f"{counted(self.answers, 'answer')} ({named})")
         if self.candidates:
             parts.append(f"{self.candidates:.1f} boxes to choose from")
         return "; ".join(parts)

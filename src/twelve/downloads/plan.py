@@ -19,6 +19,7 @@ from twelve.downloads.report import Fetched
 from twelve.downloads.requests import Hosts, remote_size
 from twelve.downloads.writing import check_room, free_bytes
 from twelve.errors import one_line
+from twelve.progress import counted
 
 _ASKED_AT_ONCE = 8
 
@@ -81,7 +82,7 @@ class FetchPlan:
                 lines += [self._line(one) for one in files if one.urls]
                 lines += _to_ask_for([one for one in files if not one.urls])
         lines.append(
-            f"to fetch: {len(self.wanted)} files, {self.total}; free: {decimal(self.free)}, of which "
+            f"to fetch: {counted(len(self.wanted), 'file')}, {self.total}; free: {decimal(self.free)}, of which "
             "archives need their size twice or more while they are unpacked"
         )
         return "\n".join(lines)

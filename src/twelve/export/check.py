@@ -30,7 +30,7 @@ from twelve.model.input_checks import WHOLE
 from twelve.model.network import MASKED
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
-from twelve.progress import Track
+from twelve.progress import Track, counted
 from twelve.settings import RunConfig
 from twelve.types.batch import Batch
 from twelve.types.examples import Example
@@ -99,7 +99,7 @@ class Report:
 
     def lines(self) -> list[str]:
         """For people."""
-        on = ", ".join(f"{count:,} examples of {task}" for task, count in self.examples.items())
+        on = ", ".join(f"{counted(count, 'example')} of {task}" for task, count in self.examples.items())
         on = (on or "random batches only") + (f" ({self.lacking})" if self.lacking else "")
         said = [f"{self.output}: {self.bytes / 1e6:,.1f} MB; differs from torch by {self.difference:.1e} on {on}"]
         if self.small_bytes is not None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from twelve.errors import Again, DataError, MissingData
 from twelve.formats.records import REMEDY, Record, describe, read_json
+from twelve.progress import counted
 
 Value = TypeVar("Value")
 
@@ -99,7 +100,7 @@ def known(predicted: Iterable[str], truth: Collection[str], path: Path, one: str
     foreign = [key for key in predicted if key not in truth]
     if foreign:
         raise Mismatch(
-            f"{len(foreign):,} predictions have no counterpart in the {what}",
+            f"{counted(len(foreign), 'prediction', 'have')} no counterpart in the {what}",
             file=path,
             record=f"{one} {foreign[0]}",
             remedy="leave them out, or check that predictions and truth are of the same split",

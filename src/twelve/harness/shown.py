@@ -8,6 +8,7 @@ from pathlib import Path
 from twelve.errors import one_line
 from twelve.harness.compare import LogComparison
 from twelve.io.json_file import readable
+from twelve.progress import counted
 from twelve.score import WARNING
 from twelve.score import table as score_table
 
@@ -24,9 +25,9 @@ def table(found: LogComparison) -> str:
     width = max(len(theirs), len("official accuracy")) + 1
     lines = [
         one_line(f"{found.title}: {Path(found.log).name}"),
-        f"{'official accuracy':<{width}}{found.official:7.2f}%  {found.examples:,} answers, "
+        f"{'official accuracy':<{width}}{found.official:7.2f}%  {counted(found.examples, 'answer')}, "
         + f"protocol {found.protocol}; truth: {source}",
-        f"{theirs:<{width}}{found.theirs:7.2f}%  {found.theirs_examples:,} answers",
+        f"{theirs:<{width}}{found.theirs:7.2f}%  {counted(found.theirs_examples, 'answer')}",
         f"answers that count differently: {found.differing:,}",
         *(
             f"  {each.place}: {each.prediction[:60]!r} to {each.text[:60]!r}: {each.theirs:.2f}, officially "

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 from twelve.errors import closest, nearest, quoted
+from twelve.progress import counted
 
 _KINDS = {
     "int": "an integer",
@@ -74,10 +75,10 @@ def problem_of(error: Mapping[str, Any], found: Callable[[object], str] = beginn
     if kind.startswith("string_too_"):
         words, most = _size(kind.removeprefix("string_"), context)
         there = f"one of {len(str(value)):,}" if value else "an empty one"
-        return f"expected a text of {words} {_several(most, 'character')}, found {there}"
+        return f"expected a text of {words} {counted(most, 'character')}, found {there}"
     if kind in _SIZES:
         words, most = _size(kind, context)
-        return f"expected {words} {_several(most, 'item')}, found {context.get('actual_length') or 'none'}"
+        return f"expected {words} {counted(most, 'item')}, found {context.get('actual_length') or 'none'}"
     expected = _wanted(kind, context)
     choices = re.findall(r"'([^']*)'", str(context["expected"])) if kind in _CHOICES else []
     meant = nearest(value, choices) if isinstance(value, str) else ""
@@ -144,7 +145,3 @@ def _wanted(kind: str, context: Mapping[str, Any]) -> str | None:
 def _size(kind: str, context: Mapping[str, Any]) -> tuple[str, int]:
     key, words = _SIZES[kind]
     return words, context[key]
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"

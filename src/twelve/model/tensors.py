@@ -17,8 +17,9 @@ from typing import Any
 from twelve.errors import CheckpointError
 from twelve.io import json_file
 from twelve.io.hub import inside
+from twelve.run_folder import WEIGHTS
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+INDEX = "model.safetensors.index.json"
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 _BYTES: Mapping[str, int] = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Allowed types of weights -> bytes per number."""

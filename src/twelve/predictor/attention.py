@@ -15,6 +15,7 @@ from PIL import Image
 from twelve.outputs.parts.drawing import caption_below, framed
 from twelve.outputs.parts.notebook import png
 from twelve.outputs.parts.result import percent, rounded
+from twelve.progress import counted
 from twelve.types.examples import Box
 
 
@@ -38,7 +39,8 @@ class Attention:
     image: Image.Image | None = None
 
     def __repr__(self) -> str:
-        return f"Attention({len(self.words)} words, {len(self.boxes)} regions, {self.connections} connections)"
+        words, regions = counted(len(self.words), "word"), counted(len(self.boxes), "region")
+        return f"Attention({words}, {regions}, {self.connections} connections)"
 
     @property
     def connections(self) -> int:

@@ -17,6 +17,7 @@ from twelve.outputs.parts.notebook import png
 from twelve.outputs.parts.result import NO_IMAGE, named, percent, rounded
 from twelve.outputs.parts.warned import Warned
 from twelve.outputs.parts.warned import reliable as reliable_with
+from twelve.progress import counted
 from twelve.types.examples import Box
 
 SIDES = ("left", "right")
@@ -60,7 +61,7 @@ class Dependence:
     warnings: tuple[Warned, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Dependence({named(self.value)!r}, {len(self.boxes)} regions)"
+        return f"Dependence({named(self.value)!r}, {counted(len(self.boxes), 'region')})"
 
     def __str__(self) -> str:
         return self.words

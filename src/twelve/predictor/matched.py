@@ -15,6 +15,7 @@ from twelve.io.json_file import readable
 from twelve.outputs.parts.result import HIDDEN, SHOWN, percent, rounded, suffix
 from twelve.outputs.parts.warned import Warned, of_images
 from twelve.outputs.parts.warned import reliable as reliable_with
+from twelve.progress import counted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -157,7 +158,7 @@ class Matched:
 
         more = len(self.captions) - DRAWN
         lines = (
-            f"{len(self.captions)} captions, {len(self.images)} images",
+            f"{counted(len(self.captions), 'caption')}, {counted(len(self.images), 'image')}",
             f"{more} more captions" if more > 0 else "",
         )
         return figure(self.draw(), tuple(filter(None, lines)), warnings=self.warnings_of(SHOWN))

@@ -61,9 +61,10 @@ class Predictor(Abilities):
     """A trained model; :func:`load` opens one.
 
     Args:
-        extractor: extracts regions from images. By default, that of the training regions, built when first needed.
-        weights: those of that extractor, unless this package has them: a file, ``package:NAME``, ``pretrained`` or
-            ``random``.
+        extractor: extracts regions from images. By default, the extractor of the training regions, built when
+            first needed.
+        weights: of the extractor; needed only if neither this package nor the extra ``sample`` includes them: a file,
+            ``package:NAME``, ``pretrained`` or ``random``.
         device: cpu or cuda.
         precision: of the model's layers: fp32, bf16, or auto for bf16 where it is faster.
         own: the tasks that the run of the model defines itself.

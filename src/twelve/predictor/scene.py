@@ -15,6 +15,7 @@ from twelve.outputs.parts.warned import Warned
 from twelve.outputs.region import Chosen, Located
 from twelve.predictor.checks import METHODS, Turn, corners, texts_of, turns_of
 from twelve.predictor.dependence import Dependence
+from twelve.progress import counted
 from twelve.regions.images import ACCEPTED, ImageLike, open_image, refused
 from twelve.types.examples import Box
 from twelve.types.regions import Regions
@@ -73,7 +74,7 @@ class Scene:
     @property
     def _counted(self) -> str:
         count = len(self.regions.boxes)
-        return f"{count} region{'s' * (count != 1)}"
+        return counted(count, "region")
 
     @property
     def labels(self) -> list[str] | None:

@@ -171,7 +171,7 @@ def _indexed(
     """The vectors of the images that can be read, from an index, which is updated first."""
     index = ImageIndex(file, predictor.vectors_mark())
     if index.dropped:
-        say(f"{file}: {index.dropped:,} vectors of another model will be replaced")
+        say(f"{file}: {counted(index.dropped, 'vector')} of another model will be replaced")
     new = [image for image in images if index.get(image) is None]
     added = 0
     try:

@@ -12,6 +12,7 @@ from textwrap import wrap
 from twelve.errors import DataError
 from twelve.formats.data_root import DataRoot
 from twelve.outputs import get_output
+from twelve.progress import counted
 from twelve.report.image_files import BUDGET, ImageFiles, ShownImage
 from twelve.report.one_answer import ASKED
 from twelve.report.reading import Run
@@ -127,7 +128,7 @@ def gallery(records: Sequence[RecordedPrediction], images: ImageFiles, problem: 
         place = Path(images.root.path, "images") if images.root is not None else "the data root"
         problem = f"{len(images.missing)} of these images are not in {place} or cannot be read."
     if images.left_out:
-        problem = f"{problem} {len(images.left_out)} images were left out to keep the page small.".strip()
+        problem = f"{problem} {counted(len(images.left_out), 'image', 'were')} left out to keep the page small.".strip()
     return Gallery(correct, cards, further, len(records), len(right), problem)
 
 

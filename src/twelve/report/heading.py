@@ -12,6 +12,7 @@ from twelve.config import load, shipped
 from twelve.errors import TwelveError
 from twelve.evaluation.published_scores import DRAWN
 from twelve.formats.data_root import is_drawn
+from twelve.progress import counted
 from twelve.report import words
 from twelve.report.reading import Run
 from twelve.run_folder import RunFolder
@@ -135,7 +136,7 @@ def _size(run: Run) -> str:
     count = len({*run.config.tasks, *run.results})
     parts = ["one task" if count == 1 else f"one model for {count} tasks"]
     parts += [f"{facts['parameters'] / 1e6:.1f} M parameters"] if "parameters" in facts else []
-    trained = f"{history.iterations:,} iterations"
+    trained = counted(history.iterations, "iteration")
     if run.epochs is not None:
         trained += f" ({words.epochs(run.epochs)})"
     if history.seconds:

@@ -8,6 +8,7 @@ from math import inf
 
 from twelve.evaluation.compared import named
 from twelve.evaluation.parts import FEWEST_GROUPS
+from twelve.progress import counted
 from twelve.report import words
 from twelve.report.cut_texts import whole_texts
 from twelve.report.heading import is_synthetic
@@ -95,7 +96,7 @@ def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
 
 def _unfinished(run: Run) -> Iterator[Step]:
     done, length = run.history.iterations, run.config.training.iterations
-    why = f"{done:,} of {length:,} iterations are done." if length else f"{done:,} iterations are done."
+    why = f"{done:,} of {length:,} iterations are done." if length else f"{counted(done, 'iteration', 'are')} done."
     if (again := RunFolder(run.folder).diverged()) is not None:
         yield Step("Train it with a lower learning rate", "It stopped because a loss was not a number.", [again])
         return
@@ -129,11 +130,11 @@ def _newer(run: Run, since: int) -> str:
     if done <= since or (now is not None and now.iteration <= since):
         return ""
     if now is None:
-        return f"These results were measured after {since:,} iterations; {done:,} are done now."
+        return f"These results were measured after {counted(since, 'iteration')}; {done:,} are done now."
     better = "" if now.last else ", which is better on the validation images,"
     return (
-        f"These results were measured after {since:,} iterations; {done:,} are done now, and the model of iteration "
-        f"{now.iteration:,}{better} has replaced the measured one."
+        f"These results were measured after {counted(since, 'iteration')}; {done:,} are done now, and the model of "
+        f"iteration {now.iteration:,}{better} has replaced the measured one."
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from twelve.evaluation.parts import FEWEST_EXAMPLES
 from twelve.evaluation.results import ScoreBin, TaskResult
+from twelve.progress import counted
 from twelve.training.convergence import EXAMPLES
 
 SIDE, MARGIN = 220, 34
@@ -136,7 +137,9 @@ def _place(each: ScoreBin) -> tuple[float, float]:
 
 
 def _told(each: ScoreBin) -> str:
-    return f"{each.examples:,} predictions with a confidence of about {each.score:.0%}: {each.right:.0%} are correct"
+    return (
+        f"{counted(each.examples, 'prediction')} with a confidence of about {each.score:.0%}: {each.right:.0%} correct"
+    )
 
 
 def _path(places: Sequence[tuple[float, float]]) -> str:

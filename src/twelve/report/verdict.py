@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from twelve.evaluation.compared import BETTER, GUESS, NOT_SHOWN, UNDECIDED, WORSE, guess, named
 from twelve.evaluation.parts import FEWEST_GROUPS
+from twelve.progress import counted
 from twelve.report import words
 from twelve.report.one_answer import one_answer
 from twelve.report.reading import Run
@@ -95,13 +96,12 @@ def _untold(run: Run) -> Verdict:
     mean = (
         f"the mean validation score is {sum(scores) / len(scores):.1f}" if scores else "no task has been validated yet"
     )
+    done = counted(history.iterations, "iteration", "are")
     if run.finished:
-        sentence = (
-            f"{history.iterations:,} iterations are done; {mean}. There is no {words.score(run.own)} and no baseline."
-        )
+        sentence = f"{done} done; {mean}. There is no {words.score(run.own)} and no baseline."
         return Verdict("Not evaluated", sentence, None)
     if length is None:
-        return Verdict("Not finished", f"{history.iterations:,} iterations are done; {mean}.", None)
+        return Verdict("Not finished", f"{done} done; {mean}.", None)
     left = history.seconds / history.iterations * (length - history.iterations)
     done = f"{history.iterations:,} of {length:,} iterations are done ({history.iterations / length:.0%})"
     return Verdict("Not finished", f"{done}; about {words.about(left)} are left; {mean}.", None)

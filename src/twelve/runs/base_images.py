@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
+from twelve.progress import counted
 from twelve.run_folder import RunFolder
 from twelve.types.trained_images import TrainedImages
 
@@ -54,7 +55,7 @@ class BaseImages:
             titles: of the tasks.
         """
         found = {
-            name: f"{len(each.seen):,} of {each.compared:,} test image{'s' * (each.compared != 1)} of "
+            name: f"{len(each.seen):,} of {counted(each.compared, 'test image')} of "
             f"{titles.get(name, name)} {'was' if len(each.seen) == 1 else 'were'} used to train the base model: the "
             "score may be too high"
             for name, each in self.tasks.items()

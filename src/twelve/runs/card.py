@@ -16,6 +16,7 @@ from twelve.model.settings import Settings
 from twelve.model.trunk import trunk_class
 from twelve.outputs import get_output
 from twelve.predictor.abilities import Abilities
+from twelve.progress import counted
 from twelve.runs.card_metadata import metadata
 from twelve.runs.card_origin import Origin
 from twelve.tasks.base import Task, all_tasks
@@ -100,7 +101,7 @@ def write_card(
     kinds = {config.heads[key]["kind"] for key in processor.task_outputs.values() if key in config.heads}
     text = _HEAD.format(
         head=metadata(origin, kinds),
-        count=f"{count} task{'' if count == 1 else 's'}",
+        count=counted(count, "task"),
         origin=origin.words,
     )
     text += _DRAWN if origin.drawn else ""
@@ -155,7 +156,7 @@ def _tasks(config: Settings, processor: TwelveProcessor, origin: Origin, known: 
         cells = [
             known[name].title if name in known else name,
             config.heads[key]["kind"] if key in config.heads else "",
-            f"{key}, {size:,} answers" if size else key,
+            f"{key}, {counted(size, 'answer')}" if size else key,
             f"{processor.token_rows.get(name, '')}",
             f"{processor.max_text.get(name, '')}",
         ]
@@ -201,7 +202,7 @@ def _results(origin: Origin) -> str:
         best = max(result.baselines.values(), key=lambda each: height(each.name, each.score), default=None)
         cells = [
             f"{result.title}, {result.metric}",
-            f"{result.protocol.split}, {result.examples:,} examples",
+            f"{result.protocol.split}, {counted(result.examples, 'example')}",
             f"{score.mean:.1f} [{score.low:.1f}, {score.high:.1f}]",
             "" if best is None else f"{best.score:.1f} ({best.name})",
             "" if result.upper_bound is None else f"{result.upper_bound:.1f}",
@@ -217,8 +218,8 @@ def _protocol(result: TaskResult) -> str:
     """What is needed to compare a score with that of another model."""
     protocol = result.protocol
     parts = [
-        f"split {protocol.split}, {result.examples:,} examples",
-        f"95% interval from resampling {result.groups:,} clusters"
+        f"split {protocol.split}, {counted(result.examples, 'example')}",
+        f"95% interval from resampling {counted(result.groups, 'cluster')}"
         if result.groups < result.examples
         else "one example per image; 95% interval Wilson's if each is correct or not, otherwise from resampling",
         f"{protocol.boxes} boxes",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 
 from twelve.data.examples.reading import read_examples
 from twelve.data.text_lengths import cut_of, text_lengths
@@ -17,7 +16,7 @@ from twelve.model.network import settings_of
 from twelve.model.processor import TwelveProcessor
 from twelve.model.settings import Settings
 from twelve.model.wordpieces import tokenizer_from
-from twelve.run_folder import model_folder
+from twelve.runs.early import base_folder
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task, foreign, get
 from twelve.tasks.custom import FileTask
@@ -34,11 +33,19 @@ class CutTexts:
 
     Args:
         root: the data root, whose training texts give the word pieces of a new model without a tokenizer.
+
+    Attributes:
+        blocked: why the run cannot start: its base model is missing; "" if it is not.
     """
 
     def __init__(self, config: RunConfig, root: DataRoot) -> None:
         self._config, self._root = config, root
-        self._told = False
+        self._base, self.blocked = None, ""
+        try:
+            self._base = base_folder(config)
+        except TwelveError as error:
+            self.blocked = str(error)
+        self._told = bool(self.blocked)
 
     def __call__(self, task: Task, split: str, examples: Sequence[Example]) -> tuple[list[str], list[str]]:
         """Warnings and notes about a split; none if no text is cut."""
@@ -55,16 +62,14 @@ class CutTexts:
         cut = cut_of(examples, processor, lengths, settings.max_text or usual)
         if not cut.cut:
             return [], []
-        remedy = cut.remedy(task.name, positions, grows=self._config.model.grows)
-        told = [f"{cut.sentence()}; {'the cut part does not distinguish any two texts' if cut.same else remedy}"]
+        told = [cut.told(task.name, positions, grows=self._config.model.grows)]
         return (told, []) if cut.matters(official=is_official(task)) else ([], told)
 
     @cached_property
     def _opened(self) -> tuple[TwelveProcessor, int]:
         """The processor, and how many word pieces the model reads, at most."""
         model = self._config.model
-        if model.init is not None:
-            folder = model_folder(Path(model.init))
+        if (folder := self._base) is not None:
             return TwelveProcessor.from_pretrained(folder), settings_of(folder)[0].max_position_embeddings
         positions = Settings().max_position_embeddings
         if model.text_encoder is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from twelve.data.files_there import check_annotations
 from twelve.errors import ConfigError, check_all
 from twelve.io import files
-from twelve.run_folder import RunFolder
+from twelve.run_folder import RunFolder, model_folder
 from twelve.settings import RunConfig
 from twelve.training.log import check_trackers
 
@@ -23,7 +23,7 @@ def check(config: RunConfig, *, resume: bool, reads: bool = True) -> None:
     Raises:
         TwelveError: with all that is wrong, :func:`twelve.errors.check_all`.
     """
-    read = (check_init, check_annotations) if reads and not resume else ()
+    read = (base_folder, check_annotations) if reads and not resume else ()
     check_all(
         [
             partial(_check_folder, config, resume),
@@ -60,10 +60,17 @@ def _check_trackers(config: RunConfig) -> None:
     check_trackers(config.training.trackers)
 
 
-def check_init(config: RunConfig) -> None:
-    """Raise ConfigError where the model that a run begins with does not exist."""
+def base_folder(config: RunConfig) -> Path | None:
+    """The folder of the model that a run begins with (``model.init``); None where it begins with a new one.
+
+    Raises:
+        ConfigError: the folder does not exist.
+        CheckpointError: it holds no model.
+    """
     init = config.model.init
-    if init and not Path(init).exists():
+    if not init:
+        return None
+    if not Path(init).exists():
         raise ConfigError(
             f"no such folder{files.folder_beside(Path(init))}",
             file=init,
@@ -71,3 +78,4 @@ def check_init(config: RunConfig) -> None:
             remedy="train that model first, name another (--set model.init=RUN), or begin a new one: "
             "--set model.init=null",
         )
+    return model_folder(Path(init))

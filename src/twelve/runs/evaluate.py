@@ -39,7 +39,7 @@ from twelve.model.precision import for_predicting
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.processes import Processes, connected, joined, own_device
-from twelve.progress import tell
+from twelve.progress import counted, tell
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.asked import asked, label
 from twelve.runs.base_images import recorded_in
@@ -198,7 +198,7 @@ def _submitted(
     examples, predictions = evaluator.predict(name, split)
     if main:
         write_submission(submit, evaluator.data.tasks[name].task, examples, predictions)
-    say(f"wrote {len(predictions):,} predictions to {submit}")
+    say(f"wrote {counted(len(predictions), 'prediction')} to {submit}")
     return None if unlabelled(examples) else predictions
 
 

@@ -30,13 +30,13 @@ from twelve.model.known_words import MOST_TEXTS, KnownWords, usual_in, words_in
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs.pretraining import Pretraining
-from twelve.progress import clock, tell
+from twelve.progress import clock, counted, tell
 from twelve.regions.store.samples import sampled
 from twelve.run_folder import DIVERGED, RunFolder, model_folder
 from twelve.runs.base_images import BaseImages, compare, lines, trained_images
 from twelve.runs.complete import completion
 from twelve.runs.cut_texts import is_official
-from twelve.runs.early import check, check_init
+from twelve.runs.early import base_folder, check
 from twelve.runs.new_model import Start, new_model
 from twelve.runs.next_command import next_command
 from twelve.runs.run_card import write_run_card
@@ -44,7 +44,7 @@ from twelve.runs.run_summary import history, kept, remembered
 from twelve.settings import OptimizerSettings, RunConfig
 from twelve.tasks.base import Task, foreign
 from twelve.tasks.custom import AnswerFile, FileTask
-from twelve.threads import counted, given_back
+from twelve.threads import given_back
 from twelve.training.continued import continued
 from twelve.training.hooks import TrainingHook
 from twelve.training.losses import NonFiniteLoss
@@ -141,10 +141,8 @@ def beginning(config: RunConfig) -> Start:
         RegionError: the regions are of several extractors, of another one than the saved model's, or not finite.
         DataError: see :func:`twelve.data.prepare.prepare`.
     """
-    if config.model.init:
-        check_init(config)
-        return continued(config, model_folder(Path(config.model.init)))
-    return new_model(config)
+    folder = base_folder(config)
+    return new_model(config) if folder is None else continued(config, folder)
 
 
 def _train(
@@ -203,7 +201,7 @@ def _train(
         say(line)
     tasks = {name: (task.task, task.output) for name, task in data.tasks.items()}
     say(
-        f"trained {state.iteration} iterations, {state.pairs:,} pairs in {clock(state.seconds)}; "
+        f"trained {counted(state.iteration, 'iteration')}, {counted(state.pairs, 'pair')} in {clock(state.seconds)}; "
         f"next: {next_command(run.path, model.config, tasks)}"
     )
 
@@ -380,16 +378,18 @@ def _describe(
     for line in too_few({task.task.title: len(task.train) for task in data.tasks.values()}):
         say(f"warning: {line}")
     for name, cut in trainer.cut.items():
-        if cut.matters(official=is_official(data.tasks[name].task)):
-            remedy = cut.remedy(name, model.config.max_position_embeddings, grows=config.model.grows)
-            say(f"warning: {data.tasks[name].task.title}: {cut.sentence('training texts')}; {remedy}")
+        if cut.same or cut.matters(official=is_official(data.tasks[name].task)):
+            kind = "note" if cut.same else "warning"
+            positions, grows = model.config.max_position_embeddings, config.model.grows
+            told = cut.told(name, positions, grows=grows, texts="training texts")
+            say(f"{kind}: {data.tasks[name].task.title}: {told}")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     frozen = f" ({trainer.frozen / 1e6:.1f} M frozen)" if trainer.frozen else ""
-    threads = "" if trainer.threads.auto else f", {counted(torch.get_num_threads())}"
+    threads = "" if trainer.threads.auto else f", {counted(torch.get_num_threads(), 'thread')}"
     if trainer.helpers:
         threads = f", {1 + trainer.helpers} processes side by side, each with one thread"
     say(
-        f"one model, {parameters / 1e6:.1f} M parameters{frozen}, {trainer.total} iterations, "
+        f"one model, {parameters / 1e6:.1f} M parameters{frozen}, {counted(trainer.total, 'iteration')}, "
         f"{config.training.precision}{threads} on {trainer.device}"
     )
     need = need_of(trainer)
@@ -409,7 +409,7 @@ def sizes(part: str, examples: Sequence[Example]) -> str:
     """How many examples and images a part of a training set has: of few images, another share than
     ``val_fraction`` may be held out."""
     count, images = len(examples), len(distinct_images(examples))
-    return f"{count:,} {part} example{'s' * (count != 1)} of {images:,} image{'s' * (images != 1)}"
+    return f"{counted(count, f'{part} example')} of {counted(images, 'image')}"
 
 
 def _defaults(task: TaskData) -> str:

@@ -8,8 +8,7 @@ from twelve.io.json_file import read_object
 from twelve.model.processor_file import CONFIG_FILE, SAVED
 from twelve.outputs.pretraining import Pretraining
 from twelve.progress import counted, enumerated
-from twelve.run_folder import model_folder
-from twelve.runs.early import check_init
+from twelve.runs.early import base_folder
 from twelve.settings import RunConfig
 from twelve.study.plan import Plan
 
@@ -24,11 +23,10 @@ def known_tasks(config: RunConfig) -> tuple[str, ...] | None:
         ConfigError: there is no such model.
         CheckpointError: it is damaged.
     """
-    check_init(config)
-    if config.model.init is None:
+    folder = base_folder(config)
+    if folder is None:
         return None
-    path = model_folder(Path(config.model.init)) / CONFIG_FILE
-    outputs = read_object(path, remedy=SAVED).get("task_outputs")
+    outputs = read_object(folder / CONFIG_FILE, remedy=SAVED).get("task_outputs")
     known = [name for name, key in outputs.items() if key != Pretraining.kind] if isinstance(outputs, dict) else []
     return tuple(sorted(known, key=lambda name: name not in config.tasks))
 

@@ -54,7 +54,7 @@ def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path, worlds_of
         )
     runs, units = sum(not step.search for step in steps), sum(step.units for step in steps)
     config, seeds = plan.parsed(), ", ".join(map(str, plan.seeds))
-    length = f"{config.training.iterations:,} iterations" if config.training.iterations else "by epochs"
+    length = counted(config.training.iterations, "iteration") if config.training.iterations else "by epochs"
     facts = [
         f"{counted(len(plan.arms), 'arm')} x {counted(len(plan.seeds), 'seed')} ({seeds}): {counted(runs, 'run')} in "
         f"{counted(len(steps), 'step')}, together as long as {units:.2f} runs of the configuration ({length})"
@@ -79,7 +79,7 @@ def _pretraining(plan: Plan) -> Iterator[str]:
     iterations = plan.parsed().training.iterations
     for share in sorted({arm.pretraining for arm in plan.arms if arm.start == "pretrained"}):
         names = [arm.name for arm in plan.arms if arm.start == "pretrained" and arm.pretraining == share]
-        length = f"{max(1, round(share * iterations)):,} iterations" if iterations else f"{share:g} joint runs"
+        length = counted(max(1, round(share * iterations)), "iteration") if iterations else f"{share:g} joint runs"
         for_all = "all arms" if len(names) == len(plan.arms) else ", ".join(names)
         yield f"in addition, pretraining on captions for {for_all}: {length} in each seed"
 

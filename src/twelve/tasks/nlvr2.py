@@ -19,6 +19,7 @@ from twelve.formats.data_root import DataRoot
 from twelve.formats.records import read_lines
 from twelve.formats.results import complete, mended_by, only, passed_over
 from twelve.metrics import nlvr2 as metric
+from twelve.progress import counted
 from twelve.tasks.base import Defaults, Task, register
 from twelve.tasks.formats.shared import accuracy, example_values, some, values
 from twelve.types.examples import Example
@@ -124,7 +125,9 @@ def _whole(truth: Sequence[Path]) -> tuple[Path, dict[str, Example], dict[Path, 
     for path, part in read.items():
         foreign = [key for key in part if key not in read[whole]]
         if not part or foreign:
-            problem = f"{len(foreign):,} examples are not in {whole.name}" if part else "contains no examples"
+            problem = (
+                f"{counted(len(foreign), 'example', 'are')} not in {whole.name}" if part else "contains no examples"
+            )
             remedy = "pass one split and parts of it" if part else Again("leave it out, or download it again")
             raise DataError(problem, file=path, record=foreign[0] if foreign else None, remedy=remedy)
     return whole, read[whole], {path: list(read.get(path, ())) for path in truth if path != whole}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 
-from twelve.progress import clock
+from twelve.progress import clock, counted
 
 ENOUGH = 10
 """Iterations that are measured, after the first one, which starts workers and warms up."""
@@ -60,6 +60,6 @@ class Pace:
         if left < SOON:
             return None
         return (
-            f"{each:.2g} s an iteration: about {clock(left)} to go for the {self.iterations:,} iterations and their "
-            f"validations; less when tasks stop"
+            f"{each:.2g} s an iteration: about {clock(left)} to go for the {counted(self.iterations, 'iteration')} and "
+            "their validations; less when tasks stop"
         )

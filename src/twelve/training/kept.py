@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from twelve.progress import counted
 from twelve.training.convergence import EXAMPLES, Points
 
 LAST = "; to keep the last one, train anew with --set training.keep_model=last"
@@ -52,7 +53,7 @@ class Kept:
         # Advice to keep a model that is clearly worse does harm.
         advice = LAST if self.latest is not None and self._close(ONE) else ""
         warning = f" So few examples cannot tell which model is best{advice}." if chosen and self._close(FEW) else ""
-        return f" ({told} {fewest} validation example{'' if fewest == 1 else 's'}).{warning}"
+        return f" ({told} {counted(fewest, 'validation example')}).{warning}"
 
     def _close(self, count: int) -> bool:
         """Whether the mean score of the last model is lower by no more than so many examples change it."""

@@ -21,6 +21,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from twelve.model.attention import Block
 from twelve.model.vilbert import Twelve
+from twelve.progress import counted
 from twelve.training.freezing import HEADS
 from twelve.training.prefixes import under, under_any
 from twelve.types.batch import Batch
@@ -70,7 +71,7 @@ class Need:
         return (
             f"memory for the model and a step: about {_size(total)} (parameters {_size(self.parameters)}, "
             f"gradients {_size(self.gradients)}, optimizer {_size(self.optimizer)}, "
-            f"activations {_size(WORKING * self.activations)} for {self.examples} examples of {self.task}); "
+            f"activations {_size(WORKING * self.activations)} for {counted(self.examples, 'example')} of {self.task}); "
             f"{_size(self.free)} are free"
         )
 

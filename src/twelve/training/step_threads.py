@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from twelve.progress import counted
 from twelve.settings import TrainingSettings
-from twelve.threads import PATIENCE, ROUNDS, Threads, Watch, counted
+from twelve.threads import PATIENCE, ROUNDS, Threads, Watch
 from twelve.training.devices import Devices
 
 
@@ -102,4 +103,4 @@ class StepThreads:
         if self.auto and 1 <= number <= self._threads.most:
             self._threads.set(number)
             self._watch = Watch({str(name): float(seconds) for name, seconds in state["expected"].items()})
-            self._say(f"{counted(number)}, as in the checkpoint")
+            self._say(f"{counted(number, 'thread')}, as in the checkpoint")

@@ -46,6 +46,12 @@ class Cut:
             f"[SEP], max_text is {self.limit:,}"
         )
 
+    def told(self, task: str, positions: int, *, grows: bool, texts: str = "texts") -> str:
+        """The sentence, and what to do about it, in words; the arguments are those of :meth:`settings` and
+        :meth:`sentence`."""
+        same = "the cut part does not distinguish any two texts"
+        return f"{self.sentence(texts)}; {same if self.same else self.remedy(task, positions, grows=grows)}"
+
     def settings(self, task: str, positions: int, *, grows: bool) -> list[str]:
         """The settings with which a model reads the whole texts, or as much of them as it can; none if it does.
 

@@ -56,8 +56,8 @@ def serve(
         port: by default 8012, or the next free one if that is in use; 0 chooses any free one.
         names: host names that requests may use, besides ``localhost`` and ``host``. If other machines can reach
             ``host``, an empty list allows any.
-        weights: those of the extractor, unless this package has them: a file, ``package:NAME``, ``pretrained`` or
-            ``random``.
+        weights: of the extractor; needed only if neither this package nor the extra ``sample`` includes them: a file,
+            ``package:NAME``, ``pretrained`` or ``random``.
         precision: see :func:`twelve.load`.
         token: see :func:`twelve.web.app.create_app`. Required if other machines can reach ``host``, or if ``names`` has
             a name that is not one of this machine alone, unless ``no_token`` allows requests without one.

@@ -15,6 +15,7 @@ from torch import nn
 
 from twelve.errors import ConfigError, RegionError
 from twelve.io.hub import resolve
+from twelve.progress import counted
 from twelve.regions.detectors import weights as weight_files
 from twelve.regions.detectors.backbone import Backbone
 from twelve.regions.extractor_config import ExtractorConfig
@@ -117,7 +118,7 @@ def _load(folder: str) -> tuple[nn.Module, Any]:
     lacking = sorted(name for name in needed & set(found["missing_keys"]) if "pooler" not in name)
     if lacking:
         raise RegionError(
-            f"{len(lacking)} tensors are missing: {', '.join(lacking[:3])}",
+            f"{counted(len(lacking), 'tensor', 'are')} missing: {', '.join(lacking[:3])}",
             file=folder,
             remedy="name a folder that was saved completely",
         )

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from twelve.errors import ConfigError, RegionError
+from twelve.progress import counted
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
@@ -176,7 +177,7 @@ def fit(network: nn.Module, state: Mapping[str, torch.Tensor], origin: str | Pat
     for problem, keys in (("of another shape", wrong), ("missing", lacking), ("unknown to the network", unknown)):
         if keys:
             raise RegionError(
-                f"{len(keys)} tensors are {problem}: {', '.join(keys[:3])}",
+                f"{counted(len(keys), 'tensor', 'are')} {problem}: {', '.join(keys[:3])}",
                 file=origin,
                 remedy="give the weights of the network that --backbone names",
             )

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from twelve.progress import Track
+from twelve.progress import Track, counted
 from twelve.regions.detectors.feature_extractor import Detections
 from twelve.regions.extraction.box_sources import BoxSource
 from twelve.regions.extraction.extractor import Extractor
@@ -50,7 +50,7 @@ class Fidelity:
         share = f" ({self.matched / self.regions:.0%})" if self.regions else ""
         return (
             f"{self.matched} of {self.regions} regions within {WITHIN:g} pixels{share}{classes}; features differ by "
-            f"{self.feature_median:.2g} (median), {self.feature_largest:.2g} (most), on {self.images} images"
+            f"{self.feature_median:.2g} (median), {self.feature_largest:.2g} (most), on {counted(self.images, 'image')}"
         )
 
 

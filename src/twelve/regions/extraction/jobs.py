@@ -142,7 +142,7 @@ class Job:
         self.writer, self.resumed = writer, len(writer.done)
         if twice := sorted(writer.done & self.present):
             raise RegionError(
-                f"an unfinished extraction here holds {len(twice)} images that finished files hold too "
+                f"an unfinished extraction here holds {counted(len(twice), 'image')} that finished files hold too "
                 f"({twice[0]}, ...)",
                 file=writer.folder,
                 remedy="delete that folder and run again",

@@ -203,7 +203,7 @@ def _finish(writer: PartWriter, report: ImportReport) -> None:
     """Check the counts and write the file, if there is anything to write."""
     if report.written + report.present + report.unwanted + report.bad != report.records:
         raise RegionError(
-            f"{report.records} records, but {report.written} written, {report.present} there before, "
+            f"{counted(report.records, 'record')}, but {report.written} written, {report.present} there before, "
             f"{report.unwanted} not wanted and {report.bad} bad",
             file=writer.target,
             remedy=f"the origin has changed: delete {writer.folder} and import again",

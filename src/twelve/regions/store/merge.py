@@ -53,8 +53,8 @@ class MergeReport:
         if not self.written:
             whole = "the image" if self.images == 1 else f"all {self.images:,} images"
             text = f"{self.target}: nothing to do, it holds {whole}"
-        text += f"; {self.equal} equal duplicates dropped" if self.equal else ""
-        return text + (f"; {self.removed} files removed" if self.removed else "")
+        text += f"; {counted(self.equal, 'equal duplicate')} dropped" if self.equal else ""
+        return text + (f"; {counted(self.removed, 'file')} removed" if self.removed else "")
 
 
 def merge(paths: Sequence[Path], out: Path, *, remove: bool = False, progress: bool = True) -> list[MergeReport]:

@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from twelve.errors import ConfigError, RegionError
 from twelve.io import json_file
 from twelve.io.files import sync_folder
+from twelve.progress import counted
 from twelve.regions.store.arrow_format import CHECKSUM, MAX_IMAGES, checksum, record_batch, view
 from twelve.regions.store.headers import check_stream
 from twelve.types.regions import Regions
@@ -271,7 +272,7 @@ class PartWriter:
     def _cannot_write(self, error: OSError) -> RegionError:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         return RegionError(
-            f"cannot write ({error.strerror or error}); {len(self.done)} images extracted so far are kept",
+            f"cannot write ({error.strerror or error}); {counted(len(self.done), 'extracted image', 'are')} kept",
             file=self.target,
             remedy=("free space on that disk" if full else "make the folder writable") + " and run the command again",
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import yaml
 
+from twelve.progress import counted
 from twelve.study.finding_types import Findings
 from twelve.study.plan import Plan
 from twelve.study.report.beside import short
@@ -56,7 +57,11 @@ def protocol(found: Findings) -> StudyProtocol:
         command=command(found.plan),
         own=found.plan.study not in STUDIES,
         configuration=yaml.safe_dump(changed, sort_keys=False, allow_unicode=True),
-        length=f"{training.epochs:g} epochs" if training.iterations is None else f"{training.iterations:,} iterations",
+        length=(
+            f"{training.epochs:g} epoch{'s' * (training.epochs != 1)}"
+            if training.iterations is None
+            else counted(training.iterations, "iteration")
+        ),
         tasks=tasks,
         convergence=(
             f"a task has converged if the line that fits its validation scores over the last third of the run changes "

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from twelve.errors import RegionError
+from twelve.progress import counted
 from twelve.regions.detectors import weights as weight_files
 from twelve.regions.detectors.x152.anchors import cell_anchors
 from twelve.regions.detectors.x152.invented_weights import SALT, invented
@@ -144,7 +145,8 @@ def _same_anchors(anchors: Mapping[str, Tensor], file: Path, *, required: bool) 
 def _refuse(problem: str, keys: Sequence[str], file: Path) -> None:
     if keys:
         more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-        raise RegionError(f"{len(keys)} tensors are {problem}: {', '.join(keys[:3])}{more}", file=file, remedy=_REMEDY)
+        counts = counted(len(keys), "tensor", "are")
+        raise RegionError(f"{counts} {problem}: {', '.join(keys[:3])}{more}", file=file, remedy=_REMEDY)
 
 
 def _shape(shape: Sequence[int]) -> str:
