@@ -97,9 +97,10 @@ def load(
 
     Args:
         path: a run's folder, a folder written by ``save_pretrained``, or ``hub:owner/model``.
-        extractor: extracts regions from images; None for that of the training regions, built when first needed.
-        weights: those of that extractor, unless this package has them: a file, ``package:NAME``, ``pretrained`` or
-            ``random``.
+        extractor: extracts regions from images; None for the extractor of the training regions, built when first
+            needed.
+        weights: weights of the extractor, needed only if this package does not include them: a file, ``package:NAME``,
+            ``pretrained`` or ``random``.
         device: cpu or cuda.
         precision: of the model's layers: fp32, bf16, or auto for bf16 where it is faster.
 
