@@ -31,7 +31,7 @@ class TwelveError(Exception):
 
     Args:
         problem: what is wrong, in one clause.
-        file: the file it was found in.
+        file: the file in which the problem was found.
         record: the record inside that file (a line number, an id).
         remedy: what to do about it, as an imperative.
 
@@ -59,7 +59,7 @@ class TwelveError(Exception):
         super().__init__(one_line(text))
 
     def located(self, file: str | Path) -> TwelveError:
-        """The same error, found in ``file`` if it names none yet; likewise its ``others``."""
+        """The same error with ``file``, if the error names no file yet; likewise its ``others``."""
         found = self
         if self.file is None:
             found = type(self)(self.problem, file=file, record=self.record, remedy=self.remedy)

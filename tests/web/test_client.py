@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import images
 from fastapi import FastAPI
 from serving import served
 from test_api import png
@@ -47,10 +46,11 @@ def test_the_python_of_the_page(
 
 
 def test_every_method_replies_as_the_service_does(model_folder: Path, tmp_path: Path) -> None:
-    folder = images(tmp_path / "images", 2)
+    for number in (1, 2):
+        (tmp_path / f"{number}.png").write_bytes(png(number))
     with served(model_folder) as (_, address):
         service = Client(address + "/")
-        with service.scene(str(folder / "sample-1.png")) as left, service.scene(folder / "sample-2.png") as right:
+        with service.scene(str(tmp_path / "1.png")) as left, service.scene(tmp_path / "2.png") as right:
             assert (left.width, left.height, len(left.boxes)) == (160, 128, len(left.labels or ()))
             asked = left.answer(["what?", "which colour?"])
             assert [each["text"] for each in asked] == ["what?", "which colour?"]

@@ -62,12 +62,13 @@ class TwelveProcessor:
         task_outputs: task -> output key.
         max_text: task -> number of word pieces kept per text, including [CLS] and [SEP].
         region_fingerprints: image source -> fingerprint of the extractor of its regions.
-        region_recipes: image source -> how to recreate that extractor, as :class:`twelve.regions.recipe.Recipe` writes
+        region_recipes: image source -> how to recreate the extractor, as :class:`twelve.regions.recipe.Recipe` writes
             it; absent for imported regions.
         kinds: output key -> kind of output; empty if no model's folder has told them; not saved.
         allow_other_features: only warn about regions of another extractor; not saved.
         temperatures: task -> divisor of its logits, to calibrate the confidence.
-        likely: task -> confidence that 95% of its right validation predictions reach; a box below is called unlikely.
+        likely: task -> confidence that 95% of the task's right validation predictions reach; a box with less is called
+            unlikely.
         max_regions: number of detected regions kept per image, without the global one.
         familiar: statistics of the training images' regions, or None.
         known_words: words of the training texts, or None if they were not recorded.
@@ -164,10 +165,10 @@ class TwelveProcessor:
 
         Args:
             outputs: what the model returned, or the logits of the head.
-            inputs: what it was called with.
+            inputs: what the model was called with.
 
         Raises:
-            ConfigError: they do not belong together.
+            ConfigError: outputs and inputs do not belong together.
         """
         from twelve.model.inputs import decoded
 
@@ -257,20 +258,21 @@ class TwelveProcessor:
                 self.token_rows[task] = first.setdefault(self.task_outputs.get(task, task), row)
 
     def use_heads(self, heads: Any) -> None:
-        """Take the kinds of outputs from ``heads`` of a model's configuration; anything else tells nothing."""
+        """Take the kinds of outputs from ``heads`` of a model's configuration; ``heads`` of another form have no
+        effect."""
         told = heads.items() if isinstance(heads, Mapping) else ()
         self.kinds = {key: str(head["kind"]) for key, head in told if isinstance(head, Mapping) and "kind" in head}
 
     def check_regions(self, store: RegionStore, sources: Iterable[str], *, insist: str = "") -> None:
-        """Reject regions unlike those that the model was trained on: from another extractor, or with boxes of another
-        kind, number or minimum score. Sources that were not trained on are compared with the others.
+        """Reject regions unlike the training regions: from another extractor, or with boxes of another kind, number or
+        minimum score. Sources that the model was not trained on are compared with the sources of the training.
 
         Args:
             insist: the option that overrides this check, for the error.
 
         Raises:
-            RegionError: the regions differ; the error describes both and gives commands for the right ones. With
-                ``allow_other_features``, prints one warning instead.
+            RegionError: the regions differ; the error describes both and gives commands that make matching regions.
+                With ``allow_other_features``, prints one warning instead.
         """
         wrong = {source: differs for source in sources if (differs := self._difference(store, source))}
         if not wrong:

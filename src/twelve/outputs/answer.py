@@ -118,7 +118,7 @@ class Answer(Output):
         return {"target": target}
 
     def prospects(self, examples: Examples, regions: RegionSets, vocabulary: Labels) -> Prospects:
-        """Those of an answer drawn uniformly from the vocabulary, and of the best answer in it."""
+        """The scores of an answer drawn uniformly from the vocabulary, and of the best answer in the vocabulary."""
         known = frozenset(vocabulary)
         scores = [
             [score for answer, score in (example.target or {}).items() if answer in known]  # type: ignore[union-attr]

@@ -231,13 +231,13 @@ class Output(abc.ABC):
         rng: Rng,
         part: slice,
     ) -> Batch:
-        """The batch for training, with parts hidden that are to be predicted; ``part``: its examples among those of all
-        processes."""
+        """The batch for training, with parts hidden that are to be predicted; ``part``: the examples of the batch among
+        the examples of all processes."""
         return batch
 
     @abc.abstractmethod
     def prospects(self, examples: Examples, regions: RegionSets, vocabulary: Labels) -> Prospects:
-        """Chance and upper bound of every example. Outputs that rank a gallery return those of single pairs."""
+        """Chance and upper bound of every example. Outputs that rank a gallery return the prospects of single pairs."""
 
     @abc.abstractmethod
     def decode(self, logits: Any, examples: Examples, regions: RegionSets, vocabulary: Labels) -> list[Prediction]:

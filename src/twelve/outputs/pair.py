@@ -21,7 +21,7 @@ class Verified(Result):
     """Whether a statement is true of two images.
 
     Attributes:
-        image, right: the left and the right photograph, upright. The attention is that of the left one.
+        image, right: the left and the right photograph, upright. The attention is of the left photograph.
     """
 
     true: bool

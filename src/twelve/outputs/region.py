@@ -41,8 +41,8 @@ class Located(Result):
     Attributes:
         box: xyxy pixels of the image after its EXIF rotation; None if the best box scores below the threshold.
         alternatives: the best boxes with the confidence of each, best first, whatever the threshold.
-        unlikely: whether the score is below that of 95% of the right boxes in the model's validation data, so that the
-            phrase probably refers to nothing in the image. False if the model does not record that value.
+        unlikely: whether the score is below the scores of 95% of the right boxes in the model's validation data. The
+            phrase then probably refers to nothing in the image. False if the model does not record this limit.
     """
 
     box: Box | None
@@ -74,12 +74,12 @@ class Chosen(Result):
     """One of several candidate boxes.
 
     Attributes:
-        index, box: the chosen one, counted from 0 (text and pages count boxes from 1); None if its confidence is
+        index, box: the chosen box and its index, from 0 (text and pages count boxes from 1); None if the confidence is
             below the threshold.
-        alternatives: (index, score) of all of them, best first, whatever the threshold. Each score is the confidence
-            in a box by itself; ``score`` is that of the best one. These are printed, and shown in notebooks and on
-            the page.
-        shares: (index, share) in the same order: the probability that this box is right if exactly one of them is. They
+        alternatives: (index, score) of all candidates, best first, whatever the threshold. Each score is the confidence
+            in a box by itself; ``score`` is the score of the best box. Printed results, notebooks and the page show
+            these scores.
+        shares: (index, share) in the same order: the probability that a box is right if exactly one box is. The shares
             add up to 1, and follow from the scores.
     """
 

@@ -88,7 +88,7 @@ class Abilities:
         """The task of a method; ``task`` selects one of several.
 
         Raises:
-            ConfigError: the model has no task for the method, or none of that name (:class:`UnknownTask`).
+            ConfigError: the model has no task for the method, or no task of this name (:class:`UnknownTask`).
         """
         able = self.methods.get(method, [])
         if not able:

@@ -86,13 +86,13 @@ class Attention:
     def draw(self, word: int | str | None = None, connection: int = 0) -> Image.Image:
         """The image, with frames around the boxes that attend to a word.
 
-        It shows :meth:`strongest`, from 50% up, as the page of ``twelve serve`` does. The frame of the box that attends
-        to the word most is red, the others are blue.
+        The frames show :meth:`strongest`, from 50% up, as on the page of ``twelve serve``. The frame of the box that
+        attends to the word most is red, the others are blue.
 
         Args:
-            word: a whole word, or the index of one of its pieces in :attr:`words`. Of a word in several pieces, the
-                mean is shown. None for the word that one box attends to much more than the others do, among those
-                that were typed: no marker word of a dialogue.
+            word: a whole word, or the index of one of its pieces in :attr:`words`. For a word of several pieces, the
+                mean over the pieces is shown. None for the typed word (not a marker word of a dialogue) that one box
+                attends to much more than the other boxes do.
             connection: its number, from 0.
 
         Raises:

@@ -35,14 +35,14 @@ class Dependence:
 
     Attributes:
         text: the question or statement.
-        task: the task that it was asked as.
+        task: the task that answered.
         value: the answer or class with the highest confidence, with all regions; of two images, True or False.
-        score: its confidence with all regions, 0..1.
+        score: the confidence of ``value`` with all regions, 0..1.
         calibrated: as :attr:`twelve.predictor.Result.calibrated`.
-        boxes: R boxes, xyxy pixels of their image: those that the model reads, in its order.
-        scores: (R,) float64 in 0..1: the confidence of the same ``value`` without each of them.
+        boxes: the R boxes that the model reads, in its order, xyxy pixels of their image.
+        scores: (R,) float64 in 0..1: the confidence of the same ``value`` without each box.
         image, right: the photograph, or None; of two images, the left and the right one.
-        labels: the detector's class of each box; empty if it names none.
+        labels: the detector's class of each box; empty if the detector names no classes.
         sides: the image that each box is in, "left" or "right"; empty if there is one image.
         warnings: as :attr:`twelve.predictor.Result.warnings`.
     """
@@ -128,7 +128,7 @@ class Dependence:
         return None if None in self._images else png(self.draw())
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the images, as plain values, numbers rounded as those of other results."""
+        """All but the images, as plain values; numbers are rounded as in other results."""
         found: dict[str, Any] = rounded(
             {
                 "text": self.text,

@@ -135,7 +135,7 @@ def index_folders(index: str | os.PathLike[str]) -> Counter[str]:
 def remove_from_index(index: str | os.PathLike[str], *folders: str | os.PathLike[str]) -> int:
     """Take the images of folders and their subfolders out of an index, as ``twelve index --remove`` does.
 
-    The images themselves stay, and need not be there any more. Later searches find the other images as before.
+    The image files are not changed, and need not exist any more. Later searches find the other images as before.
 
     Args:
         index: a file that :meth:`twelve.Predictor.search` or ``twelve match --index`` wrote. It is replaced as a whole.
@@ -144,7 +144,7 @@ def remove_from_index(index: str | os.PathLike[str], *folders: str | os.PathLike
         The number of images that were taken out.
 
     Raises:
-        DataError: there is no index, it is damaged, it has no image of a folder, or a name is empty. It is then
+        DataError: there is no index, it is damaged, it has no image of a folder, or a name is empty. The index is then
             unchanged.
     """
     file, gone = Path(index), set[str]()

@@ -43,14 +43,15 @@ class Matched:
             image is not on a caption's shortlist.
         temperature: divisor of the logits before the softmax that gives shares.
         task: name of the task that matched them.
-        calibrated: whether training has calibrated the shares of the task, and they are those of the model alone
-            (``contrast_weight`` 0).
+        calibrated: whether the shares are calibrated: training has calibrated the task, and the shares are of the model
+            alone (``contrast_weight`` 0).
         of_captions: warnings of the captions and of the task, each a text with a ``code``.
         of_images: warnings of each image.
         shortlist: number of images that were ranked for each caption; None if all were.
-        searched: number of images that the shortlist was chosen from, where ``images`` are those on it alone; else 0.
+        searched: number of images that the shortlist was chosen from, if ``images`` has only the images on the
+            shortlist; else 0.
         skipped: of :meth:`twelve.Predictor.search`: each file that could not be read, and why.
-        photographs: the images that :meth:`draw` may show, by index: the best of each caption.
+        photographs: the images that :meth:`draw` may show, by index: the best images of each caption.
     """
 
     captions: tuple[str, ...]
@@ -74,10 +75,10 @@ class Matched:
         return self.warnings_of()
 
     def warnings_of(self, top: int | None = None) -> tuple[Warned, ...]:
-        """The :attr:`warnings` of a reply that has only some images: those of the others are left out.
+        """The :attr:`warnings` of a reply that has only some images: warnings about the other images are left out.
 
         Args:
-            top: this many best images of each caption; None for all that were ranked.
+            top: number of best images of each caption in the reply; None for all ranked images.
         """
         best = dict.fromkeys(column for row in range(len(self.captions)) for column, _ in self._columns(row)[:top])
         named = ((self.images[column], self.of_images[column]) for column in best if self.of_images)

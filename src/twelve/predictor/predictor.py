@@ -73,7 +73,7 @@ class Predictor(Abilities):
     Attributes:
         model: as saved, or a copy that predicts faster (:func:`twelve.model.precision.for_predicting`).
         processor: as saved.
-        threads: number of threads for the model; that of torch unless :meth:`measure_threads` was called.
+        threads: number of threads for the model; torch's number of threads until :meth:`measure_threads` is called.
 
     Raises:
         ConfigError: the device cannot be used, or there is no such precision.
@@ -144,11 +144,11 @@ class Predictor(Abilities):
         Args:
             image: a path, a file's bytes, a Pillow image, an array or a tensor (:meth:`Extractor.extract`); or regions
                 that were extracted before.
-            name: its name in results; by default that of the file.
+            name: name of the scene in results; by default, the name of the file.
             boxes: (R, 4) xyxy pixels of the regions, instead of boxes that the extractor chooses.
 
         Raises:
-            RegionError: it cannot be read as an image.
+            RegionError: ``image`` cannot be read as an image.
             ConfigError: there is no extractor, or both boxes and regions were passed.
         """
         if isinstance(image, Regions):
@@ -192,7 +192,7 @@ class Predictor(Abilities):
             text: a question, phrase or statement; for ``guess``, the turns of a dialogue (:meth:`Scene.guess`).
             scenes: the image; for ``verify``, the left and the right one.
             boxes: candidates of ``choose`` and ``guess``, (C, 4) xyxy pixels.
-            task: the task to ask it as, if the model has several of this kind; None for the first.
+            task: the task that answers, if the model has several of this kind; None for the first.
             threshold: for ``locate``, ``choose`` and ``guess``: confidence (0..1) below which a box does not count as
                 found.
 
@@ -256,8 +256,8 @@ class Predictor(Abilities):
 
         Args:
             left, right: scenes, or what :meth:`scene` takes.
-            task: the task to ask it as, if the model has several of this kind; None for the first.
-            explain: keep the attention, which is that of the LEFT image.
+            task: the task that answers, if the model has several of this kind; None for the first.
+            explain: keep the attention of the LEFT image.
 
         Raises:
             ConfigError: the text is empty, or the model has no such task.
@@ -310,7 +310,8 @@ class Predictor(Abilities):
             shortlist: number of images that are ranked for a caption, chosen by the contrast head; 0 for all, None for
                 128 if there are more than 2,000 pairs and the model has the head.
             contrast_weight: weight, 0 to 1,000, of the contrast head's logit in the score of a pair, beside the model's
-                own. With a head, 1 often ranks better (docs/search.md); shares are calibrated for 0.
+                own logit. With a head, a weight of 1 often ranks better (docs/search.md); shares are calibrated for a
+                weight of 0.
 
         Raises:
             ConfigError: there is no image or no caption, a caption is empty, the weight is out of range, or the model
@@ -369,8 +370,8 @@ class Predictor(Abilities):
             for path, share in found.ranked_images()[:5]:
                 print(path, share)
 
-        With an index, the images of the result are those on the shortlist of a caption. A second search extracts only
-        them, and images that are new or have changed.
+        With an index, the images of the result are those on the shortlist of a caption. A second search extracts
+        regions only from these images, and from images that are new or have changed.
 
         Args:
             images: a folder, or image files and folders. Subfolders are searched, but not hidden ones and links.
@@ -381,18 +382,18 @@ class Predictor(Abilities):
             shortlist: number of images that are ranked for a caption, chosen by the contrast head; 0 for all. None for
                 128 with an index, otherwise as :meth:`match`.
             contrast_weight: as :meth:`match`; None for 1 with an index, otherwise 0.
-            regions: a region store that has some of the images, by file name. Regions of the others are extracted, and
-                those of images that share a file name.
+            regions: a region store that has some of the images, by file name. Regions are extracted for the other
+                images, and for images that share a file name.
             progress: whether to show the progress on stderr.
 
         Returns:
-            The matches. Its images are paths. ``skipped`` has the files that cannot be read.
+            The matches. Their ``images`` are paths; ``skipped`` has the files that cannot be read.
 
         Raises:
             ConfigError: the model has no task for matching or no contrast head, or an argument is invalid.
             RegionError: there is no such image, or none can be read; ``regions`` is empty or was made by another
                 extractor.
-            DataError: ``index`` is damaged, or another file.
+            DataError: ``index`` is damaged, or is a file of another kind.
         """
         return search(
             self,

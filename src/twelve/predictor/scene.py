@@ -49,10 +49,10 @@ class Scene:
     """An image with its regions; :meth:`Predictor.scene` creates it.
 
     Attributes:
-        name: its name in results (the file's name, if it came from a file).
+        name: name of the scene in results (the file's name, if the image came from a file).
         regions: the model's input.
         image: the photograph, upright; None if the scene was made from regions.
-        warnings: reasons to doubt results about it (:func:`twelve.predictor.warnings.of_regions`).
+        warnings: reasons to doubt results about the scene (:func:`twelve.predictor.warnings.of_regions`).
     """
 
     def __init__(
@@ -78,7 +78,8 @@ class Scene:
 
     @property
     def labels(self) -> list[str] | None:
-        """The detector's class of each region, such as "boat"; None if it names no classes, or gave these regions none.
+        """The detector's class of each region, such as "boat"; None if the detector names no classes, or gave these
+        regions no classes.
 
         Raises:
             ConfigError, RegionError: the model has no extractor (:attr:`Predictor.extractor`).
@@ -115,11 +116,11 @@ class Scene:
     def answer(
         self, question: str | list[str], *, task: str | None = None, explain: bool = False
     ) -> Answered | list[Answered]:
-        """The answer to a question, or to several; those share a forward pass.
+        """The answer to a question, or to several; several questions share a forward pass.
 
         Args:
             question: one, or a list.
-            task: the task to ask it as, if the model has several of this kind; None for the first.
+            task: the task that answers, if the model has several of this kind; None for the first.
             explain: keep the attention (:class:`twelve.predictor.Attention`); each question then takes a pass.
 
         Raises:
@@ -143,12 +144,12 @@ class Scene:
         task: str | None = None,
         explain: bool = False,
     ) -> Located | list[Located]:
-        """The box that a phrase refers to; its ``box`` is None if the confidence in it is below ``threshold``.
+        """The box that a phrase refers to; ``box`` of the result is None if the confidence is below ``threshold``.
 
         Args:
             phrase: one, or a list.
             threshold: confidence in 0..1; None accepts every box.
-            task: the task to ask it as, if the model has several of this kind; None for the first.
+            task: the task that answers, if the model has several of this kind; None for the first.
             explain: keep the attention (:class:`twelve.predictor.Attention`); each phrase then takes a pass.
 
         Raises:
@@ -167,7 +168,7 @@ class Scene:
 
         Args:
             statement: one, or a list.
-            task: the task to ask it as, if the model has several of this kind; None for the first.
+            task: the task that answers, if the model has several of this kind; None for the first.
             explain: keep the attention (:class:`twelve.predictor.Attention`); each statement then takes a pass.
 
         Raises:
@@ -187,12 +188,12 @@ class Scene:
         Args:
             text: a question; a statement for ``method="entails"`` and ``method="verify"``.
             method: answer, entails or verify, or a method of a further output whose results are answers or classes.
-            task: the task to ask it as, if the model has several of this kind; None for the first.
-            right: for ``verify``, the right image; this one is the left.
+            task: the task that answers, if the model has several of this kind; None for the first.
+            right: for ``verify``, the right image; this scene is the left image.
 
         Raises:
             ConfigError: the text is empty, the results of the method are boxes, the right image is missing or not
-                wanted, or the model has no such task.
+                accepted, or the model has no such task.
         """
         if right is None and METHODS.get(method) == 2:
             problem = f"{method}: expected two images, found one"
@@ -214,7 +215,7 @@ class Scene:
         Args:
             boxes: (C, 4) xyxy pixels of the image after its EXIF rotation.
             threshold: confidence in 0..1 below which no box is chosen; None always chooses one.
-            task: the task to ask it as, if the model has several of this kind; None for the first.
+            task: the task that answers, if the model has several of this kind; None for the first.
             explain: keep the attention (:class:`twelve.predictor.Attention`).
 
         Raises:
@@ -241,7 +242,7 @@ class Scene:
             boxes, threshold, task, explain: as in :meth:`choose`.
 
         Raises:
-            ConfigError: a turn has another form; names it.
+            ConfigError: a turn has another form; the error names the turn.
             RegionError: as :meth:`choose`.
         """
         turns, options = turns_of(dialogue), {"boxes": corners(boxes), "threshold": threshold, "task": task}

@@ -35,10 +35,10 @@ class Recipe:
     """A recorded extractor.
 
     Attributes:
-        config: its parameters. ``weights`` that were a file or folder are its name without the path, ``levels`` are
-            named in full, and ``boxes`` is empty if the boxes came from files.
+        config: parameters of the extractor. If the weights were a file or folder, ``weights`` is its name without the
+            path. ``levels`` are named in full. ``boxes`` is empty if the boxes came from files.
         fingerprint: of the features.
-        weights_file: the weights were a file or folder.
+        weights_file: whether the weights were a file or folder.
         origin: the detector of boxes that came from files; None if the files do not name it.
     """
 
@@ -57,8 +57,8 @@ class Recipe:
         return f"boxes from files ({self.origin}{most})" if self.origin else "boxes from files"
 
     def same_boxes(self, other: Recipe) -> bool:
-        """Whether both have boxes of the same kind. Boxes of files are compared by the name of their detector; files
-        that do not name it are assumed to match."""
+        """Whether both recipes have boxes of the same kind. Boxes of files are compared by the name of their detector;
+        files that name no detector are assumed to match."""
         if not self.config.boxes and not other.config.boxes and None in (self.origin, other.origin):
             return True
         return str(self) == str(other)
@@ -84,7 +84,7 @@ class Recipe:
         """Read every recipe of a merged file.
 
         Raises:
-            RegionError: one is not what :meth:`to_json` writes.
+            RegionError: a recipe is not what :meth:`to_json` writes.
         """
         parts = text.split(_BETWEEN)
         for number, part in enumerate(parts):
@@ -98,8 +98,9 @@ class Recipe:
 
     @property
     def own_weights(self) -> bool:
-        """Whether the weights ship with the package or belong to a known package of this network. Any others must be
-        named by the user: a file from elsewhere must not choose what is opened, imported or downloaded."""
+        """Whether the weights ship with the package or belong to a known package of this network. Any other weights
+        must be named by the user: a region file from elsewhere must not choose what is opened, imported or
+        downloaded."""
         if self.config.weights is None:
             return True  # only detectors that ship with the package need none
         return not self.weights_file and self.config.backbone in KNOWN.get(self.config.weights, ())

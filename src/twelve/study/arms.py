@@ -32,8 +32,8 @@ class Length(Strict):
 
     ``joint``: as many iterations as the joint run of the configuration. ``each``: each task has as many updates as in
     the arms ``of`` together. ``total``: the arm has as many updates in all as the arms ``of``, equally many for each
-    task. All times ``factor``. A model of several tasks trains for the mean of its tasks' updates. Every batch counts
-    as an update, even if the batches of an iteration share one (``optimizer.update``).
+    task. All numbers are multiplied by ``factor``. A model of several tasks trains for the mean of its tasks' updates.
+    Every batch counts as an update, even if the batches of an iteration share one (``optimizer.update``).
     """
 
     rule: Literal["joint", "each", "total"] = "joint"
@@ -72,16 +72,18 @@ class Arm(Strict):
     """One way to train.
 
     Attributes:
-        models: the tasks of each of its models: all of them in one, one each, groups, or a part of the tasks.
+        models: the tasks of each model of the arm: all tasks in one model, one task each, groups, or a part of the
+            tasks.
         start: ``seed``: the model that all arms of a seed begin with; ``pretrained``: the same heads on a trunk that
-            learnt the captions of the retrieval tasks (pretraining.py); ``model of ARM``: what that arm has trained.
+            learnt the captions of the retrieval tasks (pretraining.py); ``model of ARM``: the model that ARM has
+            trained.
         overrides: key of the configuration, with dots -> value.
-        losses: task -> name of the loss that it trains with, in place of its own (losses.py).
+        losses: task -> name of the loss that the task trains with, in place of its own loss (losses.py).
         convergence: the arm in whose curves the schedule's option ``convergence`` is measured (a curriculum needs it).
         pretraining, pretraining_rate: iterations of the pretraining, as a share of the joint run's, and its learning
-            rate; None: that of the retrieval tasks.
-        probes: names of what is measured while it trains (observing.py).
-        extra: runs only if it is asked for by name.
+            rate; None: the rate of the retrieval tasks.
+        probes: names of what is measured while the arm trains (observing.py).
+        extra: whether the arm runs only if it is asked for by name.
     """
 
     name: Name
@@ -115,12 +117,12 @@ class Arm(Strict):
 
     @property
     def start_arm(self) -> str | None:
-        """The arm whose models it begins with."""
+        """The arm whose models this arm begins with."""
         return self.start.removeprefix(MODEL_OF) if self.start.startswith(MODEL_OF) else None
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Arms that must have run before it in the same seed."""
+        """Arms that must have run before this arm in the same seed."""
         found = [*self.length.of, self.start_arm, self.convergence]
         return tuple(dict.fromkeys(name for name in found if name is not None))
 
@@ -170,7 +172,7 @@ class Contrast(Strict):
 
     @property
     def compared(self) -> tuple[str, ...]:
-        """The arms whose scores it needs: two, or four with ``than``."""
+        """The arms whose scores the contrast needs: two, or four with ``than``."""
         return (self.arm, self.minus, *(self.than or ()))
 
     @property

@@ -59,7 +59,7 @@ class Row:
     """One task.
 
     Attributes:
-        group: the skill that it needs, of which tasks form groups (``Output.skill``).
+        group: the skill that the task needs (``Output.skill``); tasks with the same skill form a group.
         baselines: name -> score, means over the seeds.
         baseline: the best of them.
         upper_bound: of the metric on these regions; 100 where nothing is known to bound it.
@@ -136,14 +136,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Uneven:
-    """Where a difference comes from, if it is mostly from tasks that the arm which is behind hardly learns.
+    """Where a difference comes from, if most of it is from tasks that the arm that is behind hardly learns.
 
     Attributes:
-        behind: this arm.
-        tasks: those on which its normalised score is below 10.
-        share: what they contribute to the difference over all tasks, per cent; more than 100 where the difference over
-            the others has the other sign.
-        rest: mean over the other tasks, in points of normalised score; None if there is none.
+        behind: the arm that is behind.
+        tasks: tasks on which the normalised score of this arm is below 10.
+        share: what these tasks contribute to the difference over all tasks, per cent; more than 100 if the difference
+            over the other tasks has the opposite sign.
+        rest: mean over the other tasks, in points of normalised score; None if there are no other tasks.
         rest_seeds: the same of each seed.
     """
 
@@ -160,14 +160,14 @@ class Comparison:
 
     Attributes:
         cells: one for each task.
-        learned, learned_points: means over the learned tasks (``closed`` and ``points``); None if there is none.
+        learned, learned_points: means over the learned tasks (``closed`` and ``points``); None if no task is learned.
         every, every_points: means over all tasks.
         image_free: ``every`` on a scale without the baselines that depend on a model.
-        seeds, learned_seeds: ``every`` and ``learned`` of each seed; the second is empty if no task is learned.
+        seeds, learned_seeds: ``every`` and ``learned`` of each seed; ``learned_seeds`` is empty if no task is learned.
         between: share of the variance of the interval of ``every`` that comes from the seeds, per cent, estimated from
-            as many; None for one seed.
-        uneven: where ``every`` comes from, if its interval does not contain 0 and at least half of it is from tasks
-            that the arm which is behind hardly learns; else None.
+            these seeds; None for one seed.
+        uneven: where ``every`` comes from. None unless the interval of ``every`` excludes 0 and at least half of
+            ``every`` is from tasks that the arm that is behind hardly learns.
         warned: whether a note of the study begins with "Warning: ".
     """
 
@@ -310,21 +310,21 @@ class Findings:
     """What a study has found.
 
     Attributes:
-        folder: of the study.
-        title, question, claim: of the study; the claim is the paper's that it tests, or empty.
-        seeds: those in which every arm of ``arms`` is complete.
-        arms: the arms that are complete in them, in the plan's order.
+        folder: folder of the study.
+        title, question, claim: of the study; ``claim`` is the paper's claim that the study tests, or empty.
+        seeds: seeds in which every arm of ``arms`` is complete.
+        arms: the arms that are complete in these seeds, in the plan's order.
         missing: arms and seeds of the plan that are not complete, in words.
         rows: one for each task that has room between its baseline and its upper bound.
         left_out: title of a task -> why it has no row.
         closed: arm -> mean of the normalised scores of its tasks.
         closed_seeds: the same of each seed.
         comparisons: one for each contrast of the plan whose arms are complete.
-        machine: that the study was begun on.
-        sentences: that can be quoted: two, each followed by where most of its difference comes from, if that is from
-            tasks that are hardly learned.
+        machine: machine on which the study was begun.
+        sentences: two sentences that can be quoted. If most of a difference comes from tasks that are hardly learned,
+            its sentence is followed by one that says so.
         notes: paragraphs that somebody wrote about the recorded study (notes.md in its folder).
-        warned: those of them that begin with "Warning: ", which stand before the answer.
+        warned: the notes that begin with "Warning: "; they stand before the answer.
         sections: parts of the page, in Markdown, that only this study has.
         plots: name -> SVG of plots that only this study has.
     """
@@ -359,8 +359,8 @@ class Findings:
         return any(key.startswith("tasks.") and key.endswith(".batch_size") for key in keys)
 
     def comparison(self, arm: str, minus: str, than: tuple[str, str] | None = None) -> Comparison | None:
-        """The comparison of two arms, or of their difference with that of the arms ``than``, if the plan has it and
-        all are complete."""
+        """The comparison of two arms, or of their difference with the difference of the arms ``than``. None if the plan
+        has no such comparison, or an arm is not complete."""
         wanted = (arm, minus, *(than or ()))
         found = (each for each in self.comparisons if each.contrast.compared == wanted)
         return next(found, None)

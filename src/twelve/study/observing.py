@@ -38,7 +38,7 @@ class PartOver(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A run, or an extension of one, that begins: its configuration, the model that it trains, its data and its folder.
+    """A run, or an extension of a run, that begins: the configuration, the model, the data and the folder of the run.
 
     Attributes:
         earlier: iterations of the run and of its extensions before this one; empty for the run itself.
@@ -57,7 +57,7 @@ class Probe(TrainingHook, Protocol):
     """Measures something while a run trains."""
 
     def found(self) -> Mapping[str, Any]:
-        """What it has measured, as JSON, once the run has ended."""
+        """What the probe has measured, as JSON, once the run has ended."""
 
     def state_dict(self) -> Mapping[str, Any]:
         """What checkpoints keep, so that an interrupted run loses nothing."""

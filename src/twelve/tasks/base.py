@@ -93,8 +93,8 @@ class Task(abc.ABC):
 
     @property
     def protocols(self) -> Mapping[str, str]:
-        """Protocols for evaluating a model, name -> meaning; the first is the default. Those of result files, if the
-        dataset has any."""
+        """Protocols for evaluating a model, name -> meaning; the first is the default. They are the protocols of result
+        files, if the dataset has any."""
         return self.scoring_protocols or {OFFICIAL: ""}
 
     @property
@@ -116,7 +116,7 @@ class Task(abc.ABC):
         """Examples of an official split in file order.
 
         Raises:
-            DataError: a file is missing or malformed; names file, record and remedy.
+            DataError: a file is missing or malformed; the error names file, record and remedy.
             ConfigError: the dataset has no such split.
         """
         return list(self.iterate(root, split))
@@ -139,7 +139,7 @@ class Task(abc.ABC):
 
     @property
     def reader(self) -> Task:
-        """The task whose examples these are: itself, unless it borrows another's."""
+        """The task whose examples this task uses: itself, or the task from which it borrows them."""
         return self
 
     def input_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
@@ -185,7 +185,7 @@ class Task(abc.ABC):
 
         Args:
             name: one of :attr:`protocols`; None: the first.
-            gallery: number of images in the gallery, where another one than the protocol's is asked for.
+            gallery: number of images in the gallery, in place of the protocol's number.
 
         Raises:
             ConfigError: the task has no such protocol, or ranks no gallery.
@@ -207,7 +207,7 @@ class Task(abc.ABC):
             known: the protocols to choose among; by default :attr:`protocols`.
 
         Raises:
-            ConfigError: it is none of them.
+            ConfigError: ``name`` is none of the protocols.
         """
         known = self.protocols if known is None else known
         if name is not None and name not in known:
@@ -224,7 +224,7 @@ class Task(abc.ABC):
 
     def measure_by(self, protocol: Protocol, examples: Sequence[Example], predictions: Any) -> Measurement:
         """:meth:`measure` under another protocol. A task with several protocols implements it; for a protocol of
-        several galleries, ``examples`` and ``predictions`` are lists of each gallery's."""
+        several galleries, ``examples`` and ``predictions`` are lists with an item for each gallery."""
         return self.measure(examples, predictions)
 
     def score(self, truth: Sequence[Path], predictions: Sequence[Path], protocol: str) -> Scored:
@@ -249,7 +249,7 @@ class Task(abc.ABC):
         return {}
 
     def truth_examples(self, truth: Sequence[Path]) -> list[Example]:
-        """The labelled examples in official files, in file order, to find those of a harness's log among them.
+        """The labelled examples in official files, in file order, in which to find the examples of a harness's log.
 
         Raises:
             DataError: a file is malformed or of another dataset.
@@ -261,10 +261,10 @@ class Task(abc.ABC):
         return True
 
     def logged_example(self, logged: Logged) -> Example | None:
-        """The labelled example as a harness's log tells it; None if it does not tell what is right.
+        """The labelled example that a harness's log describes; None if the log does not tell what is right.
 
         Raises:
-            ValueError: what it tells is malformed.
+            ValueError: what the log tells is malformed.
         """
         return None
 
@@ -282,8 +282,8 @@ class Task(abc.ABC):
         return tuple(root.path / self.folder / name for name in self.files(split))
 
     def result_protocol(self, protocol: Protocol, examples: Sequence[Example]) -> str:
-        """The one of :attr:`scoring_protocols` with which a result file gives the numbers that were measured on these
-        examples under ``protocol``."""
+        """The protocol among :attr:`scoring_protocols` with which a result file gives the numbers that were measured on
+        these examples under ``protocol``."""
         return protocol.name if protocol.name in self.scoring_protocols else next(iter(self.scoring_protocols))
 
     def same_protocols(self, split: str, protocol: str) -> frozenset[str]:
@@ -297,7 +297,7 @@ class Task(abc.ABC):
             predictions: as for :meth:`measure`, one per example, in order.
 
         Raises:
-            ConfigError: the dataset has none.
+            ConfigError: the dataset has no official result file.
         """
         raise ConfigError(f"{self.title} has no official result file", remedy="choose a task that has one")
 

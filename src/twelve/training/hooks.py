@@ -29,12 +29,12 @@ class TrainingHook(Protocol):
 
         Args:
             gradients: name of a trunk parameter -> gradient of this batch's loss, times the task's loss scale and the
-                schedule's weight, averaged over processes. Parameters that do not train are absent; those that the
+                schedule's weight, averaged over processes. Parameters that do not train are absent; parameters that the
                 task does not use are absent or zero. The tensors are copies.
         """
 
     def before_step(self, iteration: int, optimizer: Optimizer) -> None:
-        """The optimizer is about to update the parameters; ``optimizer.state`` is that of the step before."""
+        """The optimizer is about to update the parameters; ``optimizer.state`` is the state after the previous step."""
 
     def after_step(self, iteration: int, optimizer: Optimizer) -> None:
         """The optimizer has updated the parameters; their gradients are not cleared yet."""
@@ -42,7 +42,8 @@ class TrainingHook(Protocol):
 
 @runtime_checkable
 class SelectiveHook(TrainingHook, Protocol):
-    """A hook that wants the gradients of some iterations only; those of the others are not copied for it."""
+    """A hook that wants the gradients of some iterations only; the gradients of other iterations are not copied for
+    it."""
 
     def watches(self, iteration: int) -> bool:
         """Whether :meth:`after_backward` is called in this iteration."""

@@ -52,12 +52,12 @@ class Trainer:
         folder: the run's folder; the log, checkpoints and the model to keep are written into it.
         known: tasks of the run that an earlier run has trained the model on.
         say: called with each line of progress.
-        hook: is told about every step; None costs nothing. A measuring one is kept in checkpoints.
+        hook: is called at every step; None costs nothing. Checkpoints keep the state of a measuring hook.
 
     Attributes:
         frozen: number of parameters that are frozen.
-        cut: task -> how many of its training texts are longer than it keeps.
-        epoch: iterations of an epoch of the run, which is that of the task with the most batches.
+        cut: task -> number of training texts that are longer than the task keeps.
+        epoch: iterations of an epoch: the number of batches of the task with the most batches.
         total: iterations of the whole run.
         state: how far the run has come.
         record: everything that determines the model (sameness.py); kept in every checkpoint.

@@ -56,28 +56,30 @@ def create_app(
 ) -> FastAPI:
     """The ASGI application that serves a predictor.
 
-    The scores of its tasks and the SHA-256 of its weights are read from the folder that it was loaded from.
+    The scores of the model's tasks and the SHA-256 of its weights are read from the folder that the model was loaded
+    from.
 
     Args:
         predictor: what :func:`twelve.load` returns.
-        limits: by default, those of :class:`~twelve.web.limits.Limits`.
+        limits: by default, the defaults of :class:`~twelve.web.limits.Limits`.
         hosts: host names that requests may use, except for ``/health``; empty to allow any.
         token: requests must send it as ``Authorization: Bearer TOKEN``, except for the page's own files, its samples,
-            ``/docs``, ``/openapi.json`` and ``/health``. Two tokens with a space between are both accepted, so that one
-            can be replaced. Required if ``hosts`` is empty or has a name that is not one of this machine alone, unless
-            ``no_token`` allows requests without one.
-        metrics_token: ``/metrics`` needs this token instead, which opens nothing else. Two are possible here too.
+            ``/docs``, ``/openapi.json`` and ``/health``. Two tokens with a space between are both accepted, so that you
+            can replace a token. A token is required if ``hosts`` is empty or has a name that is not local to this
+            machine, unless ``no_token`` allows requests without a token.
+        metrics_token: ``/metrics`` needs this token instead of ``token``; it opens nothing else. Two tokens are
+            possible here too.
         allow_origins: origins of other web pages that may use the API, as browsers send them
             (``https://app.example.org``). Requests need the token as always; cookies are not used.
-        samples: images to try, which need no token, nor do their texts; by default those that suit the model.
+        samples: images to try. Neither the images nor their texts need a token. By default, images that suit the model.
         index: a file that :meth:`twelve.Predictor.search` or ``twelve match --index`` wrote: requests can search its
-            images. It is read once, and never written.
-        regions: a region store that has some of these images, by file name. Regions of the others are extracted.
+            images. The file is read once, and never written.
+        regions: a region store that has some of these images, by file name. Regions of the other images are extracted.
 
     Raises:
-        DataError: there is no index, it is damaged or of another model, or its images are gone.
-        ConfigError: a token is too short, a header cannot contain it, or a required one is missing; an origin is
-            invalid, or one that any page may have.
+        DataError: the index is missing, damaged or of another model, or its images are gone.
+        ConfigError: a token is too short, cannot be sent in a header, or is required and missing; an origin is invalid,
+            or is an origin that any page may have.
         ConfigError, RegionError: the predictor has no extractor for images.
     """
     check_hosts(hosts, token, no_token=no_token, metrics_token=metrics_token)

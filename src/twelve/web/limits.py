@@ -56,7 +56,7 @@ class Limits:
         scene_seconds: seconds for which an image is stored after the last question about it.
         body_seconds: seconds for a body to arrive.
         answer_seconds: seconds to answer a request.
-        stop_seconds: seconds to finish accepted requests after a stop signal, rounded up; then they get 503.
+        stop_seconds: seconds to finish accepted requests after a stop signal, rounded up; then these requests get 503.
     """
 
     max_bytes: int = 16_000_000

@@ -43,12 +43,12 @@ class Result:
 
     Attributes:
         text: the question, phrase, statement or dialogue, for people.
-        task: the task that it was asked as.
+        task: the task that answered.
         score: the confidence: how probable the model holds the result to be correct, 0..1.
-        calibrated: whether training has calibrated the confidence of the task; otherwise two values can be compared,
-            but are no probabilities.
-        warnings: reasons to doubt the result (:mod:`twelve.predictor.warnings`), each a text with a ``code``; most have
-            none.
+        calibrated: whether training has calibrated the confidence of the task. If not, compare scores with each other,
+            but do not read them as probabilities.
+        warnings: reasons to doubt the result (:mod:`twelve.predictor.warnings`), each a text with a ``code``; most
+            results have none.
         image: the photograph, upright.
         attention: a :class:`twelve.predictor.Attention` to ``image``, with ``explain=True``.
     """
@@ -82,7 +82,7 @@ class Result:
 
     @property
     def line(self) -> str:
-        """:attr:`words`, and that the confidence is not calibrated where it is not."""
+        """:attr:`words`, with a remark if the confidence is not calibrated."""
         return self.words + suffix(self.calibrated)
 
     @property
@@ -141,10 +141,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a prediction becomes a result with.
+    """What turns a prediction into a result.
 
     Attributes:
-        fields: those of :class:`Result` itself.
+        fields: the fields of :class:`Result` itself.
         boxes: the candidates, or none.
         threshold: confidence below which nothing counts as found; None for no threshold.
         likely: confidence below which a result is unlikely to be right; 0 if it is not known.

@@ -39,8 +39,8 @@ def extract(
     shard: str | None = None,
     progress: bool = True,
 ) -> ExtractReport:
-    """Extract the regions of all images in some folders to ``out/<source>/<name>.arrow``, and those of boxes that
-    datasets give to ``out/<source>/given/<tasks>.arrow``.
+    """Extract the regions of all images in some folders to ``out/<source>/<name>.arrow``. The regions of boxes that
+    datasets give go to ``out/<source>/given/<tasks>.arrow``.
 
     An extraction that was killed resumes when it is called again; a finished one does nothing. Images added to the
     folders later go to another file beside the first, as do boxes of datasets added later. An image that cannot be
@@ -54,7 +54,7 @@ def extract(
         given: tasks whose candidate boxes are wanted.
         data: the data root with the files of these tasks.
         source: image source; by default what follows ``images`` in the folder's path, else the folder's name.
-        name: of the file; by default the folders' names.
+        name: name of the file; by default the folders' names.
         shard: ``i/n`` for part i of n only, in a file of its own; by default the part of this process if a launcher
             has started several (:func:`twelve.regions.extraction.shards.shard_of`).
 
@@ -98,7 +98,7 @@ def extract_root(
     tasks: Sequence[str] | None = None,
     progress: bool = True,
 ) -> list[ExtractReport]:
-    """Extract all regions of a data root: those of each source, and those of all boxes that its datasets give.
+    """Extract all regions of a data root: the regions of each source, and of all boxes that the datasets give.
 
     Each image goes through the network once. At the end, ``complete.json`` in ``out`` is written. An extraction that
     was killed resumes when it is called again. Returns one report per source.
@@ -106,7 +106,7 @@ def extract_root(
     Args:
         data: the data root.
         config: the extractor; by default the microworld's detector.
-        sources: of ``images/<source>``; None takes all.
+        sources: image sources, as in ``images/<source>``; None takes all.
         tasks: tasks whose candidate boxes are wanted; None takes every region task with a folder in the data root.
 
     Raises:

@@ -89,12 +89,12 @@ class Extractor:
         """Build the extractor that made some regions.
 
         Args:
-            weights: where its weights are now, if they came from a file or folder.
+            weights: where the weights are now, if they came from a file or folder.
             options: further fields of :class:`ExtractorConfig` that a recipe does not record, such as ``device``.
 
         Raises:
             ConfigError: the weights are not available. If boxes came from files, :meth:`extract` needs ``boxes``.
-            RegionError: the weights are others; the message names both fingerprints.
+            RegionError: the weights are not the recorded weights; the message names both fingerprints.
         """
         config = recipe.config
         if recipe.weights_file and weights is None:
@@ -120,7 +120,7 @@ class Extractor:
         return found
 
     def recipe(self, supply: BoxSource | None = None) -> Recipe:
-        """How to build this extractor again, with the boxes of ``supply`` (None: its own)."""
+        """How to build this extractor again, with the boxes of ``supply`` (None: its own boxes)."""
         supply = supply or self.boxes
         own, weights = self.config, self.config.weights
         weights_file = weights is not None and Path(weights).expanduser().exists()
@@ -165,10 +165,10 @@ class Extractor:
         Args:
             image: a path, the bytes of a file, a Pillow image, an array (H, W, 3) or (H, W), or a tensor (3, H, W) or
                 (H, W). Arrays and tensors are uint8, or floats in 0..1.
-            boxes: (R, 4) xyxy pixels of the image after its EXIF rotation; None: those of :attr:`boxes`.
+            boxes: (R, 4) xyxy pixels of the image after its EXIF rotation; None: boxes from :attr:`boxes`.
 
         Raises:
-            RegionError: it is not an image, or a box is invalid.
+            RegionError: ``image`` is not an image, or a box is invalid.
             ConfigError: boxes came from files, and none are given.
         """
         supply = self.boxes if boxes is None else TheseBoxes(_corners(boxes))

@@ -72,8 +72,8 @@ class RegionStore:
         return self._open(source).files[0].fingerprint
 
     def content(self, source: str) -> str | None:
-        """A hash that stands for the detected regions of ``source``, from the checksums that its files record; None
-        where one records none."""
+        """A hash that stands for the detected regions of ``source``, from the checksums that its files record; None if
+        a file records no checksum."""
         digest = hashlib.sha256()
         for file in self._open(source).files:
             checksums = file.checksums()
@@ -234,8 +234,8 @@ class RegionStore:
         detected: bool = True,
         own: bool = False,
     ) -> str:
-        """The command that makes the regions of a source: with the recipe ``like``, or that of the source's files, of
-        the model, or of other sources in the store.
+        """The command that makes the regions of a source, with the recipe ``like`` or the recipe of the source's files,
+        of the model, or of other sources in the store.
 
         Args:
             given, detected, own: see :func:`twelve.regions.extract_command.extract_command`.

@@ -89,10 +89,10 @@ class Study(Strict):
     Attributes:
         name: as on the command line.
         question: one line, for ``twelve study list``.
-        claim: the paper's claim that it tests; empty for none.
-        file: of a person's own that registers it; None for a study of this package.
-        first_seed: its first seed, after that of the configuration: a study that chooses something for others has
-            seeds that they do not report.
+        claim: the paper's claim that the study tests; empty for none.
+        file: file of your own that registers the study; None for a study of this package.
+        first_seed: number that is added to the configuration's seed, for the first seed of the study. A study that
+            chooses something for other studies uses seeds that the other studies do not report.
     """
 
     model_config = ConfigDict(use_attribute_docstrings=True)
@@ -104,7 +104,7 @@ class Study(Strict):
     first_seed: ClassVar[int] = 0
 
     def arms(self, subjects: Subjects) -> Sequence[Arm]:
-        """Every arm, each after those that it needs; the first one runs in any case."""
+        """Every arm, each after the arms that it needs; the first arm runs in any case."""
         raise NotImplementedError
 
     def contrasts(self, subjects: Subjects) -> Sequence[Contrast]:
@@ -125,7 +125,7 @@ class Study(Strict):
 
 
 def said(comparison: Comparison) -> str:
-    """What a contrast found, to be quoted: on all tasks, on the learned ones where these are fewer, and by seed."""
+    """What a contrast found, to be quoted: on all tasks, on the learned tasks if these are fewer, and by seed."""
     contrast, every, learned = comparison.contrast, comparison.every, comparison.learned
     count, total = sum(cell.learned for cell in comparison.cells), len(comparison.cells)
     if all(seed == 0 for cell in comparison.cells for seed in cell.seeds):

@@ -63,7 +63,7 @@ class LossBalancing(Balancing):
 
 
 class GradientBalancing(Balancing):
-    """Multiplies the gradients of the trunk; those of heads are each task's own."""
+    """Multiplies the gradients of the trunk; the gradients of heads are each task's own."""
 
     @abc.abstractmethod
     def weights(self, tasks: Sequence[str], gramian: Tensor) -> Tensor:

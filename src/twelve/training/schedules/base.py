@@ -80,11 +80,12 @@ class Schedule(abc.ABC):
         """Tasks that train in ``iteration`` (counted from 0), one batch each, in order; a task may occur twice."""
 
     def observe(self, task: str, score: float) -> Event | None:
-        """Take a validation score of ``task`` (higher is better); returns the change that it caused, if any."""
+        """Take a validation score of ``task`` (higher is better); returns the change that the score caused, if any."""
         return None
 
     def begin_stopped(self, task: str, score: float) -> None:
-        """Let ``task`` begin stopped, to continue when it falls below ``score``; called before the first iteration.
+        """Let ``task`` begin stopped, to continue when its score falls below ``score``; called before the first
+        iteration.
 
         Raises:
             ConfigError: this schedule never stops a task.
