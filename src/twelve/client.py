@@ -64,12 +64,12 @@ class Client:
         token: the token to send; None reads it from the environment variable ``TWELVE_TOKEN``. A service without a
             token ignores it.
         timeout: seconds to wait for each reply; more than the service or its proxy waits (60 and 90).
-        tries: how often a request is sent while the service is busy. The waits between them are at least as long as
-            the service asks for, and double: seven tries take a minute or more.
+        tries: how often a request is sent while the service is busy. The client waits between them as long as the
+            service asks for or, if this is longer, 1, 2, 4, ... seconds: seven tries take a minute or more.
         at_once: number of requests of a list that are open at a time. The service answers them in batches.
 
     Raises:
-        ValueError: the address is not one of HTTP.
+        ValueError: the address does not begin with http:// or https://, or the token cannot be sent.
     """
 
     def __init__(
@@ -78,7 +78,9 @@ class Client:
         if not address.startswith(("http://", "https://")):
             raise ValueError(f"expected an address that begins with http:// or https://, found {address!r}")
         self.address, self.timeout, self.tries, self.at_once = address.rstrip("/"), timeout, tries, at_once
-        self._token = token or os.environ.get("TWELVE_TOKEN")
+        self._token = (token or os.environ.get("TWELVE_TOKEN") or "").strip()
+        if not self._token.isascii() or len(self._token.split()) > 1:
+            raise ValueError("expected one token, of ASCII without spaces or line breaks")  # without showing it
         self._opener = build_opener(_NoRedirects)
 
     def scene(self, image: str | Path | bytes) -> RemoteScene:
@@ -149,7 +151,8 @@ class Client:
             except (OSError, HTTPException) as error:
                 reason = getattr(error, "reason", error)
                 problem = f"no reply from {self.address}: {getattr(reason, 'strerror', None) or reason}"
-                remedy = "check the address, that the service runs, and that the image is not too large"
+                refused = isinstance(reason, ConnectionRefusedError)
+                remedy = f"check {'the address, and that the service runs' if refused else 'the size of the image'}"
                 raise RequestError(problem, code="no_reply", remedy=remedy) from None
         raise ValueError(f"expected at least one try, found {self.tries}")
 
@@ -185,14 +188,14 @@ def _told(error: HTTPError) -> RequestError:
 class RemoteScene:
     """An image that the service stores with its regions; :meth:`Client.scene` creates it.
 
-    The service deletes it some minutes after the last question; it is then sent again with the next one. Used in a
-    ``with`` block, it is deleted with the end of the block.
+    The service deletes the image some minutes after the last question; the next question then sends the image again.
+    At the end of a ``with`` block, the image is deleted.
 
     Attributes:
         id: the service's name for it.
         width, height: of the image, in pixels.
         boxes: its regions: x1, y1, x2, y2 in pixels of the image after its EXIF rotation.
-        labels: the detector's class of each region; None if it names no classes.
+        labels: the detector's class of each region; empty if the detector names no classes.
     """
 
     def __init__(self, client: Client, image: bytes) -> None:
@@ -205,7 +208,7 @@ class RemoteScene:
         self.width: int = told["width"]
         self.height: int = told["height"]
         self.boxes: list[list[float]] = told["boxes"]
-        self.labels: list[str] | None = told["labels"]
+        self.labels: list[str] = told["labels"]
 
     def _stored_again(self, lost: str) -> None:
         with self._lock:
@@ -222,7 +225,7 @@ class RemoteScene:
     @overload
     def answer(self, question: list[str], **options: Any) -> list[Reply]: ...
     def answer(self, question: str | list[str], **options: Any) -> Reply | list[Reply]:
-        """The answer to a question, or a list of those to several."""
+        """The reply to a question; for a list of questions, a list of replies."""
         return self._texts("answer", "question", question, options)
 
     @overload
@@ -230,7 +233,7 @@ class RemoteScene:
     @overload
     def locate(self, phrase: list[str], **options: Any) -> list[Reply]: ...
     def locate(self, phrase: str | list[str], **options: Any) -> Reply | list[Reply]:
-        """The box that a phrase refers to, or a list of those of several."""
+        """The box that a phrase refers to; for a list of phrases, a list of replies."""
         return self._texts("locate", "phrase", phrase, options)
 
     @overload
@@ -238,16 +241,22 @@ class RemoteScene:
     @overload
     def entails(self, statement: list[str], **options: Any) -> list[Reply]: ...
     def entails(self, statement: str | list[str], **options: Any) -> Reply | list[Reply]:
-        """Whether the image entails a statement, or a list for several."""
+        """Whether the image entails a statement; for a list of statements, a list of replies."""
         return self._texts("entails", "statement", statement, options)
 
     def choose(self, question: str, boxes: Sequence[Sequence[float]], **options: Any) -> Reply:
         """The box that answers a question."""
         return self._asked("choose", {"question": question, "boxes": boxes, **options})
 
-    def guess(self, dialogue: Sequence[tuple[str, str]], boxes: Sequence[Sequence[float]], **options: Any) -> Reply:
-        """The box that a dialogue is about; its turns are a question and an answer: yes, no or n/a."""
-        turns = [{"question": question, "answer": answer} for question, answer in dialogue]
+    def guess(
+        self, dialogue: Sequence[tuple[str, str] | Reply], boxes: Sequence[Sequence[float]], **options: Any
+    ) -> Reply:
+        """The box that a dialogue is about. A turn of the dialogue is a question and an answer (yes, no or n/a), as a
+        pair or as ``{"question": ..., "answer": ...}``."""
+        turns = [
+            turn if isinstance(turn, dict) else dict(zip(("question", "answer"), turn, strict=True))
+            for turn in dialogue
+        ]
         return self._asked("guess", {"dialogue": turns, "boxes": boxes, **options})
 
     def depends(self, text: str, **options: Any) -> Reply:

@@ -299,7 +299,7 @@ def test_a_wrong_method_names_the_right_one_with_an_example(client: TestClient) 
 def test_a_wrong_method_names_all_that_the_path_supports(client: TestClient) -> None:
     described = client.get("/openapi.json").json()["paths"]
     supported = {path: [method.upper() for method in of] for path, of in described.items()}
-    supported |= {path: ["GET"] for path in ("/", "/page.js", "/docs", "/openapi.json")}
+    supported |= {path: ["GET"] for path in ("/", "/page.js", "/docs", "/client.py", "/openapi.json")}
     assert supported["/api/v1/scenes/{scene}"] == ["GET", "DELETE"]
     for path, methods in supported.items():
         allowed = {*methods, *["HEAD"] * ("GET" in methods)}

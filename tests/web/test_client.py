@@ -51,7 +51,7 @@ def test_every_method_replies_as_the_service_does(model_folder: Path, tmp_path: 
     with served(model_folder) as (_, address):
         service = Client(address + "/")
         with service.scene(str(tmp_path / "1.png")) as left, service.scene(tmp_path / "2.png") as right:
-            assert (left.width, left.height, len(left.boxes)) == (160, 128, len(left.labels or ()))
+            assert (left.width, left.height, len(left.boxes)) == (160, 128, len(left.labels))
             asked = left.answer(["what?", "which colour?"])
             assert [each["text"] for each in asked] == ["what?", "which colour?"]
             assert asked[1] == left.answer("which colour?")
@@ -59,6 +59,8 @@ def test_every_method_replies_as_the_service_does(model_folder: Path, tmp_path: 
             assert left.locate("a cup", threshold=1.0)["box"] is None and left.entails(["a cup"])[0]["label"]
             boxes = left.boxes[:2]
             assert left.choose("which?", boxes)["box"] in boxes and left.guess([("a cup?", "no")], boxes)["index"] < 2
+            turn = {"question": "a cup?", "answer": "no"}
+            assert left.guess([turn], boxes) == left.guess([("a cup?", "no")], boxes)
             assert left.depends("what?")["value"] == asked[0]["answer"]
             assert left.ask("answer", "what?", task="vqa") == asked[0]
             assert service.verify(left, right, "both")["verdict"] in (True, False)
@@ -201,7 +203,7 @@ def test_the_token_is_not_sent_to_where_a_server_redirects(monkeypatch: pytest.M
         for status in (301, 302, 303, 307, 308):
             with scripted((status, {"Location": f"{other}/x"}, "")) as (address, got):
                 with pytest.raises(RequestError, match=rf"^HTTP Error {status}.* -> use the address {other}/x$"):
-                    Client(address, "given").post("/api/v1/answer", {})
+                    Client(address, "given\n").post("/api/v1/answer", {})
                 assert got.got == [("Bearer given", "application/json")]
         assert not thief.got
         Client(other).post("/api/v1/answer", {})
@@ -216,6 +218,9 @@ def test_no_reply_and_wrong_arguments(waited: list[float]) -> None:
     ) as refused:
         Client(address).post("/api/v1/answer", {})
     assert (refused.value.code, refused.value.status) == ("no_reply", None)
+    for secret in ("two tokens", "line\nbreak", "\u0448\u0438\u0444\u0440"):
+        with pytest.raises(ValueError, match=r"^expected one token, of ASCII without spaces or line breaks$"):
+            Client(address, secret)
     for wrong in ("127.0.0.1:8012", "file:///etc/passwd"):
         with pytest.raises(ValueError, match="begins with http:// or https://"):
             Client(wrong)

@@ -53,7 +53,9 @@ Sources = Annotated[
 Config = Annotated[str | None, typer.Option(help="Use the tasks and sources that this configuration defines.")]
 
 
-@data_app.command(epilog="Example: twelve data check quickstart/data --task vqa")
+@data_app.command(
+    epilog="Examples: twelve data check quickstart/data --task vqa · twelve data check mine --config mine/tutorial.yaml"
+)
 def check(
     root: Root,
     task: Tasks = None,

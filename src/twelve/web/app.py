@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import os
 from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from twelve import client
 from twelve.predictor import Predictor
 from twelve.predictor.open_index import OpenIndex
 from twelve.version import __version__
@@ -37,7 +39,7 @@ _ABOUT = (
     "`examples/tutorial/images/mine`. The replies are those of the model `examples/quickstart-model`."
 )
 _STATIC = Path(__file__).with_name("static")
-_FREE = ("/", "/docs", "/openapi.json", "/health")
+_FREE = ("/", "/docs", "/client.py", "/openapi.json", "/health")
 """Paths that need no token, besides the page's files and samples: they contain no user's data."""
 
 
@@ -64,9 +66,9 @@ def create_app(
         limits: by default, the defaults of :class:`~twelve.web.limits.Limits`.
         hosts: host names that requests may use, except for ``/health``; empty to allow any.
         token: requests must send it as ``Authorization: Bearer TOKEN``, except for the page's own files, its samples,
-            ``/docs``, ``/openapi.json`` and ``/health``. Two tokens with a space between are both accepted, so that you
-            can replace a token. A token is required if ``hosts`` is empty or has a name that is not local to this
-            machine, unless ``no_token`` allows requests without a token.
+            ``/docs``, ``/client.py``, ``/openapi.json`` and ``/health``. Two tokens with a space between are both
+            accepted, so that you can replace a token. A token is required if ``hosts`` is empty or has a name that is
+            not local to this machine, unless ``no_token`` allows requests without a token.
         metrics_token: ``/metrics`` needs this token instead of ``token``; it opens nothing else. Two tokens are
             possible here too.
         allow_origins: origins of other web pages that may use the API, as browsers send them
@@ -108,6 +110,10 @@ def create_app(
     async def docs(request: Request) -> HTMLResponse:
         address, secured = str(request.base_url).rstrip("/"), token is not None
         return HTMLResponse(reference(app.openapi(), address, service.limits, token=secured, samples=samples))
+
+    @app.get("/client.py", include_in_schema=False)
+    async def client_file() -> Response:
+        return Response(inspect.getsource(client), media_type="text/x-python")
 
     # A mount would match before the endpoints and hide their 405 replies.
     app.router.default = _Page(directory=_STATIC, html=True)

@@ -152,8 +152,9 @@ def _client(address: str) -> str:
     return (
         '<section id="client"><h2>A client in Python</h2><p>The client sends the token of the environment variable '
         "<code>TWELVE_TOKEN</code>, waits while the service is busy, and sends an image again that the service no "
-        "longer stores. Given a list of texts, it asks several at a time. It needs the standard library alone: save it "
-        "as <code>client.py</code> beside a program such as this.</p>"
+        "longer stores. Given a list of texts, it asks several at a time. It needs Python 3.10 or newer, and its "
+        "standard library alone. Save it beside a program such as this.</p>"
+        f"{_command(f'curl -sO {address}/client.py')}"
         f'<pre tabindex="0" aria-label="A program that uses the client">{escape(copied)}</pre>'
         '<details class="program"><summary>client.py</summary>'
         f'<pre tabindex="0" aria-label="client.py">{escape(inspect.getsource(client))}</pre></details></section>\n'
@@ -163,7 +164,8 @@ def _client(address: str) -> str:
 def _limits(limits: Limits) -> str:
     """The limits of the service and their values."""
     rows = "".join(
-        f'<tr><th scope="row"><code>{name}</code></th><td>{_number(getattr(limits, name))}</td><td>{what}</td></tr>'
+        f'<tr><th scope="row"><code>{name}</code></th><td class="value">{_number(getattr(limits, name))}</td>'
+        f"<td>{what}</td></tr>"
         for name, what in LIMITED.items()
     )
     return (
@@ -187,7 +189,8 @@ def _token(found: Iterable[tuple[str, str, _Schema]]) -> str:
     return (
         '<section id="token"><h2>Token</h2><p>Ask the operator of this service for the token. Send it in the header '
         "<code>Authorization: Bearer TOKEN</code> of every request, as in the examples. These paths need none: "
-        f"{', '.join(free)}, <code>/docs</code> and <code>/openapi.json</code>.</p></section>\n"
+        f"{', '.join(free)}, <code>/docs</code>, <code>/client.py</code> and <code>/openapi.json</code>.</p>"
+        "</section>\n"
     )
 
 
@@ -198,16 +201,33 @@ def _command(line: str) -> str:
 def _program(method: str, address: str, path: str, body: object, file: str, kinds: _Schema, *, token: bool) -> str:
     """An example in Python, which sends an object, the bytes of a file, or nothing with the client below."""
     drawn, read = any(kind.startswith("image/") for kind in kinds), "application/json" in kinds
-    sent = _literal(body) if body else f"Path({_literal(file)}).read_bytes()" if file else ""
-    call = f"service.{method}(" if read else f"service.request({_literal(method.upper())}, "
-    call += f"{_literal(path)}{', ' * bool(sent)}{sent})"
     lines = ["from pathlib import Path"] * (drawn or bool(file)) + ["from client import Client", ""]
     lines += [f"service = Client({_literal(address)}{', ' * token}{_literal('TOKEN') * token})"]
+    if isinstance(body, Mapping):
+        call, scene = _asked(path.rpartition("/")[2], body)
+        lines += [f"scene = service.scene({_literal(_FILE[-1][1:])})"] * scene
+    else:
+        sent = f", Path({_literal(file)}).read_bytes()" if file else ""
+        call = f"service.{method}(" if read else f"service.request({_literal(method.upper())}, "
+        call += f"{_literal(path)}{sent})"
     if drawn:
         lines += [f'Path("FILE").write_bytes({call})']
     else:
         lines += [f"print({call})" if read else f"print({call}.decode())" if kinds else call]
     return "\n".join(lines)
+
+
+def _asked(name: str, body: Mapping[str, object]) -> tuple[str, bool]:
+    """The call of the client's method that sends an object, and whether it is about an image."""
+    of_scene = hasattr(client.RemoteScene, name)
+    method = getattr(client.RemoteScene if of_scene else client.Client, name)
+    images = {"left": "scene", "right": "scene", "scenes": "[scene]"}
+    places = [each for each in inspect.signature(method).parameters if each not in ("self", "options")]
+    given = [images.get(each) or _literal(body[each]) for each in places]
+    given += [f"{key}={_literal(value)}" for key, value in body.items() if key not in {*places, "image", "images"}]
+    return f"{'scene' if of_scene else 'service'}.{name}({', '.join(given)})", of_scene or not images.keys().isdisjoint(
+        places
+    )
 
 
 def _literal(value: object) -> str:
