@@ -377,7 +377,7 @@ def test_the_token_of_docker_is_in_a_file_that_only_its_owner_can_read(tmp_path:
     (make, file, read), _ = re.findall(r"^(\(umask .+ > (\S+)\))\n(.+)$", text, flags=re.M)
     assert f"\ndocker run -d --restart unless-stopped --env-file {file} " in text
     assert f"/{file}" in (HOME / ".gitignore").read_text(encoding="utf-8").splitlines()
-    ran = f'{make} && {read} && printf %s "$TWELVE_TOKEN"'
+    ran = f"{make} && {read} && python3 -c 'import os; print(os.environ[\"TWELVE_TOKEN\"], end=str())'"
     token = subprocess.run(["sh", "-c", ran], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     check_token(token)
     assert (tmp_path / file).read_text() == f"TWELVE_TOKEN={token}\n"

@@ -36,7 +36,7 @@ def test_every_example_is_answered(searching_app: FastAPI) -> None:
     endpoints = [f"{m.upper()} {path}" for path, methods in described["paths"].items() for m in methods]
     assert titles == [*endpoints, "warnings", "attention"]
     page = page.partition("</nav>")[2]
-    assert "string; 1 to 2,000 characters<" in page and "number or null; 0 to 1; if the best box has a" in page
+    assert "string; 1 to 2,000 characters<" in page and "number or null; 0 to 1; confidence below which box" in page
     plain = html.unescape(page)
     asked, measured = (
         plain.partition(f"POST /api/v1/{name}<")[2].split("</section>")[0] for name in ("ask", "depends")

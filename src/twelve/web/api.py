@@ -84,9 +84,9 @@ class _Route(APIRoute):
 
 
 TAGS = {
-    "images": "Upload an image once, and ask about it by its id. It is stored in memory, and expires some time after "
-    "the last question. A scene is a stored image with its regions.",
-    "questions": "Each names its image by the id, or contains the bytes of the image in base64.",
+    "images": "Upload an image once, and ask about it by its id. A scene is an image with its regions, stored in "
+    "memory until some time after the last question.",
+    "questions": "Each request names its image by id, or contains the bytes of the image in base64.",
     "search": "For a service that was started with an index of images; others reply with 409.",
     "service": f"{PREFIX}/model lists the methods and limits of this service, and its samples to try.",
 }

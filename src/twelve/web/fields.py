@@ -64,9 +64,7 @@ GivenBox = Annotated[
 ]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_something)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Threshold = Annotated[
-    Share | None, Field(description="if the best box has a lower confidence, the reply has none: null")
-]
+Threshold = Annotated[Share | None, Field(description="confidence below which box is null in the reply")]
 Encoded = Annotated[bytes, BeforeValidator(_unpacked), WithJsonSchema({"type": "string", "contentEncoding": "base64"})]
 TaskName = Annotated[str, Field(max_length=100)]
 ASKED = [method for method in METHODS if method not in CHOOSING]

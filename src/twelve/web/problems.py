@@ -61,7 +61,10 @@ MEANINGS = {
     413: ("The body or an image has too many bytes.", "Send a smaller image, or fewer images in one request."),
     415: ("The content type or image format is not supported.", "Send JPEG, PNG, WebP, GIF or BMP, with its type."),
     422: ("The input is invalid; `error` says why.", "Follow `remedy`."),
-    429: ("Too many requests are waiting.", "Wait for the seconds of the header `Retry-After`, then send it again."),
+    429: (
+        "Too many requests are waiting.",
+        "Wait for the seconds of the header `Retry-After`, then send the request again.",
+    ),
     500: ("An error of the service.", "Tell the operator of the service, whose log has it."),
     503: (
         "The service is stopping, the answer took too long, or the model's output is NaN or overflows.",

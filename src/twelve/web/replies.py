@@ -88,8 +88,8 @@ class AttentionReply(BaseModel):
         description="for each box, how much it attends to each word; mean over connections and heads; adds up to 1"
     )
     strongest: list[list[float]] = Field(
-        description="for each box, how much it attends to each word in the first connection, 0 to 1; of the head in "
-        "which it attends most to this word, so these need not add up to 1"
+        description="for each box and word, the largest attention of a head of the first connection, 0 to 1; the "
+        "values of a box may add up to more than 1"
     )
 
 
@@ -242,20 +242,21 @@ class TaskChoice(BaseModel):
 
     name: str = Field(description="for the field task of a request")
     title: str = Field(description="name of its dataset, for people")
-    own: bool = Field(description="whether a run defined it itself, so that its title is the name that a user gave it")
+    own: bool = Field(description="whether a user defined the task; its title is then the text of the user")
     synthetic: bool = Field(description="whether its data were synthetic stand-ins for the dataset")
     left_out: bool = Field(False, description="whether the last training changed the model without this task")
     score: str | None = Field(
         None,
-        description="its score on its test examples in words (not that of a reply), if the stored evaluation is above "
-        "every baseline, and of the current model",
+        description="the test score of the task, in words (score of a reply is its confidence); null if the model has "
+        "changed since the evaluation, or if the score is not shown to be above every baseline",
     )
     doubt: str | None = Field(
         None,
-        description="its score and a baseline's in a sentence, if the stored evaluation is not above it",
+        description="a sentence with the scores of the task and of a baseline that the task is not shown to beat; "
+        "otherwise null",
     )
     texts: list[str] = Field(
-        [], description="a few usual texts of its training data, if a run defined it itself and recorded them"
+        [], description="a few usual texts of the training data, if a user defined the task and its run recorded them"
     )
 
 
@@ -300,6 +301,6 @@ class ModelReply(BaseModel):
 
 
 class Health(BaseModel):
-    status: Literal["ok"] = Field(description="always the same; an error has another status of HTTP")
+    status: Literal["ok"] = Field(description="always the same; an error has another HTTP status")
     waiting: int = Field(description="number of accepted requests without an answer")
     scenes: int = Field(description="number of stored images")
