@@ -151,8 +151,8 @@ class Client:
             except (OSError, HTTPException) as error:
                 reason = getattr(error, "reason", error)
                 problem = f"no reply from {self.address}: {getattr(reason, 'strerror', None) or reason}"
-                refused = isinstance(reason, ConnectionRefusedError)
-                remedy = f"check {'the address, and that the service runs' if refused else 'the size of the image'}"
+                broken = isinstance(reason, (ConnectionResetError, BrokenPipeError))
+                remedy = f"check {'the size of the image' if broken else 'the address, and that the service runs'}"
                 raise RequestError(problem, code="no_reply", remedy=remedy) from None
         raise ValueError(f"expected at least one try, found {self.tries}")
 

@@ -218,6 +218,8 @@ def test_no_reply_and_wrong_arguments(waited: list[float]) -> None:
     ) as refused:
         Client(address).post("/api/v1/answer", {})
     assert (refused.value.code, refused.value.status) == ("no_reply", None)
+    with pytest.raises(RequestError, match=r"^no reply from http://no\.invalid: .+ -> check the address, and that"):
+        Client("http://no.invalid").get("/health")
     for secret in ("two tokens", "line\nbreak", "\u0448\u0438\u0444\u0440"):
         with pytest.raises(ValueError, match=r"^expected one token, of ASCII without spaces or line breaks$"):
             Client(address, secret)
