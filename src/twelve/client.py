@@ -177,10 +177,11 @@ class Client:
 
 def _told(error: HTTPError) -> RequestError:
     try:
-        told = json.load(error)
+        with error:
+            told = json.load(error)
         of = {"code": told["code"], "remedy": told["remedy"], "fields": told["fields"] or ()}
         return RequestError(told["error"], status=error.code, **of)
-    except (KeyError, TypeError, ValueError):  # of another server, such as a proxy
+    except (KeyError, TypeError, ValueError, OSError, HTTPException):  # of another server, or cut off
         remedy = f"use the address {error.headers['Location']}" if error.headers["Location"] else ""
         return RequestError(str(error), code="", status=error.code, remedy=remedy)
 

@@ -38,7 +38,9 @@ def test_the_python_of_the_page(
     model, index = HOME / "examples" / "quickstart-model", tmp_path / "vectors"
     twelve.load(model).search("examples/tutorial/images/mine", "a green boat", index=index)
     with served(model, _SEARCHED, str(index), token) as (_, address):
-        exec(code.replace("http://127.0.0.1:8012", address), {})  # our own page
+        names: dict[str, Any] = {}
+        exec(code.replace("http://127.0.0.1:8012", address), names)  # our own page
+        assert names["service"].thumbnail(names["each"]["image"]).startswith(b"\xff\xd8\xff")  # a JPEG file
     first, answers, error, *found = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"red \(9\d%\)", first) and answers == "['red', 'yes']"
     assert error.startswith("invalid_input [{'path': 'phrase', 'message': ")
@@ -185,6 +187,7 @@ def test_a_busy_service_is_asked_again_later_each_time(waited: list[float]) -> N
     [
         ((502, {"Content-Type": "text/html"}, "<html>"), r"^HTTP Error 502: Bad Gateway$"),
         ((502, {"Content-Type": "application/json"}, "[]"), r"^HTTP Error 502: Bad Gateway$"),
+        ((502, {"Content-Length": "99"}, '{"code": '), r"^HTTP Error 502: Bad Gateway$"),
         ((504, {"Retry-After": "10"}, "{}"), r"^HTTP Error 504: Gateway Timeout$"),
         ((503, {"Retry-After": "5"}, SLOW), "^too long -> ask less$"),
         ((200, {}, "<html>"), r"replied with something else than the service's JSON$"),
