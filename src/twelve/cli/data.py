@@ -53,9 +53,7 @@ Sources = Annotated[
 Config = Annotated[str | None, typer.Option(help="Use the tasks and sources that this configuration defines.")]
 
 
-@data_app.command(
-    epilog="Examples: twelve data check quickstart/data --task vqa · twelve data check mine --config mine/tutorial.yaml"
-)
+@data_app.command(epilog="Example: twelve data check quickstart/data --task vqa")
 def check(
     root: Root,
     task: Tasks = None,
