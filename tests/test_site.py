@@ -362,7 +362,7 @@ ANSWERS = {
     "VQA score": "score",
     "batch size": "configuration",
     "learning rate": "configuration",
-    "intervals": "studies-reference",
+    "intervals": "study-scores",
     "GPU": "installation",
     "docker": "deploy",
     "deploy with docker": "deploy",
@@ -385,7 +385,7 @@ AMONG_THREE = {
     "p-value": "protocols",
     "confidence interval": "protocols",
     "confidence interval zebra": "protocols",  # no page has all words
-    "bootstrap": "studies-reference",
+    "bootstrap": "study-scores",
     "gradient conflict": "configuration",
     "PCGrad": "configuration",
     "negative transfer": "relations",

@@ -326,7 +326,7 @@ def test_three_seeds_are_few_if_most_of_the_variance_is_theirs(tmp_path: Path) -
         changed = replace(found, comparisons=(first,))
         covered = int(0.5 + dict(zip(SHARES, COVERAGE[len(found.seeds)], strict=True)).get(round(share), 0))
         told = f"{share:.0f}% of the variance of the difference comes from the {number} seeds"
-        assert (covered == 79) == (round(share) == 97 and number == "three")  # as docs/studies-reference.md says
+        assert (covered == 79) == (round(share) == 97 and number == "three")  # as docs/study-scores.md says
         both = f"{covered}% of the time, and t intervals over the seeds about 95%."
         rest = f"true value only about {both}" if warned else ""
         html = page.render([page.part_of(changed, "key")])

@@ -125,7 +125,7 @@ def few_seeds(found: Findings, *, short: bool = False) -> str | None:
     most = max((each.between or 0 for each in found.comparisons), default=0)
     if len(found.seeds) not in COVERAGE:
         return None
-    # Of the share as it is shown, and a half is rounded up: the same numbers as in docs/studies-reference.md.
+    # Of the share as it is shown, and a half is rounded up: the same numbers as in docs/study-scores.md.
     covered = float(np.interp(round(most), SHARES, COVERAGE[len(found.seeds)]))
     if covered >= LEAST_COVERAGE:
         return None
