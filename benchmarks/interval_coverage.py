@@ -1,5 +1,5 @@
 """How often 95% intervals of a study contain the true value, in simulated studies, and which difference a number of
-seeds detects: the tables of docs/studies-reference.md.
+seeds detects: the tables of docs/study-scores.md.
 
 One task, one difference of two arms. Values are normally distributed: one effect for each seed, which has examples of
 its own, and one for each of its 40 groups of examples. The share is that of the variance of the resampled means which
