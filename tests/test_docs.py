@@ -170,7 +170,9 @@ def test_a_documented_command_runs(
     assert result.exit_code == 0, (result.output, result.exception)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/quick-tour.md", "docs/predict.md", "docs/search.md", *REFERENCE])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/quick-tour.md", "docs/predict.md", "docs/confidence.md", "docs/search.md", *REFERENCE]
+)
 def test_documented_python_runs(page: str, place: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place["folder"])
     bodies = blocks((HOME / page).read_text(encoding="utf-8"), "python")
