@@ -462,7 +462,7 @@ def test_the_same_findings_give_the_same_bytes(parts: list[page.StudyPart]) -> N
 
 def test_the_best_and_the_worst_change_of_groups_are_said_in_one_clause_each() -> None:
     found = made_findings.groups()
-    said = Groups().sentences(found)[1]
+    said = Groups().sentences(found)[-1]
     low_high = r"\[[+-]\d+\.\d, [+-]\d+\.\d\]"
     change, seeds = rf"[+-]\d+\.\d {low_high}", rf" \(t interval over the seeds {low_high}\)"
     trained = r"(\w+) when it is trained with (\w+(?: and \w+)*)"

@@ -491,23 +491,34 @@ def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
     rest = found.comparison("all", "answering+pointing")
     assert rest is not None and [cell.task for cell in rest.cells] == ["vqa", "refcoco"]
     assert found.closed["answering"].mean == pytest.approx(100 / 3, abs=5)
-    assert found.sentences[0].startswith("6 comparisons are of a group") and "loses in 1. " in found.sentences[0]
-    assert "of answering when it is trained with pointing" in found.sentences[1]
+    only, counted, ranged = found.sentences[:3]
+    learned_with = "verification when it is trained with answering (+"
+    assert only.startswith(f"Not learned alone, but learned with others: {learned_with}") and only.count("; ") == 2
+    assert "; verification when it is trained with pointing (+" in only and " with all others (+" in only
+    assert counted.startswith("6 comparisons are of a group") and "loses in 1. " in counted
+    assert "of answering when it is trained with pointing" in ranged
+    by_none = replace(unlearned, cells=tuple(replace(cell, by_none=True) for cell in unlearned.cells))
+    others = tuple(by_none if each is unlearned else each for each in found.comparisons)
+    told = Groups().sentences(replace(found, comparisons=others))[0]
+    assert "trained with answering" not in told and told.count("; ") == 1
+    pairs_only = tuple(each for each in found.comparisons if each.contrast.arm != "all" and each is not unlearned)
+    told = Groups().sentences(replace(found, comparisons=pairs_only))[0]
+    assert told.startswith("Not learned alone, but learned with others: verification when it is trained with pointing")
     unknown = replace(found, comparisons=tuple(replace(each, learned=None) for each in found.comparisons))
 
     def widened(each: Comparison) -> Comparison:
         return replace(each, cells=tuple(replace(cell, seeds=(0.1, 30.0, 1.0)) for cell in each.cells))
 
     alone = tuple(widened(each) if each.learned is not None else each for each in found.comparisons)
-    told = Groups().sentences(replace(found, comparisons=alone))[0]
+    told = Groups().sentences(replace(found, comparisons=alone))[1]
     assert " It gains from others that train with it in none, and loses in none; " in told
     assert told.endswith("gains and 1 loss are significant by the bootstrap alone.") and "more" not in told
     one = tuple(widened(each) if each is hurt else each for each in found.comparisons)
-    told = Groups().sentences(replace(found, comparisons=one))[0]
+    told = Groups().sentences(replace(found, comparisons=one))[1]
     counted, _, named = told.partition(" The gains, in points of the official metric: ")
     assert counted.endswith(" and loses in none; 1 loss is significant by the bootstrap alone.")
     assert named.startswith("answering when it is trained with pointing (+") and named.count("; ") == 2
-    assert Groups().sentences(unknown) == ["No group learns alone, so nothing is compared."]
+    assert Groups().sentences(unknown)[1:] == ["No group learns alone, so nothing is compared."]
     untrained = replace(found, comparisons=(rest,))
     assert Groups().sentences(untrained) == ["No group was trained alone, so nothing is compared."]
     only = "In the only comparison of a group that is learned alone, it"
@@ -515,7 +526,7 @@ def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
     for each, shows in ((helped, "gains from"), (hurt, "loses by"), (level, "neither gains from nor loses by")):
         told = Groups().sentences(replace(found, comparisons=(each,)))[0]
         assert told.startswith(f"{only} {shows} others that train with it.")
-    two = Groups().sentences(replace(found, seeds=(3, 4)))[0].partition(" The gains")[0]
+    two = Groups().sentences(replace(found, seeds=(3, 4)))[1].partition(" The gains")[0]
     assert two.endswith("and loses in 1, by intervals of two seeds.")
 
 

@@ -202,7 +202,8 @@ def matrix(found: Findings, known: Sequence[Relation]) -> Figure:
         axes.add_patch(Rectangle((x, y), 1, 1, facecolor=face, edgecolor=LINE if hatch else "white", hatch=hatch))
         if not each.learned:
             box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-            axes.text(x + 0.5, y + 0.5, "not learned", ha="center", va="center", fontsize=6, bbox=box)
+            told = f"not learned ({minus(f'{each.points.mean:+.1f}')})"
+            axes.text(x + 0.5, y + 0.5, told, ha="center", va="center", fontsize=6, bbox=box)
             continue
         weight = "bold" if each.significant else "normal"
         said = _number(each.points, each.by_bootstrap_alone)

@@ -85,9 +85,10 @@ class Groups(Study):
     def sentences(self, found: Findings) -> Sequence[str]:
         alone = [each for each in found.comparisons if "+" not in each.contrast.minus]
         known = [each for each in alone if each.learned is not None]
+        only_with = _learned_only_with([each for each in alone if each.learned is None])
         if not known:
             why = "learns" if alone else "was trained"
-            return [f"No group {why} alone, so nothing is compared."]
+            return [*only_with, f"No group {why} alone, so nothing is compared."]
         said = f"{_counted(known)}{by_two_seeds(found)}{_uncertain(known)}."
         gains = [f"{_trained(each)} ({gain_of(each.endpoint_points)})" for each in known if _sign(each) > 0]
         if 0 < len(gains) <= MOST_GAINS:
@@ -95,13 +96,33 @@ class Groups(Study):
         if len(known) == 1:
             (only,) = known
             difference = f"{gain_of(only.endpoint_points)}{_over_seeds(only)}"
-            return [said, f"The difference is {difference}, of {_trained(only)}."]
+            return [*only_with, said, f"The difference is {difference}, of {_trained(only)}."]
         best, worst = (choose(known, key=_mean) for choose in (max, min))
         low, high = (
             f"{gain_of(each.endpoint_points)}{unit}{_over_seeds(each)}, of {_trained(each)}"
             for each, unit in ((worst, ""), (best, " points of the official metric"))
         )
-        return [said, f"The differences range from {low}, to {high}."]
+        return [*only_with, said, f"The differences range from {low}, to {high}."]
+
+
+def _learned_only_with(unlearned: Sequence[Comparison]) -> list[str]:
+    """Which groups are learned in none but models of several groups: with the smallest sets of others that suffice, and
+    with all others."""
+    enough: dict[str, list[Comparison]] = {}
+    for each in sorted(unlearned, key=lambda each: (each.contrast.arm == ALL, len(_others(each)))):
+        found = enough.setdefault(each.contrast.minus, [])
+        if not all(cell.by_none for cell in each.cells) and not any(_others(one) < _others(each) for one in found):
+            found.append(each)
+    told = [f"{_trained(each)} ({gain_of(each.every_points)})" for found in enough.values() for each in found]
+    if not told:
+        return []
+    named = "; ".join(told)
+    return [f"Not learned alone, but learned with others: {named}. In parentheses: the score minus that alone."]
+
+
+def _others(comparison: Comparison) -> set[str]:
+    """The groups that are trained with the one of a comparison."""
+    return {*comparison.contrast.arm.split("+")} - {comparison.contrast.minus}
 
 
 def _counted(known: Sequence[Comparison]) -> str:
