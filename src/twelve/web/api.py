@@ -334,12 +334,12 @@ def _search(router: APIRouter, service: Service, digest: str | None) -> None:
 
     @router.get(
         "/thumbnail",
-        response_description="The small copy.",
+        response_description="The thumbnail.",
         response_class=Response,
         responses={200: {"content": {"image/jpeg": {}}}, **_SHOWN},
     )
     async def thumbnail(image: ImageName) -> Response:
-        """Return a small copy of an image that can be searched."""
+        """Return a thumbnail of an image that can be searched."""
         return Response(await service.thumbnail(image), media_type="image/jpeg")
 
 

@@ -55,9 +55,9 @@ _LINKS = 'For programs: <a href="openapi.json">openapi.json</a>. <a href="./">Ba
 
 
 def reference(
-    description: _Schema, address: str, limits: Limits, *, token: bool = False, samples: Iterable[Sample] = ()
+    description: _Schema, url: str, limits: Limits, *, token: bool = False, samples: Iterable[Sample] = ()
 ) -> str:
-    """The page as HTML; the examples have the ``address`` of the service, and a token where one is needed. Requests can
+    """The page as HTML; the examples have the ``url`` of the service, and a token where one is needed. Requests can
     be tried with the samples."""
     schemas = description["components"]["schemas"]
     found = [(method, path, each) for path, of in description["paths"].items() for method, each in of.items()]
@@ -67,13 +67,13 @@ def reference(
         name = escape(tag["name"].capitalize())
         links += f"<li>{name}<ul>{''.join(_link(*each) for each in group)}</ul></li>"
         sections += f"<h2>{name}</h2><p>{escape(tag['description'])}</p>\n"
-        sections += "".join(_section(*each, schemas, address, token) for each in group)
+        sections += "".join(_section(*each, schemas, url, token) for each in group)
     links += "<li>Parts of replies<ul>" + "".join(f'<li><a href="#{each}">{each}</a></li>' for each in SHARED.values())
     links += "</ul></li>"
     sections += _shared(schemas)
     links += '<li><a href="#errors">Errors</a></li><li><a href="#client">A client in Python</a></li>'
     links += '<li><a href="#limits">Limits</a></li>' + '<li><a href="#token">Token</a></li>' * token
-    sections += _errors(schemas) + _client(address) + _limits(limits) + _token(found) * token
+    sections += _errors(schemas) + _client(url) + _limits(limits) + _token(found) * token
     needed = 'This service requires a <a href="#token">token</a>. ' * token
     head = f"{_HEAD}<p>{_marked(description['info']['description'])} {needed}{_LINKS}</p></header>"
     nav = f'<nav aria-label="Endpoints"><details><summary>Contents</summary><ul>{links}</ul></details></nav>'
@@ -87,7 +87,7 @@ def _link(method: str, path: str, operation: _Schema) -> str:
     return f'<li><a href="#{operation["operationId"]}">{named}</a></li>'
 
 
-def _section(method: str, path: str, operation: _Schema, schemas: _Schema, address: str, token: bool) -> str:
+def _section(method: str, path: str, operation: _Schema, schemas: _Schema, url: str, token: bool) -> str:
     content = operation.get("requestBody", {}).get("content", {})
     takes = _resolved(content.get("application/json", {}).get("schema", {}), schemas)
     rows: list[_Row] = [(each["name"], each["schema"], False) for each in operation.get("parameters", [])]
@@ -103,10 +103,10 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     words += ["-o", "FILE"] * any(kind.startswith("image/") for kind in kinds)
     place = path.replace("{scene}", "ID").replace("{name}", "NAME")
     place += "".join(f"?{each['name']}=NAME" for each in operation.get("parameters", []) if each["in"] == "query")
-    commands = [" ".join(map(quote, [*words, *body, address + place])) for body in bodies]
+    commands = [" ".join(map(quote, [*words, *body, url + place])) for body in bodies]
     body = takes["examples"][0] if takes else None
     file = _FILE[-1][1:] if content and not takes else ""
-    program = _program(method, address, place, body, file, kinds, token=secured)
+    program = _program(method, url, place, body, file, kinds, token=secured)
     reply: _Schema = kinds.get("application/json", {})
     replied = _resolved(reply.get("schema", {}), schemas)
     told = [reply["example"]] if "example" in reply else replied.get("examples", [])
@@ -145,16 +145,16 @@ def _errors(schemas: _Schema) -> str:
     )
 
 
-def _client(address: str) -> str:
-    """A program that uses the client, with the address of the service, and the client itself."""
-    program = re.sub(r"(?<=Client\().*(?=\))", _literal(address), CLIENT, count=1)
+def _client(url: str) -> str:
+    """A program that uses the client, with the URL of the service, and the client itself."""
+    program = re.sub(r"(?<=Client\().*(?=\))", _literal(url), CLIENT, count=1)
     copied = program.replace("twelve.client", "client")
     return (
         '<section id="client"><h2>A client in Python</h2><p>The client sends the token of the environment variable '
         "<code>TWELVE_TOKEN</code>, waits while the service is busy, and sends an image again that the service no "
         "longer stores. Given a list of texts, it asks several at a time. It needs Python 3.10 or newer, and its "
         "standard library alone. Save it beside a program such as this.</p>"
-        f"{_command(f'curl -sO {address}/client.py')}"
+        f"{_command(f'curl -sO {url}/client.py')}"
         f'<pre tabindex="0" aria-label="A program that uses the client">{escape(copied)}</pre>'
         '<details class="program"><summary>client.py</summary>'
         f'<pre tabindex="0" aria-label="client.py">{escape(inspect.getsource(client))}</pre></details></section>\n'
@@ -198,11 +198,11 @@ def _command(line: str) -> str:
     return f'<pre tabindex="0" aria-label="Example for curl">{escape(line)}</pre>'
 
 
-def _program(method: str, address: str, path: str, body: object, file: str, kinds: _Schema, *, token: bool) -> str:
+def _program(method: str, url: str, path: str, body: object, file: str, kinds: _Schema, *, token: bool) -> str:
     """An example in Python, which sends an object, the bytes of a file, or nothing with the client below."""
     drawn, read = any(kind.startswith("image/") for kind in kinds), "application/json" in kinds
     lines = ["from pathlib import Path"] * (drawn or bool(file)) + ["from client import Client", ""]
-    lines += [f"service = Client({_literal(address)}{', ' * token}{_literal('TOKEN') * token})"]
+    lines += [f"service = Client({_literal(url)}{', ' * token}{_literal('TOKEN') * token})"]
     if isinstance(body, Mapping):
         call, scene = _asked(path.rpartition("/")[2], body)
         lines += [f"scene = service.scene({_literal(_FILE[-1][1:])})"] * scene

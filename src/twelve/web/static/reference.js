@@ -7,7 +7,7 @@ import { el, field } from "./dom.js";
 const ID = '"ID"'; // in the body of an example
 const BOXES = '"BOXES"';
 const TEXTS = ["question", "phrase", "statement", "text"]; // fields that hold what is asked
-/** Name of an image -> its address, its bytes, what to ask about it, and its id and boxes once it is uploaded. */
+/** Name of an image -> its URL, its bytes, what to ask about it, and its id and boxes once it is uploaded. */
 const images = new Map();
 /** Place in a request -> name of the image that was selected there, in any form. */
 const chosen = [];
@@ -15,7 +15,7 @@ const chosen = [];
 const forms = [];
 
 for (const { name, texts } of JSON.parse(document.querySelector("main").dataset.samples))
-  images.set(name, { name, texts, src: api.sampleAddress(name), bytes: () => api.sample(name) });
+  images.set(name, { name, texts, src: api.sampleUrl(name), bytes: () => api.sample(name) });
 
 /** The image at a place: the selected one, otherwise one of the samples. */
 const imageAt = (place) => images.get(chosen[place] ?? [...images.keys()][place % images.size]);
@@ -147,7 +147,7 @@ function parameterPart(parameters) {
     parts: [image?.element ?? null, ...inputs.map(({ name, description, input }) => field(name, input, description))],
     show,
     places: () => (image ? 1 : 0),
-    address(path, used) {
+    url(path, used) {
       const given = new Map(inputs.map((each) => [each.name, encodeURIComponent(each.input.value)]));
       const query = inputs.filter((each) => each.in === "query").map(({ name }) => `?${name}=${given.get(name)}`);
       return path.replace("{scene}", used[0]?.id).replace("{name}", given.get("name")) + query.join("");
@@ -198,19 +198,19 @@ function tryForm(path, method, operation, example) {
     if (!file) for (const image of used) await stored(image);
     const kind = example ? "application/json" : file?.type in (kinds ?? {}) ? file.type : "application/octet-stream";
     const sent = file ?? part.filled?.(used);
-    const address = part.address?.(path, used) ?? path;
+    const url = part.url?.(path, used) ?? path;
     const words = ["curl", "-s", ...(method === "delete" ? ["-X", "DELETE"] : [])];
     if (needsToken) words.push("-H", "Authorization: Bearer TOKEN");
     if (kinds) words.push("-H", `Content-Type: ${kind}`, ...(file ? ["--data-binary", `@${used[0].name}`] : ["--data-raw", sent]));
     const start = performance.now();
     const options = { method: method.toUpperCase(), ...(kinds && { body: sent, headers: { "Content-Type": kind } }) };
-    const replied = await api.fetched(address.slice(1), options);
-    if (await show(replied)) words.push("-o", `./${decodeURIComponent(address.split(/[/=]/).pop()).split("/").pop()}`);
+    const replied = await api.fetched(url.slice(1), options);
+    if (await show(replied)) words.push("-o", `./${decodeURIComponent(url.split(/[/=]/).pop()).split("/").pop()}`);
     status.textContent = `Status ${replied.status}, ${Math.round(performance.now() - start)} ms`;
     if (replied.status === 404 || method === "delete") for (const image of used) delete image.id; // it is gone
     for (const show of forms) show();
     const download = file && used[0].texts ? `${shell(["curl", "-sO", absolute(used[0].src)])}\n` : ""; // a sample
-    command.textContent = download + shell([...words, absolute(address.slice(1))]);
+    command.textContent = download + shell([...words, absolute(url.slice(1))]);
     result.hidden = false;
   }
 
