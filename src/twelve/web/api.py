@@ -59,7 +59,7 @@ _NAMES = {"true": "verdict"}
 _LOCATION = {"description": "Where the image is, relative to the path of the request.", "schema": {"type": "string"}}
 _CREATED: dict[int | str, dict[str, Any]] = {201: {"headers": {"Location": _LOCATION}}}
 SceneId = Annotated[str, Path(min_length=1, max_length=MAX_ID, description="id of a stored image")]
-SampleName = Annotated[str, Path(min_length=1, max_length=64, description=f"one of those in {PREFIX}/model")]
+SampleName = Annotated[str, Path(min_length=1, max_length=MAX_ID, description=f"one of those in {PREFIX}/model")]
 ImageName = Annotated[str, Query(min_length=1, max_length=MAX_NAME, description="its name in the reply to a search")]
 
 

@@ -22,7 +22,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twelve.web.fields import PREFIX
-from twelve.web.limits import Limits
+from twelve.web.limits import MARKS, Limits
 from twelve.web.log import REQUESTS
 from twelve.web.problems import CODE, ServiceError, described, reply
 from twelve.web.service import Service
@@ -292,7 +292,7 @@ def _check_marks(body: bytearray, most: int, request: Request) -> None:
     if len(body) > most and len(body) - len(body.translate(None, b'[]{}:,"')) > most:
         raise ServiceError(
             "invalid_input",
-            f"the JSON has more than {most:,} brackets, colons, commas and quotes",
+            f"the JSON has more than {most:,} {MARKS}",
             described(request),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from itertools import groupby
@@ -14,10 +15,26 @@ from typing import Any, TypeAlias
 from twelve import client
 from twelve.outputs.parts.warned import CODES as WARNED
 from twelve.outputs.parts.warned import HARMLESS
+from twelve.regions.images import MAX_SCANS
+from twelve.settings import MOST_WEIGHT
 from twelve.web.examples import CLIENT
-from twelve.web.limits import Limits
+from twelve.web.fields import (
+    MAX_ASKED,
+    MAX_BOXES,
+    MAX_CAPTIONS,
+    MAX_COORDINATE,
+    MAX_ID,
+    MAX_IMAGES,
+    MAX_NAME,
+    MAX_PLACES,
+    MAX_TEXT,
+    MAX_TURNS,
+    MAX_WORD,
+)
+from twelve.web.limits import CONNECTIONS, MARKS, Limits
 from twelve.web.problems import CODES, MEANINGS
 from twelve.web.samples import Sample
+from twelve.web.uploads import MAX_READS, MAX_STRETCH, NAMES
 
 _Schema: TypeAlias = Mapping[str, Any]
 _Row: TypeAlias = tuple[str, _Schema, bool]
@@ -31,7 +48,7 @@ LIMITED = {
     "max_bytes": "bytes of an image, and of all images in one JSON request; more get 413",
     "max_pixels": "pixels of an image; more get 422",
     "max_request_pixels": "pixels of all images in one JSON request; more get 422",
-    "max_marks": "brackets, braces, colons, commas and quotes in one JSON request; more get 422",
+    "max_marks": f"{MARKS} in one JSON request; more get 422",
     "max_waiting": "requests that wait for an answer; further ones get 429",
     "max_held_bytes": "bytes of all bodies that arrive or wait; more get 429",
     "max_batch": "questions that the model answers at once",
@@ -43,6 +60,29 @@ LIMITED = {
     "stop_seconds": "seconds to finish accepted requests when the service stops; then 503",
 }
 """Limit -> what it is of."""
+FIXED: tuple[tuple[str, str], ...] = (
+    ("characters of a text; more get 422", f"{MAX_TEXT:,}"),
+    ("boxes of a request; more get 422", f"{MAX_BOXES}"),
+    ("absolute value of a coordinate of a box; larger ones get 422", f"{MAX_COORDINATE:,.0f}"),
+    ("turns of a dialogue; more get 422", f"{MAX_TURNS}"),
+    ("images of `ask`; more get 422", f"{MAX_ASKED}"),
+    ("images of `match`, and its `shortlist`; more get 422", f"{MAX_IMAGES}"),
+    ("captions of `match`; more get 422", f"{MAX_CAPTIONS}"),
+    ("`top` and `shortlist` of `search`; larger ones get 422", f"{MAX_PLACES}"),
+    ("`contrast_weight`; larger ones get 422", f"{MOST_WEIGHT:,}"),
+    ("characters of an image's id, and of a sample's name; more get 422", f"{MAX_ID}"),
+    ("characters of the name of a task or method; more get 422", f"{MAX_WORD}"),
+    ("characters of the name of an image of the index; more get 422", f"{MAX_NAME:,}"),
+    ("formats of images, identified by content; others get 415, animations 422", NAMES),
+    ("longer side of an image, relative to the shorter one; longer ones get 422", f"{MAX_STRETCH} : 1"),
+    ("reads of an image file, some for each of its chunks and comments; more get 422", f"{MAX_READS:,}"),
+    ("scans of a JPEG; more get 422", f"{MAX_SCANS}"),
+    ("files in a form; more get 422", "1"),
+    ("digits of a whole number in JSON; more get 400", f"{sys.get_int_max_str_digits():,}"),
+    ("levels of nesting in JSON; more get 400", "that of Python"),
+    ("connections to `twelve serve`; more get 503 without JSON", f"{CONNECTIONS}"),
+)
+"""What the limits are of that no option changes, and their values: those by which requests are refused."""
 _FILE = ["-H", "Content-Type: image/jpeg", "--data-binary", "@examples/scene.jpg"]
 _FORM = ["-F", "file=@examples/scene.jpg"]
 _HEAD = """<!doctype html>
@@ -168,10 +208,17 @@ def _limits(limits: Limits) -> str:
         f"<td>{what}</td></tr>"
         for name, what in LIMITED.items()
     )
+    body = ("bytes of a body, which follow from `max_bytes`; more get 413", _number(limits.max_body))
+    fixed = "".join(
+        f'<tr><th scope="row">{_marked(what)}</th><td class="value">{value}</td></tr>' for what, value in (body, *FIXED)
+    )
     return (
         '<section id="limits"><h2>Limits</h2><p>Those of this service. The operator can change each by an option, such '
         'as <code>--max-bytes</code>.</p><table><thead><tr><th scope="col">Limit</th><th scope="col">Value</th>'
-        f'<th scope="col">Of</th></tr></thead><tbody>{rows}</tbody></table></section>\n'
+        f'<th scope="col">Of</th></tr></thead><tbody>{rows}</tbody></table>'
+        "<p>No option changes these.</p>"
+        '<table><thead><tr><th scope="col">Limit</th><th scope="col">Value</th></tr></thead>'
+        f"<tbody>{fixed}</tbody></table></section>\n"
     )
 
 
