@@ -232,11 +232,14 @@ def _coded(status: int) -> str:
 
 
 def _token(found: Iterable[tuple[str, str, _Schema]]) -> str:
+    found = list(found)
     free = [f"<code>{escape(path)}</code>" for _, path, each in found if "401" not in each["responses"]]
+    own = [path for _, path, each in found if "metrics_token" in str(each.get("security"))]
+    other = "".join(f" <code>{path}</code> needs another token, the metrics token." for path in own)
     return (
         '<section id="token"><h2>Token</h2><p>Ask the operator of this service for the token. Send it in the header '
         "<code>Authorization: Bearer TOKEN</code> of every request, as in the examples. These paths need none: "
-        f"{', '.join(free)}, <code>/docs</code>, <code>/client.py</code> and <code>/openapi.json</code>.</p>"
+        f"{', '.join(free)}, <code>/docs</code>, <code>/client.py</code> and <code>/openapi.json</code>.{other}</p>"
         "</section>\n"
     )
 

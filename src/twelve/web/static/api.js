@@ -27,7 +27,7 @@ let token = stored();
 export const given = () => token ?? "";
 
 /** What a header can contain of a token, without copied spaces and the like. */
-const cleaned = (given) => given.replace(/[^!-~]/g, "");
+export const cleaned = (given) => given.replace(/[^!-~]/g, "");
 
 /** Use a token until this tab is closed. */
 export function use(given) {
