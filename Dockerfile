@@ -17,7 +17,7 @@ RUN pip install --no-cache-dir --no-deps . && useradd --uid 1000 --create-home t
 # a number, so that Kubernetes knows that it is not root
 USER 1000
 # Trusts X-Forwarded-Proto of every client, since the proxy's address is not known here. The header only decides
-# whether addresses in /docs and in remedies begin with https.
+# whether URLs in /docs and in remedies begin with https.
 ENV FORWARDED_ALLOW_IPS=*
 # a large model is loaded for minutes before the port opens
 HEALTHCHECK --start-period=10m \

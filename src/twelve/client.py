@@ -60,7 +60,7 @@ class Client:
     """A service, to be asked about images. Threads may share it.
 
     Args:
-        address: the address of the service, such as ``https://images.example.org``.
+        url: the URL of the service, such as ``https://images.example.org``.
         token: the token to send; None reads it from the environment variable ``TWELVE_TOKEN``. A service without a
             token ignores it.
         timeout: seconds to wait for each reply; more than the service or its proxy waits (60 and 90).
@@ -69,15 +69,15 @@ class Client:
         at_once: number of requests of a list that are open at a time. The service answers them in batches.
 
     Raises:
-        ValueError: the address does not begin with http:// or https://, or the token cannot be sent.
+        ValueError: the URL does not begin with http:// or https://, or the token cannot be sent.
     """
 
     def __init__(
-        self, address: str, token: str | None = None, *, timeout: float = 100, tries: int = 7, at_once: int = 8
+        self, url: str, token: str | None = None, *, timeout: float = 100, tries: int = 7, at_once: int = 8
     ) -> None:
-        if not address.startswith(("http://", "https://")):
-            raise ValueError(f"expected an address that begins with http:// or https://, found {address!r}")
-        self.address, self.timeout, self.tries, self.at_once = address.rstrip("/"), timeout, tries, at_once
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"expected a URL that begins with http:// or https://, found {url!r}")
+        self.url, self.timeout, self.tries, self.at_once = url.rstrip("/"), timeout, tries, at_once
         self._token = (token or os.environ.get("TWELVE_TOKEN") or "").strip()
         if not self._token.isascii() or len(self._token.split()) > 1:
             raise ValueError("expected one token, of ASCII without spaces or line breaks")  # without showing it
@@ -110,7 +110,7 @@ class Client:
         return self.post("/api/v1/search", {"text": text, **options})
 
     def thumbnail(self, image: str) -> bytes:
-        """The JPEG file of a small version of an image that a search found, named as in the reply."""
+        """The thumbnail, a JPEG file, of an image that a search found, named as in the reply."""
         return self.request("GET", f"/api/v1/thumbnail?{urlencode({'image': image})}")
 
     def model(self) -> Reply:
@@ -135,7 +135,7 @@ class Client:
         if body is not None:
             headers["Content-Type"] = "application/octet-stream" if isinstance(body, bytes) else "application/json"
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        request = Request(self.address + path, data, headers, method=method)
+        request = Request(self.url + path, data, headers, method=method)
         for tried in range(self.tries):
             try:
                 with self._opener.open(request, timeout=self.timeout) as reply:
@@ -150,9 +150,9 @@ class Client:
                 time.sleep(max(int(wait), 2**tried) * random.uniform(1, 1.5))
             except (OSError, HTTPException) as error:
                 reason = getattr(error, "reason", error)
-                problem = f"no reply from {self.address}: {getattr(reason, 'strerror', None) or reason}"
+                problem = f"no reply from {self.url}: {getattr(reason, 'strerror', None) or reason}"
                 broken = isinstance(reason, (ConnectionResetError, BrokenPipeError))
-                remedy = f"check {'the size of the image' if broken else 'the address, and that the service runs'}"
+                remedy = f"check {'the size of the image' if broken else 'the URL, and that the service runs'}"
                 raise RequestError(problem, code="no_reply", remedy=remedy) from None
         raise ValueError(f"expected at least one try, found {self.tries}")
 
@@ -160,7 +160,7 @@ class Client:
         try:
             return dict(json.loads(reply))
         except (TypeError, ValueError):
-            raise RequestError(f"{self.address} replied with something else than the service's JSON", code="") from None
+            raise RequestError(f"{self.url} replied with something else than the service's JSON", code="") from None
 
     def _about(self, scenes: Sequence[RemoteScene], method: str, body: Callable[[], Reply]) -> Reply:
         """The reply about stored images. If the service has one no longer, they are sent again, once."""
@@ -182,7 +182,7 @@ def _told(error: HTTPError) -> RequestError:
         of = {"code": told["code"], "remedy": told["remedy"], "fields": told["fields"] or ()}
         return RequestError(told["error"], status=error.code, **of)
     except (KeyError, TypeError, ValueError, OSError, HTTPException):  # of another server, or cut off
-        remedy = f"use the address {error.headers['Location']}" if error.headers["Location"] else ""
+        remedy = f"use the URL {error.headers['Location']}" if error.headers["Location"] else ""
         return RequestError(str(error), code="", status=error.code, remedy=remedy)
 
 

@@ -205,7 +205,7 @@ def test_the_token_is_not_sent_to_where_a_server_redirects(monkeypatch: pytest.M
     with scripted((200, {}, "{}")) as (other, thief):
         for status in (301, 302, 303, 307, 308):
             with scripted((status, {"Location": f"{other}/x"}, "")) as (address, got):
-                with pytest.raises(RequestError, match=rf"^HTTP Error {status}.* -> use the address {other}/x$"):
+                with pytest.raises(RequestError, match=rf"^HTTP Error {status}.* -> use the URL {other}/x$"):
                     Client(address, "given\n").post("/api/v1/answer", {})
                 assert got.got == [("Bearer given", "application/json")]
         assert not thief.got
@@ -217,11 +217,11 @@ def test_no_reply_and_wrong_arguments(waited: list[float]) -> None:
     with scripted() as (address, _):
         pass
     with pytest.raises(
-        RequestError, match=rf"^no reply from {address}: Connection refused -> check the address"
+        RequestError, match=rf"^no reply from {address}: Connection refused -> check the URL"
     ) as refused:
         Client(address).post("/api/v1/answer", {})
     assert (refused.value.code, refused.value.status) == ("no_reply", None)
-    with pytest.raises(RequestError, match=r"^no reply from http://no\.invalid: .+ -> check the address, and that"):
+    with pytest.raises(RequestError, match=r"^no reply from http://no\.invalid: .+ -> check the URL, and that"):
         Client("http://no.invalid").get("/health")
     for secret in ("two tokens", "line\nbreak", "\u0448\u0438\u0444\u0440"):
         with pytest.raises(ValueError, match=r"^expected one token, of ASCII without spaces or line breaks$"):

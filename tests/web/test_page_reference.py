@@ -187,6 +187,33 @@ def test_the_token_is_kept_for_the_tab_and_never_shown(page: sync_api.Page) -> N
     assert TOKEN not in page.locator("body").inner_text()
 
 
+def test_the_metrics_token_has_a_field_of_its_own(model_folder: Path, browser: sync_api.Browser) -> None:  # noqa: F811
+    token, metrics = f', token="{TOKEN}"', ', token="a-secret-of-Prometheus"'
+    assert token in _CODE
+    own = _CODE.replace(token, token + metrics.replace("token", "metrics_token"))
+    alone = _CODE.replace(token, ", no_token=True" + metrics.replace("token", "metrics_token"))
+    for code in (own, alone):
+        with served(model_folder, code) as (_, address):
+            page = browser.new_context().new_page()
+            page.goto(f"{address}/docs")
+            form, other = opened(page, "metrics"), opened(page, "model")
+            field = form.get_by_label("Metrics token (required)")
+            assert "not the token of the other forms" in form.inner_text() and "etrics" not in other.inner_text()
+            form.get_by_role("button", name="Send").press("Enter")
+            form.get_by_text("Enter the metrics token first.").wait_for()
+            field.fill("a-secret-of-Prometheus")
+            if code == own:
+                assert other.get_by_label("Token (required)").input_value() == ""
+                other.get_by_label("Token (required)").fill(TOKEN)
+                assert field.input_value() == "a-secret-of-Prometheus"
+            else:
+                assert other.get_by_label("Token").count() == 0
+            status, reply, words = sent(form)
+            assert status == 200 and "twelve_scenes" in reply and "Authorization: Bearer TOKEN" in words
+            assert sent(other)[0] == 200
+            page.context.close()
+
+
 def test_a_file_replaces_the_sample_and_is_uploaded_again_once_it_is_gone(page: sync_api.Page, address: str) -> None:
     form, other = opened(page, "entails"), opened(page, "match")
     form.get_by_label("Token").fill(TOKEN)

@@ -34,7 +34,7 @@ from twelve.errors import CheckpointError, ConfigError
 from twelve.web.examples import EXAMPLES
 from twelve.web.limits import Limits
 from twelve.web.listening import bound
-from twelve.web.server import addresses, allowed, serve
+from twelve.web.server import allowed, serve, urls
 
 # The model is slow to answer here, so that there is something to finish.
 _SLOW = """
@@ -523,13 +523,13 @@ def test_the_command_finds_a_taken_port_before_it_loads_anything(model_folder: P
     assert run.stdout.startswith("False cannot listen at 127.0.0.1:") and run.stderr == ""
 
 
-def test_the_printed_address_is_one_that_others_can_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_printed_url_is_one_that_others_can_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "desk")
-    assert addresses("127.0.0.1", 8012) == "http://127.0.0.1:8012/"
-    assert addresses("192.168.0.7", 8012, ["example.org"]) == "http://192.168.0.7:8012/"
-    assert addresses("::1", 8012) == "http://[::1]:8012/"
+    assert urls("127.0.0.1", 8012) == "http://127.0.0.1:8012/"
+    assert urls("192.168.0.7", 8012, ["example.org"]) == "http://192.168.0.7:8012/"
+    assert urls("::1", 8012) == "http://[::1]:8012/"
     others = {"desk": [], "example.org": ["example.org"]}
     for name, names in others.items():
         for host, here in (("0.0.0.0", "127.0.0.1"), ("::", "[::1]")):
             found = f"http://{here}:8012/ from this machine, http://{name}:8012/ from others"
-            assert addresses(host, 8012, names) == found
+            assert urls(host, 8012, names) == found

@@ -107,7 +107,7 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: choose(client, inline(png(1)), [100, 100, 120, 120]),
     ),
     "another name": (
-        "use the address that the service printed, or start it with --name NAME",
+        "use the URL that the service printed, or start it with --name NAME",
         lambda client: client.get("/api/v1/model", headers={"host": "evil.example"}),
         lambda client: client.get("/api/v1/model", headers={"host": "images.example"}),
     ),

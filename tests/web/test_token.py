@@ -151,8 +151,10 @@ def test_a_metrics_token_opens_the_metrics_and_nothing_else(token: str | None, p
     operations = {path: each["get"].get("security") for path, each in described["paths"].items() if "get" in each}
     assert operations["/metrics"] == [{"metrics_token": []}]
     assert operations["/api/v1/model"] == [{"token": []}, *([{}] if free else [])]
-    section = client.get("/docs").text.partition('id="metrics"')[2].partition("</section>")[0]
+    page = client.get("/docs").text
+    section = page.partition('id="metrics"')[2].partition("</section>")[0]
     assert "Needs the metrics token, which opens nothing else." in section and "Bearer TOKEN" in section
+    assert ("<code>/metrics</code> needs another token, the metrics token." in page) == (not free)
     app.state.service.close()
 
 

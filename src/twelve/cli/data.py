@@ -76,9 +76,12 @@ def check(
     else:
         from twelve.config import load
         from twelve.runs.cut_texts import CutTexts
+        from twelve.runs.unknown_words import UnknownWords
 
-        found = CutTexts(load(config, settings or ()), data)
-        report = check_root(data, tasks, regions=regions, more=found, blocked=found.blocked)
+        loaded = load(config, settings or ())
+        found = CutTexts(loaded, data)
+        words = UnknownWords(loaded)
+        report = check_root(data, tasks, regions=regions, more=found, noted=words, blocked=found.blocked)
     if not report.tasks:
         raise no_task_in(data)
     typer.echo(shown(str(report)))

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from twelve.cli.options import labels_by_head
-from twelve.web.limits import RANGES, Limits
+from twelve.web.limits import MARKS, RANGES, Limits
 
 Run = Annotated[str, typer.Argument(help="A run's folder, a model's folder, or hub:owner/model.")]
 Images = Annotated[
@@ -373,9 +373,7 @@ def serve(
     max_request_pixels: Annotated[
         int, _limit("max_request_pixels", "Pixels of all images in one JSON request.")
     ] = _LIMITS.max_request_pixels,
-    max_marks: Annotated[
-        int, _limit("max_marks", "Brackets, colons, commas and quotes in one JSON request.")
-    ] = _LIMITS.max_marks,
+    max_marks: Annotated[int, _limit("max_marks", f"{MARKS.capitalize()} in one JSON request.")] = _LIMITS.max_marks,
     max_held_bytes: Annotated[
         int, _limit("max_held_bytes", "Bytes of the bodies of all requests together.")
     ] = _LIMITS.max_held_bytes,

@@ -99,7 +99,7 @@ class TaskCheck:
     Attributes:
         measured: splits that the task is evaluated on.
         others: splits that are not read by default, but are there.
-        notes, errors: on files that belong to no split.
+        notes, errors: on the whole task, and on files that belong to no split.
         fetched: official files that are as ``twelve data fetch`` brought them.
         blocked: whether no run of the configuration can start.
     """
@@ -159,6 +159,8 @@ class CheckReport:
 
 Told: TypeAlias = "Callable[[Task, str, Sequence[Example]], tuple[list[str], list[str]]]"
 """What gives further warnings and notes about the examples of a split."""
+Noted: TypeAlias = "Callable[[Task, Mapping[str, Sequence[Example]]], list[str]]"
+"""What gives further notes about a task, from the examples of its splits."""
 
 
 def check_root(
@@ -167,6 +169,7 @@ def check_root(
     *,
     regions: Path | None = None,
     more: Told = lambda task, split, examples: ([], []),
+    noted: Noted = lambda task, read: [],
     blocked: str = "",
 ) -> CheckReport:
     """Check every official file that a command may read: those of the splits for training and evaluation, of other
@@ -176,6 +179,7 @@ def check_root(
         tasks: names; by default every task that the data root has a folder for.
         regions: the region store; by default ``regions`` in the data root.
         more: gives further warnings and notes about each split that can be read.
+        noted: gives further notes about each task, from those splits for training and evaluation that can be read.
         blocked: why no run of the configuration can start, for the report.
 
     Raises:
@@ -189,7 +193,7 @@ def check_root(
     with Track("checking tasks", len(chosen), "tasks") as track:
         found = []
         for task in chosen:
-            found.append(replace(_check_task(root, task, seen, lock, more), blocked=bool(blocked)))
+            found.append(replace(_check_task(root, task, seen, lock, more, noted), blocked=bool(blocked)))
             track.advance()
     return CheckReport(tuple(found), blocked)
 
@@ -219,7 +223,9 @@ def splits_of(task: Task) -> tuple[str, ...]:
     return tuple(dict.fromkeys([task.train_split, *held_out, task.test_split]))
 
 
-def _check_task(root: DataRoot, task: Task, seen: CheckedImages, lock: FetchLock, more: Told) -> TaskCheck:
+def _check_task(
+    root: DataRoot, task: Task, seen: CheckedImages, lock: FetchLock, more: Told, noted: Noted
+) -> TaskCheck:
     default = splits_of(task)
     read: dict[str, Sequence[Example]] = {}
     train, *measured = (_check_split(root, task, split, seen, read, more) for split in default)
@@ -256,6 +262,7 @@ def _check_task(root: DataRoot, task: Task, seen: CheckedImages, lock: FetchLock
                     errors.append(str(error))
     errors += _repeated(task, read)
     states = lock.states_in(task.folder)
+    notes += noted(task, read)
     notes += [f"{name} {state}" for name, state in states.items() if state == "changed since it was fetched"]
     fetched = tuple(name for name, state in states.items() if state == "as fetched")
     return TaskCheck(

@@ -106,7 +106,7 @@ def check_token(token: str | None, kind: str = "token", variable: str = TOKEN) -
 
 
 def check_name(name: str) -> None:
-    """Raise ConfigError for what no request can have as its host name: an address with a port, or a path."""
+    """Raise ConfigError for what no request can have as its host name: a name with a port, or a path."""
     with contextlib.suppress(ValueError):
         ipaddress.ip_address(name)
         return
@@ -136,10 +136,10 @@ def check_origin(origin: str) -> None:
     )
 
 
-def _origin(address: str) -> str | None:
-    """The origin of a page at an address, as browsers send it; None if it is no address of a page."""
+def _origin(url: str) -> str | None:
+    """The origin of a page at a URL, as browsers send it; None if it is no URL of a page."""
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(url)
         scheme, name, port = parts.scheme, parts.hostname or "", parts.port
         host = f"[{ipaddress.IPv6Address(name)}]" if ":" in name else name
         check_name(name)

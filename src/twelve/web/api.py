@@ -59,7 +59,7 @@ _NAMES = {"true": "verdict"}
 _LOCATION = {"description": "Where the image is, relative to the path of the request.", "schema": {"type": "string"}}
 _CREATED: dict[int | str, dict[str, Any]] = {201: {"headers": {"Location": _LOCATION}}}
 SceneId = Annotated[str, Path(min_length=1, max_length=MAX_ID, description="id of a stored image")]
-SampleName = Annotated[str, Path(min_length=1, max_length=64, description=f"one of those in {PREFIX}/model")]
+SampleName = Annotated[str, Path(min_length=1, max_length=MAX_ID, description=f"one of those in {PREFIX}/model")]
 ImageName = Annotated[str, Query(min_length=1, max_length=MAX_NAME, description="its name in the reply to a search")]
 
 
@@ -334,12 +334,12 @@ def _search(router: APIRouter, service: Service, digest: str | None) -> None:
 
     @router.get(
         "/thumbnail",
-        response_description="The small copy.",
+        response_description="The thumbnail.",
         response_class=Response,
         responses={200: {"content": {"image/jpeg": {}}}, **_SHOWN},
     )
     async def thumbnail(image: ImageName) -> Response:
-        """Return a small copy of an image that can be searched."""
+        """Return a thumbnail of an image that can be searched."""
         return Response(await service.thumbnail(image), media_type="image/jpeg")
 
 

@@ -108,8 +108,8 @@ def create_app(
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
-        address, secured = str(request.base_url).rstrip("/"), token is not None
-        return HTMLResponse(reference(app.openapi(), address, service.limits, token=secured, samples=samples))
+        url, secured = str(request.base_url).rstrip("/"), token is not None
+        return HTMLResponse(reference(app.openapi(), url, service.limits, token=secured, samples=samples))
 
     @app.get("/client.py", include_in_schema=False)
     async def client_file() -> Response:

@@ -16,13 +16,21 @@ from twelve.predictor.checks import CHOOSING, METHODS, control
 PREFIX = "/api/v1"
 """What the paths of the API begin with; api.js of the page has it too."""
 MAX_ID = 64
+"""Characters of the id of an image, and of the name of a sample."""
+MAX_WORD = 100
+"""Characters of the name of a task or of a method."""
 MAX_TEXT = 2000
 MAX_TURNS = 20
 MAX_BOXES = 100
 MAX_IMAGES = 64
+"""Images of ``match``."""
+MAX_ASKED = 2
+"""Images of ``ask``."""
 MAX_CAPTIONS = 32
 MAX_PLACES = PLACES
 MAX_NAME = 4096
+"""Characters of the name of an image of the index."""
+MAX_COORDINATE = 1e6
 
 FRACTIONS = "expected a box in pixels of the image, found fractions of it"
 """What is wrong with a box between 0 and 1."""
@@ -51,7 +59,7 @@ def _unpacked(text: object) -> bytes:
         raise ValueError("is not base64 (A-Z, a-z, 0-9, + and /, padded with =, without line breaks)") from None
 
 
-Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+Coordinate = Annotated[float, Field(ge=-MAX_COORDINATE, le=MAX_COORDINATE, allow_inf_nan=False)]
 Box = Annotated[
     tuple[float, float, float, float],
     Field(description="x1, y1, x2, y2 in pixels of the image after its EXIF rotation"),
@@ -66,7 +74,7 @@ Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Threshold = Annotated[Share | None, Field(description="confidence below which box is null in the reply")]
 Encoded = Annotated[bytes, BeforeValidator(_unpacked), WithJsonSchema({"type": "string", "contentEncoding": "base64"})]
-TaskName = Annotated[str, Field(max_length=100)]
+TaskName = Annotated[str, Field(max_length=MAX_WORD)]
 ASKED = [method for method in METHODS if method not in CHOOSING]
 MEASURED = [name for name in ASKED if any(name in each.methods and each.reads == "fused" for each in OUTPUTS.values())]
 LABELS: list[JsonValue] = [
@@ -74,5 +82,5 @@ LABELS: list[JsonValue] = [
 ]
 Label = Annotated[str, Field(description="of a task of two classes, true or false", json_schema_extra={"enum": LABELS})]
 # Only the description enumerates them: the error of an unknown one names those of the model.
-AskedMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": ASKED})]
-MeasuredMethod = Annotated[str, Field(max_length=100, json_schema_extra={"enum": MEASURED})]
+AskedMethod = Annotated[str, Field(max_length=MAX_WORD, json_schema_extra={"enum": ASKED})]
+MeasuredMethod = Annotated[str, Field(max_length=MAX_WORD, json_schema_extra={"enum": MEASURED})]

@@ -22,7 +22,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twelve.web.fields import PREFIX
-from twelve.web.limits import Limits
+from twelve.web.limits import MARKS, Limits
 from twelve.web.log import REQUESTS
 from twelve.web.problems import CODE, ServiceError, described, reply
 from twelve.web.service import Service
@@ -43,7 +43,7 @@ REQUEST_ID = "X-Request-ID"
 UPLOADS = f"{PREFIX}/scenes"
 """The path that takes images."""
 HEALTH = "/health"
-"""The path that is read under any host name: probes know the address alone, and the reply has two numbers."""
+"""The path that is read under any host name: probes know the IP address alone, and the reply has two numbers."""
 METRICS = "/metrics"
 """The path that may need a token of its own, which opens nothing else."""
 _PROBES = (HEALTH, METRICS)
@@ -74,7 +74,7 @@ class Gate:
             of which will do; None to require none.
         metrics_token: likewise, the token for :data:`METRICS`; None for the same as for other paths.
         free: paths that can be read without the token.
-        paths: those that are counted and logged under their own names, such as ``/api/v1/scenes/{scene}``; an address
+        paths: those that are counted and logged under their own names, such as ``/api/v1/scenes/{scene}``; a URL
             may contain the id of an image.
         json: paths that take JSON.
         files: paths of the page's files, which are counted and logged under one name.
@@ -164,7 +164,7 @@ class Gate:
             raise ServiceError(
                 "unknown_host",
                 "unknown host name",
-                "use the address that the service printed, or start it with --name NAME",
+                "use the URL that the service printed, or start it with --name NAME",
             )
         if scope["method"] == "OPTIONS" and "Access-Control-Allow-Origin" in self._for_origin(scope):
             # Browsers send no token with this question. Starlette's CORSMiddleware would answer it in front of the
@@ -292,7 +292,7 @@ def _check_marks(body: bytearray, most: int, request: Request) -> None:
     if len(body) > most and len(body) - len(body.translate(None, b'[]{}:,"')) > most:
         raise ServiceError(
             "invalid_input",
-            f"the JSON has more than {most:,} brackets, colons, commas and quotes",
+            f"the JSON has more than {most:,} {MARKS}",
             described(request),
         )
 
@@ -331,7 +331,7 @@ def _check_token(given: list[str], tokens: list[str], called: str) -> None:
 def _prefixed(scope: Scope) -> tuple[Scope, str]:
     """A request with the path under which a proxy or another application serves this one, and its own path below that.
 
-    Any client can send the header of a proxy. It changes the addresses in the reply to this request alone, so a plain
+    Any client can send the header of a proxy. It changes the URLs in the reply to this request alone, so a plain
     path is believed.
     """
     given, root, path = _headers(scope, b"x-forwarded-prefix"), scope.get("root_path", "").rstrip("/"), scope["path"]

@@ -10,6 +10,8 @@ from twelve.errors import ConfigError
 _PORTS = 1 << 16
 CONNECTIONS = 512
 """Connections to ``twelve serve``; others get 503 without JSON."""
+MARKS = "brackets, braces, colons, commas and quotes"
+"""What ``max_marks`` counts, in the words of every text about it."""
 RANGES: Mapping[str, tuple[float, float]] = {
     "max_bytes": (1_000, 1_000_000_000),
     "max_pixels": (1_000, 178_956_970),  # more is refused by Pillow

@@ -226,7 +226,7 @@ def install(app: FastAPI) -> None:
 
 
 def curl(request: Request) -> str:
-    """How to send an image to the address of a request."""
+    """How to send an image to the URL of a request."""
     return _addressed(_IMAGE_BYTES, request)
 
 
@@ -267,7 +267,7 @@ def _used(request: Request, allowed: Sequence[str]) -> str:
 
 
 def _addressed(command: str, request: Request) -> str:
-    """A command with the token's header, if the request has one, and the request's address."""
+    """A command with the token's header, if the request has one, and the request's URL."""
     token = " -H 'Authorization: Bearer TOKEN'" if "authorization" in request.headers else ""
     return f"{command}{token} {quoted(str(request.url.replace(query=''))[:200])}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from itertools import groupby
@@ -14,10 +15,26 @@ from typing import Any, TypeAlias
 from twelve import client
 from twelve.outputs.parts.warned import CODES as WARNED
 from twelve.outputs.parts.warned import HARMLESS
+from twelve.regions.images import MAX_SCANS
+from twelve.settings import MOST_WEIGHT
 from twelve.web.examples import CLIENT
-from twelve.web.limits import Limits
+from twelve.web.fields import (
+    MAX_ASKED,
+    MAX_BOXES,
+    MAX_CAPTIONS,
+    MAX_COORDINATE,
+    MAX_ID,
+    MAX_IMAGES,
+    MAX_NAME,
+    MAX_PLACES,
+    MAX_TEXT,
+    MAX_TURNS,
+    MAX_WORD,
+)
+from twelve.web.limits import CONNECTIONS, MARKS, Limits
 from twelve.web.problems import CODES, MEANINGS
 from twelve.web.samples import Sample
+from twelve.web.uploads import MAX_READS, MAX_STRETCH, NAMES
 
 _Schema: TypeAlias = Mapping[str, Any]
 _Row: TypeAlias = tuple[str, _Schema, bool]
@@ -31,7 +48,7 @@ LIMITED = {
     "max_bytes": "bytes of an image, and of all images in one JSON request; more get 413",
     "max_pixels": "pixels of an image; more get 422",
     "max_request_pixels": "pixels of all images in one JSON request; more get 422",
-    "max_marks": "brackets, braces, colons, commas and quotes in one JSON request; more get 422",
+    "max_marks": f"{MARKS} in one JSON request; more get 422",
     "max_waiting": "requests that wait for an answer; further ones get 429",
     "max_held_bytes": "bytes of all bodies that arrive or wait; more get 429",
     "max_batch": "questions that the model answers at once",
@@ -43,6 +60,29 @@ LIMITED = {
     "stop_seconds": "seconds to finish accepted requests when the service stops; then 503",
 }
 """Limit -> what it is of."""
+FIXED: tuple[tuple[str, str], ...] = (
+    ("characters of a text; more get 422", f"{MAX_TEXT:,}"),
+    ("boxes of a request; more get 422", f"{MAX_BOXES}"),
+    ("absolute value of a coordinate of a box; larger ones get 422", f"{MAX_COORDINATE:,.0f}"),
+    ("turns of a dialogue; more get 422", f"{MAX_TURNS}"),
+    ("images of `ask`; more get 422", f"{MAX_ASKED}"),
+    ("images of `match`, and its `shortlist`; more get 422", f"{MAX_IMAGES}"),
+    ("captions of `match`; more get 422", f"{MAX_CAPTIONS}"),
+    ("`top` and `shortlist` of `search`; larger ones get 422", f"{MAX_PLACES}"),
+    ("`contrast_weight`; larger ones get 422", f"{MOST_WEIGHT:,}"),
+    ("characters of an image's id, and of a sample's name; more get 422", f"{MAX_ID}"),
+    ("characters of the name of a task or method; more get 422", f"{MAX_WORD}"),
+    ("characters of the name of an image of the index; more get 422", f"{MAX_NAME:,}"),
+    ("formats of images, identified by content; others get 415, animations 422", NAMES),
+    ("longer side of an image, relative to the shorter one; longer ones get 422", f"{MAX_STRETCH} : 1"),
+    ("reads of an image file, some for each of its chunks and comments; more get 422", f"{MAX_READS:,}"),
+    ("scans of a JPEG; more get 422", f"{MAX_SCANS}"),
+    ("files in a form; more get 422", "1"),
+    ("digits of a whole number in JSON; more get 400", f"{sys.get_int_max_str_digits():,}"),
+    ("levels of nesting in JSON; more get 400", "that of Python"),
+    ("connections to `twelve serve`; more get 503 without JSON", f"{CONNECTIONS}"),
+)
+"""What the limits are of that no option changes, and their values: those by which requests are refused."""
 _FILE = ["-H", "Content-Type: image/jpeg", "--data-binary", "@examples/scene.jpg"]
 _FORM = ["-F", "file=@examples/scene.jpg"]
 _HEAD = """<!doctype html>
@@ -55,9 +95,9 @@ _LINKS = 'For programs: <a href="openapi.json">openapi.json</a>. <a href="./">Ba
 
 
 def reference(
-    description: _Schema, address: str, limits: Limits, *, token: bool = False, samples: Iterable[Sample] = ()
+    description: _Schema, url: str, limits: Limits, *, token: bool = False, samples: Iterable[Sample] = ()
 ) -> str:
-    """The page as HTML; the examples have the ``address`` of the service, and a token where one is needed. Requests can
+    """The page as HTML; the examples have the ``url`` of the service, and a token where one is needed. Requests can
     be tried with the samples."""
     schemas = description["components"]["schemas"]
     found = [(method, path, each) for path, of in description["paths"].items() for method, each in of.items()]
@@ -67,13 +107,13 @@ def reference(
         name = escape(tag["name"].capitalize())
         links += f"<li>{name}<ul>{''.join(_link(*each) for each in group)}</ul></li>"
         sections += f"<h2>{name}</h2><p>{escape(tag['description'])}</p>\n"
-        sections += "".join(_section(*each, schemas, address, token) for each in group)
+        sections += "".join(_section(*each, schemas, url, token) for each in group)
     links += "<li>Parts of replies<ul>" + "".join(f'<li><a href="#{each}">{each}</a></li>' for each in SHARED.values())
     links += "</ul></li>"
     sections += _shared(schemas)
     links += '<li><a href="#errors">Errors</a></li><li><a href="#client">A client in Python</a></li>'
     links += '<li><a href="#limits">Limits</a></li>' + '<li><a href="#token">Token</a></li>' * token
-    sections += _errors(schemas) + _client(address) + _limits(limits) + _token(found) * token
+    sections += _errors(schemas) + _client(url) + _limits(limits) + _token(found) * token
     needed = 'This service requires a <a href="#token">token</a>. ' * token
     head = f"{_HEAD}<p>{_marked(description['info']['description'])} {needed}{_LINKS}</p></header>"
     nav = f'<nav aria-label="Endpoints"><details><summary>Contents</summary><ul>{links}</ul></details></nav>'
@@ -87,7 +127,7 @@ def _link(method: str, path: str, operation: _Schema) -> str:
     return f'<li><a href="#{operation["operationId"]}">{named}</a></li>'
 
 
-def _section(method: str, path: str, operation: _Schema, schemas: _Schema, address: str, token: bool) -> str:
+def _section(method: str, path: str, operation: _Schema, schemas: _Schema, url: str, token: bool) -> str:
     content = operation.get("requestBody", {}).get("content", {})
     takes = _resolved(content.get("application/json", {}).get("schema", {}), schemas)
     rows: list[_Row] = [(each["name"], each["schema"], False) for each in operation.get("parameters", [])]
@@ -103,10 +143,10 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, addre
     words += ["-o", "FILE"] * any(kind.startswith("image/") for kind in kinds)
     place = path.replace("{scene}", "ID").replace("{name}", "NAME")
     place += "".join(f"?{each['name']}=NAME" for each in operation.get("parameters", []) if each["in"] == "query")
-    commands = [" ".join(map(quote, [*words, *body, address + place])) for body in bodies]
+    commands = [" ".join(map(quote, [*words, *body, url + place])) for body in bodies]
     body = takes["examples"][0] if takes else None
     file = _FILE[-1][1:] if content and not takes else ""
-    program = _program(method, address, place, body, file, kinds, token=secured)
+    program = _program(method, url, place, body, file, kinds, token=secured)
     reply: _Schema = kinds.get("application/json", {})
     replied = _resolved(reply.get("schema", {}), schemas)
     told = [reply["example"]] if "example" in reply else replied.get("examples", [])
@@ -145,16 +185,16 @@ def _errors(schemas: _Schema) -> str:
     )
 
 
-def _client(address: str) -> str:
-    """A program that uses the client, with the address of the service, and the client itself."""
-    program = re.sub(r"(?<=Client\().*(?=\))", _literal(address), CLIENT, count=1)
+def _client(url: str) -> str:
+    """A program that uses the client, with the URL of the service, and the client itself."""
+    program = re.sub(r"(?<=Client\().*(?=\))", _literal(url), CLIENT, count=1)
     copied = program.replace("twelve.client", "client")
     return (
         '<section id="client"><h2>A client in Python</h2><p>The client sends the token of the environment variable '
         "<code>TWELVE_TOKEN</code>, waits while the service is busy, and sends an image again that the service no "
         "longer stores. Given a list of texts, it asks several at a time. It needs Python 3.10 or newer, and its "
         "standard library alone. Save it beside a program such as this.</p>"
-        f"{_command(f'curl -sO {address}/client.py')}"
+        f"{_command(f'curl -sO {url}/client.py')}"
         f'<pre tabindex="0" aria-label="A program that uses the client">{escape(copied)}</pre>'
         '<details class="program"><summary>client.py</summary>'
         f'<pre tabindex="0" aria-label="client.py">{escape(inspect.getsource(client))}</pre></details></section>\n'
@@ -168,10 +208,17 @@ def _limits(limits: Limits) -> str:
         f"<td>{what}</td></tr>"
         for name, what in LIMITED.items()
     )
+    body = ("bytes of a body, which follow from `max_bytes`; more get 413", _number(limits.max_body))
+    fixed = "".join(
+        f'<tr><th scope="row">{_marked(what)}</th><td class="value">{value}</td></tr>' for what, value in (body, *FIXED)
+    )
     return (
         '<section id="limits"><h2>Limits</h2><p>Those of this service. The operator can change each by an option, such '
         'as <code>--max-bytes</code>.</p><table><thead><tr><th scope="col">Limit</th><th scope="col">Value</th>'
-        f'<th scope="col">Of</th></tr></thead><tbody>{rows}</tbody></table></section>\n'
+        f'<th scope="col">Of</th></tr></thead><tbody>{rows}</tbody></table>'
+        "<p>No option changes these.</p>"
+        '<table><thead><tr><th scope="col">Limit</th><th scope="col">Value</th></tr></thead>'
+        f"<tbody>{fixed}</tbody></table></section>\n"
     )
 
 
@@ -185,11 +232,14 @@ def _coded(status: int) -> str:
 
 
 def _token(found: Iterable[tuple[str, str, _Schema]]) -> str:
+    found = list(found)
     free = [f"<code>{escape(path)}</code>" for _, path, each in found if "401" not in each["responses"]]
+    own = [path for _, path, each in found if "metrics_token" in str(each.get("security"))]
+    other = "".join(f" <code>{path}</code> needs another token, the metrics token." for path in own)
     return (
         '<section id="token"><h2>Token</h2><p>Ask the operator of this service for the token. Send it in the header '
         "<code>Authorization: Bearer TOKEN</code> of every request, as in the examples. These paths need none: "
-        f"{', '.join(free)}, <code>/docs</code>, <code>/client.py</code> and <code>/openapi.json</code>.</p>"
+        f"{', '.join(free)}, <code>/docs</code>, <code>/client.py</code> and <code>/openapi.json</code>.{other}</p>"
         "</section>\n"
     )
 
@@ -198,11 +248,11 @@ def _command(line: str) -> str:
     return f'<pre tabindex="0" aria-label="Example for curl">{escape(line)}</pre>'
 
 
-def _program(method: str, address: str, path: str, body: object, file: str, kinds: _Schema, *, token: bool) -> str:
+def _program(method: str, url: str, path: str, body: object, file: str, kinds: _Schema, *, token: bool) -> str:
     """An example in Python, which sends an object, the bytes of a file, or nothing with the client below."""
     drawn, read = any(kind.startswith("image/") for kind in kinds), "application/json" in kinds
     lines = ["from pathlib import Path"] * (drawn or bool(file)) + ["from client import Client", ""]
-    lines += [f"service = Client({_literal(address)}{', ' * token}{_literal('TOKEN') * token})"]
+    lines += [f"service = Client({_literal(url)}{', ' * token}{_literal('TOKEN') * token})"]
     if isinstance(body, Mapping):
         call, scene = _asked(path.rpartition("/")[2], body)
         lines += [f"scene = service.scene({_literal(_FILE[-1][1:])})"] * scene

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from twelve.evaluation.shortlist import PLACES
 from twelve.settings import MOST_WEIGHT
 from twelve.web.fields import (
+    MAX_ASKED,
     MAX_BOXES,
     MAX_CAPTIONS,
     MAX_ID,
@@ -128,7 +129,7 @@ class AskRequest(_Explained):
 
     method: AskedMethod
     text: Text
-    images: list[ImageOf] = Field(min_length=1, max_length=2)
+    images: list[ImageOf] = Field(min_length=1, max_length=MAX_ASKED)
 
 
 class DependsRequest(_Asking):

@@ -64,7 +64,7 @@ def serve(
         metrics_token, allow_origins: see :func:`twelve.web.app.create_app`.
         log_requests: write a line for each request to standard error (the logger ``twelve.requests``): "text" (or True)
             for people, "json" for programs. With "json", every line is an object, also those of other events, and the
-            address is not printed to standard output.
+            URL is not printed to standard output.
         index, regions: see :func:`twelve.web.app.create_app`.
 
     Raises:
@@ -104,11 +104,11 @@ def serve(
         listening = listener.getsockname()[1]
         if port is None and listening != PORT:
             say("port", f"port {PORT} is in use; serving at {listening}", port=listening)
-        address = addresses(host, listening, names)
+        url = urls(host, listening, names)
         if in_json():
-            say("ready", f"serving at {address}", port=listening)
+            say("ready", f"serving at {url}", port=listening)
         else:
-            print(f"{address} (ctrl-c stops)", flush=True)
+            print(f"{url} (ctrl-c stops)", flush=True)
         _run(app, listener)
 
 
@@ -205,8 +205,8 @@ def _run(app: FastAPI, listener: socket.socket) -> None:
         raise ThreadLost(service.lost, remedy="start the service again; the lines above say why")
 
 
-def addresses(host: str, port: int, names: Collection[str] = ()) -> str:
-    """Where a service at ``host`` is reached; no browser opens the address that stands for all of a machine's."""
+def urls(host: str, port: int, names: Collection[str] = ()) -> str:
+    """The URL of a service at ``host``, or two; no browser opens the address that stands for all of a machine's."""
     here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     local = f"http://[{here}]:{port}/" if ":" in here else f"http://{here}:{port}/"
     if here == host:

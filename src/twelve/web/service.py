@@ -265,7 +265,7 @@ class Service:
         return await self._result(pending, until, f"send a shortlist of fewer images than {shortlist}")
 
     async def thumbnail(self, name: str) -> bytes:
-        """A small copy of an image of the index, as JPEG.
+        """The thumbnail of an image of the index, as JPEG.
 
         Raises:
             ServiceError: there is no index, or no such image in it.

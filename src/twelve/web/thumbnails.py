@@ -1,4 +1,4 @@
-"""Small copies of image files of the index, which hold nothing but pixels: neither the file's metadata nor its size."""
+"""Thumbnails of image files of the index, which hold nothing but pixels: neither the file's metadata nor its size."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Pieces(io.BytesIO):
 def check_kind(request: Request) -> None:
     """Raise ServiceError (415) for an upload that is neither an image nor a form, from its content type.
 
-    Browsers let every web page send a form to every address, with the header Origin: such a form is refused (403).
+    Browsers let every web page send a form to every URL, with the header Origin: such a form is refused (403).
     """
     kind, origin = kind_of(request.headers.get("content-type", "")), request.headers.get("origin")
     if kind == FORM and origin is not None:

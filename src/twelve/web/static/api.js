@@ -1,6 +1,6 @@
-// Calls of the service's API, the only address that this page contacts.
+// Calls of the service's API. This page contacts nothing else.
 
-/** What the paths of the API begin with, below the address of the page. */
+/** What the paths of the API begin with, below the URL of the page. */
 const API = "api/v1";
 
 /** What to do in a browser: without the parts of a remedy that are about curl. */
@@ -27,7 +27,7 @@ let token = stored();
 export const given = () => token ?? "";
 
 /** What a header can contain of a token, without copied spaces and the like. */
-const cleaned = (given) => given.replace(/[^!-~]/g, "");
+export const cleaned = (given) => given.replace(/[^!-~]/g, "");
 
 /** Use a token until this tab is closed. */
 export function use(given) {
@@ -93,11 +93,11 @@ export const upload = (blob, say) =>
 export const forget = (scene) => scene && fetched(`${API}/scenes/${scene.id}`, { method: "DELETE" }).catch(() => {});
 
 /** Where a sample image is. */
-export const sampleAddress = (name) => `${API}/samples/${encodeURIComponent(name)}`;
+export const sampleUrl = (name) => `${API}/samples/${encodeURIComponent(name)}`;
 
 /** The bytes of a sample image. */
 export async function sample(name) {
-  const reply = await patient(sampleAddress(name));
+  const reply = await patient(sampleUrl(name));
   if (!reply.ok) throw new Refused(reply.status, "this sample does not exist");
   return reply.blob();
 }

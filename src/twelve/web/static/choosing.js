@@ -1,6 +1,6 @@
 // Ways to select images: files, dropped files, samples.
 
-import { sampleAddress } from "./api.js";
+import { sampleUrl } from "./api.js";
 import { el } from "./dom.js";
 
 const KINDS = "image/jpeg,image/png,image/webp,image/gif,image/bmp";
@@ -38,7 +38,7 @@ export function sampleButtons(samples, take, legend = "or try one of these") {
     el(
       "button",
       { type: "button", class: "sample", click: () => take(sample) },
-      el("img", { src: sampleAddress(sample.name), alt: sample.alt, width: 80, height: 64 }),
+      el("img", { src: sampleUrl(sample.name), alt: sample.alt, width: 80, height: 64 }),
     ),
   );
   return el("fieldset", { class: "samples" }, el("legend", {}, legend), ...buttons);

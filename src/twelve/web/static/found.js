@@ -12,7 +12,7 @@ function common([first = "", ...others]) {
 
 export class Found {
   constructor() {
-    this.addresses = [];
+    this.urls = [];
   }
 
   /**
@@ -29,21 +29,21 @@ export class Found {
       for (const { said } of warnings.filter(({ names }) => names.includes(image))) caption.append(el("span", { class: "warned" }, `${capital(said)}.`));
       return { image, thumbnail, frame, element: el("li", place ? {} : { class: "first" }, el("figure", {}, frame, caption)) };
     });
-    this.load(shown, this.addresses);
+    this.load(shown, this.urls);
     const list = el("ol", { class: "gallery", "aria-label": "Images, best first" }, ...shown.map(({ element }) => element));
     const best = shown.length > 1 ? [el("p", { class: "tip" }, "The frame marks the best match.")] : [];
     return el("div", {}, ...(folder ? [el("p", { class: "tip folder" }, `Images in ${folder}`)] : []), ...best, list);
   }
 
-  /** Load thumbnails until others are wanted: `addresses` is then another list. */
-  async load(shown, addresses) {
+  /** Load thumbnails until others are wanted: `urls` is then another list. */
+  async load(shown, urls) {
     for (const { image, thumbnail, frame } of shown) {
-      if (addresses !== this.addresses) return;
+      if (urls !== this.urls) return;
       try {
-        const address = URL.createObjectURL(await api.thumbnail(image));
-        if (addresses !== this.addresses) return URL.revokeObjectURL(address);
-        addresses.push(address);
-        thumbnail.src = address;
+        const url = URL.createObjectURL(await api.thumbnail(image));
+        if (urls !== this.urls) return URL.revokeObjectURL(url);
+        urls.push(url);
+        thumbnail.src = url;
         thumbnail.hidden = false;
       } catch (error) {
         frame.textContent = error.message;
@@ -52,7 +52,7 @@ export class Found {
   }
 
   clear() {
-    this.addresses.forEach((address) => URL.revokeObjectURL(address));
-    this.addresses = [];
+    this.urls.forEach((url) => URL.revokeObjectURL(url));
+    this.urls = [];
   }
 }

@@ -7,15 +7,17 @@ import { el, field } from "./dom.js";
 const ID = '"ID"'; // in the body of an example
 const BOXES = '"BOXES"';
 const TEXTS = ["question", "phrase", "statement", "text"]; // fields that hold what is asked
-/** Name of an image -> its address, its bytes, what to ask about it, and its id and boxes once it is uploaded. */
+/** Name of an image -> its URL, its bytes, what to ask about it, and its id and boxes once it is uploaded. */
 const images = new Map();
 /** Place in a request -> name of the image that was selected there, in any form. */
 const chosen = [];
+/** Fields of the token. */
+const tokens = [];
 /** Functions that show in a form or an example what is selected. */
 const forms = [];
 
 for (const { name, texts } of JSON.parse(document.querySelector("main").dataset.samples))
-  images.set(name, { name, texts, src: api.sampleAddress(name), bytes: () => api.sample(name) });
+  images.set(name, { name, texts, src: api.sampleUrl(name), bytes: () => api.sample(name) });
 
 /** The image at a place: the selected one, otherwise one of the samples. */
 const imageAt = (place) => images.get(chosen[place] ?? [...images.keys()][place % images.size]);
@@ -44,14 +46,25 @@ function imageField(place, label, hint = null) {
   return { element: el("div", {}, field(label, select, hint), row), show };
 }
 
+/** A field for the token, which all forms share. */
 function tokenField() {
   const input = el("input", { type: "password", required: true, autocomplete: "off" });
   input.value = api.given();
   input.addEventListener("input", () => {
     api.use(input.value);
-    for (const each of document.querySelectorAll(".try input[type=password]")) if (each !== input) each.value = input.value;
+    for (const each of tokens) if (each !== input) each.value = input.value;
   });
-  return field("Token (required)", input, "Ask the operator of this service for it. It is kept until this tab is closed.");
+  tokens.push(input);
+  const hint = "Ask the operator of this service for it. It is kept until this tab is closed.";
+  return { name: "token", given: api.given, input, element: field("Token (required)", input, hint) };
+}
+
+/** A field for the token of the metrics, which opens nothing else. */
+function metricsTokenField() {
+  const input = el("input", { type: "password", required: true, autocomplete: "off" });
+  const hint = "Ask the operator of this service for it. It is not the token of the other forms, and is not kept.";
+  const given = () => api.cleaned(input.value);
+  return { name: "metrics token", given, input, element: field("Metrics token (required)", input, hint) };
 }
 
 /** The example of a body, about an image of which one knows what to ask. Boxes are those of the image. */
@@ -147,7 +160,7 @@ function parameterPart(parameters) {
     parts: [image?.element ?? null, ...inputs.map(({ name, description, input }) => field(name, input, description))],
     show,
     places: () => (image ? 1 : 0),
-    address(path, used) {
+    url(path, used) {
       const given = new Map(inputs.map((each) => [each.name, encodeURIComponent(each.input.value)]));
       const query = inputs.filter((each) => each.in === "query").map(({ name }) => `?${name}=${given.get(name)}`);
       return path.replace("{scene}", used[0]?.id).replace("{name}", given.get("name")) + query.join("");
@@ -164,7 +177,8 @@ function filePart() {
 
 /** The form of an endpoint. */
 function tryForm(path, method, operation, example) {
-  const needsToken = operation.security?.length === 1; // the other choice is none
+  const [needed, none] = operation.security ?? [{}, {}]; // without a token, none is the other choice
+  const token = none ? null : "metrics_token" in needed ? metricsTokenField() : tokenField();
   const kinds = operation.requestBody?.content;
   const part = example ? bodyPart(example, path.split("/").pop()) : kinds ? filePart() : parameterPart(operation.parameters ?? []);
   const status = el("p", { role: "status" });
@@ -188,9 +202,9 @@ function tryForm(path, method, operation, example) {
   }
 
   async function send() {
-    if (needsToken && !api.given()) {
-      form.querySelector("input[type=password]").focus();
-      throw new Error("Enter the token first.");
+    if (token && !token.given()) {
+      token.input.focus();
+      throw new Error(`Enter the ${token.name} first.`);
     }
     const used = Array.from({ length: part.places() }, (_, place) => imageAt(place));
     if (used.includes(undefined)) throw new Error("Select an image first.");
@@ -198,19 +212,20 @@ function tryForm(path, method, operation, example) {
     if (!file) for (const image of used) await stored(image);
     const kind = example ? "application/json" : file?.type in (kinds ?? {}) ? file.type : "application/octet-stream";
     const sent = file ?? part.filled?.(used);
-    const address = part.address?.(path, used) ?? path;
+    const url = part.url?.(path, used) ?? path;
     const words = ["curl", "-s", ...(method === "delete" ? ["-X", "DELETE"] : [])];
-    if (needsToken) words.push("-H", "Authorization: Bearer TOKEN");
+    if (token) words.push("-H", "Authorization: Bearer TOKEN");
     if (kinds) words.push("-H", `Content-Type: ${kind}`, ...(file ? ["--data-binary", `@${used[0].name}`] : ["--data-raw", sent]));
     const start = performance.now();
-    const options = { method: method.toUpperCase(), ...(kinds && { body: sent, headers: { "Content-Type": kind } }) };
-    const replied = await api.fetched(address.slice(1), options);
-    if (await show(replied)) words.push("-o", `./${decodeURIComponent(address.split(/[/=]/).pop()).split("/").pop()}`);
+    const headers = { ...(kinds && { "Content-Type": kind }), ...(token && { Authorization: `Bearer ${token.given()}` }) };
+    const options = { method: method.toUpperCase(), headers, ...(kinds && { body: sent }) };
+    const replied = await api.fetched(url.slice(1), options);
+    if (await show(replied)) words.push("-o", `./${decodeURIComponent(url.split(/[/=]/).pop()).split("/").pop()}`);
     status.textContent = `Status ${replied.status}, ${Math.round(performance.now() - start)} ms`;
     if (replied.status === 404 || method === "delete") for (const image of used) delete image.id; // it is gone
     for (const show of forms) show();
     const download = file && used[0].texts ? `${shell(["curl", "-sO", absolute(used[0].src)])}\n` : ""; // a sample
-    command.textContent = download + shell([...words, absolute(address.slice(1))]);
+    command.textContent = download + shell([...words, absolute(url.slice(1))]);
     result.hidden = false;
   }
 
@@ -226,7 +241,7 @@ function tryForm(path, method, operation, example) {
     busy = false;
   }
 
-  const fields = [needsToken ? tokenField() : null, ...part.parts];
+  const fields = [token?.element ?? null, ...part.parts];
   const form = el("form", { novalidate: true, submit: submitted }, ...fields, el("button", { type: "submit" }, "Send"), status, result);
   return form;
 }
