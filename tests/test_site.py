@@ -384,7 +384,7 @@ AMONG_THREE = {
     "significance": "protocols",
     "p-value": "protocols",
     "confidence interval": "protocols",
-    "confidence interval zebra": "protocols",  # no page has all words
+    "confidence interval zebra": "study-scores",  # no page has all words
     "bootstrap": "study-scores",
     "gradient conflict": "configuration",
     "PCGrad": "configuration",
