@@ -116,6 +116,8 @@ class OptimizerSettings(Strict):
     bias_correction: bool = False
     warmup: float = Field(0.1, ge=0, le=1)
     """Share of the steps with a rising learning rate."""
+    decay: Literal["linear", "none"] = "linear"
+    """Whether the learning rate falls to 0 at the end of the run, or stays after the warm-up."""
     rate_first: bool = False
     """The learning rate goes on before each step (as in the original's pretraining), not after it."""
     idle_gradients: Literal["zero", "none"] = "zero"

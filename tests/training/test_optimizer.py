@@ -5,12 +5,18 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+import tiny_model
 import torch
 from torch import Tensor, nn
 
+from twelve import Twelve
 from twelve.errors import CheckpointError, ConfigError
+from twelve.settings import RunConfig
+from twelve.training.building import optimizer_of
 from twelve.training.optimizer import AdamW, LearningRate, linear_schedule, loss_scales, parameter_groups
 
 
@@ -221,6 +227,27 @@ def test_linear_schedule() -> None:
     assert linear_schedule(0, 0, 10) == 1.0
     assert linear_schedule(12, 1, 10) == 0.0
     assert linear_schedule(0, 0.5, 10) == 0.0
+
+
+def test_without_decay_the_rate_stays_after_the_warm_up() -> None:
+    optimizer = AdamW([{"params": [nn.Parameter(torch.ones(1))], "lr": 2.0}])
+    rate = LearningRate.over(optimizer, iterations=10, warmup=0.3, falls=False)
+    values = []
+    for iteration in range(10):
+        rate.start_iteration(iteration)
+        values.append(rate.value)
+        rate.after_step()
+    assert values == pytest.approx([0, 2 / 3, 4 / 3, *[2.0] * 7])
+
+
+def test_the_configuration_says_whether_the_rate_falls(tmp_path: Path) -> None:
+    tiny_model.make(tmp_path)
+    model, tasks = Twelve.from_pretrained(tmp_path), {"vqa": SimpleNamespace(learning_rate=1e-3)}
+    for decay, last in (("linear", 0.0), ("none", 1.0)):
+        settings = {"run": "r", "data": "d", "tasks": {"vqa": {}}, "optimizer": {"decay": decay}}
+        _, rate = optimizer_of(RunConfig.model_validate(settings), model, cast("Any", tasks), 10)
+        rate.count = 10
+        assert rate.factor == last
 
 
 def test_recorded_learning_rates(goldens: Path) -> None:

@@ -72,6 +72,7 @@ def optimizer_of(
         warmup=settings.warmup,
         accumulate=settings.accumulate,
         first=settings.rate_first,
+        falls=settings.decay == "linear",
     )
     return optimizer, rate
 

@@ -261,6 +261,7 @@ class LearningRate:
         warmup: steps with a rising rate; may be fractional.
         accumulate: iterations whose gradients accumulate; every task steps in the last of them.
         first: advance the count before the steps of an iteration, so that all use f(k + 1), as in pretraining.
+        falls: whether the rate falls to 0 after the warm-up; otherwise, it stays.
     """
 
     def __init__(
@@ -271,9 +272,10 @@ class LearningRate:
         warmup: float,
         accumulate: int = 1,
         first: bool = False,
+        falls: bool = True,
     ) -> None:
         self.optimizer, self.total, self.warmup, self.accumulate = optimizer, total, warmup, accumulate
-        self.first = first
+        self.first, self.falls = first, falls
         self.count = 0
         self._advanced = False
         for group in optimizer.param_groups:
@@ -289,10 +291,11 @@ class LearningRate:
         warmup: float = 0.1,
         accumulate: int = 1,
         first: bool = False,
+        falls: bool = True,
     ) -> LearningRate:
         """The learning rate of a run of ``iterations``; ``warmup`` is a share of its steps."""
         total = iterations // accumulate
-        return cls(optimizer, total=total, warmup=warmup * total, accumulate=accumulate, first=first)
+        return cls(optimizer, total=total, warmup=warmup * total, accumulate=accumulate, first=first, falls=falls)
 
     def start_iteration(self, iteration: int) -> None:
         """Begin ``iteration`` (counted from 0).
@@ -327,6 +330,8 @@ class LearningRate:
     @property
     def factor(self) -> float:
         """f at the current count."""
+        if not self.falls and self.count >= self.warmup:
+            return 1.0
         return linear_schedule(self.count, self.warmup, self.total)
 
     @property
