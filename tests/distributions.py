@@ -18,8 +18,8 @@ NAME = "twelve-vl"
 PACKAGE = "src/twelve/"
 BESIDE = {"CHANGELOG.md", "CITATION.cff", "LICENSE", "MANIFEST.in", "README.md", "constraints.txt", "pyproject.toml"}
 """What a source distribution holds beside the package."""
-CLONE = "git clone REPOSITORY twelve && cd twelve   # REPOSITORY: the address of this page\n"
-"""A command of the README; a release fills in the address."""
+CLONE = "git clone REPOSITORY twelve && cd twelve   # REPOSITORY: the URL of this page\n"
+"""A command of the README; a release fills in the URL."""
 WRITTEN = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"}
 """What the build writes into a wheel's dist-info."""
 
@@ -58,7 +58,7 @@ def absolute(text: str, repository: str, revision: str) -> str:
     command that clones the repository names it.
 
     Args:
-        repository: address of a repository on GitHub, or on a host with its layout.
+        repository: URL of a repository on GitHub, or on a host with its layout.
         revision: a tag or commit.
     """
 
@@ -71,7 +71,7 @@ def absolute(text: str, repository: str, revision: str) -> str:
 
 
 def copied(to: Path, repository: str | None, revision: str) -> Path:
-    """The working tree as git sees it, without its tests; with the addresses of a repository if there is one."""
+    """The working tree as git sees it, without its tests; with the URLs of a repository if there is one."""
     for name in tracked():
         if not name.startswith(("tests/", "benchmarks/", ".")):
             (to / name).parent.mkdir(parents=True, exist_ok=True)
