@@ -62,7 +62,7 @@ class DownloadServer:
         self.url = ""
 
     def add(self, path: str, content: bytes, **how: object) -> str:
-        """Serve a file; returns its address."""
+        """Serve a file; returns its URL."""
         self.files[path] = Served(content, **how)  # type: ignore[arg-type]
         return f"{self.url}/{path}"
 

@@ -1,6 +1,6 @@
 """A stand-in of the hub's API on this machine, for what huggingface_hub's client asks when a model is pushed or pulled.
 
-The client is told its address with HF_ENDPOINT, and HF_HUB_DISABLE_XET=1 makes it upload large files by Git LFS. Routes
+The client is told its URL with HF_ENDPOINT, and HF_HUB_DISABLE_XET=1 makes it upload large files by Git LFS. Routes
 and fields are those that huggingface_hub 2.4 uses (hf_api.py, _commit_api.py, lfs.py, file_download.py).
 """
 
@@ -40,12 +40,12 @@ class Hub(ThreadingHTTPServer):
         self.commits = 0
 
     @property
-    def address(self) -> str:
+    def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def environment(self, token: str = TOKEN) -> dict[str, str]:
         """Variables with which huggingface_hub talks to this server."""
-        return {"HF_ENDPOINT": self.address, "HF_TOKEN": token, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
+        return {"HF_ENDPOINT": self.url, "HF_TOKEN": token, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -95,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
         there = name in self.server.repositories
         self.server.repositories.setdefault(name, {})
         self.server.private.setdefault(name, asked.get("visibility") == "private")
-        self._say(409 if there else 200, {"url": f"{self.server.address}/{name}", "name": name})
+        self._say(409 if there else 200, {"url": f"{self.server.url}/{name}", "name": name})
 
     def preupload(self, body: bytes, name: str, revision: str) -> None:
         files = [
@@ -110,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def batch(self, body: bytes, name: str) -> None:
         objects = [
-            each | {"actions": {"upload": {"href": f"{self.server.address}/lfs/{each['oid']}"}}}
+            each | {"actions": {"upload": {"href": f"{self.server.url}/lfs/{each['oid']}"}}}
             for each in json.loads(body)["objects"]
         ]
         self._say(200, {"transfer": "basic", "objects": objects})
@@ -135,7 +135,7 @@ class Handler(BaseHTTPRequestHandler):
                 del files[value["path"]]
         self.server.commits += 1
         sha = self._sha(name)
-        self._say(200, {"success": True, "commitOid": sha, "commitUrl": f"{self.server.address}/{name}/commit/{sha}"})
+        self._say(200, {"success": True, "commitOid": sha, "commitUrl": f"{self.server.url}/{name}/commit/{sha}"})
 
     def validate(self, body: bytes) -> None:
         head = json.loads(body)["content"]
@@ -218,7 +218,7 @@ def answer(body: bytes, status: str = "200 OK") -> bytes:
 
 @contextmanager
 def other(said: bytes | None) -> Iterator[dict[str, str]]:
-    """Variables of huggingface_hub with the address of a server that says the same to everybody, or, with None, of no
+    """Variables of huggingface_hub with the URL of a server that says the same to everybody, or, with None, of no
     server; until the block ends."""
 
     class Same(socketserver.BaseRequestHandler):
@@ -227,13 +227,13 @@ def other(said: bytes | None) -> Iterator[dict[str, str]]:
             self.request.sendall(said or b"")
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Same) as server:
-        address = f"http://127.0.0.1:{server.server_address[1]}"
+        url = f"http://127.0.0.1:{server.server_address[1]}"
         if said is None:
             server.server_close()
         else:
             threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield {"HF_ENDPOINT": address, "HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
+            yield {"HF_ENDPOINT": url, "HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
         finally:
             if said is not None:
                 server.shutdown()

@@ -149,18 +149,18 @@ def readme(env: Environment) -> None:
 def serve(env: Environment) -> None:
     """A sample image is asked about over HTTP."""
     with env.started("twelve", "serve", "quickstart/run", "--port", "0") as line:
-        address = line.split()[0].rstrip("/")
-        assert b"<html" in _asked(f"{address}/")
-        sample = json.loads(_asked(f"{address}/api/v1/model"))["samples"][0]
-        image = _asked(f"{address}/api/v1/samples/{sample['name']}")
-        scene = json.loads(_asked(f"{address}/api/v1/scenes", image, "image/png"))["id"]
+        url = line.split()[0].rstrip("/")
+        assert b"<html" in _asked(f"{url}/")
+        sample = json.loads(_asked(f"{url}/api/v1/model"))["samples"][0]
+        image = _asked(f"{url}/api/v1/samples/{sample['name']}")
+        scene = json.loads(_asked(f"{url}/api/v1/scenes", image, "image/png"))["id"]
         question = {"image": {"scene": scene}, "question": sample["texts"]["answer"]}
-        reply = json.loads(_asked(f"{address}/api/v1/answer", json.dumps(question).encode(), "application/json"))
+        reply = json.loads(_asked(f"{url}/api/v1/answer", json.dumps(question).encode(), "application/json"))
         assert reply["answer"] and 0 <= reply["score"] <= 1, reply
 
 
-def _asked(address: str, body: bytes | None = None, kind: str = "") -> bytes:
-    request = urllib.request.Request(address, data=body, headers={"Content-Type": kind} if kind else {})
+def _asked(url: str, body: bytes | None = None, kind: str = "") -> bytes:
+    request = urllib.request.Request(url, data=body, headers={"Content-Type": kind} if kind else {})
     with urllib.request.urlopen(request, timeout=60) as reply:
         content: bytes = reply.read()
     return content
@@ -182,7 +182,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="use the packages and quickstart/ that are here")
     parser.add_argument("--out", type=Path, help="folder for the wheel and the source distribution")
-    parser.add_argument("--repository", help="its address, for the README's links on the package index")
+    parser.add_argument("--repository", help="its URL, for the README's links on the package index")
     parser.add_argument("--tag", help="of the release, checked against the version and CHANGELOG.md")
     asked = parser.parse_args()
     started = time.monotonic()

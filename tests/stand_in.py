@@ -19,7 +19,7 @@ def stand_in(world: Path, server: DownloadServer) -> tuple[Download, ...]:
     """Serve every file of the project's registry that a drawn world has the content of, packed as the original is.
 
     Returns:
-        Those files with their addresses, sizes and hashes here; hashes are stated where the registry states one.
+        Those files with their URLs, sizes and hashes here; hashes are stated where the registry states one.
     """
     return tuple(filter(None, (_served(one, world, server) for one in shipped() if not one.instead_of)))
 
@@ -38,9 +38,9 @@ def _served(one: Download, world: Path, server: DownloadServer) -> Download | No
         for member, place in places
         if member in one.members
     }
-    address = server.add(one.key, content)
+    url = server.add(one.key, content)
     size = one.bytes and len(content)
-    return replace(one, urls=(address,), places=places, bytes=size, hashes=stated, members=members, optional=())
+    return replace(one, urls=(url,), places=places, bytes=size, hashes=stated, members=members, optional=())
 
 
 def _content(one: Download, places: tuple[tuple[str, str], ...], folders: dict[str, list[Path]], world: Path) -> bytes:

@@ -153,7 +153,7 @@ def test_damaged_models_are_not_pushed(model: Path, tmp_path: Path) -> None:
 
 def test_a_run_is_pushed_and_pulled(run: Path, hub: hub_server.Hub) -> None:
     code, shown, told = said(hub.environment(), "-m", "twelve", "push", str(run), "me/tiny", "--private")
-    assert code == 0 and shown == f"{hub.address}/me/tiny\n", told
+    assert code == 0 and shown == f"{hub.url}/me/tiny\n", told
     assert set(hub.repositories["me/tiny"]) == PUSHED | {"evaluation.json"} and hub.commits == 1
     assert hub.private == {"me/tiny": True}
     assert any(line.startswith("PUT /lfs/") for line in hub.asked)
@@ -209,10 +209,10 @@ def test_without_the_hub_the_remedy_is_not_a_token(model: Path, answer: bytes | 
     with hub_server.other(answer) as environment:
         code, shown, told = said(environment, "-m", "twelve", "push", str(model), "me/tiny")
         assert code == 2 and not shown and re.search(f"the hub does not take the model: .*{reason}", told), told
-        assert "-> check the connection and the hub's address" in told and "hf auth" not in told
+        assert "-> check the connection and the hub's URL" in told and "hf auth" not in told
         assert len(told.splitlines()) == 1
         code, shown, told = said(environment, "-c", "import twelve; twelve.load('hub:a/b')")
-        assert code == 1 and "check the connection and the hub's address" in told.splitlines()[-1], told
+        assert code == 1 and "check the connection and the hub's URL" in told.splitlines()[-1], told
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_a_part_that_nobody_asked_for_is_not_the_whole(server: DownloadServer, t
         (CONTENT, {"location": "ftp://127.0.0.1/x"}, "redirects to ftp://127.0.0.1/x, which is not followed"),
     ],
 )
-def test_what_is_wrong_is_said_and_the_next_address_tried(
+def test_what_is_wrong_is_said_and_the_next_url_tried(
     content: bytes, how: dict[str, Any], said: str, server: DownloadServer, tmp_path: Path
 ) -> None:
     bad, good = server.add("bad", content, **how), server.add("good", CONTENT)
@@ -171,7 +171,7 @@ def test_without_hash_and_length_an_end_is_not_trusted(server: DownloadServer, t
 
 
 @pytest.mark.parametrize("how", [{"length": 10**25}, {"chunked": True}])
-def test_a_length_that_no_disk_has_room_for_stops_only_this_address(
+def test_a_length_that_no_disk_has_room_for_stops_only_this_url(
     how: dict[str, Any], server: DownloadServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "chunked" in how:
@@ -238,7 +238,7 @@ def test_a_stalled_server_is_left_for_the_next(server: DownloadServer, tmp_path:
 
 @contextmanager
 def endless(beginning: bytes, piece: bytes) -> Iterator[str]:
-    """The address of a server that never comes to the end of its headers."""
+    """The URL of a server that never comes to the end of its headers."""
     ended = threading.Event()
 
     class Handler(socketserver.BaseRequestHandler):
@@ -281,12 +281,12 @@ def test_a_server_whose_headers_never_end_is_left(
     assert "no complete answer within 0.4 seconds, 2 times in a row" in "\n".join(lines)
 
 
-def test_an_address_where_nobody_listens(server: DownloadServer, tmp_path: Path) -> None:
+def test_a_url_where_nobody_listens(server: DownloadServer, tmp_path: Path) -> None:
     assert "no connection: " in get(tmp_path, "http://127.0.0.1:1/mugs.json").note
     assert get(tmp_path, "http://127.0.0.1:1/mugs.json", server.add("good", CONTENT)).outcome == "fetched"
 
 
-def test_a_part_of_another_address_is_not_continued(server: DownloadServer, tmp_path: Path) -> None:
+def test_a_part_of_another_url_is_not_continued(server: DownloadServer, tmp_path: Path) -> None:
     first = server.add("first", CONTENT, cuts=[100_000] + [0] * 5)
     second = server.add("second", CONTENT)
     assert get(tmp_path, first, second).outcome == "fetched"

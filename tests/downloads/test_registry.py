@@ -215,7 +215,7 @@ def test_two_datasets_that_contradict_each_other_about_one_file(
     good = replace(one, dataset="cups", places=(("b.json", "cups/c.json"),))
     assert read(written(tmp_path / "registry.toml", one, good)) == (one, good)
     written(tmp_path / "registry.toml", one, replace(good, **changes))
-    with pytest.raises(ConfigError, match=f"cups/x.zip.*of the same address, {said}.* -> correct it"):
+    with pytest.raises(ConfigError, match=f"cups/x.zip.*of the same URL, {said}.* -> correct it"):
         read(tmp_path / "registry.toml")
 
 

@@ -83,21 +83,21 @@ MISTAKES = {
         "predict {model} --image {folder}/emty/one.png --ask what",
         'no such image (did you mean "{folder}/empty"?) -> check its path',
     ),
-    "address": (
+    "URL": (
         "predict {model} --image https://example.org/a.jpg --ask what",
-        "https://example.org/a.jpg: addresses are not read -> download it, and name the file or its folder",
+        "https://example.org/a.jpg: URLs are not read -> download it, and name the file or its folder",
     ),
-    "address to match": (
+    "URL to match": (
         "match {model} ball --images http://example.org/a",
-        "http://example.org/a: addresses are not read -> download it",
+        "http://example.org/a: URLs are not read -> download it",
     ),
-    "address of a line": (
-        "predict {model} --jsonl {folder}/addressed.jsonl",
-        "addressed.jsonl [line 1]: addresses are not read: https://example.org/a.jpg -> download it",
+    "URL of a line": (
+        "predict {model} --jsonl {folder}/with_url.jsonl",
+        "with_url.jsonl [line 1]: URLs are not read: https://example.org/a.jpg -> download it",
     ),
-    "address to extract": (
+    "URL to extract": (
         "regions extract --images https://example.org/a --boxes detect --backbone microworld --out {folder}/regions",
-        "https://example.org/a: addresses are not read -> download it",
+        "https://example.org/a: URLs are not read -> download it",
     ),
     "folder of images": (
         "match {model} ball --images {folder}/emty",
@@ -198,8 +198,8 @@ def test_a_mistake_is_told_before_anything_heavy(name: str, model: Path, image: 
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "bad.jsonl").write_text(json.dumps({"image": str(image), "anser": "what"}))
     (tmp_path / "away.jsonl").write_text(json.dumps({"image": "away.png", "answer": "what"}))
-    addressed = {"image": "https://example.org/a.jpg", "answer": "what"}
-    (tmp_path / "addressed.jsonl").write_text(json.dumps(addressed))
+    with_url = {"image": "https://example.org/a.jpg", "answer": "what"}
+    (tmp_path / "with_url.jsonl").write_text(json.dumps(with_url))
     tiny_model.make(tmp_path / "answers", {"vqa": ("answer", "answer")})
     places = {"model": model, "image": image, "images": image.parent, "folder": tmp_path}
     filled = [word.format(**places) for word in words.split(" ")]

@@ -272,9 +272,9 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
         model.scene(b"no image")
     with pytest.raises(RegionError, match=r"^int is not an image -> pass a path, .* or regions \(twelve.Regions\)$"):
         model.scene(3)  # type: ignore[arg-type]
-    with pytest.raises(RegionError, match=r"^https://example\.org/a\.jpg: addresses are not read -> download it"):
+    with pytest.raises(RegionError, match=r"^https://example\.org/a\.jpg: URLs are not read -> download it"):
         model.scene("https://example.org/a.jpg")
-    with pytest.raises(RegionError, match=r"addresses are not read"):
+    with pytest.raises(RegionError, match=r"URLs are not read"):
         model.search("https://example.org/a", "a ball")
     with pytest.raises(ConfigError, match="nothing to match"):
         model.match([], ["x"])

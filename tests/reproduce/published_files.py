@@ -71,15 +71,15 @@ class StandIn:
     world: Path
     served: Path
 
-    def registry(self, path: Path, address: str, **changes: Mapping[str, Any]) -> Path:
-        """Write the registry of files that are served at an address; ``changes``: key of a file -> other fields."""
+    def registry(self, path: Path, url: str, **changes: Mapping[str, Any]) -> Path:
+        """Write the registry of files that are served at a URL; ``changes``: key of a file -> other fields."""
         entries = json.loads((self.served / "entries.json").read_text())
         text = ""
         for dataset in dict.fromkeys(entry["dataset"] for entry in entries):
             text += f'[{json.dumps(dataset)}]\npage = "http://localhost/{dataset}"\nterms = "for tests"\n\n'
             for entry in (entry for entry in entries if entry["dataset"] == dataset):
                 fields = {key: value for key, value in entry.items() if key != "dataset"}
-                fields["urls"] = [f"{address}/{dataset}/{entry['name']}"]
+                fields["urls"] = [f"{url}/{dataset}/{entry['name']}"]
                 fields |= changes.get(f"{dataset}/{entry['name']}", {})
                 lines = [f"{key} = {_toml(value)}\n" for key, value in fields.items()]
                 text += f"[[{json.dumps(dataset)}.files]]\n{''.join(lines)}\n"

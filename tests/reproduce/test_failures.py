@@ -85,7 +85,7 @@ def test_images_without_released_features(command: Command, stand_in: StandIn, t
     (line,) = lines_about(command.err, "visual7w")
     assert command.code == 1 and "images of visual7w have no regions of the boxes that it gives" in line
     assert " -> fetch the features" in line and "--extract" in line
-    told = "cannot be measured like this: visual7w: their released features have no public address -> put them into "
+    told = "cannot be measured like this: visual7w: their released features have no public URL -> put them into "
     assert f"{told}{command.root}/released/datasets/DATASET/NAME.lmdb" in command.out
 
 
@@ -94,7 +94,7 @@ def test_which_of_the_twelve_have_no_public_features(tmp_path: Path) -> None:
     found = [task.name for task in without_features(tmp_path, known.values(), shipped())]
     assert sorted(found) == ["flickr30k", "guesswhat", "snli_ve", "vg_qa", "visual7w"]
     page = (Path(__file__).parents[2] / "docs" / "get-the-data.md").read_text(encoding="utf-8")
-    (line,) = re.findall(r"For (Flickr30k [^.]*?), no public\s+address", page)
+    (line,) = re.findall(r"For (Flickr30k [^.]*?), no public\s+URL", page)
     assert all(get(name).title.removesuffix(" retrieval") in line for name in found), line
     for folder in ("flickr30k/flickr30k.lmdb", "visual7w/visual7w.lmdb", "visual7w/visual7w_gt.lmdb"):
         (tmp_path / "released" / "datasets" / folder).mkdir(parents=True)
@@ -136,7 +136,7 @@ def test_regions_extracted_from_images(
     detector: dict[str, Any] = {"dataset": "released", "name": "detectron_model.pth", "kind": "weight"}
     entries.append(detector | {"to": "released/detectron_model.pth", "tasks": ["released"], "source": "a test"})
     images: dict[str, Any] = {"dataset": "nlvr2", "name": "images", "kind": "image", "to": "images/nlvr2/"}
-    entries.append(images | {"tasks": ["nlvr2"], "source": "a test: nobody states an address"})
+    entries.append(images | {"tasks": ["nlvr2"], "source": "a test: nobody states a URL"})
     write_entries(served, entries)
     nowhere = {"nlvr2/images": {"urls": []}}
     for path in (served / "released").iterdir():

@@ -30,7 +30,7 @@ def fetch(
         list[str] | None,
         typer.Option(
             metavar="URL|FOLDER",
-            help="A mirror with files named DATASET/FILE, tried before the official addresses (repeatable).",
+            help="A mirror with files named DATASET/FILE, tried before the official URLs (repeatable).",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation; required in scripts.")] = False,

@@ -27,7 +27,7 @@ def reproduce(
     ] = None,
     mirror: Annotated[
         list[str] | None,
-        typer.Option(metavar="URL|DIR", help="A mirror to try before the official addresses (repeatable)."),
+        typer.Option(metavar="URL|DIR", help="A mirror to try before the official URLs (repeatable)."),
     ] = None,
     extract: Annotated[
         bool, typer.Option("--extract", help="Extract regions from images instead of importing the released features.")

@@ -88,7 +88,7 @@ def fetching(path: Path, names: Sequence[str] = ()) -> str:
 
 
 def fetching_images(root: DataRoot, task: Task) -> str | None:
-    """The command that fetches the images of a task; None where they have no public address, or are not the official
+    """The command that fetches the images of a task; None where they have no public URL, or are not the official
     ones."""
     if is_drawn(root.path) or root.image_source(task) != task.source:
         return None

@@ -1,4 +1,4 @@
-"""One official file, as the registry states it: name, addresses, size, hashes, and where it goes."""
+"""One official file, as the registry states it: name, URLs, size, hashes, and where it goes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from rich.filesize import decimal
 
-from twelve.downloads.shapes import About, Address, Line, Member, Name, Place, Size, rough_bytes
+from twelve.downloads.shapes import About, Line, Member, Name, Place, Size, Url, rough_bytes
 
 Kind = Literal["annotation", "image", "feature", "weight"]
 _DIGITS = {"md5": 32, "sha1": 40, "git-blob-sha1": 40, "sha256": 64, "sha512": 128}
@@ -48,7 +48,7 @@ class Download:
     Attributes:
         dataset: name of the dataset; ``key`` is ``dataset/file``, which is also its path on a mirror.
         tasks: the names that it is fetched for.
-        urls: its addresses, tried in this order; empty for a file that must be asked for at ``page``.
+        urls: its URLs, tried in this order; empty for a file that must be asked for at ``page``.
         bytes: its exact size; None where nobody states it. ``about`` is then what is said, such as ``1.4 GB``, or "".
         hashes: what is stated about the file; may be empty.
         places: where it goes in the data root, as (member of the archive, place); the member is "" for the file itself.
@@ -56,16 +56,16 @@ class Download:
         optional: members that no task needs, and that the archive may lack.
         instead_of: name of the file that this one replaces where that cannot be had.
         page, terms: where the dataset is described, and what it says about its use.
-        source: who states the addresses, the size and what is in the archive.
+        source: who states the URLs, the size and what is in the archive.
     """
 
     dataset: Name
     file: Name
     kind: Kind
     tasks: Annotated[tuple[Name, ...], Field(min_length=1)]
-    urls: tuple[Address, ...]
+    urls: tuple[Url, ...]
     places: tuple[tuple[Member | Literal[""], Place], ...]
-    page: Address
+    page: Url
     terms: Line
     source: Line
     bytes: Size | None = None

@@ -47,10 +47,10 @@ def fetch(
         downloads: from :func:`~twelve.downloads.registry.choose`. Files with ``instead_of`` are only transferred if
             the file that they name is among the others and cannot be had, or is not among them at all.
         root: the data root.
-        mirrors: addresses or folders that are tried before the official addresses, in this order; each holds files as
+        mirrors: URLs or folders that are tried before the official URLs, in this order; each holds files as
             ``DATASET/FILE`` (:attr:`Download.key`).
         progress: called with a line when something begins or fails; None also hides the bars.
-        patience: how long to go on with an address.
+        patience: how long to go on with a URL.
         verify: read again what is there, even if its size and time of change are the same.
         asked: words of the command line that asked for these files, which a remedy repeats; by default, those for the
             files of one task.
@@ -59,14 +59,14 @@ def fetch(
         What became of each file. A file that cannot be had is no error here, see :meth:`FetchReport.check`.
 
     Raises:
-        ConfigError: a mirror is neither an address nor a folder.
+        ConfigError: a mirror is neither a URL nor a folder.
         DataError: the lock file is damaged.
         TwelveError: the disk is full, or the root cannot be written. Files that were complete are kept.
     """
     root = Path(root)
     for mirror in mirrors:
-        if not _is_address(mirror) and not Path(mirror).is_dir():
-            raise ConfigError("no such folder", file=mirror, remedy="name a folder, or an address with http(s)://")
+        if not _is_url(mirror) and not Path(mirror).is_dir():
+            raise ConfigError("no such folder", file=mirror, remedy="name a folder, or a URL with http(s)://")
     groups = _groups(tuple(downloads))
     with _alone(root / WORK, progress):
         fetcher = _Fetcher(root, mirrors, progress, patience or Patience(), verify, asked)
@@ -78,7 +78,7 @@ def part_of(one: Download, root: Path) -> Path:
     return root / WORK / one.dataset / one.file
 
 
-def _is_address(mirror: str | Path) -> bool:
+def _is_url(mirror: str | Path) -> bool:
     return str(mirror).startswith(("http://", "https://"))
 
 
@@ -152,30 +152,30 @@ class _Fetcher:
             self.progress(text)
 
     def _obtain(self, one: Download, goals: Sequence[Download], problems: list[str]) -> str | None:
-        """Transfer, verify and place a file; returns how it was verified. None if no address gives it: why is added to
+        """Transfer, verify and place a file; returns how it was verified. None if no URL gives it: why is added to
         ``problems``."""
         part = part_of(one, self.root)
         make_folder(part.parent)
         begun = parts.whole(part)
-        for address in [*([begun] if begun else []), *self._addresses(one)]:
+        for url in [*([begun] if begun else []), *self._urls(one)]:
             try:
                 if parts.whole(part) is None:
-                    self._say(f"{one.key} ({one.size}) from {address}")
-                    self._transfer(one, address, part)
+                    self._say(f"{one.key} ({one.size}) from {url}")
+                    self._transfer(one, url, part)
                 found = self._verified(one, part)
-                parts.finish(part, address)
+                parts.finish(part, url)
                 sha256 = found["sha256"].partition(":")[2]
                 with bar(f"unpacking {one.file}", None, self.progress is not None) as advance:
-                    place(one, goals, part, sha256, address, self.lock, advance)
+                    place(one, goals, part, sha256, url, self.lock, advance)
                 parts.forget(part)
                 return _words(one, found)
             except (Refused, BadArchive) as error:
-                problems.append(f"{address}: {error}")
+                problems.append(f"{url}: {error}")
                 self._say(f"{one.key}: {problems[-1]}")
                 if isinstance(error, BadArchive):
                     parts.forget(part)
                     if fitting(one.hashes):
-                        return None  # another address has the same bytes
+                        return None  # another URL has the same bytes
         return None
 
     def _remedy(self, one: Download) -> str:
@@ -184,21 +184,20 @@ class _Fetcher:
         command = " ".join(["twelve data fetch", *map(quoted, words), "--mirror FOLDER --yes"])
         return f"run it again later; or save the file from {one.page} as {by_hand}, and run {command}"
 
-    def _addresses(self, one: Download) -> Iterator[str]:
+    def _urls(self, one: Download) -> Iterator[str]:
+        """URLs of a file on the mirrors, or its paths in those that are folders; then those of the registry."""
         for mirror in self.mirrors:
-            yield f"{str(mirror).rstrip('/')}/{quote(one.key) if _is_address(mirror) else one.key}"
+            yield f"{str(mirror).rstrip('/')}/{quote(one.key) if _is_url(mirror) else one.key}"
         yield from one.urls
 
-    def _transfer(self, one: Download, address: str, part: Path) -> None:
+    def _transfer(self, one: Download, url: str, part: Path) -> None:
         with bar(one.file, one.bytes, self.progress is not None) as advance:
-            if _is_address(address):
+            if _is_url(url):
                 known = bool(fitting(one.hashes) or one.key in self.lock.entries)
                 patience, hosts = self.patience, self.hosts
-                transfer(
-                    address, part, size=one.bytes, verifiable=known, patience=patience, hosts=hosts, advance=advance
-                )
+                transfer(url, part, size=one.bytes, verifiable=known, patience=patience, hosts=hosts, advance=advance)
             else:
-                copy(Path(address), part, size=one.bytes, advance=advance)
+                copy(Path(url), part, size=one.bytes, advance=advance)
 
     def _verified(self, one: Download, part: Path) -> dict[str, str]:
         """The hashes of a file that came; raises Refused, and removes it, if it is not the one that is stated."""

@@ -24,7 +24,7 @@ def start(part: Path, url: str, validator: str, total: int | None) -> None:
 
 
 def resumable(part: Path, url: str) -> tuple[int, str, int | None]:
-    """(bytes to keep, validator, total) of what an earlier attempt left from this address."""
+    """(bytes to keep, validator, total) of what an earlier attempt left from this URL."""
     notes = _notes(part)
     if notes.get("url") == url and notes.get("validator"):
         total = notes.get("total")

@@ -1,4 +1,4 @@
-"""The registry of official files: name, addresses, size, hashes and place of each, and who states them.
+"""The registry of official files: name, URLs, size, hashes and place of each, and who states them.
 
 A dataset is a table of TOML, with one ``[[DATASET.files]]`` a file::
 
@@ -104,7 +104,7 @@ def _check_together(found: Mapping[str, Download], origin: str | Path) -> None:
             merged(group)
         except ValueError as error:
             problem = flaw(error)[1] if isinstance(error, ValidationError) else str(error)
-            raise _flawed(f"of the same address, {problem}", origin, " and ".join(one.key for one in group)) from None
+            raise _flawed(f"of the same URL, {problem}", origin, " and ".join(one.key for one in group)) from None
 
 
 def _flawed(problem: str, origin: str | Path, record: str | None = None) -> ConfigError:

@@ -18,7 +18,7 @@ _LENGTH = re.compile("[0-9]{1,15}")
 
 
 class Refused(Exception):
-    """This address does not give the file; another may."""
+    """This URL does not give the file; another may."""
 
 
 class Hosts:

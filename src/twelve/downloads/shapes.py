@@ -53,7 +53,7 @@ Member = Annotated[
     ),
 ]
 """The end of a member's path in an archive, or ``*.jpg`` for every member of that kind."""
-Address = Annotated[str, _shaped(r"https?://[!-~]+", "an address with http:// or https://", 2000)]
+Url = Annotated[str, _shaped(r"https?://[!-~]+", "a URL with http:// or https://", 2000)]
 Line = Annotated[str, AfterValidator(_one_line)]
 """Text for people; line breaks in it become spaces."""
 About = Annotated[str, _shaped(rf"|{_ABOUT.pattern}", "a rough size such as '1.4 GB' or 'over 90 GB'", 40)]

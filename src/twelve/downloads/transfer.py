@@ -1,4 +1,4 @@
-"""Moves the bytes of one file from an address into a part file, and goes on where an earlier attempt stopped.
+"""Moves the bytes of one file from a URL into a part file, and goes on where an earlier attempt stopped.
 
 The standard library's urllib is enough: what a large file needs is one request at a time with ``Range`` and
 ``If-Range``, a timeout for each read, and a say in every redirect. Of the libraries, pooch 1.9 does not resume, and
@@ -35,7 +35,7 @@ _UNREACHED = 2
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to go on with an address.
+    """How long to go on with a URL.
 
     Attributes:
         timeout: seconds that a connection or a read may take.
@@ -78,7 +78,7 @@ def transfer(
     hosts: Hosts,
     advance: Callable[[int, int | None], None],
 ) -> None:
-    """Fill ``part`` from an address, resuming what is in it if it came from there and the server's file is the same.
+    """Fill ``part`` from a URL, resuming what is in it if it came from there and the server's file is the same.
 
     Args:
         part: on success it holds the whole file, of which nothing but the length has been compared.
@@ -88,7 +88,7 @@ def transfer(
         advance: called with (bytes so far, total if known).
 
     Raises:
-        Refused: the address does not give this file; ``part`` may hold a part of it, to go on with.
+        Refused: the URL does not give this file; ``part`` may hold a part of it, to go on with.
         TwelveError: the disk is full, or cannot be written.
     """
     failures = restarts = 0
@@ -155,7 +155,7 @@ def _attempt(
         if lost is not None and lost.before:
             raise Refused(str(lost)) from None
         raise _Cut(f"no connection: {str(reason) or type(reason).__name__}"[:300], lost=lost) from None
-    except ValueError as error:  # an address that urllib cannot read
+    except ValueError as error:  # a URL that urllib cannot read
         raise Refused(str(error)[:300]) from None
     if total is not None and got != total:
         raise _Cut(f"the connection ended after {got:,} of {total:,} bytes")

@@ -16,7 +16,7 @@ PACKAGE, HUB_NAME = "package:", "hub:"
 HUB = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 """Options of fetching from the hub."""
 _TOKEN = "log in with a token that may write (hf auth login), and check owner and name"
-_CONNECTION = "check the connection and the hub's address (HF_ENDPOINT), and run it again"
+_CONNECTION = "check the connection and the hub's URL (HF_ENDPOINT), and run it again"
 
 
 def resolve(name: str | Path, *files: str, error: type[TwelveError] = CheckpointError, **hub: Any) -> Path:
@@ -72,7 +72,7 @@ def inside(folder: Path, name: str, error: type[TwelveError] = CheckpointError) 
 
 def upload(folder: Path, name: str, *, private: bool, message: str, stale: Sequence[str] = ()) -> str:
     """Push the files of a folder to a model's repository on the hub as one commit; the repository is made if there is
-    none. Returns the model's address.
+    none. Returns the model's URL.
 
     Args:
         stale: patterns of files that are removed from the repository if the folder does not have them.
@@ -86,9 +86,9 @@ def upload(folder: Path, name: str, *, private: bool, message: str, stale: Seque
 
         disable_progress_bars()
         hub = HfApi()
-        address = hub.create_repo(name, private=private or None, exist_ok=True)
+        url = hub.create_repo(name, private=private or None, exist_ok=True)
         hub.upload_folder(repo_id=name, folder_path=folder, commit_message=message, delete_patterns=list(stale) or None)
-    return str(address)
+    return str(url)
 
 
 @contextmanager

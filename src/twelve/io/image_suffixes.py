@@ -16,36 +16,34 @@ _BEGINNINGS = (
 )
 """First bytes of :data:`twelve.regions.images.FORMATS`, without WebP and AVIF, which are in containers."""
 
-_ADDRESS = re.compile(r"(https?|ftps?|s3|gs|file):/{1,3}", re.IGNORECASE)
+_URL = re.compile(r"(https?|ftps?|s3|gs|file):/{1,3}", re.IGNORECASE)
 
 
-def refuse_address(image: str | Path) -> None:
-    """Refuse an address in the place of a file, which would otherwise be a path that does not exist, without one of its
+def refuse_url(image: str | Path) -> None:
+    """Refuse a URL in the place of a file, which would otherwise be a path that does not exist, without one of its
     slashes.
 
     Raises:
         RegionError: says what to do.
     """
     text = image if isinstance(image, str) else image.as_posix()
-    match = _ADDRESS.match(text)
+    match = _URL.match(text)
     if match is None or Path(image).exists():
         return
     if match[1].lower() == "file":
         rest = text[match.end() :]
-        raise RegionError(
-            "addresses are not read", file=f"file:///{rest}", remedy=f"write its path: {quoted(f'/{rest}')}"
-        )
-    address = f"{match[1]}://{text[match.end() :]}"
-    raise RegionError("addresses are not read", file=address, remedy="download it, and name the file or its folder")
+        raise RegionError("URLs are not read", file=f"file:///{rest}", remedy=f"write its path: {quoted(f'/{rest}')}")
+    url = f"{match[1]}://{text[match.end() :]}"
+    raise RegionError("URLs are not read", file=url, remedy="download it, and name the file or its folder")
 
 
 def images_in(folder: Path) -> list[Path]:
     """The files with an image suffix in a folder given to ``--images``, by name; subfolders are not searched.
 
     Raises:
-        RegionError: the folder is missing or has none, or it is an address.
+        RegionError: the folder is missing or has none, or it is a URL.
     """
-    refuse_address(folder)
+    refuse_url(folder)
     if not folder.is_dir():
         problem = "expected a folder of images, found a file" if folder.exists() else "no such folder of images"
         raise RegionError(problem, file=folder, remedy="give a folder to --images")

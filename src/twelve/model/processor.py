@@ -358,8 +358,8 @@ class TwelveProcessor:
             partial.write_text(json.dumps(tree, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def push_to_hub(self, name: str, *, private: bool = False, message: str = "A processor of twelve") -> str:
-        """Push processor_config.json and tokenizer.json to ``owner/model`` on the hub, beside the model, and return the
-        address.
+        """Push processor_config.json and tokenizer.json to ``owner/model`` on the hub, beside the model, and return its
+        URL.
 
         Raises:
             CheckpointError: the hub cannot be reached, or refuses it.

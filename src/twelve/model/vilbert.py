@@ -55,7 +55,7 @@ class Twelve(Network, PreTrainedModel):  # type: ignore[no-untyped-call, misc, u
         commit_message: str = "A model of twelve",
         max_shard_size: str = "50GB",
     ) -> str:
-        """Push the model to ``owner/model`` on the hub as one commit, and return its address. Unlike transformers', it
+        """Push the model to ``owner/model`` on the hub as one commit, and return its URL. Unlike transformers', it
         replaces no card: ``twelve push`` pushes a run with the card that its results make.
 
         Args:

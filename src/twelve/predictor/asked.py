@@ -11,7 +11,7 @@ from twelve.errors import CheckpointError, ConfigError, RegionError, quoted
 from twelve.formats.records import describe
 from twelve.io.files import folder_beside
 from twelve.io.hub import HUB_NAME, PACKAGE, resolve
-from twelve.io.image_suffixes import SUFFIXES, beside, flaw, refuse_address, repeating
+from twelve.io.image_suffixes import SUFFIXES, beside, flaw, refuse_url, repeating
 from twelve.run_folder import model_folder
 
 _FILES = ("*.json", "*.safetensors")
@@ -96,7 +96,7 @@ def images_in(paths: Sequence[Path], besides: Path | None = None) -> list[Path]:
         besides: a subfolder that is not entered either.
 
     Raises:
-        RegionError: there is no such file, or it is an address; or no image is in a folder and its subfolders.
+        RegionError: there is no such file, or it is a URL; or no image is in a folder and its subfolders.
     """
     found: dict[str, Path] = {}
     for path in paths:
@@ -108,7 +108,7 @@ def images_in(paths: Sequence[Path], besides: Path | None = None) -> list[Path]:
         elif path.exists():
             inside = [path]
         else:
-            refuse_address(path)
+            refuse_url(path)
             kind = "image" if path.suffix.lower() in SUFFIXES else "folder or image"
             raise RegionError(f"no such {kind}{beside(path)}", file=path, remedy="check its path")
         for one in inside:

@@ -25,7 +25,7 @@ from twelve.formats.flaws import without_flaws
 from twelve.formats.mistaken import as_table
 from twelve.formats.records import Record, read_each_line
 from twelve.formats.results import mended
-from twelve.io.image_suffixes import refuse_address
+from twelve.io.image_suffixes import refuse_url
 from twelve.outputs.parts.result import field_names
 from twelve.predictor.checks import CHOOSING, FINDING, METHODS, Turns, check_shape, corners, readable, turns_of
 from twelve.tasks.formats.tables import given_as_table
@@ -146,7 +146,7 @@ def _request(record: Record, folder: Path, task: str | None, threshold: float | 
     paths = record.strings("images") if "images" in record.fields else [record.text("image")]
     for path in paths:
         try:
-            refuse_address(path)
+            refuse_url(path)
         except RegionError as error:
             raise record.error(f"{error.problem}: {error.file}", error.remedy or _REMEDY) from None
     extra = {key: value for key, value in record.fields.items() if key not in (method, *OPTIONS)}

@@ -23,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from twelve.errors import RegionError
 from twelve.formats.data_root import image_key
-from twelve.io.image_suffixes import beside, flaw_of, images_in, refuse_address
+from twelve.io.image_suffixes import beside, flaw_of, images_in, refuse_url
 from twelve.regions.sizes import MAX_PIXELS
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -152,9 +152,9 @@ def refused(image: ImageLike, error: Exception, accepted: str = ACCEPTED) -> Reg
         remedy = "pass uint8 levels or floats in 0..1, of shape H x W x 3 in an array, 3 x H x W in a tensor"
     elif file is not None and not os.path.exists(file):
         try:
-            refuse_address(file)
-        except RegionError as address:
-            return address
+            refuse_url(file)
+        except RegionError as refusal:
+            return refusal
         remedy = "check its path"
     elif file is not None and os.path.isdir(file):
         remedy = "pass the path of one image file"

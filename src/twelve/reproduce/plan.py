@@ -27,7 +27,7 @@ class WorkAhead:
         left: measurements without a result -> pairs of a text and an image.
         speed: floating-point operations a second of this machine; 0 if nothing is left to measure.
         extract: regions are extracted, not imported.
-        featureless: tasks whose released features are not here, and have no public address.
+        featureless: tasks whose released features are not here, and have no public URL.
         home: where features belong that somebody has.
     """
 
@@ -53,7 +53,7 @@ class WorkAhead:
         if self.featureless:
             lines.append(
                 f"cannot be measured like this: {', '.join(self.featureless)}: their released features have no public "
-                f"address -> put them into {self.home}/DATASET/NAME.lmdb, or run it with --extract, which makes "
+                f"URL -> put them into {self.home}/DATASET/NAME.lmdb, or run it with --extract, which makes "
                 "regions from the images"
             )
         return shown("\n".join(lines))

@@ -40,7 +40,7 @@ def hub_name(name: str) -> str:
 
 
 def push(run: Path, name: str, *, licence: str | None = None, private: bool = False, message: str = "") -> str:
-    """Push a model to the hub as one commit, and return its address.
+    """Push a model to the hub as one commit, and return its URL.
 
     Args:
         run: a run's folder, or a model's folder.

@@ -227,7 +227,7 @@ def install(app: FastAPI) -> None:
 
 def curl(request: Request) -> str:
     """How to send an image to the URL of a request."""
-    return _addressed(_IMAGE_BYTES, request)
+    return _with_url(_IMAGE_BYTES, request)
 
 
 def described(request: Request) -> str:
@@ -263,10 +263,10 @@ def _used(request: Request, allowed: Sequence[str]) -> str:
     if "POST" not in allowed:
         return f"use {' or '.join(method for method in allowed if method != 'HEAD')}; {described(request)}"
     example = {"scenes": _IMAGE_BYTES, "search": _TEXT}.get(request.url.path.rpartition("/")[2], _JSON)
-    return f"use POST, for example {_addressed(example, request)}; {described(request)}"
+    return f"use POST, for example {_with_url(example, request)}; {described(request)}"
 
 
-def _addressed(command: str, request: Request) -> str:
+def _with_url(command: str, request: Request) -> str:
     """A command with the token's header, if the request has one, and the request's URL."""
     token = " -H 'Authorization: Bearer TOKEN'" if "authorization" in request.headers else ""
     return f"{command}{token} {quoted(str(request.url.replace(query=''))[:200])}"
