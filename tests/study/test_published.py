@@ -30,6 +30,15 @@ CHANGED: dict[str, tuple[str, list[str]]] = {
         [f"tasks.{task}.learning_rate=2e-4" for task in ("vqa", "refcoco", "snli_ve")],
     ),
     "study-four-tasks-lower-rate-groups": ("study-four-tasks.yaml", ["tasks.coco.learning_rate=6e-5"]),
+    "study-three-photograph-tasks": (
+        "study-real-photographs-small.yaml",
+        [
+            "training.precision=bf16",
+            "tasks=[flickr30k,refcoco,snli_ve]",
+            "tasks.flickr30k.learning_rate=1.8e-4",
+            "tasks.snli_ve.learning_rate=3.6e-4",
+        ],
+    ),
 }
 """Studies that were run with a changed configuration (``--set``), or whose name does not tell it."""
 STUDIES = sorted(path.parent for path in RESULTS.glob("study-*/study.json"))
@@ -56,6 +65,7 @@ def test_there_are_some() -> None:
         "six-tasks",
         "six-tasks-ablations",
         "six-tasks-joint-vs-single",
+        "three-photograph-tasks",
     ]
     assert [study.name for study in STUDIES] == [f"study-{name}" for name in names]
 

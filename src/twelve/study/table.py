@@ -170,7 +170,7 @@ def _arms(found: Findings) -> str:
             ]
         )
     header = ["arm", "", "normalised score", "models", "parameters, M"]
-    header += ["trunk's rate", "updates", "updates per model"]
+    header += ["trunk's rate" + ", before the search" * bool(found.searches), "updates", "updates per model"]
     header += [*(["examples"] if found.batches_differ else []), "training", "processor", "search, updates"]
     return table(header, rows)
 
