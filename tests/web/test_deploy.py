@@ -173,6 +173,7 @@ def test_the_manifest_of_kubernetes_starts_the_container_of_the_dockerfile(monke
     known = {host["name"]: kept[key["key"]], namespace["name"]: "default", address["name"]: "10.0.0.7"}
     given = [re.sub(r"\$\((\w+)\)", lambda found: known[found[1]], word) for word in container["args"]]
     words = [*started(), *given]
+    assert "--log-json" in given  # a record of requests, which nginx does not keep
     assert words.count("--name=10.0.0.7") == 1 and f"--name={kept['host']}" in given and "$" not in " ".join(words)
     understood(words, monkeypatch, "/model")
     assert [each["containerPort"] for each in container["ports"]] == [int(words[words.index("--port") + 1])]
@@ -384,6 +385,16 @@ def test_the_token_of_docker_is_in_a_file_that_only_its_owner_can_read(tmp_path:
     assert (tmp_path / file).stat().st_mode & 0o777 == 0o600
 
 
+def test_the_command_of_docker_starts_the_service_and_logs_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^docker run (.*?[^\\])\n", text, flags=re.M | re.S)
+    words = shlex.split(command.replace("\\\n", " "))
+    image = max(place for place, word in enumerate(words) if word == "twelve")  # the container has this name too
+    given = words[image + 1 :]
+    assert "--log-json" in given
+    understood([*started(), *given], monkeypatch, "/model")
+
+
 def test_the_metrics_token_is_added_to_the_file_of_the_token(tmp_path: Path) -> None:
     text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
     ((make, file),) = re.findall(r"^(\(umask .+ >> (\S+)\))$", text, flags=re.M)
@@ -444,6 +455,7 @@ def test_the_units_of_systemd_start_the_service(monkeypatch: pytest.MonkeyPatch)
     plain, several = units["twelve.service"], units["twelve@.service"]
     words = shlex.split(plain["Service"]["ExecStart"])
     assert words[0].endswith("/bin/twelve") and plain["Service"]["EnvironmentFile"] == "/etc/twelve.env"
+    assert "--log-json" in words
     understood(words, monkeypatch, "/opt/model")
     unstarted = CliRunner().invoke(program, [*words[1:], "--answer-seconds", "0"]).exit_code
     assert plain["Service"]["Restart"] == "on-failure"  # a restart helps after 1 (a thread has ended), not after this
