@@ -477,6 +477,8 @@ def test_nginx_allows_what_the_service_allows() -> None:
     assert listened == [(on, *port) for port in (("80", ""), ("443", " ssl http2")) for on in ("", "[::]:")]
     (kept,) = re.findall(r'^    add_header Strict-Transport-Security "max-age=(\d+)" always;', text, flags=re.M)
     assert int(kept) == 365 * 24 * 3600  # "a year" in the comment and in docs/deploy.md
+    for block in re.findall(r"^    location [^\n]+ \{.*?^    \}", text, flags=re.M | re.S):  # inherit all headers or none
+        assert (f'add_header Strict-Transport-Security "max-age={kept}" always;' in block) == ("add_header" in block)
     # The page is not refused its files: a browser has one connection with and one without credentials.
     ((streams, most),) = re.findall(r" http2_max_concurrent_streams (\d+);.*\n +limit_conn clients (\d+);", text)
     assert 2 * int(streams) <= int(most)
@@ -603,6 +605,7 @@ def run_by_nginx(
             reply = connection.getresponse()
             wanted = "text/html" if reply.status == 403 else "application/json"
             assert reply.headers.get_content_type() == wanted, reply.read()
+            assert reply.headers.get_all("Strict-Transport-Security") == ["max-age=31536000"]  # errors too
             return reply.status, reply.headers["Retry-After"], reply.read()
         finally:
             connection.close()
