@@ -391,7 +391,10 @@ def test_the_command_of_docker_starts_the_service_and_logs_requests(monkeypatch:
     words = shlex.split(command.replace("\\\n", " "))
     image = max(place for place, word in enumerate(words) if word == "twelve")  # the container has this name too
     given = words[image + 1 :]
-    assert "--log-json" in given
+    (name,) = (word for before, word in zip(words, words[1:image], strict=False) if before == "--name")
+    told = {*re.findall(r"docker\s+(?:logs -f|stop|rm|start) ([\w-]+)", text)}
+    assert told == {name}  # the page's further commands name this container
+    assert "--log-json" in given and "--log-opt" in words[:image]
     understood([*started(), *given], monkeypatch, "/model")
 
 
