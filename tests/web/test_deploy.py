@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -391,7 +392,7 @@ def test_the_command_of_docker_starts_the_service_and_logs_requests(monkeypatch:
     words = shlex.split(command.replace("\\\n", " "))
     image = max(place for place, word in enumerate(words) if word == "twelve")  # the container has this name too
     given = words[image + 1 :]
-    (name,) = (word for before, word in zip(words, words[1:image], strict=False) if before == "--name")
+    (name,) = (word for before, word in pairwise(words[:image]) if before == "--name")
     told = {*re.findall(r"docker\s+(?:logs -f|stop|rm|start) ([\w-]+)", text)}
     assert told == {name}  # the page's further commands name this container
     assert "--log-json" in given and "--log-opt" in words[:image]
@@ -480,7 +481,8 @@ def test_nginx_allows_what_the_service_allows() -> None:
     assert listened == [(on, *port) for port in (("80", ""), ("443", " ssl http2")) for on in ("", "[::]:")]
     (kept,) = re.findall(r'^    add_header Strict-Transport-Security "max-age=(\d+)" always;', text, flags=re.M)
     assert int(kept) == 365 * 24 * 3600  # "a year" in the comment and in docs/deploy.md
-    for block in re.findall(r"^    location [^\n]+ \{.*?^    \}", text, flags=re.M | re.S):  # inherit all headers or none
+    # A location inherits all headers or, with one of its own, none.
+    for block in re.findall(r"^    location [^\n]+ \{.*?^    \}", text, flags=re.M | re.S):
         assert (f'add_header Strict-Transport-Security "max-age={kept}" always;' in block) == ("add_header" in block)
     # The page is not refused its files: a browser has one connection with and one without credentials.
     ((streams, most),) = re.findall(r" http2_max_concurrent_streams (\d+);.*\n +limit_conn clients (\d+);", text)
