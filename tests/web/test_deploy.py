@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,7 @@ def test_the_manifest_of_kubernetes_starts_the_container_of_the_dockerfile(monke
     known = {host["name"]: kept[key["key"]], namespace["name"]: "default", address["name"]: "10.0.0.7"}
     given = [re.sub(r"\$\((\w+)\)", lambda found: known[found[1]], word) for word in container["args"]]
     words = [*started(), *given]
+    assert "--log-json" in given  # a record of requests, which nginx does not keep
     assert words.count("--name=10.0.0.7") == 1 and f"--name={kept['host']}" in given and "$" not in " ".join(words)
     understood(words, monkeypatch, "/model")
     assert [each["containerPort"] for each in container["ports"]] == [int(words[words.index("--port") + 1])]
@@ -384,6 +386,19 @@ def test_the_token_of_docker_is_in_a_file_that_only_its_owner_can_read(tmp_path:
     assert (tmp_path / file).stat().st_mode & 0o777 == 0o600
 
 
+def test_the_command_of_docker_starts_the_service_and_logs_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^docker run (.*?[^\\])\n", text, flags=re.M | re.S)
+    words = shlex.split(command.replace("\\\n", " "))
+    image = max(place for place, word in enumerate(words) if word == "twelve")  # the container has this name too
+    given = words[image + 1 :]
+    (name,) = (word for before, word in pairwise(words[:image]) if before == "--name")
+    told = {*re.findall(r"docker\s+(?:logs -f|stop|rm|start) ([\w-]+)", text)}
+    assert told == {name}  # the page's further commands name this container
+    assert "--log-json" in given and "--log-opt" in words[:image]
+    understood([*started(), *given], monkeypatch, "/model")
+
+
 def test_the_metrics_token_is_added_to_the_file_of_the_token(tmp_path: Path) -> None:
     text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
     ((make, file),) = re.findall(r"^(\(umask .+ >> (\S+)\))$", text, flags=re.M)
@@ -444,6 +459,7 @@ def test_the_units_of_systemd_start_the_service(monkeypatch: pytest.MonkeyPatch)
     plain, several = units["twelve.service"], units["twelve@.service"]
     words = shlex.split(plain["Service"]["ExecStart"])
     assert words[0].endswith("/bin/twelve") and plain["Service"]["EnvironmentFile"] == "/etc/twelve.env"
+    assert "--log-json" in words
     understood(words, monkeypatch, "/opt/model")
     unstarted = CliRunner().invoke(program, [*words[1:], "--answer-seconds", "0"]).exit_code
     assert plain["Service"]["Restart"] == "on-failure"  # a restart helps after 1 (a thread has ended), not after this
@@ -465,6 +481,9 @@ def test_nginx_allows_what_the_service_allows() -> None:
     assert listened == [(on, *port) for port in (("80", ""), ("443", " ssl http2")) for on in ("", "[::]:")]
     (kept,) = re.findall(r'^    add_header Strict-Transport-Security "max-age=(\d+)" always;', text, flags=re.M)
     assert int(kept) == 365 * 24 * 3600  # "a year" in the comment and in docs/deploy.md
+    # A location inherits all headers or, with one of its own, none.
+    for block in re.findall(r"^    location [^\n]+ \{.*?^    \}", text, flags=re.M | re.S):
+        assert (f'add_header Strict-Transport-Security "max-age={kept}" always;' in block) == ("add_header" in block)
     # The page is not refused its files: a browser has one connection with and one without credentials.
     ((streams, most),) = re.findall(r" http2_max_concurrent_streams (\d+);.*\n +limit_conn clients (\d+);", text)
     assert 2 * int(streams) <= int(most)
@@ -591,6 +610,7 @@ def run_by_nginx(
             reply = connection.getresponse()
             wanted = "text/html" if reply.status == 403 else "application/json"
             assert reply.headers.get_content_type() == wanted, reply.read()
+            assert reply.headers.get_all("Strict-Transport-Security") == ["max-age=31536000"]  # errors too
             return reply.status, reply.headers["Retry-After"], reply.read()
         finally:
             connection.close()
