@@ -397,7 +397,7 @@ def describe(
                     own=name in own,
                     synthetic=name in drawn,
                     left_out=name in predictor.processor.left_out,
-                    score=standings.get(name, TaskStanding()).score,
+                    test_score=standings.get(name, TaskStanding()).test_score,
                     doubt=standings.get(name, TaskStanding()).doubt,
                     texts=predictor.processor.own_texts.get(name, []) if name in own else [],
                 )
@@ -408,7 +408,7 @@ def describe(
         note=predictor.note,
         synthetic=drawn >= predictor.processor.task_outputs.keys() > set(),
         samples=[
-            replies.SampleReply(name=sample.name, alt=sample.alt, texts=sample.texts, right=sample.right)
+            replies.SampleReply(name=sample.name, alt=sample.alt, texts=sample.texts, correct=sample.correct)
             for sample in samples
         ],
         limits=replies.LimitsReply(
