@@ -412,9 +412,9 @@ def describe(
             for sample in samples
         ],
         limits=replies.LimitsReply(
-            bytes=limits.max_bytes,
-            pixels=limits.max_pixels,
-            request_pixels=limits.max_request_pixels,
+            max_bytes=limits.max_bytes,
+            max_pixels=limits.max_pixels,
+            max_request_pixels=limits.max_request_pixels,
             text=MAX_TEXT,
             turns=MAX_TURNS,
             boxes=MAX_BOXES,

@@ -162,9 +162,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "samples": [],
         "indexed": None,
         "limits": {
-            "bytes": 16_000_000,
-            "pixels": 36_000_000,
-            "request_pixels": 144_000_000,
+            "max_bytes": 16_000_000,
+            "max_pixels": 36_000_000,
+            "max_request_pixels": 144_000_000,
             "text": 2000,
             "turns": 20,
             "boxes": 100,

@@ -275,9 +275,9 @@ class SampleReply(BaseModel):
 class LimitsReply(BaseModel):
     """The limits of the service."""
 
-    bytes: int = Field(description="of an image, and of all images in one JSON request")
-    pixels: int = Field(description="of an image")
-    request_pixels: int = Field(description="pixels of all images in one JSON request")
+    max_bytes: int = Field(description="of an image, and of all images in one JSON request")
+    max_pixels: int = Field(description="of an image")
+    max_request_pixels: int = Field(description="pixels of all images in one JSON request")
     text: int = Field(description="characters of a text")
     turns: int = Field(description="turns of a dialogue")
     boxes: int = Field(description="boxes of a request")
