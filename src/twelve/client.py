@@ -90,6 +90,7 @@ class Client:
             image: the path of a file, or its bytes.
 
         Raises:
+            FileNotFoundError: there is no such file.
             OSError: the file cannot be read.
             RequestError: the service does not accept it.
         """

@@ -873,7 +873,7 @@ def test_a_meaningless_answer_begins_with_the_warning_and_claims_no_score(visit:
 
     def measured(route: sync_api.Route) -> None:
         told = (reply := route.fetch()).json()
-        told["methods"]["answer"][0]["score"] = "75.2% on 2,040 test examples, better than every baseline"
+        told["methods"]["answer"][0]["test_score"] = "75.2% on 2,040 test examples, better than every baseline"
         route.fulfill(response=reply, json=told)
 
     def warns(route: sync_api.Route) -> None:
@@ -1075,12 +1075,12 @@ def test_doubts_right_answers_and_small_shares(visit: Visit) -> None:
     assert panel.locator(".doubt").inner_text() == "On its 16 test examples, this task scored 50.0."
     told, head = panel.locator(".warning.doubt").bounding_box(), panel.locator(".headline.doubtful").bounding_box()
     assert told and head and told["y"] + told["height"] <= head["y"]
-    assert panel.locator(".right").inner_text() == "correct answer: no"
+    assert panel.locator(".correct").inner_text() == "correct answer: no"
     assert [name.split()[0] for name in panel.locator(".ranking li").all_inner_texts()] == ["yes", "no"]
     assert "trained on “VQA v2” and" in page.locator("#about").inner_text()
     assert axe.findings(page) == []
     ask(page, "answer", "what is it ?")  # another question: its right answer is unknown
-    assert panel.locator(".right").count() == 0 and panel.locator(".doubt").count() == 1
+    assert panel.locator(".correct").count() == 0 and panel.locator(".doubt").count() == 1
 
 
 def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> None:
@@ -1088,7 +1088,7 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
 
     def measured(route: sync_api.Route) -> None:
         told = (reply := route.fetch()).json()
-        told["methods"]["answer"][0]["score"] = told["methods"]["entails"][0]["score"] = said
+        told["methods"]["answer"][0]["test_score"] = told["methods"]["entails"][0]["test_score"] = said
         route.fulfill(response=reply, json=told)
 
     def plain(route: sync_api.Route) -> None:
@@ -1116,12 +1116,12 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
 
 
 def _doubted(route: sync_api.Route) -> None:
-    """The first task is a user's, and the first sample's right answer is known."""
+    """The first task is a user's, and the first sample's correct answer is known."""
     reply = route.fetch()
     told = reply.json()
     doubt = "On its 16 test examples, this task scored 50.0."
     told["methods"]["answer"][0] |= {"doubt": doubt, "own": True, "synthetic": False}
-    told["samples"][0]["right"] = "no"
+    told["samples"][0]["correct"] = "no"
     route.fulfill(response=reply, json=told)
 
 

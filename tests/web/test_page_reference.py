@@ -242,7 +242,9 @@ def test_a_command_is_copied_as_it_stands(page: sync_api.Page) -> None:
     example = page.locator("#upload_image .example").first
     command = example.locator("pre").inner_text()
     assert command.startswith("curl -s -H ") and " --data-binary @examples/scene.jpg http" in command
-    example.get_by_role("button", name="Copy").click()
+    button = example.get_by_role("button")
+    assert button.evaluate("button => getComputedStyle(button).borderStyle") == "solid"  # a browser's own is outset
+    button.click()
     example.get_by_role("button", name="Copied").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == command
 
@@ -306,3 +308,14 @@ def test_code_breaks_nowhere_and_scrolls(page: sync_api.Page) -> None:
     if page.viewport_size and page.viewport_size["width"] == 390:
         assert page.locator(".program[open] pre").first.evaluate(wide)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_no_width_scrolls_sideways(page: sync_api.Page) -> None:
+    for width in (320, 360, 375, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        first, second, third = (
+            cell.bounding_box() for cell in page.locator("#limits tbody tr").first.locator("> *").all()
+        )
+        assert first and second and third and second["y"] == first["y"] < third["y"] and third["width"] > 250
+    assert axe.findings(page) == []

@@ -75,7 +75,7 @@ def test_samples_are_those_that_the_evaluation_recorded(run: Path) -> None:
     client = TestClient(create_app(predictor, hosts=(), no_token=True, samples=found))
     assert client.get("/api/v1/model").json()["samples"][1]["texts"] == {"answer": "is it 0?"}
     assert client.get("/api/v1/samples/sample-2.png").content == found[1].png
-    assert client.get("/api/v1/model").json()["samples"][1]["right"] == "yes" and samples_for(predictor) == []
+    assert client.get("/api/v1/model").json()["samples"][1]["correct"] == "yes" and samples_for(predictor) == []
 
 
 def test_usual_texts_are_those_of_tasks_of_ones_own(run: Path) -> None:
@@ -87,7 +87,7 @@ def test_usual_texts_are_those_of_tasks_of_ones_own(run: Path) -> None:
     assert all(task["texts"] == (["is it <b>22</b>?"] if task["own"] else []) for task in tasks)
 
 
-def test_the_right_reply_is_told_in_words_where_there_is_one(run: Path) -> None:
+def test_the_correct_reply_is_told_in_words_where_there_is_one(run: Path) -> None:
     one, frame = predicted("mine", 1, "mine/1"), [0.0, 0.0, 5.0, 5.0]
     graded = replace(one, target={"two": 0.3, "2": 1.0})
     unknown, box = (
@@ -100,7 +100,7 @@ def test_the_right_reply_is_told_in_words_where_there_is_one(run: Path) -> None:
         [replace(each, images=(f"mine/{n}",)) for n, each in enumerate((graded, unknown, box, ranked))],
     )
     found = recorded_samples(twelve.load(run), run)
-    assert [sample.right for sample in found] == ["2; partly correct: two (30 of 100)", None, None, None]
+    assert [sample.correct for sample in found] == ["2; partly correct: two (30 of 100)", None, None, None]
 
 
 def evaluated(
@@ -156,7 +156,7 @@ def test_a_task_that_is_not_above_a_baseline_says_so(run: Path) -> None:
     assert doubts_of(run / "model") == {"mine": told}
     client = TestClient(create_app(twelve.load(run), hosts=(), no_token=True))
     tasks = client.get("/api/v1/model").json()["methods"]["answer"]
-    assert {task["name"]: (task["own"], task["doubt"], task["score"]) for task in tasks} == {
+    assert {task["name"]: (task["own"], task["doubt"], task["test_score"]) for task in tasks} == {
         "mine": (True, told, None),
         "vqa": (False, None, None),
     }
@@ -166,7 +166,7 @@ def test_a_task_that_is_above_every_baseline_tells_its_score(run: Path) -> None:
     def scores() -> dict[str, str | None]:
         found = standings_of(run)
         assert all(standing.doubt is None for standing in found.values())
-        return {task: standing.score for task, standing in found.items()}
+        return {task: standing.test_score for task, standing in found.items()}
 
     some = Interval(30.0, 10.0, 50.0)
     several = Baseline("majority", 50.0, some), Baseline("bag of words", 60.25, some), Baseline("chance", 2.0, some)
@@ -188,7 +188,7 @@ def test_a_task_that_is_above_every_baseline_tells_its_score(run: Path) -> None:
         .get("/api/v1/model")
         .json()["methods"]["answer"]
     )
-    assert [task["score"] for task in tasks] == [measured, None]
+    assert [task["test_score"] for task in tasks] == [measured, None]
     for iteration, known in ((4, True), (5, False)):  # evaluated after 4 iterations
         RunFolder(run).metrics.write_text(json.dumps({"iteration": iteration}) + "\n")
         assert scores() == {"mine": measured if known else None}
@@ -239,7 +239,7 @@ def test_ones_own_images_are_shown_to_nobody_else(
     headers = {"Authorization": f"Bearer {TOKEN}", "Host": "localhost"}
     told = TestClient(made[0]).get("/api/v1/model", headers=headers).json()
     assert bool(told["samples"]) == shown
-    assert ("right" in json.dumps(told)) == shown  # nor are the right answers
+    assert ("correct" in json.dumps(told)) == shown  # nor are the correct answers
     assert told["methods"]["answer"][0]["doubt"].startswith("On its 16 test examples")
 
 

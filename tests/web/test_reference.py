@@ -186,12 +186,16 @@ def test_each_endpoint_lists_its_errors_and_the_main_ones_show_their_fields(app:
 def test_the_limits_are_those_of_the_service(predictor: Predictor) -> None:
     assert LIMITED.keys() == {field.name for field in dataclasses.fields(Limits)}
     app = create_app(predictor, Limits(max_waiting=7, answer_seconds=2.5))
-    page = TestClient(app, base_url="http://localhost").get("/docs").text
-    section = page.partition('id="limits"')[2].partition("</section>")[0]
+    client = TestClient(app, base_url="http://localhost")
+    section = client.get("/docs").text.partition('id="limits"')[2].partition("</section>")[0]
+    told = client.get("/api/v1/model").json()["limits"]
     app.state.service.close()
     shown = dict(re.findall(r'<code>(\w+)</code></th><td class="value">([\d.,]+)</td>', section))
     assert (shown["max_waiting"], shown["answer_seconds"], shown["max_bytes"]) == ("7", "2.5", "16,000,000")
     assert (shown["scene_seconds"], len(shown)) == ("900", len(LIMITED))
+    options = {name: getattr(Limits(), name) for name in told if name in LIMITED}
+    assert options.keys() == {"max_bytes", "max_pixels", "max_request_pixels", "scene_seconds"}
+    assert options.items() <= told.items()
 
 
 def test_the_client_is_that_of_the_manual(app: FastAPI) -> None:

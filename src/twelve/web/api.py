@@ -397,7 +397,7 @@ def describe(
                     own=name in own,
                     synthetic=name in drawn,
                     left_out=name in predictor.processor.left_out,
-                    score=standings.get(name, TaskStanding()).score,
+                    test_score=standings.get(name, TaskStanding()).test_score,
                     doubt=standings.get(name, TaskStanding()).doubt,
                     texts=predictor.processor.own_texts.get(name, []) if name in own else [],
                 )
@@ -408,13 +408,13 @@ def describe(
         note=predictor.note,
         synthetic=drawn >= predictor.processor.task_outputs.keys() > set(),
         samples=[
-            replies.SampleReply(name=sample.name, alt=sample.alt, texts=sample.texts, right=sample.right)
+            replies.SampleReply(name=sample.name, alt=sample.alt, texts=sample.texts, correct=sample.correct)
             for sample in samples
         ],
         limits=replies.LimitsReply(
-            bytes=limits.max_bytes,
-            pixels=limits.max_pixels,
-            request_pixels=limits.max_request_pixels,
+            max_bytes=limits.max_bytes,
+            max_pixels=limits.max_pixels,
+            max_request_pixels=limits.max_request_pixels,
             text=MAX_TEXT,
             turns=MAX_TURNS,
             boxes=MAX_BOXES,

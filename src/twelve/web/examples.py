@@ -31,7 +31,7 @@ def _candidates(*best: tuple[int, float, float]) -> dict[str, Any]:
 def _task(name: str, title: str, score: str) -> dict[str, Any]:
     measured = f"{score} synthetic test examples, better than every baseline"
     rest: dict[str, Any] = {"own": False, "synthetic": True, "left_out": False, "doubt": None, "texts": []}
-    return {"name": name, "title": title, "score": measured, **rest}
+    return {"name": name, "title": title, "test_score": measured, **rest}
 
 
 CLIENT = """\
@@ -162,9 +162,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "samples": [],
         "indexed": None,
         "limits": {
-            "bytes": 16_000_000,
-            "pixels": 36_000_000,
-            "request_pixels": 144_000_000,
+            "max_bytes": 16_000_000,
+            "max_pixels": 36_000_000,
+            "max_request_pixels": 144_000_000,
             "text": 2000,
             "turns": 20,
             "boxes": 100,

@@ -26,11 +26,11 @@ class TaskStanding:
     """What an evaluation says of a task: one of the two, or neither.
 
     Attributes:
-        score: its score in words, to follow "test score", if it is better than every baseline.
+        test_score: its score in words, to follow "test score", if it is better than every baseline.
         doubt: a sentence with its score and that of the best baseline that it is no better than.
     """
 
-    score: str | None = None
+    test_score: str | None = None
     doubt: str | None = None
 
 
@@ -82,4 +82,4 @@ def _standing(result: TaskResult, facts: Mapping[str, Any], *, earlier: bool) ->
     if best is not None:
         alone = compared(best.name, best.score, BETTER)
         told += f", {alone if len(result.baselines) == 1 else 'better than every baseline'}"
-    return TaskStanding(score=told)
+    return TaskStanding(test_score=told)

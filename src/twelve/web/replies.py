@@ -245,10 +245,10 @@ class TaskChoice(BaseModel):
     own: bool = Field(description="whether a user defined the task; its title is then the text of the user")
     synthetic: bool = Field(description="whether its data were synthetic stand-ins for the dataset")
     left_out: bool = Field(False, description="whether the last training changed the model without this task")
-    score: str | None = Field(
+    test_score: str | None = Field(
         None,
-        description="the test score of the task, in words (score of a reply is its confidence); null if the model has "
-        "changed since the evaluation, or if the score is not shown to be above every baseline",
+        description="the score of the task on its test examples, in words; null if the model has changed since the "
+        "evaluation, or if the score is not shown to be above every baseline",
     )
     doubt: str | None = Field(
         None,
@@ -266,7 +266,7 @@ class SampleReply(BaseModel):
     name: str = Field(description="last part of its path")
     alt: str = Field(description="what it shows, in words")
     texts: dict[str, str] = Field(description="a text to ask with each method")
-    right: str | None = Field(
+    correct: str | None = Field(
         None,
         description="the correct reply to these texts, if the image is a test image (only this machine gets these)",
     )
@@ -275,9 +275,9 @@ class SampleReply(BaseModel):
 class LimitsReply(BaseModel):
     """The limits of the service."""
 
-    bytes: int = Field(description="of an image, and of all images in one JSON request")
-    pixels: int = Field(description="of an image")
-    request_pixels: int = Field(description="pixels of all images in one JSON request")
+    max_bytes: int = Field(description="of an image, and of all images in one JSON request")
+    max_pixels: int = Field(description="of an image")
+    max_request_pixels: int = Field(description="pixels of all images in one JSON request")
     text: int = Field(description="characters of a text")
     turns: int = Field(description="turns of a dialogue")
     boxes: int = Field(description="boxes of a request")

@@ -46,14 +46,14 @@ class Sample:
         png: the encoded image.
         alt: alternative text.
         texts: method -> a text to ask.
-        right: the right reply to these texts in words, if it is known.
+        correct: the correct reply to these texts in words, if it is known.
     """
 
     name: str
     png: bytes
     alt: str
     texts: dict[str, str]
-    right: str | None = None
+    correct: str | None = None
 
 
 def samples_for(predictor: Predictor, count: int = COUNT) -> list[Sample]:
@@ -95,7 +95,7 @@ def recorded_samples(predictor: Predictor, run: Path, count: int = COUNT) -> lis
             if file is not None and (png := _encoded(file)) is not None:
                 alt = f"An image of {named(each.task, predictor.titles)}: {file.name}"
                 texts = dict.fromkeys(methods, each.text)
-                found.append(Sample(f"sample-{len(found) + 1}.png", png, alt, texts, _right(each)))
+                found.append(Sample(f"sample-{len(found) + 1}.png", png, alt, texts, _correct(each)))
             if len(found) == count:
                 break
     except TwelveError:  # a service needs no samples
@@ -103,8 +103,8 @@ def recorded_samples(predictor: Predictor, run: Path, count: int = COUNT) -> lis
     return found
 
 
-def _right(each: RecordedPrediction) -> str | None:
-    """The right reply to a recorded question in words; None if it is unknown, or a box or an image instead."""
+def _correct(each: RecordedPrediction) -> str | None:
+    """The correct reply to a recorded question in words; None if it is unknown, or a box or an image instead."""
     if not each.target and not isinstance(each.target, bool | int):
         return None
     if each.rank is not None or each.candidates or isinstance(each.target, list | tuple):

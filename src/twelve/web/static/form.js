@@ -98,10 +98,10 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     if (doubt) warnings.push(el("p", { class: "warning doubt" }, doubt));
     const head = [...warnings, el("h3", { class: meaningless || doubt ? "headline doubtful" : "headline" }, ...[headline].flat())];
     const [{ sample } = {}] = images;
-    const known = images.length === 1 && sample?.right && told.text && sample.texts[method] === told.text;
-    if (known) head.push(el("p", { class: "tip right" }, `correct answer: ${sample.right}`));
+    const known = images.length === 1 && sample?.correct && told.text && sample.texts[method] === told.text;
+    if (known) head.push(el("p", { class: "tip correct" }, `correct answer: ${sample.correct}`));
     const others = tasks.length > 1;
-    const score = !told.attention && !meaningless && measured && task?.score; // with the attention, there is little room on a phone
+    const score = !told.attention && !meaningless && measured && task?.test_score; // with the attention, there is little room on a phone
     if (task && (others || task.left_out || score)) {
       const choice = others ? " Change it under Advanced." : "";
       head.push(el("p", { class: "tip by" }, `Task: ${titled(task)}.${choice}${score ? ` Test score: ${score}.` : ""}`));

@@ -257,7 +257,7 @@ function withCopyButton(example) {
     button.textContent = "Copied";
     setTimeout(() => (button.textContent = "Copy"), 2000);
   };
-  const button = el("button", { type: "button", click: () => void copy().catch(() => {}) }, "Copy");
+  const button = el("button", { type: "button", class: "plain", click: () => void copy().catch(() => {}) }, "Copy");
   const show = () => {
     const ids = [imageAt(0)?.id, imageAt(1)?.id];
     let place = 0;
