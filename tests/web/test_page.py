@@ -144,6 +144,7 @@ def test_boxes_and_their_rows_have_one_name(visit: Visit) -> None:
     page.mouse.move(0, 0)
     assert page.locator("#panel-locate .frame.pointed").count() == 0
     rows.last.focus()
+    page.locator("#panel-locate .frame.pointed").first.wait_for(state="attached")
     assert page.locator("#panel-locate .frame.pointed").count() == 1
     page.locator("#panel-locate").get_by_text("Advanced", exact=True).click()
     page.locator("#panel-locate input[type=range]").fill("0.3")
