@@ -353,7 +353,7 @@ def test_a_warning_is_a_text_that_keeps_its_code() -> None:
 
 def test_the_documentation_the_page_and_the_description_list_every_code() -> None:
     docs = Path(__file__).parents[2] / "docs"
-    for page in ("http-api.md", "predict.md"):
+    for page in ("http-api.md", "confidence.md"):
         rows = re.findall(r"^\| `(\w+)` \| (true|false) \|", (docs / page).read_text(encoding="utf-8"), re.MULTILINE)
         assert rows == [(code, str(code in HARMLESS).lower()) for code in CODES], page
     form = Path(twelve.__file__).parent / "web" / "static" / "form.js"

@@ -72,8 +72,9 @@ def test_a_full_queue_is_429(predictor: Predictor) -> None:
         asked = {
             "image": {"scene": TestClient(app).post("/api/v1/scenes", content=png(1), headers=OCTETS).json()["id"]}
         }
-        free = threading.Event()
-        service.worker.do(free.wait)  # the model is busy
+        busy, free = threading.Event(), threading.Event()
+        service.worker.do(lambda: (busy.set(), free.wait()))  # the model is busy
+        assert busy.wait(60)  # a question that came before would be answered first
         replies: list[int] = []
 
         def ask() -> None:
