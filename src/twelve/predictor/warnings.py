@@ -87,8 +87,8 @@ def _bare(word: str) -> str:
 
 
 def of_length(processor: TwelveProcessor, task: str, text: str) -> tuple[Warned, ...]:
-    """A warning if a text, in the model's form, has more word pieces than a task keeps; the rest is not read. None if it
-    is a usual training text of the task, and the part that is cut decided nothing in training."""
+    """A warning if a text, in the model's form, has more word pieces than a task keeps; the rest is not read. None if
+    the text is a usual training text of the task, and the part that is cut decided nothing in training."""
     ids = processor.tokenizer.encode(text, add_special_tokens=False).ids
     pieces, most = len(ids), processor.max_text[task] - 2  # [CLS] and [SEP]
     if pieces <= most:
