@@ -210,7 +210,7 @@ class Client:
         try:
             return self.post(f"/api/v1/{method}", body())
         except RequestError as error:
-            if error.code != "unknown_image":
+            if error.code != "unknown_scene":
                 raise
         for scene, lost in zip(scenes, ids, strict=True):
             scene._stored_again(lost)
@@ -229,15 +229,15 @@ def _told(error: HTTPError) -> RequestError:
 
 
 class RemoteScene:
-    """An image that the service stores with its regions; :meth:`Client.scene` creates it.
+    """A scene: an image that the service stores with its regions; :meth:`Client.scene` creates it.
 
-    The service deletes the image some minutes after the last question; the next question then sends the image again.
-    At the end of a ``with`` block, the image is deleted.
+    The service deletes a scene some minutes after the last question; the next question then sends the image again. At
+    the end of a ``with`` block, the scene is deleted.
 
     Attributes:
-        id: the service's name for it.
+        id: its id in the service.
         width, height: of the image, in pixels.
-        boxes: its regions: x1, y1, x2, y2 in pixels of the image after its EXIF rotation.
+        boxes: of its regions: x1, y1, x2, y2 in pixels of the image after its EXIF rotation.
         labels: the detector's class of each region; empty if the detector names no classes.
     """
 
@@ -260,7 +260,7 @@ class RemoteScene:
 
     @property
     def sent(self) -> Reply:
-        """The image, as requests name it."""
+        """The scene, as requests name it."""
         return {"scene": self.id}
 
     @overload
@@ -306,9 +306,12 @@ class RemoteScene:
         """The regions that an answer depends on. With ``method="verify"``, this scene is the left image, and ``right``
         the right one, as :meth:`Client.verify` takes it."""
         with self._client._scenes([self] if right is None else [self, right]) as scenes:
-            sides = ("image", "right")[: len(scenes)]
-            images = lambda: {side: each.sent for side, each in zip(sides, scenes, strict=True)}  # noqa: E731
-            return self._client._about(scenes, "depends", lambda: {**images(), "text": text, **options})
+
+            def body() -> Reply:
+                other = {} if right is None else {"right": scenes[1].sent}
+                return {"image": self.sent, "text": text, **other, **options}
+
+            return self._client._about(scenes, "depends", body)
 
     def ask(self, method: str, text: str, **options: Any) -> Reply:
         """Ask with any method that takes a text and no boxes, such as that of an output of your own."""
@@ -316,11 +319,11 @@ class RemoteScene:
         return self._client._about([self], "ask", body)
 
     def delete(self) -> None:
-        """Delete the image from the service."""
+        """Delete the scene from the service."""
         try:
             self._client.request("DELETE", f"/api/v1/scenes/{self.id}")
         except RequestError as error:
-            if error.code != "unknown_image":
+            if error.code != "unknown_scene":
                 raise
 
     def __enter__(self) -> RemoteScene:

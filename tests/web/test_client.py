@@ -79,7 +79,7 @@ def test_every_method_replies_as_the_service_does(model_folder: Path, tmp_path: 
             name = right.id
         with pytest.raises(RequestError) as gone:
             service.post("/api/v1/answer", {"image": {"scene": name}, "question": "what?"})
-        assert gone.value.code == "unknown_image"  # deleted with the end of the block
+        assert gone.value.code == "unknown_scene"  # deleted with the end of the block
         left.delete()  # twice does no harm
 
 

@@ -115,7 +115,7 @@ export class ImageView extends EventTarget {
     return this.wanted === null;
   }
 
-  /** Upload the image again, after it has expired. */
+  /** Upload the image again, after its scene has expired. */
   async again(say) {
     if (this.blob) this.scene = { ...this.scene, id: (await api.upload(this.blob, say)).id };
   }
