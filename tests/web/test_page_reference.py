@@ -311,7 +311,7 @@ def test_code_breaks_nowhere_and_scrolls(page: sync_api.Page) -> None:
 
 
 def test_no_width_scrolls_sideways(page: sync_api.Page) -> None:
-    for width in (320, 360, 375, 390):
+    for width in (320, 360, 375, 390, 500):
         page.set_viewport_size({"width": width, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         first, second, third = (

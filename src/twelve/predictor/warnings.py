@@ -27,7 +27,7 @@ FOREIGN = Warned("unusual_image", "the image may be unlike the training images, 
 """It says "may", because the limits are such that up to 1 in 100 images like the training images exceed one of them
 (:data:`twelve.model.familiarity.BEYOND`)."""
 NO_REGION = Warned(
-    "no_regions", "no region was found in the image, so the model only has the feature of the whole image"
+    "no_regions", "no box was found in the image, so the model only has the feature of the whole image"
 )
 SIDES = ("left image: ", "right image: ")
 """What a warning of one of two images begins with."""
