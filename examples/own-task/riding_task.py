@@ -16,7 +16,7 @@ class Riding(Task):
     source = "mine"  # and its images in images/mine
     kind = "answer"  # what is asked: it decides on targets and predictions
     output = "answer"  # the head: tasks that name the same one share it, any new name is a head of its own
-    defaults = Defaults(batch_size=5, learning_rate=1e-4, max_text=30)
+    defaults = Defaults(batch_size=5, learning_rate=1e-4, max_text=60)
     file_names = {"train": "train.csv", "test": "test.csv"}
     test_split = "test"
     held_out_splits = {"test": ("test",)}

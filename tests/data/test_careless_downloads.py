@@ -568,7 +568,7 @@ def test_what_is_not_allowed_to_be_read(root: Path, monkeypatch: pytest.MonkeyPa
     report = check_root(root, ["vqa"])
     assert not report.ok and report.tasks[0].runs
     assert f"test-dev: error: {path}: cannot be read: Permission denied -> allow yourself to read it" in str(report)
-    assert "vqa (VQA v2): can run, but a file is damaged" in str(report)
+    assert "vqa (VQA v2): can run, but there are errors" in str(report)
 
 
 @pytest.mark.parametrize("root", ["vqa"], indirect=True)

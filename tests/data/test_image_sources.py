@@ -22,7 +22,7 @@ from twelve.data.examples.reading import read_examples
 from twelve.data.exclusions import find_exclusions
 from twelve.data.prepare import prepare
 from twelve.data.sources import elsewhere, parse_sources
-from twelve.errors import ConfigError, DataError, RegionError
+from twelve.errors import ConfigError, DataError, MissingData, RegionError
 from twelve.formats.data_root import DataRoot
 from twelve.formats.mistaken import SECTION
 from twelve.settings import TaskSettings
@@ -169,6 +169,28 @@ def test_settings_change_the_configuration_of_what_is_checked(tmp_path: Path) ->
             CliRunner().invoke(cli.app, [str(word) for word in asked], catch_exceptions=False)
 
 
+@pytest.mark.parametrize(("command", "told"), [("check", "mugs (mugs): "), ("stats", "mugs answer/train.jsonl: ")])
+def test_another_data_root_than_that_of_the_configuration(
+    command: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is to be moved into it."""
+    root = tiny.make(tmp_path / "my data", train=4, val=2)
+    config = own_config(root, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for wrong in (".", "nowhere"):
+        words = ["data", command, wrong, "--config", str(config), "--task", "mugs", "--set", "seed=1"]
+        with pytest.raises(MissingData) as refused:
+            CliRunner().invoke(cli.app, words, catch_exceptions=False)
+        problem = f"no file of the task mugs is in this folder; they are in {root}, the data root of {config}"
+        said, right = str(refused.value).split(" -> name that folder: ")
+        assert said == f"{wrong}: {problem}"
+        assert run(*shlex.split(right)[1:]).output.startswith(told)
+    assert "--task mugs" in right and "--set seed=1" in right
+    (tmp_path / "answer").mkdir()
+    (tmp_path / "answer" / "train.jsonl").touch()  # a part of its files is there
+    assert "missing answer/val.jsonl" in run("data", "check", ".", "--config", config).output
+
+
 def test_training_on_bad_lines_names_the_command_that_lists_them(tmp_path: Path) -> None:
     root = tiny.make(tmp_path / "my root", train=4, val=2)
     config, lines = own_config(root, tmp_path), [{"text": "what ?"}, {"image": "a.jpg"}, {"text": 3}]
@@ -199,6 +221,33 @@ def test_a_missing_image_is_named_before_too_few_are(tmp_path: Path) -> None:
         prepare(parse(tree))
     tiny.write_lines(root / "answer" / "train.jsonl", [{"text": "what ?", "image": "gone.jpg", "target": "cup"}])
     with pytest.raises(RegionError, match=r"train.jsonl \[line 1\]: gone.jpg has no regions"):
+        prepare(parse(tree))
+
+
+@pytest.mark.parametrize(
+    ("kind", "others", "validated", "told"),
+    [
+        ("answer", 0, False, "all 3 training images are also in {}, and are removed from training"),
+        ("answer", 0, True, "all 3 training images are also in {}, and are removed from training"),
+        (
+            "answer",
+            1,
+            False,
+            "3 of 4 training images are also in {}, and are removed from training; what is left is too",
+        ),
+        ("pair", 0, False, "all 3 training examples are about images that are also in {}, and are removed"),
+    ],
+)
+def test_training_on_the_test_images_says_so(
+    kind: str, others: int, validated: bool, told: str, tmp_path: Path
+) -> None:
+    root = tiny.make(tmp_path / "root", train=4, val=2)
+    mugs = tiny_own.settings(root, kind, train=3 + others, val=1)
+    mugs["test_split"] = tiny_own.write(root, kind, "test", range(3))
+    mugs |= {"val_split": tiny_own.write(root, kind, "val", range(4, 5))} if validated else {}
+    tree = tiny.tree(root, tmp_path / "run", sources={}, tasks={"mugs": mugs})
+    said = re.escape(f"{root / mugs['train']}: {told.format(mugs['test_split'])}")
+    with pytest.raises(DataError, match=f"^{said}.* -> put different images into the two files$"):
         prepare(parse(tree))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import tiny
+from PIL import Image
 
 from twelve import config as configuration
 from twelve.data.check import check_root
@@ -64,11 +66,18 @@ def test_a_few_misspellings_are_named() -> None:
     assert all("'yes' (99 times)" in said for said in found[:5])
 
 
+def with_images(root: Path, *names: str) -> None:
+    (root / "images" / "mine").mkdir(parents=True)
+    for name in names:
+        Image.new("RGB", (8, 8)).save(root / "images" / "mine" / name)
+
+
 def checked(
-    root: Path, train: list[tuple[str, str]], val: list[tuple[str, object]], tested: str = "b.jpg"
+    root: Path, train: Sequence[tuple[object, ...]], val: Sequence[tuple[object, ...]], tested: str = "b.jpg"
 ) -> list[str]:
-    for name, lines, image in (("train", train, "a.jpg"), ("val", val, tested)):
-        records = [{"text": text, "image": image, "target": target} for text, target in lines]
+    """The report on lines of a text and an answer, and perhaps an image."""
+    for name, lines, usual in (("train", train, "a.jpg"), ("val", val, tested)):
+        records = [{"text": text, "target": target, "image": (*image, usual)[0]} for text, target, *image in lines]
         (root / f"{name}.jsonl").write_text("\n\n".join(map(json.dumps, records)))
     settings = {"kind": "answer", "train": "train.jsonl", "test_split": "val.jsonl"}
     config = configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}})
@@ -96,10 +105,30 @@ def test_data_check_says_nothing_of_sound_files(tmp_path: Path) -> None:
 
 
 def test_data_check_warns_of_training_images_that_are_tested_too(tmp_path: Path) -> None:
-    found = checked(tmp_path, [("t", "yes"), ("t", "no")] * 10, [("t", "yes")], tested="a.jpg")
-    assert [line for line in found if "warning" in line] == [
-        "  val.jsonl: warning: 1 of 1 training images is also in val.jsonl; training leaves it out"
+    with_images(tmp_path, "a.jpg", "c.jpg", "d.jpg")
+    train = [("t", "yes", "a.jpg"), ("t", "no", "c.jpg"), *[("t", "yes", "d.jpg"), ("t", "no", "d.jpg")] * 10]
+    found = checked(tmp_path, train, [("t", "yes", "a.jpg")])
+    assert found[0] == "mine (mine): can run" and [line for line in found if "warning" in line] == [
+        "  val.jsonl: warning: 1 of 3 training images is also in val.jsonl; training leaves it out"
     ]
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        ([f"{number}.jpg" for number in range(20)], "all 20 training images are also in {}, and are removed"),
+        (["0.jpg"] * 20, "the only training image is also in {}, and is removed"),
+    ],
+)
+def test_the_same_images_for_training_and_test_are_no_damage(tmp_path: Path, images: list[str], told: str) -> None:
+    with_images(tmp_path, *images, "b.jpg")
+    lines = [("t", answer, image) for answer, image in zip(["yes", "no"] * 10, images, strict=True)]
+    error = f"{told.format('val.jsonl')} from training -> put different images into the two files"
+    found = checked(tmp_path, lines, lines)
+    assert found[0] == "mine (mine): cannot run" and not any("warning" in line for line in found)
+    assert [line for line in found if "error" in line] == [f"  train.jsonl: error: {error}"]
+    found = checked(tmp_path, [*lines, ("t", "no", "b.jpg")], lines)  # nor are most of them
+    assert found[0] == "mine (mine): can run" and not any("error" in line for line in found)
 
 
 def test_a_damaged_image_of_ones_own_is_nowhere_to_download(tmp_path: Path) -> None:

@@ -140,6 +140,8 @@ def test_auto_processor(processor: TwelveProcessor, tmp_path: Path) -> None:
         ({"max_text": None}, "max_text must be"),
         ({"own_texts": {"vqa": "is it red?"}}, "own_texts must be a mapping of tasks of the model to texts"),
         ({"own_texts": {"another": ["is it red?"]}}, "own_texts must be"),
+        ({"same_cut": ["another"]}, "same_cut must be a list of tasks of the model"),
+        ({"left_out": "vqa"}, "left_out must be a list of tasks of the model"),
     ],
 )
 def test_files_are_read_strictly(
@@ -213,5 +215,7 @@ def test_usual_texts_are_few_short_and_those_that_occur_most_often() -> None:
 def test_usual_texts_stay_with_the_model(processor: TwelveProcessor, tmp_path: Path) -> None:
     processor.add_task(task := "mine", output="answer", max_text=16)
     processor.own_texts = {task: ['is the <b>"lid"</b> loose ?']}
+    processor.same_cut = (task, "dropped")
     processor.save_pretrained(tmp_path)
-    assert TwelveProcessor.from_pretrained(tmp_path).own_texts == processor.own_texts
+    read = TwelveProcessor.from_pretrained(tmp_path)
+    assert read.own_texts == processor.own_texts and read.same_cut == (task,)

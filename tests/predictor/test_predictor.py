@@ -264,6 +264,10 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
         scene.locate("x", threshold=2)
     with pytest.raises(ConfigError, match=r"boxes of shape .*found \(1, 2\)"):
         scene.choose("x", [[1, 2]])
+    with pytest.raises(ConfigError, match=r"^expected at least one box, found none -> give four numbers per box"):
+        scene.choose("x", [])
+    with pytest.raises(RegionError, match=r"box 1 \(0, 0, 0, 0\) has no area -> give four numbers per box"):
+        scene.choose("x", [(0, 0, 0, 0)])
     with pytest.raises(RegionError, match=r"x\.jpg: no such image.*check its path"):
         model.scene(tmp_path / "x.jpg")
     with pytest.raises(RegionError, match="a folder -> pass the path of one image file"):

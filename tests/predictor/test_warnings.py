@@ -157,6 +157,18 @@ def test_a_text_that_is_cut_says_so(model: Predictor, scene: Scene) -> None:
     assert len(turns) == 1 and "the model reads 14 of them" in turns[0]
 
 
+def test_a_training_text_whose_cut_part_decides_nothing_does_not(
+    model: Predictor, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, other = "Ball " * 15, "ball " * 16
+    monkeypatch.setattr(model.processor, "own_texts", {"snli_ve": [KNOWN, asked.strip()], "coco": [asked]})
+    assert [warning.code for warning in scene.entails(asked).warnings] == ["long_text"]  # what is cut may decide
+    monkeypatch.setattr(model.processor, "same_cut", ("snli_ve",))
+    assert scene.entails(asked).warnings == scene.entails(asked.lower()).warnings == ()
+    assert [warning.code for warning in scene.entails(other).warnings] == ["long_text"]
+    assert [warning.code for warning in model.match([scene], asked).warnings] == ["long_text"]  # of another task
+
+
 def test_a_task_that_the_last_run_left_out_says_so(
     model: Predictor, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,10 +62,12 @@ class Made:
         return Score(
             score=self.interval(mean),
             closed=self.interval(mean - 20),
-            seeds=tuple(mean + self.rng.normal(0, 0.5, 3)),
+            seeds=(seeds := tuple(mean + self.rng.normal(0, 0.5, 3))),
+            closed_seeds=tuple(each - 20 for each in seeds),
             learned=self.learned(arm, task),
             shuffled=shuffled,
             looking=None if shuffled is None else self.interval(mean - shuffled),
+            looking_seeds=() if shuffled is None else tuple(each - shuffled for each in seeds),
             validation=(mean,) * 3,
             converged=(True, True, False) if self.recorded else (None,) * 3,
             falling=(False,) * 3,

@@ -206,7 +206,8 @@ def test_errors(lattice: Path, tmp_path: Path) -> None:
     text = errors.show(lattice, (), tmp_path / "found", similarity=True, console=QUIET)
     tree = json.loads((tmp_path / "found" / "errors.json").read_text())
     main = plan.contrasts[0]
-    assert tree["arms"] == [main.arm, main.minus] and len(tree["sentences"]) == 2 and text.startswith("Of ")
+    assert tree["arms"] == [main.arm, main.minus] and text.startswith("answering has learned none of the tasks")
+    assert len(tree["sentences"]) == 1 and "(not learned) |" in text
     (task,) = plan.arm(main.minus).tasks
     (similar,) = tree["similarity"].values()
     assert {"text.embedding", "image.embedding", "text.1", "connection.1.image"} <= similar.keys()
@@ -223,8 +224,8 @@ def test_what_the_errors_say() -> None:
     """The largest significant gain and loss; if none is, the largest by the bootstrap alone, with a star."""
     one, two = (Arm(name=name, meaning="", models=(TASKS,)) for name in ("one", "two"))
     sure, gain = (4.9, 5.0, 5.1), Interval(5.0, 4.0, 6.0)
-    first = KindDifference("label", "cup", 30, 60.0, 55.0, gain, sure)
-    same = replace(first, kind="answer", same="label")
+    first = KindDifference("opening", "cup", 30, 60.0, 55.0, gain, sure)
+    same = replace(first, kind="answer", same="opening")
     larger = replace(first, value="left", gain=Interval(9.0, -1.0, 20.0))
     loss = replace(first, value="red", gain=Interval(-8.0, -12.0, -2.0), seeds=(-20.0, -1.0, -3.0))
     said, extremes = errors.sentences(one, two, {"vqa": [first, same, larger, loss]})
@@ -232,16 +233,20 @@ def test_what_the_errors_say() -> None:
         "Of 3 kinds of examples on 1 task, one is significantly better than two on 1 and worse on 0 (1"
     )
     assert extremes == (
-        "The largest significant gain is on vqa, label cup (+5.0 [+4.0, +6.0] points, 30 examples); no loss is "
-        "significant, and the largest by the bootstrap alone is on vqa, label red (-8.0 [-12.0, -2.0] * points, 30 "
+        "The largest significant gain is on vqa, opening cup (+5.0 [+4.0, +6.0] points, 30 examples); no loss is "
+        "significant, and the largest by the bootstrap alone is on vqa, opening red (-8.0 [-12.0, -2.0] * points, 30 "
         "examples)."
     )
     assert errors.sentences(one, two, {"vqa": [larger]})[1] == "No gain is significant; no loss is significant."
-    text = errors._page(one, two, {"vqa": [first, same, larger, loss]}, {})
-    rows = [line.rpartition(" | ")[2] for line in text.splitlines() if line.startswith("| vqa | label | ")][:2]
+    text = errors._page(one, two, (said, extremes), {"vqa": [first, same, larger, loss]}, {})
+    rows = [line.rpartition(" | ")[2] for line in text.splitlines() if line.startswith("| vqa | opening | ")][:2]
     assert rows == ["+5.0 [+4.0, +6.0] |", "-8.0 [-12.0, -2.0] * |"]
     assert ALONE in text and "| answer |" not in text
-    assert ALONE not in errors._page(one, two, {"vqa": [first]}, {})
+    assert ALONE not in errors._page(one, two, (said,), {"vqa": [first]}, {})
+    answers = [replace(first, kind=kind, gain=Interval(50.0, 40.0, 60.0)) for kind in ("label", "target")]
+    assert errors.sentences(one, two, {"vqa": [first, *answers, same, larger, loss]}) == (said, extremes)
+    shown = errors._page(one, two, (said,), {"vqa": [first, *answers]}, {})
+    assert "| vqa | label | cup |" in shown and errors.BY_ANSWER in shown and errors.BY_ANSWER not in text
 
 
 @pytest.mark.parametrize(

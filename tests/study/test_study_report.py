@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from twelve import cli, published
 from twelve.errors import ConfigError, DataError
 from twelve.metrics.bootstrap import Interval
+from twelve.study.brief import brief
 from twelve.study.cells import gain_of
 from twelve.study.converged import convergence
 from twelve.study.finding_types import Curve, Findings
@@ -25,10 +26,10 @@ from twelve.study.findings import findings
 from twelve.study.report import page, plots
 from twelve.study.report.beside import minus
 from twelve.study.report.relations import relations
-from twelve.study.report.unlearned import warnings
+from twelve.study.report.unlearned import doubts, warnings
 from twelve.study.results import Event
 from twelve.study.studies.groups import Groups
-from twelve.study.table import few_seeds, no_search
+from twelve.study.table import few_seeds, markdown, no_search
 from twelve.training.convergence import Gain
 
 if TYPE_CHECKING:
@@ -218,14 +219,14 @@ def test_the_page_lists_gains_of_validation_scores_and_folds_counts_of_curves() 
     name = "study-six-tasks-joint-vs-single"
     text = page.render([page.part_of(findings(RESULTS / name), name)])
     shown, _, folded = text.partition("Convergence, extensions, stop and go")
-    gain = "stop-and-go +6.4 [+5.3, +7.5], 4 validations per curve; single-longer +0.9 [−0.5, +2.4] "
+    gain = "stop-and-go +6.4 [+5.3, +7.5], 4 validations per curve there; single-longer +0.9 [−0.5, +2.4] "
     gain += "(but Flickr30k retrieval +4.4 [+1.8, +7.0]), 5 to 7."
     assert f"Validation gain, last third (points, t interval): {gain}" in shown
     assert "28 of 30" not in shown and "28 of 30 of stop-and-go (9 clearly)" in folded
     assert "Noise alone would make about 39 of 60" in folded and "<td>5 to 7</td>" in folded
     assert convergence(findings(RESULTS / "study-four-tasks-ablations")).endswith(
         ": from +1.2 [-4.0, +6.4] (single) to +8.2 [-1.5, +18.0] (anti-curriculum) among 7 arms, 3 to 4 validations "
-        "per curve."
+        "per curve there."
     )
 
 
@@ -394,15 +395,37 @@ def test_a_task_above_its_baseline_but_not_above_shuffled_images_says_both() -> 
     assert warnings(changed)[0].startswith(f"{told}shuffled images), so")
 
 
+def test_doubts_about_what_is_learned_are_told() -> None:
+    """By the t interval, and by the score with shuffled images, where the baselines are those of another arm."""
+    found = findings(RESULTS / "study-three-photograph-tasks")
+    weakly, text = doubts(found)
+    assert weakly == "Learned by the bootstrap alone, not by the t interval over the seeds: SNLI-VE (single-longer)."
+    assert text.startswith(
+        "With shuffled images, these score above the best baseline: single-longer 63.4 on SNLI-VE (best baseline 60.6)."
+    )
+    assert all(minus(each) in unescape(page.render([page.part_of(found, "key")])) for each in (weakly, text))
+    assert weakly in markdown(found) and text in markdown(found) and weakly in " ".join(brief(found, "").split())
+    row = found.rows[-1]
+    score = row.scores["single-longer"]
+    lower = replace(score, shuffled=row.baseline + 0.4, closed_seeds=(9.0, 9.1, 9.2), looking_seeds=(1.0, 1.1))
+    assert not doubts(replace(found, rows=(replace(row, scores={**row.scores, "single-longer": lower}),)))
+    by_text = replace(lower, looking_seeds=(0.1, 2.0))
+    assert doubts(replace(found, rows=(replace(row, scores={**row.scores, "single-longer": by_text}),))) == (weakly,)
+    unlearned = replace(score, learned=False)
+    assert not doubts(replace(found, rows=(replace(row, scores={**row.scores, "single-longer": unlearned}),)))
+
+
 def test_the_list_of_several_studies_has_their_answers_and_warnings() -> None:
-    """Somebody may read no further. Notes and limits are in each study's own part, not twice."""
+    """Somebody may read no further. Limits are in each study's own part, not twice."""
     names = "study-real-sample", "study-real-photographs-small", "study-four-tasks-static-weights"
     parts = [page.part_of(findings(RESULTS / name), name) for name in names]
     shown, _, below = unescape(page.render(parts).partition('<nav aria-label="Contents">')[2]).partition("</nav>")
     for part in parts:
         assert all(minus(each) in shown and minus(each) in below for each in part.warnings)
-        assert f"<p>{minus(page.apart(part.found.sentences[0])[0])}</p>" in shown and "By seed" not in shown
-        told = [part.named_arms, *part.found.notes, *filter(None, [no_search(part.found), few_seeds(part.found)])]
+        answer, by_seed = map(minus, page.apart(part.found.sentences[0]))
+        assert f"<p>{answer}" in shown and by_seed in shown
+        assert all(minus(each) in shown and minus(each) in below for each in part.found.notes)
+        told = [part.named_arms, *filter(None, [no_search(part.found), few_seeds(part.found)])]
         assert all(minus(each) in below and (not each or minus(each) not in shown) for each in told)
     assert "Warning: The lead over all tasks comes from retrieval" in shown
     assert shown.count('<p class="notice first">') == 3 == sum(len(part.warnings) for part in parts)

@@ -22,6 +22,7 @@ from twelve.data.loader import Pool
 from twelve.data.text_lengths import cut_of, text_lengths
 from twelve.model.processor import TwelveProcessor
 from twelve.model.wordpieces import tokenizer_from
+from twelve.predictor.warnings import of_length
 from twelve.report.reading import read_run
 from twelve.report.write import render
 from twelve.runs.evaluate import evaluate_run
@@ -185,6 +186,14 @@ def test_texts_that_lose_the_same_part_are_a_remark_at_most(root: Path, tmp_path
     assert re.fullmatch(rf"note: mine: \d of \d+ training texts .* are cut: .*, {remark}", told)
     assert " cut" not in (tmp_path / "said").read_text()
     assert "whole texts" not in render(read_run(tmp_path / "run"))
+    kept = TwelveProcessor.from_pretrained(tmp_path / "run" / "model")
+    assert kept.same_cut == ("mine",) and LONG.strip() in kept.own_texts["mine"]
+    assert of_length(kept, "mine", LONG) == ()
+    assert [warning.code for warning in of_length(kept, "mine", OTHER)] == ["long_text"]
+    # A further run whose texts differ where they are cut.
+    tree = configured(root, tmp_path / "next")
+    train(configuration.parse(tree | {"model": {"init": str(tmp_path / "run")}}), console=QUIET)
+    assert TwelveProcessor.from_pretrained(tmp_path / "next" / "model").same_cut == ()
 
 
 def test_batches_are_sorted_by_what_the_model_reads_of_the_texts(root: Path, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def check(
 ) -> None:
     """Report files that are missing or inconsistent.
 
-    The exit code is 1 if a task cannot run or a file is damaged."""
+    The exit code is 1 if a task cannot run or has errors."""
     from twelve.data.check import check_root, no_task_in
     from twelve.data.sources import opened
 
@@ -120,7 +120,7 @@ def stats(
     from twelve.data.sources import opened
     from twelve.data.stats import root_stats
 
-    for split in root_stats(*opened(root, task, source, config, settings or ())):
+    for split in root_stats(*opened(root, task, source, config, settings or (), command="stats")):
         typer.echo(shown(str(split)))
 
 

@@ -20,7 +20,7 @@ from twelve.data.examples.columns import (
     texts_of,
 )
 from twelve.data.examples.reading import read_examples
-from twelve.data.own_files import too_few, warnings_of, with_counts
+from twelve.data.own_files import none_left, too_few, warnings_of, with_counts
 from twelve.data.sources import MOST, fetching
 from twelve.data.vocabulary import labels_of
 from twelve.downloads.lock import FetchLock
@@ -121,11 +121,11 @@ class TaskCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether the task can run, and no file is damaged."""
+        """Whether the task can run, and nothing that is there is wrong."""
         return self.runs and not (self.errors or any(split.damaged for split in (*self.measured, *self.others)))
 
     def __str__(self) -> str:
-        state = "can run" if self.ok else "can run, but a file is damaged" if self.runs else "cannot run"
+        state = "can run" if self.ok else "can run, but there are errors" if self.runs else "cannot run"
         lines = [one_line(f"{self.task} ({self.title}): {state}")]
         lines += [str(split) for split in (self.train, *self.measured, *self.others)]
         lines += [f"  error: {one_line(error)}" for error in self.errors]
@@ -232,8 +232,13 @@ def _check_task(
     if isinstance(task, FileTask) and task.train_split in read:
         tested = {image for split in measured for image in distinct_images(read.get(split.split, ()))}
         left = sum(tested.isdisjoint(example.images) for example in read[task.train_split])
-        if left or not tested:  # else the other split's warning says that none is
+        if left or not tested:
             train = replace(train, warnings=(*train.warnings, *too_few({task.title: left})))
+        else:
+            examples = read[task.train_split]
+            total = len(distinct_images(examples) if task.images_each == 1 else examples)
+            error = none_left(task, root, [task.test_split], total, total)
+            train = replace(train, errors=(*train.errors, f"{error.problem} -> {error.remedy}"))
     checked = {path for split in default for path in task.input_files(root, split)}
     others = []
     for split in task.splits:
@@ -260,7 +265,8 @@ def _check_task(
             except DataError as error:
                 if str(error) not in said:  # else reported with its split
                     errors.append(str(error))
-    errors += _repeated(task, read)
+    if not isinstance(task, FileTask):  # of which equal images are a warning, or an error of the training split
+        errors += _repeated(task, read)
     states = lock.states_in(task.folder)
     notes += noted(task, read)
     notes += [f"{name} {state}" for name, state in states.items() if state == "changed since it was fetched"]

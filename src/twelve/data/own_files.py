@@ -89,13 +89,32 @@ def too_few(sizes: Mapping[str, int]) -> list[str]:
 
 
 def shared_images(split: str, examples: Sequence[Example], trained: Sequence[Example]) -> list[str]:
-    """A sentence about training images that a split for evaluation has too, if any is."""
+    """A sentence about training images that a split for evaluation has too, if some are, but not all
+    (:func:`none_left`)."""
     images = distinct_images(trained)
     count = len(set(images).intersection(distinct_images(examples)))
-    if not count:
+    if count in (0, len(images)):
         return []
     verb, them = ("is", "it") if count == 1 else ("are", "them")
     return [f"{count:,} of {len(images):,} training images {verb} also in {split}; training leaves {them} out"]
+
+
+def none_left(task: FileTask, root: DataRoot, splits: Sequence[str], removed: int, total: int) -> DataError:
+    """The error about a training file of which too little is left without the images of splits for evaluation.
+
+    Args:
+        splits: names of those that have images of it.
+        removed, total: of how many of its images, or of its examples if these have several images.
+    """
+    what, verb = ("image", "") if task.images_each == 1 else ("example", "about images that are ")
+    which = f"all {total:,}" if removed == total else f"{removed:,} of {total:,}"
+    problem = f"{which} training {what}s are {verb}also in {', '.join(splits)}, and are removed from training"
+    if total == 1:
+        problem = f"the only training {what} is {verb}also in {', '.join(splits)}, and is removed from training"
+    elif removed < total:
+        problem += "; what is left is too little to validate on a part of it"
+    remedy = "put different images into the two files" if len(splits) == 1 else "put different images into these files"
+    return DataError(problem, file=root.path / task.train_split, remedy=remedy)
 
 
 def unanswerable(

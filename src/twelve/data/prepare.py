@@ -19,6 +19,7 @@ from twelve.data.examples.columns import distinct_images, groups_of, images_of, 
 from twelve.data.examples.reading import read_examples
 from twelve.data.files_there import check_annotations
 from twelve.data.opening import check_regions, open_root
+from twelve.data.own_files import none_left
 from twelve.data.partial import with_regions
 from twelve.data.vocabulary import (
     Coverage,
@@ -36,7 +37,7 @@ from twelve.outputs import Output, get_output
 from twelve.regions.store.region_store import RegionStore
 from twelve.settings import RunConfig, TaskSettings
 from twelve.tasks.base import Task, called, get
-from twelve.tasks.custom import own_tasks
+from twelve.tasks.custom import FileTask, own_tasks
 from twelve.types.examples import Example
 
 
@@ -171,6 +172,9 @@ def prepare(
     if not texts_only:  # missing regions are a better error than too few images to split
         for name in (name for name, settings in config.tasks.items() if settings.max_train is None):
             check_regions(store, chosen[name], kept[name], given.get(name, ()), root=root)
+    for name, task in chosen.items():
+        if isinstance(task, FileTask):
+            _check_left(task, root, cleaned, validated=name in given)
     parts, validated = _divide(kept, given, config, held_out.same)
     tasks = {}
     for name, task in chosen.items():
@@ -193,6 +197,23 @@ def prepare(
     }
     held_back = _held_back(distinct_images(*everything.values()), validated, held_out)
     return Prepared(root, store, tasks, cleaned, built, held_back, covered, found, held_out=held_out)
+
+
+def _check_left(task: FileTask, root: DataRoot, cleaned: CleanReport, *, validated: bool) -> None:
+    """Raise DataError if too few images of a task of one's own are left because splits for evaluation have the others.
+
+    Args:
+        validated: the task has a validation split, and need not hold back images.
+    """
+    sizes, left_out = cleaned.removed[task.name], [name for name, count in cleaned.overlap[task.name].items() if count]
+    if not left_out or sizes.images_after >= (1 if validated else 2):
+        return
+    before, after = sizes.images_before, sizes.images_after
+    if task.images_each > 1:
+        before, after = sizes.examples_before, sizes.examples_after
+    owners = [name.split(" ", 1) for name in left_out]
+    splits = [split if owner == task.name else f"{split} of {owner}" for owner, split in owners]
+    raise none_left(task, root, splits, before - after, before)
 
 
 def _held_back(known: Sequence[str], validated: Sequence[str], held_out: HeldOutImages) -> ValidationImages:

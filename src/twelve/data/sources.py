@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,6 +44,8 @@ def opened(
     sources: Sequence[str] | None = None,
     config: str | None = None,
     settings: Sequence[str] = (),
+    *,
+    command: str = "check",
 ) -> tuple[DataRoot, list[str] | None]:
     """The data root that a command names, and its tasks; None for all tasks that the root has.
 
@@ -51,10 +54,11 @@ def opened(
         sources: ``TASK=SOURCE``; these precede those of the configuration, which precede ``sources.json``.
         config: a configuration file; its own tasks can be named.
         settings: ``a.b=c``, which change the configuration.
+        command: the one of ``twelve data`` that names them, for errors.
 
     Raises:
         ConfigError: an unknown task, settings without a configuration, or a mistake in one of these.
-        DataError: the data root does not exist.
+        DataError: the data root does not exist, or has no file of these tasks while that of the configuration has.
     """
     named: Mapping[str, str] = {}
     own: Mapping[str, Task] = {}
@@ -64,7 +68,8 @@ def opened(
     if config is not None:
         parsed = load(config, settings)
         with naming(config, settings):
-            named, tasks, own = parsed.sources, tasks or list(parsed.tasks), own_tasks(parsed.tasks)
+            named, own = parsed.sources, own_tasks(parsed.tasks)
+        configured, asked, tasks = Path(parsed.data), tasks or (), tasks or list(parsed.tasks)
     try:
         chosen = [get(name, own).name for name in tasks or ()]
     except ConfigError as error:
@@ -73,11 +78,30 @@ def opened(
         remedy = f"{error.remedy}; a task of your own is found with --config FILE, the configuration that defines it"
         raise ConfigError(error.problem, remedy=remedy) from None
     given = {**named, **parse_sources(sources, own)}
+    if config is not None and not _has_files(path, own, chosen) and _has_files(configured, own, chosen):
+        options = {"--task": asked, "--source": sources or (), "--config": [config], "--set": settings}
+        words = [word for option, values in options.items() for value in values for word in (option, value)]
+        which = f"the task{'s' * (len(chosen) > 1)} {', '.join(chosen)}"
+        problem = f"no file of {which} is in this folder; they are in {configured}, the data root of {config}"
+        remedy = f"name that folder: {shlex.join(['twelve', 'data', command, str(configured), *words])}"
+        raise MissingData(problem, file=path, remedy=remedy)
     if not path.exists():
         remedy = f"name a folder that exists, or fetch the official files: {fetching(path, chosen)}"
         where = "" if path.is_absolute() else f" (in {Path.cwd()})"
         raise MissingData(f"data root not found{where}{folder_beside(path)}", file=path, remedy=remedy)
     return DataRoot(path, given, own), chosen or None
+
+
+def _has_files(root: Path, own: Mapping[str, Task], names: Sequence[str]) -> bool:
+    """Whether a data root has a training file or a test file of one of these tasks."""
+    tasks = [get(name, own) for name in names]
+    files = [
+        (task.folder, name)
+        for task in tasks
+        for split in (task.train_split, task.test_split)
+        for name in task.files(split)
+    ]
+    return any((root / folder / name).exists() for folder, name in files)
 
 
 def fetching(path: Path, names: Sequence[str] = ()) -> str:

@@ -25,6 +25,9 @@ MOST = 70
 OPENINGS = 12
 """Most openings; all others are one value."""
 OTHER = "other"
+TARGET = "target"
+ANSWERS = (TARGET, "label")
+"""Kinds whose values are answers: ``label`` is a fact of tasks with open answers."""
 WORDS = (3, 6, 10, 15)
 """Longest texts, in words, of the values of ``words``."""
 BOXES = (5, 10, 15, 20)
@@ -74,7 +77,7 @@ def _values(example: Example) -> Iterator[tuple[str, str]]:
     if example.candidates:
         yield "candidates", length_type(len(example.candidates), BOXES)
     if isinstance(example.target, str | bool):
-        yield "target", str(example.target)
+        yield TARGET, str(example.target)
     yield from _named(example.facts)
 
 

@@ -100,10 +100,12 @@ def interval(
 
 
 def percentiles(samples: NDArray[np.float64], level: float = 0.95) -> NDArray[np.float64]:
-    """(2, ...) bounds that contain the share ``level`` of (R, ...) resampled values, without those that are NaN."""
+    """(2, ...) bounds that contain the share ``level`` of (R, ...) resampled values, without those that are NaN; NaN
+    where all are."""
     tail = (1 - level) / 2
-    bounds: NDArray[np.float64] = np.nanquantile(samples, [tail, 1 - tail], axis=0).round(_PLACES)
-    return bounds
+    known = np.isfinite(samples).any(axis=0)
+    bounds: NDArray[np.float64] = np.nanquantile(np.where(known, samples, 0), [tail, 1 - tail], axis=0).round(_PLACES)
+    return np.where(known, bounds, np.nan)
 
 
 def wilson(share: float, count: int, *, level: float = 0.95) -> Interval:

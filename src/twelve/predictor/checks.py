@@ -153,13 +153,16 @@ def corners(boxes: ArrayLike) -> tuple[Box, ...]:
     """Boxes as tuples: x1, y1, x2, y2 in pixels of the image after its EXIF rotation.
 
     Raises:
-        ConfigError: they are not boxes, or one is in fractions of the image; names the box, counted from 1.
+        ConfigError: they are not boxes, there is none, or one is in fractions of the image; names the box, counted from
+            1.
     """
     try:
         found = np.asarray(boxes, dtype=np.float64)
     except (TypeError, ValueError, OverflowError, RuntimeError):  # the last one: tensors with gradients
         raise ConfigError("expected boxes as numbers, found something else", remedy=_BOXES) from None
-    if found.ndim != 2 or found.shape[1] != 4 or not len(found):
+    if found.ndim and not len(found):
+        raise ConfigError("expected at least one box, found none", remedy=_BOXES)
+    if found.ndim != 2 or found.shape[1] != 4:
         raise ConfigError(f"expected boxes of shape (C, 4), found {found.shape}", remedy=_BOXES)
     if len(found) > MOST_BOXES:  # the cost grows with their square
         raise ConfigError(f"expected at most {MOST_BOXES:,} boxes, found {len(found):,}", remedy="pass fewer boxes")
@@ -167,6 +170,7 @@ def corners(boxes: ArrayLike) -> tuple[Box, ...]:
         number = 1 + int(np.flatnonzero(~np.isfinite(found).all(1))[0])
         raise ConfigError(f"box {number} of {len(found)} contains a number that is not finite", remedy=_BOXES)
     tiny = (found.min(1) >= 0) & (found.max(1) <= 1)  # at most the pixel in the corner, which nobody means
+    tiny &= (found[:, 2:] != found[:, :2]).all(1)  # the extractor refuses boxes without area
     if tiny.any():  # one among boxes in pixels is as wrong: it would be asked about the corner
         number = 1 + int(np.flatnonzero(tiny)[0])
         raise ConfigError(f"box {number} of {len(found)}: {_FRACTIONS}", remedy=_PIXELS)

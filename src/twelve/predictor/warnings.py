@@ -85,14 +85,20 @@ def _bare(word: str) -> str:
 
 
 def of_length(processor: TwelveProcessor, task: str, text: str) -> tuple[Warned, ...]:
-    """A warning if a text, in the model's form, has more word pieces than a task keeps; the rest is not read."""
-    pieces = len(processor.tokenizer.encode(text, add_special_tokens=False).ids)
-    most = processor.max_text[task] - 2  # [CLS] and [SEP]
+    """A warning if a text, in the model's form, has more word pieces than a task keeps; the rest is not read. None if
+    the text is a usual training text of the task, and the part that is cut decided nothing in training."""
+    ids = processor.tokenizer.encode(text, add_special_tokens=False).ids
+    pieces, most = len(ids), processor.max_text[task] - 2  # [CLS] and [SEP]
+    if pieces <= most:
+        return ()
+    usual = processor.own_texts.get(task, ()) if task in processor.same_cut else ()
+    if any(processor.tokenizer.encode(each, add_special_tokens=False).ids == ids for each in usual):
+        return ()
     told = (
         f"the text has {pieces:,} word pieces, the model reads {most:,} of them, so the rest cannot change the result: "
         f"shorten the text, or train with a larger tasks.{task}.max_text ({pieces + 2:,} for this text)"
     )
-    return (Warned("long_text", told),) if pieces > most else ()
+    return (Warned("long_text", told),)
 
 
 def words_of(processor: TwelveProcessor, text: str) -> list[tuple[str, bool]]:

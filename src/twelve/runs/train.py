@@ -318,7 +318,7 @@ def _familiar(data: Prepared, most: int, base: Familiarity | None) -> Familiarit
 
 def _record_words(trainer: Trainer) -> None:
     """Add the words of the training texts to those that the model knew when the run began, and record a few usual texts
-    of tasks of one's own."""
+    of tasks of one's own, and whether what is cut of them matters."""
     processor, found = trainer.processor, frozenset[str]()
     for name, task in trainer.data.tasks.items():
         step = max(1, math.ceil(len(task.train) / MOST_TEXTS))
@@ -330,6 +330,8 @@ def _record_words(trainer: Trainer) -> None:
             processor.own_texts[name] = usual_in(example.text for example in sample)
         if task.settings.kind is not None and task.output.own_head:
             processor.own_words[name] = words | processor.own_words.get(name, frozenset())
+    same = {**dict.fromkeys(processor.same_cut, True), **{name: cut.same for name, cut in trainer.cut.items()}}
+    processor.same_cut = tuple(name for name in processor.own_texts if same.get(name))
     known = KnownWords(found)
     continues = trainer.config.model.init or processor.known_words is not None
     processor.known_words = known.joined(processor.known_words) if continues else known

@@ -13,10 +13,12 @@ from twelve.study.arms import Arm
 from twelve.study.bootstrap import sign, t_interval, t_quantile
 from twelve.study.cells import spread, table
 from twelve.study.finding_types import Findings, Row, Score
-from twelve.training.convergence import GAIN, Gain
+from twelve.training.convergence import GAIN, POINTS, Gain
 
 MOST_ARMS = 3
 """Most arms that the sentence on convergence names."""
+PER_CURVE = "validations per curve there"
+"""What a number of validations counts: those of the last third of a run."""
 
 
 def convergence(found: Findings) -> str:
@@ -35,12 +37,12 @@ def _pooled(found: Findings) -> str:
     head = f"Validation gain, last third (points{', t interval' * (len(found.seeds) > 1)}):"
     if len(gains) <= MOST_ARMS:
         first, *others = [f"{each.arm} {each.points}{_hidden(found, each)}, {each.validations}" for each in gains]
-        return f"{head} {'; '.join([f'{first} validations per curve', *others])}."
+        return f"{head} {'; '.join([f'{first} {PER_CURVE}', *others])}."
     least, *_, most = sorted(gains, key=lambda each: each.mean)
     counts = [count for each in gains for count in each.counts]
     return (
         f"{head} from {least.points} ({least.arm}) to {most.points} ({most.arm}) among {len(gains)} arms, "
-        f"{_range(counts)} validations per curve."
+        f"{_range(counts)} {PER_CURVE}."
     )
 
 
@@ -118,7 +120,10 @@ def curves(found: Findings) -> str:
     for arm, _, score in _each(found):
         known[arm.name] += sum(each is not None for each in score.converged)
     if not known.total():
-        return "Whether the runs had converged is not known: their validation scores were not recorded, or are too few."
+        return (
+            "Whether the runs had converged is not known: their validation scores were not recorded, or fewer than "
+            f"{POINTS} in the last third of a run (a smaller training.eval_every gives more)."
+        )
     ends = ((False, "still rose"), (True, "fell"))
     told = [f"{said} {words}" for falling, words in ends if (said := _open(found, known, falling=falling))]
     if not told:
@@ -179,7 +184,7 @@ def late_gains(found: Findings) -> str:
         for each in gains
     ]
     header = ["gain of the validation score over the last third, points", "mean", "t interval over the seeds"]
-    header += ["tasks whose own t interval does not contain 0", "validations per curve", "curves", "by noise alone"]
+    header += ["tasks whose own t interval does not contain 0", PER_CURVE, "curves", "by noise alone"]
     told = "Last column: how many of these curves would seem to rise or fall by noise alone if all were level."
     return "\n\n".join([f"{curves(found)} {by_noise(found)}", table(header, rows), told])
 

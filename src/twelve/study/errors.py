@@ -16,6 +16,7 @@ import numpy as np
 from rich.console import Console
 
 from twelve.errors import ConfigError, DataError, found_in, nearest
+from twelve.evaluation.kinds import ANSWERS
 from twelve.io import files
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import counted, tell
@@ -25,10 +26,14 @@ from twelve.study.findings import findings
 from twelve.study.measures.errors import Compared, KindDifference, differences, spread
 from twelve.study.plan import Plan
 from twelve.study.results import AGAIN, read_result, result_file
-from twelve.study.table import ALONE
+from twelve.study.table import ALONE, NOT_LEARNED
 
 TABLE, FOUND = "errors.md", "errors.json"
 WEAKLY = "by the bootstrap alone"
+BY_ANSWER = (
+    f"{', '.join(ANSWERS)}: the correct answer. An arm that gives one answer more often scores higher where it is "
+    "correct."
+)
 SHOWN = 30
 """Most differences of the table; errors.json holds all."""
 BATCH, BATCHES = 32, 8
@@ -59,13 +64,23 @@ def show(
         first, second = chosen(found.plan, arms)
     tasks = [task for task in first.tasks if task in second.tasks]
     measured = {task: differences_of(found.plan, source, found.seeds, (first, second), task) for task in tasks}
+    rows = {row.name: row for row in found.rows}
+    unlearned = [task for task in tasks if task in rows and not rows[task].scores[second.name].learned]
     alike = alignments(found.plan, source, found.seeds[0], (first, second), tasks) if similarity else {}
-    titles = {row.name: row.title for row in found.rows}
-    text = _page(first, second, {titles.get(task, task): own for task, own in measured.items()}, alike)
+    titles = {task: rows[task].title if task in rows else task for task in tasks}
+    told: tuple[str, ...] = sentences(
+        first, second, {titles[task]: measured[task] for task in tasks if task not in unlearned}
+    )
+    if unlearned:
+        names = ", ".join(rows[task].title for task in unlearned)
+        titles |= {task: f"{titles[task]} ({NOT_LEARNED})" for task in unlearned}
+        if len(unlearned) < len(tasks):
+            told = (*told, f"Not counted, because {second.name} has not learned them: {names}.")
+    text = _page(first, second, told, {titles[task]: own for task, own in measured.items()}, alike)
     if out is not None:
         tree = {
             "arms": [first.name, second.name],
-            "sentences": sentences(first, second, measured),
+            "sentences": told,
             "differences": {task: [asdict(each) for each in own] for task, own in measured.items()},
             "similarity": {task: {name: asdict(each) for name, each in own.items()} for task, own in alike.items()},
         }
@@ -143,9 +158,12 @@ def alignments(
 
 
 # --- the page -----------------------------------------------------------------------------------------------------
-def sentences(first: Arm, second: Arm, measured: Mapping[str, Sequence[KindDifference]]) -> tuple[str, str]:
-    """Two sentences that can be quoted."""
-    every = _distinct(measured)
+def sentences(first: Arm, second: Arm, measured: Mapping[str, Sequence[KindDifference]]) -> tuple[str, ...]:
+    """Two sentences that can be quoted, on tasks that the second arm has learned. They leave out the kinds that are
+    answers: an arm that gives one answer more often scores higher where it is correct."""
+    if not measured:
+        return (f"{second.name} has learned none of the tasks, so no difference is a gain or a loss.",)
+    every = [(task, each) for task, each in _distinct(measured) if each.kind not in ANSWERS]
     counts = [sum(sign * each.gain.mean > 0 and each.significant for _, each in every) for sign in (1, -1)]
     more = [sum(sign * each.gain.mean > 0 and each.by_bootstrap_alone for _, each in every) for sign in (1, -1)]
     better, worse = (
@@ -189,6 +207,7 @@ def _named(task: str, each: KindDifference) -> str:
 def _page(
     first: Arm,
     second: Arm,
+    told: Sequence[str],
     measured: Mapping[str, Sequence[KindDifference]],
     alike: Mapping[str, Mapping[str, Interval]],
 ) -> str:
@@ -201,15 +220,16 @@ def _page(
         for task, each in every[:SHOWN]
     ]
     header = ["task", "kind", "value", "examples", first.name, second.name, "difference, points"]
-    told = [[task, *_strongest(own)] for task, own in measured.items()]
-    said = " ".join(sentences(first, second, measured))
+    strongest = [[task, *_strongest(own)] for task, own in measured.items()]
+    said = " ".join(told)
     parts = [
         said,
         f"The largest differences of {first.name} minus {second.name}, the significant ones first, with paired 95% "
         "intervals.",
         table(header, rows),
+        *([BY_ANSWER] if any(each.kind in ANSWERS for _, each in every[:SHOWN]) else []),
         *([ALONE] if MARK in said or any(each.by_bootstrap_alone for _, each in every[:SHOWN]) else []),
-        table(["task", "kind that tells most about the difference", "standard deviation over it, points"], told),
+        table(["task", "kind that tells most about the difference", "standard deviation over it, points"], strongest),
     ]
     if alike:
         layers = list(dict.fromkeys(layer for own in alike.values() for layer in own))

@@ -25,10 +25,11 @@ class Score:
     Attributes:
         score: the official metric, a mean over the seeds.
         closed: the normalised score: 0 at the best baseline, 100 at the upper bound.
-        seeds: the score of each seed.
+        seeds: the score of each seed; ``closed_seeds``: the normalised score of each.
         learned: the intervals of its lead over the best baseline and of ``looking`` are above zero.
         shuffled: the score with shuffled images; None if it was not measured.
         looking: the score minus that with shuffled images: how much comes from the correct image.
+        looking_seeds: the same of each seed; empty if it was not measured.
         validation: the validation score of the kept model, of each seed.
         converged: whether the run had converged, of each seed; None where that is not known.
         falling: whether its validation score fell at the end, of each seed; such a run has not converged.
@@ -42,9 +43,11 @@ class Score:
     score: Interval
     closed: Interval
     seeds: tuple[float, ...]
+    closed_seeds: tuple[float, ...]
     learned: bool
     shuffled: float | None
     looking: Interval | None
+    looking_seeds: tuple[float, ...]
     validation: tuple[float, ...]
     converged: tuple[bool | None, ...]
     falling: tuple[bool, ...]
@@ -52,6 +55,13 @@ class Score:
     extensions: tuple[int, ...]
     updates: float
     by_type: ByType
+
+    @property
+    def learned_by_bootstrap_alone(self) -> bool:
+        """Whether the task is learned, but a t interval of its lead over the best baseline or over its own score with
+        shuffled images contains 0."""
+        over_text = self.looking is not None and by_bootstrap_alone(self.looking, self.looking_seeds)
+        return self.learned and (over_text or by_bootstrap_alone(self.closed, self.closed_seeds))
 
 
 @dataclass(frozen=True, slots=True)

@@ -351,13 +351,16 @@ def _score(task: _Task, arm: str, drawn: _Samples) -> Score:
     seen, samples = drawn.seen.points[task.name], drawn.drawn.points[task.name]
     looking = drawn.looking(arm, task.name)
     shuffled = None if looking is None else float(np.mean([result.shuffled or 0.0 for result in results]))
+    unshuffled = seen[:, place] - seen[:, drawn.place(arm, task.name, shuffled=True)]
     return Score(
         score=_interval(seen[:, place], samples[:, place]),
         closed=_interval(drawn.seen.closed[task.name][:, place], drawn.drawn.closed[task.name][:, place]),
         seeds=_seeds(seen[:, place]),
+        closed_seeds=_seeds(drawn.seen.closed[task.name][:, place]),
         learned=drawn.learned(arm, task.name),
         shuffled=shuffled,
         looking=looking,
+        looking_seeds=() if looking is None else _seeds(unshuffled),
         validation=tuple(100 * result.validation for result in results),
         converged=tuple(result.converged and not result.falls for result in results),
         falling=tuple(result.falls for result in results),

@@ -16,7 +16,7 @@ from twelve.study.cells import MARK, gain_of, plain, spread, table
 from twelve.study.converged import convergence, unconverged
 from twelve.study.costs import lengths
 from twelve.study.finding_types import Comparison, Findings, Row, Score
-from twelve.study.report.unlearned import warnings
+from twelve.study.report.unlearned import doubts, warnings
 from twelve.study.trunk_rates import rates_differ, trunk_rates, written
 from twelve.study.unseen import by_part
 
@@ -49,6 +49,7 @@ def markdown(found: Findings) -> str:
         " ".join(found.sentences) or "There is nothing to compare.",
         over_seeds(found) or "",
         *(f"Note: {escape(note, quote=False)}" for note in found.notes),
+        " ".join(doubts(found)),
         " ".join(filter(None, [no_search(found), *rates_differ(found), *lengths(found)])),
         _who(found),
         _arms(found),
@@ -143,7 +144,8 @@ def few_seeds(found: Findings, *, short: bool = False) -> str | None:
 
 def short_limits(found: Findings) -> str:
     """What limits the findings but their notes and convergence, in few sentences; "" if nothing does."""
-    told = [no_search(found), *rates_differ(found), over_seeds(found), few_seeds(found, short=True), *lengths(found)]
+    told = [*doubts(found), no_search(found), *rates_differ(found), over_seeds(found)]
+    told += [few_seeds(found, short=True), *lengths(found)]
     return " ".join(filter(None, told))
 
 

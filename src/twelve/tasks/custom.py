@@ -80,7 +80,7 @@ class FileTask(Task):
     images_each: ClassVar[int] = 1
     needs_targets: ClassVar[bool] = True
     """Whether training requires a target in every line."""
-    defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=4e-5, max_text=30)
+    defaults: ClassVar[Defaults] = Defaults(batch_size=64, learning_rate=4e-5, max_text=60)
     scoring_protocols: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod

@@ -30,9 +30,9 @@ from twelve.study.report import plots
 from twelve.study.report.beside import Beside, beside, further, minus, short, signed, titled, unlearned
 from twelve.study.report.protocol import StudyProtocol, protocol
 from twelve.study.report.relations import Relation, relations
+from twelve.study.report.unlearned import doubts
 from twelve.study.table import few_seeds, incomplete, no_search, over_seeds, said_first
 from twelve.study.trunk_rates import rates_differ, trunk_rates, written
-from twelve.study.uneven import origin
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
 from twelve.training.convergence import GAIN
@@ -102,12 +102,10 @@ class StudyPart:
 
     @property
     def opening_sentences(self) -> Sequence[str]:
-        """What the list of several studies says of this one's answer: the first sentence, without what it says of
-        single seeds, and what qualifies it."""
-        origins = [origin(each) for each in self.found.comparisons]
-        told = [*self.found.sentences[:1], *(each for each in self.found.sentences[1:2] if each in origins)]
-        told += unseen.told(self.found)
-        return [apart(each)[0] for each in told]
+        """What the list of several studies says of this one's answer: its first two sentences and what qualifies
+        them."""
+        told = [*self.found.sentences[:2], *unseen.told(self.found), *self.found.notes]
+        return list(dict.fromkeys(told))
 
     @property
     def named_arms(self) -> str:
@@ -134,6 +132,7 @@ class StudyPart:
         """Notes, and what limits the findings."""
         found = self.found
         told = [
+            *doubts(found),
             no_search(found),
             over_seeds(found),
             convergence(found),

@@ -1,4 +1,5 @@
-"""What a study's page says first where its models have not learned: a difference between such models is no finding."""
+"""What a study says of models that have not learned, before its answer, and of those of which this is in doubt, after
+it."""
 
 from __future__ import annotations
 
@@ -8,11 +9,42 @@ from twelve.metrics.bootstrap import Interval
 from twelve.study.finding_types import Findings, Row
 from twelve.study.report.beside import short
 
+ABOVE = 0.5
+"""Points above the best baseline from which on a score with shuffled images is told."""
+
 
 def warnings(found: Findings) -> tuple[str, ...]:
     """Sentences that stand before the answer: those that somebody wrote, and on models and tasks that are not above the
     best baseline."""
     return (*(f"Warning: {note}" for note in found.warned), *_warnings(found))
+
+
+def doubts(found: Findings) -> tuple[str, ...]:
+    """Sentences on tasks that count as learned: by the bootstrap interval alone; and by a model that is above the best
+    baseline with shuffled images too, because the baselines are those of another arm."""
+    weakly: dict[str, list[str]] = {}
+    text: list[str] = []
+    compared = {judge for each in found.comparisons for judge in each.contrast.judges}
+    for row in found.rows:
+        for arm, score in row.scores.items():
+            if arm not in compared or not score.learned:
+                continue
+            if score.learned_by_bootstrap_alone:
+                weakly.setdefault(short(found, row.name), []).append(arm)
+            if score.shuffled is not None and score.shuffled >= row.baseline + ABOVE:
+                text.append(
+                    f"{arm} {score.shuffled:.1f} on {short(found, row.name)} (best baseline {row.baseline:.1f})"
+                )
+    told = []
+    if weakly:
+        named = "; ".join(f"{task} ({', '.join(arms)})" for task, arms in weakly.items())
+        told.append(f"Learned by the bootstrap alone, not by the t interval over the seeds: {named}.")
+    if text:
+        told.append(
+            f"With shuffled images, these score above the best baseline: {'; '.join(text)}. This part of their lead "
+            "does not come from the image."
+        )
+    return tuple(told)
 
 
 def _warnings(found: Findings) -> Iterator[str]:

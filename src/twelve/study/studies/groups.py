@@ -96,13 +96,13 @@ class Groups(Study):
         if len(known) == 1:
             (only,) = known
             difference = f"{gain_of(only.main_measure_points)}{_over_seeds(only)}"
-            return [*only_with, said, f"The difference is {difference}, of {_trained(only)}."]
+            return [said, *only_with, f"The difference is {difference}, of {_trained(only)}."]
         best, worst = (choose(known, key=_mean) for choose in (max, min))
         low, high = (
             f"{gain_of(each.main_measure_points)}{unit}{_over_seeds(each)}, of {_trained(each)}"
             for each, unit in ((worst, ""), (best, " points of the official metric"))
         )
-        return [*only_with, said, f"The differences range from {low}, to {high}."]
+        return [said, *only_with, f"The differences range from {low}, to {high}."]
 
 
 def _learned_only_with(unlearned: Sequence[Comparison]) -> list[str]:
@@ -132,8 +132,8 @@ def _counted(known: Sequence[Comparison]) -> str:
         shows = "gains from" if gain else "loses by" if loss else "neither gains from nor loses by"
         return f"In the only comparison of a group that is learned alone, it {shows} others that train with it"
     return (
-        f"{len(known)} comparisons are of a group that is learned alone. It gains from others that train with it in "
-        f"{gain or 'none'}, and loses in {loss or 'none'}"
+        f"A group that is learned alone gains from others that train with it in {gain or 'none'} of {len(known)} "
+        f"comparisons, and loses in {loss or 'none'}"
     )
 
 
