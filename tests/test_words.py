@@ -125,3 +125,9 @@ def test_a_class_name_means_one_thing() -> None:
 )
 def test_a_word_that_was_given_up_is_seen(name: str, text: str) -> None:
     assert found_in(name, text)
+
+
+def test_the_glossary_defines_a_term_once() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    terms = re.findall(r"^\| ([^|]+?) \|", text, re.MULTILINE)
+    assert len(terms) > 50 and {term for term in terms if terms.count(term) > 1} == {"term"}  # the heads of the tables

@@ -16,17 +16,20 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 Reply = dict[str, Any]
 """A reply, as docs/http-api.md describes it."""
+ImageLike: TypeAlias = "RemoteScene | Path | str | bytes"
+"""Images that methods about several images accept: a scene, the path of a file, or its bytes."""
 _AGAIN = (429, 502, 503)
 """Statuses of a service that is busy or restarts. Where it was too slow, a request sent again would slow it further."""
 
@@ -83,28 +86,57 @@ class Client:
             raise ValueError("expected one token, of ASCII without spaces or line breaks")  # without showing it
         self._opener = build_opener(_NoRedirects)
 
-    def scene(self, image: str | Path | bytes) -> RemoteScene:
+    def scene(self, image: Path | str | bytes) -> RemoteScene:
         """An image, sent to the service once for any number of questions.
 
         Args:
             image: the path of a file, or its bytes.
 
         Raises:
+            TypeError: ``image`` is something else.
             FileNotFoundError: there is no such file.
             OSError: the file cannot be read.
             RequestError: the service does not accept it.
         """
+        if not isinstance(image, Path | str | bytes):
+            raise TypeError(f"expected a path or the bytes of a file, found {type(image).__name__}")
         return RemoteScene(self, image if isinstance(image, bytes) else Path(image).read_bytes())
 
-    def verify(self, left: RemoteScene, right: RemoteScene, statement: str, **options: Any) -> Reply:
-        """Whether a statement is true of two images."""
-        body = lambda: {"left": left.sent, "right": right.sent, "statement": statement, **options}  # noqa: E731
-        return self._about([left, right], "verify", body)
+    def verify(self, left: ImageLike, right: ImageLike, statement: str, **options: Any) -> Reply:
+        """Whether a statement is true of two images.
 
-    def match(self, scenes: Sequence[RemoteScene], captions: Sequence[str], **options: Any) -> Reply:
-        """Every caption's images, best first."""
-        body = lambda: {"images": [each.sent for each in scenes], "captions": list(captions), **options}  # noqa: E731
-        return self._about(scenes, "match", body)
+        Args:
+            left, right: scenes, or what :meth:`scene` takes. The client sends such an image to the service, and deletes
+                it there after the reply.
+            statement: the statement.
+            options: further fields of the request.
+
+        Raises:
+            TypeError: an image is something else.
+            OSError: a file cannot be read.
+            RequestError: the service refused a request, or did not reply.
+        """
+        with self._scenes([left, right]) as scenes:
+            one, other = scenes
+            body = lambda: {"left": one.sent, "right": other.sent, "statement": statement, **options}  # noqa: E731
+            return self._about(scenes, "verify", body)
+
+    def match(self, images: Sequence[ImageLike] | ImageLike, captions: Sequence[str] | str, **options: Any) -> Reply:
+        """Every caption's images, best first.
+
+        Args:
+            images: scenes, or what :meth:`scene` takes; one or several. The client sends such an image to the service,
+                and deletes it there after the reply.
+            captions: one or several.
+            options: further fields of the request.
+
+        Raises:
+            TypeError, OSError, RequestError: as :meth:`verify`.
+        """
+        texts = [captions] if isinstance(captions, str) else list(captions)
+        with self._scenes(list(images) if isinstance(images, list | tuple) else [images]) as scenes:
+            body = lambda: {"images": [each.sent for each in scenes], "captions": texts, **options}  # noqa: E731
+            return self._about(scenes, "match", body)
 
     def search(self, text: str, **options: Any) -> Reply:
         """The images of the service's index that match a text, best first."""
@@ -163,13 +195,22 @@ class Client:
         except (TypeError, ValueError):
             raise RequestError(f"{self.url} replied with something else than the service's JSON", code="") from None
 
+    @contextmanager
+    def _scenes(self, images: Sequence[Any]) -> Iterator[list[RemoteScene]]:
+        """The scenes of images. Those that are made here are deleted at the end."""
+        for each in images:  # before the first is sent
+            if not isinstance(each, RemoteScene | Path | str | bytes):
+                raise TypeError(f"expected a scene, a path or the bytes of a file, found {type(each).__name__}")
+        with ExitStack() as made:
+            yield [each if isinstance(each, RemoteScene) else made.enter_context(self.scene(each)) for each in images]
+
     def _about(self, scenes: Sequence[RemoteScene], method: str, body: Callable[[], Reply]) -> Reply:
-        """The reply about stored images. If the service has one no longer, they are sent again, once."""
+        """The reply about scenes. If the service has one no longer, their images are sent again, once."""
         ids = [scene.id for scene in scenes]
         try:
             return self.post(f"/api/v1/{method}", body())
         except RequestError as error:
-            if error.code != "unknown_image":
+            if error.code != "unknown_scene":
                 raise
         for scene, lost in zip(scenes, ids, strict=True):
             scene._stored_again(lost)
@@ -188,15 +229,15 @@ def _told(error: HTTPError) -> RequestError:
 
 
 class RemoteScene:
-    """An image that the service stores with its regions; :meth:`Client.scene` creates it.
+    """A scene: an image that the service stores with its regions; :meth:`Client.scene` creates it.
 
-    The service deletes the image some minutes after the last question; the next question then sends the image again.
-    At the end of a ``with`` block, the image is deleted.
+    The service deletes a scene some minutes after the last question; the next question then sends the image again. At
+    the end of a ``with`` block, the scene is deleted.
 
     Attributes:
-        id: the service's name for it.
+        id: its id in the service.
         width, height: of the image, in pixels.
-        boxes: its regions: x1, y1, x2, y2 in pixels of the image after its EXIF rotation.
+        boxes: of its regions: x1, y1, x2, y2 in pixels of the image after its EXIF rotation.
         labels: the detector's class of each region; empty if the detector names no classes.
     """
 
@@ -219,7 +260,7 @@ class RemoteScene:
 
     @property
     def sent(self) -> Reply:
-        """The image, as requests name it."""
+        """The scene, as requests name it."""
         return {"scene": self.id}
 
     @overload
@@ -261,9 +302,16 @@ class RemoteScene:
         ]
         return self._asked("guess", {"dialogue": turns, "boxes": boxes, **options})
 
-    def depends(self, text: str, **options: Any) -> Reply:
-        """The regions that an answer depends on."""
-        return self._asked("depends", {"text": text, **options})
+    def depends(self, text: str, *, right: ImageLike | None = None, **options: Any) -> Reply:
+        """The regions that an answer depends on. With ``method="verify"``, this scene is the left image, and ``right``
+        the right one, as :meth:`Client.verify` takes it."""
+        with self._client._scenes([self] if right is None else [self, right]) as scenes:
+
+            def body() -> Reply:
+                other = {} if right is None else {"right": scenes[1].sent}
+                return {"image": self.sent, "text": text, **other, **options}
+
+            return self._client._about(scenes, "depends", body)
 
     def ask(self, method: str, text: str, **options: Any) -> Reply:
         """Ask with any method that takes a text and no boxes, such as that of an output of your own."""
@@ -271,11 +319,11 @@ class RemoteScene:
         return self._client._about([self], "ask", body)
 
     def delete(self) -> None:
-        """Delete the image from the service."""
+        """Delete the scene from the service."""
         try:
             self._client.request("DELETE", f"/api/v1/scenes/{self.id}")
         except RequestError as error:
-            if error.code != "unknown_image":
+            if error.code != "unknown_scene":
                 raise
 
     def __enter__(self) -> RemoteScene:

@@ -31,7 +31,7 @@ def test_the_common_scale_is_each_seeds_own() -> None:
     drawn = two_level(cells, resamples=50, shared=False)
     assert drawn.points["a"] == pytest.approx(0.6) and drawn.closed["a"] == pytest.approx(0.5)
     cells["b"] = [cell([[1.0] * 2])] * 2
-    assert observed(cells).endpoint[:, 0] == pytest.approx([0.75, 0.75])
+    assert observed(cells).main_measure[:, 0] == pytest.approx([0.75, 0.75])
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -89,7 +89,7 @@ def test_seeds_vary_as_they_should() -> None:
     assert drawn.var() == pytest.approx(means.var(ddof=1) / 4, rel=0.05)
     tasks = {name: [cell([[mean] * 3]) for mean in means] for name in "ab"}
     both = two_level(tasks, resamples=20000, shared=False)  # a seed is one model of all tasks: they vary together
-    assert both.endpoint.var() == pytest.approx(means.var(ddof=1) / 4, rel=0.05)
+    assert both.main_measure.var() == pytest.approx(means.var(ddof=1) / 4, rel=0.05)
 
 
 @pytest.mark.parametrize(("between", "within"), [(0.05, 0.3), (0.02, 0.45)])
@@ -104,7 +104,10 @@ def test_intervals_cover_the_truth(between: float, within: float) -> None:
             ]
             for task in "ab"
         }
-        drawn, seen = two_level(cells, resamples=200, shared=False, seed=number).endpoint, observed(cells).endpoint
+        drawn, seen = (
+            two_level(cells, resamples=200, shared=False, seed=number).main_measure,
+            observed(cells).main_measure,
+        )
         found = interval(drawn[:, 0] - drawn[:, 1], float((seen[:, 0] - seen[:, 1]).mean()))
         hits += found.low <= truth <= found.high
     assert 0.9 < hits / rounds <= 1

@@ -54,7 +54,7 @@ def test_the_winner_is_named(
     assert words in said and f"{counts} of the 2 tasks that single-task models (2.0 M in all) learn." in said
 
 
-def test_numbers_of_the_endpoint(tmp_path: Path) -> None:
+def test_numbers_of_the_main_measure(tmp_path: Path) -> None:
     made_up(tmp_path, {BASE: (0.7, 0.5), OPPONENT: (0.6, 0.5)}, upper_bound=90.0)
     found = findings(tmp_path)
     row, other = found.rows
@@ -64,7 +64,7 @@ def test_numbers_of_the_endpoint(tmp_path: Path) -> None:
     assert cell.points.mean == pytest.approx(10, abs=4)
     assert cell.closed.mean == pytest.approx(cell.points.mean / 0.5)
     assert same.closed.mean == same.closed.low == 0
-    assert comparison.every.mean == pytest.approx(cell.closed.mean / 2) == pytest.approx(comparison.endpoint.mean)
+    assert comparison.every.mean == pytest.approx(cell.closed.mean / 2) == pytest.approx(comparison.main_measure.mean)
     assert comparison.every_points.mean == pytest.approx(cell.points.mean / 2)
     assert comparison.image_free.mean == pytest.approx(cell.points.mean / 0.7 / 2)
     closed = [each.scores[BASE].closed.mean for each in (row, other)]
@@ -82,7 +82,7 @@ def test_what_its_reference_has_not_learned_is_no_gain(tmp_path: Path) -> None:
     (comparison,) = found.comparisons
     assert [cell.learned for cell in comparison.cells] == [True, False]
     assert comparison.learned is not None and comparison.learned.high < 0 < comparison.every.low
-    assert comparison.endpoint == comparison.learned
+    assert comparison.main_measure == comparison.learned
     said = show(tmp_path, console=QUIET)
     assert "scores lower than single-longer" in said and "not learned (+" in said
     assert "worse on the only task that single-task models (2.0 M in all) learn." in said
@@ -128,7 +128,7 @@ def test_both_means_may_agree(tmp_path: Path) -> None:
     assert f"mean of all 2 tasks; also (bootstrap alone) over the only one that {OPPONENT} learned: +" in alone
     made_up(tmp_path / "none", {BASE: (0.6, 0.9), OPPONENT: (0.4, 0.4)})
     (comparison,) = findings(tmp_path / "none").comparisons
-    assert comparison.learned is None and comparison.endpoint == comparison.every
+    assert comparison.learned is None and comparison.main_measure == comparison.every
     said = show(tmp_path / "none", console=QUIET)
     assert "mean of 2 tasks; single-longer learned none of them. By seed: +" in said
     assert "comes from the seeds. The joint model has 1.0 M parameters, the single-task models 2.0 M in all." in said
@@ -373,8 +373,8 @@ def test_what_only_the_bootstrap_finds_is_marked(tmp_path: Path) -> None:
     found = findings(tmp_path)
     (main,) = found.comparisons
     assert main.every.low > 0 and main.significant == 1 and not main.by_bootstrap_alone and " *" not in markdown(found)
-    assert main.endpoint_seeds == main.learned_seeds
-    assert sum(main.learned_seeds) / 3 == pytest.approx(main.endpoint.mean)
+    assert main.main_measure_seeds == main.learned_seeds
+    assert sum(main.learned_seeds) / 3 == pytest.approx(main.main_measure.mean)
     wide = (0.1, 30.0, 1.0)
     alone = replace(main, seeds=wide, learned_seeds=wide)
     told, html = sentence(alone), page.render([page.part_of(replace(found, comparisons=(alone,)), "key")])
@@ -484,8 +484,8 @@ def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
     made_up(tmp_path, {"all": (0.7, 0.7, 0.7)} | alone | pairs, study="groups", tasks=tasks)
     found = findings(tmp_path)
     helped, hurt = (found.comparison("answering+pointing", name) for name in ("answering", "pointing"))
-    assert helped is not None and [cell.task for cell in helped.cells] == ["vqa"] and helped.endpoint.low > 0
-    assert hurt is not None and hurt.endpoint.high < 0
+    assert helped is not None and [cell.task for cell in helped.cells] == ["vqa"] and helped.main_measure.low > 0
+    assert hurt is not None and hurt.main_measure.high < 0
     unlearned = found.comparison("answering+verification", "verification")
     assert unlearned is not None and unlearned.learned is None
     rest = found.comparison("all", "answering+pointing")

@@ -282,7 +282,7 @@ def test_forgotten(client: TestClient) -> None:
     made = client.post("/api/v1/scenes", content=png(3), headers={"content-type": "application/octet-stream"}).json()
     assert client.delete(f"/api/v1/scenes/{made['id']}").status_code == 204
     reply = client.post("/api/v1/answer", json={"image": {"scene": made["id"]}, "question": "what is it ?"})
-    assert reply.status_code == 404 and "send it" in reply.json()["remedy"]
+    assert reply.status_code == 404 and "send the image to" in reply.json()["remedy"]
     again = client.delete(f"/api/v1/scenes/{made['id']}")
     assert again.status_code == 404 and again.json()["remedy"] == "do nothing: there is nothing to delete"
 

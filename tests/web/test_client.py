@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from test_api import png
 import twelve
 from twelve import client
 from twelve.client import Client, RemoteScene, RequestError
+from twelve.predictor import Predictor, Scene
 
 HOME = Path(__file__).parents[2]
 _SEARCHED = (
@@ -77,8 +79,50 @@ def test_every_method_replies_as_the_service_does(model_folder: Path, tmp_path: 
             name = right.id
         with pytest.raises(RequestError) as gone:
             service.post("/api/v1/answer", {"image": {"scene": name}, "question": "what?"})
-        assert gone.value.code == "unknown_image"  # deleted with the end of the block
+        assert gone.value.code == "unknown_scene"  # deleted with the end of the block
         left.delete()  # twice does no harm
+
+
+def test_images_may_be_paths_and_bytes_which_are_deleted_after_the_reply(model_folder: Path, tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"{number}.png").write_bytes(png(number))
+    one, other = str(tmp_path / "1.png"), tmp_path / "2.png"
+    with served(model_folder) as (_, address):
+        service = Client(address)
+        with service.scene(one) as left, service.scene(other) as right:
+            verified = service.verify(left, right, "both")
+            matched = service.match([left, right], ["a cup"])
+            assert service.verify(one, other, "both") == service.verify(left, png(2), "both") == verified
+            assert service.match([one, png(2)], "a cup") == service.match((left, other), ["a cup"]) == matched
+            assert service.match(one, "a cup") == service.match([left], ["a cup"])
+            assert (measured := left.depends("both", method="verify", right=right))["sides"]
+            assert left.depends("both", method="verify", right=other) == measured
+            for wrong in (7, None, left.sent):
+                expected = f"^expected a scene, a path or the bytes of a file, found {type(wrong).__name__}$"
+                for call in (
+                    lambda wrong=wrong: service.verify(one, wrong, "both"),
+                    lambda wrong=wrong: service.match([one, wrong], "a cup"),
+                    lambda wrong=wrong: service.match(wrong, "a cup"),
+                ):
+                    with pytest.raises(TypeError, match=expected):
+                        call()
+            with pytest.raises(TypeError, match=r"^expected a path or the bytes of a file, found RemoteScene$"):
+                service.scene(left)  # type: ignore[arg-type]
+            with pytest.raises(FileNotFoundError, match=r"gone\.png"):
+                service.match([one, tmp_path / "gone.png"], "a cup")
+            assert service.get("/health")["scenes"] == 2  # left and right
+
+
+def test_methods_have_the_arguments_of_the_python_api() -> None:
+    def arguments(method: Any) -> list[str]:
+        taken = inspect.signature(method).parameters.values()
+        return [each.name for each in taken if each.kind is each.POSITIONAL_OR_KEYWORD]
+
+    names = ("answer", "locate", "entails", "choose", "guess", "depends", "ask")
+    pairs = [(RemoteScene, Scene, name) for name in names]
+    pairs += [(Client, Predictor, "scene"), (Client, Predictor, "verify"), (Client, Predictor, "match")]
+    for remote, local, name in pairs:
+        assert arguments(getattr(remote, name)) == arguments(getattr(local, name)), name
 
 
 def test_an_image_that_is_no_longer_stored_is_sent_again_once(model_folder: Path) -> None:

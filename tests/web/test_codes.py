@@ -32,7 +32,7 @@ PROVOKED: dict[str, Callable[[TestClient], Any]] = {
     "unauthorized": lambda client: client.get("/api/v1/model", headers={"authorization": "Bearer wrong"}),
     "foreign_origin": lambda client: upload(client, form(IMAGE), **FORM, origin="null"),
     "unknown_path": lambda client: client.get("/nothing"),
-    "unknown_image": lambda client: client.post("/api/v1/answer", json=ASKED),
+    "unknown_scene": lambda client: client.post("/api/v1/answer", json=ASKED),
     "wrong_method": lambda client: client.get("/api/v1/answer"),
     "no_index": lambda client: client.post("/api/v1/search", json={"text": "a ball"}),
     "too_large": lambda client: upload(client, b"\xff\xd8\xff" + bytes(17_000_000)),
@@ -42,8 +42,8 @@ PROVOKED: dict[str, Callable[[TestClient], Any]] = {
     "too_many_pixels": lambda client: upload(client, bomb(8000, 8000)),
     "unknown_task": lambda client: client.post("/api/v1/answer", json={**ASKED, "task": "nonsense"}),
 }
-ELSEWHERE = {"slow_body", "busy", "internal_error", "stopping", "too_slow", "no_number"}
-"""Those that the tests of test_gate.py and test_server.py provoke."""
+ELSEWHERE = {"unknown_image", "slow_body", "busy", "internal_error", "stopping", "too_slow", "no_number"}
+"""Those that the tests of test_search.py, test_gate.py and test_server.py provoke."""
 
 
 @pytest.fixture(scope="module")

@@ -192,7 +192,7 @@ def test_the_manifest_of_kubernetes_starts_the_container_of_the_dockerfile(monke
     name = service["metadata"]["name"]
     names = (name, *(f"{name}.default{rest}" for rest in ("", ".svc", ".svc.cluster.local")))
     assert {f"--name={each}" for each in names} <= {*given}
-    assert service["spec"]["sessionAffinity"] == "ClientIP"  # an image id is valid in one pod
+    assert service["spec"]["sessionAffinity"] == "ClientIP"  # a scene id is valid in one pod
     assert "strategy" not in deployment["spec"] and "volumes" not in template["spec"]
     command, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
     assert (

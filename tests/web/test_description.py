@@ -18,7 +18,7 @@ from twelve.outputs.parts.result import named
 from twelve.web.requests import ImageOf
 
 NAMES = {
-    "images": ["upload_image", "get_image", "forget_image"],
+    "scenes": ["upload_image", "get_scene", "delete_scene"],
     "questions": ["answer", "locate", "entails", "depends", "choose", "guess", "verify", "ask", "match"],
     "search": ["search", "thumbnail"],
     "service": ["model", "sample", "health", "metrics"],

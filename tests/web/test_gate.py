@@ -409,7 +409,7 @@ def test_scenes_are_few_small_and_short_lived(predictor: Predictor) -> None:
     three = kept.add(scene)  # two was asked about longest ago
     assert kept.get(one) is scene and kept.get(three) is scene and len(kept) == 2
     assert kept.bytes > 2 * size
-    with pytest.raises(Exception, match="no stored image has this id, or it has expired"):
+    with pytest.raises(Exception, match="no scene has this id, or it has expired"):
         kept.get(two)
     now = 9.0
     kept.get(one)

@@ -73,7 +73,7 @@ SENT: dict[str, Callable[[TestClient, int], Any]] = {
         client, "search", text="a ball", top=size, shortlist=size
     ),
     "`contrast_weight`": lambda client, size: post(client, "match", **MATCHED, contrast_weight=size),
-    "characters of an image's id": lambda client, size: client.get(f"/api/v1/scenes/{'a' * size}"),
+    "characters of a scene id": lambda client, size: client.get(f"/api/v1/scenes/{'a' * size}"),
     "characters of the name of a task": lambda client, size: post(
         client, "answer", **OF, question="it", task="a" * size
     ),
@@ -94,7 +94,7 @@ OTHERS = {
 
 def rows(page: str) -> dict[str, str]:
     """What the limits of /docs are of, without their status -> their value."""
-    fixed = page.partition("No option changes these.")[2].partition("</section>")[0]
+    fixed = page.partition("The following limits have no option of their own.")[2].partition("</section>")[0]
     found = re.findall(r'scope="row">(.*?)</th><td class="value">(.*?)</td>', fixed)
     return {re.sub("</?code>", "`", html.unescape(what)): value for what, value in found}
 

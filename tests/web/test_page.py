@@ -25,13 +25,12 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 TABS = {
     "answer": "Ask",
     "locate": "Locate",
-    "entails": "Entails",
+    "entails": "Check",
     "choose": "Choose",
     "guess": "Guess",
     "verify": "Verify",
     "match": "Match",
 }
-BUTTONS = TABS | {"entails": "Check"}
 
 
 @dataclass
@@ -112,7 +111,7 @@ def test_uploads_asks_and_shows_the_box(visit: Visit) -> None:
     upload(page, "answer")
     assert ask(page, "answer", "what colour is it ?").inner_text().split()[0] in ("red", "green", "blue")
     assert page.locator("#panel-answer .ranking li").count() == 3
-    page.get_by_role("tab", name="Entails").click()
+    page.get_by_role("tab", name="Check").click()
     assert re.fullmatch(
         r"(Yes, it follows|The image does not tell|No, it contradicts) \d+%",
         ask(page, "entails", "it is green").inner_text(),
@@ -525,12 +524,12 @@ def test_by_keyboard_and_named_for_screen_readers(visit: Visit) -> None:
     page.get_by_role("tab").first.focus()
     for _ in range(2):
         page.keyboard.press("ArrowRight")
-    assert page.locator("[role=tab][aria-selected=true]").inner_text() == "Entails"
+    assert page.locator("[role=tab][aria-selected=true]").inner_text() == "Check"
     assert page.get_by_role("tab").all_inner_texts() == list(TABS.values())
     page.keyboard.press("Home")
     tab = page.locator("[role=tab][aria-selected=true]")
     assert tab.inner_text() == "Ask" and page.locator("[role=tab][tabindex='0']").count() == 1
-    for method, name in BUTTONS.items():
+    for method, name in TABS.items():
         page.locator(f"#tab-{method}").click()
         assert page.locator(f"#panel-{method} form button[type=submit]").inner_text() == name
         unnamed = (
@@ -561,7 +560,7 @@ def test_it_opens_with_an_image_a_question_and_its_answer(visit: Visit) -> None:
     for method in TABS:
         page.locator(f"#tab-{method}").click()
         page.locator(f"#panel-{method} .headline").wait_for()
-        assert page.evaluate("scrollY") == 0 and primary(page) == [BUTTONS[method]]
+        assert page.evaluate("scrollY") == 0 and primary(page) == [TABS[method]]
         assert page.locator(f"#panel-{method} .result .note").count() == 0  # it is about a drawn image
         assert axe.findings(page) == []
     page.locator("#tab-answer").click()
@@ -777,21 +776,21 @@ def test_mistakes_are_said(visit: Visit) -> None:
     page.route("**/api/v1/answer", lambda route: route.abort())
     page.locator("#panel-answer form button[type=submit]").click()
     page.get_by_text("The service does not respond – is it still running?", exact=True).wait_for()
-    assert "regions" in page.locator("#panel-answer .status").inner_text()
+    assert "boxes" in page.locator("#panel-answer .status").inner_text()
     visit.complaints.clear()  # the browser reports both in its console
 
 
-def test_a_single_region_is_not_called_regions(visit: Visit) -> None:
+def test_a_single_box_is_not_called_boxes(visit: Visit) -> None:
     def one(route: sync_api.Route) -> None:
         scene = (reply := route.fetch()).json()
         route.fulfill(response=reply, json=scene | {"boxes": scene["boxes"][:1], "labels": scene["labels"][:1]})
 
     page, status = visit.page, visit.page.locator("#panel-answer .status")
     upload(page, "answer")
-    page.wait_for_function("/, \\d+ regions$/.test(document.querySelector('#panel-answer .status').textContent)")
+    page.wait_for_function("/, \\d+ boxes$/.test(document.querySelector('#panel-answer .status').textContent)")
     page.route("**/api/v1/scenes", one)
     upload(page, "answer", seed=2)
-    sync_api.expect(status).to_have_text(re.compile(r" pixels, 1 region$"))
+    sync_api.expect(status).to_have_text(re.compile(r" pixels, 1 box$"))
 
 
 def test_a_damaged_image_is_told_without_curl(visit: Visit) -> None:
@@ -809,7 +808,7 @@ def test_a_damaged_image_is_told_without_curl(visit: Visit) -> None:
         choose_file(page, method, "half.png", png(1)[:200])
         page.locator(f"#panel-{method} .status.wrong").first.wait_for()
         page.locator("#tab-guess").click()
-        assert page.locator("#panel-guess .status").inner_text().endswith("regions")
+        assert page.locator("#panel-guess .status").inner_text().endswith("boxes")
         page.locator(f"#tab-{method}").click()
         status = page.locator(f"#panel-{method} .status").first
         assert "wrong" not in str(status.get_attribute("class")) and "half" not in status.inner_text(), method
@@ -939,7 +938,7 @@ def test_the_task_that_answered_stands_beside_the_answer(visit: Visit) -> None:
     page.locator("#panel-answer select").select_option("gqa")
     ask(page, "answer", "what colour is it ?")
     assert by.inner_text().startswith("Task: GQA. ")
-    page.get_by_role("tab", name="Entails").click()
+    page.get_by_role("tab", name="Check").click()
     ask(page, "entails", "it is green")
     assert page.locator("#panel-entails .by").count() == 0  # one task alone judges
 
@@ -964,14 +963,14 @@ def test_a_tab_says_before_one_asks_that_the_last_training_left_its_task_out(vis
     page.locator("#panel-answer select").select_option("vqa")
     assert lost.is_hidden()
     assert page.get_by_role("tab", name="Ask").inner_text() == "Ask"  # VQA was trained
-    trained = [name for name in TABS.values() if name != "Entails"]
+    trained = [name for name in TABS.values() if name != "Check"]
     assert page.locator("[role=tablist] > *").all_inner_texts() == [
         *trained,
         "earlier tasks (may be forgotten):",
-        "Entails",
+        "Check",
     ]
-    assert page.get_by_role("tab").all_inner_texts() == [*trained, "Entails"]
-    entails = page.get_by_role("tab", name="Entails", exact=True)
+    assert page.get_by_role("tab").all_inner_texts() == [*trained, "Check"]
+    entails = page.get_by_role("tab", name="Check", exact=True)
     assert "an earlier training" in str(entails.get_attribute("title"))
     label, last = (page.locator(each).bounding_box() for each in (".earlier", "[role=tab]:has(+ .earlier)"))
     assert label and last and (label["y"] >= last["y"] + last["height"]) == visit.phone  # on a phone, on its own line
@@ -999,9 +998,9 @@ def test_a_page_opens_with_a_task_of_the_last_training(visit: Visit) -> None:
     page.route("**/api/v1/model", one_trained)
     page.goto(f"{visit.address}/?again")  # without the name of a tab
     page.locator("#panel-entails .headline").wait_for()
-    others = [name for name in TABS.values() if name != "Entails"]
+    others = [name for name in TABS.values() if name != "Check"]
     assert page.locator("[role=tablist] > *").all_inner_texts() == [
-        "Entails",
+        "Check",
         "earlier tasks (may be forgotten):",
         *others,
     ]
@@ -1111,7 +1110,7 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
     page.locator("#panel-answer select").select_option("gqa")
     ask(page, "answer", "what colour is it ?")
     assert by.inner_text() == "Task: GQA. Change it under Advanced."  # nothing is stored of it
-    page.get_by_role("tab", name="Entails").click()
+    page.get_by_role("tab", name="Check").click()
     page.locator("#panel-entails .by").wait_for()
     assert page.locator("#panel-entails .by").inner_text() == f"Task: SNLI-VE. {told}"
 

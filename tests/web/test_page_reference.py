@@ -74,7 +74,7 @@ def asked(address: str, path: str, **options: Any) -> Any:
     return json.loads(text) if text else None
 
 
-STATUS = {"upload_image": 201, "forget_image": 204, "search": 409, "thumbnail": 409}
+STATUS = {"upload_image": 201, "delete_scene": 204, "search": 409, "thumbnail": 409}
 """Endpoints whose reply is not 200."""
 
 
@@ -103,8 +103,8 @@ def test_every_command_gets_the_reply_that_is_shown(page: sync_api.Page, address
         elif name == "sample":
             assert (tmp_path / "sample-1.png").read_bytes().startswith(b"\x89PNG") and not reply
             form.get_by_alt_text("The image of the reply").wait_for()
-        elif name == "forget_image":
-            assert not reply and json.loads(run.stdout)["code"] == "unknown_image"  # it is gone already
+        elif name == "delete_scene":
+            assert not reply and json.loads(run.stdout)["code"] == "unknown_scene"  # it is gone already
         elif name == "metrics":
             assert reply.partition("\n")[0] == run.stdout.partition("\n")[0] != ""
         elif name != "health":  # of other numbers by now
@@ -145,7 +145,7 @@ def test_a_body_asks_about_the_selected_sample_until_it_is_edited(page: sync_api
 def test_each_image_of_a_request_has_a_field_and_one_that_is_selected_is_so_everywhere(
     page: sync_api.Page, address: str
 ) -> None:
-    verify, match, stored = opened(page, "verify"), opened(page, "match"), opened(page, "get_image")
+    verify, match, stored = opened(page, "verify"), opened(page, "match"), opened(page, "get_scene")
     verify.get_by_label("Token").fill(TOKEN)
     file = {"name": "mine.png", "mimeType": "image/png", "buffer": png(1)}
     verify.locator("input[type=file]").nth(1).set_input_files([file])  # type: ignore[list-item]
@@ -251,7 +251,7 @@ def test_a_command_is_copied_as_it_stands(page: sync_api.Page) -> None:
 
 def test_examples_have_the_id_of_an_image_that_is_uploaded_until_it_is_gone(page: sync_api.Page, address: str) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    answer, verify, stored = (page.locator(f"#{name} > .example pre") for name in ("answer", "verify", "get_image"))
+    answer, verify, stored = (page.locator(f"#{name} > .example pre") for name in ("answer", "verify", "get_scene"))
     assert '{"scene": "ID"}' in answer.inner_text() and stored.inner_text().endswith("/scenes/ID")
     upload = opened(page, "upload_image")
     upload.get_by_label("Token").fill(TOKEN)
@@ -266,8 +266,8 @@ def test_examples_have_the_id_of_an_image_that_is_uploaded_until_it_is_gone(page
     opened(page, "verify")
     both = json.loads((words := sent(page.locator("#verify .try"))[2])[words.index("--data-raw") + 1])
     assert both["left"]["scene"] == name and f'"{both["right"]["scene"]}"' in verify.inner_text()
-    page.locator("#forget_image .try summary").click()
-    sent(page.locator("#forget_image .try"))
+    page.locator("#delete_scene .try summary").click()
+    sent(page.locator("#delete_scene .try"))
     assert name not in page.locator("main .example pre").all_inner_texts().__str__()
 
 
@@ -311,7 +311,7 @@ def test_code_breaks_nowhere_and_scrolls(page: sync_api.Page) -> None:
 
 
 def test_no_width_scrolls_sideways(page: sync_api.Page) -> None:
-    for width in (320, 360, 375, 390):
+    for width in (320, 360, 375, 390, 500):
         page.set_viewport_size({"width": width, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         first, second, third = (

@@ -79,6 +79,9 @@ def test_it_is_used_by_keyboard_alone(visit: Visit) -> None:  # noqa: F811
     page.locator(f"{PANEL} .headline").wait_for()
     assert page.locator(f"{PANEL} [role=alert]").inner_text() == ""
     assert page.locator(f"{PANEL} .gallery").get_attribute("aria-label") == "Images, best first"
+    accent = page.locator("[role=tab][aria-selected=true]").evaluate("tab => getComputedStyle(tab).color")
+    frame = page.locator(f"{PANEL} .gallery img").first.evaluate("image => getComputedStyle(image).outlineColor")
+    assert frame == accent  # red would read as an error
 
 
 def test_the_tabs_of_a_phone_are_two_rows_of_four(visit: Visit) -> None:  # noqa: F811

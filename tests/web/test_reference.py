@@ -44,7 +44,7 @@ def test_every_example_is_answered(searching_app: FastAPI) -> None:
     assert '>"answer" or "entails" or "verify" or "locate"<' in asked
     assert '>"answer" or "entails" or "verify"; default "answer" (optional)<' in measured
     assert '1 to 20 items; an answer in it is "yes", "no" or "n/a"<' in plain and '>"ok"; always the same' in plain
-    assert "<td>object; an image: either scene (id of a stored image) or base64 (the file; not stored)" in page
+    assert "<td>object; an image: either scene (a scene id) or base64 (the file; not stored)" in page
     assert not re.search(r"(src|href)=\"(https?:)?//", page) and "-H 'Authorization" not in plain
     assert "Bearer TOKEN" in reference(described, "http://x", Limits(), token=True)
     answer = page.partition("POST /api/v1/answer<")[2].partition("</section>")[0]
@@ -87,11 +87,21 @@ def test_every_example_in_python_runs_and_prints_the_reply(
     found = [re.findall('<pre[^>]* for Python">(.*?)</pre>', section, re.S) for section in sections]
     programs = [html.unescape(each) for own in found for each in own]
     assert len(programs) == 18 == sum(map(bool, found))
-    deleted = [each for each in programs if '"DELETE"' in each]
+    # The client has methods for all endpoints except these.
+    plain = [re.findall(r"service\.(get|post|request)\((.*)\)$", each.removesuffix(".decode())")) for each in programs]
+    assert [each[0][1].removesuffix(")") for each in plain if each] == [
+        '"/api/v1/scenes/ID"',
+        '"GET", "/api/v1/samples/NAME"',
+        '"/health"',
+        '"GET", "/metrics"',
+    ]
+    deleted = [each for each in programs if "scene.delete()" in each]
     for program in [*(each for each in programs if each not in deleted), *deleted]:
         exec(program.replace("ID", stored).replace("NAME", "sample-1.png"), {})
         reply, said = replied[-1], capsys.readouterr().out
-        if reply.headers.get("Content-Type") == "application/json":
+        if reply.status_code == 201:
+            assert said == f"{reply.json()['id']} {reply.json()['boxes']}\n"
+        elif reply.headers.get("Content-Type") == "application/json":
             assert said == f"{reply.json()}\n"
         elif reply.status_code == 204:
             assert not said
@@ -102,20 +112,20 @@ def test_every_example_in_python_runs_and_prints_the_reply(
     assert len([each for each in replied if each.request.url.path != "/api/v1/scenes"]) == 17
     described = client.get("/openapi.json").json()
     secret = html.unescape(reference(described, "http://x", Limits(), token=True))
-    assert 'service = Client("http://x", "TOKEN")\nprint(service.get("/api/v1/model"))' in secret
+    assert 'service = Client("http://x", "TOKEN")\nprint(service.model())' in secret
 
 
 def test_the_upload_has_its_content_types_a_form_and_the_status_of_its_reply(app: FastAPI) -> None:
     page = html.unescape(TestClient(app).get("/docs").text)
     upload, deleted, sample = (
         page.partition(f'<section id="{name}"')[2].partition("</section>")[0]
-        for name in ("upload_image", "forget_image", "sample")
+        for name in ("upload_image", "delete_scene", "sample")
     )
     kinds = re.findall(r"<code>([\w/, -]+)</code></th>", upload.partition("<pre")[0])
     assert kinds == [", ".join(IMAGES), FORM] and "object; one part, of any name" in upload
     assert upload.count(" for curl") == 2 and "-F file=@examples/scene.jpg http" in upload
-    assert "<p>Reply with status 201 (application/json): the image is stored: its id, size and boxes. <" in upload
-    assert "status 204 (no body): the image is deleted. <" in deleted and "200 (image/png): the image. <" in sample
+    assert "<p>Reply with status 201 (application/json): the new scene: its id, size and boxes. <" in upload
+    assert "status 204 (no body): the scene is deleted. <" in deleted and "200 (image/png): the image. <" in sample
 
 
 def test_the_list_at_the_top_leads_to_every_endpoint_the_errors_and_the_token(app: FastAPI) -> None:
@@ -148,9 +158,9 @@ def test_endpoints_are_in_the_groups_of_the_description(app: FastAPI) -> None:
 
 def test_a_parameter_of_a_path_says_what_it_is_and_is_not_empty(app: FastAPI) -> None:
     page = html.unescape(TestClient(app).get("/docs").text)
-    assert page.count("<td>string; 1 to 64 characters; id of a stored image</td>") == 2
+    assert page.count("<td>string; 1 to 64 characters; scene id</td>") == 2
     assert "<td>string; 1 to 64 characters; one of those in /api/v1/model</td>" in page
-    assert "<td>string or null; at most 64 characters; id of a stored image</td>" in page
+    assert "<td>string or null; at most 64 characters; scene id</td>" in page
     assert ">0 to" not in page
     assert not re.search("; 0 to [\\d,]+ (characters|items)", page)
 
@@ -159,7 +169,7 @@ def test_errors_have_their_form_and_what_to_do(app: FastAPI) -> None:
     described = TestClient(app).get("/openapi.json").json()
     section = reference(described, "http://x", Limits()).partition('id="errors"')[2].partition("</section>")[0]
     assert re.findall(r"<code>(\w+)</code></th>", section) == ["code", "error", "remedy", "fields", "path", "message"]
-    assert "write a question" in section and "<code>unknown_image</code>" in section
+    assert "write a question" in section and "<code>unknown_scene</code>" in section
     of = {status for path in described["paths"].values() for each in path.values() for status in each["responses"]}
     assert set(re.findall(r'scope="row">(\d+)<', section)) == {"405", *(status for status in of if status >= "400")}
     each = [operation["responses"] for path in described["paths"].values() for operation in path.values()]
@@ -218,7 +228,7 @@ def test_errors_say_what_404_means(app: FastAPI) -> None:
     described = TestClient(app).get("/openapi.json").json()
     assert "404" not in described["paths"]["/api/v1/scenes"]["post"]["responses"]
     told = described["paths"]["/api/v1/answer"]["post"]["responses"]["404"]["description"]
-    assert "unknown_image" in told and "unknown_path" in told
+    assert "unknown_scene" in told and "unknown_path" in told
 
 
 def test_every_field_of_a_reply_says_what_it_is(app: FastAPI) -> None:

@@ -407,7 +407,7 @@ def test_requests_are_logged_only_on_demand(model_folder: Path, tmp_path: Path) 
     began, *logged, ended = lines["--log-requests",]
     assert (began, ended, len(logged)) == (first, last, 5)  # a probe is logged only if it fails
     dated, named = r"[\d-]{10} [\d:]{8}\.\d{3}[+-]\d\d:\d\d", r"\d+ ms [0-9a-f]{16}"
-    assert re.fullmatch(rf"{dated} GET /api/v1/scenes/\{{scene\}} 404 unknown_image {named}", logged[0])
+    assert re.fullmatch(rf"{dated} GET /api/v1/scenes/\{{scene\}} 404 unknown_scene {named}", logged[0])
     assert re.fullmatch(rf"{dated} POST /health 405 wrong_method {named}", logged[1])
     assert re.fullmatch(rf"{dated} POST static 405 wrong_method {named}", logged[2])
     assert re.fullmatch(rf"{dated} GET other 404 unknown_path {named}", logged[3])
@@ -418,7 +418,7 @@ def test_requests_are_logged_only_on_demand(model_folder: Path, tmp_path: Path) 
     assert ready["port"] == urlsplit(address).port
     assert (stopped["event"], stopped["message"], stopped["answered"]) == ("stopped", last, 5)
     assert [(each["method"], each["path"], each["status"], each["code"]) for each in told] == [
-        ("GET", "/api/v1/scenes/{scene}", 404, "unknown_image"),
+        ("GET", "/api/v1/scenes/{scene}", 404, "unknown_scene"),
         ("POST", "/health", 405, "wrong_method"),
         ("POST", "static", 405, "wrong_method"),
         ("GET", "other", 404, "unknown_path"),

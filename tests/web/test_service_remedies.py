@@ -96,8 +96,8 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: several(client, [inline(png(1))] * 9),
         lambda client: several(client, [kept(client, png(1)) for _ in range(9)]),
     ),
-    "an image that is gone": (
-        "send it to /api/v1/scenes again",
+    "a scene that is gone": (
+        "send the image to /api/v1/scenes again",
         lambda client: choose(client, {"scene": "gone"}, [10, 10, 60, 60]),
         lambda client: choose(client, kept(client, png(1)), [10, 10, 60, 60]),
     ),

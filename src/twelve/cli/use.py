@@ -377,12 +377,12 @@ def serve(
     max_held_bytes: Annotated[
         int, _limit("max_held_bytes", "Bytes of the bodies of all requests together.")
     ] = _LIMITS.max_held_bytes,
-    max_scenes: Annotated[int, _limit("max_scenes", "Stored images.")] = _LIMITS.max_scenes,
+    max_scenes: Annotated[int, _limit("max_scenes", "Stored scenes.")] = _LIMITS.max_scenes,
     max_scene_bytes: Annotated[
-        int, _limit("max_scene_bytes", "Bytes of the stored images together.")
+        int, _limit("max_scene_bytes", "Bytes of the stored scenes together.")
     ] = _LIMITS.max_scene_bytes,
     scene_seconds: Annotated[
-        float, _limit("scene_seconds", "Seconds for which an image is stored after the last question about it.")
+        float, _limit("scene_seconds", "Seconds for which a scene is stored after the last question about it.")
     ] = _LIMITS.scene_seconds,
 ) -> None:
     """Serve a model as a web page and an HTTP API.

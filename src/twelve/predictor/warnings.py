@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 FOREIGN = Warned("unusual_image", "the image may be unlike the training images, so the result may be meaningless")
 """It says "may", because the limits are such that up to 1 in 100 images like the training images exceed one of them
 (:data:`twelve.model.familiarity.BEYOND`)."""
-NO_REGION = Warned(
-    "no_regions", "no region was found in the image, so the model only has the feature of the whole image"
-)
+NO_REGION = Warned("no_regions", "no box was found in the image, so the model only has the feature of the whole image")
 SIDES = ("left image: ", "right image: ")
 """What a warning of one of two images begins with."""
 UNKNOWN_WORDS = "the training texts hardly contain these words, so the result may be meaningless"

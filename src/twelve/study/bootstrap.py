@@ -57,7 +57,7 @@ class Resampled:
     closed: Mapping[str, Array]
 
     @property
-    def endpoint(self) -> Array:
+    def main_measure(self) -> Array:
         """(R, A) means over the tasks, on the common scale."""
         means: Array = np.stack([*self.closed.values()]).mean(0)
         return means

@@ -223,28 +223,28 @@ class Comparison:
         return tuple(sum(seed) / len(seed) for seed in zip(*learned, strict=True))
 
     @property
-    def endpoint(self) -> Interval:
+    def main_measure(self) -> Interval:
         """The mean over the learned tasks; over all if none is learned."""
         return self.every if self.learned is None else self.learned
 
     @property
-    def endpoint_points(self) -> Interval:
-        """``endpoint`` in the official metrics."""
+    def main_measure_points(self) -> Interval:
+        """``main_measure`` in the official metrics."""
         return self.every_points if self.learned_points is None else self.learned_points
 
     @property
-    def endpoint_seeds(self) -> tuple[float, ...]:
-        """``endpoint`` of each seed."""
+    def main_measure_seeds(self) -> tuple[float, ...]:
+        """``main_measure`` of each seed."""
         return self.seeds if self.learned is None else self.learned_seeds
 
     @property
     def significant(self) -> int:
-        """1 or -1 where ``endpoint`` is significant, else 0."""
+        """1 or -1 where ``main_measure`` is significant, else 0."""
         return self.every_significant if self.learned is None else significant(self.learned, self.learned_seeds)
 
     @property
     def by_bootstrap_alone(self) -> bool:
-        """Whether ``endpoint`` is significant by its bootstrap interval alone."""
+        """Whether ``main_measure`` is significant by its bootstrap interval alone."""
         if self.learned is None:
             return self.every_by_bootstrap_alone
         return by_bootstrap_alone(self.learned, self.learned_seeds)

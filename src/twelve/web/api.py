@@ -56,9 +56,9 @@ _SHOWN = documented(400, 401, 404, 409, 422, 429, 503)
 _STORED = documented(400, 401, 404, 422, 429, 503)
 _NAMES = {"true": "verdict"}
 """Field of a result in Python -> in replies, where a word of JSON would name it."""
-_LOCATION = {"description": "Where the image is, relative to the path of the request.", "schema": {"type": "string"}}
+_LOCATION = {"description": "Where the scene is, relative to the path of the request.", "schema": {"type": "string"}}
 _CREATED: dict[int | str, dict[str, Any]] = {201: {"headers": {"Location": _LOCATION}}}
-SceneId = Annotated[str, Path(min_length=1, max_length=MAX_ID, description="id of a stored image")]
+SceneId = Annotated[str, Path(min_length=1, max_length=MAX_ID, description="scene id")]
 SampleName = Annotated[str, Path(min_length=1, max_length=MAX_ID, description=f"one of those in {PREFIX}/model")]
 ImageName = Annotated[str, Query(min_length=1, max_length=MAX_NAME, description="its name in the reply to a search")]
 
@@ -84,9 +84,9 @@ class _Route(APIRoute):
 
 
 TAGS = {
-    "images": "Upload an image once, and ask about it by its id. A scene is an image with its regions, stored in "
-    "memory until some time after the last question.",
-    "questions": "Each request names its image by id, or contains the bytes of the image in base64.",
+    "scenes": "Upload an image once. The service stores it with its regions as a scene, in memory, until some time "
+    "after the last question. Ask about the scene by its id.",
+    "questions": "Each request names its scene by the id, or contains the bytes of the image in base64.",
     "search": "For a service that was started with an index of images; others reply with 409.",
     "service": f"{PREFIX}/model lists the methods and limits of this service, and its samples to try.",
 }
@@ -98,8 +98,8 @@ def routes(
 ) -> list[APIRouter]:
     """Everything under :data:`~twelve.web.fields.PREFIX`."""
     found = [APIRouter(prefix=PREFIX, tags=[tag], route_class=_Route) for tag in TAGS]
-    images, questions, searched, about = found
-    _keep(images, service)
+    scenes, questions, searched, about = found
+    _keep(scenes, service)
     _single(questions, service)
     _depends(questions, service)
     _boxes(questions, service)
@@ -146,15 +146,15 @@ def _keep(router: APIRouter, service: Service) -> None:
     @router.post(
         "/scenes",
         status_code=201,
-        response_description="The image is stored: its id, size and boxes.",
+        response_description="The new scene: its id, size and boxes.",
         openapi_extra=_UPLOAD,
         responses=_UPLOADED | _CREATED,
     )
     async def upload_image(request: Request, response: Response) -> replies.SceneReply:
         """Upload an image.
 
-        The service extracts its regions and keeps it in memory, so that you can ask about it by its id. The body is the
-        file itself, or `multipart/form-data` whose only part is the file. A form from a browser (a request with the
+        The service extracts its regions and stores both as a scene, so that you can ask about it by its id. The body is
+        the file itself, or `multipart/form-data` whose only part is the file. A form from a browser (a request with the
         header `Origin`) is refused, because any web page could send one.
         """
         scene = await service.scene(file_of(await request.body(), request))
@@ -162,20 +162,20 @@ def _keep(router: APIRouter, service: Service) -> None:
         response.headers["Location"] = f"scenes/{name}"  # relative, so that it is right below a path of a proxy
         return described_scene(service, name, scene)
 
-    @router.get("/scenes/{scene}", response_description="The size and the boxes of the image.", responses=_STORED)
-    async def get_image(scene: SceneId) -> replies.SceneReply:
-        """Return the size and regions of a stored image."""
+    @router.get("/scenes/{scene}", response_description="The size and the boxes of the scene.", responses=_STORED)
+    async def get_scene(scene: SceneId) -> replies.SceneReply:
+        """Return the size and the boxes of a scene."""
         return described_scene(service, scene, service.scenes.get(scene))
 
     @router.delete(
         "/scenes/{scene}",
-        response_description="The image is deleted.",
+        response_description="The scene is deleted.",
         status_code=204,
         response_class=Response,
         responses=_STORED,
     )
-    async def forget_image(scene: SceneId) -> None:
-        """Delete a stored image."""
+    async def delete_scene(scene: SceneId) -> None:
+        """Delete a scene."""
         service.scenes.remove(scene)
 
 
@@ -363,7 +363,7 @@ def said(result: Result) -> dict[str, Any]:
 
 
 def described_scene(service: Service, name: str, scene: Scene) -> replies.SceneReply:
-    """The size and regions of an image."""
+    """The size and the boxes of a scene."""
     regions = scene.regions
     boxes = rounded([tuple(map(float, box)) for box in regions.boxes])
     return replies.SceneReply(

@@ -216,7 +216,7 @@ def _add_monitoring(app: FastAPI, service: Service) -> None:
 
         The status is 500 if a thread of the service has ended, such as the one that runs the model; only a restart
         helps. It stays 200 while too many requests are waiting. The reply has the number of waiting requests and of
-        stored images.
+        scenes.
         """
         service.check_threads()
         return Health(status="ok", waiting=service.waiting, scenes=len(service.scenes))

@@ -9,7 +9,7 @@ from twelve.version import __version__
 from twelve.web.fields import PREFIX
 
 IMAGE = {"scene": "ID"}
-"""A stored image: ``ID`` stands for the id that the service replied with."""
+"""A scene: ``ID`` stands for the id that the service replied with."""
 DIGEST = "ff057c1ba68d7e6feaa35d15e5bfc287035f73e9d080736832e4f77d2df747f4"
 _BOXES = [[88, 99, 137, 125], [71, 69, 96, 90], [42, 24, 69, 52]]
 _REPLIED = [[float(side) for side in box] for box in _BOXES]

@@ -16,7 +16,7 @@ from twelve.predictor.checks import CHOOSING, METHODS, control
 PREFIX = "/api/v1"
 """What the paths of the API begin with; api.js of the page has it too."""
 MAX_ID = 64
-"""Characters of the id of an image, and of the name of a sample."""
+"""Characters of a scene id, and of the name of a sample."""
 MAX_WORD = 100
 """Characters of the name of a task or of a method."""
 MAX_TEXT = 2000

@@ -75,7 +75,7 @@ class Gate:
         metrics_token: likewise, the token for :data:`METRICS`; None for the same as for other paths.
         free: paths that can be read without the token.
         paths: those that are counted and logged under their own names, such as ``/api/v1/scenes/{scene}``; a URL
-            may contain the id of an image.
+            may contain a scene id.
         json: paths that take JSON.
         files: paths of the page's files, which are counted and logged under one name.
         origins: origins whose pages may send requests and read every reply, also errors (CORS).

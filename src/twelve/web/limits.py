@@ -53,9 +53,9 @@ class Limits:
         max_held_bytes: bytes of all bodies that are being received or waiting.
         max_waiting: accepted requests without an answer; further requests get 429.
         max_batch: questions in one forward pass.
-        max_scenes: number of stored images; the least recently used is dropped first.
-        max_scene_bytes: bytes of stored images together; the least recently used is dropped first.
-        scene_seconds: seconds for which an image is stored after the last question about it.
+        max_scenes: number of scenes; the least recently used is dropped first.
+        max_scene_bytes: bytes of all scenes together; the least recently used is dropped first.
+        scene_seconds: seconds for which a scene is stored after the last question about it.
         body_seconds: seconds for a body to arrive.
         answer_seconds: seconds to answer a request.
         stop_seconds: seconds to finish accepted requests after a stop signal, rounded up; then these requests get 503.

@@ -30,6 +30,7 @@ CODES: dict[Code, int] = {
     "unauthorized": 401,
     "foreign_origin": 403,
     "unknown_path": 404,
+    "unknown_scene": 404,
     "unknown_image": 404,
     "wrong_method": 405,
     "slow_body": 408,
@@ -52,8 +53,10 @@ MEANINGS = {
     401: ("The token is missing or wrong.", "Send the header `Authorization: Bearer TOKEN`."),
     403: ("A web page sent `multipart/form-data`.", "Send the image itself as the body."),
     404: (
-        "`unknown_image`: the image does not exist, or has expired. `unknown_path`: the path does not exist.",
-        "For an image, upload it again, or do nothing if you wanted to delete it. For a path, correct it.",
+        "`unknown_scene`: the scene does not exist, or has expired. `unknown_image`: the image is not in the index, or "
+        "has changed. `unknown_path`: the path does not exist.",
+        "For a scene, upload its image again, or do nothing if you wanted to delete the scene. For an image or a path, "
+        "follow `remedy`.",
     ),
     405: ("The path does not support this method.", "Use a method of the header `Allow`."),
     408: ("The body did not arrive in time.", "Send a smaller body, or use a faster connection."),

@@ -52,14 +52,14 @@ LIMITED = {
     "max_waiting": "requests that wait for an answer; further ones get 429",
     "max_held_bytes": "bytes of all bodies that arrive or wait; more get 429",
     "max_batch": "questions that the model answers at once",
-    "max_scenes": "stored images; the least recently used is dropped",
-    "max_scene_bytes": "bytes of all stored images; the least recently used is dropped",
-    "scene_seconds": "seconds for which an image is stored after the last question about it",
+    "max_scenes": "scenes; the least recently used is dropped",
+    "max_scene_bytes": "bytes of all scenes; the least recently used is dropped",
+    "scene_seconds": "seconds for which a scene is stored after the last question about it",
     "body_seconds": "seconds for a body to arrive; then 408",
     "answer_seconds": "seconds for an answer; then 503",
     "stop_seconds": "seconds to finish accepted requests when the service stops; then 503",
 }
-"""Limit -> what it is of."""
+"""Limit -> its meaning."""
 FIXED: tuple[tuple[str, str], ...] = (
     ("characters of a text; more get 422", f"{MAX_TEXT:,}"),
     ("boxes of a request; more get 422", f"{MAX_BOXES}"),
@@ -70,7 +70,7 @@ FIXED: tuple[tuple[str, str], ...] = (
     ("captions of `match`; more get 422", f"{MAX_CAPTIONS}"),
     ("`top` and `shortlist` of `search`; larger ones get 422", f"{MAX_PLACES}"),
     ("`contrast_weight`; larger ones get 422", f"{MOST_WEIGHT:,}"),
-    ("characters of an image's id, and of a sample's name; more get 422", f"{MAX_ID}"),
+    ("characters of a scene id, and of a sample's name; more get 422", f"{MAX_ID}"),
     ("characters of the name of a task or method; more get 422", f"{MAX_WORD}"),
     ("characters of the name of an image of the index; more get 422", f"{MAX_NAME:,}"),
     ("formats of images, identified by content; others get 415, animations 422", NAMES),
@@ -82,13 +82,20 @@ FIXED: tuple[tuple[str, str], ...] = (
     ("levels of nesting in JSON; more get 400", "that of Python"),
     ("connections to `twelve serve`; more get 503 without JSON", f"{CONNECTIONS}"),
 )
-"""What the limits are of that no option changes, and their values: those by which requests are refused."""
+"""Meaning and value of each limit that no option changes: those by which requests are refused."""
 _FILE = ["-H", "Content-Type: image/jpeg", "--data-binary", "@examples/scene.jpg"]
 _FORM = ["-F", "file=@examples/scene.jpg"]
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>twelve: API</title><link rel="icon" href="icon.svg" type="image/svg+xml"><link rel="stylesheet" href="page.css">
 <script type="module" src="reference.js"></script></head><body class="reference"><header><h1>API</h1>"""
+_CALLS = {
+    "upload_image": "scene.id, scene.boxes",
+    "delete_scene": "scene.delete()",
+    "thumbnail": 'service.thumbnail("NAME")',
+    "model": "service.model()",
+}
+"""Endpoint that takes no JSON, and has a method of the client -> its example in Python."""
 _OPEN = ("upload_image", "answer", "search")
 """Endpoints whose fields are not folded. The others list the names of theirs."""
 _LINKS = 'For programs: <a href="openapi.json">openapi.json</a>. <a href="./">Back to the page</a>'
@@ -145,8 +152,7 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, url: 
     place += "".join(f"?{each['name']}=NAME" for each in operation.get("parameters", []) if each["in"] == "query")
     commands = [" ".join(map(quote, [*words, *body, url + place])) for body in bodies]
     body = takes["examples"][0] if takes else None
-    file = _FILE[-1][1:] if content and not takes else ""
-    program = _program(method, url, place, body, file, kinds, token=secured)
+    program = _program(operation["operationId"], method, url, place, body, kinds, token=secured)
     reply: _Schema = kinds.get("application/json", {})
     replied = _resolved(reply.get("schema", {}), schemas)
     told = [reply["example"]] if "example" in reply else replied.get("examples", [])
@@ -191,9 +197,9 @@ def _client(url: str) -> str:
     copied = program.replace("twelve.client", "client")
     return (
         '<section id="client"><h2>A client in Python</h2><p>The client sends the token of the environment variable '
-        "<code>TWELVE_TOKEN</code>, waits while the service is busy, and sends an image again that the service no "
-        "longer stores. Given a list of texts, it asks several at a time. It needs Python 3.10 or newer, and its "
-        "standard library alone. Save it beside a program such as this.</p>"
+        "<code>TWELVE_TOKEN</code>, waits while the service is busy, and sends an image again if the service no "
+        "longer stores its scene. Given a list of texts, it asks several at a time. It needs Python 3.10 or newer, and "
+        "its standard library alone. Save it beside a program such as this.</p>"
         f"{_command(f'curl -sO {url}/client.py')}"
         f'<pre tabindex="0" aria-label="A program that uses the client">{escape(copied)}</pre>'
         '<details class="program"><summary>client.py</summary>'
@@ -205,19 +211,20 @@ def _limits(limits: Limits) -> str:
     """The limits of the service and their values."""
     rows = "".join(
         f'<tr><th scope="row"><code>{name}</code></th><td class="value">{_number(getattr(limits, name))}</td>'
-        f"<td>{what}</td></tr>"
-        for name, what in LIMITED.items()
+        f"<td>{meaning}</td></tr>"
+        for name, meaning in LIMITED.items()
     )
     body = ("bytes of a body, which follow from `max_bytes`; more get 413", _number(limits.max_body))
     fixed = "".join(
-        f'<tr><th scope="row">{_marked(what)}</th><td class="value">{value}</td></tr>' for what, value in (body, *FIXED)
+        f'<tr><th scope="row">{_marked(meaning)}</th><td class="value">{value}</td></tr>'
+        for meaning, value in (body, *FIXED)
     )
     return (
-        '<section id="limits"><h2>Limits</h2><p>Those of this service. The operator can change each by an option, such '
-        'as <code>--max-bytes</code>.</p><table><thead><tr><th scope="col">Limit</th><th scope="col">Value</th>'
-        f'<th scope="col">Of</th></tr></thead><tbody>{rows}</tbody></table>'
-        "<p>No option changes these.</p>"
-        '<table><thead><tr><th scope="col">Limit</th><th scope="col">Value</th></tr></thead>'
+        '<section id="limits"><h2>Limits</h2><p>The limits of this service. Its operator can change each of the '
+        "following with an option, such as <code>--max-bytes</code>.</p>"
+        '<table><thead><tr><th scope="col">Limit</th><th scope="col">Value</th><th scope="col">Meaning</th></tr>'
+        f"</thead><tbody>{rows}</tbody></table><p>The following limits have no option of their own.</p>"
+        '<table class="fixed"><thead><tr><th scope="col">Limit</th><th scope="col">Value</th></tr></thead>'
         f"<tbody>{fixed}</tbody></table></section>\n"
     )
 
@@ -248,18 +255,17 @@ def _command(line: str) -> str:
     return f'<pre tabindex="0" aria-label="Example for curl">{escape(line)}</pre>'
 
 
-def _program(method: str, url: str, path: str, body: object, file: str, kinds: _Schema, *, token: bool) -> str:
-    """An example in Python, which sends an object, the bytes of a file, or nothing with the client below."""
+def _program(name: str, method: str, url: str, path: str, body: object, kinds: _Schema, *, token: bool) -> str:
+    """An example in Python, which calls an endpoint with the client below: with its method, if it has one."""
     drawn, read = any(kind.startswith("image/") for kind in kinds), "application/json" in kinds
-    lines = ["from pathlib import Path"] * (drawn or bool(file)) + ["from client import Client", ""]
+    lines = ["from pathlib import Path"] * drawn + ["from client import Client", ""]
     lines += [f"service = Client({_literal(url)}{', ' * token}{_literal('TOKEN') * token})"]
     if isinstance(body, Mapping):
-        call, scene = _asked(path.rpartition("/")[2], body)
-        lines += [f"scene = service.scene({_literal(_FILE[-1][1:])})"] * scene
-    else:
-        sent = f", Path({_literal(file)}).read_bytes()" if file else ""
+        call = _asked(path.rpartition("/")[2], body)
+    elif (call := _CALLS.get(name, "")) == "":
         call = f"service.{method}(" if read else f"service.request({_literal(method.upper())}, "
-        call += f"{_literal(path)}{sent})"
+        call += f"{_literal(path)})"
+    lines += [f"scene = service.scene({_literal(_FILE[-1][1:])})"] * bool(re.search(r"\bscene\b", call))
     if drawn:
         lines += [f'Path("FILE").write_bytes({call})']
     else:
@@ -267,17 +273,16 @@ def _program(method: str, url: str, path: str, body: object, file: str, kinds: _
     return "\n".join(lines)
 
 
-def _asked(name: str, body: Mapping[str, object]) -> tuple[str, bool]:
-    """The call of the client's method that sends an object, and whether it is about an image."""
+def _asked(name: str, body: Mapping[str, object]) -> str:
+    """The call of the client's method that sends an object."""
     of_scene = hasattr(client.RemoteScene, name)
     method = getattr(client.RemoteScene if of_scene else client.Client, name)
-    images = {"left": "scene", "right": "scene", "scenes": "[scene]"}
-    places = [each for each in inspect.signature(method).parameters if each not in ("self", "options")]
+    images = {"left": "scene", "right": "scene", "images": "[scene]"}
+    taken = inspect.signature(method).parameters.values()
+    places = [each.name for each in taken if each.kind is each.POSITIONAL_OR_KEYWORD and each.name != "self"]
     given = [images.get(each) or _literal(body[each]) for each in places]
     given += [f"{key}={_literal(value)}" for key, value in body.items() if key not in {*places, "image", "images"}]
-    return f"{'scene' if of_scene else 'service'}.{name}({', '.join(given)})", of_scene or not images.keys().isdisjoint(
-        places
-    )
+    return f"{'scene' if of_scene else 'service'}.{name}({', '.join(given)})"
 
 
 def _literal(value: object) -> str:

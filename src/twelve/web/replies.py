@@ -15,6 +15,7 @@ Code = Literal[
     "unauthorized",
     "foreign_origin",
     "unknown_path",
+    "unknown_scene",
     "unknown_image",
     "wrong_method",
     "slow_body",
@@ -66,14 +67,14 @@ _CALIBRATED = (
 
 
 class SceneReply(BaseModel):
-    """A scene: a stored image with its regions."""
+    """A scene: an image that the service stores with its regions."""
 
-    id: str = Field(description="the id of the image, for the field scene of a request")
+    id: str = Field(description="the scene id, for the field scene of a request")
     width: int = Field(description="pixels, after the EXIF rotation")
     height: int = Field(description="pixels, after the EXIF rotation")
     boxes: list[Box] = Field(description="regions of the image, without the whole image")
     labels: list[str] = Field(description="the detector's class for each box; empty if it names no classes")
-    expires_in: float = Field(description="seconds for which the image is stored after the last question about it")
+    expires_in: float = Field(description="seconds for which the scene is stored after the last question about it")
 
 
 class AttentionReply(BaseModel):
@@ -283,7 +284,7 @@ class LimitsReply(BaseModel):
     boxes: int = Field(description="boxes of a request")
     images: int = Field(description="images of a request")
     captions: int = Field(description="captions of a request")
-    scene_seconds: float = Field(description="how long an image is stored after the last question about it")
+    scene_seconds: float = Field(description="seconds for which a scene is stored after the last question about it")
 
 
 class ModelReply(BaseModel):
@@ -303,4 +304,4 @@ class ModelReply(BaseModel):
 class Health(BaseModel):
     status: Literal["ok"] = Field(description="always the same; an error has another HTTP status")
     waiting: int = Field(description="number of accepted requests without an answer")
-    scenes: int = Field(description="number of stored images")
+    scenes: int = Field(description="number of stored scenes")

@@ -39,12 +39,12 @@ class _Closed(BaseModel):
 
 
 class ImageOf(_Closed):
-    """An image: either ``scene`` (id of a stored image) or ``base64`` (the file; not stored). The other one is
+    """An image: either ``scene`` (a scene id) or ``base64`` (the file; not stored). The other one is
     absent or null."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": _GIVEN})
 
-    scene: str | None = Field(None, max_length=MAX_ID, description="id of a stored image")
+    scene: str | None = Field(None, max_length=MAX_ID, description="scene id")
     base64: Encoded | None = Field(None, description="a file in base64, without line breaks")
 
     @model_validator(mode="after")

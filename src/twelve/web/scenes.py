@@ -1,4 +1,4 @@
-"""Images that are stored in memory, within limits of number, size and time."""
+"""Scenes that are stored in memory, within limits of number, size and time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Kept:
 
 
 class Scenes:
-    """Stored scenes by id. Ids cannot be guessed, so a client cannot ask about the images of another.
+    """Stored scenes by id. Ids cannot be guessed, so a client cannot ask about those of another.
 
     Args:
         now: a clock, in seconds.
@@ -64,7 +64,7 @@ class Scenes:
         with self._lock:
             found = self._kept.get(name)
             if found is None:
-                raise _unknown(f"send it to {PREFIX}/scenes again")
+                raise _unknown(f"send the image to {PREFIX}/scenes again")
             found.until = self._now() + self._limits.scene_seconds
             self._kept.move_to_end(name)
             return found.scene
@@ -100,7 +100,7 @@ class Scenes:
 
 
 def _unknown(remedy: str) -> ServiceError:
-    return ServiceError("unknown_image", "no stored image has this id, or it has expired", remedy)
+    return ServiceError("unknown_scene", "no scene has this id, or it has expired", remedy)
 
 
 def size_of(scene: Scene) -> int:

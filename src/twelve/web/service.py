@@ -43,7 +43,7 @@ _OPERATOR = "ask the operator of the service for more time (--answer-seconds)"
 
 
 class Service:
-    """A predictor with its threads and stored images.
+    """A predictor with its threads and scenes.
 
     One thread runs the model (:class:`Worker`). Two others decode images and extract regions, one image at a time each:
     large images have a thread of their own, so they only delay each other. A waiting question holds the regions of its
@@ -63,8 +63,8 @@ class Service:
             {
                 "twelve_waiting_requests": ("Accepted requests without an answer.", lambda: self.waiting),
                 "twelve_held_bytes": ("Bytes of bodies that are being received or waiting.", lambda: self.held),
-                "twelve_scenes": ("Stored images.", lambda: len(self.scenes)),
-                "twelve_scene_bytes": ("Bytes of the stored images.", lambda: self.scenes.bytes),
+                "twelve_scenes": ("Stored scenes.", lambda: len(self.scenes)),
+                "twelve_scene_bytes": ("Bytes of the stored scenes.", lambda: self.scenes.bytes),
             }
         )
         self.worker = Worker(predictor, limits.max_batch, self.metrics.batch.observe)
@@ -317,7 +317,7 @@ class Service:
             raise ServiceError("internal_error", problem, "restart the service; its log says why")
 
     async def tidy(self) -> None:
-        """Drop expired images and return freed memory, every few seconds."""
+        """Drop expired scenes and return freed memory, every few seconds."""
         before = 0
         while True:
             await asyncio.sleep(min(5.0, self.limits.scene_seconds))
@@ -327,7 +327,7 @@ class Service:
                 await asyncio.to_thread(give_back)
 
     def close(self) -> None:
-        """Finish the queued work, end the threads and drop the images. If a thread has ended, others may wait for it:
+        """Finish the queued work, end the threads and drop the scenes. If a thread has ended, others may wait for it:
         they are left to themselves."""
         within = None if self.lost is None else _LEFT
         for line in self._lines():

@@ -97,7 +97,7 @@ def contrasts(compared: Sequence[Comparison]) -> Figure:
             _interval(axes, place - shift, each.every, each.seeds, *style, not each.uncounted, numbers)
             if _partly_learned(each):
                 style = COLOURS[0], MARKS[0]
-                _interval(axes, place + shift, each.endpoint, each.endpoint_seeds, *style, True, numbers)
+                _interval(axes, place + shift, each.main_measure, each.main_measure_seeds, *style, True, numbers)
         _rows(axes, [name for name, _ in half])
     _same_scale(figure, panels)
     if two:

@@ -90,10 +90,10 @@ def _relation(comparison: Comparison, found: Findings, group_of: Mapping[str, st
         contrast=comparison.contrast.name,
         group=group,
         partners=partners,
-        points=comparison.endpoint_points,
-        closed=comparison.endpoint,
+        points=comparison.main_measure_points,
+        closed=comparison.main_measure,
         learned=comparison.learned is not None,
         published=published.find("relations", group, partners[0]) if len(partners) == 1 else None,
         points_seeds=comparison.learned_points_seeds,
-        closed_seeds=comparison.endpoint_seeds,
+        closed_seeds=comparison.main_measure_seeds,
     )

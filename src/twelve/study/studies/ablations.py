@@ -69,7 +69,7 @@ class Ablations(Study):
     def sentences(self, found: Findings) -> Sequence[str]:
         compared = {each.contrast.minus: each for each in found.comparisons if each.contrast.minus != SINGLE}
         told = [
-            f"{name} {gain_of(each.endpoint)}{' (bootstrap alone)' * each.by_bootstrap_alone}"
+            f"{name} {gain_of(each.main_measure)}{' (bootstrap alone)' * each.by_bootstrap_alone}"
             for name, each in compared.items()
         ]
         worse = [name for name, each in compared.items() if each.significant > 0]

@@ -118,9 +118,9 @@ def _compared(found: Comparison | None) -> tuple[str, str]:
     """A difference, and whether it is significant."""
     if found is None:
         return "", ""
-    word = "better" if found.endpoint.mean > 0 else "worse"
+    word = "better" if found.main_measure.mean > 0 else "worse"
     differs = word if found.significant else f"({word}) *" if found.by_bootstrap_alone else "no"
-    return gain_of(found.endpoint), differs
+    return gain_of(found.main_measure), differs
 
 
 def _ratio(own: float | None, static: float | None) -> str:

@@ -193,7 +193,7 @@ def uncertain(compared: Mapping[str, Comparison], sign: int, word: str) -> str:
     Args:
         word: what such a difference is, ``better`` or ``worse``.
     """
-    names = [name for name, each in compared.items() if each.by_bootstrap_alone and sign * each.endpoint.mean > 0]
+    names = [name for name, each in compared.items() if each.by_bootstrap_alone and sign * each.main_measure.mean > 0]
     return f"; {', '.join(names)} {'is' if len(names) == 1 else 'are'} {word} by the bootstrap alone" if names else ""
 
 

@@ -90,16 +90,16 @@ class Groups(Study):
             why = "learns" if alone else "was trained"
             return [*only_with, f"No group {why} alone, so nothing is compared."]
         said = f"{_counted(known)}{by_two_seeds(found)}{_uncertain(known)}."
-        gains = [f"{_trained(each)} ({gain_of(each.endpoint_points)})" for each in known if _sign(each) > 0]
+        gains = [f"{_trained(each)} ({gain_of(each.main_measure_points)})" for each in known if _sign(each) > 0]
         if 0 < len(gains) <= MOST_GAINS:
             said += f" The gain{'s' * (len(gains) > 1)}, in points of the official metric: {'; '.join(gains)}."
         if len(known) == 1:
             (only,) = known
-            difference = f"{gain_of(only.endpoint_points)}{_over_seeds(only)}"
+            difference = f"{gain_of(only.main_measure_points)}{_over_seeds(only)}"
             return [said, *only_with, f"The difference is {difference}, of {_trained(only)}."]
         best, worst = (choose(known, key=_mean) for choose in (max, min))
         low, high = (
-            f"{gain_of(each.endpoint_points)}{unit}{_over_seeds(each)}, of {_trained(each)}"
+            f"{gain_of(each.main_measure_points)}{unit}{_over_seeds(each)}, of {_trained(each)}"
             for each, unit in ((worst, ""), (best, " points of the official metric"))
         )
         return [said, *only_with, f"The differences range from {low}, to {high}."]
@@ -139,11 +139,11 @@ def _counted(known: Sequence[Comparison]) -> str:
 
 def _sign(comparison: Comparison) -> int:
     """1 or -1 where the difference is significant in the official metric, as in the matrix of relations; else 0."""
-    return significant(comparison.endpoint_points, comparison.learned_points_seeds)
+    return significant(comparison.main_measure_points, comparison.learned_points_seeds)
 
 
 def _mean(comparison: Comparison) -> float:
-    return comparison.endpoint_points.mean
+    return comparison.main_measure_points.mean
 
 
 def _over_seeds(comparison: Comparison) -> str:
@@ -154,7 +154,7 @@ def _over_seeds(comparison: Comparison) -> str:
 
 def _uncertain(compared: Sequence[Comparison]) -> str:
     """What is said after a count of significant differences: how many more only the bootstrap interval finds."""
-    alone = [each for each in compared if by_bootstrap_alone(each.endpoint_points, each.learned_points_seeds)]
+    alone = [each for each in compared if by_bootstrap_alone(each.main_measure_points, each.learned_points_seeds)]
     gains = sum(_mean(each) > 0 for each in alone)
     losses = len(alone) - gains
     more = ["more " * any(_sign(each) == sign for each in compared) for sign in (1, -1)]

@@ -89,7 +89,7 @@ export const model = (say) => called(`${API}/model`, {}, say);
 export const upload = (blob, say) =>
   called(`${API}/scenes`, { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } }, say);
 
-/** Delete an image that is no longer needed, before it expires. */
+/** Delete a scene that is no longer needed, before it expires. */
 export const forget = (scene) => scene && fetched(`${API}/scenes/${scene.id}`, { method: "DELETE" }).catch(() => {});
 
 /** Where a sample image is. */
@@ -110,8 +110,8 @@ export async function thumbnail(name) {
 }
 
 /**
- * Ask about images (each has `scene` and `again(say)`). Images that have expired are uploaded again.
- * @param body function that returns the body of a request: an image that is uploaded again has a new id
+ * Ask about images (each has `scene` and `again(say)`). Images whose scenes have expired are uploaded again.
+ * @param body function that returns the body of a request: an image that is uploaded again has a new scene id
  * @param say gets a text while the service is busy
  */
 export async function ask(method, images, body, say) {
@@ -120,7 +120,7 @@ export async function ask(method, images, body, say) {
   try {
     return await post();
   } catch (error) {
-    if (error.code !== "unknown_image") throw error;
+    if (error.code !== "unknown_scene") throw error;
     await Promise.all(images.map((image) => image.again(say)));
     return post();
   }

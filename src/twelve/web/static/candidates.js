@@ -1,4 +1,4 @@
-// The candidate boxes: regions of the model, and boxes that the user draws or types.
+// The candidate boxes: those that the extractor found, and boxes that the user draws or types.
 
 import { cornerFields } from "./corners.js";
 import { el } from "./dom.js";
@@ -31,7 +31,7 @@ export class Candidates extends EventTarget {
     this.reset();
   }
 
-  /** Offer the first regions of the model. */
+  /** Offer the first boxes that the extractor found. */
   reset() {
     const boxes = this.image.scene?.boxes.slice(0, OFFERED) ?? [];
     this.items = boxes.map((box) => ({ box, ...this.image.called(box), on: true, own: false }));
@@ -68,7 +68,7 @@ export class Candidates extends EventTarget {
   }
 
   change() {
-    // The user's boxes are numbered after all regions, offered or not, so that a number means one box.
+    // The user's boxes are numbered after all others, offered or not, so that a number means one box.
     const seen = this.image.scene?.boxes.length ?? 0;
     this.items.filter((item) => item.own).forEach((item, k) => {
       item.number = `${seen + k + 1}`;

@@ -21,7 +21,7 @@ export class ImageView extends EventTarget {
     this.wanted = null;
     const heading = unique("image");
     this.image = el("img", { alt: "", hidden: true });
-    this.overlay = svg("svg", { class: "overlay", role: "group", "aria-label": "Regions", "aria-hidden": "true" });
+    this.overlay = svg("svg", { class: "overlay", role: "group", "aria-label": "Boxes", "aria-hidden": "true" });
     this.stage = el("div", { class: "stage empty" }, this.image, this.overlay);
     this.status = el("p", { role: "status", class: "status" });
     this.summary = el("summary", {}, "Another image");
@@ -92,7 +92,7 @@ export class ImageView extends EventTarget {
 
   describe() {
     const count = this.scene.boxes.length;
-    this.say(`${this.scene.width} × ${this.scene.height} pixels, ${count} ${count === 1 ? "region" : "regions"}`);
+    this.say(`${this.scene.width} × ${this.scene.height} pixels, ${count} ${count === 1 ? "box" : "boxes"}`);
   }
 
   /** Clear the error of another image when a question about this one is asked, or when its tab is left. */
@@ -115,7 +115,7 @@ export class ImageView extends EventTarget {
     return this.wanted === null;
   }
 
-  /** Upload the image again, after it has expired. */
+  /** Upload the image again, after its scene has expired. */
   async again(say) {
     if (this.blob) this.scene = { ...this.scene, id: (await api.upload(this.blob, say)).id };
   }

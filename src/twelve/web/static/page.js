@@ -6,11 +6,11 @@ import { el, field, titled, usualTexts } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { ImageView } from "./image.js";
 
-/** Method -> the name of its tab, which is the word of Python and the shell; what it takes; what it is for; its field. */
+/** Method -> the name of its tab, which is a request; what it takes; what it is for; its field. */
 const TABS = {
   answer: ["Ask", "Question about an image", "A question about the image.", { label: "Question", key: "question", placeholder: "What colour is …?" }],
   locate: ["Locate", "Phrase to find in an image", "Where in the image is what a phrase refers to?", { label: "Phrase", key: "phrase", placeholder: "the red …" }],
-  entails: ["Entails", "Statement about an image", "Does the image entail a statement?", { label: "Statement", key: "statement", placeholder: "There is …" }],
+  entails: ["Check", "Statement about an image", "Does the image entail a statement?", { label: "Statement", key: "statement", placeholder: "There is …" }],
   choose: ["Choose", "Question about boxes", "Which of the boxes answers the question?", { label: "Question", placeholder: "Which …?" }],
   guess: ["Guess", "Dialogue about a box", "Which of the boxes is a dialogue about?", {}],
   verify: ["Verify", "Statement about two images", "Is a statement about two images true?", {}],
@@ -21,7 +21,7 @@ const TABS = {
 /** Methods whose tabs share one image. */
 const SHARED = ["answer", "locate", "entails", "choose", "guess"];
 
-/** Parameters of a model up to which what an answer depends on is measured unasked: it takes a pass for each region. */
+/** Parameters of a model up to which what an answer depends on is measured unasked: it takes a pass for each box. */
 const QUICK = 2e7;
 
 /** Beside replies about the user's own images: what a model of synthetic images says about them. */
@@ -42,8 +42,7 @@ const tasksOf = (model, method) => model.methods[method === "search" ? "match" :
 
 function panelOf(method, model, image) {
   const tasks = tasksOf(model, method);
-  const [name, , , words] = TABS[method];
-  const button = method === "entails" ? "Check" : name; // the only name that is no request
+  const [button, , , words] = TABS[method];
   const notes = notesOf(model);
   const quick = model.parameters <= QUICK;
   if (method === "verify") {

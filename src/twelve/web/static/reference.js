@@ -134,7 +134,7 @@ function bodyPart(example, method) {
   show();
   input.rows = input.value.split("\n").length;
   const boxes = example.boxes ? `, ${BOXES} for its boxes` : "";
-  const hint = fields.length ? `Images are uploaded first: ${ID} stands for the id of an image${boxes}.` : null;
+  const hint = fields.length ? `Images are uploaded first: ${ID} stands for the scene id${boxes}.` : null;
   return {
     parts: [holder, field("Body", input, hint)],
     show,
