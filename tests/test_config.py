@@ -429,7 +429,7 @@ def test_a_setting_chooses_among_all_tasks_of_the_base(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("base: 3", r"over\.yaml \[base\]: must be the name of a configuration, found 3"),
+        ("base: 3", r"over\.yaml \[base\] must be the name of a configuration, found 3"),
         ("base: papr.yaml", r'no shipped configuration of this name \(did you mean "paper\.yaml"\?\)'),
         ("base: over.yaml", r"over\.yaml \[base\]: over\.yaml has a base itself"),
         ("base: base.yaml\ntasks: {nlvr2: null}", r"over\.yaml \[tasks\.nlvr2\]: there is no task"),

@@ -30,7 +30,7 @@ def test_a_pipe_is_neither_there_nor_missing(tmp_path: Path) -> None:
     for read in (is_there, read_or_none, lambda path: list(log_lines(path))):
         with pytest.raises(TwelveError, match=r"metrics\.jsonl: expected a regular file, found a pipe or a device"):
             read(pipe)
-    with pytest.raises(TwelveError, match=r"metrics\.jsonl: is a device or a pipe"):
+    with pytest.raises(TwelveError, match=r"metrics\.jsonl is a device or a pipe"):
         append(pipe, "line")
     with pytest.raises(ConfigError, match="expected a regular file, found a folder"):
         is_there(tmp_path, ConfigError)
@@ -207,16 +207,16 @@ def test_interrupted_between_the_renames(tmp_path: Path, monkeypatch: pytest.Mon
     ],
 )
 def test_full_disk_in_the_words_of_libraries(tmp_path: Path, said: str) -> None:
-    problem = r"a\.json: cannot write: No space left.*free some space"
+    problem = r"a\.json cannot be written: No space left.*free some space"
     with pytest.raises(TwelveError, match=problem), replacing(tmp_path / "a.json"):
         raise Exception(said)
 
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(TwelveError, match=r"file/a\.json: cannot write"), replacing(tmp_path / "file" / "a.json"):
+    with pytest.raises(TwelveError, match=r"file/a\.json cannot be written"), replacing(tmp_path / "file" / "a.json"):
         pass
-    with pytest.raises(TwelveError, match=r"cannot write: Is a directory"):
+    with pytest.raises(TwelveError, match=r"cannot be written: Is a directory"):
         append(tmp_path, "x")
 
 
@@ -249,7 +249,7 @@ def test_a_folder_is_tried_before_work_begins(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "file").write_text("")
     with pytest.raises(TwelveError, match="a folder is wanted here, this is a file"):
         check_folder(tmp_path / "file")
-    with pytest.raises(TwelveError, match=r"file/run: cannot be made: \S*/file is a file"):
+    with pytest.raises(TwelveError, match=r"file/run cannot be made: \S*/file is a file"):
         check_folder(tmp_path / "file" / "run")
     with pytest.raises(TwelveError, match="a folder is wanted here"), alone(tmp_path / "file"):
         pass
@@ -262,7 +262,7 @@ def test_a_folder_is_tried_before_work_begins(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(files.tempfile, "TemporaryFile", refused)
     with pytest.raises(
-        TwelveError, match=r"run: cannot write: Permission denied -> choose a folder that you may write"
+        TwelveError, match=r"run cannot be written: Permission denied -> choose a folder that you may write"
     ):
         check_folder(tmp_path / "run")
 

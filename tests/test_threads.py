@@ -301,7 +301,7 @@ def test_the_setting(root: Path, tmp_path: Path) -> None:
     assert configuration.parse(tree(root, tmp_path, threads=None)).training.threads == "auto"  # of earlier releases
     assert configuration.parse(tree(root, tmp_path, threads=3)).training.threads == 3
     for wrong in (0, -1, 1.5, True, "many", 10**6):
-        with pytest.raises(ConfigError, match=r"training\.threads\]: must be auto or a number from 1"):
+        with pytest.raises(ConfigError, match=r"training\.threads\] must be auto or a number from 1"):
             configuration.parse(tree(root, tmp_path, threads=wrong))
 
 

@@ -30,7 +30,7 @@ class TwelveError(Exception):
     """A mistake of the user's or a flaw in the user's data.
 
     Args:
-        problem: what is wrong, in one clause.
+        problem: what is wrong, in one clause; its subject may be the place ("is empty").
         file: the file in which the problem was found.
         record: the record inside that file (a line number, an id).
         remedy: what to do about it, as an imperative.
@@ -53,7 +53,7 @@ class TwelveError(Exception):
         where = "" if file is None else shortened(f"{file}")
         if record is not None:
             where += f" [{shortened(str(record))}]" if where else f"[{shortened(str(record))}]"
-        text = f"{where}: {shortened(problem)}" if where else shortened(problem)
+        text = located_problem(where, shortened(problem))
         if remedy:
             text += f" -> {shortened(remedy, 2400)}"
         super().__init__(one_line(text))
@@ -70,6 +70,19 @@ class TwelveError(Exception):
     def listed(self) -> Sequence[str]:
         """Lines to print before the error itself."""
         return [str(each) for each in self.others]
+
+
+def located_problem(where: str, problem: str) -> str:
+    """A problem with the place it is about before it: "a.jpg is empty" if it begins with a verb whose subject is that
+    place, else "a.jpg: no such image"; without a place, the problem alone."""
+    return f"{where}{' ' if _VERB.match(problem) else ': '}{problem}" if where else problem
+
+
+_VERB = re.compile(
+    r"(are|begins|cannot be|contains|does|expands|has|have|holds|is|lacks|must|redirects|registers|unpacks|was)\b"
+)
+"""How such problems begin. Not with words that are nouns too ("names"), nor with every "cannot", since "cannot identify
+image file" of a library has another subject."""
 
 
 def shortened(text: str, most: int = 600) -> str:

@@ -567,7 +567,7 @@ def test_what_is_not_allowed_to_be_read(root: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Path, "open", refused)
     report = check_root(root, ["vqa"])
     assert not report.ok and report.tasks[0].runs
-    assert f"test-dev: error: {path}: cannot be read: Permission denied -> allow yourself to read it" in str(report)
+    assert f"test-dev: error: {path} cannot be read: Permission denied -> allow yourself to read it" in str(report)
     assert "vqa (VQA v2): can run, but there are errors" in str(report)
 
 
@@ -576,9 +576,9 @@ def test_the_commands_exit_code(root: Path) -> None:
     assert CliRunner().invoke(app, ["data", "check", str(root)]).exit_code == 0
     (root / "vqa" / _vqa("test-dev2015")).write_bytes(PAGE)
     result = CliRunner().invoke(app, ["data", "check", str(root)])
-    assert result.exit_code == 1 and "test-dev2015_questions.json: is a web page" in result.output
+    assert result.exit_code == 1 and "test-dev2015_questions.json is a web page" in result.output
     with pytest.raises(
-        DataError, match=r"train2014_questions\.json: is a pointer of Git LFS"
+        DataError, match=r"train2014_questions\.json is a pointer of Git LFS"
     ):  # and training refuses it
         (root / "vqa" / _vqa("train2014")).write_bytes(POINTER)
         read_examples(get("vqa"), DataRoot(root), "train")

@@ -167,7 +167,7 @@ def test_a_file_of_another_splits_size(tmp_path: Path, task: Boxed, monkeypatch:
     monkeypatch.setattr(Boxed, "official_counts", {"train": (3, 2), "val": (2, 2)})
     report = check_root(tmp_path, ["boxed"])
     assert not report.ok
-    assert report.tasks[0].train.errors == ("has exactly as many examples and images as val: is it that file?",)
+    assert report.tasks[0].train.errors == ("it has exactly as many examples and images as val: is it that file?",)
 
 
 def test_empty_texts_are_counted(tmp_path: Path, task: Boxed, monkeypatch: pytest.MonkeyPatch) -> None:

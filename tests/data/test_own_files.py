@@ -136,7 +136,7 @@ def test_a_damaged_image_of_ones_own_is_nowhere_to_download(tmp_path: Path) -> N
     (tmp_path / "images" / "mine" / "a.jpg").write_bytes(b"")
     found = checked(tmp_path, [("t", "yes")], [("t", "yes")], tested="a.jpg")
     (line, _) = (line for line in found if "damaged" in line)
-    assert line.endswith("a.jpg: is empty (0 bytes) -> replace them by complete copies")
+    assert line.endswith("a.jpg is empty (0 bytes) -> replace them by complete copies")
 
 
 def test_answers_that_a_model_cannot_give(tmp_path: Path) -> None:

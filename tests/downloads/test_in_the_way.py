@@ -133,11 +133,11 @@ def test_something_in_the_way_of_the_work_is_named(server: DownloadServer, tmp_p
     one = download(server.add("mugs.json", CONTENT))
     (tmp_path / WORK).mkdir()
     (tmp_path / WORK / "mugs").write_text("x")
-    with pytest.raises(TwelveError, match=r"fetching/mugs: cannot write: .* -> move away what is there"):
+    with pytest.raises(TwelveError, match=r"fetching/mugs cannot be written: .* -> move away what is there"):
         get(one, tmp_path)
     (tmp_path / WORK / "mugs").unlink()
     (tmp_path / WORK / NAME).mkdir(parents=True)
-    with pytest.raises(TwelveError, match=r"fetching/mugs/mugs.json: cannot write: .* -> move away what is there"):
+    with pytest.raises(TwelveError, match=r"fetching/mugs/mugs.json cannot be written: .* -> move away what is there"):
         get(one, tmp_path)
 
 

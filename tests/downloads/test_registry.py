@@ -113,7 +113,7 @@ TWO = ", ".join(f'{{is = "md5:{digit * 32}", source = "{digit}"}}' for digit in 
     [
         ("[mugs]", "[mugs", "not valid TOML"),
         ("[[mugs.files]]", "[mugs.files]", "expected a dataset with files"),
-        ('source = "me"', "", "source: is missing"),
+        ('source = "me"', "", "source is missing"),
         ('name = "mugs.json"', "name = 3", r"mugs, 3.*name: expected a text"),
         ('"annotation"', '"annotations"', "kind: expected one of 'annotation'"),
         ('"https://example.org/mugs.json"', '"file:///etc/passwd"', r"urls\.0"),

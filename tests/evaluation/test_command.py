@@ -246,7 +246,7 @@ def test_full_disk_leaves_the_old_results(run: Path, monkeypatch: pytest.MonkeyP
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(TwelveError, match=r"evaluation\.json: cannot write: No space left"):
+    with pytest.raises(TwelveError, match=r"evaluation\.json cannot be written: No space left"):
         evaluate_run(run, console=QUIET)
     assert json.loads((run / "evaluation.json").read_text()) == {"good": True}
 

@@ -199,7 +199,7 @@ def test_sentences_of_another_release_are_refused(tmp_path: Path) -> None:
         (
             "x.tsv",
             HEAD + b'1\ta\tb\t"c\n2\ta\tb\tc\n',
-            r"row 1\]: cannot be read: unexpected end of data -> give the file",
+            r"row 1\] cannot be read: unexpected end of data -> give the file",
         ),
         ("x.tsv", HEAD + b'1\ta\tb\t"c\n2\ta\tb\tc"\n', r"row 1\]: a cell holds tabs and ends of lines: a quote"),
         ("x.tsv", HEAD + b"1\ta\tb\tc\n1\ta\tb\tc\n", r"row 2\]: 1 is answered twice, first in row 1"),

@@ -250,7 +250,7 @@ def test_weights_are_finite(tmp_path: Path) -> None:
     check_finite({"large": torch.full((4,), 3e38), "row": torch.tensor(3)}, "x")  # finite, though their sum is not
     for number in (float("nan"), float("inf"), -float("inf")):
         torch.save({"good": torch.zeros(2), "bad": torch.tensor([0, number])}, tmp_path / "a.bin")
-        with pytest.raises(CheckpointError, match=r"a\.bin \[bad\]: contains numbers that are not finite"):
+        with pytest.raises(CheckpointError, match=r"a\.bin \[bad\] contains numbers that are not finite"):
             load_weights(tmp_path / "a.bin")
 
 
@@ -261,7 +261,7 @@ def test_damaged_model_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     name = next(iter(state))
     state[name].view(-1)[0] = float("nan")
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(CheckpointError, match=rf"model \[{re.escape(name)}\]: contains numbers that are not finite"):
+    with pytest.raises(CheckpointError, match=rf"model \[{re.escape(name)}\] contains numbers that are not finite"):
         Twelve.from_pretrained(folder)
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Program()))

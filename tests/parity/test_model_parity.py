@@ -225,7 +225,7 @@ def test_missing_files_are_named(multitask: Path) -> None:
     (multitask / "state.safetensors").write_bytes(b"nothing")
     with pytest.raises(DataError, match="not readable"):
         forward.run(multitask)
-    with pytest.raises(DataError, match=r"retrieval_meta\.json: cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"retrieval_meta\.json cannot be read: No such file"):
         retrieval.run(multitask / "nowhere")
 
 

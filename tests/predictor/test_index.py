@@ -231,7 +231,7 @@ def test_an_image_that_cannot_be_read_is_told(model: Predictor, images: list[Pat
     images[0].write_bytes(b"no image")
     found = model.search(images, CAPTIONS, index=tmp_path / "index")
     assert list(found.skipped) == [str(images[0])] and len(found.images) == 5
-    assert f"skipped {images[0]}: " in str(found)
+    assert f"skipped: {images[0]} " in str(found)
     without = model.search(images, CAPTIONS)
     assert without.skipped == found.skipped and without.images == found.images
     for image in images[1:]:
@@ -422,7 +422,7 @@ def test_a_search_in_python_is_that_of_the_command(
         given = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
         words = ["match", str(folder), *CAPTIONS, "--images", place, "--images", str(tmp_path / "unread.png"), "--json"]
         result = CliRunner().invoke(app, [*words, *given])
-        assert result.exit_code == 1 and f"skipped {tmp_path / 'unread.png'}: " in result.stderr
+        assert result.exit_code == 1 and f"skipped: {tmp_path / 'unread.png'} " in result.stderr
         capfd.readouterr()
         found = model.search([place, tmp_path / "unread.png"], CAPTIONS, **options)  # type: ignore[arg-type]
         assert found.to_json() == result.stdout.strip() and list(found.skipped) == [str(tmp_path / "unread.png")]
@@ -552,7 +552,7 @@ def test_an_index_is_not_replaced_by_half_of_one(kept: Path, tmp_path: Path, mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("safetensors.numpy.save_file", cut_off)
-    with pytest.raises(TwelveError, match="cannot write: No space left"):
+    with pytest.raises(TwelveError, match="cannot be written: No space left"):
         remove_from_index(kept, tmp_path / "images")
     assert kept.read_bytes() == before and sorted(os.listdir(kept.parent)) == ["index"]
 

@@ -136,6 +136,23 @@ def test_a_last_line_counts_the_failures_and_names_the_first(model: Path, images
     assert "failed" not in CliRunner().invoke(cli.app, ["predict", str(model), "--jsonl", str(file)]).stderr
 
 
+def test_a_failed_line_names_its_image(model: Path, images: Path) -> None:
+    """Of a file that is no image, of a box outside its image; and the image, not the line, is what is wrong."""
+    text, file = images / "text.jpg", images / "wrong.jsonl"
+    text.write_text("hello, I am a text")
+    fine = {"image": "0.png", "answer": "is it red ?"}
+    outside = {"image": "0.png", "choose": "what is red ?", "boxes": [[5000, 5000, 6000, 6000]]}
+    for wrong, told in (
+        ({**fine, "image": text.name}, f"{text} is not an image, judging by its first bytes -> give an image file"),
+        (outside, f"{images / '0.png'}: box 1 (5000, 5000, 6000, 6000) is wholly outside its image"),
+    ):
+        file.write_text("".join(json.dumps(line) + "\n" for line in (fine, wrong)))
+        said = CliRunner().invoke(cli.app, ["predict", str(model), "--jsonl", str(file), "--json"])
+        assert said.exit_code == 1 and lines(said.stdout)[1]["error"].startswith(told)
+        assert f"1 of 2 questions failed; first: {file} [line 2]: {told}" in said.stderr
+    text.unlink()
+
+
 def test_boxes_in_fractions_are_told_their_unit(tmp_path: Path) -> None:
     said = r"box {} of 2: expected pixels, found numbers from 0 to 1.* -> multiply x1 and x2 by the image"
     for boxes, number in (

@@ -125,7 +125,7 @@ def test_a_file_that_is_no_image_has_one_diagnosis(model: Path, images: Path, tm
     """Alone, where the command refuses it, and beside an image, where only its own question fails."""
     text = tmp_path / "hello.jpg"
     text.write_text("hello, I am a text")
-    told = f"{text}: is not an image, judging by its first bytes -> give an image file"
+    told = f"{text} is not an image, judging by its first bytes -> give an image file"
     for others in ([], ["--image", images / "0.png"]):
         words = ["predict", model, "--image", text, *others, "--ask", "is it red ?"]
         said = CliRunner().invoke(cli.app, list(map(str, words)))
@@ -213,7 +213,7 @@ def test_an_image_that_match_skips_is_told_with_its_remedy(model: Path, images: 
     file = tmp_path / "huge.ppm"
     file.write_bytes(b"P6 10000 10000 255\n")
     said = CliRunner().invoke(cli.app, ["match", str(model), "a ball", "--images", str(file), "--images", str(images)])
-    assert said.exit_code == 1 and f"skipped {file}: 10000x10000 are more than" in said.stderr
+    assert said.exit_code == 1 and f"skipped: {file}: 10000x10000 are more than" in said.stderr
     assert "89,478,485 pixels -> scale it down\n" in said.stderr
 
 
@@ -288,7 +288,7 @@ def test_a_subfolder_that_cannot_be_listed_is_told_as_an_image_is(
     run = CliRunner().invoke(cli.app, ["match", str(model), "a boat", "--images", str(library)])
     assert run.exit_code == 1 and len(run.stdout.splitlines()) == 4
     assert any(
-        line.startswith(f"skipped {closed}: ") and "that you may not read" in line for line in run.stderr.splitlines()
+        line.startswith(f"skipped: {closed} ") and "that you may not read" in line for line in run.stderr.splitlines()
     )
 
 

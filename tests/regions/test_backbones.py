@@ -200,7 +200,9 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
         build(name, str(tmp_path / "nowhere.pt"))
     for file, kind in (("x.pt", "torch"), ("x.safetensors", "safetensors")):
         (tmp_path / file).write_bytes(b"nothing")
-        with pytest.raises(RegionError, match=rf"these weights \(truncated, damaged, or not a {kind} file\) -> give"):
+        with pytest.raises(
+            RegionError, match=rf"cannot be read as weights \(truncated, damaged, or not a {kind} file\) -> give"
+        ):
             build(name, str(tmp_path / file))
     with pytest.raises(RegionError, match="this is a folder"):
         build(name, str(tmp_path))

@@ -130,12 +130,12 @@ def test_mistakes(tiny: Detector, tmp_path: Path) -> None:
     with pytest.raises(RegionError, match="no such weight file"):
         build(ExtractorConfig("microworld", str(tmp_path / "none.safetensors")))
     (tmp_path / "bad.safetensors").write_bytes(b"\0" * 64)
-    with pytest.raises(RegionError, match="cannot read these weights of a detector"):
+    with pytest.raises(RegionError, match="cannot be read as weights of a detector"):
         load(tmp_path / "bad.safetensors")
     from safetensors.torch import save_file
 
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(RegionError, match="cannot read these weights of a detector"):
+    with pytest.raises(RegionError, match="cannot be read as weights of a detector"):
         load(tmp_path / "other.safetensors")
     save(tiny, tmp_path / "d.safetensors", {})
     state = {k: v for k, v in _tensors(tmp_path / "d.safetensors").items() if k != "second.box_head.first.bias"}

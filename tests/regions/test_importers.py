@@ -117,7 +117,7 @@ def test_what_comes_later_goes_beside(tmp_path: Path) -> None:
 def test_another_detector_does_not_mix(tmp_path: Path) -> None:
     path, out = tsv_of(tmp_path / "x.tsv", IMAGES), tmp_path / "out"
     take(path, out)
-    with pytest.raises(RegionError, match=r"x\.arrow: holds regions of x152 \(fingerprint .* same --detector"):
+    with pytest.raises(RegionError, match=r"x\.arrow holds regions of x152 \(fingerprint .* same --detector"):
         import_regions(path, out, source="coco", detector="resnet101", progress=False)
 
 

@@ -298,7 +298,7 @@ def test_a_file_that_is_cut_while_it_is_open_is_an_error(tmp_path: Path) -> None
     for cut, asked in ((given, True), (path, False)):
         os.truncate(cut, 100)
         for read in (store.gather, lambda ids, given: store.get(ids[0], given=given)):
-            with pytest.raises(RegionError, match=r"x\.arrow: was overwritten while in use .* 100 now"):
+            with pytest.raises(RegionError, match=r"x\.arrow was overwritten while in use .* 100 now"):
                 read(["a/1"], given=asked)
 
 

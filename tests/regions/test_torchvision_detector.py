@@ -158,7 +158,7 @@ def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"unknown backbone .fasterrcnn_resnet51_fpn. \(did you mean"):
         build_named("fasterrcnn_resnet51_fpn", "random")
     (tmp_path / "x.pth").write_bytes(b"nothing")
-    with pytest.raises(RegionError, match=r"x\.pth: cannot read these weights"):
+    with pytest.raises(RegionError, match=r"x\.pth cannot be read as weights"):
         build_named(MOBILE, str(tmp_path / "x.pth"))
 
 

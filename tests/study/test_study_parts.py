@@ -430,8 +430,8 @@ def test_files_with_a_study(tmp_path: Path) -> None:
     (tmp_path / "taken.py").write_text(FAULTY.replace('"faulty"', '"groups"'))
     for name, message in (
         ("none", "registers 0 studies"),
-        ("broken", r"broken\.py \[line 1\]: cannot be imported \(ModuleNotFoundError: .*\) -> correct it there"),
-        ("unfinished", r"\[line 2\]: cannot be imported \(SyntaxError"),
+        ("broken", r"broken\.py \[line 1\] cannot be imported \(ModuleNotFoundError: .*\) -> correct it there"),
+        ("unfinished", r"\[line 2\] cannot be imported \(SyntaxError"),
         ("taken", r"taken\.py \[name\]: a study is named 'groups' already -> give yours another name"),
         ("gone", "no such file"),
     ):

@@ -469,7 +469,7 @@ def test_notes_stand_after_the_answer_and_nothing_of_them_is_a_tag(tmp_path: Pat
     assert show(tmp_path, console=QUIET).index("The lead is gone.") < show(tmp_path, console=QUIET).index(answer)
     assert '<p class="notice first">Warning: The lead is gone.</p>' in page.render([page.part_of(found, "key")])
     (tmp_path / "notes.md").write_bytes(b"\xff")
-    with pytest.raises(DataError, match=r"notes\.md: cannot be read: .* -> write plain sentences in it, or .*: rm "):
+    with pytest.raises(DataError, match=r"notes\.md cannot be read: .* -> write plain sentences in it, or .*: rm "):
         findings(tmp_path)
 
 

@@ -144,7 +144,7 @@ def test_damaged_archive(tmp_path: Path) -> None:
     root = write(tmp_path, game())
     path = tmp_path / "guesswhat" / "guesswhat.valid.jsonl.gz"
     path.write_bytes(path.read_bytes()[:-12])
-    with pytest.raises(DataError, match=r"valid\.jsonl\.gz: cannot be read"):
+    with pytest.raises(DataError, match=r"valid\.jsonl\.gz cannot be read"):
         get("guesswhat").read(root, "valid")
     path.write_bytes(b"{}")
     with pytest.raises(DataError, match="cannot be read"):

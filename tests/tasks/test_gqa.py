@@ -80,17 +80,17 @@ def test_files_about_the_questions_of_another_split(goldens: Path, recorded: Dat
     read_beside()
     graphs = json.loads(scenes.read_text())
     scenes.write_text(json.dumps({f"9{image}": graph for image, graph in graphs.items()}))
-    with pytest.raises(DataError, match=r"val_sceneGraphs\.json: holds none of the images .* of another split -> put"):
+    with pytest.raises(DataError, match=r"val_sceneGraphs\.json holds none of the images .* of another split -> put"):
         read_beside()
     scenes.rename(tmp_path / "gqa" / "train_sceneGraphs.json")  # whose questions are not here
     read_beside()
     choices = tmp_path / "gqa" / "val_choices.json"
     rows = json.loads(choices.read_text())
     choices.write_text(json.dumps({f"9{key}": row for key, row in rows.items()}))
-    with pytest.raises(DataError, match=r"val_choices\.json: holds none of the questions .* -> put the official"):
+    with pytest.raises(DataError, match=r"val_choices\.json holds none of the questions .* -> put the official"):
         read_beside()
     truth = [tmp_path / "gqa" / "val_all_questions.json", choices]
-    with pytest.raises(DataError, match=r"val_choices\.json: contains the choices of none of the [0-9]+ questions"):
+    with pytest.raises(DataError, match=r"val_choices\.json contains the choices of none of the [0-9]+ questions"):
         score("gqa", truth, golden / "val_predictions.json")
 
 

@@ -139,7 +139,7 @@ def test_full_disk_leaves_the_checkpoints_before(tmp_path: Path, monkeypatch: py
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(TwelveError, match="step-2: cannot write: No space left"):
+    with pytest.raises(TwelveError, match="step-2 cannot be written: No space left"):
         checkpoint.save(tmp_path / "step-2", STATE)
     assert [path.name for path in tmp_path.iterdir()] == ["step-1"]
     assert checkpoint.load(tmp_path / "step-1")["text"] == "plain"

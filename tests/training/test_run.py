@@ -226,7 +226,7 @@ def test_a_run_does_not_write_out_of_its_folder(root: Path, run: Path, tmp_path:
         mine.write_text("mine")
     before = mine.stat().st_mtime_ns
     (run / name).symlink_to(mine)
-    problem = rf"run/{re.escape(name)}: is a link out of its run, and what it leads to would be replaced: .*mine -> put"
+    problem = rf"run/{re.escape(name)} is a link out of its run, and what it leads to would be replaced: .*mine -> put"
     with pytest.raises(ConfigError, match=problem):
         train(parsed(root, run, iterations=9), resume=True, console=QUIET)
     with pytest.raises(ConfigError, match=problem):
@@ -258,8 +258,8 @@ def _iteration(tree: Any) -> None:
     ("change", "words"),
     [
         (_iteration, r" \[trainer.iteration\]: expected an integer, found str 'many'"),
-        (lambda tree: tree.pop("random"), ": does not fit this run"),
-        (lambda tree: tree.pop("stream vqa"), ": does not fit this run"),
+        (lambda tree: tree.pop("random"), " does not fit this run"),
+        (lambda tree: tree.pop("stream vqa"), " does not fit this run"),
         (lambda tree: tree["schedule"].pop("vqa"), ": the checkpoint schedules snli_ve, the run snli_ve, vqa"),
     ],
 )
@@ -293,7 +293,7 @@ def test_full_disk_while_training_keeps_what_there_was(root: Path, run: Path, mo
     tree["trainer"]["best"] = -1.0  # the next model is the best, whatever is computed
     checkpoint.save(folder, tree)
     longer = parsed(root, run, iterations=40, eval_every=1)
-    with pytest.raises(TwelveError, match=r"run/model: cannot write: No space left"):
+    with pytest.raises(TwelveError, match=r"run/model cannot be written: No space left"):
         train(longer, resume=True, console=QUIET)
     assert {path.name: path.read_bytes() for path in (run / "model").iterdir()} == model
     assert not (run / ".model.partial").exists()

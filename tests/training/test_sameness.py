@@ -149,7 +149,7 @@ def test_what_is_not_trained_on_may_change(place: Path) -> None:
 
 
 def test_precision_is_not_changed_midway(place: Path) -> None:
-    with pytest.raises(ConfigError, match=r"\[training\.precision\]: is 'bf16', but .*begun with 'fp32'"):
+    with pytest.raises(ConfigError, match=r"\[training\.precision\] is 'bf16', but .*begun with 'fp32'"):
         resumed(place, parsed(place, precision="bf16"))
     folder = place / "run" / "checkpoints" / "step-0000002"
     state = checkpoint.load(folder)

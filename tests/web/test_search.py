@@ -285,7 +285,7 @@ def test_without_an_index_it_says_how_to_have_one(app: FastAPI, searching_app: F
     ("fields", "code", "problem"),
     [
         ({"text": ""}, "invalid_input", "text: "),
-        ({"text": " "}, "invalid_input", "text: contains only spaces"),
+        ({"text": " "}, "invalid_input", "text contains only spaces"),
         ({"text": "???"}, "invalid_input", "no letter and no digit"),
         ({"text": "a" * 2001}, "invalid_input", "text: "),
         ({"top": 0}, "invalid_input", "top: expected at least 1, found 0"),

@@ -360,7 +360,7 @@ def _check_split(
             (other for other, size in task.official_counts.items() if size == (len(examples), len(images))), split
         )
         if odd and twin != split:
-            errors.append(f"has exactly as many examples and images as {twin}: is it that file?")
+            errors.append(f"it has exactly as many examples and images as {twin}: is it that file?")
         notes += odd
     damaged = len(errors) > lacking
     added, others = more(task, split, examples)

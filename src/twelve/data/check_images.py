@@ -11,7 +11,7 @@ from twelve.data.examples.columns import have_boxes, take
 from twelve.data.opening import misnamed, no_images
 from twelve.data.own_files import missing_images
 from twelve.data.sources import MOST, elsewhere, fetching_images
-from twelve.errors import DataError, TwelveError
+from twelve.errors import DataError, TwelveError, located_problem
 from twelve.formats import flaws
 from twelve.formats.data_root import DataRoot
 from twelve.formats.mistaken import what_is
@@ -68,7 +68,8 @@ class CheckedImages:
             image, found = damaged[0]
             share = f"{len(damaged):,} of {len(images):,} image files are damaged"
             remedy = "replace them by complete copies" if isinstance(task, FileTask) else "download them again"
-            return [f"{share}; the first is {root.image_file(image)}: {found} -> {remedy}"], []
+            first = located_problem(str(root.image_file(image)), found)
+            return [f"{share}; the first: {first} -> {remedy}"], []
         notes = []
         if without_file:
             notes.append(f"{len(without_file):,} of {len(images):,} images have regions but no file")

@@ -44,7 +44,7 @@ def copy(source: Path, part: Path, *, size: int | None, advance: Callable[[int, 
             finally:
                 end(stream)
         if got != total:
-            raise Refused("changes while it is read")
+            raise Refused("was changed while it was read")
         parts.forget(part)
         partial.replace(part)
     except OSError as error:

@@ -20,7 +20,7 @@ from twelve.downloads.transfer import Patience, transfer
 from twelve.downloads.unpack import BadArchive
 from twelve.downloads.verify import disagreements, fitting, hashes_of, misfit
 from twelve.downloads.writing import make_folder
-from twelve.errors import ConfigError, TwelveError, quoted
+from twelve.errors import ConfigError, TwelveError, located_problem, quoted
 from twelve.formats.mistaken import what_is
 from twelve.io.files import alone
 from twelve.progress import tell
@@ -170,7 +170,7 @@ class _Fetcher:
                 parts.forget(part)
                 return _words(one, found)
             except (Refused, BadArchive) as error:
-                problems.append(f"{url}: {error}")
+                problems.append(located_problem(url, str(error)))
                 self._say(f"{one.key}: {problems[-1]}")
                 if isinstance(error, BadArchive):
                     parts.forget(part)

@@ -78,7 +78,7 @@ def _by_hand(one: Download, root: Path, look: bool) -> Fetched | None:
         notes.append(f"{place} was there, and has the stated hash")
     if not there.issuperset(one.needed):
         return None
-    return Fetched(one, "kept", "; ".join(notes) or "was there; no public hash tells whether it is the official one")
+    return Fetched(one, "kept", "; ".join(notes) or "it was there; no public hash tells whether it is the official one")
 
 
 def _misplaced(one: Download, root: Path) -> Fetched | None:

@@ -35,7 +35,7 @@ from pydantic import TypeAdapter, ValidationError
 from twelve.downloads.download import Download, Kind, merged
 from twelve.downloads.present import first_choices, others_of
 from twelve.downloads.shapes import flaw
-from twelve.errors import ConfigError, nearest
+from twelve.errors import ConfigError, located_problem, nearest
 from twelve.io.json_file import read_text
 
 
@@ -70,7 +70,7 @@ def _parsed(text: str, origin: str | Path) -> tuple[Download, ...]:
                 one = _ADAPTER.validate_json(json.dumps(_fields(dataset, table, entry), default=str))
             except ValidationError as error:
                 where, problem = flaw(error, _KEYS)
-                raise _flawed(f"{where}: {problem}" if where else problem, origin, record) from None
+                raise _flawed(located_problem(where, problem), origin, record) from None
             except RecursionError:
                 raise _flawed("tables within each other, too deep", origin, record) from None
             except _Misnamed as error:

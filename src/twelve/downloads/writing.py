@@ -81,7 +81,7 @@ def full(error: OSError, path: Path) -> TwelveError:
         remedy = "move away what is there, and run the command again"
     if error.errno in _FULL:
         remedy = "free some space, and run the command again: it goes on where it stopped"
-    return TwelveError(f"cannot write: {error.strerror or error}", file=path, remedy=remedy)
+    return TwelveError(f"cannot be written: {error.strerror or error}", file=path, remedy=remedy)
 
 
 def settle_on_disk(paths: list[Path]) -> None:

@@ -21,7 +21,7 @@ from twelve.data.examples.reading import read_examples
 from twelve.data.opening import check_regions
 from twelve.data.partial import having_regions
 from twelve.data.prepare import TaskData, ValidationImages, prepare_measuring, subset
-from twelve.errors import CheckpointError, TwelveError
+from twelve.errors import CheckpointError, TwelveError, located_problem
 from twelve.evaluation.predict import predict, retrieve
 from twelve.evaluation.submission import unlabelled
 from twelve.export.exported import Exported
@@ -156,8 +156,8 @@ def samples_of(
     for name in (task for task, key in processor.task_outputs.items() if key == output and task in config.tasks):
         try:
             found.append(_sample(config, processor, name, output, most))
-        except TwelveError as problem:
-            lacking.append(f"{name}: {problem.problem}")
+        except TwelveError as error:
+            lacking.append(f"{name}: {located_problem(str(error.file or ''), error.problem)}")
     return found, "; ".join(lacking)
 
 

@@ -301,7 +301,7 @@ def write_error(error: OSError, path: Path) -> TwelveError:
         errno.ENAMETOOLONG: "choose a shorter name",
     }
     remedy = known.get(error.errno or 0, "write to another folder, on another disk if need be")
-    return TwelveError(f"cannot write: {error.strerror or error}", file=path, remedy=remedy)
+    return TwelveError(f"cannot be written: {error.strerror or error}", file=path, remedy=remedy)
 
 
 def reading_remedy(error: Exception, path: Path, otherwise: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from twelve.device import check_usable
-from twelve.errors import ConfigError, DataError, RegionError, TwelveError, one_line, quoted
+from twelve.errors import ConfigError, DataError, RegionError, TwelveError, located_problem, one_line, quoted
 from twelve.formats.flaws import without_flaws
 from twelve.io.files import check_file, check_folder, replacing
 from twelve.io.json_file import decode, readable
@@ -43,7 +43,7 @@ _LINE = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a question, or why it has none."""
+    """The result of a question, or ``error``: why it has none, with the images."""
 
     request: Request
     result: Result | None
@@ -76,10 +76,9 @@ class Outcome:
         return one_line(f"{shown}: {self.asked} -> {words}")
 
     def failure(self) -> str:
-        """Where there is no result, and why: the line of a file of questions, or the images."""
+        """Why there is no result; of a file of questions, also its line."""
         place = self.request.place
-        where = " + ".join(map(str, self.request.images)) if place is None else f"{place.file} [{place.place}]"
-        return f"{where}: {self.error}"
+        return self.error if place is None else f"{place.file} [{place.place}]: {self.error}"
 
     def warnings(self) -> list[tuple[str, Warned]]:
         """What each warning of the result is about, the images or the question, and the warning."""
@@ -181,8 +180,7 @@ def _of_images(predictor: Predictor, requests: Sequence[Request]) -> list[Outcom
         except RegionError as error:
             if not os.path.exists(image):
                 return [Outcome(each, None, f"{image}: no such image -> {each.correction}") for each in requests]
-            which = f"{image}: " if len(requests[0].images) > 1 else ""
-            said = f"{which}{error.problem} -> {error.remedy}"
+            said = f"{located_problem(str(image), error.problem)} -> {error.remedy}"
             return [Outcome(request, None, said) for request in requests]
     return _of_scenes(predictor, requests, scenes)
 
@@ -193,7 +191,8 @@ def _of_scenes(predictor: Predictor, requests: Sequence[Request], scenes: Sequen
         return [Outcome(*pair) for pair in zip(requests, predictor.ask(questions), strict=True)]
     except TwelveError as error:
         if len(requests) == 1:
-            return [Outcome(requests[0], None, error.problem)]
+            images = " + ".join(map(str, requests[0].images))
+            return [Outcome(requests[0], None, f"{images}: {error.problem}")]
     # Ask one by one, so that only the faulty questions fail.
     return [outcome for request in requests for outcome in _of_scenes(predictor, [request], scenes)]
 
@@ -329,8 +328,8 @@ def write_matches(
         names: names of the images in lines of text.
         with_task: name the task that matched.
     """
-    for file, why in found.skipped.items():
-        print(one_line(f"skipped {file}: {why}"), file=sys.stderr)
+    for each in found.skipped.items():
+        print(one_line(f"skipped: {located_problem(*each)}"), file=sys.stderr)
     warn(found.warnings_of(top if as_json else top or BEST), set())
     if as_json:
         write(found.to_json(top))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.errors import ConfigError, nearest
+from twelve.errors import ConfigError, located_problem, nearest
 from twelve.formats.records import describe
 from twelve.io.json_file import readable
 from twelve.outputs.parts.result import HIDDEN, SHOWN, percent, rounded, suffix
@@ -201,7 +201,7 @@ class Matched:
             lines.append(f"{caption}: {best}{suffix(self.calibrated)}")
         if self.shortlist:
             lines.append(self.selection)
-        lines += [f"skipped {image}: {why}" for image, why in self.skipped.items()]
+        lines += [f"skipped: {located_problem(*each)}" for each in self.skipped.items()]
         lines += [f"warning: {warning}" for warning in self.warnings_of(SHOWN)]
         return "\n".join(lines)
 

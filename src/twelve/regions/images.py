@@ -218,7 +218,7 @@ def _opened(file: BinaryIO, max_pixels: int) -> Image.Image:
             file.seek(0)
             if why := flaw_of(file.read(16)):
                 raise Foreign(why) from error
-            raise ValueError("cannot identify image file (it is not in a supported format)") from error
+            raise ValueError("the image is not in a supported format") from error
         except Image.DecompressionBombError as error:
             raise TooLarge(_TOO_MANY.format("it has", max_pixels)) from error
         finally:

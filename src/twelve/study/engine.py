@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from twelve.config import find, load
-from twelve.errors import ConfigError, DataError, check_all, found_in, nearest, shown
+from twelve.errors import ConfigError, DataError, check_all, found_in, located_problem, nearest, shown
 from twelve.formats.data_root import DataRoot
 from twelve.io import files
 from twelve.io.invalid import problem_of
@@ -197,7 +197,7 @@ def _refused(study: Study, error: ValidationError) -> ConfigError:
     """What is wrong with an arm, a contrast or the plan. An unknown field explains a missing one, so it comes first."""
     found = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     place = ".".join(map(str, found["loc"]))
-    problem = f"{error.title}: {place}: {problem_of(found)}" if place else problem_of(found)
+    problem = f"{error.title}: {located_problem(place, problem_of(found))}" if place else problem_of(found)
     if found["type"] == "extra_forbidden":
         problem += nearest(place, _FIELDS.get(error.title, ()))
     line = None if study.file is None else line_of(error, study.file)

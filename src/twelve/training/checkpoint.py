@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from twelve.errors import CheckpointError
+from twelve.errors import CheckpointError, located_problem
 from twelve.io import json_file
 from twelve.io.files import remove, replacing
 from twelve.run_folder import RunFolder
@@ -101,7 +101,7 @@ def newest(run: RunFolder) -> tuple[Path, dict[str, Any], list[str]] | None:
         try:
             return folder, load(folder), skipped
         except CheckpointError as error:
-            skipped.append(f"skipped: {folder}: {error.problem}")
+            skipped.append(f"skipped: {located_problem(str(folder), error.problem)}")
     if skipped:
         raise CheckpointError(
             f"none of the {len(skipped)} checkpoints is intact ({skipped[0]})",

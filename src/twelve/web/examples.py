@@ -176,7 +176,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Health": {"status": "ok", "waiting": 0, "scenes": 1},
     "Problem": {
         "code": "invalid_input",
-        "error": "question: contains only spaces",
+        "error": "question contains only spaces",
         "remedy": "write a question",
         "fields": [{"path": "question", "message": "contains only spaces"}],
     },

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
-from twelve.errors import TwelveError, closest, quoted
+from twelve.errors import TwelveError, closest, located_problem, quoted
 from twelve.io.invalid import beginning, bound, problem_of
 from twelve.io.json_file import reason
 from twelve.predictor.abilities import UnknownTask
@@ -201,7 +201,7 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         found = error.errors()
         fields = [_field(each, error.body) for each in found]
-        problem = "; ".join(f"{each.path or 'the body'}: {each.message}" for each in fields[:3])
+        problem = "; ".join(located_problem(each.path or "the body", each.message) for each in fields[:3])
         remedy = _remedy(found, request) or described(request)
         return reply("invalid_input", problem or "the request is malformed", remedy, fields[:_FIELDS])
 

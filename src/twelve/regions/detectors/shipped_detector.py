@@ -205,7 +205,7 @@ def load(path: Path) -> tuple[Detector, dict[str, str]]:
         raise RegionError("no such weight file", file=path, remedy="check --weights") from error
     except Exception as error:  # for a damaged file the reader raises nearly anything
         raise RegionError(
-            f"cannot read these weights of a detector ({str(error).splitlines()[0] if str(error) else error!r})",
+            f"cannot be read as weights of a detector ({str(error).splitlines()[0] if str(error) else error!r})",
             file=path,
             remedy="make them again: twelve data train-detector --out FILE",
         ) from error

@@ -82,7 +82,7 @@ def read(path: Path) -> dict[str, torch.Tensor]:
         raise RegionError("no such weight file", file=path, remedy="check --weights") from error
     except Exception as error:  # a damaged file makes the readers raise nearly anything
         raise RegionError(
-            f"cannot read these weights ({_why(path, error)})",
+            f"cannot be read as weights ({_why(path, error)})",
             file=path,
             remedy="give a safetensors file or a torch file that contains only tensors",
         ) from error

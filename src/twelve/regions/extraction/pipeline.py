@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from twelve.errors import RegionError
+from twelve.errors import RegionError, located_problem
 from twelve.regions.detectors.feature_extractor import Detections, FeatureExtractor, PreparedImage
 from twelve.regions.extraction.box_sources import BoxSource, Cells, Detected, cell_boxes
 from twelve.regions.extractor_config import ExtractorConfig
@@ -148,7 +148,8 @@ class Pipeline:
                         image = future.result()
                     except Exception as error:  # for a damaged file Pillow raises nearly anything
                         more = f" ({MORE_PIXELS})" if isinstance(error, TooLarge) else ""
-                        self.failed[key] = printable(f"{paths[key].name}: {error or type(error).__name__}{more}")
+                        problem = f"{error or type(error).__name__}{more}"
+                        self.failed[key] = printable(located_problem(paths[key].name, problem))
                         continue
                     yield image
             finally:

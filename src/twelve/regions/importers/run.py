@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from twelve.errors import ConfigError, RegionError
+from twelve.errors import ConfigError, RegionError, located_problem
 from twelve.formats.data_root import image_key
 from twelve.progress import Track, counted
 from twelve.regions.importers.base import BadRecord, ImageRecord, RawRegions, RegionSource
@@ -87,7 +87,7 @@ class ImportReport:
         text += "".join(f"; {count} {what}" for what, count in sorted(self.counts.items()) if count)
         if self.bad:
             text += f"; {counted(self.bad, 'invalid record')} skipped:" + "".join(
-                f"\n  {k}: {v}" for k, v in self.failed.items()
+                f"\n  {located_problem(*failed)}" for failed in self.failed.items()
             )
             text += f"\n  and {self.bad - len(self.failed)} more" if self.bad > len(self.failed) else ""
         return text
@@ -214,9 +214,9 @@ def _finish(writer: PartWriter, report: ImportReport) -> None:
         writer.finish(extra | ({"failed": json.dumps(report.failed, sort_keys=True)} if report.bad else {}))
         report.file = writer.target
     elif not report.present and not report.unwanted:
-        first, why = next(iter(report.failed.items()), ("it", "holds no record"))
+        first = located_problem(*next(iter(report.failed.items()), ("it", "holds no record")))
         raise RegionError(
-            f"none of the {report.records} records could be imported ({first}: {why})",
+            f"none of the {report.records} records could be imported ({first})",
             file=writer.target,
             remedy="check the origin and --format",
         )
@@ -234,7 +234,8 @@ def _shape(path: Path, origin: RegionSource, handling: ClassProbabilities, dtype
                 found = record.load()
             except BadRecord as error:
                 if not reasons:
-                    reasons.append(f" ({record.label if isinstance(record, ImageRecord) else record[0]}: {error})")
+                    label = record.label if isinstance(record, ImageRecord) else record[0]
+                    reasons.append(f" ({located_problem(label, str(error))})")
                 continue
             if len(found.features):
                 yield found

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from twelve.errors import RegionError, one_line
+from twelve.errors import RegionError, located_problem, one_line
 from twelve.io import json_file
 from twelve.progress import counted
 from twelve.regions.asked import region_files
@@ -46,7 +46,7 @@ class FileReport:
 
     def __str__(self) -> str:
         if self.problem:
-            return one_line(f"{self.path}: {self.problem}")
+            return one_line(located_problem(str(self.path), self.problem))
         if self.verified:
             return f"{self._line()}: {'ok' if not self.unchecked else 'as far as it can be checked, ok'}"
         return "\n  ".join([self._line(), *map(one_line, self._made())])

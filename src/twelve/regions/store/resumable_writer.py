@@ -272,7 +272,7 @@ class PartWriter:
     def _cannot_write(self, error: OSError) -> RegionError:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         return RegionError(
-            f"cannot write ({error.strerror or error}); {counted(len(self.done), 'extracted image', 'are')} kept",
+            f"cannot be written ({error.strerror or error}); {counted(len(self.done), 'extracted image', 'are')} kept",
             file=self.target,
             remedy=("free space on that disk" if full else "make the folder writable") + " and run the command again",
         )
