@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeAlias, overload
@@ -134,7 +134,8 @@ class Client:
             TypeError, OSError, RequestError: as :meth:`verify`.
         """
         texts = [captions] if isinstance(captions, str) else list(captions)
-        with self._scenes(list(images) if isinstance(images, list | tuple) else [images]) as scenes:
+        several = isinstance(images, Sequence) and not isinstance(images, str | bytes)
+        with self._scenes(images if several else [images]) as scenes:
             body = lambda: {"images": [each.sent for each in scenes], "captions": texts, **options}  # noqa: E731
             return self._about(scenes, "match", body)
 
@@ -196,13 +197,23 @@ class Client:
             raise RequestError(f"{self.url} replied with something else than the service's JSON", code="") from None
 
     @contextmanager
-    def _scenes(self, images: Sequence[Any]) -> Iterator[list[RemoteScene]]:
+    def _scenes(self, images: Any) -> Iterator[list[RemoteScene]]:
         """The scenes of images. Those that are made here are deleted at the end."""
         for each in images:  # before the first is sent
             if not isinstance(each, RemoteScene | Path | str | bytes):
                 raise TypeError(f"expected a scene, a path or the bytes of a file, found {type(each).__name__}")
-        with ExitStack() as made:
-            yield [each if isinstance(each, RemoteScene) else made.enter_context(self.scene(each)) for each in images]
+        made: list[RemoteScene] = []
+        try:
+            scenes = []
+            for each in images:
+                if not isinstance(each, RemoteScene):
+                    made.append(each := self.scene(each))
+                scenes.append(each)
+            yield scenes
+        finally:
+            for scene in made:
+                with suppress(RequestError):  # it must not replace the reply; the service deletes the scene in time
+                    scene.delete()
 
     def _about(self, scenes: Sequence[RemoteScene], method: str, body: Callable[[], Reply]) -> Reply:
         """The reply about scenes. If the service has one no longer, their images are sent again, once."""
@@ -213,8 +224,19 @@ class Client:
             if error.code != "unknown_scene":
                 raise
         for scene, lost in zip(scenes, ids, strict=True):
-            scene._stored_again(lost)
+            if len(scenes) == 1 or not self._stores(lost):
+                scene._stored_again(lost)
         return self.post(f"/api/v1/{method}", body())
+
+    def _stores(self, scene: str) -> bool:
+        """Whether the service still has the scene of an id."""
+        try:
+            self.get(f"/api/v1/scenes/{scene}")
+        except RequestError as error:
+            if error.code != "unknown_scene":
+                raise
+            return False
+        return True
 
 
 def _told(error: HTTPError) -> RequestError:

@@ -127,8 +127,11 @@ def test_the_same_images_for_training_and_test_are_no_damage(tmp_path: Path, ima
     found = checked(tmp_path, lines, lines)
     assert found[0] == "mine (mine): cannot run" and not any("warning" in line for line in found)
     assert [line for line in found if "error" in line] == [f"  train.jsonl: error: {error}"]
-    found = checked(tmp_path, [*lines, ("t", "no", "b.jpg")], lines)  # nor are most of them
-    assert found[0] == "mine (mine): can run" and not any("error" in line for line in found)
+    some = len(set(images))
+    found = checked(tmp_path, [*lines, ("t", "no", "b.jpg")], lines)  # nor most of them: one image is left
+    assert found[0] == "mine (mine): cannot run"
+    (error,) = (line for line in found if "error" in line)
+    assert f"{some} of {some + 1} training images are also in val.jsonl" in error and "too little to validate" in error
 
 
 def test_a_damaged_image_of_ones_own_is_nowhere_to_download(tmp_path: Path) -> None:

@@ -220,6 +220,18 @@ def test_errors(lattice: Path, tmp_path: Path) -> None:
     assert {("colour", "red"), ("colour", "blue")} <= found and task in TASKS and "Similarity" in alone
 
 
+def test_only_learned_tasks_are_counted() -> None:
+    """They are listed all the same. An arm that is not complete has learned nothing."""
+    text = errors.show(RESULTS / "study-four-tasks-joint-vs-single", console=QUIET)
+    first = text.partition("\n")[0]
+    assert first.startswith("Of 67 kinds of examples on 2 tasks, stop-and-go is significantly better than single-trunk")
+    assert "The largest significant gain is on RefCOCO, opening on the (" in first
+    assert first.endswith("Not counted, because single-trunk has not learned them: COCO retrieval, SNLI-VE.")
+    assert "| SNLI-VE (not learned) | target | entailment |" in text and errors.BY_ANSWER in text
+    row = findings(RESULTS / "study-four-tasks-joint-vs-single").rows[0]
+    assert not errors._learned(row, Arm(name="absent", meaning="", models=(TASKS,)))
+
+
 def test_what_the_errors_say() -> None:
     """The largest significant gain and loss; if none is, the largest by the bootstrap alone, with a star."""
     one, two = (Arm(name=name, meaning="", models=(TASKS,)) for name in ("one", "two"))

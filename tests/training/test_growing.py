@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from twelve.errors import ConfigError
 from twelve.model.processor import TwelveProcessor
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import train
-from twelve.training.continued import continued
+from twelve.training.continued import _readable, continued
 from twelve.training.schedules import make_schedule
 from twelve.training.trainer import Trainer
 from twelve.training.validation import Validation
@@ -165,6 +166,20 @@ def test_a_resting_task_wakes_below_its_first_score_and_rests_again_after_a_rese
     assert other.stopped == set()
     other.reset()
     assert other.stopped == {"a"} and other.observe("a", 0.49) is not None
+
+
+def test_a_default_length_is_at_most_what_the_model_reads() -> None:
+    """That of tasks of one's own is longer than some models read; what a configuration asks for is an error instead."""
+    model: Any = SimpleNamespace(config=SimpleNamespace(max_position_embeddings=30))
+    own: Any = SimpleNamespace(name="mine")
+    for asked, default, length in ((None, 60, 30), (None, 20, 20), (30, 60, 30)):
+        task: Any = SimpleNamespace(
+            settings=SimpleNamespace(max_text=asked), task=own, max_text=default if asked is None else asked
+        )
+        assert _readable(task, model) == length
+    task = SimpleNamespace(settings=SimpleNamespace(max_text=31), task=own, max_text=31)
+    with pytest.raises(ConfigError, match=r"at most 30 word pieces, max_text is 31 -> set it to at most 30"):
+        _readable(task, model)
 
 
 def test_a_known_task_reads_as_much_as_is_asked_for(trained: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -138,8 +139,30 @@ def test_an_image_that_is_no_longer_stored_is_sent_again_once(model_folder: Path
         left.delete()
         right.delete()
         assert service.verify(left, right, "both")["verdict"] in (True, False)
-        stored = service.get("/health")
-        assert stored["scenes"] == 2
+        assert service.get("/health")["scenes"] == 2
+        left.delete()
+        kept = right.id
+        assert service.verify(left, right, "both")["verdict"] in (True, False)
+        assert right.id == kept and service.get("/health")["scenes"] == 2  # only what was lost is sent again
+
+
+def test_a_scene_that_cannot_be_deleted_does_not_cost_the_reply(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service deletes it in time."""
+    with served(model_folder) as (_, address):
+        service, request = Client(address), Client.request
+
+        def refusing(self: Client, method: str, path: str, body: Any = None) -> bytes:
+            if method == "DELETE":
+                raise RequestError("busy", code="busy")
+            return request(self, method, path, body)
+
+        expected = service.match(deque([png(1), png(2)]), "a cup")
+        monkeypatch.setattr(Client, "request", refusing)
+        assert service.match([png(1), png(2)], "a cup") == expected
+        with pytest.raises(RequestError, match="busy"):
+            service.scene(png(1)).delete()
 
 
 def test_every_endpoint_that_asks_has_a_method(app: FastAPI) -> None:

@@ -70,18 +70,23 @@ def check(
     from twelve.data.check import check_root, no_task_in
     from twelve.data.sources import opened
 
-    data, tasks = opened(root, task, source, config, settings or ())
+    data, tasks = opened(
+        root, task, source, config, settings or (), more={"--regions": () if regions is None else (regions,)}
+    )
     if config is None:  # which tokenizer and limits a run has is not known
         report = check_root(data, tasks, regions=regions)
     else:
         from twelve.config import load
+        from twelve.data.prepare import least_images
         from twelve.runs.cut_texts import CutTexts
         from twelve.runs.unknown_words import UnknownWords
 
         loaded = load(config, settings or ())
         found = CutTexts(loaded, data)
         words = UnknownWords(loaded)
-        report = check_root(data, tasks, regions=regions, more=found, noted=words, blocked=found.blocked)
+        report = check_root(
+            data, tasks, regions=regions, more=found, noted=words, blocked=found.blocked, least=least_images(loaded)
+        )
     if not report.tasks:
         raise no_task_in(data)
     typer.echo(shown(str(report)))

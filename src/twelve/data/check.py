@@ -171,6 +171,7 @@ def check_root(
     more: Told = lambda task, split, examples: ([], []),
     noted: Noted = lambda task, read: [],
     blocked: str = "",
+    least: Callable[[str], int] = lambda task: 2,
 ) -> CheckReport:
     """Check every official file that a command may read: those of the splits for training and evaluation, of other
     splits that are there, and those that only scoring reads.
@@ -181,6 +182,7 @@ def check_root(
         more: gives further warnings and notes about each split that can be read.
         noted: gives further notes about each task, from those splits for training and evaluation that can be read.
         blocked: why no run of the configuration can start, for the report.
+        least: gives how many training images of a task of one's own must not be in splits for evaluation.
 
     Raises:
         DataError: the data root does not exist, or its fetched.lock.json is damaged.
@@ -193,7 +195,7 @@ def check_root(
     with Track("checking tasks", len(chosen), "tasks") as track:
         found = []
         for task in chosen:
-            found.append(replace(_check_task(root, task, seen, lock, more, noted), blocked=bool(blocked)))
+            found.append(replace(_check_task(root, task, seen, lock, more, noted, least), blocked=bool(blocked)))
             track.advance()
     return CheckReport(tuple(found), blocked)
 
@@ -224,20 +226,26 @@ def splits_of(task: Task) -> tuple[str, ...]:
 
 
 def _check_task(
-    root: DataRoot, task: Task, seen: CheckedImages, lock: FetchLock, more: Told, noted: Noted
+    root: DataRoot,
+    task: Task,
+    seen: CheckedImages,
+    lock: FetchLock,
+    more: Told,
+    noted: Noted,
+    least: Callable[[str], int],
 ) -> TaskCheck:
     default = splits_of(task)
     read: dict[str, Sequence[Example]] = {}
     train, *measured = (_check_split(root, task, split, seen, read, more) for split in default)
     if isinstance(task, FileTask) and task.train_split in read:
         tested = {image for split in measured for image in distinct_images(read.get(split.split, ()))}
-        left = sum(tested.isdisjoint(example.images) for example in read[task.train_split])
-        if left or not tested:
-            train = replace(train, warnings=(*train.warnings, *too_few({task.title: left})))
+        examples = read[task.train_split]
+        left = [example for example in examples if tested.isdisjoint(example.images)]
+        if len(left) == len(examples) or len(distinct_images(left)) >= least(task.name):
+            train = replace(train, warnings=(*train.warnings, *too_few({task.title: len(left)})))
         else:
-            examples = read[task.train_split]
-            total = len(distinct_images(examples) if task.images_each == 1 else examples)
-            error = none_left(task, root, [task.test_split], total, total)
+            total, kept = (len(distinct_images(some) if task.images_each == 1 else some) for some in (examples, left))
+            error = none_left(task, root, [task.test_split], total - kept, total)
             train = replace(train, errors=(*train.errors, f"{error.problem} -> {error.remedy}"))
     checked = {path for split in default for path in task.input_files(root, split)}
     others = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -174,7 +174,7 @@ def prepare(
             check_regions(store, chosen[name], kept[name], given.get(name, ()), root=root)
     for name, task in chosen.items():
         if isinstance(task, FileTask):
-            _check_left(task, root, cleaned, validated=name in given)
+            _check_left(task, root, cleaned, least_images(config)(name))
     parts, validated = _divide(kept, given, config, held_out.same)
     tasks = {}
     for name, task in chosen.items():
@@ -199,14 +199,18 @@ def prepare(
     return Prepared(root, store, tasks, cleaned, built, held_back, covered, found, held_out=held_out)
 
 
-def _check_left(task: FileTask, root: DataRoot, cleaned: CleanReport, *, validated: bool) -> None:
-    """Raise DataError if too few images of a task of one's own are left because splits for evaluation have the others.
+def least_images(config: RunConfig) -> Callable[[str], int]:
+    """How many training images of a task of one's own must be left without those of splits for evaluation: two, so that
+    one can be held back, or one if the task has a validation split; 0 if no image is removed."""
+    removed = config.hold_out != "none" or config.validation_images == "apart"
+    return lambda task: 0 if not removed else 1 if task in config.tasks and config.tasks[task].val_split else 2
 
-    Args:
-        validated: the task has a validation split, and need not hold back images.
-    """
+
+def _check_left(task: FileTask, root: DataRoot, cleaned: CleanReport, least: int) -> None:
+    """Raise DataError if fewer than ``least`` images of a task of one's own are left because splits for evaluation have
+    the others."""
     sizes, left_out = cleaned.removed[task.name], [name for name, count in cleaned.overlap[task.name].items() if count]
-    if not left_out or sizes.images_after >= (1 if validated else 2):
+    if not left_out or sizes.images_after >= least:
         return
     before, after = sizes.images_before, sizes.images_after
     if task.images_each > 1:

@@ -7,6 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from twelve.config import load, naming
 from twelve.downloads.registry import shipped
@@ -46,6 +47,7 @@ def opened(
     settings: Sequence[str] = (),
     *,
     command: str = "check",
+    more: Mapping[str, Sequence[object]] = MappingProxyType({}),
 ) -> tuple[DataRoot, list[str] | None]:
     """The data root that a command names, and its tasks; None for all tasks that the root has.
 
@@ -54,7 +56,7 @@ def opened(
         sources: ``TASK=SOURCE``; these precede those of the configuration, which precede ``sources.json``.
         config: a configuration file; its own tasks can be named.
         settings: ``a.b=c``, which change the configuration.
-        command: the one of ``twelve data`` that names them, for errors.
+        command: the one of ``twelve data`` that names them, for errors; ``more``: its further options -> values.
 
     Raises:
         ConfigError: an unknown task, settings without a configuration, or a mistake in one of these.
@@ -79,8 +81,8 @@ def opened(
         raise ConfigError(error.problem, remedy=remedy) from None
     given = {**named, **parse_sources(sources, own)}
     if config is not None and not _has_files(path, own, chosen) and _has_files(configured, own, chosen):
-        options = {"--task": asked, "--source": sources or (), "--config": [config], "--set": settings}
-        words = [word for option, values in options.items() for value in values for word in (option, value)]
+        options = {"--task": asked, "--source": sources or (), "--config": [config], "--set": settings, **more}
+        words = [str(word) for option, values in options.items() for value in values for word in (option, value)]
         which = f"the task{'s' * (len(chosen) > 1)} {', '.join(chosen)}"
         problem = f"no file of {which} is in this folder; they are in {configured}, the data root of {config}"
         remedy = f"name that folder: {shlex.join(['twelve', 'data', command, str(configured), *words])}"

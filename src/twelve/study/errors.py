@@ -22,6 +22,7 @@ from twelve.metrics.bootstrap import Interval
 from twelve.progress import counted, tell
 from twelve.study.arms import Arm
 from twelve.study.cells import MARK, gain_of, table
+from twelve.study.finding_types import Row
 from twelve.study.findings import findings
 from twelve.study.measures.errors import Compared, KindDifference, differences, spread
 from twelve.study.plan import Plan
@@ -65,16 +66,15 @@ def show(
     tasks = [task for task in first.tasks if task in second.tasks]
     measured = {task: differences_of(found.plan, source, found.seeds, (first, second), task) for task in tasks}
     rows = {row.name: row for row in found.rows}
-    unlearned = [task for task in tasks if task in rows and not rows[task].scores[second.name].learned]
+    learned = [task for task in tasks if task in rows and _learned(rows[task], second)]
+    unlearned = [task for task in tasks if task not in learned]
     alike = alignments(found.plan, source, found.seeds[0], (first, second), tasks) if similarity else {}
     titles = {task: rows[task].title if task in rows else task for task in tasks}
-    told: tuple[str, ...] = sentences(
-        first, second, {titles[task]: measured[task] for task in tasks if task not in unlearned}
-    )
+    told: tuple[str, ...] = sentences(first, second, {titles[task]: measured[task] for task in learned})
     if unlearned:
-        names = ", ".join(rows[task].title for task in unlearned)
+        names = ", ".join(titles[task] for task in unlearned)
         titles |= {task: f"{titles[task]} ({NOT_LEARNED})" for task in unlearned}
-        if len(unlearned) < len(tasks):
+        if learned:
             told = (*told, f"Not counted, because {second.name} has not learned them: {names}.")
     text = _page(first, second, told, {titles[task]: own for task, own in measured.items()}, alike)
     if out is not None:
@@ -89,6 +89,11 @@ def show(
                 partial.write_text(page, encoding="utf-8")
     tell(text, console or Console())
     return text
+
+
+def _learned(row: Row, arm: Arm) -> bool:
+    score = row.scores.get(arm.name)  # none of an arm that is not complete
+    return score is not None and score.learned
 
 
 def chosen(plan: Plan, names: Sequence[str]) -> tuple[Arm, Arm]:

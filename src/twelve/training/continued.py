@@ -221,8 +221,12 @@ def _heads(model: Twelve, data: Prepared, tasks: Sequence[TaskData], folder: Pat
 
 
 def _readable(task: TaskData, model: Twelve) -> int:
-    """The task's ``max_text``; raises ConfigError if the model has fewer positions."""
-    if task.max_text > (longest := model.config.max_position_embeddings):
+    """The task's ``max_text``: of its default, as much as the model has positions for; raises ConfigError if the
+    configuration asks for more."""
+    longest = model.config.max_position_embeddings
+    if task.settings.max_text is None:
+        return min(task.max_text, longest)
+    if task.max_text > longest:
         raise ConfigError(
             f"the model reads texts of at most {longest} word pieces, max_text is {task.max_text}",
             record=f"tasks.{task.task.name}.max_text",
