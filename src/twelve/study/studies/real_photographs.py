@@ -78,7 +78,8 @@ class RealPhotographs(Study):
         return [Contrast(arm=arm, minus=minus, tasks=tasks) for arm, minus in pairs]
 
     def sentences(self, found: Findings) -> Sequence[str]:
-        sentences = [said(each) for each in found.comparisons[:1]]
+        tuned = found.comparison(TUNED, JOINT)
+        sentences = [said(each) for each in (*found.comparisons[:1], *filter(None, [tuned]))]
         compared = {cell.task for each in found.comparisons[:1] for cell in each.cells}
         told = []
         for name in (JOINT, SINGLE):
