@@ -176,8 +176,8 @@ def sentences(first: Arm, second: Arm, measured: Mapping[str, Sequence[KindDiffe
     )
     said = (
         f"Of {counted(len(every), 'kind')} of examples on {counted(len(measured), 'task')}, {first.name} is "
-        f"significantly better than {second.name} on {better} and worse on {worse}; chance alone would give "
-        f"about {0.05 * len(every):.0f} or fewer on average."
+        f"significantly better than {second.name} on {better} and worse on {worse}; if the arms were "
+        f"equal, about {0.05 * len(every):.0f} or fewer would be significant by chance."
     )
     if not every:
         return said, "No kind has enough examples."
