@@ -60,7 +60,7 @@ class _NoRedirects(HTTPRedirectHandler):
 
 
 class Client:
-    """A service, to be asked about images. Threads may share it.
+    """A client of ``twelve serve``. Threads may share it.
 
     Args:
         url: the URL of the service, such as ``https://images.example.org``.

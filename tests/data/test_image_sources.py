@@ -169,6 +169,15 @@ def test_settings_change_the_configuration_of_what_is_checked(tmp_path: Path) ->
             CliRunner().invoke(cli.app, [str(word) for word in asked], catch_exceptions=False)
 
 
+def test_data_check_notes_that_the_configuration_has_another_data_root(tmp_path: Path) -> None:
+    root = tiny.make(tmp_path / "root", train=4, val=2)
+    config = own_config(root, tmp_path)
+    asked = ["data", "check", str(root), "--config", str(config)]
+    assert "note: this checks" not in CliRunner().invoke(cli.app, asked).stderr
+    said = CliRunner().invoke(cli.app, [*asked, "--set", "data=other"]).stderr
+    assert said.endswith(f"note: this checks {root}; the data root of {config} is other\n")
+
+
 @pytest.mark.parametrize(("command", "told"), [("check", "mugs (mugs): "), ("stats", "mugs answer/train.jsonl: ")])
 def test_another_data_root_than_that_of_the_configuration(
     command: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

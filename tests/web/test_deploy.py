@@ -389,7 +389,8 @@ def test_the_token_of_docker_is_in_a_file_that_only_its_owner_can_read(tmp_path:
 def test_the_command_of_docker_starts_the_service_and_logs_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^docker run (.*?[^\\])\n", text, flags=re.M | re.S)
-    words = shlex.split(command.replace("\\\n", " "))
+    (host,) = re.findall(r"^HOST=(\S+) ", text, flags=re.M)
+    words = shlex.split(command.replace("\\\n", " ").replace("$HOST", host))
     image = max(place for place, word in enumerate(words) if word == "twelve")  # the container has this name too
     given = words[image + 1 :]
     (name,) = (word for before, word in pairwise(words[:image]) if before == "--name")
@@ -397,6 +398,20 @@ def test_the_command_of_docker_starts_the_service_and_logs_requests(monkeypatch:
     assert told == {name}  # the page's further commands name this container
     assert "--log-json" in given and "--log-opt" in words[:image]
     understood([*started(), *given], monkeypatch, "/model")
+
+
+def test_the_host_name_and_its_certificate_are_written_into_the_configuration_of_nginx() -> None:
+    text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
+    (edit,) = re.findall(r"^(sed -e .*?) \| sudo tee /etc/nginx/conf\.d/twelve\.conf", text, flags=re.M | re.S)
+    made = subprocess.run(
+        ["sh", "-c", edit], cwd=HOME, env={"HOST": "a.example.com", "PATH": "/usr/bin:/bin"}, check=True,
+        capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    usual = (HOME / "deploy" / "nginx" / "twelve.conf").read_text(encoding="utf-8")
+    changed = [new.split() for new, old in zip(made.splitlines(), usual.splitlines(), strict=True) if new != old]
+    name, folder = ["server_name", "a.example.com;"], "/etc/letsencrypt/live/a.example.com"
+    certificate = ["ssl_certificate", f"{folder}/fullchain.pem;"], ["ssl_certificate_key", f"{folder}/privkey.pem;"]
+    assert changed == [name, name, *certificate] and "images.example.org" not in made
 
 
 def test_the_metrics_token_is_added_to_the_file_of_the_token(tmp_path: Path) -> None:

@@ -915,7 +915,7 @@ def test_tasks_of_the_users_own_name_the_page(visit: Visit) -> None:
     page.route("**/api/v1/model", owned)
     page.reload()
     page.locator("#panel-answer .headline").wait_for()
-    assert page.locator("#panel-answer .by").inner_text().startswith("Task: “mine”.")
+    assert page.locator("#panel-answer .by").inner_text().startswith("Task: “mine” (change it under Advanced).")
     assert page.locator("h1").inner_text() == "“mine”"
     assert page.title() == "“mine”: questions about images"
     page.route("**/api/v1/answer", _left_out)
@@ -933,11 +933,11 @@ def _left_out(route: sync_api.Route) -> None:
 def test_the_task_that_answered_stands_beside_the_answer(visit: Visit) -> None:
     page = visit.page
     by = page.locator("#panel-answer .by")
-    assert by.inner_text() == "Task: VQA v2. Change it under Advanced."
+    assert by.inner_text() == "Task: VQA v2 (change it under Advanced)."
     page.locator("#panel-answer summary", has_text="Advanced").click()
     page.locator("#panel-answer select").select_option("gqa")
     ask(page, "answer", "what colour is it ?")
-    assert by.inner_text().startswith("Task: GQA. ")
+    assert by.inner_text().startswith("Task: GQA (")
     page.get_by_role("tab", name="Check").click()
     ask(page, "entails", "it is green")
     assert page.locator("#panel-entails .by").count() == 0  # one task alone judges
@@ -1104,12 +1104,12 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
     means = "Each percentage is the probability that this answer is correct"
     assert page.locator("#panel-answer .read").inner_text().startswith(means)
     told = f"Test score: {said}."
-    assert by.inner_text() == f"Task: VQA v2. Change it under Advanced. {told}"
+    assert by.inner_text() == f"Task: VQA v2 (change it under Advanced). {told}"
     assert axe.findings(page) == []
     page.locator("#panel-answer summary", has_text="Advanced").click()
     page.locator("#panel-answer select").select_option("gqa")
     ask(page, "answer", "what colour is it ?")
-    assert by.inner_text() == "Task: GQA. Change it under Advanced."  # nothing is stored of it
+    assert by.inner_text() == "Task: GQA (change it under Advanced)."  # nothing is stored of it
     page.get_by_role("tab", name="Check").click()
     page.locator("#panel-entails .by").wait_for()
     assert page.locator("#panel-entails .by").inner_text() == f"Task: SNLI-VE. {told}"

@@ -9,7 +9,7 @@ import typer
 
 from twelve.cli.fetch import fetch
 from twelve.cli.options import Setting
-from twelve.errors import ConfigError, shown
+from twelve.errors import ConfigError, one_line, shown
 
 data_app = typer.Typer(help="Fetch, check, clean and generate data.", no_args_is_help=True)
 data_app.command(epilog="Example: twelve data fetch vqa --images --without coco-images/test2015.zip")(fetch)
@@ -90,6 +90,9 @@ def check(
     if not report.tasks:
         raise no_task_in(data)
     typer.echo(shown(str(report)))
+    if config is not None and Path(loaded.data).resolve() != root.resolve():
+        told = f"note: this checks {root}; the data root of {config} is {loaded.data}"
+        typer.echo(one_line(told), err=True)
     raise typer.Exit(int(not report.ok))
 
 

@@ -103,8 +103,8 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     const others = tasks.length > 1;
     const score = !told.attention && !meaningless && measured && task?.test_score; // with the attention, there is little room on a phone
     if (task && (others || task.left_out || score)) {
-      const choice = others ? " Change it under Advanced." : "";
-      head.push(el("p", { class: "tip by" }, `Task: ${titled(task)}.${choice}${score ? ` Test score: ${score}.` : ""}`));
+      const choice = others ? " (change it under Advanced)" : "";
+      head.push(el("p", { class: "tip by" }, `Task: ${titled(task)}${choice}.${score ? ` Test score: ${score}.` : ""}`));
     }
     if (told.attention) {
       const restore = () => {
