@@ -184,8 +184,8 @@ def _same_scale(figure: Figure, panels: Sequence[Axes]) -> None:
 
 
 def matrix(found: Findings, known: Sequence[Relation]) -> Figure:
-    """What each group (column) gains when others (row) are trained with it: official metrics, bold where
-    significant."""
+    """What each group (column) gains when others (row) are trained with it: official metrics, bold and in full colour
+    where significant."""
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
@@ -193,11 +193,12 @@ def matrix(found: Findings, known: Sequence[Relation]) -> Figure:
     groups = [group for group in groups if any(each.group == group for each in known)]
     partners = list(dict.fromkeys(each.partners for each in known))
     figure, axes = _figure(TEXT, 0.35 + 0.22 * len(partners))
-    most = max((abs(each.points.mean) for each in known if each.learned), default=1.0) or 1.0
+    most = max((abs(each.points.mean) for each in known if each.significant), default=1.0)
     colours = colormaps["PuOr_r"]
     for each in known:
         x, y = groups.index(each.group), partners.index(each.partners)
-        face = colours(0.5 + 0.32 * each.points.mean / most) if each.learned else "white"
+        strength = min(1.0, max(-1.0, each.points.mean / most))
+        face = colours(0.5 + (0.32 if each.significant else 0.06) * strength) if each.learned else "white"
         hatch = None if each.learned else "////"
         axes.add_patch(Rectangle((x, y), 1, 1, facecolor=face, edgecolor=LINE if hatch else "white", hatch=hatch))
         if not each.learned:
