@@ -326,6 +326,16 @@ def test_a_relation_by_the_bootstrap_alone_has_its_sign_in_parentheses(parts: li
     assert replace(wide, points=losses).sign == "(−)" and replace(wide, points=Interval(1.0, -1.0, 2.0)).sign == "0"
 
 
+def test_only_significant_relations_have_a_full_colour() -> None:
+    found = findings(RESULTS / "study-four-tasks-groups")
+    known = [each for each in relations(found) if each.learned]
+    marks = plots.matrix(found, known).axes[0].patches
+    strengths = [3 - sum(mark.get_facecolor()[:3]) for mark in marks]  # 0 is white
+    full = [strength for strength, each in zip(strengths, known, strict=True) if each.significant]
+    pale = [strength for strength, each in zip(strengths, known, strict=True) if not each.significant]
+    assert len(full) == 3 and any(each.by_bootstrap_alone for each in known) and min(full) > 2 * max(pale)
+
+
 def test_relations_are_of_pairs_triples_and_all(parts: list[page.StudyPart]) -> None:
     known = relations(parts[1].found)
     assert [len(each.partners) for each in known] == [1] * 12 + [2] * 12 + [3] * 4
