@@ -132,6 +132,24 @@ def test_a_run_that_has_not_converged_is_extended(mine: Path) -> None:
     assert results(mine)["seed-3/results/groups/vqa.json"]["parts"] == [6]
 
 
+@pytest.mark.parametrize(("better", "parts"), [(False, [6, 3]), (True, [6, 3, 3, 3])])
+def test_an_extension_that_brings_no_better_model_is_the_last(
+    better: bool, parts: list[int], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one would begin with the same model, and repeat it."""
+    monkeypatch.setattr(training, "has_converged", lambda points, length: False)
+    monkeypatch.setattr(training, "falls", lambda points, length: False)
+    scores = (0.5, *([0.6, 0.7, 0.8] if better else [0.4, 0.4, 0.4]))
+    by_length = dict(zip((0, 1, 2, 3), scores, strict=True))
+    monkeypatch.setattr(training.Trained, "best", property(lambda own: max(
+        own.parts, key=lambda part: by_length[own.parts.index(part)])))  # fmt: skip
+    plan = planned(get_study("joint-vs-single", {"factors": [1.0]}), load(config), seeds=1, arms=["stop-and-go"])
+    longer = plan.arms[0].model_copy(update={"length": Length(extend=3)})
+    plan = plan.model_copy(update={"arms": (longer,)})
+    Seed(plan, tmp_path / "study", 3).take(plan.steps()[0])
+    assert results(tmp_path / "study")["seed-3/results/stop-and-go/vqa.json"]["parts"] == parts
+
+
 def test_an_arm_begins_with_the_best_model_of_another(mine: Path) -> None:
     kept = {part: RunFolder(mine / "seed-3" / part).read(RunFolder(mine / "seed-3" / part).trained)["kept"]
             for part in ("runs/joint", "extended/joint/1")}  # fmt: skip

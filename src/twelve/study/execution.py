@@ -155,6 +155,8 @@ class Seed:
                 trained.add(*self._train(step, folder, factor, start, probes=probes, earlier=earlier))
             except NonFiniteLoss:
                 break  # the best model so far is kept
+            if trained.best is not trained.parts[-1]:
+                break  # the next extension would begin with the same model, and repeat this one
         return trained
 
     def _probes(self, names: Sequence[str], key: str, extension: int) -> dict[str, Path]:
