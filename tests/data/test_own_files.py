@@ -73,7 +73,11 @@ def with_images(root: Path, *names: str) -> None:
 
 
 def checked(
-    root: Path, train: Sequence[tuple[object, ...]], val: Sequence[tuple[object, ...]], tested: str = "b.jpg"
+    root: Path,
+    train: Sequence[tuple[object, ...]],
+    val: Sequence[tuple[object, ...]],
+    tested: str = "b.jpg",
+    least: int = 2,
 ) -> list[str]:
     """The report on lines of a text and an answer, and perhaps an image."""
     for name, lines, usual in (("train", train, "a.jpg"), ("val", val, tested)):
@@ -81,7 +85,8 @@ def checked(
         (root / f"{name}.jsonl").write_text("\n\n".join(map(json.dumps, records)))
     settings = {"kind": "answer", "train": "train.jsonl", "test_split": "val.jsonl"}
     config = configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}})
-    return str(check_root(DataRoot(root, own_tasks=own_tasks(config.tasks)), ["mine"])).splitlines()
+    data = DataRoot(root, own_tasks=own_tasks(config.tasks))
+    return str(check_root(data, ["mine"], least=lambda task: least)).splitlines()
 
 
 def test_data_check_says_what_may_be_wrong(tmp_path: Path) -> None:
@@ -127,6 +132,8 @@ def test_the_same_images_for_training_and_test_are_no_damage(tmp_path: Path, ima
     found = checked(tmp_path, lines, lines)
     assert found[0] == "mine (mine): cannot run" and not any("warning" in line for line in found)
     assert [line for line in found if "error" in line] == [f"  train.jsonl: error: {error}"]
+    found = checked(tmp_path, lines, lines, least=0)  # a configuration that removes no image
+    assert found[0] == "mine (mine): can run" and not any("0 training examples" in line for line in found)
     some = len(set(images))
     found = checked(tmp_path, [*lines, ("t", "no", "b.jpg")], lines)  # nor most of them: one image is left
     assert found[0] == "mine (mine): cannot run"

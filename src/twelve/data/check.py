@@ -240,8 +240,9 @@ def _check_task(
     if isinstance(task, FileTask) and task.train_split in read:
         tested = {image for split in measured for image in distinct_images(read.get(split.split, ()))}
         examples = read[task.train_split]
-        left = [example for example in examples if tested.isdisjoint(example.images)]
-        if len(left) == len(examples) or len(distinct_images(left)) >= least(task.name):
+        needed = least(task.name)  # 0: no image is removed
+        left = [example for example in examples if not needed or tested.isdisjoint(example.images)]
+        if len(left) == len(examples) or len(distinct_images(left)) >= needed:
             train = replace(train, warnings=(*train.warnings, *too_few({task.title: len(left)})))
         else:
             total, kept = (len(distinct_images(some) if task.images_each == 1 else some) for some in (examples, left))
