@@ -34,7 +34,8 @@ def test_the_command_repeats_the_recorded_plan(study: Path) -> None:
             options[option] = json.loads(text)
     arms = dict(given).get("--arms", "").split(",") if "--arms" in words else []
     again = planned(get_study(name, options), recorded.parsed(), seeds=int(dict(given)["--seeds"]), arms=arms)
-    assert (program, group) == ("twelve", "study") and again.names == recorded.names
+    assert (program, group) == ("twelve", "study")
+    assert sorted(again.names) == sorted(recorded.names)  # their order is that of the study's code: only for display
     assert again.seeds == recorded.seeds and {**again.options, **recorded.options} == again.options
 
 

@@ -139,7 +139,7 @@ def test_the_first_question_of_the_page_about_deployment_is_answered() -> None:
     code = "import sys; from twelve.web.server import serve; serve(sys.argv[1], port=0, token=sys.argv[2])"
     with served(home / "examples" / "quickstart-model", code, token) as (_, address):
         run = subprocess.run(
-            ["bash", "-c", command.replace("https://images.example.org", address)],
+            ["bash", "-c", command.replace("https://$HOST", address)],
             cwd=home,
             env={**os.environ, "TWELVE_TOKEN": token},
             capture_output=True,
