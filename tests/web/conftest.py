@@ -9,12 +9,42 @@ import numpy as np
 import pytest
 import tiny_model
 from fastapi import FastAPI
+from starlette.routing import compile_path
+from starlette.types import Receive, Scope, Send
 
 import twelve
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.predictor import Predictor
+from twelve.web import problems
 from twelve.web.app import create_app
+
+
+def listed(app: FastAPI, path: str, method: str) -> set[str] | None:
+    """The codes that the description of an endpoint lists; None if there is no such endpoint."""
+    for form, operations in app.openapi()["paths"].items():
+        if compile_path(form)[0].fullmatch(path) and method.lower() in operations:
+            bodies = [each.get("content", {}) for each in operations[method.lower()]["responses"].values()]
+            schemas = [body["application/json"]["schema"] for body in bodies if "application/json" in body]
+            return {code for schema in schemas for code in schema.get("properties", {}).get("code", {}).get("enum", ())}
+    return None
+
+
+@pytest.fixture(autouse=True)
+def every_code_is_listed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every error reply of a test in this process has a code that the description of its endpoint lists."""
+    replied, send_reply = list[tuple[Scope, str]](), problems._Reply.__call__
+
+    async def noted(reply: problems._Reply, scope: Scope, receive: Receive, send: Send) -> None:
+        replied.append((scope, reply._code))
+        await send_reply(reply, scope, receive, send)
+
+    monkeypatch.setattr(problems._Reply, "__call__", noted)
+    yield
+    for scope, code in replied:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        codes = listed(scope["app"], path, scope["method"]) if "app" in scope else None
+        assert codes is None or code in codes, (scope["method"], path, code)
 
 
 @pytest.fixture(scope="session")

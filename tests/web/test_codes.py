@@ -18,6 +18,12 @@ from twelve.web.problems import CODES
 from twelve.web.replies import Code
 
 ASKED = {**SCENE, "question": "what ?"}
+BOXES = [[1, 2, 30, 40]]
+JSON = {"content-type": "application/json"}
+
+
+def turns(*questions: str) -> list[dict[str, str]]:
+    return [{"question": question, "answer": "yes"} for question in questions]
 
 
 def upload(client: TestClient, content: bytes, **headers: str) -> Any:
@@ -83,6 +89,53 @@ def test_each_invalid_field_is_named(client: TestClient) -> None:
     many = [[0, 0, 0, 0]] * 90
     told = client.post("/api/v1/choose", json={**ASKED, "boxes": many}).json()
     assert len(told["fields"]) == 20
+
+
+@pytest.mark.parametrize("text", ["???", "[PAD]"])
+@pytest.mark.parametrize(
+    ("method", "field", "asked"),
+    [
+        ("answer", "question", lambda text: {**SCENE, "question": text}),
+        ("locate", "phrase", lambda text: {**SCENE, "phrase": text}),
+        ("entails", "statement", lambda text: {**SCENE, "statement": text}),
+        ("depends", "text", lambda text: {**SCENE, "text": text}),
+        ("choose", "question", lambda text: {**SCENE, "question": text, "boxes": BOXES}),
+        ("guess", "dialogue.1.question", lambda text: {**SCENE, "dialogue": turns("is it ?", text), "boxes": BOXES}),
+        ("verify", "statement", lambda text: {"left": SCENE["image"], "right": SCENE["image"], "statement": text}),
+        ("ask", "text", lambda text: {"images": [SCENE["image"]], "text": text, "method": "answer"}),
+        ("match", "captions.1", lambda text: {"images": [SCENE["image"]], "captions": ["a ball", text]}),
+        ("search", "text", lambda text: {"text": text}),
+    ],
+)
+def test_a_text_without_words_is_named_by_its_field(
+    method: str, field: str, asked: Callable[[str], Any], text: str, client: TestClient
+) -> None:
+    told = client.post(f"/api/v1/{method}", json=asked(text)).json()
+    ((path, message),) = [each.values() for each in told["fields"]]
+    assert (told["code"], path, told["error"]) == ("invalid_input", field, f"{field}: {message}")
+    what = "no letter and no digit" if text == "???" else "no words"
+    assert message == f"this text has {what}: {text!r}" and told["remedy"].startswith("give a text")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "remedy"),
+    [
+        ("scenes", OCTETS, "send an image of at most 16,000,000 bytes"),
+        ("scenes", FORM, "send an image of at most 16,000,000 bytes"),
+        (
+            "answer",
+            JSON,
+            "send images of at most 16,000,000 bytes together, before base64, or upload each to /api/v1/scenes",
+        ),
+        ("search", JSON, "send a shorter text"),
+    ],
+)
+def test_a_body_that_is_too_long_is_told_both_limits(
+    path: str, headers: dict[str, str], remedy: str, client: TestClient
+) -> None:
+    told = client.post(f"/api/v1/{path}", content=bytes(21_433_334), headers=headers).json()
+    assert told["code"] == "too_large"
+    assert (told["error"], told["remedy"]) == ("the body has more than 21,433,333 bytes", remedy)
 
 
 def test_an_answer_that_no_dialogue_has_is_told_with_those_that_it_has(client: TestClient) -> None:

@@ -265,13 +265,13 @@ def test_what_a_flaw_is_called(client: TestClient) -> None:
         "found 'yes'; question: expected a text, found 5",
         "[]": "the body: expected a JSON object, found []",
         "": "the body: expected a JSON object, found nothing",
-        '{"image": {"scene": "a", "scene": "b"}}': "the body is not valid JSON (the key 'scene' occurs twice in an "
-        "object)",
+        '{"image": {"scene": "a", "scene": "b"}}': "the key 'scene' is repeated",
         '{"image": {"scene": "a"}, "question": "\\ud800"}': "question contains half a character (a lone surrogate)",
         '{"image": {"scene": "a"}, "question": "what\\u0000 ?"}': "question contains the control character U+0000",
         '{"image": {"scene": "a"}, "question": "a\\tb\\nc", "x": "\\u0000"}': "x: no such key",
     }
     remedies = {
+        '{"image": {"scene": "a", "scene": "b"}}': "write each key of an object once",
         '{"question": ""}': f'add "image": {{"scene": "ID"}}; {docs}',
         '{"image": {"scene": "a"}, "question": "\\ud800"}': "send the question in UTF-8, or with both halves of each "
         "character: \\ud83d\\ude00",
@@ -286,6 +286,7 @@ def test_what_a_flaw_is_called(client: TestClient) -> None:
     for content, error in said.items():
         reply = client.post("/api/v1/answer", content=content, headers={"content-type": "application/json"})
         assert reply.status_code == 422 and reply.json()["error"] == error
+        assert reply.json()["code"] == "invalid_input" and reply.json()["fields"]
         assert reply.json()["remedy"] == remedies.get(content, docs)
 
 

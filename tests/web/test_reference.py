@@ -228,7 +228,9 @@ def test_errors_say_what_404_means(app: FastAPI) -> None:
     described = TestClient(app).get("/openapi.json").json()
     assert "404" not in described["paths"]["/api/v1/scenes"]["post"]["responses"]
     told = described["paths"]["/api/v1/answer"]["post"]["responses"]["404"]["description"]
-    assert "unknown_scene" in told and "unknown_path" in told
+    assert told == "`unknown_scene`: The scene does not exist, or has expired."
+    told = described["paths"]["/api/v1/scenes/{scene}"]["get"]["responses"]["404"]["description"]
+    assert "`unknown_scene`" in told and "`unknown_path`" in told
 
 
 def test_every_field_of_a_reply_says_what_it_is(app: FastAPI) -> None:

@@ -174,6 +174,7 @@ def test_the_page_and_health_need_none(client: TestClient) -> None:
     samples = client.get("/api/v1/model", headers=bearer(TOKEN)).json()["samples"]
     for path in ("/", "/page.js", "/docs", "/openapi.json", "/health", f"/api/v1/samples/{samples[0]['name']}"):
         assert client.get(path).status_code == 200
+    assert client.get("/api/v1/samples/none").json()["code"] == "unknown_path"
     described = client.get("/openapi.json").json()["paths"]["/api/v1/answer"]["post"]["responses"]
     assert "401" in described
 

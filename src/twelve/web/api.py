@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import reduce
 from json import JSONDecodeError
 from operator import or_
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
-from twelve.errors import nearest
-from twelve.io.json_file import DECODER, Twice, limit
+from twelve.errors import ConfigError, nearest
+from twelve.io.json_file import DECODER, Twice
 from twelve.outputs.parts.result import rounded
 from twelve.predictor import Predictor, Result, Scene
 from twelve.predictor.checks import METHODS, Turn
@@ -33,7 +35,8 @@ from twelve.web.fields import (
 )
 from twelve.web.limits import Limits
 from twelve.web.measured import TaskStanding
-from twelve.web.problems import ServiceError, documented
+from twelve.web.problems import TEXTS, ServiceError, documented
+from twelve.web.replies import Code
 from twelve.web.samples import Sample
 from twelve.web.service import Service
 from twelve.web.uploads import FORM, IMAGES, file_of
@@ -49,11 +52,29 @@ _FILE = {
 }
 _BODIES = {kind: {"schema": _FILE if kind == FORM else _BYTES} for kind in (*IMAGES, FORM)}
 _UPLOAD = {"requestBody": {"required": True, "content": _BODIES}}
-_ASKED = documented(400, 401, 404, 408, 413, 415, 422, 429, 503)
-_UPLOADED = documented(400, 401, 403, 408, 413, 415, 422, 429, 503)
-_SEARCHED = documented(400, 401, 408, 409, 413, 415, 422, 429, 503)
-_SHOWN = documented(400, 401, 404, 409, 422, 429, 503)
-_STORED = documented(400, 401, 404, 422, 429, 503)
+OPEN: tuple[Code, ...] = ("unknown_host", "stopping")
+"""Codes of the errors of an endpoint that needs no token."""
+CLOSED: tuple[Code, ...] = (*OPEN, "unauthorized")
+"""Those of an endpoint that needs one."""
+_SENT: tuple[Code, ...] = (
+    *CLOSED,
+    "unreadable_body",
+    "slow_body",
+    "too_large",
+    "unsupported_type",
+    "invalid_input",
+    "busy",
+    "too_slow",
+    "no_number",
+)
+"""Those of an endpoint that takes a body."""
+_PICTURED: tuple[Code, ...] = (*_SENT, "invalid_image", "too_many_pixels")
+"""Those of an endpoint that takes images."""
+_ASKED = documented(*_PICTURED, "unknown_scene", "unknown_task")
+_UPLOADED = documented(*_PICTURED, "foreign_origin")
+_SEARCHED = documented(*_SENT, "no_index", "unknown_task")
+_SHOWN = documented(*CLOSED, "unknown_image", "no_index", "invalid_input", "busy", "too_slow")
+_STORED = documented(*CLOSED, "unknown_scene", "unknown_path", "invalid_input")
 _NAMES = {"true": "verdict"}
 """Field of a result in Python -> in replies, where a word of JSON would name it."""
 _LOCATION = {"description": "Where the scene is, relative to the path of the request.", "schema": {"type": "string"}}
@@ -64,12 +85,16 @@ ImageName = Annotated[str, Query(min_length=1, max_length=MAX_NAME, description=
 
 
 class _Request(Request):
+    repeated: str | None = None
+    """A key that occurs twice in an object of the body."""
+
     async def json(self) -> Any:
         """The body; raises JSONDecodeError for a key that occurs twice, of which Python would drop one."""
         try:
             return DECODER.decode((await self.body()).decode("utf-8-sig"))
         except Twice as error:
-            raise JSONDecodeError(limit(error), "", 0) from None
+            self.repeated = str(error)[:60]
+            raise JSONDecodeError("", "", 0) from None  # FastAPI replies to any other error with 400
 
 
 class _Route(APIRoute):
@@ -78,7 +103,14 @@ class _Route(APIRoute):
         handle = super().get_route_handler()
 
         async def handled(request: Request) -> Response:
-            return await handle(_Request(request.scope, request.receive))
+            own = _Request(request.scope, request.receive)
+            try:
+                return await handle(own)
+            except RequestValidationError:
+                if own.repeated is None:
+                    raise
+            problem = f"the key {own.repeated!r} is repeated"
+            raise ServiceError("invalid_input", problem, "write each key of an object once", field="")
 
         return handled
 
@@ -123,7 +155,7 @@ def _describe(
     @router.get(
         "/model",
         response_description="The tasks of the model and the limits of the service.",
-        responses=documented(400, 401, 503),
+        responses=documented(*CLOSED),
     )
     async def model() -> replies.ModelReply:
         """Describe the model and the limits of the service."""
@@ -133,7 +165,7 @@ def _describe(
         "/samples/{name}",
         response_description="The image.",
         response_class=Response,
-        responses={200: {"content": {"image/png": {}}}, **documented(400, 404, 422, 503)},
+        responses={200: {"content": {"image/png": {}}}, **documented(*OPEN, "unknown_path", "invalid_input")},
     )
     async def sample(name: SampleName) -> Response:
         """Return a sample image."""
@@ -185,6 +217,7 @@ def _single(router: APIRouter, service: Service) -> None:
     )
     async def answer(asked: requests.AnswerRequest) -> replies.AnswerReply:
         """Answer a question about an image."""
+        _check_words(asked, service.predictor)
         found = await service.ask("answer", asked.question, [asked.image], task=asked.task, explain=asked.explain)
         return replies.AnswerReply(**said(found))
 
@@ -195,6 +228,7 @@ def _single(router: APIRouter, service: Service) -> None:
     )
     async def locate(asked: requests.LocateRequest) -> replies.LocateReply:
         """Locate what a phrase refers to."""
+        _check_words(asked, service.predictor)
         found = await service.ask(
             "locate",
             asked.phrase,
@@ -212,6 +246,7 @@ def _single(router: APIRouter, service: Service) -> None:
     )
     async def entails(asked: requests.EntailsRequest) -> replies.EntailsReply:
         """Check whether an image entails a statement."""
+        _check_words(asked, service.predictor)
         found = await service.ask("entails", asked.statement, [asked.image], task=asked.task, explain=asked.explain)
         return replies.EntailsReply(**said(found))
 
@@ -235,6 +270,7 @@ def _depends(router: APIRouter, service: Service) -> None:
                 "add right, the right image",
                 field="right",
             )
+        _check_words(asked, service.predictor)
         images = [asked.image] if asked.right is None else [asked.image, asked.right]
         found = await service.depends(asked.method, asked.text, images, asked.task)
         return replies.DependsReply(**found.to_dict())
@@ -244,6 +280,7 @@ def _boxes(router: APIRouter, service: Service) -> None:
     async def chosen(
         method: str, text: str | list[Turn], asked: requests.ChooseRequest | requests.GuessRequest
     ) -> dict[str, Any]:
+        _check_words(asked, service.predictor)
         found = await service.ask(
             method,
             text,
@@ -274,6 +311,7 @@ def _several(router: APIRouter, service: Service) -> None:
 
         The attention is that of the left image.
         """
+        _check_words(asked, service.predictor)
         found = await service.ask(
             "verify", asked.statement, [asked.left, asked.right], task=asked.task, explain=asked.explain
         )
@@ -296,6 +334,7 @@ def _several(router: APIRouter, service: Service) -> None:
         `answer`.
         """
         _check_method(asked.method, ASKED, service.predictor)
+        _check_words(asked, service.predictor)
         return said(await service.ask(asked.method, asked.text, asked.images, task=asked.task, explain=asked.explain))
 
     @router.post("/match", response_description="The images for each caption, best first.", responses=_ASKED)
@@ -304,6 +343,7 @@ def _several(router: APIRouter, service: Service) -> None:
 
         Every caption is scored with every image, or with those on its shortlist.
         """
+        _check_words(asked, service.predictor)
         chosen = asked.shortlist, asked.contrast_weight
         found = await service.match(asked.images, asked.captions, asked.task, *chosen)
         return replies.MatchReply(**found.to_dict())  # an image's name is its index
@@ -317,6 +357,7 @@ def _search(router: APIRouter, service: Service, digest: str | None) -> None:
         The contrast head chooses a shortlist among the images of the service's index, and the model ranks it, as
         `twelve match --index` does.
         """
+        _check_words(asked, service.predictor)
         found = await service.search(asked.text, asked.task, asked.shortlist, asked.contrast_weight)
         told = {} if found.matched is None else found.matched.to_dict(asked.top)
         return replies.SearchReply(
@@ -353,6 +394,24 @@ def _check_method(method: str, taken: Sequence[str], predictor: Predictor) -> No
         raise ServiceError(
             "invalid_input", problem, f"use POST {PREFIX}/{method}" if own else f"use {known}", field="method"
         )
+
+
+def _check_words(asked: BaseModel, predictor: Predictor) -> None:
+    """Raise ServiceError, which names the field, for a text without words that the model can read."""
+    for field, text in _texts(asked):
+        try:
+            predictor.check_words(text)
+        except ConfigError as error:
+            raise ServiceError("invalid_input", f"{field}: {error.problem}", error.remedy, field=field) from None
+
+
+def _texts(asked: BaseModel) -> Iterator[tuple[str, str]]:
+    """The texts of a request, with the path of each."""
+    yield from ((name, text) for name, text in asked if name in TEXTS)
+    yield from ((f"captions.{place}", text) for place, text in enumerate(getattr(asked, "captions", ())))
+    yield from (
+        (f"dialogue.{place}.question", turn.question) for place, turn in enumerate(getattr(asked, "dialogue", ()))
+    )
 
 
 def said(result: Result) -> dict[str, Any]:

@@ -22,10 +22,10 @@ from twelve.predictor.open_index import OpenIndex
 from twelve.version import __version__
 from twelve.web import problems
 from twelve.web.access import LOCAL, check_hosts, check_origin
-from twelve.web.api import TAGS, routes
+from twelve.web.api import CLOSED, TAGS, routes
 from twelve.web.examples import add_examples
 from twelve.web.fields import PREFIX
-from twelve.web.gate import METRICS, Gate
+from twelve.web.gate import METRICS, SAMPLES, STATIC, Gate
 from twelve.web.limits import Limits
 from twelve.web.measured import digest_of, standings_of
 from twelve.web.reference import reference
@@ -96,11 +96,6 @@ def create_app(
     app = _without_endpoints(service)
     samples = list(samples) or samples_for(predictor)
     files = {f"/{file.name}" for file in _STATIC.iterdir()}
-    free = {
-        *_FREE,
-        *files,
-        *(f"{PREFIX}/samples/{one.name}" for one in samples),
-    }
     problems.install(app)
     for router in routes(service, samples, standings, digest):
         app.include_router(router)
@@ -124,7 +119,7 @@ def create_app(
         hosts=hosts,
         token=token,
         metrics_token=metrics_token,
-        free=free,
+        free={*_FREE, STATIC, SAMPLES},
         paths=paths,
         json=json,
         files=files,
@@ -210,7 +205,12 @@ def _add_security(description: dict[str, Any], *, required: bool, own_metrics: b
 
 
 def _add_monitoring(app: FastAPI, service: Service) -> None:
-    @app.get("/health", tags=["service"], response_description="The service works.", responses=problems.documented())
+    @app.get(
+        "/health",
+        tags=["service"],
+        response_description="The service works.",
+        responses=problems.documented("stopping"),
+    )
     async def health() -> Health:
         """Check whether the service works.
 
@@ -226,7 +226,7 @@ def _add_monitoring(app: FastAPI, service: Service) -> None:
         tags=["service"],
         response_description="The metrics.",
         response_class=Response,
-        responses={200: {"content": {"text/plain": {}}}, **problems.documented(400, 401)},
+        responses={200: {"content": {"text/plain": {}}}, **problems.documented(*CLOSED)},
     )
     async def metrics() -> Response:
         """Return metrics in the format of Prometheus."""

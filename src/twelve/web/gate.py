@@ -42,6 +42,8 @@ REQUEST_ID = "X-Request-ID"
 """Header of every reply, by which a client and the log name the same request."""
 UPLOADS = f"{PREFIX}/scenes"
 """The path that takes images."""
+SAMPLES = f"{PREFIX}/samples/{{name}}"
+"""The path of the samples."""
 HEALTH = "/health"
 """The path that is read under any host name: probes know the IP address alone, and the reply has two numbers."""
 METRICS = "/metrics"
@@ -59,7 +61,7 @@ _EXPOSED = f"Location, Retry-After, {REQUEST_ID}"
 _BODIES = frozenset({"POST", "PUT", "PATCH"})
 STATIC, OTHER = "static", "other"
 """Names under which the files of the page, and paths that do not exist, are counted and logged."""
-_QUIET = frozenset({*_PROBES, STATIC, f"{PREFIX}/samples/{{name}}"})
+_QUIET = frozenset({*_PROBES, STATIC, SAMPLES})
 """What the log has only if it fails."""
 _LOG = logging.getLogger(REQUESTS)
 
@@ -73,7 +75,7 @@ class Gate:
         token: the token that requests must send as ``Authorization: Bearer TOKEN``, or two with a space between, either
             of which will do; None to require none.
         metrics_token: likewise, the token for :data:`METRICS`; None for the same as for other paths.
-        free: paths that can be read without the token.
+        free: paths that can be read without the token, under the names by which they are counted.
         paths: those that are counted and logged under their own names, such as ``/api/v1/scenes/{scene}``; a URL
             may contain a scene id.
         json: paths that take JSON.
@@ -173,7 +175,7 @@ class Gate:
             return
         own = path == METRICS and bool(self._metrics_tokens)
         tokens = self._metrics_tokens if own else self._tokens
-        if tokens and not (scope["method"] in ("GET", "HEAD") and path in self._free):
+        if tokens and not (scope["method"] in ("GET", "HEAD") and self._named(path) in self._free):
             _check_token(_headers(scope, b"authorization"), tokens, "metrics token" if own else "token")
         if any(mark < " " or mark == "\x7f" for mark in path):
             # A route's pattern also matches before a final line break, so /health%0a would be /health.
@@ -209,7 +211,7 @@ class Gate:
         service, body = self._service, bytearray()
         service.admit()
         try:
-            await self._read(scope, receive, body)
+            await self._read(scope, receive, body, json=json)
             if json:
                 _check_text(body)
                 _check_marks(body, service.limits.max_marks, Request(scope))
@@ -225,12 +227,12 @@ class Gate:
         finally:
             service.held -= len(body)
 
-    async def _read(self, scope: Scope, receive: Receive, body: bytearray) -> None:
+    async def _read(self, scope: Scope, receive: Receive, body: bytearray, *, json: bool) -> None:
         """Fill ``body``; its bytes count as held as soon as they arrive."""
         service, limits = self._service, self._service.limits
         declared = _header(scope, b"content-length")
         if re.fullmatch("[0-9]+", declared) and int(declared[:20]) > limits.max_body:
-            raise _too_long(limits.max_body)
+            raise _too_long(limits, scope, json=json)
         try:
             async with asyncio.timeout(limits.body_seconds):
                 more = True
@@ -243,7 +245,7 @@ class Gate:
                     service.held += len(part)
                     more = message.get("more_body", False)
                     if len(body) > limits.max_body:
-                        raise _too_long(limits.max_body)
+                        raise _too_long(limits, scope, json=json)
                     if service.held > limits.max_held_bytes:
                         raise service.busy()
         except TimeoutError:
@@ -307,8 +309,16 @@ def _check_text(body: bytearray) -> None:
     raise ServiceError("unreadable_body", "the body is not UTF-8", "send the JSON in UTF-8")
 
 
-def _too_long(most: int) -> ServiceError:
-    return ServiceError("too_large", f"the body has more than {most:,} bytes", "send a smaller image, or fewer images")
+def _too_long(limits: Limits, scope: Scope, *, json: bool) -> ServiceError:
+    """413, with the limit of images where the body has some: a file may be too large by itself."""
+    remedy = f"send an image of at most {limits.max_bytes:,} bytes"
+    if json:
+        remedy = (
+            f"send images of at most {limits.max_bytes:,} bytes together, before base64, or upload each to {UPLOADS}"
+        )
+    if scope["path"].endswith("/search"):
+        remedy = "send a shorter text"
+    return ServiceError("too_large", f"the body has more than {limits.max_body:,} bytes", remedy)
 
 
 def _check_token(given: list[str], tokens: list[str], called: str) -> None:

@@ -48,33 +48,51 @@ CODES: dict[Code, int] = {
     "no_number": 503,
 }
 """Code of an error -> the status of its reply."""
-MEANINGS = {
-    400: ("The body cannot be read, or the host name is unknown.", "Follow `remedy`."),
-    401: ("The token is missing or wrong.", "Send the header `Authorization: Bearer TOKEN`."),
-    403: ("A web page sent `multipart/form-data`.", "Send the image itself as the body."),
-    404: (
-        "`unknown_scene`: the scene does not exist, or has expired. `unknown_image`: the image is not in the index, or "
-        "has changed. `unknown_path`: the path does not exist.",
-        "For a scene, upload its image again, or do nothing if you wanted to delete the scene. For an image or a path, "
-        "follow `remedy`.",
+MEANINGS: dict[Code, tuple[str, str]] = {
+    "unreadable_body": (
+        "The body is not UTF-8, is nested too deeply, has a number of too many digits, or ended early.",
+        "Send the whole body; JSON in UTF-8.",
     ),
-    405: ("The path does not support this method.", "Use a method of the header `Allow`."),
-    408: ("The body did not arrive in time.", "Send a smaller body, or use a faster connection."),
-    409: ("The service has no index of images to search.", "Ask its operator to start it with one."),
-    413: ("The body or an image has too many bytes.", "Send a smaller image, or fewer images in one request."),
-    415: ("The content type or image format is not supported.", "Send JPEG, PNG, WebP, GIF or BMP, with its type."),
-    422: ("The input is invalid; `error` says why.", "Follow `remedy`."),
-    429: (
+    "unknown_host": ("The host name is unknown.", "Follow `remedy`."),
+    "unauthorized": ("The token is missing or wrong.", "Send the header `Authorization: Bearer TOKEN`."),
+    "foreign_origin": ("A web page sent `multipart/form-data`.", "Send the image itself as the body."),
+    "unknown_path": ("The path does not exist.", "Follow `remedy`."),
+    "unknown_scene": (
+        "The scene does not exist, or has expired.",
+        "Upload its image again, or do nothing if you wanted to delete the scene.",
+    ),
+    "unknown_image": ("The image is not in the index, or has changed.", "Follow `remedy`."),
+    "wrong_method": ("The path does not support this method.", "Use a method of the header `Allow`."),
+    "slow_body": ("The body did not arrive in time.", "Send a smaller body, or use a faster connection."),
+    "no_index": ("The service has no index of images to search.", "Ask its operator to start it with one."),
+    "too_large": (
+        "The body or an image has too many bytes.",
+        "Send a smaller image, or fewer images in one request.",
+    ),
+    "unsupported_type": (
+        "The content type or image format is not supported.",
+        "Send JPEG, PNG, WebP, GIF or BMP, with its type.",
+    ),
+    "invalid_input": ("The input is invalid; `error` says why.", "Follow `remedy`."),
+    "invalid_image": ("The image is damaged, animated or too narrow.", "Follow `remedy`."),
+    "too_many_pixels": (
+        "An image has too many pixels, or all images of the request together.",
+        "Follow `remedy`.",
+    ),
+    "unknown_task": ("The model has no such task.", "Use a task that `remedy` lists."),
+    "busy": (
         "Too many requests are waiting.",
         "Wait for the seconds of the header `Retry-After`, then send the request again.",
     ),
-    500: ("An error of the service.", "Tell the operator of the service, whose log has it."),
-    503: (
-        "The service is stopping, the answer took too long, or the model's output is NaN or overflows.",
+    "internal_error": ("An error of the service.", "Tell the operator of the service, whose log has it."),
+    "stopping": ("The service is stopping.", "Wait for the seconds of the header `Retry-After`, then try again."),
+    "too_slow": (
+        "The answer took too long.",
         "Follow `remedy`; if there is a header `Retry-After`, wait for its seconds first.",
     ),
+    "no_number": ("The output of the model is NaN or overflows.", "Follow `remedy`."),
 }
-"""Status -> its description in OpenAPI, and what to do."""
+"""Code -> its description in OpenAPI, and what to do."""
 _RETRY_AFTER = {
     "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer", "minimum": 1}}
 }
@@ -96,7 +114,7 @@ _FORMS = {
     "dialogue": '[{"question": "...", "answer": "yes"}]',
 }
 """Fields that are not plain texts, with their form: the value of another field may not fit them."""
-_TEXTS = {"question", "phrase", "statement", "text", "caption"}
+TEXTS = {"question", "phrase", "statement", "text", "caption"}
 """Fields that hold what is asked, and one of ``captions``."""
 _TYPES = {
     "int_type": "an integer, without quotes",
@@ -124,7 +142,8 @@ class ServiceError(Exception):
     Args:
         code: kind of the error, which has a status.
         problem, remedy: texts of the reply.
-        field: the field of the request that is wrong, if it is one; the problem then begins with it.
+        field: the field of the request that is wrong, if it is one; the problem then begins with it. Empty for the
+            whole body.
         retry_after: value of the Retry-After header, in seconds.
         headers: further headers of the reply.
     """
@@ -176,11 +195,18 @@ class _Reply(JSONResponse):
         await super().__call__(scope, receive, send)
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Error replies of an endpoint, for its OpenAPI description; 500 is one of each."""
-    found: dict[int | str, dict[str, Any]] = {
-        status: {"model": Problem, "description": MEANINGS[status][0]} for status in sorted({*statuses, 500})
-    }
+def documented(*codes: Code) -> dict[int | str, dict[str, Any]]:
+    """The error replies of an endpoint with these codes, for its OpenAPI description: each status lists its codes, in
+    words and as the values of ``code``. ``internal_error`` is one of every endpoint."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for status in sorted({CODES[code] for code in (*codes, "internal_error")}):
+        own = [code for code in MEANINGS if CODES[code] == status and code in (*codes, "internal_error")]
+        found[status] = {
+            "model": Problem,
+            "description": " ".join(f"`{code}`: {MEANINGS[code][0]}" for code in own),
+            # beside the $ref to Problem, whose own enumeration has all codes
+            "content": {"application/json": {"schema": {"properties": {"code": {"enum": own}}}}},
+        }
     if 429 in found:
         found[429]["headers"] = _RETRY_AFTER
     return found
@@ -319,7 +345,7 @@ def _remedy(errors: Sequence[Mapping[str, Any]], request: Request) -> str | None
         remedy = f"give {'.'.join(map(str, first['loc'][1:]))} as {allowed}"
     elif first["type"] in _TYPES:
         remedy = f"give {'.'.join(map(str, first['loc'][1:]))} as {_TYPES[first['type']]}"
-    elif (text := "caption" if "captions" in where else name) in _TEXTS:
+    elif (text := "caption" if "captions" in where else name) in TEXTS:
         if first["type"] == "string_too_long":
             remedy = f"shorten it to {first['ctx']['max_length']:,} characters"
         elif first["type"] == "string_unicode":

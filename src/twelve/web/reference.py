@@ -175,12 +175,12 @@ def _refusals(operation: _Schema) -> str:
 
 
 def _errors(schemas: _Schema) -> str:
-    """What an error looks like, and what to do about each status."""
+    """What an error looks like, and what to do about each code."""
     problem = schemas["Problem"]
     lines = "".join(
-        f'<tr><th scope="row">{status}</th><td>{_marked(_coded(status))}</td>'
+        f'<tr><th scope="row">{CODES[code]}</th><td><code>{code}</code></td>'
         f"<td>{_marked(meaning)}</td><td>{_marked(act)}</td></tr>"
-        for status, (meaning, act) in MEANINGS.items()
+        for code, (meaning, act) in MEANINGS.items()
     )
     return (
         '<section id="errors"><h2>Errors</h2><p>A reply with a status of 400 or more is an object that says what is '
@@ -231,11 +231,6 @@ def _limits(limits: Limits) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,}".removesuffix(".0")
-
-
-def _coded(status: int) -> str:
-    """The codes of errors with a status."""
-    return ", ".join(f"`{code}`" for code, of in CODES.items() if of == status)
 
 
 def _token(found: Iterable[tuple[str, str, _Schema]]) -> str:
