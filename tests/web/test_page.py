@@ -106,6 +106,18 @@ def ask(page: sync_api.Page, panel: str, text: str) -> sync_api.Locator:
     return page.locator(headline)
 
 
+def test_a_tab_names_its_endpoint(visit: Visit) -> None:
+    """With a link to its description; on a phone, there is no room for it."""
+    docs = urlopen(f"{visit.address}/docs").read().decode()
+    table = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
+    for method, name in TABS.items():
+        visit.page.get_by_role("tab", name=name, exact=True).click()
+        link = visit.page.locator(f"#panel-{method} .endpoint")
+        assert link.is_visible() != visit.phone and link.text_content() == f"POST /api/v1/{method}"
+        assert link.get_attribute("href") == f"docs#{method}" and f'<section id="{method}">' in docs
+        assert re.search(rf"^\| {name} \|.* `/api/v1/{method}` \|$", table, re.M)
+
+
 def test_uploads_asks_and_shows_the_box(visit: Visit) -> None:
     page = visit.page
     upload(page, "answer")
@@ -117,7 +129,7 @@ def test_uploads_asks_and_shows_the_box(visit: Visit) -> None:
         ask(page, "entails", "it is green").inner_text(),
     )
     page.get_by_role("tab", name="Locate").click()
-    assert page.get_by_role("tab", name="Locate").get_attribute("title") == "Phrase to find in an image (API: locate)"
+    assert page.get_by_role("tab", name="Locate").get_attribute("title") == "Phrase to find in an image"
     found = ask(page, "locate", "the red one").inner_text()
     assert re.fullmatch(r"(Found|.* Closest): (box \d+|the whole image) <?\d+(\.\d)?%", found)
     box = page.locator("#panel-locate .frame.best rect").bounding_box()

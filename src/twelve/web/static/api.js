@@ -1,7 +1,7 @@
 // Calls of the service's API. This page contacts nothing else.
 
 /** What the paths of the API begin with, below the URL of the page. */
-const API = "api/v1";
+export const API = "api/v1";
 
 /** What to do in a browser: without the parts of a remedy that are about curl. */
 const here = (remedy) => (remedy ?? "").split("; ").filter((part) => !/\bcurl\b/.test(part)).join("; ");

@@ -123,10 +123,11 @@ function build(model) {
     const [name, takes, purpose] = TABS[method];
     const shown = panelOf(method, model, image);
     if (method === methods.find(earlier)) tablist.append(el("span", { class: "earlier", role: "presentation" }, "earlier tasks (may be forgotten):"));
-    const tip = earlier(method) ? "Of an earlier training: replies may no longer be right." : `${takes} (API: ${method})`;
+    const tip = earlier(method) ? "Of an earlier training: replies may no longer be right." : takes;
     const tab = el("button", { type: "button", role: "tab", id: `tab-${method}`, "aria-controls": `panel-${method}`, "data-label": name, title: tip, click: () => select(method) }, name);
+    const endpoint = el("a", { class: "endpoint", href: `docs#${method}`, title: "What this tab sends, in the documentation of the API" }, `POST /${api.API}/${method}`);
     const columns = el("div", { class: `columns${method === "search" ? " one" : ""}` }, shown.images ?? null, shown.element);
-    const panel = el("div", { role: "tabpanel", id: `panel-${method}`, "aria-labelledby": `tab-${method}`, hidden: true }, el("p", { class: "purpose" }, purpose), columns);
+    const panel = el("div", { role: "tabpanel", id: `panel-${method}`, "aria-labelledby": `tab-${method}`, hidden: true }, el("p", { class: "purpose" }, purpose, " ", endpoint), columns);
     parts[method] = { ...shown, tab, panel };
     tablist.append(tab);
     panels.append(panel);
