@@ -14,7 +14,7 @@ from test_predict_command import lines, twelve
 from typer.testing import CliRunner
 
 from twelve import cli
-from twelve.errors import ConfigError, TwelveError
+from twelve.errors import ConfigError, TwelveError, located_problem
 from twelve.formats.mistaken import SECTION
 from twelve.predictor.checks import corners
 from twelve.predictor.lines import requests_in
@@ -47,8 +47,8 @@ def test_lines_ask_anything(model: Path, images: Path) -> None:
     ]
     assert found[0]["id"] == 7 and found[1]["index"] in (0, 1) and found[4]["true"] in (True, False)
     assert found[2]["text"] == found[3]["text"] == "is it red ? yes" and found[2]["index"] == found[3]["index"]
-    gone = f"{images / 'gone.png'}: no such image -> correct line 6 of {file}; paths are relative to its folder"
-    assert found[5]["error"] == gone
+    gone = f"no such image -> correct line 6 of {file}; paths are relative to its folder"
+    assert (found[5]["image"], found[5]["error"]) == (str(images / "gone.png"), gone)
 
 
 @pytest.mark.parametrize(
@@ -132,11 +132,13 @@ def test_a_last_line_counts_the_failures_and_names_the_first(model: Path, images
     gone = f"{images / 'gone.png'}: no such image -> correct line 2 of {file}; paths are relative to its folder"
     last = f"2 of 4 questions failed; first: {file} [line 2]: {gone}"
     assert said.stderr.strip().splitlines()[-1] == last
+    failed = f"gone.png: is it red ? -> error: {gone.partition(': ')[2]}"
+    assert failed in said.stdout.splitlines()
     file.write_text(json.dumps(asked[0]))
     assert "failed" not in CliRunner().invoke(cli.app, ["predict", str(model), "--jsonl", str(file)]).stderr
 
 
-def test_a_failed_line_names_its_image(model: Path, images: Path) -> None:
+def test_a_failed_line_names_its_image_once(model: Path, images: Path) -> None:
     """Of a file that is no image, of a box outside its image; and the image, not the line, is what is wrong."""
     text, file = images / "text.jpg", images / "wrong.jsonl"
     text.write_text("hello, I am a text")
@@ -144,11 +146,12 @@ def test_a_failed_line_names_its_image(model: Path, images: Path) -> None:
     outside = {"image": "0.png", "choose": "what is red ?", "boxes": [[5000, 5000, 6000, 6000]]}
     for wrong, told in (
         ({**fine, "image": text.name}, f"{text} is not an image, judging by its first bytes -> give an image file"),
-        (outside, f"{images / '0.png'}: box 1 (5000, 5000, 6000, 6000) is wholly outside its image"),
+        (outside, f"{images / '0.png'}: box 1 (5000, 5000, 6000, 6000) is wholly outside its image of 160x128 pixels"),
     ):
         file.write_text("".join(json.dumps(line) + "\n" for line in (fine, wrong)))
         said = CliRunner().invoke(cli.app, ["predict", str(model), "--jsonl", str(file), "--json"])
-        assert said.exit_code == 1 and lines(said.stdout)[1]["error"].startswith(told)
+        failed = lines(said.stdout)[1]
+        assert said.exit_code == 1 and located_problem(failed["image"], failed["error"]) == told
         assert f"1 of 2 questions failed; first: {file} [line 2]: {told}" in said.stderr
     text.unlink()
 

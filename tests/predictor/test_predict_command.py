@@ -442,6 +442,7 @@ def test_the_error_of_a_single_question_is_printed_once(model: Path, images: Pat
     assert said.stderr == f"{NOTE}\nthe question failed\n"
     said = CliRunner().invoke(cli.app, [*asked, "--json"])
     assert said.exit_code == 1 and json.loads(said.stdout)["error"] in said.stderr
+    assert "broken.png" not in json.loads(said.stdout)["error"]
 
 
 def test_a_reader_that_leaves_is_no_failure(model: Path, images: Path) -> None:

@@ -43,11 +43,12 @@ _LINE = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a question, or ``error``: why it has none, with the images."""
+    """The result of a question, or ``problem``: why it has none, and ``about`` which image."""
 
     request: Request
     result: Result | None
-    error: str = ""
+    problem: str = ""
+    about: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         names = [str(image) for image in self.request.images]
@@ -58,6 +59,16 @@ class Outcome:
         if self.result is None:
             return {**tree, "text": self.request.text, "error": self.error}
         return {**tree, **self.result.to_dict()}
+
+    @property
+    def images(self) -> str:
+        """The images as one text."""
+        return " + ".join(map(str, self.request.images))
+
+    @property
+    def error(self) -> str:
+        """Why there is no result, to be read beside the images: of two images, it names the one that is meant."""
+        return self.problem if self.about == self.images else located_problem(self.about, self.problem)
 
     @property
     def asked(self) -> str:
@@ -78,13 +89,13 @@ class Outcome:
     def failure(self) -> str:
         """Why there is no result; of a file of questions, also its line."""
         place = self.request.place
-        return self.error if place is None else f"{place.file} [{place.place}]: {self.error}"
+        why = located_problem(self.about, self.problem)
+        return why if place is None else f"{place.file} [{place.place}]: {why}"
 
     def warnings(self) -> list[tuple[str, Warned]]:
         """What each warning of the result is about, the images or the question, and the warning."""
         found = () if self.result is None else self.result.warnings
-        images = " + ".join(map(str, self.request.images))
-        return [(images if of_an_image(warning) else self.asked, warning) for warning in found]
+        return [(self.images if of_an_image(warning) else self.asked, warning) for warning in found]
 
 
 def check_outputs(requests: Sequence[Request], *, out: Path | None, draw: Path | None, jsonl: Path | None) -> None:
@@ -179,9 +190,8 @@ def _of_images(predictor: Predictor, requests: Sequence[Request]) -> list[Outcom
             scenes.append(predictor.scene(image))
         except RegionError as error:
             if not os.path.exists(image):
-                return [Outcome(each, None, f"{image}: no such image -> {each.correction}") for each in requests]
-            said = f"{located_problem(str(image), error.problem)} -> {error.remedy}"
-            return [Outcome(request, None, said) for request in requests]
+                return [Outcome(each, None, f"no such image -> {each.correction}", str(image)) for each in requests]
+            return [Outcome(each, None, f"{error.problem} -> {error.remedy}", str(image)) for each in requests]
     return _of_scenes(predictor, requests, scenes)
 
 
@@ -191,8 +201,7 @@ def _of_scenes(predictor: Predictor, requests: Sequence[Request], scenes: Sequen
         return [Outcome(*pair) for pair in zip(requests, predictor.ask(questions), strict=True)]
     except TwelveError as error:
         if len(requests) == 1:
-            images = " + ".join(map(str, requests[0].images))
-            return [Outcome(requests[0], None, f"{images}: {error.problem}")]
+            return [Outcome(requests[0], None, error.problem, " + ".join(map(str, requests[0].images)))]
     # Ask one by one, so that only the faulty questions fail.
     return [outcome for request in requests for outcome in _of_scenes(predictor, [request], scenes)]
 
@@ -265,7 +274,7 @@ def _kept(partial: Path, out: Path, headers: int) -> Iterator[None]:
 
 def _row(outcome: Outcome) -> str:
     """A row of a table."""
-    return row(" + ".join(map(str, outcome.request.images)), outcome.asked, outcome.result, outcome.error)
+    return row(outcome.images, outcome.asked, outcome.result, outcome.error)
 
 
 def _json(outcome: Outcome) -> str:
