@@ -389,7 +389,6 @@ def serve(
 
     docs/service.md and docs/http-api.md describe them. Uploads are kept in memory only,
     never on disk."""
-    from twelve.errors import ConfigError
     from twelve.predictor import asked
     from twelve.web import access, listening, log
 
@@ -425,18 +424,7 @@ def serve(
     )
     folder = asked.find(run)
     listening.bound(run, host, port).close()
-    from twelve.predictor import command, loading
-
-    command.check_extractor(weights, device)
-    abilities = loading.abilities_of(folder)
-    if regions is not None and index is None:
-        raise ConfigError("--regions requires --index", remedy="omit it, or add --index")
-    if index is not None:
-        from twelve.predictor.index import check_index
-
-        abilities.task_for("match")
-        loading.check_contrast(folder, "serve without --index")
-        check_index(run, index)
+    _check_served(run, folder, weights=weights, device=device, index=index, regions=regions)
     log.say("loading", f"loading {run}")
     from twelve.web import serve as run_service  # raises an error that names the missing extra
 
@@ -457,6 +445,25 @@ def serve(
         index=index,
         regions=regions,
     )
+
+
+def _check_served(
+    run: str, folder: Path, *, weights: str | None, device: str, index: Path | None, regions: Path | None
+) -> None:
+    """Check a model, its extractor and the index before they are loaded, which takes long."""
+    from twelve.errors import ConfigError
+    from twelve.predictor import command, loading
+
+    command.check_extractor(weights, device)
+    abilities = loading.abilities_of(folder)
+    if regions is not None and index is None:
+        raise ConfigError("--regions requires --index", remedy="omit it, or add --index")
+    if index is not None:
+        from twelve.predictor.index import check_index
+
+        abilities.task_for("match")
+        loading.check_contrast(folder, "serve without --index")
+        check_index(run, index)
 
 
 EXAMPLES: dict[Callable[..., None], str] = {

@@ -95,23 +95,11 @@ def create_app(
     service.metrics.build.info({"version": __version__, "model": digest or ""})
     app = _without_endpoints(service)
     samples = list(samples) or samples_for(predictor)
-    files = {f"/{file.name}" for file in _STATIC.iterdir()}
     problems.install(app)
     for router in routes(service, samples, standings, digest):
         app.include_router(router)
     _add_monitoring(app, service)
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs(request: Request) -> HTMLResponse:
-        url, secured = str(request.base_url).rstrip("/"), token is not None
-        return HTMLResponse(reference(app.openapi(), url, service.limits, token=secured, samples=samples))
-
-    @app.get("/client.py", include_in_schema=False)
-    async def client_file() -> Response:
-        return Response(inspect.getsource(client), media_type="text/x-python")
-
-    # A mount would match before the endpoints and hide their 405 replies.
-    app.router.default = _Page(directory=_STATIC, html=True)
+    _add_pages(app, service.limits, samples, secured=token is not None)
     paths, json = _described(app, secured=token is not None, own_metrics=metrics_token is not None)
     app.add_middleware(
         Gate,
@@ -122,7 +110,7 @@ def create_app(
         free={*_FREE, STATIC, SAMPLES},
         paths=paths,
         json=json,
-        files=files,
+        files={f"/{file.name}" for file in _STATIC.iterdir()},
         origins=allow_origins,
     )
     return app
@@ -153,6 +141,22 @@ def _without_endpoints(service: Service) -> FastAPI:
     )
     app.state.service = service
     return app
+
+
+def _add_pages(app: FastAPI, limits: Limits, samples: Sequence[Sample], *, secured: bool) -> None:
+    """Add what people read: the description of the API, the client's file, and the page."""
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> HTMLResponse:
+        url = str(request.base_url).rstrip("/")
+        return HTMLResponse(reference(app.openapi(), url, limits, token=secured, samples=samples))
+
+    @app.get("/client.py", include_in_schema=False)
+    async def client_file() -> Response:
+        return Response(inspect.getsource(client), media_type="text/x-python")
+
+    # A mount would match before the endpoints and hide their 405 replies.
+    app.router.default = _Page(directory=_STATIC, html=True)
 
 
 def _described(app: FastAPI, *, secured: bool, own_metrics: bool) -> tuple[tuple[str, ...], list[str]]:
