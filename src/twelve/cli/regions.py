@@ -145,17 +145,17 @@ class ExtractorOptions:
 @grouped
 def extract(
     images: Annotated[
-        list[Path], typer.Option(metavar="PATH", help="A folder of images (repeatable; all form one source).")
+        list[Path], typer.Option(metavar="PATH", help="A folder of images (repeatable; all folders are one source).")
     ],
     options: ExtractorOptions,
     out: Annotated[Path, typer.Option(help="The region store to write to.")],
     source: Annotated[
-        str | None, typer.Option(help="Image source; by default what follows images/ in the path.")
+        str | None, typer.Option(help="Image source; by default the part of the path after images/.")
     ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
-            help="i/n: process part i of n, from 0. The processes of torchrun divide the images by themselves."
+            help="i/n: process part i of n, from 0. Under torchrun, the processes divide the images automatically."
         ),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The data root, for given:TASK.")] = None,

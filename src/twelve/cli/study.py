@@ -46,7 +46,7 @@ DryRun = Annotated[
 ]
 WorldsOf = Annotated[
     Path | None,
-    typer.Option(metavar="STUDY", help="Folder of another study, whose worlds are taken where they are the same."),
+    typer.Option(metavar="STUDY", help="Folder of another study; reuse its worlds if they are the same."),
 ]
 
 
@@ -194,8 +194,8 @@ Into = Annotated[
     "--affinity benchmarks/results/study-four-tasks-affinity"
 )
 def grouping(
-    lattice: Annotated[Path, typer.Option(help="The folder of a study groups.")],
-    affinity: Annotated[Path, typer.Option(help="The folder of a study affinity.")],
+    lattice: Annotated[Path, typer.Option(help="The folder of a study of the kind groups.")],
+    affinity: Annotated[Path, typer.Option(help="The folder of a study of the kind affinity.")],
     out: Into = None,
 ) -> None:
     """Compare predicted and measured gains of groups.

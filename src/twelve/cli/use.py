@@ -30,7 +30,7 @@ Precision = Annotated[
     Literal["auto", "fp32", "bf16"],
     typer.Option(help="Precision of the model's layers; auto is bf16 where it is faster."),
 ]
-TASK = "The task that answers (see twelve tasks); by default, the first one of the method."
+TASK = "The task that answers (see twelve tasks); by default, the first task of the right kind."
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 Top = Annotated[
     int | None, typer.Option(min=1, help="Number of best matches to show.", show_default="5; with --json, all")
@@ -46,7 +46,7 @@ Shortlist = Annotated[
 ContrastWeight = Annotated[
     float | None,
     typer.Option(
-        help="Weight of the contrast head's logit beside the model's own; 1 often ranks better.",
+        help="Weight of the contrast head's logit, added to the model's logit; 1 often ranks better than 0.",
         show_default="1 with --index, otherwise 0",
     ),
 ]
@@ -199,11 +199,11 @@ def index(
         list[str] | None,
         typer.Option(
             metavar="FOLDER",
-            help="Take out this folder and its subfolders (repeatable; a path as in the list, or from here).",
+            help="Remove this folder and its subfolders (repeatable; a path as in the list, or a relative path).",
         ),
     ] = None,
 ) -> None:
-    """List the folders of an index, or take some out.
+    """List the folders of an index, or remove some.
 
     Needs no model. The images themselves are kept."""
     from twelve.errors import one_line
@@ -277,7 +277,8 @@ def push(
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     dry_run: Annotated[
-        Path | None, typer.Option("--dry-run", metavar="FOLDER", help="Write the files here, and push nothing.")
+        Path | None,
+        typer.Option("--dry-run", metavar="FOLDER", help="Write the files to this folder, and push nothing."),
     ] = None,
 ) -> None:
     """Push a model with its card to the hub.
@@ -305,7 +306,7 @@ def serve(
     run: Run,
     host: Annotated[str, typer.Option(help="The address to listen on; by default only this machine.")] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(help="The port; by default 8012, or the next free one. 0 chooses any free one.")
+        int | None, typer.Option(help="The port; by default 8012, or the next free port. 0 chooses any free port.")
     ] = None,
     name: Annotated[
         list[str] | None,
@@ -319,7 +320,7 @@ def serve(
         str | None,
         typer.Option(
             envvar="TWELVE_TOKEN",
-            help="A secret that clients must send, or two with a space between. Prefer the environment variable: "
+            help="A secret that clients must send, or two, separated by a space. Prefer the environment variable: "
             "options are visible in ps.",
         ),
     ] = None,
@@ -327,7 +328,7 @@ def serve(
         str | None,
         typer.Option(
             envvar="TWELVE_METRICS_TOKEN",
-            help="A secret that /metrics needs in place of --token, and that opens nothing else.",
+            help="A secret that opens /metrics alone, in place of --token.",
         ),
     ] = None,
     no_token: Annotated[bool, typer.Option("--no-token", help="Allow requests without a token.")] = False,
@@ -343,7 +344,7 @@ def serve(
         typer.Option("--log-requests", help="Log the method, path, status and time of each request to stderr."),
     ] = False,
     log_json: Annotated[
-        bool, typer.Option("--log-json", help="As --log-requests, but all of stderr is lines of JSON.")
+        bool, typer.Option("--log-json", help="Like --log-requests, but write all of stderr as JSON lines.")
     ] = False,
     index: Annotated[
         Path | None,
@@ -356,7 +357,7 @@ def serve(
     device: Device = "cpu",
     precision: Precision = "auto",
     max_waiting: Annotated[
-        int, _limit("max_waiting", "Accepted requests without an answer; further ones get 429.")
+        int, _limit("max_waiting", "Accepted requests without an answer; further requests get 429.")
     ] = _LIMITS.max_waiting,
     answer_seconds: Annotated[float, _limit("answer_seconds", "Seconds to answer a request.")] = _LIMITS.answer_seconds,
     body_seconds: Annotated[
