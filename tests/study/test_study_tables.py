@@ -14,18 +14,18 @@ from twelve import cli
 from twelve.errors import ConfigError
 from twelve.study.findings import findings
 from twelve.study.table import markdown
-from twelve.study.tables import Table, tables, write_tables
+from twelve.study.tables import PageTable, tables, write_tables
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
-def rows_of(table: Table) -> list[list[str]]:
+def rows_of(table: PageTable) -> list[list[str]]:
     return list(csv.reader(table.csv.splitlines()))
 
 
 def test_intervals_become_columns_of_numbers() -> None:
     cells = ["+3.1 [+1.1, +5.2] *", "-1.0 [-2.0, -0.1] ‡", "not learned (+23.1)", ""]
-    table = Table(("a, b", "gain"), tuple((f'"{place}"', cell) for place, cell in enumerate(cells)))
+    table = PageTable(("a, b", "gain"), tuple((f'"{place}"', cell) for place, cell in enumerate(cells)))
     assert rows_of(table) == [
         ["a, b", "gain", "gain low", "gain high", "gain mark"],
         ['"0"', "+3.1", "+1.1", "+5.2", "*"],
@@ -36,7 +36,7 @@ def test_intervals_become_columns_of_numbers() -> None:
 
 
 def test_other_cells_are_numbers_where_they_can_be() -> None:
-    table = Table(
+    table = PageTable(
         ("arm", "score (shuffled)", "t interval", "updates", "by seed"),
         (("joint", "54.5 (37.2)", "[-1.0, +2.5]", "12,345", "+1.0, -2.0"), ("single", "", "", "400", "")),
     )
@@ -49,7 +49,7 @@ def test_other_cells_are_numbers_where_they_can_be() -> None:
 
 
 def test_latex_escapes_what_it_would_read_in_another_way() -> None:
-    table = Table(("a_b & c", "50%"), (("[-1.0, +2] ‡", r"\x{y}~^<#$"), ("* stop-and-go", "-0.5 †")))
+    table = PageTable(("a_b & c", "50%"), (("[-1.0, +2] ‡", r"\x{y}~^<#$"), ("* stop-and-go", "-0.5 †")))
     assert table.latex.splitlines() == [
         r"\begin{tabular}{lr}",
         r"\hline",

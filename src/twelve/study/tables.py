@@ -27,7 +27,7 @@ _SPECIAL = {
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class PageTable:
     """A table of a page: its header, and rows with as many cells."""
 
     header: tuple[str, ...]
@@ -82,15 +82,15 @@ def _escaped(cell: str) -> str:
     return "{}" * text.startswith(("[", "*")) + text
 
 
-def tables(page: str) -> list[Table]:
+def tables(page: str) -> list[PageTable]:
     """The tables of a page in Markdown, in order."""
     blocks = re.findall(r"(?:^\|.*\|$\n?)+", page, flags=re.MULTILINE)
     return [_table(block.splitlines()) for block in blocks]
 
 
-def _table(lines: Sequence[str]) -> Table:
+def _table(lines: Sequence[str]) -> PageTable:
     header, _, *rows = (tuple(cell.strip() for cell in line[1:-1].split("|")) for line in lines)
-    return Table(header, tuple(rows))
+    return PageTable(header, tuple(rows))
 
 
 def write_tables(page: str, folder: Path) -> list[Path]:
