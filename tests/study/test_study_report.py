@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from twelve import cli, published
 from twelve.errors import ConfigError, DataError
 from twelve.metrics.bootstrap import Interval
+from twelve.study import multiple
 from twelve.study.brief import brief
 from twelve.study.cells import gain_of
 from twelve.study.converged import convergence
@@ -209,10 +210,12 @@ def test_differences_of_groups_are_folded_and_in_the_table_of_relations(html: st
 
 def test_what_qualifies_a_count_of_gains_stands_beside_it(parts: list[page.StudyPart]) -> None:
     found, words = parts[1].found, "The intervals are not corrected for the number of comparisons."
-    assert page.part_of(replace(found, comparisons=found.comparisons[:1]), "groups").uncorrected == ""
-    text = page.render(parts)
+    one = replace(found, comparisons=found.comparisons[:1])
+    assert len(one.comparisons[0].cells) > 1 and page.part_of(one, "groups").uncorrected == multiple.told(one)
+    text = unescape(page.render(parts))
     assert all(f'</blockquote>\n<p class="gloss">{part.uncorrected}</p>' in text for part in parts)
-    assert all(part.uncorrected == words for part in parts)
+    assert all(part.uncorrected == f"{words} {multiple.told(part.found)}".rstrip() for part in parts)
+    assert "significant; by chance alone, up to about " in multiple.told(found)
 
 
 def test_the_page_lists_gains_of_validation_scores_and_folds_counts_of_curves() -> None:

@@ -86,6 +86,41 @@ def test_a_world_is_taken_and_not_drawn_or_extracted(
     assert provide(tmp_path, drawn) == mine  # and again: everything is there
 
 
+def test_only_the_images_of_its_tasks_are_drawn_and_all_else_is_the_same(drawn: Path, tmp_path: Path) -> None:
+    """Bit for bit: every dataset, since test images are removed from the training sets of all tasks; the images of the
+    study's tasks, and their regions."""
+    full, part = tmp_path / "full", seed_folder(drawn, SEED)
+    world.make_microworld(full / "data", SEED, SIZES)
+    regions.extract_root(full / "data", full / "regions")
+    folders = (full, part, tmp_path / "vg")
+    world.make_microworld(folders[2] / "data", SEED, SIZES, collections={"vg"})  # without COCO, whose images it shares
+    every, mine, vg = ({name: (folder / name).read_bytes() for name in files_of(folder)} for folder in folders)
+    left_out = {name for name in every if name.startswith(("data/images/vg/", "regions/vg/"))}
+    assert len(left_out) > 40 and every.keys() - mine.keys() == left_out and mine.keys() < every.keys()
+    index = f"data/{world.INDEX}"
+    assert all(every[name] == content for found in (mine, vg) for name, content in found.items() if name != index)
+    assert {name for name in vg if "/images/" in name} == {name for name in left_out if "/images/" in name}
+
+
+def test_a_world_without_the_images_of_a_task_is_not_taken(drawn: Path, tmp_path: Path) -> None:
+    asked = config_of(tmp_path)
+    gqa = asked.model_copy(update={"tasks": {"gqa": asked.tasks["vqa"]}})
+    with pytest.raises(ConfigError, match=r"\[worlds-of\]: .*without the images of vg -> leave out --worlds-of"):
+        worlds.provide(gqa, seed_folder(tmp_path, SEED), drawn)
+    fewer = asked.model_copy(update={"tasks": {"vqa": asked.tasks["vqa"]}})
+    worlds.provide(fewer, seed_folder(tmp_path, SEED), drawn)
+    assert (seed_folder(tmp_path, SEED) / "data" / "images" / "nlvr2").is_dir()  # a world with more is
+
+
+def test_a_task_may_name_the_images_of_another_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, made = config_of(tmp_path), list[Any]()
+    monkeypatch.setattr(world, "make_microworld", lambda *_, collections, **__: made.append(collections))
+    task = asked.tasks["vqa"]
+    for tasks, sources in (({"vqa": task}, {}), ({"vqa": task}, {"vqa": "vg"}), ({"mine": task}, {})):
+        worlds._make(asked.model_copy(update={"tasks": tasks, "sources": sources}), tmp_path)
+    assert made == [{"coco"}, {"vg"}, None]
+
+
 def test_where_no_links_can_be_made_it_is_copied(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: Any) -> None:
         raise OSError(18, "Invalid cross-device link")

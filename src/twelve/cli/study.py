@@ -157,6 +157,10 @@ def show(
     study: Annotated[Path, typer.Argument(help="The folder of a study.")],
     code: Code = None,
     tables: Annotated[bool, typer.Option("--tables", help="Print all tables, as Markdown.")] = False,
+    tables_to: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write each table to a CSV and a LaTeX file in this folder."),
+    ] = None,
 ) -> None:
     """Print what a study found, without training.
 
@@ -165,7 +169,7 @@ def show(
     from twelve.study.show import show as run
 
     _know(code)
-    run(study, tables=tables)
+    run(study, tables=tables, tables_to=tables_to)
 
 
 @study_app.command(epilog="Example: twelve study report benchmarks/results/study-microworld --out study.html")

@@ -40,6 +40,11 @@ _WORD = re.compile(r"[A-Za-z]+")
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 
 
+def collection(task: str) -> str:
+    """The collection of a task's images."""
+    return COLLECTIONS.get(task, task if task in ("flickr30k", "nlvr2") else "coco")
+
+
 def own_world(seed: int, sizes: WorldSizes, task: str, number: int, *, draw_wordings: bool = False) -> World:
     """The world of one task: the collection that it is about alone.
 
@@ -48,7 +53,7 @@ def own_world(seed: int, sizes: WorldSizes, task: str, number: int, *, draw_word
         draw_wordings: see :class:`World`.
     """
     world = make_world(seed, sizes, copy=1 + number, draw_wordings=draw_wordings)
-    name = COLLECTIONS.get(task, task if task in ("flickr30k", "nlvr2") else "coco")
+    name = collection(task)
     images: tuple[WorldImage, ...] = getattr(world, name)
     own: dict[str, Any] = {name: tuple(replace(image, coco_id=None, camera=number) for image in images)}
     return replace(replace(world, coco=(), vg=(), flickr30k=(), nlvr2=()), **own)

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -198,20 +198,23 @@ def _rgb(values: NDArray[np.floating[Any]] | NDArray[np.integer[Any]]) -> RGB:
     return red, green, blue
 
 
-def write_images(world: World, folder: Path, workers: int | None = None) -> int:
-    """Draw all images of a world into ``folder/images/`` and return their number. The same world gives the same bytes.
+def write_images(
+    world: World, folder: Path, workers: int | None = None, *, collections: Collection[str] | None = None
+) -> int:
+    """Draw the images of a world into ``folder/images/`` and return their number. The same world gives the same bytes.
 
     Images shared by two collections are drawn once and stored under both names, as in the originals.
 
     Args:
+        collections: draw the images of these alone; None for all.
         workers: number of worker processes; by default one per core, 0 for none.
 
     Raises:
         TwelveError: the disk is full, or the folder is not writable.
     """
-    images = list(world.images())
-    shared = {image.key: image.file for image in world.coco}
-    drawn = [image for image in images if image.coco_id is None]
+    images = [image for image in world.images() if collections is None or image.file.partition("/")[0] in collections]
+    shared = {int(image.key): image.file for image in images if image.file.startswith("coco/")}
+    drawn = [image for image in images if image.coco_id not in shared]
     jobs = [(image.scene, image_seed(world, image), image.camera, folder / "images" / image.file) for image in drawn]
     workers = (os.cpu_count() or 1) if workers is None else workers
     try:
@@ -221,8 +224,8 @@ def write_images(world: World, folder: Path, workers: int | None = None) -> int:
             for done in _mapped(_draw_file, jobs, workers):
                 bar.advance(done)
         for image in images:
-            if image.coco_id is not None:
-                shutil.copyfile(folder / "images" / shared[str(image.coco_id)], folder / "images" / image.file)
+            if image.coco_id in shared:
+                shutil.copyfile(folder / "images" / shared[image.coco_id], folder / "images" / image.file)
     except OSError as error:
         raise write_error(error, folder) from None
     return len(images)

@@ -12,7 +12,7 @@ import os
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -40,6 +40,10 @@ VERSION = 1
 GALLERY = 100
 """Images that the oracle ranks for a caption, as shipped configurations of the microworld do."""
 INDEX = DRAWN
+ALL = frozenset({"coco", "vg", "flickr30k", "nlvr2"})
+"""Collections of images."""
+DRAWN_ALONE = "collections"
+"""Key of the index, if not the images of all collections were drawn."""
 
 _OPTIONS: Mapping[str, tuple[str, str]] = {
     APART: ("whose tasks share images and words", "whose tasks share nothing"),
@@ -77,6 +81,7 @@ def make_microworld(
     *,
     apart: bool = False,
     draw_wordings: bool = False,
+    collections: Collection[str] | None = None,
 ) -> list[Tally]:
     """Generate the microworld of a seed in the folder ``out``. If that fails, nothing is left behind.
 
@@ -88,6 +93,8 @@ def make_microworld(
         console: where to report what was made.
         apart: tasks share nothing (apart.py).
         draw_wordings: the seed draws the wordings that are reserved for test sets (reserved.py).
+        collections: draw the images of these alone, such as ``coco``; None for all. All datasets are written in any
+            case, since their test images are removed from the training sets of all tasks.
 
     Raises:
         DataError: the folder contains something else.
@@ -98,7 +105,7 @@ def make_microworld(
     identity |= {APART: True} if apart else {}
     identity |= {DRAW_WORDINGS: True} if draw_wordings else {}
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        tallies = _existing(out, identity)
+        tallies = _existing(out, identity, ALL if collections is None else collections)
         if console is not None:
             tell(f"{out} already contains this microworld", console)
         return tallies
@@ -111,11 +118,12 @@ def make_microworld(
         else:
             world = make_world(seed, sizes, draw_wordings=draw_wordings)
             tallies = write_datasets(world, partial)
-        images = write_images(world, partial)
+        images = write_images(world, partial, collections=collections)
         index = {
             **identity,
             "scale": _scale(sizes),
             "images": images,
+            **({} if collections is None else {DRAWN_ALONE: sorted(collections)}),
             "tasks": {tally.task: _entry(tally) for tally in tallies},
         }
         (partial / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
@@ -172,8 +180,9 @@ def _entry(tally: Tally) -> dict[str, Any]:
     }
 
 
-def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
-    """Tallies of the existing microworld in ``out``; raises DataError if it is another."""
+def _existing(out: Path, identity: Mapping[str, Any], collections: Collection[str]) -> list[Tally]:
+    """Tallies of the existing microworld in ``out``; raises DataError if it is another, or lacks the images of one of
+    the collections."""
     remedy = "choose another folder, or remove this one first"
     again = "remove the whole folder and generate the world again"
     if out.is_file():
@@ -184,6 +193,7 @@ def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
         index = json_file.decode(json_file.read_text(out / INDEX, DataError, remedy=again))
         there = {name: index[name] for name in ("seed", "sizes", "version")}
         options = {name: index.get(name, False) for name in _OPTIONS}
+        lacking = sorted({*collections} - {*index.get(DRAWN_ALONE, ALL)})
         entries = dict(index["tasks"])
         tallies = [
             Tally(task, dict(entry["examples"]), set(entry["wordings"]), Counter(entry["answers"]))
@@ -201,6 +211,9 @@ def _existing(out: Path, identity: Mapping[str, Any]) -> list[Tally]:
         if name in there and there[name] != wanted:
             problem = f"this folder contains a microworld of {_difference(name, there[name], wanted)}"
             raise DataError(problem, file=out, remedy=remedy)
+    if lacking:
+        problem = f"this folder contains a microworld without the images of {', '.join(lacking)}"
+        raise DataError(problem, file=out, remedy=remedy)
     for tally in tallies:
         tally.oracle = _oracle(out, tally.task)
     return tallies

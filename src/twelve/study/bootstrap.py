@@ -121,16 +121,33 @@ def welch_interval(first: Sequence[float], second: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-@functools.cache  # a page asks hundreds of times for the same few
-def t_quantile(freedom: float) -> float:
-    """The 0.975 quantile of Student's t with this many degrees of freedom: at least 1, not only whole numbers.
+def t_quantile(freedom: float, level: float = 0.95) -> float:
+    """What Student's t with this many degrees of freedom (at least 1, not only whole numbers) exceeds in size with the
+    probability 1 - ``level``: by default, its 0.975 quantile."""
+    x, area = _t_areas(freedom)
+    return float(freedom**0.5 * np.tan(np.interp(level, area, x)))
 
-    With t = freedom ** 0.5 * tan(x), the density of x is proportional to cos(x) ** (freedom - 1).
+
+def t_probability(seeds: Sequence[float]) -> float:
+    """Two-sided p-value of the mean of (S,) values, S of 2 or more, by Student's t: below 0.05 where their
+    :func:`t_interval` does not contain 0."""
+    mean, error = abs(float(np.mean(seeds))), float(np.std(seeds, ddof=1)) / len(seeds) ** 0.5
+    if error == 0:
+        return float(mean == 0)
+    x, area = _t_areas(len(seeds) - 1)
+    return 1 - float(np.interp(np.arctan(mean / error / (len(seeds) - 1) ** 0.5), x, area))
+
+
+@functools.cache  # a page asks hundreds of times for the same few
+def _t_areas(freedom: float) -> tuple[Array, Array]:
+    """Angles x from 0 to 90 degrees, and the probability that t = freedom ** 0.5 * tan(x) is not exceeded in size.
+
+    The density of x is proportional to cos(x) ** (freedom - 1).
     """
     x = np.linspace(0, np.pi / 2, 20_001)
     density = np.cos(x).clip(0) ** (freedom - 1)
     area = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
-    return float(freedom**0.5 * np.tan(np.interp(0.95 * area[-1], area, x)))
+    return x, area / area[-1]
 
 
 def significant(gain: Interval, seeds: Sequence[float]) -> int:

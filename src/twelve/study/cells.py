@@ -9,6 +9,8 @@ from twelve.study.bootstrap import t_interval
 
 MARK = " *"
 """After a difference whose bootstrap interval does not contain 0, while its t interval over the seeds does."""
+REMAINS = " ‡"
+"""After a difference that remains significant after Holm's correction (multiple.py)."""
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

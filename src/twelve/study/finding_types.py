@@ -122,6 +122,9 @@ class Cell:
         by_none: whether no arm of the contrast has learned it.
         parts: the difference on examples that are like those of training, and on the others; empty if it was not
             recorded which ones are.
+        p: the smallest error rate at which ``points`` would be significant (multiple.py).
+        remains: whether the task is learned, and ``points`` remains significant after Holm's correction for all
+            differences of the study on learned tasks.
     """
 
     task: str
@@ -132,6 +135,8 @@ class Cell:
     closed_seeds: tuple[float, ...] = ()
     by_none: bool = False
     parts: tuple[Part, ...] = ()
+    p: float = 1.0
+    remains: bool = False
 
     @property
     def significant(self) -> int:

@@ -16,7 +16,7 @@ from twelve.io import files, json_file
 from twelve.io.invalid import problem_of
 from twelve.metrics.bootstrap import Interval
 from twelve.metrics.retrieval import of_size
-from twelve.study import costs, uneven, unseen
+from twelve.study import costs, multiple, uneven, unseen
 from twelve.study import plan as plans
 from twelve.study.arms import Arm, Contrast
 from twelve.study.bootstrap import Array, Resampled, Sampled, between, interval, observed, sign, two_level
@@ -81,7 +81,7 @@ def findings(out: str | Path) -> Findings:
         closed_seeds={
             arm.name: drawn.mean_seeds(arm.name, [task for task in arm.tasks if task in kept]) for arm in arms
         },
-        comparisons=tuple(each for each in comparisons if each is not None),
+        comparisons=multiple.corrected([each for each in comparisons if each is not None]),
         costs={arm.name: costs.cost(plan, out, arm, [task.by_seed(arm.name) for task in tasks]) for arm in arms},
         curves=tuple(curve for task in tasks for curve in task.curves()),
         searches=costs.searches(plan, out),
@@ -402,6 +402,7 @@ def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples, *, wa
             closed_seeds=_seeds(drawn.difference(contrast, task, "closed")[0]),
             by_none=not any(drawn.learned(arm, task) for arm in contrast.arms),
             parts=drawn.by_part(contrast, task),
+            p=multiple.p_value(*drawn.difference(contrast, task, "points")),
         )
         for task in tasks
     )

@@ -17,22 +17,25 @@ from twelve.study.findings import findings
 from twelve.study.report import plots
 from twelve.study.report.page import plots_of
 from twelve.study.table import markdown
+from twelve.study.tables import write_tables
 
 TABLE, FOUND = "results.md", "results.json"
 NOT_AGAIN = ("plan", "folder", "arms", "sections", "plots")
 """Findings that are not repeated in results.json: they are in study.json, or on the page."""
 
 
-def show(out: Path, *, tables: bool = False, console: Console | None = None) -> str:
+def show(out: Path, *, tables: bool = False, tables_to: Path | None = None, console: Console | None = None) -> str:
     """Write results.md, results.json and, if matplotlib is installed, the plots of the report as SVG into a study's
     folder, unless they are there with these tables, and return the tables. Prints the answer and each arm's score.
 
     Args:
         tables: print the tables instead.
+        tables_to: write each table to a CSV and a LaTeX file in this folder, and print their paths instead.
 
     Raises:
         DataError: no study, no complete arm, or a damaged file.
         ConfigError: a folder is in the way of a page, or a link out of the study's folder.
+        TwelveError: ``tables_to`` cannot be written.
     """
     found = findings(out)
     plans.check_links(out)
@@ -45,7 +48,11 @@ def show(out: Path, *, tables: bool = False, console: Console | None = None) -> 
         for name, page in {**pages, TABLE: text}.items():  # the tables last: they say that the others are there
             with files.replacing(out / name) as partial:
                 partial.write_text(page, encoding="utf-8")
-    tell(text if tables else brief(found, str(out / TABLE)), console or Console())
+    if tables_to is not None:
+        told = "\n".join(map(str, write_tables(text, tables_to)))
+    else:
+        told = text if tables else brief(found, str(out / TABLE))
+    tell(told, console or Console())
     return text
 
 

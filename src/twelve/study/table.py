@@ -10,9 +10,9 @@ import numpy as np
 
 from twelve.metrics.bootstrap import Interval
 from twelve.progress import clock, counted
-from twelve.study import base_model
+from twelve.study import base_model, multiple
 from twelve.study.bootstrap import by_bootstrap_alone, sign
-from twelve.study.cells import MARK, gain_of, plain, spread, table
+from twelve.study.cells import MARK, REMAINS, gain_of, plain, spread, table
 from twelve.study.converged import convergence, unconverged
 from twelve.study.costs import lengths
 from twelve.study.finding_types import Comparison, Findings, Row, Score
@@ -145,7 +145,7 @@ def few_seeds(found: Findings, *, short: bool = False) -> str | None:
 def short_limits(found: Findings) -> str:
     """What limits the findings but their notes and convergence, in few sentences; "" if nothing does."""
     told = [*doubts(found), no_search(found), *rates_differ(found), over_seeds(found)]
-    told += [few_seeds(found, short=True), *lengths(found)]
+    told += [multiple.told(found, short=True), few_seeds(found, short=True), *lengths(found)]
     return " ".join(filter(None, told))
 
 
@@ -236,7 +236,8 @@ def _differences(found: Findings) -> str:
     if not found.comparisons:
         return ""
     rows = [[each.contrast.name, *(_of_task(each, row.name) for row in found.rows)] for each in found.comparisons]
-    return table(["difference, official metric", *(row.title for row in found.rows)], rows)
+    differences = table(["difference, official metric", *(row.title for row in found.rows)], rows)
+    return "\n\n".join(filter(None, [differences, multiple.told(found)]))
 
 
 def _by_task(found: Findings) -> str:
@@ -255,7 +256,9 @@ def _of_task(comparison: Comparison, task: str) -> str:
     cell = next((cell for cell in comparison.cells if cell.task == task), None)
     if cell is None:
         return ""
-    return _marked(cell.points, cell.seeds) if cell.learned else f"{NOT_LEARNED} ({cell.points.mean:+.1f})"
+    if cell.learned:
+        return _marked(cell.points, cell.seeds) + REMAINS * cell.remains
+    return f"{NOT_LEARNED} ({cell.points.mean:+.1f})"
 
 
 def _scores(found: Findings) -> str:

@@ -60,21 +60,34 @@ def provide(config: RunConfig, folder: Path, study: Path | None = None) -> None:
 
 
 def draw(config: RunConfig) -> None:
-    """Generate the microworld of a configuration and extract its regions, unless they exist."""
-    from twelve.microworld.make import make_microworld
-    from twelve.microworld.world import WorldSizes
+    """Generate the microworld of a configuration, with the images of its tasks, and extract their regions, unless they
+    exist."""
     from twelve.regions.extraction.extract import COMPLETE, extract_root
 
-    asked = config.microworld
+    _make(config, Path(config.data))
+    if not files.is_there(config.regions_folder / COMPLETE, RegionError):
+        extract_root(Path(config.data), config.regions_folder)
+
+
+def _make(config: RunConfig, folder: Path) -> None:
+    """Generate the microworld of a configuration in a folder; if one is there, compare it.
+
+    Images of other tasks than the configuration's are left out: they take most of the time and the disk space.
+    """
+    from twelve.microworld.apart import collection
+    from twelve.microworld.make import ALL, WRITERS, make_microworld
+    from twelve.microworld.world import WorldSizes
+
+    asked, known = config.microworld, set(config.tasks) <= set(WRITERS)  # a task of one's own may have any images
+    needed = ALL & {config.sources.get(task, collection(task)) for task in config.tasks} if known else ALL
     make_microworld(
-        Path(config.data),
+        folder,
         config.seed,
         WorldSizes().scaled(asked.scale),
         apart=asked.apart,
         draw_wordings=asked.draw_wordings,
+        collections=None if needed == ALL else needed,
     )
-    if not files.is_there(config.regions_folder / COMPLETE, RegionError):
-        extract_root(Path(config.data), config.regions_folder)
 
 
 def fingerprint(folder: Path) -> str:
@@ -114,16 +127,10 @@ def _take(config: RunConfig, folder: Path, theirs: Path) -> None:
 
 def _check_same(config: RunConfig, theirs: Path) -> None:
     """Raises ConfigError if a data root is not the world that a configuration asks for."""
-    from twelve.microworld.make import make_microworld
-    from twelve.microworld.world import WorldSizes
-
     if not files.is_there(theirs / DRAWN, DataError):
         raise DataError("the world is gone", file=theirs, remedy=REMEDY)
-    asked = config.microworld
     try:  # a world that is there is compared, and none is generated
-        make_microworld(
-            theirs, config.seed, WorldSizes().scaled(asked.scale), apart=asked.apart, draw_wordings=asked.draw_wordings
-        )
+        _make(config, theirs)
     except TwelveError as error:
         raise ConfigError(error.problem, file=theirs, record="worlds-of", remedy=REMEDY) from None
 

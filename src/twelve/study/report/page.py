@@ -18,8 +18,8 @@ from twelve.errors import ConfigError
 from twelve.io import files
 from twelve.outputs import get_output
 from twelve.progress import clock, enumerated, tell
+from twelve.study import multiple, unseen
 from twelve.study import plan as plans
-from twelve.study import unseen
 from twelve.study.bootstrap import by_bootstrap_alone, significant
 from twelve.study.cells import spread
 from twelve.study.converged import convergence, is_clear, late_gains
@@ -122,10 +122,9 @@ class StudyPart:
 
     @property
     def uncorrected(self) -> str:
-        """What qualifies the first sentence of a study with several contrasts; "" with one."""
-        if len(self.found.comparisons) < 2:
-            return ""
-        return "The intervals are not corrected for the number of comparisons."
+        """What qualifies the first sentence of a study with several differences; "" with one."""
+        told = ["The intervals are not corrected for the number of comparisons."] * (len(self.found.comparisons) > 1)
+        return " ".join(filter(None, [*told, multiple.told(self.found)]))
 
     @property
     def limits(self) -> Sequence[str]:

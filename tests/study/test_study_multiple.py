@@ -1,0 +1,120 @@
+"""Many differences: which remain significant after Holm's correction, and what a study says of them."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from tiny_study import made_up
+
+from twelve.study import multiple
+from twelve.study.bootstrap import significant, t_probability, t_quantile
+from twelve.study.brief import brief
+from twelve.study.finding_types import Findings
+from twelve.study.findings import findings
+from twelve.study.report import page
+from twelve.study.show import show
+from twelve.study.studies.joint_vs_single import BASE, OPPONENT
+from twelve.study.table import markdown
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+
+
+@pytest.mark.parametrize(
+    ("values", "remain"),
+    [
+        ([0.01, 0.04, 0.03, 0.005], [True, False, False, True]),  # the example of many textbooks
+        ([0.03, 0.02], [True, True]),  # Bonferroni's correction would keep the second alone
+        ([0.026, 0.026], [False, False]),
+        ([0.05], [True]),
+        ([], []),
+    ],
+)
+def test_holm_compares_the_smallest_with_the_strictest_level(values: list[float], remain: list[bool]) -> None:
+    assert multiple.holm(values) == remain
+
+
+@pytest.mark.parametrize(
+    ("t", "freedom", "p"), [(4.303, 2, 0.05), (9.925, 2, 0.01), (31.599, 2, 0.001), (2.776, 4, 0.05)]
+)
+def test_probabilities_are_those_of_a_table(t: float, freedom: int, p: float) -> None:
+    """Seeds whose mean is ``t`` standard errors from 0, on either side."""
+    seeds = np.arange(freedom + 1.0)
+    error = seeds.std(ddof=1) / len(seeds) ** 0.5
+    for sign in (1, -1):
+        found = t_probability((seeds - seeds.mean() + sign * t * error).tolist())
+        assert found == pytest.approx(p, rel=2e-3)
+    assert t_quantile(freedom, 1 - p) == pytest.approx(t, abs=5e-4)
+
+
+def test_probabilities_of_seeds_that_agree() -> None:
+    assert (t_probability([0.0, 0.0]), t_probability([2.0, 2.0]), t_probability([-1.0, 1.0])) == (1, 0, 1)
+
+
+def test_a_p_value_is_the_larger_of_both() -> None:
+    seeds, samples = np.array([4.0, 5.0, 6.0]), np.linspace(1, 9, 1999)
+    assert 0.01 < multiple.p_value(seeds, samples) == t_probability([4.0, 5.0, 6.0]) < 0.05
+    assert multiple.p_value(seeds, samples - 1.5) == pytest.approx((1 + 125) * 2 / 2000, abs=2e-3)  # 125 below 0
+    assert multiple.p_value(seeds[:1], samples) == multiple.least(1999) == 0.001
+    assert multiple.p_value(0 * seeds, 0 * samples) == 1
+
+
+def test_what_is_significant_alone_is_so_by_its_p_value() -> None:
+    """On recorded studies: significant means that neither interval contains 0."""
+    cells = [
+        cell
+        for name in ("study-four-tasks-groups", "study-six-tasks-joint-vs-single")
+        for each in findings(RESULTS / name).comparisons
+        for cell in each.cells
+    ]
+    assert len(cells) > 40
+    assert all((cell.p <= multiple.ERROR) == (significant(cell.points, cell.seeds) != 0) for cell in cells)
+
+
+def of(name: str) -> Findings:
+    return findings(RESULTS / f"study-{name}")
+
+
+def test_the_tables_count_and_mark_what_remains() -> None:
+    """As docs/joint-vs-single-studies.md and docs/relations.md have found by Bonferroni's correction."""
+    six = of("six-tasks-joint-vs-single")
+    (comparison,) = six.comparisons
+    assert [cell.task for cell in comparison.cells if cell.remains] == ["vqa", "gqa", "flickr30k", "refcoco"]
+    text = markdown(six)
+    said = (
+        "On learned tasks, 4 of 5 differences are significant; by chance alone, up to about 0.2 would be. After Holm's "
+        "correction, 4 remain significant (‡). With 5 seeds, the first to remain must be 4.6 standard errors from 0."
+    )
+    assert said in text and text.count("] ‡ |") == 4 and said in page.part_of(six, "six").uncorrected
+    groups = of("four-tasks-groups")
+    said = (
+        "On learned tasks, 4 of 24 differences are significant; by chance alone, up to about 1.2 would be. After "
+        "Holm's correction, none remains significant."
+    )
+    assert f"{said} With 3 seeds, the first to remain must be 21.9 standard errors from 0." in markdown(groups)
+    assert "‡" not in markdown(groups) and said in " ".join(brief(groups, "results.md").split())
+    assert "Holm" not in brief(six, "results.md")  # of a single contrast, the answer names every task
+
+
+def test_more_differences_than_resamples_can_tell() -> None:
+    said = (
+        "After Holm's correction, none remains significant. With 2,000 bootstrap resamples, none can of more than 50."
+    )
+    assert said in multiple.told(of("four-tasks-balancing"))
+
+
+def test_without_two_differences_or_a_significant_one_nothing_is_said(tmp_path: Path) -> None:
+    made_up(tmp_path, {BASE: (0.8, 0.6), OPPONENT: (0.7, 0.6)})
+    found = findings(tmp_path)
+    assert multiple.told(found).startswith("On learned tasks, 1 of 2 differences is significant; by chance alone")
+    (comparison,) = found.comparisons
+    one, same = comparison.cells
+    for cells in ((one,), (same, same), (replace(one, learned=False), same)):
+        assert multiple.told(replace(found, comparisons=(replace(comparison, cells=cells),))) == ""
+    assert "‡" in show(tmp_path, console=Console(file=io.StringIO()))
+    unlearned = replace(comparison, cells=(replace(one, learned=False, remains=False), one))
+    assert [cell.remains for cell in multiple.corrected([unlearned])[0].cells] == [False, True]

@@ -1,0 +1,100 @@
+"""The tables of a study as files (study show --tables-to): CSV that programs read, and LaTeX that compiles."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from twelve import cli
+from twelve.errors import ConfigError
+from twelve.study.findings import findings
+from twelve.study.table import markdown
+from twelve.study.tables import PageTable, tables, write_tables
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+
+
+def rows_of(table: PageTable) -> list[list[str]]:
+    return list(csv.reader(table.csv.splitlines()))
+
+
+def test_intervals_become_columns_of_numbers() -> None:
+    cells = ["+3.1 [+1.1, +5.2] *", "-1.0 [-2.0, -0.1] ‡", "not learned (+23.1)", ""]
+    table = PageTable(("a, b", "gain"), tuple((f'"{place}"', cell) for place, cell in enumerate(cells)))
+    assert rows_of(table) == [
+        ["a, b", "gain", "gain low", "gain high", "gain mark"],
+        ['"0"', "+3.1", "+1.1", "+5.2", "*"],
+        ['"1"', "-1.0", "-2.0", "-0.1", "‡"],
+        ['"2"', "", "", "", "not learned (+23.1)"],
+        ['"3"', "", "", "", ""],
+    ]
+
+
+def test_other_cells_are_numbers_where_they_can_be() -> None:
+    table = PageTable(
+        ("arm", "score (shuffled)", "t interval", "updates", "by seed"),
+        (("joint", "54.5 (37.2)", "[-1.0, +2.5]", "12,345", "+1.0, -2.0"), ("single", "", "", "400", "")),
+    )
+    head = ["arm", "score (shuffled)", "score (shuffled) in parentheses", "t interval low", "t interval high"]
+    assert rows_of(table) == [
+        [*head, "updates", "by seed"],
+        ["joint", "54.5", "37.2", "-1.0", "+2.5", "12345", "+1.0, -2.0"],
+        ["single", "", "", "", "", "400", ""],
+    ]
+
+
+def test_latex_escapes_what_it_would_read_in_another_way() -> None:
+    table = PageTable(("a_b & c", "50%"), (("[-1.0, +2] ‡", r"\x{y}~^<#$"), ("* stop-and-go", "-0.5 †")))
+    assert table.latex.splitlines() == [
+        r"\begin{tabular}{lr}",
+        r"\hline",
+        r"a\_b \& c & 50\% \\",
+        r"\hline",
+        r"{}[$-$1.0, +2] $\ddagger$ & \textbackslash{}x\{y\}\textasciitilde{}\textasciicircum{}\textless{}\#\$ \\",
+        r"{}* stop-and-go & $-$0.5 $\dagger$ \\",
+        r"\hline",
+        r"\end{tabular}",
+    ]
+
+
+@pytest.mark.parametrize("name", ["four-tasks-groups", "four-tasks-affinity", "six-tasks-joint-vs-single"])
+def test_each_table_of_a_page_is_written_whole(name: str, tmp_path: Path) -> None:
+    page = markdown(findings(RESULTS / f"study-{name}"))
+    found = tables(page)
+    assert len(found) == page.count("\n| --- |") > 3
+    assert all(len(row) == len(table.header) for table in found for row in table.rows)
+    assert sum(1 + len(table.rows) for table in found) == len(re.findall(r"^\| (?!---)", page, re.MULTILINE))
+    files = write_tables(page, tmp_path / "new" / "tables")
+    assert len(set(files)) == 2 * len(found) and sorted(files) == sorted((tmp_path / "new" / "tables").iterdir())
+    for table, path in zip(found, files[::2], strict=True):
+        with path.open(encoding="utf-8", newline="") as stream:
+            header, *rows = csv.reader(stream)
+        assert [row[0] for row in rows] == [row[0] for row in table.rows]
+        assert len(set(header)) == len(header) and {len(row) for row in rows} == {len(header)}
+    for path in files[1::2]:
+        text = path.read_text(encoding="utf-8")
+        counts = {len(re.findall(r"(?<!\\)&", line)) for line in text.splitlines() if line.endswith(r" \\")}
+        assert len(counts) == 1 and text.startswith(rf"\begin{{tabular}}{{l{'r' * counts.pop()}}}")
+
+
+def test_the_command_prints_the_files(tmp_path: Path) -> None:
+    shutil.copytree(RESULTS / "study-six-tasks", tmp_path / "study")
+    asked = ["study", "show", str(tmp_path / "study"), "--tables-to", str(tmp_path / "tables")]
+    said = CliRunner().invoke(cli.app, asked)
+    assert said.exit_code == 0 and sorted(said.output.splitlines()) == sorted(map(str, (tmp_path / "tables").iterdir()))
+    differences = min((tmp_path / "tables").glob("*difference-official-metric.csv"))
+    first = next(csv.DictReader(differences.read_text(encoding="utf-8").splitlines()))
+    (comparison,) = findings(tmp_path / "study").comparisons
+    for cell, title in zip(comparison.cells, ("VQA v2", "GQA", "Flickr30k retrieval"), strict=False):
+        if cell.learned:
+            assert [float(first[title + end]) for end in ("", " low", " high")] == [
+                pytest.approx(value, abs=0.051) for value in (cell.points.mean, cell.points.low, cell.points.high)
+            ]
+    (tmp_path / "file").write_text("")
+    failed = CliRunner().invoke(cli.app, [*asked[:-1], str(tmp_path / "file")])
+    assert isinstance(failed.exception, ConfigError) and "a folder is wanted here" in str(failed.exception)
