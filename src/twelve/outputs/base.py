@@ -246,7 +246,7 @@ class Output(abc.ABC):
     def confidence(
         self, logits: Tensor, examples: Examples, regions: RegionSets, vocabulary: Labels
     ) -> NDArray[np.float64]:
-        """(E,) confidence of each prediction, 0..1: that of :meth:`decode`."""
+        """(E,) confidence of each prediction, 0..1, as :meth:`decode` gives it."""
         return np.array([found.confidence for found in self.decode(logits, examples, regions, vocabulary)])
 
 

@@ -77,8 +77,9 @@ class Chosen(Result):
     Attributes:
         index, box: the chosen box and its index, from 0 (text and pages count boxes from 1); None if the confidence is
             below the threshold.
-        alternatives: (index, confidence) of all candidates, best first, whatever the threshold: the confidence in each
-            box by itself. ``confidence`` is that of the best box. Printed results, notebooks and the page show these.
+        alternatives: (index, confidence) of all candidates, best first, whatever the threshold. Each is the confidence
+            in a box by itself; ``confidence`` is the confidence in the best box. Printed results, notebooks and the
+            page show these values.
         shares: (index, share) in the same order: the probability that a box is right if exactly one box is. The shares
             add up to 1, and follow from the confidence in each box.
     """

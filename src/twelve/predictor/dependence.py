@@ -37,7 +37,7 @@ class Dependence:
         text: the question or statement.
         task: the task that answered.
         value: the answer or class with the highest confidence, with all regions; of two images, True or False.
-        confidence: that of ``value`` with all regions, 0..1.
+        confidence: the confidence of ``value`` with all regions, 0..1.
         calibrated: as :attr:`twelve.predictor.Result.calibrated`.
         boxes: the R boxes that the model reads, in its order, xyxy pixels of their image.
         confidence_without: (R,) float64 in 0..1: the confidence of the same ``value`` without each box.
