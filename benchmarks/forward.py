@@ -325,7 +325,7 @@ def accuracy(run: Path) -> dict[str, Any]:
                 for each, made in zip(evaluators, predictions, strict=True)
             ]
             same = float(np.mean([one.value == other.value for one, other in zip(*predictions, strict=True)]))
-            moved = max(abs(one.score - other.score) for one, other in zip(*predictions, strict=True))
+            moved = max(abs(one.confidence - other.confidence) for one, other in zip(*predictions, strict=True))
         found[name] = {
             "fp32": round(scores[0], 3),
             "bf16": round(scores[1], 3),

@@ -156,7 +156,7 @@ def serve(env: Environment) -> None:
         scene = json.loads(_asked(f"{url}/api/v1/scenes", image, "image/png"))["id"]
         question = {"image": {"scene": scene}, "question": sample["texts"]["answer"]}
         reply = json.loads(_asked(f"{url}/api/v1/answer", json.dumps(question).encode(), "application/json"))
-        assert reply["answer"] and 0 <= reply["score"] <= 1, reply
+        assert reply["answer"] and 0 <= reply["confidence"] <= 1, reply
 
 
 def _asked(url: str, body: bytes | None = None, kind: str = "") -> bytes:

@@ -198,5 +198,6 @@ def test_little_is_not_shown_as_nothing() -> None:
         0.5: "50%",
     }
     assert {share: percent(share) for share in shares} == shares
-    answer = Answered(text="?", task="vqa", score=0.004, answer="white", alternatives=(("white", 0.004), ("red", 0.0)))
+    alternatives = (("white", 0.004), ("red", 0.0))
+    answer = Answered(text="?", task="vqa", confidence=0.004, answer="white", alternatives=alternatives)
     assert answer.words == "white (0.4%); red 0%"

@@ -99,7 +99,7 @@ def test_it_trains_and_is_measured_beside_its_baselines(found: dict[str, Any]) -
 
 def test_a_model_is_asked_for_it(found: dict[str, Any]) -> None:
     assert found["methods"] == {"count": ["counting"]} and found["asked"] == ["count"]
-    assert found["result"]["count"] == number_of(30) and 0 < found["result"]["score"] <= 1
+    assert found["result"]["count"] == number_of(30) and 0 < found["result"]["confidence"] <= 1
     assert found["said"].startswith(f"{number_of(30)} things (")
 
 

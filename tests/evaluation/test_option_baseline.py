@@ -45,6 +45,6 @@ def test_predictions_rank_all_options_and_are_the_same_again() -> None:
     found = bag_of_options(train, [], test)
     for prediction in found:
         assert sorted(option for option, _ in prediction.alternatives) == list(range(OPTIONS + 10))
-        assert prediction.alternatives[0] == (prediction.value, prediction.score)
+        assert prediction.alternatives[0] == (prediction.value, prediction.confidence)
         assert sum(share for _, share in prediction.alternatives) == pytest.approx(1)
     assert bag_of_options(train, [], test) == found

@@ -294,14 +294,14 @@ def test_the_example_of_the_docs(saved: Path, tmp_path: Path, monkeypatch: pytes
     located = scenes[0].locate("the red ball")
     verified = predictor.verify(*scenes, "both show a ball")
     answered = scenes[0].answer("what colour is the ball ?")
-    for output, task, said, wanted, score in (
-        ("answer", "vqa", answered.text, answered.answer, answered.score),
-        ("region", "refcoco", located.text, list(located.box or ()), located.score),
-        ("pair", "nlvr2", verified.text, verified.true, verified.score),
+    for output, task, said, wanted, confidence in (
+        ("answer", "vqa", answered.text, answered.answer, answered.confidence),
+        ("region", "refcoco", located.text, list(located.box or ()), located.confidence),
+        ("pair", "nlvr2", verified.text, verified.true, verified.confidence),
     ):
         export(saved, tmp_path / output, output=output)
         images = ["boat.npz", "second.npz"] if output == "pair" else ["boat.npz"]
         command = [sys.executable, "use.py", output, task, said, *images]
         found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-        assert found["score"] == pytest.approx(score, abs=1e-4)
+        assert found["confidence"] == pytest.approx(confidence, abs=1e-4)
         assert found["found"] == (pytest.approx(wanted) if output == "region" else wanted)

@@ -48,7 +48,7 @@ def scenes(predictor: Predictor) -> list[Scene]:
 
 def decoded(model: twelve.Twelve, processor: twelve.TwelveProcessor, inputs: ModelInputs) -> list[Any]:
     with torch.inference_mode():
-        return [(found.value, found.score) for found in processor.decode(model(**inputs), inputs)]
+        return [(found.value, found.confidence) for found in processor.decode(model(**inputs), inputs)]
 
 
 def test_one_text_a_scene(model: twelve.Twelve, processor: twelve.TwelveProcessor, scenes: list[Scene]) -> None:
@@ -60,7 +60,7 @@ def test_one_text_a_scene(model: twelve.Twelve, processor: twelve.TwelveProcesso
     wanted = [scene.answer(text) for scene, text in zip(scenes, ["what colour is it ?", "is it red ?"], strict=True)]
     found = decoded(model, processor, inputs)
     assert [value for value, _ in found] == [each.answer for each in wanted]
-    assert [score for _, score in found] == pytest.approx([each.score for each in wanted], abs=1e-4)
+    assert [confidence for _, confidence in found] == pytest.approx([each.confidence for each in wanted], abs=1e-4)
 
 
 def test_several_texts_a_scene_share_its_regions(
@@ -200,7 +200,7 @@ def test_decoding_wants_what_belongs_together(processor: twelve.TwelveProcessor,
         processor.decode(torch.zeros(1, 6), dict(inputs))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="expected logits of 'answer', found none"):
         processor.decode(None, inputs)  # type: ignore[arg-type]
-    assert processor.decode(torch.zeros(1, 6), inputs)[0].score == 0.5
+    assert processor.decode(torch.zeros(1, 6), inputs)[0].confidence == 0.5
 
 
 def test_the_kind_of_an_unknown_tasks_output_is_that_of_the_model(

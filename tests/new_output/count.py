@@ -32,7 +32,7 @@ class Counted(Result):
 
     @property
     def words(self) -> str:
-        return f"{self.count} things ({percent(self.score)})"
+        return f"{self.count} things ({percent(self.confidence)})"
 
 
 @register

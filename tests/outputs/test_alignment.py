@@ -157,7 +157,7 @@ def test_means_are_float32_and_ask_for_features(recwarn: pytest.WarningsRecorder
 def test_decoding() -> None:
     found = ALIGNMENT.decode(torch.tensor([[0.0], [9.0]]), examples(2, 1), [], [])
     assert [f.value for f in found] == ["x/0", "x/1"]
-    assert [f.score for f in found] == pytest.approx([0.5, 0.9998766])
+    assert [f.confidence for f in found] == pytest.approx([0.5, 0.9998766])
 
 
 def test_retrieval_scores_fit_together() -> None:

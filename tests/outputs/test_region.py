@@ -115,7 +115,7 @@ def test_decoding_stays_inside_each_image() -> None:
     logits = torch.tensor([[0.0, 1, 9, 9], [3, 1, 2, 0]])
     found = REGION.decode(logits, [example(None)] * 2, [seen(BOXES[:1]), seen(BOXES[:3])], [])
     assert found[0].value == BOXES[0]
-    assert found[0].score == pytest.approx(float(torch.sigmoid(torch.tensor(1.0))))
+    assert found[0].confidence == pytest.approx(float(torch.sigmoid(torch.tensor(1.0))))
     assert len(found[0].alternatives) == 2
     assert [value for value, _ in found[1].alternatives] == [(0, 0, 300, 200), BOXES[1], BOXES[0], BOXES[2]]
 

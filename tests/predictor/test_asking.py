@@ -85,7 +85,7 @@ def test_ranked_by_what_it_is_called(model: Predictor, scene: Scene, image: Imag
 def test_two_images_are_explained_and_drawn(model: Predictor, scene: Scene, image: Image.Image) -> None:
     other = model.scene(image.crop((0, 0, 100, 90)), name="other")
     found = model.verify(scene, other, "both show a ball", explain=True)
-    assert found.score == pytest.approx(model.verify(scene, other, "both show a ball").score, abs=1e-5)
+    assert found.confidence == pytest.approx(model.verify(scene, other, "both show a ball").confidence, abs=1e-5)
     assert found.attention is not None and len(found.attention.boxes) == 1 + len(scene.regions.boxes)
     assert repr(found.attention) == f"Attention(7 words, {1 + len(scene.regions.boxes)} regions, 2 connections)"
     drawn = np.asarray(found.draw())

@@ -1,4 +1,4 @@
-"""What an answer depends on: its score without each region is that of an image in which the region was not found."""
+"""What an answer depends on: its confidence without a region is that of an image in which the region was not found."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ def test_leaving_out_a_region_is_a_scene_without_it(model: Predictor, scene: Sce
     found = scene.depends(QUESTION, method=method)
     whole = scene.ask(method, QUESTION)
     assert str(found.value) == (whole.answer if method == "answer" else whole.label)
-    assert found.score == pytest.approx(whole.score, abs=1e-5)
-    assert found.boxes == tuple(map(tuple, scene.regions.boxes.tolist())) and found.scores.shape == (len(found.boxes),)
-    for row, score in enumerate(found.scores):
+    assert found.confidence == pytest.approx(whole.confidence, abs=1e-5)
+    assert found.boxes == tuple(map(tuple, scene.regions.boxes.tolist()))
+    assert found.confidence_without.shape == (len(found.boxes),)
+    for row, confidence in enumerate(found.confidence_without):
         rest = np.delete(np.arange(len(found.boxes)), row)
         without = model.scene(select(scene.regions, rest)).ask(method, QUESTION)
-        assert dict(without.alternatives)[found.value] == pytest.approx(score, abs=1e-5)
+        assert dict(without.alternatives)[found.value] == pytest.approx(confidence, abs=1e-5)
     assert (found.task, found.calibrated, found.image) == (whole.task, whole.calibrated, scene.image)
 
 
@@ -44,7 +45,7 @@ def test_more_variants_than_a_forward_pass_takes(
 ) -> None:
     at_once = scene.depends(QUESTION)
     monkeypatch.setattr("twelve.predictor.forward.BATCH", 2)
-    assert scene.depends(QUESTION).scores == pytest.approx(at_once.scores, abs=1e-5)
+    assert scene.depends(QUESTION).confidence_without == pytest.approx(at_once.confidence_without, abs=1e-5)
 
 
 def test_the_finding_in_words(scene: Scene) -> None:
@@ -52,7 +53,7 @@ def test_the_finding_in_words(scene: Scene) -> None:
     assert found.most == 1 and str(found) == "Without box 2, “yellow” falls from 97% to 12%."
     assert found.falls == pytest.approx([0.02, 0.85, -0.01])
     assert found.draw().width == 640
-    assert json.loads(json.dumps(found.to_dict()))["scores"] == [0.95, 0.12, 0.98]
+    assert json.loads(json.dumps(found.to_dict()))["confidence_without"] == [0.95, 0.12, 0.98]
     assert str(replace(found, labels=("car", "boat", "ball"))).startswith("Without box 2 (boat), ")
     calm = _dependence(0.97, [0.93, 0.99])
     assert calm.most is None
@@ -72,17 +73,18 @@ def test_regions_of_two_images(model: Predictor, scene: Scene, image: Image.Imag
     found = scene.depends(statement, method="verify", right=right)
     whole = model.verify(scene, right, statement)
     assert (found.value, found.task, found.calibrated) == (whole.true, whole.task, whole.calibrated)
-    assert found.score == pytest.approx(whole.score, abs=1e-5)
+    assert found.confidence == pytest.approx(whole.confidence, abs=1e-5)
     left_count, right_count = len(scene.regions.boxes), len(right.regions.boxes)
     assert found.sides == ("left",) * left_count + ("right",) * right_count and min(left_count, right_count) > 0
     assert found.boxes == (*map(tuple, scene.regions.boxes.tolist()), *map(tuple, right.regions.boxes.tolist()))
-    for row, score in enumerate(found.scores):
+    for row, confidence in enumerate(found.confidence_without):
         pair = [scene, right]
         side = int(row >= left_count)
         kept = np.delete(np.arange(len(pair[side].regions.boxes)), row - side * left_count)
         pair[side] = model.scene(select(pair[side].regions, kept))
         without = model.verify(*pair, statement)
-        assert score == pytest.approx(without.score if without.true == whole.true else 1 - without.score, abs=1e-5)
+        same = without.confidence if without.true == whole.true else 1 - without.confidence
+        assert confidence == pytest.approx(same, abs=1e-5)
     assert found.labels == (*(scene.labels or ()), *(right.labels or ()))
     assert found.draw().width > 2 * 640
     assert json.loads(json.dumps(found.to_dict()))["sides"] == list(found.sides)
@@ -106,10 +108,10 @@ def test_the_finding_of_two_images_names_the_image() -> None:
     assert replace(found, right=None)._repr_png_() is None
 
 
-def _dependence(score: float, scores: list[float]) -> Dependence:
-    boxes = tuple((float(k), 0.0, k + 9.0, 9.0) for k in range(len(scores)))
+def _dependence(confidence: float, without: list[float]) -> Dependence:
+    boxes = tuple((float(k), 0.0, k + 9.0, 9.0) for k in range(len(without)))
     given = {"text": "?", "task": "vqa", "value": "yellow", "calibrated": True}
-    return Dependence(**given, score=score, boxes=boxes, scores=np.array(scores))
+    return Dependence(**given, confidence=confidence, boxes=boxes, confidence_without=np.array(without))
 
 
 def test_only_answers_and_classes(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""How results, scenes and matches show themselves: in notebooks, drawn, and in words where scores mislead."""
+"""How results, scenes and matches show themselves: in notebooks, drawn, and in words where percentages mislead."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_html_is_escaped(model: Predictor, image: Image.Image) -> None:
     answered = Answered(
         text=EVIL,
         task="vqa",
-        score=0.5,
+        confidence=0.5,
         answer=EVIL,
         alternatives=((EVIL, 0.5),),
         warnings=(Warned("unusual_image", EVIL),),
@@ -99,7 +99,7 @@ def test_what_a_box_shows_keeps_its_colours(scene: Scene) -> None:
     boxes = ((0.0, 0.0, 640.0, 480.0), (100.0, 100.0, 300.0, 300.0), (400.0, 50.0, 600.0, 250.0))
     found = scene.depends("is it red ?")
     depends = dataclasses.replace(
-        found, score=0.9, scores=np.array([0.1, 0.5]), boxes=boxes[1:], labels=(), image=photo
+        found, confidence=0.9, confidence_without=np.array([0.1, 0.5]), boxes=boxes[1:], labels=(), image=photo
     )
     towards = np.array([[[0.1], [0.9], [0.7]]], dtype=np.float32)
     maps = {"connection.0.text": towards.swapaxes(1, 2), "connection.0.image": towards}
@@ -137,19 +137,19 @@ def test_matches_draw_the_best_images(model: Predictor, scene: Scene, image: Ima
         found.draw(top=6)
 
 
-def test_scores_that_add_up_to_more_than_all_are_explained() -> None:
-    def words(*scores: float) -> str:
-        ranked = tuple(zip(("yes", "no", "2"), scores, strict=False))
-        return Answered(text="x", task="vqa", score=scores[0], answer="yes", alternatives=ranked).words
+def test_percentages_that_add_up_to_more_than_all_are_explained() -> None:
+    def words(*shares: float) -> str:
+        ranked = tuple(zip(("yes", "no", "2"), shares, strict=False))
+        return Answered(text="x", task="vqa", confidence=shares[0], answer="yes", alternatives=ranked).words
 
     assert words(0.998, 0.1) == "yes (100%); no 10% (independent percentages)"
     assert words(0.9, 0.06) == "yes (90%); no 6%"
 
 
 def test_alternatives_of_less_than_1_percent_are_not_shown() -> None:
-    def answered(*scores: float) -> Answered:
-        ranked = tuple(zip(("yes", "no", "middle", "large"), scores, strict=False))
-        return Answered(text="x", task="t", score=scores[0], calibrated=True, answer="yes", alternatives=ranked)
+    def answered(*shares: float) -> Answered:
+        ranked = tuple(zip(("yes", "no", "middle", "large"), shares, strict=False))
+        return Answered(text="x", task="t", confidence=shares[0], calibrated=True, answer="yes", alternatives=ranked)
 
     found = answered(0.85, 0.14, 0.001, 0.001)
     assert str(found) == "yes (85%); no 14%" and [name for name, *_ in found.bars] == ["yes", "no"]
@@ -157,11 +157,13 @@ def test_alternatives_of_less_than_1_percent_are_not_shown() -> None:
     alone = answered(0.999, 0.002, 0.001, 0.001)
     assert str(alone) == "yes (100%); no 0.2%" and [name for name, *_ in alone.bars] == ["yes", "no"]
     assert str(answered(0.9, 0.0096)) == "yes (90%); no 1%"
-    judged = Judged(text="x", task="t", score=0.9, label="a", alternatives=(("a", 0.9), ("b", 0.1), ("c", 0.001)))
+    judged = Judged(text="x", task="t", confidence=0.9, label="a", alternatives=(("a", 0.9), ("b", 0.1), ("c", 0.001)))
     assert judged.words == "a (90%); b 10%" and [name for name, *_ in judged.bars] == ["a", "b"]
 
 
-def test_scores_that_are_not_calibrated_say_so_wherever_they_are_shown(model: Predictor, scene: Scene) -> None:
+def test_confidence_that_is_not_calibrated_is_said_to_be_so_wherever_it_is_shown(
+    model: Predictor, scene: Scene
+) -> None:
     """In Python, in notebooks and below drawings; the shell's lines have the same words."""
     boxes = [[0, 0, 30, 30], [20, 20, 90, 80]]
     results = [scene.locate("the ball"), scene.choose("red ?", boxes), model.verify(scene, scene, "both red")]
@@ -179,24 +181,24 @@ def test_scores_that_are_not_calibrated_say_so_wherever_they_are_shown(model: Pr
     assert drawn[0].tobytes() != drawn[1].tobytes()  # the words are in the image
 
 
-def _chosen(*scores: float) -> Chosen:
-    ranked = tuple((index, score) for index, score in enumerate(scores))
-    boxes = tuple((float(k), 0.0, k + 5.0, 5.0) for k in range(len(scores)))
-    context = Context({"text": "x", "task": "t", "score": scores[0]}, boxes)
-    found = get_output("region").result(Prediction(0, scores[0], ranked), context)
+def _chosen(*shares: float) -> Chosen:
+    ranked = tuple(enumerate(shares))
+    boxes = tuple((float(k), 0.0, k + 5.0, 5.0) for k in range(len(shares)))
+    context = Context({"text": "x", "task": "t", "confidence": shares[0]}, boxes)
+    found = get_output("region").result(Prediction(0, shares[0], ranked), context)
     assert isinstance(found, Chosen)
     return found
 
 
-def test_a_choice_has_shares_and_keeps_the_raw_score() -> None:
+def test_a_choice_has_shares_and_keeps_the_confidence() -> None:
     found = _chosen(0.003, 0.002)
     assert found.words == "box 1 of 2 (0.3%)"
-    assert found.score == 0.003 and found.alternatives == ((0, 0.003), (1, 0.002))
+    assert found.confidence == 0.003 and found.alternatives == ((0, 0.003), (1, 0.002))
     told = found.to_dict()
     assert told["shares"] == [{"index": k, "share": pytest.approx((0.6, 0.4)[k], abs=1e-3)} for k in (0, 1)]
     assert told["alternatives"] == [
-        {"index": 0, "box": [0.0, 0.0, 5.0, 5.0], "score": 0.003},
-        {"index": 1, "box": [1.0, 0.0, 6.0, 5.0], "score": 0.002},
+        {"index": 0, "box": [0.0, 0.0, 5.0, 5.0], "confidence": 0.003},
+        {"index": 1, "box": [1.0, 0.0, 6.0, 5.0], "confidence": 0.002},
     ]
     assert _chosen(0.3).words == "box 1 of 1 (30%)"
 
@@ -215,22 +217,23 @@ def test_shares_are_the_softmax_of_the_logits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("score", "words"), [(0.04, "(4%, a low confidence for this model: the image may not show it)"), (0.06, "(6%)")]
+    ("confidence", "words"),
+    [(0.04, "(4%, a low confidence for this model: the image may not show it)"), (0.06, "(6%)")],
 )
-def test_a_box_below_the_calibrated_score_is_called_unlikely(score: float, words: str) -> None:
+def test_a_box_below_the_calibrated_limit_is_called_unlikely(confidence: float, words: str) -> None:
     box = (1.0, 2.0, 3.0, 4.0)
-    context = Context({"text": "x", "task": "t", "score": score}, likely=0.05)
-    found = get_output("region").result(Prediction(box, score, ((box, score),)), context)
-    assert isinstance(found, Located) and found.unlikely is (score < 0.05) and found.box == box
+    context = Context({"text": "x", "task": "t", "confidence": confidence}, likely=0.05)
+    found = get_output("region").result(Prediction(box, confidence, ((box, confidence),)), context)
+    assert isinstance(found, Located) and found.unlikely is (confidence < 0.05) and found.box == box
     assert found.words == f"box 1, 2 to 3, 4 {words}"
 
 
 def test_a_model_says_unlikely_by_itself(model: Predictor, scene: Scene) -> None:
-    score = scene.locate("the ball").score
+    confidence = scene.locate("the ball").confidence
     try:
-        model.processor.likely = {"refcoco": score + 0.01}
+        model.processor.likely = {"refcoco": confidence + 0.01}
         assert scene.locate("the ball").unlikely
-        model.processor.likely = {"refcoco": score - 0.01}
+        model.processor.likely = {"refcoco": confidence - 0.01}
         assert not scene.locate("the ball").unlikely
     finally:
         model.processor.likely = {}

@@ -26,7 +26,7 @@ BOX = [1, 2, 30, 40]
 def test_lines_ask_anything(model: Path, images: Path) -> None:
     boxes = [[0, 0, 30, 30], [20, 20, 90, 80]]
     asked = [
-        {"image": "0.png", "answer": "is it red ?", "id": 7},
+        {"image": "0.png", "answer": "is it red ?", "id": 7, "score": 3},
         {"image": "0.png", "choose": "what is red ?", "boxes": boxes},
         {"image": "1.png", "guess": [["is it red ?", "yes"]], "boxes": boxes},
         {"image": "1.png", "guess": [{"question": "is it red ?", "answer": "Yes"}], "boxes": boxes},
@@ -45,7 +45,8 @@ def test_lines_ask_anything(model: Path, images: Path) -> None:
         "verify",
         "locate",
     ]
-    assert found[0]["id"] == 7 and found[1]["index"] in (0, 1) and found[4]["true"] in (True, False)
+    assert (found[0]["id"], found[0]["score"]) == (7, 3)
+    assert found[1]["index"] in (0, 1) and found[4]["true"] in (True, False)
     assert found[2]["text"] == found[3]["text"] == "is it red ? yes" and found[2]["index"] == found[3]["index"]
     gone = f"no such image -> correct line 6 of {file}; paths are relative to its folder"
     assert (found[5]["image"], found[5]["error"]) == (str(images / "gone.png"), gone)
@@ -87,7 +88,7 @@ def test_lines_ask_anything(model: Path, images: Path) -> None:
         ({"image": "0.png", "choose": "x", "boxes": [[10**400, 2, 3, 4]]}, "line 1.*expected boxes"),
         ({"image": "0.png", "guess": "is it red? yes", "boxes": [BOX]}, "line 1.*expected a dialogue"),
         ({"image": "0.png", "guess": [["is it red?", "maybe"]], "boxes": [BOX]}, "line 1.*answer yes, no or n/a"),
-        ({"image": "0.png", "locate": "x", "score": 3}, "line 1.*field .score. is also"),
+        ({"image": "0.png", "locate": "x", "confidence": 3}, "line 1.*field .confidence. is also"),
         ({"image": "0.png", "locate": "x", "error": "y"}, "line 1.*field .error. is also"),
         ({"image": "0.png", "answer": "\u200b"}, "line 1.*no words"),
     ],
@@ -106,7 +107,7 @@ def test_a_line_has_its_own_task_and_threshold(model: Path, images: Path) -> Non
     file.write_text("".join(json.dumps(line) + "\n" for line in several))
     found = lines(twelve("predict", model, "--jsonl", file, "--json")[1])
     assert [line["box"] is None for line in found] == [False, True, False]
-    assert found[0]["score"] == found[1]["score"] and "threshold" not in found[1]
+    assert found[0]["confidence"] == found[1]["confidence"] and "threshold" not in found[1]
     found = lines(twelve("predict", model, "--jsonl", file, "--json", "--threshold", 1)[1])
     assert [line["box"] is None for line in found] == [True, True, False]
 

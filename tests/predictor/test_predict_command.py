@@ -145,7 +145,7 @@ def test_answers_as_a_table(model: Path, images: Path, tmp_path: Path) -> None:
         "image",
         "question",
         "answer",
-        "score",
+        "confidence",
         "error",
         "calibrated",
         "reliable",
@@ -160,15 +160,16 @@ def test_answers_as_a_table(model: Path, images: Path, tmp_path: Path) -> None:
     assert [row["answer"] for row in rows[::3]] == [line.get("answer", "") for line in shown[::3]]
     assert [row["answer"] for row in rows[2::3]] == [line.get("label", "") for line in shown[2::3]]
     for row, line in zip(rows, shown, strict=True):
-        assert (row["error"], row["score"] == "") == (line.get("error", ""), "error" in line)
-        assert "error" in line or float(row["score"]) == pytest.approx(line["score"], abs=1e-6)
+        assert (row["error"], row["confidence"] == "") == (line.get("error", ""), "error" in line)
+        assert "error" in line or float(row["confidence"]) == pytest.approx(line["confidence"], abs=1e-6)
         assert row["calibrated"] == ("" if "error" in line else str(line["calibrated"]).lower())
         assert row["reliable"] == ("" if "error" in line else str(line["reliable"]).lower())
         assert row["warnings"] == "; ".join(each["text"] for each in line.get("warnings", []))
         assert row["codes"] == " ".join(each["code"] for each in line.get("warnings", []))
     assert [row["calibrated"] for row in rows[-6:]] == ["true", "false", "false", "", "", ""]
-    out.write_text("image,question,answer,score,error\n")  # of an earlier version
-    assert twelve("predict", model, *words)[0] == 1 and len(out.read_text().splitlines()) == 13
+    for others in ("", ",calibrated,warnings", ",calibrated,reliable,codes,warnings"):  # of earlier versions
+        out.write_text(f"image,question,answer,score,error{others}\n")
+        assert twelve("predict", model, *words)[0] == 1 and len(out.read_text().splitlines()) == 13
     assert [float(side) for side in rows[1]["answer"].split()] == pytest.approx(shown[1]["box"], abs=0.06)
     out.write_text("image,label\n0.png,red\n")
     with pytest.raises(ConfigError, match="does not contain results, so it is not replaced"):
@@ -177,7 +178,7 @@ def test_answers_as_a_table(model: Path, images: Path, tmp_path: Path) -> None:
 
 def test_warnings_in_a_table_are_in_one_cell() -> None:
     told = Warned("unusual_image", "it is\nodd"), Warned("long_text", "a, or b"), Warned("long_text", "c")
-    found = Answered(text="it", task="vqa", score=0.5, answer="red", warnings=told)
+    found = Answered(text="it", task="vqa", confidence=0.5, answer="red", warnings=told)
     assert (
         table.row("0.png", "it", found, "")
         == '0.png,it,red,0.5,,false,false,unusual_image long_text,"it is odd; a, or b; c"'

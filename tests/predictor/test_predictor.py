@@ -43,17 +43,18 @@ def test_it_knows_what_it_can_be_asked(model: Predictor) -> None:
 def test_an_answer(scene: Scene) -> None:
     found = scene.answer("what colour is the ball ?")
     assert found.answer == found.alternatives[0][0] in tiny_model.ANSWERS and found.task == "vqa"
-    assert found.score == found.alternatives[0][1] and 0 <= found.score <= 1
+    assert found.confidence == found.alternatives[0][1] and 0 <= found.confidence <= 1
     assert str(found).startswith(f"{found.answer} (")
     tree = json.loads(found.to_json())
     assert tree["answer"] == found.answer and "image" not in tree and "attention" not in tree
-    exact = replace(found, score=0.97421345710754, alternatives=(("red", 0.97421345710754), ("blue", 1.2345678e-9)))
+    alternatives = ("red", 0.97421345710754), ("blue", 1.2345678e-9)
+    exact = replace(found, confidence=0.97421345710754, alternatives=alternatives)
     tree = json.loads(exact.to_json())
-    assert tree["score"] == 0.974213 and tree["alternatives"] == [
-        {"answer": "red", "score": 0.974213},
-        {"answer": "blue", "score": 1.23457e-9},
+    assert tree["confidence"] == 0.974213 and tree["alternatives"] == [
+        {"answer": "red", "confidence": 0.974213},
+        {"answer": "blue", "confidence": 1.23457e-9},
     ]
-    assert exact.score == 0.97421345710754  # only JSON is rounded
+    assert exact.confidence == 0.97421345710754  # only JSON is rounded
 
 
 def test_regions_have_the_detectors_labels() -> None:
@@ -69,14 +70,14 @@ def test_many_at_a_time_are_one_after_the_other(model: Predictor, scene: Scene) 
     together = scene.answer(questions)
     for question, found in zip(questions, together, strict=True):
         alone = scene.answer(question)
-        assert found.answer == alone.answer and found.score == pytest.approx(alone.score, abs=1e-5)
+        assert found.answer == alone.answer and found.confidence == pytest.approx(alone.confidence, abs=1e-5)
     mixed = [
         model.question("entails", "the ball is red", [scene]),
         model.question("answer", questions[0], [scene]),
         model.question("locate", "the red ball", [scene]),
     ]
     assert [result.task for result in model.ask(mixed)] == ["snli_ve", "vqa", "refcoco"]
-    assert model.ask(mixed)[1].score == pytest.approx(scene.answer(questions[0]).score, abs=1e-5)
+    assert model.ask(mixed)[1].confidence == pytest.approx(scene.answer(questions[0]).confidence, abs=1e-5)
 
 
 def test_it_says_what_an_evaluation_predicts(
@@ -91,14 +92,14 @@ def test_it_says_what_an_evaluation_predicts(
         writer.write([regions])
         writer.finish({})
     for task, text, ours in (
-        ("vqa", "what colour is the ball ?", scene.answer("what colour is the ball ?").score),
-        ("snli_ve", "the ball is red", scene.entails("the ball is red").score),
-        ("refcoco", "the ball", scene.locate("the ball").score),
+        ("vqa", "what colour is the ball ?", scene.answer("what colour is the ball ?").confidence),
+        ("snli_ve", "the ball is red", scene.entails("the ball is red").confidence),
+        ("refcoco", "the ball", scene.locate("the ball").confidence),
     ):
         head, kind = tiny_model.TASKS[task]
         collator = Collator(task, get_output(kind), head, model.processor, RegionStore(tmp_path))
         found = predict(model.model, collator, [Example("1", text, ("coco/1",))], batch_size=4, label=task)
-        assert found[0].score == pytest.approx(ours, abs=1e-5), task
+        assert found[0].confidence == pytest.approx(ours, abs=1e-5), task
 
 
 def test_regions_in_memory_are_gathered_like_those_of_a_store(
@@ -127,10 +128,10 @@ def test_regions_in_memory_are_gathered_like_those_of_a_store(
 def test_a_place_and_its_absence(scene: Scene) -> None:
     found = scene.locate("the red ball")
     assert found.found and found.box is not None and found.box == found.alternatives[0][0]
-    missing = scene.locate("the red ball", threshold=min(1.0, found.score + 0.001))
-    assert not missing.found and missing.box is None and missing.score == found.score
+    missing = scene.locate("the red ball", threshold=min(1.0, found.confidence + 0.001))
+    assert not missing.found and missing.box is None and missing.confidence == found.confidence
     assert str(missing).startswith("not in the image") and missing.to_dict()["box"] is None
-    assert scene.locate("the red ball", threshold=found.score).found
+    assert scene.locate("the red ball", threshold=found.confidence).found
 
 
 def test_given_boxes_are_chosen_from(scene: Scene) -> None:
@@ -147,7 +148,7 @@ def test_given_boxes_are_chosen_from(scene: Scene) -> None:
 def test_two_images_and_searching(model: Predictor, scene: Scene, image: Image.Image) -> None:
     other = model.scene(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), name="other")
     verified = model.verify(scene, other, "both show a ball")
-    assert verified.true in (True, False) and 0.5 <= verified.score <= 1
+    assert verified.true in (True, False) and 0.5 <= verified.confidence <= 1
     found = model.match([scene, other], ["a red ball", "a green ball", "a thing"])
     assert found.logits.shape == (3, 2) and found.images == ("image", "other")
     ranked = found.ranked_images(1)
@@ -176,7 +177,7 @@ def test_an_image_comes_as_anything(model: Predictor, image: Image.Image, tmp_pa
     array = np.asarray(given)
     tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
     scores = {
-        model.scene(one).answer("is it red ?").score
+        model.scene(one).answer("is it red ?").confidence
         for one in (given, tmp_path / "x.png", str(tmp_path / "x.png"), stream.getvalue(), array, tensor)
     }
     assert len(scores) == 1
@@ -201,12 +202,12 @@ def test_temperature_changes_scores_alone(model: Predictor, scene: Scene) -> Non
     finally:
         model.processor.temperatures["vqa"] = 2.0
     assert [answer for answer, _ in warm.alternatives] == [answer for answer, _ in cool.alternatives]
-    assert abs(warm.score - 0.5) < abs(cool.score - 0.5)
+    assert abs(warm.confidence - 0.5) < abs(cool.confidence - 0.5)
 
 
 def test_attention_between_words_and_regions(scene: Scene) -> None:
     found = scene.answer("is the ball red ?", explain=True)
-    assert found.score == pytest.approx(scene.answer("is the ball red ?").score, abs=1e-5)
+    assert found.confidence == pytest.approx(scene.answer("is the ball red ?").confidence, abs=1e-5)
     attention = found.attention
     assert attention is not None and attention.connections == 2
     assert attention.words == ("[CLS]", "[TASK]", "is", "the", "ball", "red", "?", "[SEP]")
@@ -248,7 +249,7 @@ def test_results_draw_themselves(scene: Scene) -> None:
 
 def test_regions_alone_can_be_asked(model: Predictor, scene: Scene) -> None:
     blind = model.scene(scene.regions)
-    assert blind.answer("is it red ?").score == pytest.approx(scene.answer("is it red ?").score, abs=1e-6)
+    assert blind.answer("is it red ?").confidence == pytest.approx(scene.answer("is it red ?").confidence, abs=1e-6)
     with pytest.raises(ValueError, match="no image to draw on"):
         blind.answer("is it red ?").draw()
     with pytest.raises(RegionError, match="boxes require an image"):

@@ -110,7 +110,7 @@ def test_a_known_spelling_is_read_for_an_unknown_one(folder: Path) -> None:
     scene = model.scene(Image.new("RGB", (64, 48)))
     for there, here in (("what color is it?", "what colour is it?"), ("a grey ball", "a gray ball")):
         other, same = scene.answer(there), scene.answer(here)
-        assert other.score == same.score and other.text == there != same.text
+        assert other.confidence == same.confidence and other.text == there != same.text
         assert (model.match([scene], there).logits == model.match([scene], here).logits).all()
         assert model.match([scene], there).warnings[-1].startswith(f"{there}: {OTHER_SPELLING}: ")
 

@@ -135,15 +135,16 @@ def test_it_is_asked(asked: tuple[str, Path]) -> None:
     image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
     scene = model.scene(image)
     assert scene.answer("what colour is the ball ?").answer in tiny_model.ANSWERS
-    assert scene.entails("a red ball").score > 0 and scene.locate("the ball").box
-    assert model.verify(image, image[::-1].copy(), "both show a ball").score > 0
+    assert scene.entails("a red ball").confidence > 0 and scene.locate("the ball").box
+    assert model.verify(image, image[::-1].copy(), "both show a ball").confidence > 0
     images, captions = [image, image[::-1].copy()], ["a red ball", "it"]
     assert np.isfinite(model.match(images, captions).logits).all()
     assert np.isfinite(model.match(images, captions, shortlist=1).logits).sum() == 2
     words = scene.answer("what colour is it ?", explain=True).attention.words
     assert ("[TASK]" in words) == (kind != "none")
     boxes = [(0, 0, 20, 20), (10, 10, 40, 40)]
-    assert scene.choose("the ball", boxes).score > 0 and scene.guess([("is it red ?", "yes")], boxes).score > 0
+    assert scene.choose("the ball", boxes).confidence > 0
+    assert scene.guess([("is it red ?", "yes")], boxes).confidence > 0
 
 
 def test_its_graph_says_what_it_reads(asked: tuple[str, Path], tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_types_are_those_that_programs_need(app: FastAPI) -> None:
     of = {"Answer": ["answer"], "Entails": ["label"], "Locate": ["box"], "Choose": chosen, "Guess": chosen}
     for reply, values in ((f"{method}Reply", values) for method, values in of.items()):
         each = shown[shown[reply]["properties"]["alternatives"]["items"]["$ref"].rpartition("/")[2]]
-        assert each["required"] == list(each["properties"]) == [*values, "score"]
+        assert each["required"] == list(each["properties"]) == [*values, "confidence"]
         own = shown[reply]["properties"]
         for value in values:  # an index and a box of the reply can be null
             kind = own[value]["anyOf"][0] if "anyOf" in own[value] else own[value]

@@ -340,7 +340,7 @@ def test_no_number_is_503(value: float, predictor: Predictor, monkeypatch: pytes
         found = yield from pair_tiles(*arguments, **options)
         return found * np.float32(value)
 
-    spoilt = lambda *a, **k: [dataclasses.replace(result, score=value) for result in ask(*a, **k)]  # noqa: E731
+    spoilt = lambda *a, **k: [dataclasses.replace(result, confidence=value) for result in ask(*a, **k)]  # noqa: E731
     monkeypatch.setattr(predictor, "ask", spoilt)
     monkeypatch.setattr("twelve.predictor.matching.pair_tiles", unmatched)
     with serving(predictor) as app:

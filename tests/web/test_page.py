@@ -173,8 +173,9 @@ def test_boxes_of_less_than_one_per_cent_are_left_out(
     def sure(route: sync_api.Route) -> None:
         reply = route.fetch()
         told = reply.json()
-        best = [each | {"score": score} for each, score in zip(told["alternatives"][:4], (0.9, *others), strict=True)]
-        route.fulfill(response=reply, json={**told, "box": best[0]["box"], "score": 0.9, "alternatives": best})
+        paired = zip(told["alternatives"][:4], (0.9, *others), strict=True)
+        best = [each | {"confidence": share} for each, share in paired]
+        route.fulfill(response=reply, json={**told, "box": best[0]["box"], "confidence": 0.9, "alternatives": best})
 
     visit.page.route("**/api/v1/locate", sure)
     visit.page.locator("#tab-locate").click()
@@ -186,7 +187,8 @@ def test_boxes_of_less_than_one_per_cent_are_left_out(
     def chosen(route: sync_api.Route) -> None:
         reply = route.fetch()
         told = reply.json()
-        best = [each | {"score": score} for each, score in zip(told["alternatives"][:4], (0.9, *others), strict=True)]
+        paired = zip(told["alternatives"][:4], (0.9, *others), strict=True)
+        best = [each | {"confidence": share} for each, share in paired]
         route.fulfill(response=reply, json={**told, "index": best[0]["index"], "alternatives": best})
 
     visit.page.route("**/api/v1/choose", chosen)
@@ -311,7 +313,8 @@ def test_what_remains_without_the_only_box_is_not_said_to_come_from_others(visit
 
     def alone(route: sync_api.Route) -> None:
         told = route.fetch().json()
-        route.fulfill(json={**told, "boxes": told["boxes"][:1], "scores": [0.1], "labels": told["labels"][:1]})
+        first = {"boxes": told["boxes"][:1], "confidence_without": [0.1], "labels": told["labels"][:1]}
+        route.fulfill(json=told | first)
 
     page.route("**/api/v1/depends", alone)
     ask(page, "answer", "what colour is it ?")
@@ -337,13 +340,13 @@ def test_the_image_does_not_cover_what_was_asked(visit: Visit) -> None:
 
 def _one_box_matters(route: sync_api.Route) -> None:
     told = route.fetch().json()
-    scores = [0.12 if k == 1 else 0.97 for k in range(len(told["boxes"]))]
-    route.fulfill(json={**told, "value": "red", "score": 0.97, "scores": scores})
+    without = [0.12 if k == 1 else 0.97 for k in range(len(told["boxes"]))]
+    route.fulfill(json={**told, "value": "red", "confidence": 0.97, "confidence_without": without})
 
 
 def _no_box_matters(route: sync_api.Route) -> None:
     told = route.fetch().json()
-    route.fulfill(json={**told, "value": "red", "score": 0.97, "scores": [0.94] * len(told["boxes"])})
+    route.fulfill(json={**told, "value": "red", "confidence": 0.97, "confidence_without": [0.94] * len(told["boxes"])})
 
 
 def test_what_a_statement_about_two_images_depends_on_names_the_image(visit: Visit) -> None:
@@ -373,9 +376,9 @@ def test_what_a_statement_about_two_images_depends_on_names_the_image(visit: Vis
 
 def _one_box_of_the_right_image_matters(route: sync_api.Route) -> None:
     told = route.fetch().json()
-    scores = [0.97] * len(told["boxes"])
-    scores[told["sides"].index("right") + 1] = 0.12
-    route.fulfill(json={**told, "value": "true", "score": 0.97, "scores": scores})
+    without = [0.97] * len(told["boxes"])
+    without[told["sides"].index("right") + 1] = 0.12
+    route.fulfill(json={**told, "value": "true", "confidence": 0.97, "confidence_without": without})
 
 
 def test_what_an_answer_of_a_large_model_depends_on_is_measured_on_request(visit: Visit) -> None:
@@ -406,10 +409,10 @@ def test_a_close_call_is_said(visit: Visit) -> None:
         page.unroute("**/api/v1/answer")
 
 
-def _second_best(score: float) -> Callable[[sync_api.Route], None]:
+def _second_best(confidence: float) -> Callable[[sync_api.Route], None]:
     def told(route: sync_api.Route) -> None:
         reply = route.fetch()
-        alternatives = [{"answer": "red", "score": 0.6}, {"answer": "green", "score": score}]
+        alternatives = [{"answer": "red", "confidence": 0.6}, {"answer": "green", "confidence": confidence}]
         route.fulfill(response=reply, json={**reply.json(), "answer": "red", "alternatives": alternatives})
 
     return told
@@ -421,9 +424,9 @@ def test_a_box_has_one_number_and_percentages_are_explained(visit: Visit) -> Non
     def sure(route: sync_api.Route) -> None:
         told = (reply := route.fetch()).json()
         first, second = sorted(told["alternatives"], key=lambda each: each["index"])[:2]
-        scores = [first | {"score": 0.87}, second | {"score": 0.2}]
+        best = [first | {"confidence": 0.87}, second | {"confidence": 0.2}]
         shares = [{"index": 0, "share": 0.96}, {"index": 1, "share": 0.04}]
-        sure = {"index": 0, "score": 0.87, "alternatives": scores, "shares": shares}
+        sure = {"index": 0, "confidence": 0.87, "alternatives": best, "shares": shares}
         route.fulfill(response=reply, json=told | sure | {"calibrated": True, "reliable": True, "warnings": []})
 
     for method in ("choose", "guess"):
@@ -847,10 +850,10 @@ def test_warnings_stand_beside_the_answer(visit: Visit) -> None:
     assert warning.count() == 0
 
 
-def test_a_left_out_task_and_scores_that_are_not_calibrated_are_said(visit: Visit) -> None:
+def test_a_left_out_task_and_confidence_that_is_not_calibrated_are_said(visit: Visit) -> None:
     page = visit.page
     uncalibrated = page.locator("#panel-answer .uncalibrated")
-    assert uncalibrated.count() == 0  # VQA's scores are calibrated
+    assert uncalibrated.count() == 0  # VQA's confidence is calibrated
     page.route("**/api/v1/answer", _left_out)
     ask(page, "answer", "what colour is it ?")
     warning = page.locator("#panel-answer .result .warning:not(.note)")
@@ -1161,9 +1164,9 @@ def test_what_a_model_was_first_trained_on_is_said_of_a_fine_tuned_one(visit: Vi
 
 def _nearly_sure(route: sync_api.Route) -> None:
     reply = route.fetch()
-    scores = (("yes", 0.85), ("no", 0.14), ("middle", 0.001), ("large", 0.001))
-    alternatives = [{"answer": answer, "score": score} for answer, score in scores]
-    route.fulfill(response=reply, json={**reply.json(), "answer": "yes", "score": 0.85, "alternatives": alternatives})
+    shares = (("yes", 0.85), ("no", 0.14), ("middle", 0.001), ("large", 0.001))
+    best = [{"answer": answer, "confidence": share} for answer, share in shares]
+    route.fulfill(response=reply, json={**reply.json(), "answer": "yes", "confidence": 0.85, "alternatives": best})
 
 
 def test_warnings_of_a_search_name_images_by_their_place(visit: Visit) -> None:

@@ -244,7 +244,7 @@ def test_ones_own_images_are_shown_to_nobody_else(
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, falls: Callable[[str], float], value: str | None = None) -> list[str]:
-    """Make every answer the right one (or ``value``), with a fall of its score without the box of the thing that
+    """Make every answer the right one (or ``value``), with a fall of its confidence without the box of the thing that
     depends on the thing's noun; the list collects the questions."""
     asked, scenes = list[str](), list[samples._Scene]()
     plain = samples._scenes
@@ -259,12 +259,18 @@ def answering(monkeypatch: pytest.MonkeyPatch, falls: Callable[[str], float], va
         noun = question.text.rstrip("?").split()[-1]
         things = scenes[-1].scene.things
         place, thing = next((k, one) for k, one in enumerate(things) if NOUNS[one.kind][0] == noun)
-        scores = np.full(len(things), 0.9)
-        scores[place] -= falls(noun)
+        without = np.full(len(things), 0.9)
+        without[place] -= falls(noun)
         boxes = tuple(one.box for one in things)
         told = thing.colour if value is None else value
         return Dependence(
-            text=question.text, task="vqa", value=told, score=0.9, calibrated=True, boxes=boxes, scores=scores
+            text=question.text,
+            task="vqa",
+            value=told,
+            confidence=0.9,
+            calibrated=True,
+            boxes=boxes,
+            confidence_without=without,
         )
 
     monkeypatch.setattr(samples, "_scenes", noted)

@@ -49,7 +49,7 @@ def test_every_example_is_answered(searching_app: FastAPI) -> None:
     assert "Bearer TOKEN" in reference(described, "http://x", Limits(), token=True)
     answer = page.partition("POST /api/v1/answer<")[2].partition("</section>")[0]
     request, *_, reply = (re.findall(r"<code>(\w+)</code></th>", part) for part in answer.split("<pre"))
-    assert request[:4] == ["image", "scene", "base64", "question"] and {"answer", "score", "warnings"} <= {*reply}
+    assert request[:4] == ["image", "scene", "base64", "question"] and {"answer", "confidence", "warnings"} <= {*reply}
     assert "<summary>Request</summary>" in answer and "<summary>Reply</summary>" in answer.partition("<pre")[2]
     folded = page.partition("<h2>Parts")[0].replace("</summary><table>", "")
     assert not re.search("<table>(?!<thead>)", folded)  # all fields of endpoints are folded
@@ -250,7 +250,7 @@ def test_every_field_of_a_reply_says_what_it_is(app: FastAPI) -> None:
 def test_objects_in_objects_are_shown_with_their_fields(app: FastAPI) -> None:
     page = TestClient(app).get("/docs").text
     fields = {
-        "answer": ("image.scene", "image.base64", "alternatives[].score"),
+        "answer": ("image.scene", "image.base64", "alternatives[].confidence"),
         "attention": ("words", "strongest"),
         "warnings": ("code", "text"),
         "guess": ("dialogue[].question", "dialogue[].answer"),

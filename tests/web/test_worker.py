@@ -65,7 +65,7 @@ def test_batches(most: int, make: Any, recording: Recording, predictor: Predicto
     for question, result in zip(questions, found, strict=True):
         expected = predictor.ask([question])[0]
         assert result.text == question.text and result.task == question.task
-        assert result.score == pytest.approx(expected.score, abs=1e-5)
+        assert result.confidence == pytest.approx(expected.confidence, abs=1e-5)
 
 
 def test_what_differs_is_asked_apart(make: Any, recording: Recording, predictor: Predictor) -> None:

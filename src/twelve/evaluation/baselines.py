@@ -75,8 +75,8 @@ def bag_of_words(
 
     best = max(map(fitted, PENALTIES), key=accuracy)
     with torch.no_grad():
-        scores, rows = best(*tested).softmax(1).max(1)
-    return [Prediction(classes[int(row)], float(score)) for row, score in zip(rows, scores, strict=True)]
+        shares, rows = best(*tested).softmax(1).max(1)
+    return [Prediction(classes[int(row)], float(share)) for row, share in zip(rows, shares, strict=True)]
 
 
 def derangement(items: Sequence[Hashable], seed: int) -> Mapping[Hashable, Hashable]:

@@ -54,7 +54,7 @@ def decoded(
             images=example.images,
             target=example.target,
             value=prediction.value,
-            score=float(prediction.score),
+            score=float(prediction.confidence),
             alternatives=tuple((value, float(score)) for value, score in prediction.alternatives[:BEST]),
             right=float(right[row]),
             candidates=example.candidates,

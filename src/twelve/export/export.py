@@ -227,7 +227,7 @@ def describe(model: Twelve, processor: TwelveProcessor, output: str) -> dict[str
         "most_regions": 1 + processor.max_regions,
         "pairs_a_row": 2 if logits[0] == "pairs/2" else 1,
         "labels": list(kind.labels(processor.vocabularies.get(output, []))),
-        "score": kind.shown_as,
+        "confidence": kind.shown_as,
         "tasks": {
             task: {
                 **({"row": processor.token_rows[task]} if task in processor.token_rows else {}),

@@ -165,7 +165,7 @@ class TwelveProcessor:
 
     def decode(self, outputs: TwelveOutput | Tensor, inputs: ModelInputs) -> list[Prediction]:
         """The prediction of every text, in order: its value (an answer, a box in pixels, an index of ``boxes``, a
-        class), its confidence (``score``, 0..1) and its alternatives.
+        class), its confidence (0..1) and its alternatives.
 
         Args:
             outputs: what the model returned, or the logits of the head.

@@ -172,8 +172,8 @@ class Alignment(Ranking):
 
     def decode(self, logits: Tensor, examples: Examples, regions: RegionSets, vocabulary: Labels) -> list[Prediction]:
         """The image's id of each example and the sigmoid of its matching pair's logit."""
-        scores = torch.sigmoid(precise(logits).reshape(len(examples), -1)[:, 0]).tolist()
-        return [Prediction(example.images[0], score) for example, score in zip(examples, scores, strict=True)]
+        shares = torch.sigmoid(precise(logits).reshape(len(examples), -1)[:, 0]).tolist()
+        return [Prediction(example.images[0], share) for example, share in zip(examples, shares, strict=True)]
 
     def confidence(
         self, logits: Tensor, examples: Examples, regions: RegionSets, vocabulary: Labels

@@ -48,7 +48,7 @@ class Answered(Result):
 
     @property
     def words(self) -> str:
-        return ranked(self.answer, self.score, self.alternatives)
+        return ranked(self.answer, self.confidence, self.alternatives)
 
     @property
     def bars(self) -> Sequence[tuple[str, float, str]]:
@@ -138,8 +138,8 @@ class Answer(Output):
             )
         best = precise(logits).topk(min(SHOWN, len(vocabulary)), dim=1)
         found = []
-        for scores, columns in zip(best.values.sigmoid().tolist(), best.indices.tolist(), strict=True):
-            ranked = tuple((vocabulary[column], score) for column, score in zip(columns, scores, strict=True))
+        for shares, columns in zip(best.values.sigmoid().tolist(), best.indices.tolist(), strict=True):
+            ranked = tuple((vocabulary[column], share) for column, share in zip(columns, shares, strict=True))
             found.append(Prediction(*ranked[0], alternatives=ranked))
         return found
 

@@ -246,8 +246,8 @@ class Output(abc.ABC):
     def confidence(
         self, logits: Tensor, examples: Examples, regions: RegionSets, vocabulary: Labels
     ) -> NDArray[np.float64]:
-        """(E,) confidence of each prediction, 0..1: the scores of :meth:`decode`."""
-        return np.array([found.score for found in self.decode(logits, examples, regions, vocabulary)])
+        """(E,) confidence of each prediction, 0..1, as :meth:`decode` gives it."""
+        return np.array([found.confidence for found in self.decode(logits, examples, regions, vocabulary)])
 
 
 OUTPUTS: dict[str, Output] = {}

@@ -33,7 +33,7 @@ class Verified(Result):
 
     @property
     def words(self) -> str:
-        return f"{named(self.true)} ({percent(self.score)})"
+        return f"{named(self.true)} ({percent(self.confidence)})"
 
     def drawn(self) -> Image.Image:
         """Both images side by side.

@@ -267,8 +267,8 @@ class Pretraining(Ranking):
         self, logits: PretrainingLogits, examples: Examples, regions: RegionSets, vocabulary: Labels
     ) -> list[Prediction]:
         """Each example's image id with the probability that text and image belong together."""
-        scores = torch.sigmoid(precise(self.matching(logits.alignment))).tolist()
-        return [Prediction(example.images[0], score) for example, score in zip(examples, scores, strict=True)]
+        shares = torch.sigmoid(precise(self.matching(logits.alignment))).tolist()
+        return [Prediction(example.images[0], share) for example, share in zip(examples, shares, strict=True)]
 
 
 def _another(example: Example, captions: Sequence[Example], rng: Rng) -> str:

@@ -39,9 +39,9 @@ class Located(Result):
     """Where in the image a phrase points.
 
     Attributes:
-        box: xyxy pixels of the image after its EXIF rotation; None if the best box scores below the threshold.
+        box: xyxy pixels of the image after its EXIF rotation; None if the confidence is below the threshold.
         alternatives: the best boxes with the confidence of each, best first, whatever the threshold.
-        unlikely: whether the score is below the scores of 95% of the right boxes in the model's validation data. The
+        unlikely: whether the confidence is below that of 95% of the right boxes in the model's validation data. The
             phrase then probably refers to nothing in the image. False if the model does not record this limit.
     """
 
@@ -60,9 +60,10 @@ class Located(Result):
     @property
     def words(self) -> str:
         if self.box is None:
-            return f"not in the image (at most {percent(self.score)})"
+            return f"not in the image (at most {percent(self.confidence)})"
         x1, y1, x2, y2 = self.box
-        return f"box {x1:.0f}, {y1:.0f} to {x2:.0f}, {y2:.0f} ({percent(self.score)}{DOUBT if self.unlikely else ''})"
+        doubt = DOUBT if self.unlikely else ""
+        return f"box {x1:.0f}, {y1:.0f} to {x2:.0f}, {y2:.0f} ({percent(self.confidence)}{doubt})"
 
     @property
     def frames(self) -> Sequence[tuple[Box, float]]:
@@ -76,11 +77,11 @@ class Chosen(Result):
     Attributes:
         index, box: the chosen box and its index, from 0 (text and pages count boxes from 1); None if the confidence is
             below the threshold.
-        alternatives: (index, score) of all candidates, best first, whatever the threshold. Each score is the confidence
-            in a box by itself; ``score`` is the score of the best box. Printed results, notebooks and the page show
-            these scores.
+        alternatives: (index, confidence) of all candidates, best first, whatever the threshold. Each is the confidence
+            in a box by itself; ``confidence`` is the confidence in the best box. Printed results, notebooks and the
+            page show these values.
         shares: (index, share) in the same order: the probability that a box is right if exactly one box is. The shares
-            add up to 1, and follow from the scores.
+            add up to 1, and follow from the confidence in each box.
     """
 
     index: int | None
@@ -97,7 +98,7 @@ class Chosen(Result):
         """As for every result; each alternative also has its ``box``."""
         tree = super().to_dict()
         tree["alternatives"] = [
-            {"index": each["index"], "box": rounded(self.boxes[each["index"]]), "score": each["score"]}
+            {"index": each["index"], "box": rounded(self.boxes[each["index"]]), "confidence": each["confidence"]}
             for each in tree["alternatives"]
         ]
         return tree
@@ -109,12 +110,12 @@ class Chosen(Result):
     @property
     def words(self) -> str:
         if self.index is None:
-            return f"none of the {len(self.boxes)} boxes (at most {percent(self.score)})"
-        return f"box {self.index + 1} of {len(self.boxes)} ({percent(self.score)})"
+            return f"none of the {len(self.boxes)} boxes (at most {percent(self.confidence)})"
+        return f"box {self.index + 1} of {len(self.boxes)} ({percent(self.confidence)})"
 
     @property
     def bars(self) -> Sequence[tuple[str, float, str]]:
-        return best_bars([(f"box {index + 1}", score) for index, score in self.alternatives])
+        return best_bars([(f"box {index + 1}", share) for index, share in self.alternatives])
 
     @property
     def frames(self) -> Sequence[tuple[Box, float]]:
@@ -222,7 +223,8 @@ class Region(Output):
     def decode(self, logits: Tensor, examples: Examples, regions: RegionSets, vocabulary: Labels) -> list[Prediction]:
         """The best box (xyxy pixels) of each row of (E, R) logits or, with candidates, the best one's index.
 
-        The score is the sigmoid of its logit; ``alternatives`` are the best ten boxes, or all candidates, best first.
+        The confidence is the sigmoid of its logit; ``alternatives`` are the best ten boxes, or all candidates, best
+        first.
         """
         rows = logits.detach().double().cpu().numpy()
         found = []
@@ -255,9 +257,9 @@ class Region(Output):
         return Card(record.text, [CardImage(image, frames) for image in record.images[:1]], says, wanted)
 
     def result(self, found: Prediction, context: Context) -> Located | Chosen:
-        value = found.value if context.threshold is None or found.score >= context.threshold else None
+        value = found.value if context.threshold is None or found.confidence >= context.threshold else None
         if not context.boxes:
-            unlikely = found.score < context.likely
+            unlikely = found.confidence < context.likely
             return Located(box=value, alternatives=found.alternatives, unlikely=unlikely, **context.fields)
         box = None if value is None else context.boxes[value]
         shares = shares_of(found.alternatives)
@@ -265,15 +267,15 @@ class Region(Output):
         return Chosen(index=value, box=box, **fields)
 
 
-def shares_of(scores: Sequence[tuple[Any, float]]) -> tuple[tuple[Any, float], ...]:
-    """The probability of each value if exactly one is right, from the scores (0..1) of each by itself.
+def shares_of(alone: Sequence[tuple[Any, float]]) -> tuple[tuple[Any, float], ...]:
+    """The probability of each value if exactly one is right, from the confidence (0..1) in each by itself.
 
     If value k is right with probability p_k independently of the others, exactly it is with one proportional to
     p_k / (1 - p_k): the shares are the softmax of the logits.
     """
-    alone = np.clip([score for _, score in scores], 1e-300, 1 - 2**-53)
-    odds = alone / (1 - alone)
-    return tuple((value, float(share)) for (value, _), share in zip(scores, odds / odds.sum(), strict=True))
+    sure = np.clip([confidence for _, confidence in alone], 1e-300, 1 - 2**-53)
+    odds = sure / (1 - sure)
+    return tuple((value, float(share)) for (value, _), share in zip(alone, odds / odds.sum(), strict=True))
 
 
 def overlap_with(boxes: NDArray[np.floating[Any]], box: Box) -> NDArray[np.float32]:

@@ -37,10 +37,10 @@ class Dependence:
         text: the question or statement.
         task: the task that answered.
         value: the answer or class with the highest confidence, with all regions; of two images, True or False.
-        score: the confidence of ``value`` with all regions, 0..1.
+        confidence: the confidence of ``value`` with all regions, 0..1.
         calibrated: as :attr:`twelve.predictor.Result.calibrated`.
         boxes: the R boxes that the model reads, in its order, xyxy pixels of their image.
-        scores: (R,) float64 in 0..1: the confidence of the same ``value`` without each box.
+        confidence_without: (R,) float64 in 0..1: the confidence of the same ``value`` without each box.
         image, right: the photograph, or None; of two images, the left and the right one.
         labels: the detector's class of each box; empty if the detector names no classes.
         sides: the image that each box is in, "left" or "right"; empty if there is one image.
@@ -50,10 +50,10 @@ class Dependence:
     text: str
     task: str
     value: str | bool
-    score: float
+    confidence: float
     calibrated: bool
     boxes: tuple[Box, ...]
-    scores: NDArray[np.float64]
+    confidence_without: NDArray[np.float64]
     image: Image.Image | None = None
     right: Image.Image | None = None
     labels: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ class Dependence:
     @property
     def falls(self) -> NDArray[np.float64]:
         """(R,) in -1..1: how much the confidence falls without each region; negative where it rises."""
-        return self.score - self.scores
+        return self.confidence - self.confidence_without
 
     @property
     def most(self) -> int | None:
@@ -90,12 +90,12 @@ class Dependence:
         if self.most is None:
             fall = f"its confidence falls by at most {round(100 * LEAST)} points"
             return f"“{named(self.value)}” depends little on any single box: {fall}."
-        without = percent(float(self.scores[self.most]))
+        without = percent(float(self.confidence_without[self.most]))
         side = self.sides[self.most] if self.sides else None
         number = 1 + (self.sides[: self.most].count(side) if side else self.most)
         label = f" ({self.labels[self.most]})" if self.labels else ""
         where = f" of the {side} image" if side else ""
-        fall = f"falls from {percent(self.score)} to {without}"
+        fall = f"falls from {percent(self.confidence)} to {without}"
         return f"Without box {number}{label}{where}, “{named(self.value)}” {fall}."
 
     def draw(self) -> Image.Image:
@@ -134,11 +134,11 @@ class Dependence:
                 "text": self.text,
                 "task": self.task,
                 "value": named(self.value),
-                "score": self.score,
+                "confidence": self.confidence,
                 "calibrated": self.calibrated,
                 "reliable": self.reliable,
                 "boxes": [list(map(float, box)) for box in self.boxes],
-                "scores": self.scores.tolist(),
+                "confidence_without": self.confidence_without.tolist(),
                 "labels": self.labels,
                 "sides": self.sides,
                 "warnings": [warning.to_dict() for warning in self.warnings],

@@ -12,8 +12,13 @@ from twelve.outputs.parts.result import rounded
 if TYPE_CHECKING:
     from twelve.outputs.parts.result import Result
 
-HEADER = "image,question,answer,score,error,calibrated,reliable,codes,warnings"
-HEADERS = {HEADER, "image,question,answer,score,error,calibrated,warnings", "image,question,answer,score,error"}
+HEADER = "image,question,answer,confidence,error,calibrated,reliable,codes,warnings"
+HEADERS = {
+    HEADER,
+    "image,question,answer,score,error,calibrated,reliable,codes,warnings",
+    "image,question,answer,score,error,calibrated,warnings",
+    "image,question,answer,score,error",
+}
 """The header, and those of tables of earlier versions."""
 
 
@@ -24,14 +29,14 @@ def is_table(path: Path) -> bool:
 
 def row(images: str, question: str, result: Result | None, error: str) -> str:
     """The row of a question; without an answer, only image, question and error are filled."""
-    answer = score = calibrated = reliable = codes = warnings = ""
+    answer = confidence = calibrated = reliable = codes = warnings = ""
     if result is not None:
-        answer, score, calibrated = result.value, str(rounded(result.score)), str(result.calibrated).lower()
-        reliable = str(result.reliable).lower()
+        answer, confidence = result.value, str(rounded(result.confidence))
+        calibrated, reliable = str(result.calibrated).lower(), str(result.reliable).lower()
         codes = " ".join(dict.fromkeys(warning.code for warning in result.warnings))
         warnings = "; ".join(result.warnings)
     stream = io.StringIO()
-    cells = question, answer, score, error, calibrated, reliable, codes, warnings
+    cells = question, answer, confidence, error, calibrated, reliable, codes, warnings
     rest = [" ".join(cell.split()) for cell in cells]
     csv.writer(stream, lineterminator="").writerow([images.replace("\n", " "), *rest])
     return stream.getvalue()

@@ -60,9 +60,8 @@ WEAK = (
     "bound. A part is listed only if its whole interval lies below the score of its task"
 )
 CALIBRATION = (
-    'The share of correct predictions among those with about the same confidence ("score" in the output of '
-    "predictions). On the diagonal, 70% of the predictions with a confidence of 70% are correct; below it, the model "
-    "is too sure."
+    "The share of correct predictions among those with about the same confidence. On the diagonal, 70% of the "
+    "predictions with a confidence of 70% are correct; below it, the model is too sure."
 )
 CONFUSIONS = (
     "Rows: the correct answer; columns: the model's. Of tasks with many answers, the most frequent mistakes are "

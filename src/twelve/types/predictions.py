@@ -15,12 +15,12 @@ class Prediction:
 
     Attributes:
         value: an answer, a box (xyxy pixels), the index of a candidate, a bool or a class name.
-        score: confidence of that value, in 0..1.
+        confidence: the confidence of that value, in 0..1.
         alternatives: the best values with their confidence, best first; the first one is ``value``.
     """
 
     value: Any
-    score: float
+    confidence: float
     alternatives: tuple[tuple[Any, float], ...] = ()
 
 

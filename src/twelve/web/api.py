@@ -68,10 +68,10 @@ _SENT: tuple[Code, ...] = (
     "no_number",
 )
 """Those of an endpoint that takes a body."""
-_PICTURED: tuple[Code, ...] = (*_SENT, "invalid_image", "too_many_pixels")
+_WITH_IMAGES: tuple[Code, ...] = (*_SENT, "invalid_image", "too_many_pixels")
 """Those of an endpoint that takes images."""
-_ASKED = documented(*_PICTURED, "unknown_scene", "unknown_task")
-_UPLOADED = documented(*_PICTURED, "foreign_origin")
+_ASKED = documented(*_WITH_IMAGES, "unknown_scene", "unknown_task")
+_UPLOADED = documented(*_WITH_IMAGES, "foreign_origin")
 _SEARCHED = documented(*_SENT, "no_index", "unknown_task")
 _SHOWN = documented(*CLOSED, "unknown_image", "no_index", "invalid_input", "busy", "too_slow")
 _STORED = documented(*CLOSED, "unknown_scene", "unknown_path", "invalid_input")

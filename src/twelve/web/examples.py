@@ -15,15 +15,15 @@ _BOXES = [[88, 99, 137, 125], [71, 69, 96, 90], [42, 24, 69, 52]]
 _REPLIED = [[float(side) for side in box] for box in _BOXES]
 
 
-def _reply(text: str, task: str, score: float, **others: Any) -> dict[str, Any]:
+def _reply(text: str, task: str, confidence: float, **others: Any) -> dict[str, Any]:
     rest = {"calibrated": True, "reliable": True, "warnings": [], "attention": None}
-    return {"text": text, "task": task, "score": score, **rest, **others}
+    return {"text": text, "task": task, "confidence": confidence, **rest, **others}
 
 
 def _candidates(*best: tuple[int, float, float]) -> dict[str, Any]:
-    """What is said of the boxes, from (index, score, share) of each."""
+    """What is said of the boxes, from (index, confidence, share) of each."""
     return {
-        "alternatives": [{"index": index, "box": _REPLIED[index], "score": score} for index, score, _ in best],
+        "alternatives": [{"index": index, "box": _REPLIED[index], "confidence": alone} for index, alone, _ in best],
         "shares": [{"index": index, "share": share} for index, _, share in best],
     }
 
@@ -40,7 +40,7 @@ from twelve.client import Client
 service = Client("http://127.0.0.1:8012")
 scene = service.scene("examples/scene.jpg")
 reply = scene.answer("what colour is the boat?")
-print(f"{reply['answer']} ({reply['score']:.0%})")  # red (97%)
+print(f"{reply['answer']} ({reply['confidence']:.0%})")  # red (97%)
 """
 """A program that uses the client: that of docs/http-api.md."""
 
@@ -73,14 +73,14 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "vqa",
         0.968784,
         answer="red",
-        alternatives=[{"answer": "red", "score": 0.968784}, {"answer": "purple", "score": 0.0526149}],
+        alternatives=[{"answer": "red", "confidence": 0.968784}, {"answer": "purple", "confidence": 0.0526149}],
     ),
     "LocateReply": _reply(
         "the big blue bottle",
         "refcoco",
         0.955654,
         box=[93.720184, 0.0, 113.524841, 48.753437],
-        alternatives=[{"box": [93.720184, 0.0, 113.524841, 48.753437], "score": 0.955654}],
+        alternatives=[{"box": [93.720184, 0.0, 113.524841, 48.753437], "confidence": 0.955654}],
         unlikely=False,
     ),
     "EntailsReply": _reply(
@@ -89,9 +89,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         0.967624,
         label="entailment",
         alternatives=[
-            {"label": "entailment", "score": 0.967624},
-            {"label": "contradiction", "score": 0.0170444},
-            {"label": "neutral", "score": 0.0153321},
+            {"label": "entailment", "confidence": 0.967624},
+            {"label": "contradiction", "confidence": 0.0170444},
+            {"label": "neutral", "confidence": 0.0153321},
         ],
     ),
     "ChooseReply": _reply(
@@ -115,11 +115,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "text": "what colour is the boat?",
         "task": "vqa",
         "value": "red",
-        "score": 0.968784,
+        "confidence": 0.968784,
         "calibrated": True,
         "reliable": True,
         "boxes": [[88.425674, 98.752869, 136.940536, 125.396088], [70.967575, 69.14045, 95.799118, 89.652611]],
-        "scores": [0.963219, 0.0256999],
+        "confidence_without": [0.963219, 0.0256999],
         "labels": ["car", "boat"],
         "sides": [],
         "warnings": [],

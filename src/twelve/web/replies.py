@@ -96,14 +96,14 @@ class AttentionReply(BaseModel):
 
 _ASKED = "what was asked"
 _TASK = "name of the task that answered"
-_SCORE = "its confidence: the probability that it is correct, 0 to 1"
+_CONFIDENCE = "the probability that it is correct, 0 to 1"
 _SHARED_BOX = "the best box; null: below the threshold"
 
 
 class _Reply(BaseModel):
     text: str = Field(description=_ASKED)
     task: str = Field(description=_TASK)
-    score: float = Field(description="confidence: the probability that the answer (class, box) is correct, 0 to 1")
+    confidence: float = Field(description="the probability that the answer (class, box, verdict) is correct, 0 to 1")
     calibrated: bool = Field(description=_CALIBRATED)
     reliable: bool = Field(description=_RELIABLE)
     warnings: list[WarningReply] = Field(default=[], description="reasons to doubt the answer")
@@ -112,7 +112,7 @@ class _Reply(BaseModel):
 
 class AnswerAlternative(BaseModel):
     answer: str = Field(description="one of the best answers")
-    score: float = Field(description=_SCORE)
+    confidence: float = Field(description=_CONFIDENCE)
 
 
 class AnswerReply(_Reply):
@@ -124,7 +124,7 @@ class AnswerReply(_Reply):
 
 class BoxAlternative(BaseModel):
     box: Box
-    score: float = Field(description=_SCORE)
+    confidence: float = Field(description=_CONFIDENCE)
 
 
 class LocateReply(_Reply):
@@ -136,7 +136,7 @@ class LocateReply(_Reply):
 class CandidateAlternative(BaseModel):
     index: int = Field(description="index of the box in the request")
     box: Box
-    score: float = Field(description=_SCORE)
+    confidence: float = Field(description=_CONFIDENCE)
 
 
 class CandidateShare(BaseModel):
@@ -160,7 +160,7 @@ class GuessReply(ChooseReply):
 
 class LabelAlternative(BaseModel):
     label: Label
-    score: float = Field(description=_SCORE)
+    confidence: float = Field(description=_CONFIDENCE)
 
 
 class EntailsReply(_Reply):
@@ -169,9 +169,7 @@ class EntailsReply(_Reply):
 
 
 class VerifyReply(_Reply):
-    verdict: bool = Field(
-        description="whether the statement is true; score is the confidence: the probability that it is correct"
-    )
+    verdict: bool = Field(description="whether the statement is true")
 
 
 class DependsReply(BaseModel):
@@ -180,11 +178,11 @@ class DependsReply(BaseModel):
     text: str = Field(description=_ASKED)
     task: str = Field(description=_TASK)
     value: str = Field(description="the answer or class with the highest confidence")
-    score: float = Field(description="confidence: the probability that the value is correct, 0 to 1, with all boxes")
+    confidence: float = Field(description="the probability that the value is correct, 0 to 1, with all boxes")
     calibrated: bool = Field(description=_CALIBRATED)
     reliable: bool = Field(description=_RELIABLE)
     boxes: list[Box] = Field(description="the regions that the model reads, without the whole image; the left's first")
-    scores: list[float] = Field(description="confidence of the same value without each of the boxes")
+    confidence_without: list[float] = Field(description="confidence of the same value without each of the boxes")
     labels: list[str] = Field(description="the detector's class for each box; empty if it names no classes")
     sides: list[str] = Field(description="image of each box, left or right; empty if there is one image")
     warnings: list[WarningReply] = Field(default=[], description="reasons to doubt the confidence")

@@ -210,7 +210,7 @@ class Service:
         scenes = await self._regions(images, until, boxes)
         question = self.predictor.question(method, text, scenes, task=task, boxes=boxes)
         found = await self._result(self.worker.ask(question, explain=explain, threshold=threshold), until)
-        if not math.isfinite(found.score):
+        if not math.isfinite(found.confidence):
             raise no_number()
         return found
 

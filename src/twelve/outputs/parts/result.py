@@ -32,9 +32,9 @@ UNCALIBRATED = "; not calibrated"
 NO_IMAGE = "there is no image to draw on: open the scene from an image, not from regions alone"
 
 
-def pairs_of(value: str, score: str = "score") -> dict[str, tuple[str, str]]:
-    """Metadata of a field of (value, score) pairs: in JSON, each is an object with these two names."""
-    return {_PAIRS: (value, score)}
+def pairs_of(value: str, number: str = "confidence") -> dict[str, tuple[str, str]]:
+    """Metadata of a field of (value, number) pairs: in JSON, each is an object with these two names."""
+    return {_PAIRS: (value, number)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +44,9 @@ class Result:
     Attributes:
         text: the question, phrase, statement or dialogue, for people.
         task: the task that answered.
-        score: the confidence: how probable the model holds the result to be correct, 0..1.
-        calibrated: whether training has calibrated the confidence of the task. If not, compare scores with each other,
-            but do not read them as probabilities.
+        confidence: the model's estimate of the probability that the result is correct, 0..1.
+        calibrated: whether training has calibrated the confidence of the task. If not, compare values of
+            ``confidence`` with each other, but do not read them as probabilities.
         warnings: reasons to doubt the result (:mod:`twelve.predictor.warnings`), each a text with a ``code``; most
             results have none.
         image: the photograph, upright.
@@ -55,7 +55,7 @@ class Result:
 
     text: str
     task: str
-    score: float
+    confidence: float
     calibrated: bool = False
     warnings: tuple[Warned, ...] = ()
     image: Image.Image | None = field(default=None, repr=False, compare=False, metadata=HIDDEN)
@@ -176,7 +176,7 @@ class Judged(Result):
 
     @property
     def words(self) -> str:
-        return ranked(self.label, self.score, self.alternatives)
+        return ranked(self.label, self.confidence, self.alternatives)
 
     @property
     def bars(self) -> Sequence[tuple[str, float, str]]:
@@ -194,13 +194,13 @@ def named(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def ranked(value: str, score: float, alternatives: Sequence[tuple[str, float]]) -> str:
+def ranked(value: str, confidence: float, alternatives: Sequence[tuple[str, float]]) -> str:
     """A value and its best alternatives, in words. Percentages of independent answers can add up to more than 100%:
     then it says so."""
     best = worth_showing([(other, share) for other, share in alternatives if other != value])[:SHOWN]
     others = ", ".join(f"{other} {percent(share)}" for other, share in best)
-    apart = f" ({APART})" if exceed(score, *(share for _, share in best)) else ""
-    return f"{value} ({percent(score)})" + (f"; {others}{apart}" if others else "")
+    apart = f" ({APART})" if exceed(confidence, *(share for _, share in best)) else ""
+    return f"{value} ({percent(confidence)})" + (f"; {others}{apart}" if others else "")
 
 
 def bars_of(alternatives: Sequence[tuple[str, float]]) -> list[tuple[str, float, str]]:
@@ -223,9 +223,9 @@ def suffix(calibrated: bool) -> str:
     return "" if calibrated else UNCALIBRATED
 
 
-def exceed(*scores: float) -> bool:
+def exceed(*shares: float) -> bool:
     """Whether percentages that are shown together add up to more than 100%."""
-    return sum(scores) > 1.005
+    return sum(shares) > 1.005
 
 
 def percent(share: float) -> str:

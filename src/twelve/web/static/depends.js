@@ -31,9 +31,9 @@ export function dependsView({ method, quick, images }, told, stale) {
     }
   }
 
-  function show({ value, score, boxes, scores, sides }) {
+  function show({ value, confidence, boxes, confidence_without: without, sides }) {
     if (!boxes.length) return view.replaceChildren();
-    const falls = scores.map((without) => score - without);
+    const falls = without.map((left) => confidence - left);
     const best = falls.indexOf(Math.max(...falls));
     const frames = falls[best] > LEAST ? "; the more the confidence of the answer falls without it, the thicker its frame" : "";
     tip.textContent = boxes.length === 1
@@ -63,8 +63,8 @@ export function dependsView({ method, quick, images }, told, stale) {
     }
 
     const sentence = (k) => {
-      const [from, to] = [percent(score), percent(scores[k])];
-      const change = from === to ? `stays at ${from}` : `${scores[k] < score ? "falls" : "rises"} from ${from} to ${to}`;
+      const [from, to] = [percent(confidence), percent(without[k])];
+      const change = from === to ? `stays at ${from}` : `${without[k] < confidence ? "falls" : "rises"} from ${from} to ${to}`;
       return `Without ${labelled(k)}, ${answer} ${change}.`;
     };
 

@@ -14,7 +14,7 @@ const FOLLOWS = { entailment: "Yes, it follows", neutral: "The image does not te
 const judged = (label) => (label in FOLLOWS ? [`${FOLLOWS[label]} `, el("small", {}, label)] : [label]);
 
 /** A headline, followed by the confidence of what it says in small print. */
-const scored = (text, score) => [`${text} `, el("small", {}, percent(score))];
+const withConfidence = (text, confidence) => [`${text} `, el("small", {}, percent(confidence))];
 
 /** An answer or a label in plain words. */
 export const inWords = (value) => FOLLOWS[value] ?? value;
@@ -35,25 +35,25 @@ export function ranked(list, rows, below = null) {
 }
 
 export function answered(told) {
-  const rows = told.alternatives.map(({ answer, score }) => [answer, score]);
+  const rows = told.alternatives.map(({ answer, confidence }) => [answer, confidence]);
   const list = ranking(worthShowing(rows), "Answers, best first");
-  return [scored(told.answer, told.score), ranked(list, rows.map(([answer, score]) => [`“${answer}”`, score]))];
+  return [withConfidence(told.answer, told.confidence), ranked(list, rows.map(([answer, confidence]) => [`“${answer}”`, confidence]))];
 }
 
-export function entailed({ label, score, alternatives }) {
-  const rows = alternatives.map(({ label, score }) => [label, score]);
+export function entailed({ label, confidence, alternatives }) {
+  const rows = alternatives.map(({ label, confidence }) => [label, confidence]);
   return [
-    scored(inWords(label), score),
+    withConfidence(inWords(label), confidence),
     ranked(
-      ranking(worthShowing(rows).map(([label, score]) => [judged(label), score]), "Ranked"),
-      rows.map(([label, score]) => [`“${inWords(label)}”`, score]),
+      ranking(worthShowing(rows).map(([label, confidence]) => [judged(label), confidence]), "Ranked"),
+      rows.map(([label, confidence]) => [`“${inWords(label)}”`, confidence]),
     ),
   ];
 }
 
-export function verified({ verdict: so, score }) {
-  const rows = [[so ? "true" : "false", score], [so ? "false" : "true", 1 - score]];
-  return [scored(so ? "True" : "False", score), ranked(ranking(rows, "Ranked"), rows.map(([name, share]) => [`“${name}”`, share]))];
+export function verified({ verdict: so, confidence }) {
+  const rows = [[so ? "true" : "false", confidence], [so ? "false" : "true", 1 - confidence]];
+  return [withConfidence(so ? "True" : "False", confidence), ranked(ranking(rows, "Ranked"), rows.map(([name, share]) => [`“${name}”`, share]))];
 }
 
 /** A box of image.called or of the candidates in words. */
@@ -67,18 +67,18 @@ function placed({ number, name }) {
 const noOther = (alone) => (alone ? el("p", { class: "tip none" }, "No other box has 1% or more.") : null);
 
 /** The best box, and others of at least 1%. */
-const worthDrawing = ({ score }, place) => !place || score >= LITTLE;
+const worthDrawing = ({ confidence }, place) => !place || confidence >= LITTLE;
 
 /** Also draws the boxes, with the same numbers as the rows: the best one, and others of at least 1%. */
 export function located(told, image) {
   const best = told.alternatives.slice(0, RANKED).filter(worthDrawing).map((each) => ({ ...each, ...image.called(each.box) }));
   image.show(best.map(({ box, number }, k) => ({ box, kind: told.box && k === 0 ? "best" : "other", text: number })));
-  const list = ranking(best.map(({ name, score, box }) => [name, score, box]), "Boxes, best first", (box) => image.point(box));
+  const list = ranking(best.map(({ name, confidence, box }) => [name, confidence, box]), "Boxes, best first", (box) => image.point(box));
   return [
     told.box
-      ? scored(`${told.unlikely ? "Probably not in the image. Closest" : "Found"}: ${placed(best[0])}`, told.score)
-      : `Not in the image (at most ${percent(told.score)})`,
-    ranked(list, told.box ? best.map((one) => [placed(one), one.score]) : [], noOther(best.length === 1 && told.alternatives.length > 1)),
+      ? withConfidence(`${told.unlikely ? "Probably not in the image. Closest" : "Found"}: ${placed(best[0])}`, told.confidence)
+      : `Not in the image (at most ${percent(told.confidence)})`,
+    ranked(list, told.box ? best.map((one) => [placed(one), one.confidence]) : [], noOther(best.length === 1 && told.alternatives.length > 1)),
   ];
 }
 
@@ -87,13 +87,13 @@ export function located(told, image) {
  * @param sent the candidates of the request; the reply contains their indices
  */
 export function chosen(told, sent, image) {
-  const rows = told.alternatives.slice(0, 8).filter(worthDrawing).map(({ index, box, score }) => [sent[index].name, score, box]);
+  const rows = told.alternatives.slice(0, 8).filter(worthDrawing).map(({ index, box, confidence }) => [sent[index].name, confidence, box]);
   const list = ranking(rows, "Boxes, best first", (box) => image.point(box));
   return [
-    scored(`Found: ${placed(sent[told.index])}`, told.score),
+    withConfidence(`Found: ${placed(sent[told.index])}`, told.confidence),
     ranked(
       list,
-      told.alternatives.map(({ index, score }) => [placed(sent[index]), score]),
+      told.alternatives.map(({ index, confidence }) => [placed(sent[index]), confidence]),
       noOther(rows.length === 1 && told.alternatives.length > 1),
     ),
   ];
@@ -112,6 +112,6 @@ export function meaning(method, { calibrated, alternatives = [] }, meaningless =
   if (!calibrated) return NOT_CALIBRATED;
   if (meaningless) return UNRELIABLE;
   if (method === "match" || method === "search") return "Each percentage is the probability that the caption describes this image, if it describes exactly one of them.";
-  const apart = APART.includes(method) && alternatives.reduce((sum, { score }) => sum + score, 0) > 1.005;
+  const apart = APART.includes(method) && alternatives.reduce((sum, { confidence }) => sum + confidence, 0) > 1.005;
   return `Each percentage is the probability that this ${JUDGED[method]} is correct${apart ? "; their sum may exceed 100%" : ""}.`;
 }
