@@ -46,7 +46,9 @@ DryRun = Annotated[
 ]
 WorldsOf = Annotated[
     Path | None,
-    typer.Option(metavar="STUDY", help="Folder of another study; reuse its worlds if they are the same."),
+    typer.Option(
+        metavar="STUDY", help="Folder of another study, whose worlds are reused; they must match the configuration."
+    ),
 ]
 
 

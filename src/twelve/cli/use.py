@@ -199,11 +199,12 @@ def index(
         list[str] | None,
         typer.Option(
             metavar="FOLDER",
-            help="Remove this folder and its subfolders (repeatable; a path as in the list, or a relative path).",
+            help="Remove this folder and its subfolders from the index (repeatable; a path as in the list, or "
+            "relative to the current folder).",
         ),
     ] = None,
 ) -> None:
-    """List the folders of an index, or remove some.
+    """List the folders of an index, or remove some from it.
 
     Needs no model. The images themselves are kept."""
     from twelve.errors import one_line
@@ -328,7 +329,7 @@ def serve(
         str | None,
         typer.Option(
             envvar="TWELVE_METRICS_TOKEN",
-            help="A secret that opens /metrics alone, in place of --token.",
+            help="The secret that /metrics needs in place of --token; it opens nothing else.",
         ),
     ] = None,
     no_token: Annotated[bool, typer.Option("--no-token", help="Allow requests without a token.")] = False,
