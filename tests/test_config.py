@@ -200,7 +200,7 @@ def test_names_and_paths_that_do_not_exist_are_told_together(
     ]
     file.write_text("run: r\ndata: none\ntasks: {vqa: {}, gqa: {}}\n")
     assert told([*command, "--set", "init=no_run", "--set", "schedule.name=stop"], monkeypatch, capsys) == [
-        "twelve: no_run [model.init]: no such folder",
+        f"twelve: no_run [model.init]: no such folder (in {tmp_path})",
         f"twelve: none: data root not found (in {tmp_path})",
         "twelve: --set schedule.name=stop [schedule.name]: unknown schedule 'stop'",
     ]

@@ -142,7 +142,7 @@ def test_percentages_that_add_up_to_more_than_all_are_explained() -> None:
         ranked = tuple(zip(("yes", "no", "2"), shares, strict=False))
         return Answered(text="x", task="vqa", confidence=shares[0], answer="yes", alternatives=ranked).words
 
-    assert words(0.998, 0.1) == "yes (100%); no 10% (independent percentages)"
+    assert words(0.998, 0.1) == "yes (100%); no 10% (the sum may exceed 100%)"
     assert words(0.9, 0.06) == "yes (90%); no 6%"
 
 

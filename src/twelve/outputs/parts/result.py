@@ -25,8 +25,8 @@ HIDDEN = {"hidden": True}
 _PAIRS = "pairs"
 LITTLE = 0.0095
 """Alternatives with less confidence, less than 1%, are not shown, except for the best of them where all have less."""
-APART = "independent percentages"
-"""Said where independent percentages add up to more than 100%."""
+APART = "the sum may exceed 100%"
+"""Said where percentages that are independent of each other add up to more than 100%."""
 UNCALIBRATED = "; not calibrated"
 """Ends printed results whose confidence is not calibrated."""
 NO_IMAGE = "there is no image to draw on: open the scene from an image, not from regions alone"
