@@ -278,7 +278,7 @@ def test_the_answers_of_studies_are_as_wide_as_the_screen(width: int, shown: str
         (
             "joint-vs-single",
             "six synthetic tasks, all rates searched",
-            ["the joint model is", "all tasks, bootstrap", "t", "learned tasks (their number), bootstrap"],
+            ["learned alone", "where the difference comes from"],
         ),
         ("results", "Does fine-tuning improve", ["question", "answer", "difference", "t"]),
     ):

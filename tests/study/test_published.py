@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,6 +19,7 @@ from twelve.config import load, parse
 from twelve.study import plan as plans
 from twelve.study.cells import gain_of
 from twelve.study.findings import findings
+from twelve.study.report import plots
 from twelve.study.show import TABLE, show
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
@@ -178,6 +183,37 @@ def test_retrieval_alone_makes_the_lead_on_photographs() -> None:
         f"{retrieval:+.1f}, and the other three tasks together for {sum(parts.values()):+.1f}"
     )
     assert told in (RESULTS.parents[1] / "docs" / "joint-vs-single.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def joint_minus_single() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(RESULTS.parent))
+    try:
+        import joint_minus_single
+
+        yield joint_minus_single
+    finally:
+        sys.path.pop(0)
+
+
+@pytest.mark.skipif(not plots.available(), reason="matplotlib is not installed (pip install 'twelve-vl[plots]')")
+def test_the_figure_of_joint_minus_single_is_that_of_the_results(joint_minus_single: ModuleType) -> None:
+    """The same words and numbers, which the file has as comments; with the same matplotlib, the same bytes."""
+    there, now = joint_minus_single.FIGURE.read_bytes(), joint_minus_single.drawn()
+    words, version = rb"<!-- (.*?) -->", rb"Matplotlib v[^,]+"
+    assert len(re.findall(words, there)) > 45 and re.findall(words, now) == re.findall(words, there)
+    assert now == there or re.findall(version, now) != re.findall(version, there)
+
+
+def test_the_table_of_joint_minus_single_is_that_of_the_results(joint_minus_single: ModuleType) -> None:
+    """Its rows, and the names and the order of the studies on the page with the figure."""
+    docs = RESULTS.parents[1] / "docs"
+    _, _, *rows = joint_minus_single.rows().splitlines()
+    texts = [(docs / name).read_text(encoding="utf-8") for name in ("joint-vs-single-studies.md", "joint-vs-single.md")]
+    table, page = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text).splitlines() for text in texts)
+    assert [line for line in table if line in rows] == rows
+    names = [line.split(" | ")[0].removeprefix("| ") for line in page if line.startswith("| ")]
+    assert names == ["study", *joint_minus_single.STUDIES.values()]
 
 
 def json_of(file: Path) -> dict[str, Any]:

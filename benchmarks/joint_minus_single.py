@@ -1,0 +1,192 @@
+"""The figure of docs/joint-vs-single.md and the table of its numbers: the joint model minus single-task models in every
+recorded study that compares them.
+
+The numbers are those of the studies' results.json. The table goes to docs/joint-vs-single-studies.md, with links.
+
+    python benchmarks/joint_minus_single.py      # writes docs/joint-minus-single.svg and prints the table
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from twelve.metrics.bootstrap import Interval
+from twelve.study.bootstrap import by_bootstrap_alone, significant, t_interval
+from twelve.study.cells import MARK, gain_of, spread, table
+from twelve.study.finding_types import Comparison
+from twelve.study.report import plots
+from twelve.study.report.beside import minus
+from twelve.study.table import UNCOUNTED
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+HOME = Path(__file__).parents[1]
+FIGURE = HOME / "docs" / "joint-minus-single.svg"
+STUDIES = {
+    "six-tasks-joint-vs-single": "six synthetic tasks, all rates searched",
+    "six-tasks": "six synthetic tasks",
+    "four-tasks-joint-vs-single": "four synthetic tasks, equal updates of the trunk",
+    "four-tasks-ten-times": "four synthetic tasks, ten times the updates",
+    "microworld": "twelve synthetic tasks",
+    "three-photograph-tasks": "three tasks on photographs, all rates searched",
+    "real-sample": "five tasks on photographs",
+    "real-photographs-small": "four tasks on photographs, longer training",
+}
+"""Study -> what the documentation calls it."""
+WIDTH, LINE = 5.6, 0.21
+"""Inches of the figure and of a line."""
+SIZES: dict[Any, Any] = dict.fromkeys(
+    ("font.size", "axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 10.5
+)
+"""Points of its letters, which a phone shows at two thirds."""
+SPACE = 0.4
+"""Lines between two studies."""
+ALL, LEARNED = (plots.COLOURS[1], plots.MARKS[1]), (plots.COLOURS[0], plots.MARKS[0])
+"""Colours and marks of the two means, as in the plots of a study."""
+BOOTSTRAP: dict[str, Any] = {"linewidth": 3, "solid_capstyle": "butt"}
+T: dict[str, Any] = {"linewidth": 0.9, "marker": "|", "markersize": 7, "markeredgewidth": 0.9}
+POINT: dict[str, Any] = {"markersize": 6.5, "markeredgewidth": 1.1}
+"""How the intervals and the means are drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean over tasks of the joint minus the single-task models, in points of normalised score.
+
+    Attributes:
+        tasks: which tasks, in words.
+        seeds: the same of each seed.
+        counted: whether intervals decide if it is significant (``Comparison.uncounted``).
+    """
+
+    tasks: str
+    gain: Interval
+    seeds: Sequence[float]
+    counted: bool
+    style: tuple[str, str]
+
+    @property
+    def significant(self) -> bool:
+        return self.counted and significant(self.gain, self.seeds) != 0
+
+    @property
+    def mark(self) -> str:
+        """What stands after its numbers."""
+        return UNCOUNTED if not self.counted else MARK if by_bootstrap_alone(self.gain, self.seeds) else ""
+
+
+def means(study: str) -> list[Mean]:
+    """The mean over all tasks and, unless it is the same, that over the learned ones."""
+    file = HOME / "benchmarks" / "results" / f"study-{study}" / "results.json"
+    compared = TypeAdapter(Comparison).validate_python(json.loads(file.read_text(encoding="utf-8"))["comparisons"][0])
+    learned, count = sum(cell.learned for cell in compared.cells), len(compared.cells)
+    words = f"all {count}" + ", learned" * (learned == count)
+    found = [Mean(words, compared.every, compared.seeds, not compared.uncounted, ALL)]
+    if compared.learned is not None and learned < count:
+        found.append(Mean(f"{learned} learned", compared.learned, compared.learned_seeds, True, LEARNED))
+    return found
+
+
+def rows() -> str:
+    """The numbers as a table in Markdown, without links."""
+    told = []
+    for study, name in STUDIES.items():
+        found = means(study)
+        every, learned = found[0], found[-1]
+        number = learned.tasks.removesuffix(" learned")
+        subset = f"{number}: {_number(learned)}" if len(found) > 1 else "the same"
+        told.append((name, _number(every), spread(every.seeds), subset, spread(learned.seeds)))
+    return table(("study", "all tasks, bootstrap", "t", "learned tasks (their number), bootstrap", "t"), told)
+
+
+def _number(mean: Mean) -> str:
+    gain = gain_of(mean.gain)
+    return (f"**{gain}**" if mean.significant else gain) + mean.mark.replace("*", r"\*")
+
+
+def figure() -> Figure:
+    """The forest plot; needs matplotlib."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    found = {name: means(study) for study, name in STUDIES.items()}
+    lines = sum(1 + len(shown) + SPACE for shown in found.values())
+    with rc_context(SIZES):
+        made = Figure(figsize=(WIDTH, 1.5 + LINE * lines), layout="constrained")
+        axes = made.subplots()
+        labels, top = {}, 0.0
+        for name, shown in found.items():
+            beside(axes, name, (0, top), -72, color=plots.INK, bbox={"facecolor": "white", "linewidth": 0, "pad": 0.5})
+            for place, mean in enumerate(shown, 1):
+                draw(axes, top + place, mean)
+                labels[top + place] = mean.tasks
+            top += 1 + len(shown) + SPACE
+        axes.set_yticks([*labels], labels.values(), color=plots.SOFT)
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))  # plots.py says why
+        axes.set_ylim(top - 0.3, -0.8)
+        axes.axvline(0, color=plots.INK, linewidth=0.6, zorder=0)
+        axes.grid(axis="x", color=plots.LINE, linewidth=0.4)
+        axes.set_axisbelow(True)
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("joint minus single-task, points of normalised score")
+        above: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+        axes.annotate("joint model behind", (0, 1), (-5, 3), ha="right", color=plots.SOFT, **above)
+        axes.annotate("ahead", (0, 1), (5, 3), color=plots.SOFT, **above)
+        legend(made)
+    return made
+
+
+def draw(axes: Axes, place: float, mean: Mean) -> None:
+    """A row: the mean, its intervals and the numbers."""
+    colour, mark = mean.style if mean.counted else (plots.SOFT, mean.style[1])
+    t = t_interval(mean.seeds)
+    assert t is not None
+    axes.plot([t.low, t.high], [place, place], color=colour, **T)
+    axes.plot([mean.gain.low, mean.gain.high], [place, place], color=colour, **BOOTSTRAP)
+    axes.plot([mean.gain.mean], [place], mark, color=colour, mfc=colour if mean.significant else "white", **POINT)
+    weight = "bold" if mean.significant else "normal"
+    ink = plots.INK if mean.counted else plots.SOFT
+    beside(axes, minus(gain_of(mean.gain)) + mean.mark, (1, place), 8, color=ink, weight=weight)
+
+
+def beside(axes: Axes, words: str, at: tuple[float, float], shift: float, **style: Any) -> None:
+    """Words that begin ``shift`` points right of a place: (share of the width, row)."""
+    place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    axes.annotate(words, at, (shift, 0), va="center", annotation_clip=False, **place, **style)
+
+
+def legend(made: Figure) -> None:
+    """What the lines and the points are."""
+    from matplotlib.lines import Line2D
+
+    lines = [("95% bootstrap interval", BOOTSTRAP), ("95% t interval over the seeds", T)]
+    points = [("significant", plots.INK), ("not significant", "white")]
+    handles = [Line2D([], [], color=plots.INK, label=label, **style) for label, style in lines]
+    handles += [
+        Line2D([], [], color=plots.INK, marker="o", ls="", mfc=face, label=label, **POINT) for label, face in points
+    ]
+    made.legend(handles=handles, loc="outside upper center", ncols=2, handlelength=2)
+
+
+def drawn() -> bytes:
+    """The figure as SVG."""
+    return plots.drawn(figure)[0]
+
+
+def main() -> None:
+    FIGURE.write_bytes(drawn())
+    print(rows())
+
+
+if __name__ == "__main__":
+    main()
