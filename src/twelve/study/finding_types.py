@@ -36,7 +36,7 @@ class Score:
         late_gains: what its validation score gained over the last third of the run, of each seed; None where that is
             not known.
         extensions: how often the run was extended, of each seed.
-        updates: of this task, a mean over the seeds.
+        updates: of this task, of each seed.
         by_type: kind of type -> type -> (mean score, examples of all seeds); empty if it was not recorded.
     """
 
@@ -53,7 +53,7 @@ class Score:
     falling: tuple[bool, ...]
     late_gains: tuple[Gain | None, ...]
     extensions: tuple[int, ...]
-    updates: float
+    updates: tuple[int, ...]
     by_type: ByType
 
     @property

@@ -366,7 +366,7 @@ def _score(task: _Task, arm: str, drawn: _Samples) -> Score:
         falling=tuple(result.falls for result in results),
         late_gains=tuple(result.late_gain for result in results),
         extensions=tuple(max(0, len(result.parts) - 1) for result in results),
-        updates=float(np.mean([result.batches[task.name] for result in results])),
+        updates=tuple(result.batches[task.name] for result in results),
         by_type=_by_type([result.by_type for result in results]),
     )
 

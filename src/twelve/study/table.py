@@ -15,6 +15,7 @@ from twelve.study.bootstrap import by_bootstrap_alone, sign
 from twelve.study.cells import MARK, REMAINS, gain_of, plain, spread, table
 from twelve.study.converged import convergence, unconverged
 from twelve.study.costs import lengths
+from twelve.study.equal_updates import by_updates
 from twelve.study.finding_types import Comparison, Findings, Row, Score
 from twelve.study.report.unlearned import doubts, warnings
 from twelve.study.trunk_rates import rates_differ, trunk_rates, written
@@ -58,6 +59,7 @@ def markdown(found: Findings) -> str:
         _differences(found),
         _by_task(found),
         by_part(found),
+        by_updates(found),
         _scores(found),
         _looking(found),
         convergence(found),
