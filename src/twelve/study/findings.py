@@ -421,6 +421,7 @@ def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples, *, wa
         learned_seeds=_seeds(mean("closed", learned)[0]) if learned else (),
         uneven=_uneven(contrast, cells, every, drawn),
         warned=warned,
+        p=multiple.p_value(seen, samples),
     )
 
 

@@ -217,7 +217,7 @@ def _of_all(comparison: Comparison) -> str:
     """The mean over all tasks, marked where it is not significant in spite of its bootstrap interval."""
     if comparison.uncounted:
         return gain_of(comparison.every) + UNCOUNTED * (sign(comparison.every) != 0)
-    return _marked(comparison.every, comparison.seeds)
+    return _marked(comparison.every, comparison.seeds) + REMAINS * comparison.every_remains
 
 
 def _is_marked(comparison: Comparison) -> bool:
