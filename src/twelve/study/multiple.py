@@ -86,7 +86,7 @@ def told(found: Findings, *, short: bool = False) -> str:
         ("On learned tasks", "differences", [(cell.significant != 0, cell.remains) for cell in cells]),
         ("Over all tasks", "means", [(each.every_significant != 0, each.every_remains) for each in means]),
     ]
-    parts = []
+    parts = list[str]()
     for where, what, known in families:
         count, significant = len(known), sum(each for each, _ in known)
         if count > 1 and significant:
