@@ -73,7 +73,7 @@ class Made:
             falling=(False,) * 3,
             late_gains=(*[Gain(0.001, 0.001, 3)] * 2, Gain(0.02, 0.002, 3)) if self.recorded else (None,) * 3,
             extensions=(0, 0, 1),
-            updates=800.0,
+            updates=(1600 if next(each for each in self.arms if each.name == arm).alone else 800,) * 3,
             by_type={},
         )
 

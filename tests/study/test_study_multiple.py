@@ -11,12 +11,15 @@ import pytest
 from rich.console import Console
 from tiny_study import made_up
 
+from twelve.metrics.bootstrap import Interval
 from twelve.study import multiple
 from twelve.study.bootstrap import significant, t_probability, t_quantile
 from twelve.study.brief import brief
+from twelve.study.cells import gain_of
 from twelve.study.finding_types import Findings
 from twelve.study.findings import findings
 from twelve.study.report import page
+from twelve.study.report.beside import minus
 from twelve.study.show import show
 from twelve.study.studies.joint_vs_single import BASE, OPPONENT
 from twelve.study.table import markdown
@@ -96,8 +99,46 @@ def test_the_tables_count_and_mark_what_remains() -> None:
         "Holm's correction, none remains significant."
     )
     assert f"{said} With 3 seeds, the first to remain must be 21.9 standard errors from 0." in markdown(groups)
-    assert "‡" not in markdown(groups) and said in " ".join(brief(groups, "results.md").split())
+    assert said in " ".join(brief(groups, "results.md").split())
+    assert not any(cell.remains for each in groups.comparisons for cell in each.cells)
     assert "Holm" not in brief(six, "results.md")  # of a single contrast, the answer names every task
+
+
+def test_means_over_all_tasks_are_a_family_of_their_own() -> None:
+    """docs/balancing.md and docs/relations.md have these numbers."""
+    balancing, groups = of("four-tasks-balancing"), of("four-tasks-groups")
+    said = "Over all tasks, 10 of 14 means are significant (by chance: up to about 0.7); after the correction, none "
+    said += "remains."
+    limit = " With 3 seeds, the first to remain must be 16.7 standard errors from 0."
+    assert f"{said}{limit}" in markdown(balancing) and f"{said}{limit}" in page.part_of(balancing, "key").uncorrected
+    assert "‡" not in markdown(balancing) and said in " ".join(brief(balancing, "results.md").split())
+    assert min(each.p for each in balancing.comparisons) == pytest.approx(0.0042, abs=5e-5)  # of 14: 0.05 / 14 = 0.0036
+    said = (
+        "Over all tasks, 1 of 4 means is significant (by chance: up to about 0.2); after the correction, 1 remains (‡)."
+    )
+    (kept,) = [each for each in groups.comparisons if each.every_remains]
+    mark = f"{gain_of(kept.every)} ‡ |"
+    assert kept.contrast.minus == "answering+retrieval+verification" and len(kept.cells) == 3
+    assert said in markdown(groups) and markdown(groups).count("‡ |") == markdown(groups).count(mark) == 1
+    html = page.render([page.part_of(groups, "groups")])
+    assert html.count(f"{minus(gain_of(kept.every))}</span> ‡") == html.count("</span> ‡") == 1
+
+
+def test_means_that_do_not_count_are_in_no_family() -> None:
+    """A single one has no mark, and nothing is said of it."""
+    found = of("four-tasks-groups")
+    leaving = [each for each in found.comparisons if len(each.cells) == 3]
+    sure = [replace(each, p=0.001, every=Interval(5.0, 4.0, 6.0), seeds=(5.0, 5.1, 4.9)) for each in leaving]
+    assert [each.every_remains for each in multiple.corrected(sure)] == [True] * 4
+    warned = [replace(sure[0], warned=True), *sure[1:]]
+    assert [each.every_remains for each in multiple.corrected(warned)] == [False, True, True, True]
+    none = tuple(replace(cell, by_none=True) for cell in sure[0].cells)
+    assert not any(each.every_remains for each in multiple.corrected([sure[0], replace(sure[1], cells=none)]))
+    alone = multiple.corrected(sure[:1])
+    assert not alone[0].every_remains and "Over all tasks" not in multiple.told(replace(found, comparisons=alone))
+    lost = [replace(each, cells=tuple(replace(cell, learned=False) for cell in each.cells)) for each in sure]
+    said = "Over all tasks, 4 of 4 means are significant; by chance alone, up to about 0.2 would be. After Holm's"
+    assert multiple.told(replace(found, comparisons=multiple.corrected(lost)), short=True).startswith(said)
 
 
 def test_more_differences_than_resamples_can_tell() -> None:

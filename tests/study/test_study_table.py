@@ -7,6 +7,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from statistics import stdev
 
@@ -17,6 +18,7 @@ from tiny_study import made_up
 
 from twelve.errors import DataError
 from twelve.metrics.bootstrap import Interval
+from twelve.study import multiple
 from twelve.study import plan as plans
 from twelve.study.brief import brief
 from twelve.study.cells import gain_of, spread
@@ -435,7 +437,7 @@ def test_the_lead_and_the_scores_of_every_seed_stand_beside_their_means(tmp_path
     html = page.render([page.part_of(found, "key")])
     for said in (show(tmp_path, console=QUIET), " ".join(brief(found, "").split())):
         assert f"learned. {seeds}" in said
-    assert f'learned.</blockquote>\n<p class="gloss">{minus(seeds)}</p>' in html
+    assert f'learned.</blockquote>\n<p class="gloss">{minus(seeds)} {multiple.told(found)}</p>' in unescape(html)
     assert f"| {BASE} | {' | '.join(scores)} |" in markdown(found)
     limits = html.partition('<ul class="notice"')[2].partition("</ul>")[0]
     assert "Whether the runs had converged" in limits and "Searches of learning rates" not in html

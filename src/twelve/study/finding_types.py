@@ -36,7 +36,7 @@ class Score:
         late_gains: what its validation score gained over the last third of the run, of each seed; None where that is
             not known.
         extensions: how often the run was extended, of each seed.
-        updates: of this task, a mean over the seeds.
+        updates: of this task, of each seed.
         by_type: kind of type -> type -> (mean score, examples of all seeds); empty if it was not recorded.
     """
 
@@ -53,7 +53,7 @@ class Score:
     falling: tuple[bool, ...]
     late_gains: tuple[Gain | None, ...]
     extensions: tuple[int, ...]
-    updates: float
+    updates: tuple[int, ...]
     by_type: ByType
 
     @property
@@ -184,6 +184,9 @@ class Comparison:
         uneven: where ``every`` comes from. None unless the interval of ``every`` excludes 0 and at least half of
             ``every`` is from tasks that the arm that is behind hardly learns.
         warned: whether a note of the study begins with "Warning: ".
+        p: the smallest error rate at which ``every`` would be significant (multiple.py).
+        every_remains: whether ``every`` counts and remains significant after Holm's correction for all means over
+            several tasks of the study that count.
     """
 
     contrast: Contrast
@@ -198,6 +201,8 @@ class Comparison:
     learned_seeds: tuple[float, ...] = ()
     uneven: Uneven | None = None
     warned: bool = False
+    p: float = 1.0
+    every_remains: bool = False
 
     @property
     def uncounted(self) -> str:

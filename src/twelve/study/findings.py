@@ -366,7 +366,7 @@ def _score(task: _Task, arm: str, drawn: _Samples) -> Score:
         falling=tuple(result.falls for result in results),
         late_gains=tuple(result.late_gain for result in results),
         extensions=tuple(max(0, len(result.parts) - 1) for result in results),
-        updates=float(np.mean([result.batches[task.name] for result in results])),
+        updates=tuple(result.batches[task.name] for result in results),
         by_type=_by_type([result.by_type for result in results]),
     )
 
@@ -421,6 +421,7 @@ def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples, *, wa
         learned_seeds=_seeds(mean("closed", learned)[0]) if learned else (),
         uneven=_uneven(contrast, cells, every, drawn),
         warned=warned,
+        p=multiple.p_value(seen, samples),
     )
 
 

@@ -1,8 +1,9 @@
 """Many differences in one study: how many would be significant by chance, and which remain after Holm's correction.
 
 A difference is significant if neither its bootstrap interval nor its t interval contains 0, so its p-value is the
-larger of theirs. The family is every task of every contrast that is learned (Holm, A Simple Sequentially Rejective
-Multiple Test Procedure, 1979).
+larger of theirs. There are two families, each corrected for itself (Holm, A Simple Sequentially Rejective Multiple Test
+Procedure, 1979): every learned task of every contrast; and the mean over all tasks of every contrast of several tasks
+where that mean counts.
 """
 
 from __future__ import annotations
@@ -45,33 +46,70 @@ def holm(values: Sequence[float]) -> list[bool]:
 
 
 def corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
-    """The comparisons of a study, with :attr:`Cell.remains` of the learned tasks."""
+    """The comparisons of a study, with :attr:`Cell.remains` of the learned tasks, and
+    :attr:`Comparison.every_remains`."""
     remain = iter(holm([cell.p for each in comparisons for cell in each.cells if cell.learned]))
+    means = list(filter(_is_mean, comparisons))
+    # Of a single mean, nothing is said (:func:`told`), so that it has no mark either.
+    kept = [each for each, stays in zip(means, holm([each.p for each in means]), strict=True) if stays and means[1:]]
 
     def marked(cell: Cell) -> Cell:
         return replace(cell, remains=cell.learned and next(remain) and cell.significant != 0)
 
-    return tuple(replace(each, cells=tuple(map(marked, each.cells))) for each in comparisons)
+    return tuple(
+        replace(
+            each,
+            cells=tuple(map(marked, each.cells)),
+            every_remains=each in kept and each.every_significant != 0,
+        )
+        for each in comparisons
+    )
+
+
+def _is_mean(comparison: Comparison) -> bool:
+    """Whether its mean over all tasks counts; that of one task is in the family of the tasks."""
+    return len(comparison.cells) > 1 and not comparison.uncounted
 
 
 def told(found: Findings, *, short: bool = False) -> str:
-    """How many differences are significant, how many would be by chance, and how many remain after the correction;
-    empty if none is, or there is but one.
+    """How many differences are significant, how many would be by chance, and how many remain after the correction, of
+    the learned tasks and of the means over all tasks; a family is left out if it has but one, or none is significant.
 
     Args:
         short: leave it out with a single contrast, and else what a difference must be to remain.
     """
-    family = [cell for each in found.comparisons for cell in each.cells if cell.learned]
-    count, significant = len(family), sum(cell.significant != 0 for cell in family)
-    if count < 2 or not significant or (short and len(found.comparisons) < 2):
+    if short and len(found.comparisons) < 2:
         return ""
-    remain = sum(cell.remains for cell in family)
-    said = (
-        f"On learned tasks, {significant} of {count} differences {'is' if significant == 1 else 'are'} significant; by "
-        f"chance alone, up to about {ERROR * count:.1f} would be. After Holm's correction, {remain or 'none'} "
-        f"remain{'s' * (remain < 2)} significant{f' ({REMAINS.strip()})' * (remain > 0 and not short)}."
-    )
-    return said if short else f"{said}{_limit(found, count)}"
+    cells = [cell for each in found.comparisons for cell in each.cells if cell.learned]
+    means = [each for each in found.comparisons if _is_mean(each)]
+    families = [
+        ("On learned tasks", "differences", [(cell.significant != 0, cell.remains) for cell in cells]),
+        ("Over all tasks", "means", [(each.every_significant != 0, each.every_remains) for each in means]),
+    ]
+    parts = list[str]()
+    for where, what, known in families:
+        count, significant = len(known), sum(each for each, _ in known)
+        if count > 1 and significant:
+            limit = "" if short else _limit(found, count)
+            parts.append(_counted(where, what, known, significant, first=not parts, short=short) + limit)
+    return " ".join(parts)
+
+
+def _counted(
+    where: str, what: str, known: Sequence[tuple[bool, bool]], significant: int, *, first: bool, short: bool
+) -> str:
+    """What is said of a family, in full of the first one.
+
+    Args:
+        known: whether each difference is significant, and whether it remains so.
+    """
+    count, remain = len(known), sum(each for _, each in known)
+    many = f"{where}, {significant} of {count} {what} {'is' if significant == 1 else 'are'} significant"
+    chance, number = f"up to about {ERROR * count:.1f}", f"{remain or 'none'} remain{'s' * (remain < 2)}"
+    mark = f" ({REMAINS.strip()})" * (remain > 0 and not short)
+    if first:
+        return f"{many}; by chance alone, {chance} would be. After Holm's correction, {number} significant{mark}."
+    return f"{many} (by chance: {chance}); after the correction, {number}{mark}."
 
 
 def _limit(found: Findings, count: int) -> str:

@@ -15,6 +15,7 @@ from twelve.study.bootstrap import by_bootstrap_alone, sign
 from twelve.study.cells import MARK, REMAINS, gain_of, plain, spread, table
 from twelve.study.converged import convergence, unconverged
 from twelve.study.costs import lengths
+from twelve.study.equal_updates import by_updates
 from twelve.study.finding_types import Comparison, Findings, Row, Score
 from twelve.study.report.unlearned import doubts, warnings
 from twelve.study.trunk_rates import rates_differ, trunk_rates, written
@@ -58,6 +59,7 @@ def markdown(found: Findings) -> str:
         _differences(found),
         _by_task(found),
         by_part(found),
+        by_updates(found),
         _scores(found),
         _looking(found),
         convergence(found),
@@ -215,7 +217,7 @@ def _of_all(comparison: Comparison) -> str:
     """The mean over all tasks, marked where it is not significant in spite of its bootstrap interval."""
     if comparison.uncounted:
         return gain_of(comparison.every) + UNCOUNTED * (sign(comparison.every) != 0)
-    return _marked(comparison.every, comparison.seeds)
+    return _marked(comparison.every, comparison.seeds) + REMAINS * comparison.every_remains
 
 
 def _is_marked(comparison: Comparison) -> bool:

@@ -24,6 +24,7 @@ from twelve.study.bootstrap import by_bootstrap_alone, significant
 from twelve.study.cells import spread
 from twelve.study.converged import convergence, is_clear, late_gains
 from twelve.study.costs import lengths
+from twelve.study.equal_updates import by_updates
 from twelve.study.finding_types import Comparison, Findings, Score
 from twelve.study.findings import findings
 from twelve.study.report import plots
@@ -151,6 +152,11 @@ class StudyPart:
         """The differences on examples that are like those of training, and on the others, as HTML; empty if it was not
         recorded which ones are."""
         return html_of(unseen.by_part(self.found, marked=True))
+
+    @property
+    def by_updates(self) -> str:
+        """Updates of each task, and the differences at equal updates, as HTML; empty if they are not known."""
+        return html_of(by_updates(self.found))
 
     @property
     def protocol(self) -> StudyProtocol:
