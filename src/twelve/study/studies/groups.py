@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from twelve.errors import ConfigError
-from twelve.progress import enumerated
+from twelve.progress import counted, enumerated
 from twelve.study.arms import Arm, Contrast
 from twelve.study.bootstrap import by_bootstrap_alone, significant
 from twelve.study.cells import gain_of, spread
@@ -127,12 +127,12 @@ def _learned_in(group: str, compared: Sequence[Comparison]) -> str:
     """
     learned = [each for each in compared if _learns(each)]
     others = {name for each in compared for name in _others(each)} - {ALL}
-    told = f"in {len(learned)} of {len(compared)} models"
+    told = f"in {len(learned)} of {counted(len(compared), 'model')}"
     for other in sorted(others):
         with_it = [each for each in compared if each.contrast.arm == ALL or other in _others(each)]
         if with_it == learned != compared:
             left = len(compared) - len(learned)
-            told = f"in {len(learned)} of {len(learned)} models with {other}, in 0 of {left} without"
+            told = f"in {len(learned)} of {counted(len(learned), 'model')} with {other}, in 0 of {left} without"
     smallest: list[Comparison] = []
     for each in learned:
         if not any(_others(one) < _others(each) for one in smallest):
