@@ -15,12 +15,11 @@ import argparse
 
 import numpy as np
 
-from twelve.study.bootstrap import Sampled, interval, observed, t_interval, t_quantile, two_level
+from twelve.study.bootstrap import Sampled, detected, interval, observed, t_interval, two_level
 
 SHARES = (50, 70, 80, 90, 95, 97, 99, 100)
 GROUPS = 40
 COUNTS = (3, 4, 5, 7, 10, 20)
-POWER = 0.8
 
 
 def coverage(count: int, share: float, studies: int) -> tuple[float, float]:
@@ -37,19 +36,6 @@ def coverage(count: int, share: float, studies: int) -> tuple[float, float]:
         hits += [each is not None and each.low <= 0 <= each.high for each in found]
     first, second = (100 * hits / studies).tolist()
     return first, second
-
-
-def detected(count: int, studies: int = 200_000) -> float:
-    """The difference whose t interval over ``count`` seeds does not contain 0 in :data:`POWER` of simulated studies, in
-    standard deviations of the seeds."""
-    seeds = np.random.default_rng(0).standard_normal((studies, count))
-    half = t_quantile(count - 1) * seeds.std(1, ddof=1) / count**0.5
-    low, high = 0.0, 20.0
-    while high - low > 1e-3:
-        middle = (low + high) / 2
-        often = (np.abs(seeds.mean(1) + middle) > half).mean() >= POWER
-        low, high = (low, middle) if often else (middle, high)
-    return high
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from twelve.metrics.bootstrap import Interval
 from twelve.study.bootstrap import (
     Sampled,
     between,
+    detected,
     interval,
     observed,
     t_interval,
@@ -117,6 +120,18 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     cells = {"a": [cell([np.linspace(0, 1, 20).tolist()])] * 2}
     first, second = (two_level(cells, resamples=100, shared=True).points["a"] for _ in range(2))
     assert np.array_equal(first, second)
+
+
+def test_a_difference_that_is_detected_is_shown_by_four_of_five_studies() -> None:
+    """And the table of the page is computed."""
+    rng, count = np.random.default_rng(0), 4
+    seeds = rng.standard_normal((20_000, count)) + detected(count)
+    half = t_quantile(count - 1) * seeds.std(1, ddof=1) / count**0.5
+    assert (np.abs(seeds.mean(1)) > half).mean() == pytest.approx(0.8, abs=0.01)
+    text = (Path(__file__).parents[2] / "docs" / "study-scores.md").read_text(encoding="utf-8")
+    counts, _, sizes = text.partition("| seeds | 3")[2].partition("\n\n")[0].splitlines()
+    found = [f"{detected(int(each)):.1f}" for each in ["3", *counts.strip(" |").split(" | ")]]
+    assert sizes == f"| difference, standard deviations | {' | '.join(found)} |"
 
 
 def test_the_t_interval_covers_the_mean_of_few_seeds_as_often_as_it_says() -> None:

@@ -27,6 +27,9 @@ def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, monkeypatch: pytest
     assert "4 arms x 2 seeds (0, 1): 52 runs in 78 steps" in " ".join(said.output.split())
     assert max(map(len, said.output.splitlines())) <= 80 and "nothing was written" in said.output
     assert said.stderr == "" and said.stdout == said.output  # it is the result: `| less` and `> plan.txt` have it
+    assert "with 2 seeds, the t interval of a difference of 11.5 standard deviations" in " ".join(said.output.split())
+    one = CliRunner().invoke(cli.app, ["study", *asked[1:4], "--seeds", "1", "--dry-run"])
+    assert one.exit_code == 0 and "t interval" not in one.output
     few = CliRunner().invoke(cli.app, [*asked, "--only", "stop-and-go"])
     assert "2 runs in 3 steps" in " ".join(few.output.split())
 

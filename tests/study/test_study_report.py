@@ -290,13 +290,15 @@ def test_a_finding_says_what_its_arms_are() -> None:
     text = page.render([page.part_of(found, "key"), page.part_of(found, "other")])
     told = (
         "stop-and-go: one model, a task that no longer improves is stopped; single-longer: a model for each task, twice"
+        "; and 1 more arm"
     )
     assert text.count(f"<p>{told}</p>") == 2
     assert page.part_of(replace(found, sentences=()), "key").named_arms == ""
     study = RESULTS / "study-four-tasks-groups"
     assert page.part_of(findings(study), "groups").named_arms == (
         "all: one model for all groups; answering, retrieval, pointing, verification, answering+retrieval+pointing, "
-        "retrieval+pointing+verification: one model for each, with as many iterations as the joint model"
+        "retrieval+pointing+verification: one model for each, with as many iterations as the joint model; "
+        "and 8 more arms"
     )
 
 

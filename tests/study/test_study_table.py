@@ -120,6 +120,27 @@ def test_a_mean_does_not_count_where_no_arm_learns_most_tasks_or_a_warning_says_
     assert f"{gain_of(warned.every)} †" in show(tmp_path / "half", console=QUIET)
 
 
+def test_a_mean_that_a_warning_is_about_comes_after_the_one_over_the_learned_tasks(tmp_path: Path) -> None:
+    """And in small print on the page, with one seed too."""
+    for name, count in (("two", 2), ("one", 1)):
+        folder = tmp_path / name
+        made_up(folder, {BASE: (0.6, 0.7), OPPONENT: (0.7, 0.3)}, seeds=count)
+        assert findings(folder).sentences[0].startswith(f"{BASE} ") and "Not interpreted" not in show(
+            folder, console=QUIET
+        )
+        (folder / "notes.md").write_text("Warning: of other rates.\n")
+        found = findings(folder)
+        (warned,) = found.comparisons
+        assert warned.learned is not None
+        answer, small = page.apart(found.sentences[0])
+        assert answer.startswith(f"{BASE} scores lower than {OPPONENT} ")
+        over = f"over the only one of 2 tasks that {OPPONENT} learned: {gain_of(warned.learned)} points of normalised"
+        assert over in answer and gain_of(warned.every) not in answer
+        mean = f"Not interpreted (see the warning): the mean of all 2 tasks, {gain_of(warned.every)}."
+        assert small.startswith(mean) and ("By seed, all tasks: " in small) == (count == 2)
+        assert "this lead" not in " ".join(found.sentences)
+
+
 def test_both_means_may_agree(tmp_path: Path) -> None:
     made_up(tmp_path, {BASE: (0.8, 0.9), OPPONENT: (0.7, 0.4)})
     (comparison,) = findings(tmp_path).comparisons
@@ -494,19 +515,20 @@ def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
     assert rest is not None and [cell.task for cell in rest.cells] == ["vqa", "refcoco"]
     assert found.closed["answering"].mean == pytest.approx(100 / 3, abs=5)
     counted, only, ranged = found.sentences[:3]
-    learned_with = "verification when it is trained with answering (+"
-    assert only.startswith(f"Not learned alone, but learned with others: {learned_with}") and only.count("; ") == 2
-    assert "; verification when it is trained with pointing (+" in only and " with all others (+" in only
+    learned_with = "verification in 3 of 3 models (with answering +"
+    assert only.startswith(f"Not learned alone, but learned with others: {learned_with}") and only.count(", with ") == 2
+    assert ", with pointing +" in only and ", with all others +" in only
     assert counted.startswith("A group that is learned alone gains from others that train with it in ")
     assert " of 6 comparisons, and loses in 1. " in counted
     assert "of answering when it is trained with pointing" in ranged
     by_none = replace(unlearned, cells=tuple(replace(cell, by_none=True) for cell in unlearned.cells))
     others = tuple(by_none if each is unlearned else each for each in found.comparisons)
     told = Groups().sentences(replace(found, comparisons=others))[1]
-    assert "trained with answering" not in told and told.count("; ") == 1
+    assert "with answering" not in told and told.count(", with ") == 1
+    assert "others: verification in 2 of 2 models with pointing, in 0 of 1 without (with pointing +" in told
     pairs_only = tuple(each for each in found.comparisons if each.contrast.arm != "all" and each is not unlearned)
     told = Groups().sentences(replace(found, comparisons=pairs_only))[1]
-    assert told.startswith("Not learned alone, but learned with others: verification when it is trained with pointing")
+    assert told.startswith("Not learned alone, but learned with others: verification in 1 of 1 model (with pointing +")
     unknown = replace(found, comparisons=tuple(replace(each, learned=None) for each in found.comparisons))
 
     def widened(each: Comparison) -> Comparison:

@@ -14,7 +14,7 @@ from twelve import cli
 from twelve.errors import ConfigError
 from twelve.study.findings import findings
 from twelve.study.table import markdown
-from twelve.study.tables import PageTable, tables, write_tables
+from twelve.study.tables import PageTable, tables, titles, write_tables
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
@@ -79,7 +79,19 @@ def test_each_table_of_a_page_is_written_whole(name: str, tmp_path: Path) -> Non
     for path in files[1::2]:
         text = path.read_text(encoding="utf-8")
         counts = {len(re.findall(r"(?<!\\)&", line)) for line in text.splitlines() if line.endswith(r" \\")}
-        assert len(counts) == 1 and text.startswith(rf"\begin{{tabular}}{{l{'r' * counts.pop()}}}")
+        assert len(counts) == 1 and f"\n\\begin{{tabular}}{{l{'r' * counts.pop()}}}\n" in text
+        assert text.startswith("\\begin{table}\n\\centering\n\\caption{") and text.endswith("\\end{table}\n")
+        assert f"}}\n\\label{{tab:{path.stem}}}\n" in text
+    assert len({path.stem[2:] for path in files}) == len(found)
+
+
+def test_tables_with_the_same_first_column_have_titles_of_their_own(tmp_path: Path) -> None:
+    page = "Gains: of 50%.\n\n|  | a |\n| --- |\n| b | 1 |\n\n| arm | x |\n| --- |\n\n| arm | x | y_z |\n| --- |\n"
+    assert titles(tables(page)) == ["Gains", "arm", "arm: y_z"]
+    written = write_tables(page, tmp_path)[1::2]
+    assert [path.name for path in written] == ["01-gains.tex", "02-arm.tex", "03-arm-y-z.tex"]
+    last = written[-1].read_text(encoding="utf-8").splitlines()
+    assert last[2:4] == [r"\caption{Arm: y\_z}", r"\label{tab:03-arm-y-z}"]
 
 
 def test_the_command_prints_the_files(tmp_path: Path) -> None:

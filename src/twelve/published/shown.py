@@ -43,7 +43,7 @@ _LEGEND = {
     "C": GRADES["C"].removeprefix("read "),
     "R": "written down from memory. The value, its split and its protocol could not be compared with the paper, which "
     "cannot be reached from the machines where this list was written. The values agree with their averages and with "
-    "those that were read",
+    "those that were read.",
 }
 
 

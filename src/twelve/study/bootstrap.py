@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,6 +127,22 @@ def t_quantile(freedom: float, level: float = 0.95) -> float:
     probability 1 - ``level``: by default, its 0.975 quantile."""
     x, area = _t_areas(freedom)
     return float(freedom**0.5 * np.tan(np.interp(level, area, x)))
+
+
+def detected(count: int, power: float = 0.8) -> float:
+    """The difference, in standard deviations between seeds, whose t interval over ``count`` seeds (2 or more) does not
+    contain 0 in ``power`` of all studies; seeds are normally distributed."""
+    freedom, ratios = count - 1, 0.006 * (np.arange(1000) + 0.5)
+    # The measured standard deviation over the true one is a chi variable over the root of its degrees of freedom.
+    weights = ratios ** (freedom - 1) * np.exp(-freedom * ratios**2 / 2)
+    half, below = (t_quantile(freedom) * ratios).tolist(), NormalDist().cdf
+    low, high = 0.0, 20.0
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        shift = middle * count**0.5
+        outside = np.array([below(shift - each) + below(-shift - each) for each in half])
+        low, high = (low, middle) if weights @ outside >= power * weights.sum() else (middle, high)
+    return high
 
 
 def t_probability(seeds: Sequence[float]) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 from twelve.progress import WIDTH, counted
 from twelve.study import plan as plans
 from twelve.study.base_model import told
+from twelve.study.bootstrap import detected
 from twelve.study.plan import Plan, Step
 from twelve.study.trunk_rates import differing, trunk_rates, written
 from twelve.study.worlds import is_finished
@@ -61,6 +62,7 @@ def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path, worlds_of
         + ", without extensions"
         * any(arm.length.extend for arm in plan.arms),
         *_pretraining(plan),
+        *_detected(plan),
         _time(file, plan.study, units * (config.training.iterations or 0)),
         f"data: each seed {_world(plan, worlds_of)}, nothing is downloaded"
         if plan.worlds
@@ -82,6 +84,15 @@ def _pretraining(plan: Plan) -> Iterator[str]:
         length = counted(max(1, round(share * iterations)), "iteration") if iterations else f"{share:g} joint runs"
         for_all = "all arms" if len(names) == len(plan.arms) else ", ".join(names)
         yield f"in addition, pretraining on captions for {for_all}: {length} in each seed"
+
+
+def _detected(plan: Plan) -> Iterator[str]:
+    """Which difference this number of seeds can show."""
+    if plan.contrasts and (count := len(plan.seeds)) > 1:
+        yield (
+            f"power: in 80% of studies with {count} seeds, the t interval of a difference of {detected(count):.1f} "
+            "standard deviations between seeds does not contain 0 (docs/study-scores.md)"
+        )
 
 
 def _world(plan: Plan, worlds_of: Path | None) -> str:

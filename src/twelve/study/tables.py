@@ -28,10 +28,11 @@ _SPECIAL = {
 
 @dataclass(frozen=True, slots=True)
 class PageTable:
-    """A table of a page: its header, and rows with as many cells."""
+    """A table of a page: its header, rows with as many cells, and the paragraph before it."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    before: str = ""
 
     @property
     def csv(self) -> str:
@@ -68,7 +69,7 @@ class PageTable:
 
     @property
     def latex(self) -> str:
-        """As a ``tabular`` that needs no package."""
+        """As a ``tabular`` that needs no package, without its float (:func:`write_tables`)."""
         head, *rows = [" & ".join(map(_escaped, row)) + r" \\" for row in (self.header, *self.rows)]
         lines = [rf"\begin{{tabular}}{{l{'r' * (len(self.header) - 1)}}}", r"\hline", head, r"\hline"]
         return "\n".join([*lines, *rows, r"\hline", r"\end{tabular}", ""])
@@ -84,18 +85,38 @@ def _escaped(cell: str) -> str:
 
 def tables(page: str) -> list[PageTable]:
     """The tables of a page in Markdown, in order."""
-    blocks = re.findall(r"(?:^\|.*\|$\n?)+", page, flags=re.MULTILINE)
-    return [_table(block.splitlines()) for block in blocks]
+    blocks = re.findall(r"(?:^(?!\|)(.+)\n\n)?((?:^\|.*\|$\n?)+)", page, flags=re.MULTILINE)
+    return [_table(block.splitlines(), before) for before, block in blocks]
 
 
-def _table(lines: Sequence[str]) -> PageTable:
+def _table(lines: Sequence[str], before: str) -> PageTable:
     header, _, *rows = (tuple(cell.strip() for cell in line[1:-1].split("|")) for line in lines)
-    return PageTable(header, tuple(rows))
+    return PageTable(header, tuple(rows), before)
+
+
+def titles(found: Sequence[PageTable]) -> list[str]:
+    """What each table is called: by its first column or, if that has no header, by how the paragraph before it begins;
+    if an earlier table is called so too, also by the first two of its columns that no such table has."""
+    earlier: dict[str, set[str]] = {}
+    named = []
+    for table in found:
+        first, columns = table.header[0] or re.split(r"[.:]", table.before)[0], table.header[1:]
+        more = [each for each in columns if each not in earlier[first]][:2] if first in earlier else []
+        named.append(first + f": {', '.join(more)}" * bool(more))
+        earlier.setdefault(first, set()).update(columns)
+    return named
+
+
+def _floating(table: PageTable, title: str, name: str) -> str:
+    """A table as LaTeX with a caption and a label."""
+    caption = _escaped(title[:1].upper() + title[1:])
+    head = [r"\begin{table}", r"\centering", rf"\caption{{{caption}}}", rf"\label{{tab:{name}}}"]
+    return "\n".join([*head, table.latex.rstrip(), r"\end{table}", ""])
 
 
 def write_tables(page: str, folder: Path) -> list[Path]:
-    """Write each table of a page to a CSV and a LaTeX file, named after its place and its first column; return the
-    files.
+    """Write each table of a page to a CSV and a LaTeX file, named after its place and its columns (:func:`titles`);
+    return the files. The LaTeX files have the title as the caption and the name of the file as the label.
 
     Args:
         page: in Markdown.
@@ -107,9 +128,10 @@ def write_tables(page: str, folder: Path) -> list[Path]:
     files.check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for number, table in enumerate(tables(page), 1):
-        name = f"{number:02d}-{re.sub(r'[^a-z0-9]+', '-', table.header[0].lower()).strip('-')}"
-        for ending, text in ((".csv", table.csv), (".tex", table.latex)):
+    found = tables(page)
+    for number, (table, title) in enumerate(zip(found, titles(found), strict=True), 1):
+        name = f"{number:02d}-{re.sub(r'[^a-z0-9]+', '-', title.lower()).strip('-')}".rstrip("-")
+        for ending, text in ((".csv", table.csv), (".tex", _floating(table, title, name))):
             written.append(folder / f"{name}{ending}")
             with files.replacing(written[-1]) as partial:
                 partial.write_text(text, encoding="utf-8")

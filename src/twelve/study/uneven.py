@@ -52,4 +52,5 @@ def origin(comparison: Comparison) -> str:
     tasks = counted(len(uneven.tasks), "task")
     lead = "lead" if uneven.behind == comparison.contrast.minus else "difference"
     share = f"{uneven.share:.0f}%" if uneven.share < 99.5 else "All"
-    return f"{share} of this {lead} comes from {tasks} on which {behind}; {rest}."
+    which = f"the {lead} over all tasks" if comparison.warned else f"this {lead}"
+    return f"{share} of {which} comes from {tasks} on which {behind}; {rest}."

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from twelve.errors import ConfigError
 from twelve.io import files
 from twelve.outputs import get_output
-from twelve.progress import clock, enumerated, tell
+from twelve.progress import clock, counted, enumerated, tell
 from twelve.study import multiple, unseen
 from twelve.study import plan as plans
 from twelve.study.bootstrap import by_bootstrap_alone, significant
@@ -32,6 +32,7 @@ from twelve.study.report.beside import Beside, beside, further, minus, short, si
 from twelve.study.report.protocol import StudyProtocol, protocol
 from twelve.study.report.relations import Relation, relations
 from twelve.study.report.unlearned import doubts
+from twelve.study.studies.base import NOT_INTERPRETED
 from twelve.study.table import few_seeds, incomplete, no_search, over_seeds, said_first
 from twelve.study.trunk_rates import rates_differ, trunk_rates, written
 from twelve.tasks.base import all_tasks
@@ -50,8 +51,8 @@ ALONE = "*: by the bootstrap alone, the t interval contains 0"
 """What a star in a plot says."""
 UNCOUNTED = "a mean over all tasks, if no compared arm learned most of them or the study has a warning"
 """Which means over all tasks are hollow in a plot."""
-BY_SEED = "By seed"
-"""What the answer says of single seeds begins so (studies/base.py)."""
+SMALL = re.compile(f"{NOT_INTERPRETED}|By seed")
+"""Where that part of a sentence of the answer begins which the page has in small print (studies/base.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +111,19 @@ class StudyPart:
 
     @property
     def named_arms(self) -> str:
-        """What the arms are that the answer names; those that differ in their tasks alone are told as one."""
+        """What the arms are that the answer names, and how many there are beside them; those that differ in their tasks
+        alone are told as one."""
         words = set(re.findall(r"[\w+-]+", " ".join(self.found.sentences)))
         alike: dict[str, list[Arm]] = {}
         for arm in self.found.arms:
             if arm.name in words:
                 alike.setdefault(arm.meaning.replace(enumerated(arm.name.split("+")), "each"), []).append(arm)
-        return "; ".join(
+        told = [
             f"{', '.join(arm.name for arm in arms)}: {meaning if len(arms) > 1 else arms[0].meaning}"
             for meaning, arms in alike.items()
-        )
+        ]
+        more = len(self.found.arms) - sum(map(len, alike.values()))
+        return "; ".join([*told, *[f"and {counted(more, 'more arm')}"] * bool(told and more)])
 
     @property
     def uncorrected(self) -> str:
@@ -227,9 +231,10 @@ def plots_of(found: Findings, key: str) -> tuple[Plot, ...]:
 
 
 def apart(sentence: str) -> tuple[str, str]:
-    """A sentence of the answer, and what it says of single seeds, which the page has in small print; "" if nothing."""
-    answer, by, seeds = sentence.partition(BY_SEED)
-    return answer.rstrip(), by + seeds
+    """A sentence of the answer, and what the page has in small print: what it says of single seeds, and of a mean that
+    is not interpreted; "" if nothing."""
+    start = found.start() if (found := SMALL.search(sentence)) else len(sentence)
+    return sentence[:start].rstrip(), sentence[start:]
 
 
 def render(parts: Sequence[StudyPart]) -> str:

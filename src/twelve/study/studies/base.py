@@ -22,6 +22,8 @@ from twelve.study.finding_types import Comparison, Findings
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
 
+NOT_INTERPRETED = "Not interpreted"
+"""How the answer begins what it says of a mean over all tasks that a warning is about."""
 STOPPING = ("stop-and-go", "stop-and-go-as-worded")
 """Schedules that are the paper's."""
 
@@ -125,7 +127,8 @@ class Study(Strict):
 
 
 def said(comparison: Comparison) -> str:
-    """What a contrast found, to be quoted: on all tasks, on the learned tasks if these are fewer, and by seed."""
+    """What a contrast found, to be quoted: on all tasks, on the learned tasks if these are fewer, and by seed. Where a
+    warning is about the mean over all tasks, that over the learned tasks comes first."""
     contrast, every, learned = comparison.contrast, comparison.every, comparison.learned
     count, total = sum(cell.learned for cell in comparison.cells), len(comparison.cells)
     if all(seed == 0 for cell in comparison.cells for seed in cell.seeds):
@@ -135,6 +138,15 @@ def said(comparison: Comparison) -> str:
     tasks = f"{'all ' * (0 < count < total)}{counted(total, 'task')}"
     several, judges = len(contrast.judges) > 1, " and ".join(contrast.judges)
     they = f"{'both ' * several}{judges}"
+    if comparison.warned and learned is not None and count < total:
+        short, low_high = _verdict(contrast, learned, comparison.learned_seeds), spread(comparison.learned_seeds)
+        first = f"{short} over the {count if count > 1 else 'only one'} of {total} tasks that {they} learned"
+        t = f" (t interval {low_high})" if low_high else ""
+        mean = (
+            f"{first}: {gain_of(learned)} points of normalised score{t}. {NOT_INTERPRETED} ({comparison.uncounted}): "
+            f"the mean of {tasks}, {gain_of(every)}."
+        )
+        return f"{mean}{_by_seed(comparison, some=True)}"
     if learned is None:
         none = f"no task is learned by {they}" if several else f"{judges} learned none of them"
         rest = f"; {none}" if total > 1 else f", which {judges} did not {'both ' * several}learn"
@@ -146,14 +158,23 @@ def said(comparison: Comparison) -> str:
             short = "also" if short == verdict else "also (bootstrap alone)"
         rest = f"; {short} over the {count if count > 1 else 'only one'} that {they} learned: {gain_of(learned)}"
     mean = f"{verdict}: {gain_of(every)} points of normalised score, mean of {tasks}{uncounted}{rest}."
+    return f"{mean}{_by_seed(comparison, some=0 < count < total)}"
+
+
+def _by_seed(comparison: Comparison, *, some: bool) -> str:
+    """What is said of the mean over all tasks in each seed, after it; empty for one seed.
+
+    Args:
+        some: whether some of the tasks are learned, but not all.
+    """
     if len(comparison.seeds) < 2:
-        return mean
+        return ""
     known = comparison.between is not None and len(comparison.seeds) > 2  # two say next to nothing of their variance
     share = f"; {comparison.between:.0f}% of the variance comes from the seeds" if known else ""
-    over, low_high = ", all tasks" * (0 < count < total), spread(comparison.seeds)
-    zero = ", which contains 0" * by_bootstrap_alone(every, comparison.seeds)
+    over, low_high = ", all tasks" * some, spread(comparison.seeds)
+    zero = ", which contains 0" * by_bootstrap_alone(comparison.every, comparison.seeds)
     t = f" (t interval {low_high}{zero})" if low_high else ""
-    return f"{mean} By seed{over}: {', '.join(f'{seed:+.1f}' for seed in comparison.seeds)}{t}{share}."
+    return f" By seed{over}: {', '.join(f'{seed:+.1f}' for seed in comparison.seeds)}{t}{share}."
 
 
 def _identical(contrast: Contrast) -> str:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from twelve.errors import ConfigError
-from twelve.progress import enumerated
+from twelve.progress import counted, enumerated
 from twelve.study.arms import Arm, Contrast
 from twelve.study.bootstrap import by_bootstrap_alone, significant
 from twelve.study.cells import gain_of, spread
@@ -106,18 +106,44 @@ class Groups(Study):
 
 
 def _learned_only_with(unlearned: Sequence[Comparison]) -> list[str]:
-    """Which groups are learned in none but models of several groups: with the smallest sets of others that suffice, and
-    with all others."""
-    enough: dict[str, list[Comparison]] = {}
+    """Which groups are learned in none but models of several groups: in how many of them, and the differences with the
+    smallest sets of others that suffice and with all others."""
+    compared: dict[str, list[Comparison]] = {}
     for each in sorted(unlearned, key=lambda each: (each.contrast.arm == ALL, len(_others(each)))):
-        found = enough.setdefault(each.contrast.minus, [])
-        if not all(cell.by_none for cell in each.cells) and not any(_others(one) < _others(each) for one in found):
-            found.append(each)
-    told = [f"{_trained(each)} ({gain_of(each.every_points)})" for found in enough.values() for each in found]
+        compared.setdefault(each.contrast.minus, []).append(each)
+    told = [_learned_in(group, found) for group, found in compared.items() if any(map(_learns, found))]
     if not told:
         return []
-    named = "; ".join(told)
-    return [f"Not learned alone, but learned with others: {named}. In parentheses: the score minus that alone."]
+    return [
+        f"Not learned alone, but learned with others: {'; '.join(told)}. In parentheses: the score minus that alone."
+    ]
+
+
+def _learned_in(group: str, compared: Sequence[Comparison]) -> str:
+    """In how many models of several groups one is learned, by the other group that decides it, if there is one.
+
+    Args:
+        compared: all models with the group; small ones first, that of all groups last.
+    """
+    learned = [each for each in compared if _learns(each)]
+    others = {name for each in compared for name in _others(each)} - {ALL}
+    told = f"in {len(learned)} of {counted(len(compared), 'model')}"
+    for other in sorted(others):
+        with_it = [each for each in compared if each.contrast.arm == ALL or other in _others(each)]
+        if with_it == learned != compared:
+            left = len(compared) - len(learned)
+            told = f"in {len(learned)} of {counted(len(learned), 'model')} with {other}, in 0 of {left} without"
+    smallest: list[Comparison] = []
+    for each in learned:
+        if not any(_others(one) < _others(each) for one in smallest):
+            smallest.append(each)
+    named = ", ".join(f"{_with(each)} {gain_of(each.every_points)}" for each in smallest)
+    return f"{group} {told} ({named})"
+
+
+def _learns(comparison: Comparison) -> bool:
+    """Whether an arm of a comparison has learned one of its tasks."""
+    return not all(cell.by_none for cell in comparison.cells)
 
 
 def _others(comparison: Comparison) -> set[str]:
@@ -166,6 +192,11 @@ def _uncertain(compared: Sequence[Comparison]) -> str:
 
 def _trained(comparison: Comparison) -> str:
     """The group of a comparison, and the others that it is trained with."""
+    return f"{comparison.contrast.minus} when it is trained {_with(comparison)}"
+
+
+def _with(comparison: Comparison) -> str:
+    """The groups that are trained with the one of a comparison, in words."""
     contrast = comparison.contrast
     others = enumerated([group for group in contrast.arm.split("+") if group != contrast.minus])
-    return f"{contrast.minus} when it is trained with {'all others' if contrast.arm == ALL else others}"
+    return f"with {'all others' if contrast.arm == ALL else others}"

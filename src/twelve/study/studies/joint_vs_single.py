@@ -68,7 +68,7 @@ class JointVsSingle(Study):
             Arm(
                 name=OPPONENT,
                 meaning=f"a model for each task, trained for {times_as_many(self.longer)} updates as the task has in "
-                "stop-and-go; the model with the best validation score is kept",
+                "stop-and-go",
                 models=each,
                 length=longer,
             ),
@@ -83,7 +83,7 @@ class JointVsSingle(Study):
             Arm(
                 name="single-trunk",
                 meaning="a model for each task, trained for as many updates as all tasks together have in stop-and-go, "
-                "so that every trunk has equally many; the model with the best validation score is kept",
+                "so that every trunk has equally many",
                 models=each,
                 length=total.model_copy(update={"factor": float(len(subjects.tasks))}),  # of each, not of all
                 extra=True,
@@ -115,7 +115,7 @@ class JointVsSingle(Study):
             Arm(
                 name=SINGLE_PRETRAINED,
                 meaning=f"a model for each task, pretrained in the same way, trained for {times_as_many(self.longer)} "
-                f"updates as the task has in {PRETRAINED}; the model with the best validation score is kept",
+                f"updates as the task has in {PRETRAINED}",
                 models=each,
                 length=longer.model_copy(update={"of": (PRETRAINED,)}),
                 **begins,

@@ -58,7 +58,7 @@ class RealPhotographs(Study):
             Arm(
                 name=SINGLE,
                 meaning=f"a model for each task, trained for {times_as_many(self.longer)} updates as the task has in "
-                "the joint run; the model with the best validation score is kept",
+                "the joint run",
                 models=subjects.each,
                 length=Length(rule="each", of=(JOINT,), factor=self.longer, extend=self.extend),
                 rates=Rates(factors=self.factors, tasks=self.searched) if self.searched else Rates(),
