@@ -23,7 +23,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 pytestmark = pytest.mark.slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 TABS = {
-    "answer": "Ask",
+    "answer": "Answer",
     "locate": "Locate",
     "entails": "Check",
     "choose": "Choose",
@@ -543,7 +543,7 @@ def test_by_keyboard_and_named_for_screen_readers(visit: Visit) -> None:
     assert page.get_by_role("tab").all_inner_texts() == list(TABS.values())
     page.keyboard.press("Home")
     tab = page.locator("[role=tab][aria-selected=true]")
-    assert tab.inner_text() == "Ask" and page.locator("[role=tab][tabindex='0']").count() == 1
+    assert tab.inner_text() == "Answer" and page.locator("[role=tab][tabindex='0']").count() == 1
     for method, name in TABS.items():
         page.locator(f"#tab-{method}").click()
         assert page.locator(f"#panel-{method} form button[type=submit]").inner_text() == name
@@ -765,7 +765,7 @@ def test_without_samples_the_first_button_opens_an_image(visit: Visit) -> None:
     assert axe.findings(page) == []
     page.locator("#tab-answer").click()
     upload(page, "answer")
-    assert primary(page) == ["Ask"] and page.locator("#panel-answer .headline").count() == 0
+    assert primary(page) == ["Answer"] and page.locator("#panel-answer .headline").count() == 0
 
 
 def _without_samples(route: sync_api.Route) -> None:
@@ -977,7 +977,7 @@ def test_a_tab_says_before_one_asks_that_the_last_training_left_its_task_out(vis
     assert lost.inner_text() == "The last training changed this model without GQA: replies here may no longer be right."
     page.locator("#panel-answer select").select_option("vqa")
     assert lost.is_hidden()
-    assert page.get_by_role("tab", name="Ask").inner_text() == "Ask"  # VQA was trained
+    assert page.get_by_role("tab", name="Answer").inner_text() == "Answer"  # VQA was trained
     trained = [name for name in TABS.values() if name != "Check"]
     assert page.locator("[role=tablist] > *").all_inner_texts() == [
         *trained,
@@ -1020,7 +1020,7 @@ def test_a_page_opens_with_a_task_of_the_last_training(visit: Visit) -> None:
         *others,
     ]
     page.get_by_role("tab").first.press("ArrowRight")
-    assert page.locator("[role=tab][aria-selected=true]").inner_text() == "Ask"
+    assert page.locator("[role=tab][aria-selected=true]").inner_text() == "Answer"
     assert tabs_move(page) == []
 
 

@@ -8,7 +8,7 @@ import { ImageView } from "./image.js";
 
 /** Method -> the name of its tab, which is a request; what it takes; what it is for; its field. */
 const TABS = {
-  answer: ["Ask", "Question about an image", "A question about the image.", { label: "Question", key: "question", placeholder: "What colour is …?" }],
+  answer: ["Answer", "Question about an image", "A question about the image.", { label: "Question", key: "question", placeholder: "What colour is …?" }],
   locate: ["Locate", "Phrase to find in an image", "Where in the image is what a phrase refers to?", { label: "Phrase", key: "phrase", placeholder: "the red …" }],
   entails: ["Check", "Statement about an image", "Does the image entail a statement?", { label: "Statement", key: "statement", placeholder: "There is …" }],
   choose: ["Choose", "Question about boxes", "Which of the boxes answers the question?", { label: "Question", placeholder: "Which …?" }],
