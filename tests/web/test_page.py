@@ -1182,7 +1182,7 @@ def _two_unlike(route: sync_api.Route) -> None:
     """Warnings about the best and the worst image, and about the second."""
     reply = route.fetch()
     told = reply.json()
-    best, second, *_, worst = (ranked["image"] for ranked in told["captions"][0]["images"])
+    best, second, *_, worst = (ranked["index"] for ranked in told["captions"][0]["images"])
     unlike = Warned("unusual_image", f"{worst}, {best} and 2 more: they are unlike")
     warnings = [unlike.to_dict(), Warned("no_regions", f"{second}: no region").to_dict()]
     route.fulfill(response=reply, json={**told, "reliable": False, "warnings": warnings})

@@ -189,7 +189,7 @@ class DependsReply(BaseModel):
 
 
 class RankedImage(BaseModel):
-    image: int = Field(description="index of the image in the request")
+    index: int = Field(description="index of the image in the request")
     share: float = Field(
         description="the probability that the caption describes this image, if it describes exactly one of them"
     )

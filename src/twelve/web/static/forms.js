@@ -196,7 +196,7 @@ export function matchForm({ button, gallery, tasks, notes }) {
   /** Warnings name images by index in the request; below the images stand their places. */
   function placed(text, told) {
     if (text.startsWith(`${caption}: `)) return text;
-    const place = (index) => told.captions[0].images.findIndex(({ image }) => image === Number(index)) + 1;
+    const place = (named) => told.captions[0].images.findIndex(({ index }) => index === Number(named)) + 1;
     return text.replace(/^\d+(, \d+)*(?=:| and \d+ more:)/, (indices) => {
       const places = indices.split(", ").map(place).sort((one, other) => one - other);
       return `${places.length > 1 ? "images" : "image"} ${places.join(", ")}`;
