@@ -435,7 +435,7 @@ def test_a_box_has_one_number_and_percentages_are_explained(visit: Visit) -> Non
         page.locator(f"#panel-{method} .headline").wait_for()
         said = page.locator(f"#panel-{method} .result").inner_text()
         assert re.findall(r"\d+%", said) == ["87%", "87%", "20%", "100%"]  # of the answer, of its row, of another
-        read = "Each percentage is the probability that this box is correct; their sum may exceed 100%."
+        read = "Each percentage estimates the probability that this box is correct; their sum may exceed 100%."
         assert page.locator(f"#panel-{method} .read").inner_text() == read
 
 
@@ -522,7 +522,7 @@ def test_two_images_and_a_gallery(visit: Visit) -> None:
     choose_file(page, "match", "a.png", b"no image")
     page.get_by_text("unsupported image format").wait_for()
     visit.complaints.clear()  # the browser reports the refused upload in its console
-    assert "Best match of 6" in ask(page, "match", "a big thing").inner_text()
+    assert "Best of 6 images" in ask(page, "match", "a big thing").inner_text()
     best = page.locator("#panel-match .gallery li").first
     assert best.get_attribute("class") == "first" and best.locator("img").get_attribute("alt")
     assert page.get_by_text("Image 1 matches best.", exact=True).is_visible()
@@ -1104,6 +1104,7 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
     def measured(route: sync_api.Route) -> None:
         told = (reply := route.fetch()).json()
         told["methods"]["answer"][0]["test_score"] = told["methods"]["entails"][0]["test_score"] = said
+        told["methods"]["entails"][0]["title"] = "GuessWhat?!"
         route.fulfill(response=reply, json=told)
 
     def plain(route: sync_api.Route) -> None:
@@ -1116,7 +1117,7 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
     page.reload()
     by = page.locator("#panel-answer .by")
     by.wait_for()
-    means = "Each percentage is the probability that this answer is correct"
+    means = "Each percentage estimates the probability that this answer is correct"
     assert page.locator("#panel-answer .read").inner_text().startswith(means)
     told = f"Test score: {said}."
     assert by.inner_text() == f"Task: VQA v2 (change it under Advanced). {told}"
@@ -1127,7 +1128,7 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
     assert by.inner_text() == "Task: GQA (change it under Advanced)."  # nothing is stored of it
     page.get_by_role("tab", name="Check").click()
     page.locator("#panel-entails .by").wait_for()
-    assert page.locator("#panel-entails .by").inner_text() == f"Task: SNLI-VE. {told}"
+    assert page.locator("#panel-entails .by").inner_text() == f"Task: GuessWhat?! {told}"
 
 
 def _doubted(route: sync_api.Route) -> None:

@@ -216,7 +216,7 @@ export function matchForm({ button, gallery, tasks, notes }) {
       const ranked = told.captions[0].images;
       gallery.rank(sent, ranked);
       const best = el("p", {}, "Image 1 matches best.");
-      return [[`Best match of ${ranked.length} `, el("small", {}, percent(ranked[0].share))], replies.ranked(best, ranked.map(({ share }) => ["the second image", share]))];
+      return [[`Best of ${ranked.length} ${ranked.length === 1 ? "image" : "images"} `, el("small", {}, percent(ranked[0].share))], replies.ranked(best, ranked.map(({ share }) => ["the second image", share]))];
     },
     notes,
     tasks,

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { boxesForm, pairForm, matchForm, searchForm, textForm } from "./forms.js";
-import { el, field, titled, usualTexts } from "./dom.js";
+import { el, ended, field, titled, usualTexts } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { ImageView } from "./image.js";
 
@@ -170,8 +170,8 @@ function described({ methods, parameters, synthetic, digest, version }) {
   const on = tasks.length ? `, trained on ${trained(shortened)}` : "";
   const weights = digest ? `, SHA-256 of the weights: ${digest.slice(0, 12)}…` : "";
   return [
-    `One vision-and-language model of ${(parameters / 1e6).toFixed(1)} M parameters${on}.`,
-    `Trained on ${trained((titles) => titles)}.`,
+    ended(`One vision-and-language model of ${(parameters / 1e6).toFixed(1)} M parameters${on}`),
+    ended(`Trained on ${trained((titles) => titles)}`),
     `${parameters.toLocaleString("en")} parameters${weights}. Served by twelve ${version}.`,
   ];
 }
