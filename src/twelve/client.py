@@ -122,7 +122,7 @@ class Client:
             return self._about(scenes, "verify", body)
 
     def match(self, images: Sequence[ImageLike] | ImageLike, captions: Sequence[str] | str, **options: Any) -> Reply:
-        """Every caption's images, best first.
+        """Every caption's images, best first, each with its ``index`` among ``images``.
 
         Args:
             images: scenes, or what :meth:`scene` takes; one or several. The client sends such an image to the service,

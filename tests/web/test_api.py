@@ -114,7 +114,7 @@ def test_verify_and_match_say_what_python_says(client: TestClient, scenes: list[
     refused = client.post("/api/v1/match", json=asked)
     assert refused.status_code == 422 and "no contrast head" in refused.json()["error"]
     ranked = reply.json()["captions"][0]["images"]
-    assert sorted(each["image"] for each in ranked) == [0, 1, 2]
+    assert sorted(each["index"] for each in ranked) == [0, 1, 2]
     assert sum(each["share"] for each in ranked) == pytest.approx(1, abs=3e-6)  # rounded, each
     assert [each["share"] for each in ranked] == sorted((each["share"] for each in ranked), reverse=True)
 

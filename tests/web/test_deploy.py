@@ -485,6 +485,14 @@ def test_the_units_of_systemd_start_the_service(monkeypatch: pytest.MonkeyPatch)
     assert several["Unit"].pop("Description") != plain["Unit"].pop("Description") and several == plain
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd")
+@pytest.mark.parametrize("name", ["twelve.service", "twelve@.service"])
+def test_the_units_of_systemd_forbid_what_the_service_does_not_need(name: str) -> None:
+    command = ["systemd-analyze", "security", "--offline=yes", "--threshold=20", DEPLOY / "systemd" / name]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout[-200:] + found.stderr  # above 2.0 of 10 otherwise
+
+
 def test_nginx_allows_what_the_service_allows() -> None:
     text = (DEPLOY / "nginx" / "twelve.conf").read_text(encoding="utf-8")
     settings = dict(re.findall(r"^ *([a-z_]+) +([^;{]+);", text, flags=re.M))

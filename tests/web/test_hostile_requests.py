@@ -21,6 +21,9 @@ from fastapi import FastAPI
 from PIL import Image
 from starlette.testclient import TestClient
 
+from twelve.web.examples import EXAMPLES
+from twelve.web.fields import LEVELS
+
 OCTETS = {"content-type": "application/octet-stream"}
 
 
@@ -265,6 +268,7 @@ def test_what_a_flaw_is_called(client: TestClient) -> None:
         "found 'yes'; question: expected a text, found 5",
         "[]": "the body: expected a JSON object, found []",
         "": "the body: expected a JSON object, found nothing",
+        "null": "the body: expected a JSON object, found null",
         '{"image": {"scene": "a", "scene": "b"}}': "the key 'scene' is repeated",
         '{"image": {"scene": "a"}, "question": "\\ud800"}': "question contains half a character (a lone surrogate)",
         '{"image": {"scene": "a"}, "question": "what\\u0000 ?"}': "question contains the control character U+0000",
@@ -288,6 +292,24 @@ def test_what_a_flaw_is_called(client: TestClient) -> None:
         assert reply.status_code == 422 and reply.json()["error"] == error
         assert reply.json()["code"] == "invalid_input" and reply.json()["fields"]
         assert reply.json()["remedy"] == remedies.get(content, docs)
+
+
+def levels(value: object) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(levels, inner), default=0)
+
+
+def test_why_a_body_cannot_be_read(client: TestClient) -> None:
+    assert max(levels(each) for name, each in EXAMPLES.items() if name.endswith("Request")) == LEVELS
+    said = {
+        b"[" * 19_000: "the body is nested too deeply for Python; a request needs at most 3 levels of objects and "
+        "lists",
+        b"\xff{}": "the body is not UTF-8",
+        b"1" * 5000: "a number of the body has more than 4,300 digits",
+    }
+    for content, error in said.items():
+        reply = client.post("/api/v1/answer", content=content, headers={"content-type": "application/json"})
+        assert (reply.status_code, reply.json()["code"], reply.json()["error"]) == (400, "unreadable_body", error)
 
 
 @pytest.mark.parametrize(

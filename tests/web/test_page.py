@@ -23,7 +23,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 pytestmark = pytest.mark.slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 TABS = {
-    "answer": "Ask",
+    "answer": "Answer",
     "locate": "Locate",
     "entails": "Check",
     "choose": "Choose",
@@ -435,7 +435,7 @@ def test_a_box_has_one_number_and_percentages_are_explained(visit: Visit) -> Non
         page.locator(f"#panel-{method} .headline").wait_for()
         said = page.locator(f"#panel-{method} .result").inner_text()
         assert re.findall(r"\d+%", said) == ["87%", "87%", "20%", "100%"]  # of the answer, of its row, of another
-        read = "Each percentage is the probability that this box is correct; their sum may exceed 100%."
+        read = "Each percentage estimates the probability that this box is correct; their sum may exceed 100%."
         assert page.locator(f"#panel-{method} .read").inner_text() == read
 
 
@@ -522,7 +522,7 @@ def test_two_images_and_a_gallery(visit: Visit) -> None:
     choose_file(page, "match", "a.png", b"no image")
     page.get_by_text("unsupported image format").wait_for()
     visit.complaints.clear()  # the browser reports the refused upload in its console
-    assert "Best match of 6" in ask(page, "match", "a big thing").inner_text()
+    assert "Best of 6 images" in ask(page, "match", "a big thing").inner_text()
     best = page.locator("#panel-match .gallery li").first
     assert best.get_attribute("class") == "first" and best.locator("img").get_attribute("alt")
     assert page.get_by_text("Image 1 matches best.", exact=True).is_visible()
@@ -543,7 +543,7 @@ def test_by_keyboard_and_named_for_screen_readers(visit: Visit) -> None:
     assert page.get_by_role("tab").all_inner_texts() == list(TABS.values())
     page.keyboard.press("Home")
     tab = page.locator("[role=tab][aria-selected=true]")
-    assert tab.inner_text() == "Ask" and page.locator("[role=tab][tabindex='0']").count() == 1
+    assert tab.inner_text() == "Answer" and page.locator("[role=tab][tabindex='0']").count() == 1
     for method, name in TABS.items():
         page.locator(f"#tab-{method}").click()
         assert page.locator(f"#panel-{method} form button[type=submit]").inner_text() == name
@@ -765,7 +765,7 @@ def test_without_samples_the_first_button_opens_an_image(visit: Visit) -> None:
     assert axe.findings(page) == []
     page.locator("#tab-answer").click()
     upload(page, "answer")
-    assert primary(page) == ["Ask"] and page.locator("#panel-answer .headline").count() == 0
+    assert primary(page) == ["Answer"] and page.locator("#panel-answer .headline").count() == 0
 
 
 def _without_samples(route: sync_api.Route) -> None:
@@ -977,7 +977,7 @@ def test_a_tab_says_before_one_asks_that_the_last_training_left_its_task_out(vis
     assert lost.inner_text() == "The last training changed this model without GQA: replies here may no longer be right."
     page.locator("#panel-answer select").select_option("vqa")
     assert lost.is_hidden()
-    assert page.get_by_role("tab", name="Ask").inner_text() == "Ask"  # VQA was trained
+    assert page.get_by_role("tab", name="Answer").inner_text() == "Answer"  # VQA was trained
     trained = [name for name in TABS.values() if name != "Check"]
     assert page.locator("[role=tablist] > *").all_inner_texts() == [
         *trained,
@@ -1020,7 +1020,7 @@ def test_a_page_opens_with_a_task_of_the_last_training(visit: Visit) -> None:
         *others,
     ]
     page.get_by_role("tab").first.press("ArrowRight")
-    assert page.locator("[role=tab][aria-selected=true]").inner_text() == "Ask"
+    assert page.locator("[role=tab][aria-selected=true]").inner_text() == "Answer"
     assert tabs_move(page) == []
 
 
@@ -1104,6 +1104,7 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
     def measured(route: sync_api.Route) -> None:
         told = (reply := route.fetch()).json()
         told["methods"]["answer"][0]["test_score"] = told["methods"]["entails"][0]["test_score"] = said
+        told["methods"]["entails"][0]["title"] = "GuessWhat?!"
         route.fulfill(response=reply, json=told)
 
     def plain(route: sync_api.Route) -> None:
@@ -1116,7 +1117,7 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
     page.reload()
     by = page.locator("#panel-answer .by")
     by.wait_for()
-    means = "Each percentage is the probability that this answer is correct"
+    means = "Each percentage estimates the probability that this answer is correct"
     assert page.locator("#panel-answer .read").inner_text().startswith(means)
     told = f"Test score: {said}."
     assert by.inner_text() == f"Task: VQA v2 (change it under Advanced). {told}"
@@ -1127,7 +1128,7 @@ def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> 
     assert by.inner_text() == "Task: GQA (change it under Advanced)."  # nothing is stored of it
     page.get_by_role("tab", name="Check").click()
     page.locator("#panel-entails .by").wait_for()
-    assert page.locator("#panel-entails .by").inner_text() == f"Task: SNLI-VE. {told}"
+    assert page.locator("#panel-entails .by").inner_text() == f"Task: GuessWhat?! {told}"
 
 
 def _doubted(route: sync_api.Route) -> None:
@@ -1182,7 +1183,7 @@ def _two_unlike(route: sync_api.Route) -> None:
     """Warnings about the best and the worst image, and about the second."""
     reply = route.fetch()
     told = reply.json()
-    best, second, *_, worst = (ranked["image"] for ranked in told["captions"][0]["images"])
+    best, second, *_, worst = (ranked["index"] for ranked in told["captions"][0]["images"])
     unlike = Warned("unusual_image", f"{worst}, {best} and 2 more: they are unlike")
     warnings = [unlike.to_dict(), Warned("no_regions", f"{second}: no region").to_dict()]
     route.fulfill(response=reply, json={**told, "reliable": False, "warnings": warnings})

@@ -216,6 +216,9 @@ def test_the_client_is_that_of_the_manual(app: FastAPI) -> None:
     source = Path(twelve.client.__file__).read_text(encoding="utf-8")
     assert shown in section and source in section and "curl -sO http://testserver/client.py" in section
     assert TestClient(app).get("/client.py").text == source
+    for name in ("upload_image", "answer", "health"):  # beside each program that imports it
+        section = TestClient(app).get("/docs").text.partition(f'id="{name}"')[2].partition("</section>")[0]
+        assert "from client import Client" in section and "<code>curl -sO http://testserver/client.py</code>" in section
 
 
 def test_the_codes_of_warnings_say_what_is_unreliable(app: FastAPI) -> None:
@@ -266,7 +269,7 @@ def test_objects_in_objects_are_shown_with_their_fields(app: FastAPI) -> None:
             assert f'<th scope="row"{mark}><code>{own}</code></th>' in section, field
     replies = page.count('<a href="#attention">its fields</a>')
     assert replies == 6 and page.count("words_to_regions</code></th>") == 1  # described once
-    assert page.count('<a href="#warnings">its fields</a>') == replies + 3
+    assert page.count('; <a href="#warnings">their fields</a>') == replies + 3
     assert "<td>list of lists of numbers; " in page and "<td>list of lists of numbers or null; " in page
     assert "<td>list of 4 numbers; " in page and "<td>object with a list of objects for each name; " in page
     assert "array" not in page and "boolean" not in page and "integer" not in page

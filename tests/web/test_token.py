@@ -290,6 +290,40 @@ def test_the_command_takes_the_metrics_token_too(model_folder: Path, monkeypatch
     )
 
 
+@pytest.mark.parametrize("name", ["token", "metrics token"])
+def test_the_command_reads_a_token_in_a_file(
+    name: str, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, object] = {}
+    monkeypatch.setattr(twelve.web, "serve", lambda run, **options: given.update(options), raising=False)
+    file, option = tmp_path / "secret", f"--{name.replace(' ', '-')}"
+    variable = f"TWELVE_{name.replace(' ', '_').upper()}"
+    arguments = ["serve", str(model_folder), "--port", "0"]
+
+    def run(text: str | None, *more: str, **variables: str) -> str:
+        file.unlink(missing_ok=True)
+        if text is not None:
+            file.write_text(text)
+        given.clear()
+        found = CliRunner().invoke(program, [*arguments, *more], env=variables)
+        return str(given[name.replace(" ", "_")] if found.exit_code == 0 else found.exception)
+
+    for text, expected in ((f"{TOKEN}\n", TOKEN), (f"{TOKEN}\n{METRICS}\n", f"{TOKEN} {METRICS}")):
+        assert run(text, f"{option}-file", str(file)) == run(text, **{f"{variable}_FILE": str(file)}) == expected
+    both = f"expected {option} or {option}-file, found both -> omit one ({variable} and {variable}_FILE set them too)"
+    assert run(TOKEN, f"{option}-file", str(file), option, TOKEN) == both
+    assert run(TOKEN, f"{option}-file", str(file), **{variable: TOKEN}) == both
+    assert run(TOKEN, **{f"{variable}_FILE": str(file), variable: ""}) == both
+    wrong = f"{file}: expected a {name} of at least 16 printable ASCII characters, or two such tokens"
+    assert run("short", f"{option}-file", str(file)).startswith(wrong)
+    empty = run("\n", f"{option}-file", str(file))
+    assert empty.startswith(wrong) and empty.endswith(f"to have none, unset {variable}_FILE and omit {option}-file")
+    remedy = f"-> name a file with a token, or omit {option}-file ({variable}_FILE sets it too)"
+    assert run(None, f"{option}-file", str(file)) == f"{file} cannot be read: No such file or directory {remedy}"
+    assert run(TOKEN, f"{option}-file", str(tmp_path)).endswith(remedy)
+    assert run(TOKEN, **{f"{variable}_FILE": ""}).endswith(remedy)
+
+
 PUBLIC = {"images.example.org": True, "10.0.0.7": True, "localhost": False, "LOCALHOST": False, "127.0.0.2": False}
 
 

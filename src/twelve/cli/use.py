@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -325,12 +324,22 @@ def serve(
             "options are visible in ps.",
         ),
     ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TWELVE_TOKEN_FILE",
+            help="A file with this secret, or with two: for secrets of Docker, Kubernetes or systemd.",
+        ),
+    ] = None,
     metrics_token: Annotated[
         str | None,
         typer.Option(
             envvar="TWELVE_METRICS_TOKEN",
             help="The secret that /metrics needs in place of --token; it opens nothing else.",
         ),
+    ] = None,
+    metrics_token_file: Annotated[
+        Path | None, typer.Option(envvar="TWELVE_METRICS_TOKEN_FILE", help="A file with this secret, or with two.")
     ] = None,
     no_token: Annotated[bool, typer.Option("--no-token", help="Allow requests without a token.")] = False,
     allow_origin: Annotated[
@@ -411,10 +420,8 @@ def serve(
         answer_seconds=answer_seconds,
         stop_seconds=stop_seconds,
     )
-    if token is None:  # an empty one, which Typer takes for none
-        token = os.environ.get(access.TOKEN)
-    if metrics_token is None:
-        metrics_token = os.environ.get(access.METRICS_TOKEN)
+    token = access.given(token, token_file, access.TOKEN)
+    metrics_token = access.given(metrics_token, metrics_token_file, access.METRICS_TOKEN)
     access.check_access(
         host,
         port or 0,

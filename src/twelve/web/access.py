@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import re
 import socket
 from collections.abc import Collection
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from twelve.errors import ConfigError
+from twelve.errors import ConfigError, found_in
+from twelve.io.json_file import read_text
 from twelve.web.limits import check_port
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -84,6 +87,32 @@ def check_hosts(hosts: Collection[str], token: str | None, *, no_token: bool, me
 def public_name(names: Collection[str]) -> str | None:
     """The first of these host names that is not one of this machine alone."""
     return next((name for name in names if name.lower() not in LOCAL and not is_loopback(name)), None)
+
+
+def given(token: str | None, file: Path | None, variable: str) -> str | None:
+    """The token of an option, of an environment variable, or of a file, which ``{variable}_FILE`` names too; None if
+    there is none. A file has one token or two, with a space or a line break between.
+
+    Raises:
+        ConfigError: there are a token and a file, or the file cannot be read or its tokens are unusable.
+    """
+    # Typer takes an empty variable for none.
+    token = os.environ.get(variable) if token is None else token
+    named = os.environ.get(f"{variable}_FILE")
+    file = Path(named) if file is None and named is not None else file
+    if file is None:
+        return token
+    option = f"--{variable.removeprefix('TWELVE_').lower().replace('_', '-')}"
+    if token is not None:
+        raise ConfigError(
+            f"expected {option} or {option}-file, found both",
+            remedy=f"omit one ({variable} and {variable}_FILE set them too)",
+        )
+    remedy = f"name a file with a token, or omit {option}-file ({variable}_FILE sets it too)"
+    token = " ".join(read_text(file, ConfigError, remedy=remedy).split())
+    with found_in(file):
+        check_token(token, option.lstrip("-").replace("-", " "), f"{variable}_FILE and omit {option}-file")
+    return token
 
 
 def check_tokens(token: str | None, metrics_token: str | None) -> None:

@@ -346,7 +346,10 @@ def _several(router: APIRouter, service: Service) -> None:
         _check_words(asked, service.predictor)
         chosen = asked.shortlist, asked.contrast_weight
         found = await service.match(asked.images, asked.captions, asked.task, *chosen)
-        return replies.MatchReply(**found.to_dict())  # an image's name is its index
+        told = found.to_dict()
+        for each in told["captions"]:  # an image's name is its index
+            each["images"] = [{"index": ranked["image"], "share": ranked["share"]} for ranked in each["images"]]
+        return replies.MatchReply(**told)
 
 
 def _search(router: APIRouter, service: Service, digest: str | None) -> None:

@@ -128,7 +128,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "task": "coco",
         "calibrated": True,
         "reliable": True,
-        "captions": [{"caption": "a red boat", "images": [{"image": 0, "share": 1.0}]}],
+        "captions": [{"caption": "a red boat", "images": [{"index": 0, "share": 1.0}]}],
         "shortlist": None,
         "logits": [[-2.733009]],
         "warnings": [],

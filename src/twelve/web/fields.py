@@ -31,6 +31,8 @@ MAX_PLACES = PLACES
 MAX_NAME = 4096
 """Characters of the name of an image of the index."""
 MAX_COORDINATE = 1e6
+LEVELS = 3
+"""Levels of objects and lists that the most deeply nested valid request has."""
 
 FRACTIONS = "expected a box in pixels of the image, found fractions of it"
 """What is wrong with a box between 0 and 1."""

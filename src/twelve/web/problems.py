@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
@@ -20,7 +21,7 @@ from twelve.io.invalid import beginning, bound, problem_of
 from twelve.io.json_file import reason
 from twelve.predictor.abilities import UnknownTask
 from twelve.predictor.checks import UNSTEERED, control
-from twelve.web.fields import FRACTIONS, MAX_ID, PREFIX
+from twelve.web.fields import FRACTIONS, LEVELS, MAX_ID, PREFIX
 from twelve.web.replies import Code, FieldProblem, Problem
 from twelve.web.requests import ImageOf
 
@@ -238,7 +239,7 @@ def install(app: FastAPI) -> None:
             problem = f"{request.url.path[:100]} does not support {request.method[:20]}"
             return reply("wrong_method", problem, _used(request, allowed), headers={"Allow": ", ".join(allowed)})
         if error.status_code != 404:  # FastAPI's 400
-            return reply("unreadable_body", "the body cannot be read", described(request))
+            return reply("unreadable_body", _unread(error.__cause__), described(request))
         problem, remedy = "no such path", described(request)
         if meant := _meant(request):
             problem, remedy = f'{problem} (did you mean "{meant[1]}"?)', f"use {' '.join(meant)}; {remedy}"
@@ -393,6 +394,17 @@ def _formed(name: str) -> str:
     return f'"{name}": {_FORMS[name]}' if name in _FORMS else name
 
 
+def _unread(error: BaseException | None) -> str:
+    """Why a body is not read, from the error that reading it raised."""
+    if isinstance(error, RecursionError):
+        return f"the body is nested too deeply for Python; a request needs at most {LEVELS} levels of objects and lists"
+    if isinstance(error, UnicodeDecodeError):
+        return "the body is not UTF-8"
+    if "digits" in str(error):
+        return f"a number of the body has more than {sys.get_int_max_str_digits():,} digits"
+    return "the body cannot be read"
+
+
 def _place(body: Any, at: Any) -> str:
     """Where in a body of several lines a character is, from its number; empty where it is not known."""
     if not body or not isinstance(body, str) or not isinstance(at, int):
@@ -408,7 +420,8 @@ def _field(error: Mapping[str, Any], body: Any) -> FieldProblem:
     place = _place(body, error["loc"][-1]) if invalid else ""
     flaw = f"is not valid JSON ({reason(error['ctx']['error'])}{place})" if invalid else problem_of(error)
     if not invalid and error["loc"] == ("body",):
-        flaw = f"expected a JSON object, found {'nothing' if error['type'] == 'missing' else beginning(error['input'])}"
+        sent = "null" if error["input"] is None else beginning(error["input"])
+        flaw = f"expected a JSON object, found {'nothing' if error['type'] == 'missing' else sent}"
     if error["type"] in ("model_type", "model_attributes_type") and len(error["loc"]) > 1 and "dialogue" not in places:
         flaw = _IMAGE
     path, message = (text.encode("utf-8", "replace").decode("utf-8")[:300] for text in (".".join(places), flaw))

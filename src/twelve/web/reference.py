@@ -163,7 +163,8 @@ def _section(method: str, path: str, operation: _Schema, schemas: _Schema, url: 
     return (
         f'<section id="{operation["operationId"]}"><h3><code>{method.upper()} {escape(path)}</code></h3>'
         f"<p>{_marked(said)}</p>{_table('Request', rows, schemas, opened=opened)}"
-        f"{''.join(map(_command, commands))}{_folded(program, opened=opened)}<p>{replies} {_refusals(operation)}</p>"
+        f"{''.join(map(_command, commands))}{_folded(program, url, opened=opened)}"
+        f"<p>{replies} {_refusals(operation)}</p>"
         f"{_table('Reply', _rows(replied, schemas), schemas, opened=opened)}{''.join(map(_example, told))}</section>\n"
     )
 
@@ -289,11 +290,12 @@ def _literal(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
-def _folded(lines: str, *, opened: bool) -> str:
+def _folded(lines: str, url: str, *, opened: bool) -> str:
     return (
         f'<details class="program"{" open" * opened}><summary>The same in Python</summary>'
         f'<pre tabindex="0" aria-label="Example for Python">{escape(lines)}</pre>'
-        '<p><a href="#client">The file client.py</a></p></details>'
+        f'<p>Save <a href="#client">client.py</a> beside it: <code>curl -sO {escape(url)}/client.py</code></p>'
+        "</details>"
     )
 
 
@@ -326,11 +328,11 @@ def _line(path: str, of: _Schema, optional: bool, schemas: _Schema) -> str:
     """The row of a field, indented below the field that it is in."""
     depth, name = path.count("."), path.rpartition(".")[2]
     head = f' class="in-{depth}" aria-label="{escape(path)}"' if depth else ""
-    part = SHARED.get(_inside(of, schemas)[2])
-    more = f'; <a href="#{part}">its fields</a>' if part else ""
+    part, kind = SHARED.get(_inside(of, schemas)[2]), "; ".join(_kind(of, schemas))
+    more = f'; <a href="#{part}">{"their" if kind.startswith("list") else "its"} fields</a>' if part else ""
     return (
         f'<tr><th scope="row"{head}><code>{escape(name)}</code></th><td>'
-        f"{escape('; '.join(_kind(of, schemas)))}{' (optional)' * optional}{more}</td></tr>"
+        f"{escape(kind)}{' (optional)' * optional}{more}</td></tr>"
     )
 
 

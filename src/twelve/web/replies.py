@@ -96,14 +96,16 @@ class AttentionReply(BaseModel):
 
 _ASKED = "what was asked"
 _TASK = "name of the task that answered"
-_CONFIDENCE = "the probability that it is correct, 0 to 1"
+_CONFIDENCE = "the estimated probability that it is correct, 0 to 1"
 _SHARED_BOX = "the best box; null: below the threshold"
 
 
 class _Reply(BaseModel):
     text: str = Field(description=_ASKED)
     task: str = Field(description=_TASK)
-    confidence: float = Field(description="the probability that the answer (class, box, verdict) is correct, 0 to 1")
+    confidence: float = Field(
+        description="the estimated probability that the answer (class, box, verdict) is correct, 0 to 1"
+    )
     calibrated: bool = Field(description=_CALIBRATED)
     reliable: bool = Field(description=_RELIABLE)
     warnings: list[WarningReply] = Field(default=[], description="reasons to doubt the answer")
@@ -141,7 +143,7 @@ class CandidateAlternative(BaseModel):
 
 class CandidateShare(BaseModel):
     index: int = Field(description="index of the box in the request")
-    share: float = Field(description="the probability of this box if exactly one of them is correct")
+    share: float = Field(description="the estimated probability of this box if exactly one of them is correct")
 
 
 class ChooseReply(_Reply):
@@ -149,7 +151,7 @@ class ChooseReply(_Reply):
     box: Box | None = Field(description=_SHARED_BOX)
     alternatives: list[CandidateAlternative] = Field(description="all boxes with the confidence of each, best first")
     shares: list[CandidateShare] = Field(
-        description="each box with its probability if exactly one of them is correct, not its confidence; "
+        description="each box with its estimated probability if exactly one of them is correct, not its confidence; "
         "they add up to 1"
     )
 
@@ -178,7 +180,7 @@ class DependsReply(BaseModel):
     text: str = Field(description=_ASKED)
     task: str = Field(description=_TASK)
     value: str = Field(description="the answer or class with the highest confidence")
-    confidence: float = Field(description="the probability that the value is correct, 0 to 1, with all boxes")
+    confidence: float = Field(description="the estimated probability that the value is correct, 0 to 1, with all boxes")
     calibrated: bool = Field(description=_CALIBRATED)
     reliable: bool = Field(description=_RELIABLE)
     boxes: list[Box] = Field(description="the regions that the model reads, without the whole image; the left's first")
@@ -189,9 +191,10 @@ class DependsReply(BaseModel):
 
 
 class RankedImage(BaseModel):
-    image: int = Field(description="index of the image in the request")
+    index: int = Field(description="index of the image in the request")
     share: float = Field(
-        description="the probability that the caption describes this image, if it describes exactly one of them"
+        description="the estimated probability that the caption describes this image, if it describes exactly one of "
+        "them"
     )
 
 
@@ -215,7 +218,8 @@ class MatchReply(BaseModel):
 class FoundImage(BaseModel):
     image: str = Field(description="name of the image: its relative path")
     share: float = Field(
-        description="the probability that the text describes this image, if it describes exactly one that was ranked"
+        description="the estimated probability that the text describes this image, if it describes exactly one that "
+        "was ranked"
     )
 
 

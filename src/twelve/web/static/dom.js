@@ -39,6 +39,9 @@ export const titled = ({ title, own }) => (own ? `“${title}”` : title);
 /** Texts that the tasks of the user's own were trained on. */
 export const usualTexts = (tasks) => [...new Set(tasks.flatMap(({ texts }) => texts))];
 
+/** A sentence: a text with a period, unless it ends with another mark, as the names of some datasets do. */
+export const ended = (text) => (/[.?!]$/.test(text) ? text : `${text}.`);
+
 /** A text with a capital at its beginning. */
 export const capital = (text) => text[0].toUpperCase() + text.slice(1);
 

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { attentionView } from "./attention.js";
 import { dependsView } from "./depends.js";
-import { capital, el, titled } from "./dom.js";
+import { capital, el, ended, titled } from "./dom.js";
 import { meaning } from "./replies.js";
 
 /** Warnings that leave a reply as reliable as it is; warned.py has them too. */
@@ -104,7 +104,7 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     const score = !told.attention && !meaningless && measured && task?.test_score; // with the attention, there is little room on a phone
     if (task && (others || task.left_out || score)) {
       const choice = others ? " (change it under Advanced)" : "";
-      head.push(el("p", { class: "tip by" }, `Task: ${titled(task)}${choice}.${score ? ` Test score: ${score}.` : ""}`));
+      head.push(el("p", { class: "tip by" }, `${ended(`Task: ${titled(task)}${choice}`)}${score ? ` Test score: ${score}.` : ""}`));
     }
     if (told.attention) {
       const restore = () => {

@@ -196,7 +196,7 @@ export function matchForm({ button, gallery, tasks, notes }) {
   /** Warnings name images by index in the request; below the images stand their places. */
   function placed(text, told) {
     if (text.startsWith(`${caption}: `)) return text;
-    const place = (index) => told.captions[0].images.findIndex(({ image }) => image === Number(index)) + 1;
+    const place = (named) => told.captions[0].images.findIndex(({ index }) => index === Number(named)) + 1;
     return text.replace(/^\d+(, \d+)*(?=:| and \d+ more:)/, (indices) => {
       const places = indices.split(", ").map(place).sort((one, other) => one - other);
       return `${places.length > 1 ? "images" : "image"} ${places.join(", ")}`;
@@ -216,7 +216,7 @@ export function matchForm({ button, gallery, tasks, notes }) {
       const ranked = told.captions[0].images;
       gallery.rank(sent, ranked);
       const best = el("p", {}, "Image 1 matches best.");
-      return [[`Best match of ${ranked.length} `, el("small", {}, percent(ranked[0].share))], replies.ranked(best, ranked.map(({ share }) => ["the second image", share]))];
+      return [[`Best of ${ranked.length} ${ranked.length === 1 ? "image" : "images"} `, el("small", {}, percent(ranked[0].share))], replies.ranked(best, ranked.map(({ share }) => ["the second image", share]))];
     },
     notes,
     tasks,

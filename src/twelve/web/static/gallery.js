@@ -94,7 +94,7 @@ export class Gallery {
 
   /** Sort the images, best first. `asked` are those that were sent; some may have been added or removed since. */
   rank(asked, ranked) {
-    const order = ranked.map(({ image, share }) => [asked[image], share]);
+    const order = ranked.map(({ index, share }) => [asked[index], share]);
     const there = order.map(([item]) => item).filter((item) => this.items.includes(item));
     this.items = [...there, ...this.items.filter((item) => !there.includes(item))];
     order.forEach(([item, share], place) => {

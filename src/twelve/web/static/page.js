@@ -2,13 +2,13 @@
 
 import * as api from "./api.js";
 import { boxesForm, pairForm, matchForm, searchForm, textForm } from "./forms.js";
-import { el, field, titled, usualTexts } from "./dom.js";
+import { el, ended, field, titled, usualTexts } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { ImageView } from "./image.js";
 
 /** Method -> the name of its tab, which is a request; what it takes; what it is for; its field. */
 const TABS = {
-  answer: ["Ask", "Question about an image", "A question about the image.", { label: "Question", key: "question", placeholder: "What colour is …?" }],
+  answer: ["Answer", "Question about an image", "A question about the image.", { label: "Question", key: "question", placeholder: "What colour is …?" }],
   locate: ["Locate", "Phrase to find in an image", "Where in the image is what a phrase refers to?", { label: "Phrase", key: "phrase", placeholder: "the red …" }],
   entails: ["Check", "Statement about an image", "Does the image entail a statement?", { label: "Statement", key: "statement", placeholder: "There is …" }],
   choose: ["Choose", "Question about boxes", "Which of the boxes answers the question?", { label: "Question", placeholder: "Which …?" }],
@@ -170,8 +170,8 @@ function described({ methods, parameters, synthetic, digest, version }) {
   const on = tasks.length ? `, trained on ${trained(shortened)}` : "";
   const weights = digest ? `, SHA-256 of the weights: ${digest.slice(0, 12)}…` : "";
   return [
-    `One vision-and-language model of ${(parameters / 1e6).toFixed(1)} M parameters${on}.`,
-    `Trained on ${trained((titles) => titles)}.`,
+    ended(`One vision-and-language model of ${(parameters / 1e6).toFixed(1)} M parameters${on}`),
+    ended(`Trained on ${trained((titles) => titles)}`),
     `${parameters.toLocaleString("en")} parameters${weights}. Served by twelve ${version}.`,
   ];
 }
