@@ -375,7 +375,8 @@ def test_the_t_interval_stands_beside_that_of_the_bootstrap(tmp_path: Path) -> N
         low, high = (f"{mean + sign * 4.303 * deviation / 3**0.5:+.1f}" for sign in (-1, 1))
         seeds = ", ".join(f"{seed:+.1f}" for seed in each.seeds)
         every = f"{each.every.mean:+.1f} [{each.every.low:+.1f}, {each.every.high:+.1f}]"
-        assert f"| {each.contrast.name} | {every} | {seeds} | [{low}, {high}] |" in shown
+        remains = " ‡" * each.every_remains
+        assert f"| {each.contrast.name} | {every}{remains} | {seeds} | [{low}, {high}] |" in shown
         assert minus(f'{seeds}<span class="under">[{low}, {high}]</span>') in html
         if each is main:
             line = f"By seed: {seeds} (t interval [{low}, {high}]); "
