@@ -28,7 +28,7 @@ def test_bag_of_words_learns_a_word_and_its_classes() -> None:
     known = [(text, "no" if "not" in text else "yes") for text in texts]
     found = bag_of_words(known[:200], known[200:], ["not seen 3", "seen 3", "words unheard of"])
     assert [prediction.value for prediction in found[:2]] == ["no", "yes"]
-    assert all(0 <= prediction.score <= 1 for prediction in found)
+    assert all(0 <= prediction.confidence <= 1 for prediction in found)
 
 
 def test_bag_of_words_cannot_learn_noise() -> None:

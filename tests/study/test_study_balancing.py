@@ -35,7 +35,7 @@ def page(tmp_path: Path) -> dict[str, list[str]]:
 
 
 def test_ways_at_equal_compute_and_at_equal_updates(page: dict[str, list[str]]) -> None:
-    head = ["equal compute", "differs", "equal updates", "differs", "updates"]
+    head = ["equal compute", "differs at equal compute", "equal updates", "differs at equal updates", "updates"]
     assert page["way"] == [*head, "training time", "processor time", "memory", "memory of a step"]
     assert page["static"][:4] == ["", "", "", ""]
     assert page["norm"][0] == page["norm"][2] == "+0.0 [+0.0, +0.0]" and page["norm"][1] == page["norm"][3] == "no"

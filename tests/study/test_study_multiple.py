@@ -33,7 +33,8 @@ RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
         ([0.01, 0.04, 0.03, 0.005], [True, False, False, True]),  # the example of many textbooks
         ([0.03, 0.02], [True, True]),  # Bonferroni's correction would keep the second alone
         ([0.026, 0.026], [False, False]),
-        ([0.05], [True]),
+        ([0.04], [False]),  # nothing to correct for
+        ([0.05, 0.02], [True, True]),
         ([], []),
     ],
 )
@@ -143,7 +144,8 @@ def test_means_that_do_not_count_are_in_no_family() -> None:
 
 def test_more_differences_than_resamples_can_tell() -> None:
     said = (
-        "After Holm's correction, none remains significant. With 2,000 bootstrap resamples, none can of more than 50."
+        "After Holm's correction, none remains significant. With 2,000 bootstrap resamples, no difference can remain "
+        "if there are more than 50."
     )
     assert said in multiple.told(of("four-tasks-balancing"))
 
@@ -158,4 +160,4 @@ def test_without_two_differences_or_a_significant_one_nothing_is_said(tmp_path: 
         assert multiple.told(replace(found, comparisons=(replace(comparison, cells=cells),))) == ""
     assert "‡" in show(tmp_path, console=Console(file=io.StringIO()))
     unlearned = replace(comparison, cells=(replace(one, learned=False, remains=False), one))
-    assert [cell.remains for cell in multiple.corrected([unlearned])[0].cells] == [False, True]
+    assert [cell.remains for cell in multiple.corrected([unlearned])[0].cells] == [False, False]

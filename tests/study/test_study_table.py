@@ -107,7 +107,7 @@ def test_a_mean_does_not_count_where_no_arm_learns_most_tasks_or_a_warning_says_
     apart = replace(none, seeds=(0.1, 30.0, 1.0))
     assert not apart.every_by_bootstrap_alone and not apart.by_bootstrap_alone
     said, mean = show(tmp_path, console=QUIET), gain_of(none.every)
-    assert f"{mean} points of normalised score, mean of 2 tasks (which is not interpreted: {none.uncounted}); " in said
+    assert f"{mean} points of normalised score, mean of 2 tasks (which is not counted: {none.uncounted}); " in said
     assert f" | {mean} † | " in said and "†: not significant" in said
     made_up(tmp_path / "half", {BASE: (0.38, 0.7), OPPONENT: (0.3, 0.38)})
     (half,) = findings(tmp_path / "half").comparisons
@@ -125,9 +125,7 @@ def test_a_mean_that_a_warning_is_about_comes_after_the_one_over_the_learned_tas
     for name, count in (("two", 2), ("one", 1)):
         folder = tmp_path / name
         made_up(folder, {BASE: (0.6, 0.7), OPPONENT: (0.7, 0.3)}, seeds=count)
-        assert findings(folder).sentences[0].startswith(f"{BASE} ") and "Not interpreted" not in show(
-            folder, console=QUIET
-        )
+        assert findings(folder).sentences[0].startswith(f"{BASE} ") and "Not counted" not in show(folder, console=QUIET)
         (folder / "notes.md").write_text("Warning: of other rates.\n")
         found = findings(folder)
         (warned,) = found.comparisons
@@ -136,7 +134,7 @@ def test_a_mean_that_a_warning_is_about_comes_after_the_one_over_the_learned_tas
         assert answer.startswith(f"{BASE} scores lower than {OPPONENT} ")
         over = f"over the only one of 2 tasks that {OPPONENT} learned: {gain_of(warned.learned)} points of normalised"
         assert over in answer and gain_of(warned.every) not in answer
-        mean = f"Not interpreted (see the warning): the mean of all 2 tasks, {gain_of(warned.every)}."
+        mean = f"Not counted (see the warning): the mean of all 2 tasks, {gain_of(warned.every)}."
         assert small.startswith(mean) and ("By seed, all tasks: " in small) == (count == 2)
         assert "this lead" not in " ".join(found.sentences)
 
@@ -526,7 +524,7 @@ def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
     others = tuple(by_none if each is unlearned else each for each in found.comparisons)
     told = Groups().sentences(replace(found, comparisons=others))[1]
     assert "with answering" not in told and told.count(", with ") == 1
-    assert "others: verification in 2 of 2 models with pointing, in 0 of 1 without (with pointing +" in told
+    assert "others: verification in 2 of 2 models with pointing, in 0 of 1 without it (with pointing +" in told
     pairs_only = tuple(each for each in found.comparisons if each.contrast.arm != "all" and each is not unlearned)
     told = Groups().sentences(replace(found, comparisons=pairs_only))[1]
     assert told.startswith("Not learned alone, but learned with others: verification in 1 of 1 model (with pointing +")

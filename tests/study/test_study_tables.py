@@ -38,13 +38,19 @@ def test_intervals_become_columns_of_numbers() -> None:
 def test_other_cells_are_numbers_where_they_can_be() -> None:
     table = PageTable(
         ("arm", "score (shuffled)", "t interval", "updates", "by seed"),
-        (("joint", "54.5 (37.2)", "[-1.0, +2.5]", "12,345", "+1.0, -2.0"), ("single", "", "", "400", "")),
+        (
+            ("joint", "54.5 (37.2)", "[-1.0, +2.5]", "12,345", "+1.0, -2.0"),
+            ("single", "", "", "400", ""),
+            ("other", "1,045.1", "not learned", "1", ""),
+        ),
     )
-    head = ["arm", "score (shuffled)", "score (shuffled) in parentheses", "t interval low", "t interval high"]
+    head = ["arm", "score (shuffled)", "score (shuffled) in parentheses"]
+    head += ["t interval low", "t interval high", "t interval mark"]
     assert rows_of(table) == [
         [*head, "updates", "by seed"],
-        ["joint", "54.5", "37.2", "-1.0", "+2.5", "12345", "+1.0, -2.0"],
-        ["single", "", "", "", "", "400", ""],
+        ["joint", "54.5", "37.2", "-1.0", "+2.5", "", "12345", "+1.0, -2.0"],
+        ["single", "", "", "", "", "", "400", ""],
+        ["other", "1045.1", "", "", "", "not learned", "1", ""],
     ]
 
 
@@ -62,7 +68,9 @@ def test_latex_escapes_what_it_would_read_in_another_way() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["four-tasks-groups", "four-tasks-affinity", "six-tasks-joint-vs-single"])
+@pytest.mark.parametrize(
+    "name", ["four-tasks-groups", "four-tasks-affinity", "four-tasks-balancing", "six-tasks-joint-vs-single"]
+)
 def test_each_table_of_a_page_is_written_whole(name: str, tmp_path: Path) -> None:
     page = markdown(findings(RESULTS / f"study-{name}"))
     found = tables(page)

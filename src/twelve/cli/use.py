@@ -328,7 +328,7 @@ def serve(
         Path | None,
         typer.Option(
             envvar="TWELVE_TOKEN_FILE",
-            help="A file with this secret, or with two: for secrets of Docker, Kubernetes or systemd.",
+            help="A file with the token of --token, or with two: for secrets of Docker, Kubernetes or systemd.",
         ),
     ] = None,
     metrics_token: Annotated[
@@ -339,7 +339,7 @@ def serve(
         ),
     ] = None,
     metrics_token_file: Annotated[
-        Path | None, typer.Option(envvar="TWELVE_METRICS_TOKEN_FILE", help="A file with this secret, or with two.")
+        Path | None, typer.Option(envvar="TWELVE_METRICS_TOKEN_FILE", help="A file with the token of --metrics-token.")
     ] = None,
     no_token: Annotated[bool, typer.Option("--no-token", help="Allow requests without a token.")] = False,
     allow_origin: Annotated[

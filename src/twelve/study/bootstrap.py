@@ -134,7 +134,8 @@ def detected(count: int, power: float = 0.8) -> float:
     contain 0 in ``power`` of all studies; seeds are normally distributed."""
     freedom, ratios = count - 1, 0.006 * (np.arange(1000) + 0.5)
     # The measured standard deviation over the true one is a chi variable over the root of its degrees of freedom.
-    weights = ratios ** (freedom - 1) * np.exp(-freedom * ratios**2 / 2)
+    logs = (freedom - 1) * np.log(ratios) - freedom * ratios**2 / 2  # a power alone overflows with many seeds
+    weights = np.exp(logs - logs.max())
     half, below = (t_quantile(freedom) * ratios).tolist(), NormalDist().cdf
     low, high = 0.0, 20.0
     while high - low > 1e-4:

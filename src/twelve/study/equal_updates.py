@@ -14,8 +14,8 @@ LONGER = 1.05
 """Ratio of updates above which a run is longer: its learning rate is still high where that of the other one ends."""
 SAID = (
     "Updates of each task in both arms of a difference, and validation scores after equally many. The last two "
-    "columns, in points: the first arm's kept model, minus the second arm's last validation after at most as many "
-    "updates of the task as the first arm made, and minus its best one until then."
+    "columns, in points: the validation score of the first arm's kept model, minus the second arm's last score after "
+    "at most as many updates of the task as the first arm made, and minus its best score until then."
 )
 
 
@@ -107,10 +107,15 @@ def by_updates(found: Findings) -> str:
         ]
         for each in every
     ]
-    caveat = "The difference from the last one favours the first arm, whose kept model is the best of many validations"
+    caveat = (
+        "The difference from the last score favours the first arm, whose kept model is the best of many validations"
+    )
     falls = found.plan.parsed().optimizer.decay == "linear"
     if falls and any(ratio > LONGER for each in every for ratio in each.ratios):
-        caveat += "; where the ratio is above 1, both do, because the second arm's learning rate has not yet fallen"
+        caveat += (
+            f"; where the ratio is above {LONGER}, both differences favour it, because the second arm's learning rate "
+            "has not yet fallen"
+        )
     return "\n\n".join([SAID, table(header, rows), f"{caveat}."])
 
 

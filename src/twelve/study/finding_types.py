@@ -122,7 +122,7 @@ class Cell:
         by_none: whether no arm of the contrast has learned it.
         parts: the difference on examples that are like those of training, and on the others; empty if it was not
             recorded which ones are.
-        p: the smallest error rate at which ``points`` would be significant (multiple.py).
+        p: p-value of ``points`` (multiple.py): the larger of the bootstrap's and Student's.
         remains: whether the task is learned, and ``points`` remains significant after Holm's correction for all
             differences of the study on learned tasks.
     """
@@ -184,7 +184,7 @@ class Comparison:
         uneven: where ``every`` comes from. None unless the interval of ``every`` excludes 0 and at least half of
             ``every`` is from tasks that the arm that is behind hardly learns.
         warned: whether a note of the study begins with "Warning: ".
-        p: the smallest error rate at which ``every`` would be significant (multiple.py).
+        p: p-value of ``every`` (multiple.py).
         every_remains: whether ``every`` counts and remains significant after Holm's correction for all means over
             several tasks of the study that count.
     """

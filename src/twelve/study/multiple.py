@@ -36,8 +36,11 @@ def least(resamples: int) -> float:
 
 
 def holm(values: Sequence[float]) -> list[bool]:
-    """Which (N,) p-values of a family remain significant after Holm's correction."""
+    """Which (N,) p-values of a family remain significant after Holm's correction; none of a single one, of which
+    :func:`told` says nothing."""
     remain, left = [False] * len(values), len(values)
+    if left < 2:
+        return remain
     for place in sorted(range(len(values)), key=values.__getitem__):
         if values[place] > ERROR / left:
             break
@@ -50,8 +53,7 @@ def corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     :attr:`Comparison.every_remains`."""
     remain = iter(holm([cell.p for each in comparisons for cell in each.cells if cell.learned]))
     means = list(filter(_is_mean, comparisons))
-    # Of a single mean, nothing is said (:func:`told`), so that it has no mark either.
-    kept = [each for each, stays in zip(means, holm([each.p for each in means]), strict=True) if stays and means[1:]]
+    kept = [each for each, stays in zip(means, holm([each.p for each in means]), strict=True) if stays]
 
     def marked(cell: Cell) -> Cell:
         return replace(cell, remains=cell.learned and next(remain) and cell.significant != 0)
@@ -116,7 +118,10 @@ def _limit(found: Findings, count: int) -> str:
     """What a difference must be for any to remain; empty where that is not known."""
     resamples, seeds = found.plan.parsed().evaluation.resamples, len(found.seeds)
     if least(resamples) > ERROR / count:
-        return f" With {resamples:,} bootstrap resamples, none can of more than {int(ERROR / least(resamples))}."
+        return (
+            f" With {resamples:,} bootstrap resamples, no difference can remain if there are more than "
+            f"{int(ERROR / least(resamples))}."
+        )
     if seeds < 2:
         return ""
     errors = t_quantile(seeds - 1, 1 - ERROR / count)

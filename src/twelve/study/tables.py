@@ -14,10 +14,10 @@ from pathlib import Path
 
 from twelve.io import files
 
-_NUMBER = r"[+-]?\d+(?:\.\d+)?"
+_NUMBER = r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 _INTERVAL = re.compile(rf"(?:({_NUMBER}) )?\[({_NUMBER}), ({_NUMBER})\] ?(.*)")
 _IN_PARENTHESES = re.compile(rf"({_NUMBER}) \(({_NUMBER})\)()()")
-_THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+")
+_PLAIN = re.compile(rf"({_NUMBER})()()()")
 _SPECIAL = {
     **{character: rf"\{character}" for character in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
@@ -54,18 +54,18 @@ class PageTable:
             (_INTERVAL, ("", " low", " high", " mark")),
             (_IN_PARENTHESES, ("", " in parentheses", "", " mark")),
         ):
-            found = [pattern.fullmatch(cell) for cell in cells]
-            if not any(found):
+            if not any(map(pattern.fullmatch, cells)):
                 continue
+            found = [pattern.fullmatch(cell) or _PLAIN.fullmatch(cell) for cell in cells]
             parts = [
-                ("", "", "", cell) if match is None else tuple(part or "" for part in match.groups())
+                ("", "", "", cell) if match is None else tuple(_number(part or "") for part in match.groups())
                 for cell, match in zip(cells, found, strict=True)
             ]
             for end, column in zip(ends, zip(*parts, strict=True), strict=True):
                 if any(column):
                     yield [name + end, *column]
             return
-        yield [name, *(cell.replace(",", "") if _THOUSANDS.fullmatch(cell) else cell for cell in cells)]
+        yield [name, *map(_number, cells)]
 
     @property
     def latex(self) -> str:
@@ -73,6 +73,11 @@ class PageTable:
         head, *rows = [" & ".join(map(_escaped, row)) + r" \\" for row in (self.header, *self.rows)]
         lines = [rf"\begin{{tabular}}{{l{'r' * (len(self.header) - 1)}}}", r"\hline", head, r"\hline"]
         return "\n".join([*lines, *rows, r"\hline", r"\end{tabular}", ""])
+
+
+def _number(cell: str) -> str:
+    """A cell, without the thousands separators of a number."""
+    return cell.replace(",", "") if _PLAIN.fullmatch(cell) else cell
 
 
 def _escaped(cell: str) -> str:

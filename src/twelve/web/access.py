@@ -50,7 +50,8 @@ def check_access(
     check_tokens(token, metrics_token)
     if token is not None and no_token:
         raise ConfigError(
-            "expected a token or --no-token, found both", remedy="omit one (TWELVE_TOKEN sets a token too)"
+            "expected a token or --no-token, found both",
+            remedy="omit one (TWELVE_TOKEN and TWELVE_TOKEN_FILE set a token too)",
         )
     try:
         address = str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])

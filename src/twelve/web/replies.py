@@ -194,7 +194,7 @@ class RankedImage(BaseModel):
     index: int = Field(description="index of the image in the request")
     share: float = Field(
         description="the estimated probability that the caption describes this image, if it describes exactly one of "
-        "them"
+        "the images"
     )
 
 

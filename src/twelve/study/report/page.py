@@ -32,7 +32,7 @@ from twelve.study.report.beside import Beside, beside, further, minus, short, si
 from twelve.study.report.protocol import StudyProtocol, protocol
 from twelve.study.report.relations import Relation, relations
 from twelve.study.report.unlearned import doubts
-from twelve.study.studies.base import NOT_INTERPRETED
+from twelve.study.studies.base import NOT_COUNTED
 from twelve.study.table import few_seeds, incomplete, no_search, over_seeds, said_first
 from twelve.study.trunk_rates import rates_differ, trunk_rates, written
 from twelve.tasks.base import all_tasks
@@ -51,7 +51,7 @@ ALONE = "*: by the bootstrap alone, the t interval contains 0"
 """What a star in a plot says."""
 UNCOUNTED = "a mean over all tasks, if no compared arm learned most of them or the study has a warning"
 """Which means over all tasks are hollow in a plot."""
-SMALL = re.compile(f"{NOT_INTERPRETED}|By seed")
+SMALL = re.compile(f"{NOT_COUNTED}|By seed")
 """Where that part of a sentence of the answer begins which the page has in small print (studies/base.py)."""
 
 
@@ -232,7 +232,7 @@ def plots_of(found: Findings, key: str) -> tuple[Plot, ...]:
 
 def apart(sentence: str) -> tuple[str, str]:
     """A sentence of the answer, and what the page has in small print: what it says of single seeds, and of a mean that
-    is not interpreted; "" if nothing."""
+    is not counted; "" if nothing."""
     start = found.start() if (found := SMALL.search(sentence)) else len(sentence)
     return sentence[:start].rstrip(), sentence[start:]
 

@@ -86,7 +86,7 @@ class BalancingStudy(Study):
         if STATIC not in found.costs:
             return ()
         rows = [self._row(found, arm.name) for arm in found.arms]
-        head = ["way", "equal compute", "differs", "equal updates", "differs"]
+        head = ["way", "equal compute", "differs at equal compute", "equal updates", "differs at equal updates"]
         head += ["updates", "training time", "processor time", "memory", "memory of a step"]
         words = (
             f"Each way minus tuned fixed weights ({STATIC}; at equal updates, {FEWER}), in normalised points "

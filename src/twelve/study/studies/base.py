@@ -22,7 +22,7 @@ from twelve.study.finding_types import Comparison, Findings
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
 
-NOT_INTERPRETED = "Not interpreted"
+NOT_COUNTED = "Not counted"
 """How the answer begins what it says of a mean over all tasks that a warning is about."""
 STOPPING = ("stop-and-go", "stop-and-go-as-worded")
 """Schedules that are the paper's."""
@@ -133,7 +133,7 @@ def said(comparison: Comparison) -> str:
     count, total = sum(cell.learned for cell in comparison.cells), len(comparison.cells)
     if all(seed == 0 for cell in comparison.cells for seed in cell.seeds):
         return f"{_identical(contrast)}: their difference is zero {_everywhere(len(comparison.seeds), total)}."
-    uncounted = f" (which is not interpreted: {comparison.uncounted})" * bool(comparison.uncounted and sign(every))
+    uncounted = f" (which is not counted: {comparison.uncounted})" * bool(comparison.uncounted and sign(every))
     verdict = _verdict(contrast, every, comparison.seeds)
     tasks = f"{'all ' * (0 < count < total)}{counted(total, 'task')}"
     several, judges = len(contrast.judges) > 1, " and ".join(contrast.judges)
@@ -143,7 +143,7 @@ def said(comparison: Comparison) -> str:
         first = f"{short} over the {count if count > 1 else 'only one'} of {total} tasks that {they} learned"
         t = f" (t interval {low_high})" if low_high else ""
         mean = (
-            f"{first}: {gain_of(learned)} points of normalised score{t}. {NOT_INTERPRETED} ({comparison.uncounted}): "
+            f"{first}: {gain_of(learned)} points of normalised score{t}. {NOT_COUNTED} ({comparison.uncounted}): "
             f"the mean of {tasks}, {gain_of(every)}."
         )
         return f"{mean}{_by_seed(comparison, some=True)}"

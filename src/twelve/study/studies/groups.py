@@ -132,7 +132,7 @@ def _learned_in(group: str, compared: Sequence[Comparison]) -> str:
         with_it = [each for each in compared if each.contrast.arm == ALL or other in _others(each)]
         if with_it == learned != compared:
             left = len(compared) - len(learned)
-            told = f"in {len(learned)} of {counted(len(learned), 'model')} with {other}, in 0 of {left} without"
+            told = f"in {len(learned)} of {counted(len(learned), 'model')} with {other}, in 0 of {left} without it"
     smallest: list[Comparison] = []
     for each in learned:
         if not any(_others(one) < _others(each) for one in smallest):

@@ -111,7 +111,7 @@ const APART = ["answer", "locate", "choose", "guess"];
 export function meaning(method, { calibrated, alternatives = [] }, meaningless = false) {
   if (!calibrated) return NOT_CALIBRATED;
   if (meaningless) return UNRELIABLE;
-  if (method === "match" || method === "search") return "Each percentage estimates the probability that the caption describes this image, if it describes exactly one of them.";
+  if (method === "match" || method === "search") return "Each percentage estimates the probability that the caption describes this image, if it describes exactly one of the images.";
   const apart = APART.includes(method) && alternatives.reduce((sum, { confidence }) => sum + confidence, 0) > 1.005;
   return `Each percentage estimates the probability that this ${JUDGED[method]} is correct${apart ? "; their sum may exceed 100%" : ""}.`;
 }
