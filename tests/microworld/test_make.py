@@ -127,7 +127,7 @@ def test_an_empty_folder_is_filled_and_a_failure_leaves_nothing(
     def fine(world: World, folder: Path, rng: np.random.Generator) -> Tally:
         return Tally("fine")
 
-    monkeypatch.setattr(draw, "write_images", lambda world, folder: 0)
+    monkeypatch.setattr(draw, "write_images", lambda world, folder, collections: 0)
     out = tmp_path / "world"
     out.mkdir()
     for writers, fails in (({"fine": fine, "broken": broken}, True), ({"fine": fine}, False)):

@@ -124,8 +124,12 @@ def test_it_is_shown_wherever_a_contrast_is(file: Path, tmp_path: Path) -> None:
     tables = show(tmp_path / "study", console=Console(quiet=True))
     html = page.render([page.part_of(found, "key")])
     seeds = ", ".join(f"{seed:+.1f}" for seed in more.seeds)
-    assert f"| {NAME} | {gain_of(more.every)} | {seeds} | {spread(more.seeds)} |" in tables
-    assert f"| {NAME} | {gain_of(more.cells[0].points)} | {gain_of(more.cells[1].points)} |" in tables
+    mean, *points = (
+        f"{gain_of(points)}{' ‡' * remains}"
+        for points, remains in ((more.every, more.every_remains), *((cell.points, cell.remains) for cell in more.cells))
+    )
+    assert f"| {NAME} | {mean} | {seeds} | {spread(more.seeds)} |" in tables
+    assert f"| {NAME} | {points[0]} | {points[1]} |" in tables
     assert tables == (tmp_path / "study" / "results.md").read_text()
     assert f">{NAME}</th>" in html and f"{NAME}, task by task" in html and minus(seeds) in html
     assert "is greater than joint-changed minus joint" in " ".join(brief(found, "").split())

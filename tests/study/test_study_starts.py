@@ -152,18 +152,18 @@ def test_learning_rates_are_those_of_the_runs_configuration(begun: Beginning, tm
 
 def test_every_seed_draws_its_own_world(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    monkeypatch.setattr(
-        world,
-        "make_microworld",
-        lambda out, seed, sizes, apart, draw_wordings: made.append((out, seed, sizes.flickr30k, apart, draw_wordings)),
-    )
+
+    def make(out: Path, seed: int, sizes: Any, *, apart: bool, draw_wordings: bool, collections: set[str]) -> None:
+        made.append((out, seed, sizes.flickr30k, apart, draw_wordings, collections))
+
+    monkeypatch.setattr(world, "make_microworld", make)
     monkeypatch.setattr(regions, "extract_root", lambda data, out: made.append((data, out)))
     tree = config.model_dump(mode="json") | {"microworld": {"scale": 0.5, "apart": True, "draw_wordings": True}}
     drawn = of_seed(configuration.parse(tree), 4, tmp_path, worlds=True)
     draw(drawn)
     data, store = tmp_path / "data", tmp_path / "regions"
     assert (drawn.seed, drawn.data, drawn.regions_folder) == (4, str(data), store)
-    assert made == [(data, 4, (350, 240), True, True), (data, store)]
+    assert made == [(data, 4, (350, 240), True, True, {"flickr30k"}), (data, store)]
     store.mkdir()
     (store / regions.COMPLETE).touch()
     draw(drawn)

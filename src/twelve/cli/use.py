@@ -203,7 +203,7 @@ def index(
         ),
     ] = None,
 ) -> None:
-    """List the folders of an index, or remove some from it.
+    """List the folders of an index, or remove some.
 
     Needs no model. The images themselves are kept."""
     from twelve.errors import one_line
