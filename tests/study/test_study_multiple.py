@@ -68,7 +68,7 @@ def test_a_p_value_is_the_larger_of_both() -> None:
 
 
 def test_what_is_significant_alone_is_so_by_its_p_value() -> None:
-    """On recorded studies: significant means that neither interval contains 0."""
+    """On two recorded studies: significant means that neither interval contains 0."""
     cells = [
         cell
         for name in ("study-four-tasks-groups", "study-six-tasks-joint-vs-single")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from twelve.cli.options import labels_by_head
+from twelve.cli.options import grouped, labels_by_head
 from twelve.web.limits import MARKS, RANGES, Limits
 
 Run = Annotated[str, typer.Argument(help="A run's folder, a model's folder, or hub:owner/model.")]
@@ -302,6 +303,42 @@ def push(
         typer.echo(shown(f"{file} ({file.stat().st_size:,} bytes)"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class LimitOptions:
+    """The options of the limits of a service: :class:`twelve.web.limits.Limits`, whose fields they are."""
+
+    max_waiting: Annotated[
+        int, _limit("max_waiting", "Accepted requests without an answer; further requests get 429.")
+    ] = _LIMITS.max_waiting
+    answer_seconds: Annotated[float, _limit("answer_seconds", "Seconds to answer a request.")] = _LIMITS.answer_seconds
+    body_seconds: Annotated[float, _limit("body_seconds", "Seconds for the body of a request to arrive.")] = (
+        _LIMITS.body_seconds
+    )
+    stop_seconds: Annotated[
+        float, _limit("stop_seconds", "Seconds to finish accepted requests after a stop signal.")
+    ] = _LIMITS.stop_seconds
+    max_batch: Annotated[int, _limit("max_batch", "Questions in one forward pass.")] = _LIMITS.max_batch
+    max_bytes: Annotated[int, _limit("max_bytes", "Bytes of an image, and of all images in one JSON request.")] = (
+        _LIMITS.max_bytes
+    )
+    max_pixels: Annotated[int, _limit("max_pixels", "Pixels of an image.")] = _LIMITS.max_pixels
+    max_request_pixels: Annotated[int, _limit("max_request_pixels", "Pixels of all images in one JSON request.")] = (
+        _LIMITS.max_request_pixels
+    )
+    max_marks: Annotated[int, _limit("max_marks", f"{MARKS.capitalize()} in one JSON request.")] = _LIMITS.max_marks
+    max_held_bytes: Annotated[int, _limit("max_held_bytes", "Bytes of the bodies of all requests together.")] = (
+        _LIMITS.max_held_bytes
+    )
+    max_scenes: Annotated[int, _limit("max_scenes", "Stored scenes.")] = _LIMITS.max_scenes
+    max_scene_bytes: Annotated[int, _limit("max_scene_bytes", "Bytes of the stored scenes together.")] = (
+        _LIMITS.max_scene_bytes
+    )
+    scene_seconds: Annotated[
+        float, _limit("scene_seconds", "Seconds for which a scene is stored after the last question about it.")
+    ] = _LIMITS.scene_seconds
+
+
+@grouped
 def serve(
     run: Run,
     host: Annotated[str, typer.Option(help="The address to listen on; by default only this machine.")] = "127.0.0.1",
@@ -366,35 +403,8 @@ def serve(
     weights: Weights = None,
     device: Device = "cpu",
     precision: Precision = "auto",
-    max_waiting: Annotated[
-        int, _limit("max_waiting", "Accepted requests without an answer; further requests get 429.")
-    ] = _LIMITS.max_waiting,
-    answer_seconds: Annotated[float, _limit("answer_seconds", "Seconds to answer a request.")] = _LIMITS.answer_seconds,
-    body_seconds: Annotated[
-        float, _limit("body_seconds", "Seconds for the body of a request to arrive.")
-    ] = _LIMITS.body_seconds,
-    stop_seconds: Annotated[
-        float, _limit("stop_seconds", "Seconds to finish accepted requests after a stop signal.")
-    ] = _LIMITS.stop_seconds,
-    max_batch: Annotated[int, _limit("max_batch", "Questions in one forward pass.")] = _LIMITS.max_batch,
-    max_bytes: Annotated[
-        int, _limit("max_bytes", "Bytes of an image, and of all images in one JSON request.")
-    ] = _LIMITS.max_bytes,
-    max_pixels: Annotated[int, _limit("max_pixels", "Pixels of an image.")] = _LIMITS.max_pixels,
-    max_request_pixels: Annotated[
-        int, _limit("max_request_pixels", "Pixels of all images in one JSON request.")
-    ] = _LIMITS.max_request_pixels,
-    max_marks: Annotated[int, _limit("max_marks", f"{MARKS.capitalize()} in one JSON request.")] = _LIMITS.max_marks,
-    max_held_bytes: Annotated[
-        int, _limit("max_held_bytes", "Bytes of the bodies of all requests together.")
-    ] = _LIMITS.max_held_bytes,
-    max_scenes: Annotated[int, _limit("max_scenes", "Stored scenes.")] = _LIMITS.max_scenes,
-    max_scene_bytes: Annotated[
-        int, _limit("max_scene_bytes", "Bytes of the stored scenes together.")
-    ] = _LIMITS.max_scene_bytes,
-    scene_seconds: Annotated[
-        float, _limit("scene_seconds", "Seconds for which a scene is stored after the last question about it.")
-    ] = _LIMITS.scene_seconds,
+    *,
+    limits: LimitOptions,
 ) -> None:
     """Serve a model as a web page and an HTTP API.
 
@@ -405,21 +415,7 @@ def serve(
 
     if log_json:
         log.begin()
-    limits = Limits(
-        max_bytes=max_bytes,
-        max_pixels=max_pixels,
-        max_request_pixels=max_request_pixels,
-        max_marks=max_marks,
-        max_held_bytes=max_held_bytes,
-        max_waiting=max_waiting,
-        max_batch=max_batch,
-        max_scenes=max_scenes,
-        max_scene_bytes=max_scene_bytes,
-        scene_seconds=scene_seconds,
-        body_seconds=body_seconds,
-        answer_seconds=answer_seconds,
-        stop_seconds=stop_seconds,
-    )
+    checked = Limits(**asdict(limits))
     token = access.given(token, token_file, access.TOKEN)
     metrics_token = access.given(metrics_token, metrics_token_file, access.METRICS_TOKEN)
     access.check_access(
@@ -445,7 +441,7 @@ def serve(
         weights=weights,
         device=device,
         precision=precision,
-        limits=limits,
+        limits=checked,
         token=token,
         no_token=no_token,
         metrics_token=metrics_token,

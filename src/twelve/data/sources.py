@@ -13,7 +13,7 @@ from twelve.config import load, naming
 from twelve.downloads.registry import shipped
 from twelve.errors import ConfigError, MissingData, RegionError, quoted
 from twelve.formats.data_root import COCO, IMAGES, SOURCES, DataRoot, image_key, is_drawn
-from twelve.io.files import folder_beside
+from twelve.io.files import folder_beside, from_here
 from twelve.regions.store.region_store import RegionStore
 from twelve.tasks.base import Task, all_tasks, get
 from twelve.tasks.custom import own_tasks
@@ -89,8 +89,7 @@ def opened(
         raise MissingData(problem, file=path, remedy=remedy)
     if not path.exists():
         remedy = f"name a folder that exists, or fetch the official files: {fetching(path, chosen)}"
-        where = "" if path.is_absolute() else f" (in {Path.cwd()})"
-        raise MissingData(f"data root not found{where}{folder_beside(path)}", file=path, remedy=remedy)
+        raise MissingData(f"data root not found{from_here(path)}{folder_beside(path)}", file=path, remedy=remedy)
     return DataRoot(path, given, own), chosen or None
 
 

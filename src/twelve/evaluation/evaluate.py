@@ -150,9 +150,8 @@ class Evaluator:
             rows = range(len(examples)) if ours.rows is None else ours.rows
             counted = [predictions[row] for row in rows]
             sure = [prediction.confidence for prediction in counted]
-            error = min(
-                100.0, 100 * expected_calibration_error(sure, ours.per_example)
-            )  # a confidence may round up to 1
+            # Rounding may take a confidence to 1, and the error beyond 100%.
+            error = min(100.0, 100 * expected_calibration_error(sure, ours.per_example))
             bins = score_bins(sure, ours.per_example)
             confused = confusions(task.output, [examples[row] for row in rows], counted, ours.per_example)
         self.measurements[name] = ours

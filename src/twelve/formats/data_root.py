@@ -24,7 +24,7 @@ from twelve.formats.mistaken import what_is
 from twelve.formats.records import check_regular, read_object, unreadable
 from twelve.formats.results import mended_by
 from twelve.io import json_file
-from twelve.io.files import folder_beside, is_there
+from twelve.io.files import folder_beside, from_here, is_there
 
 IMAGES = "images"
 SOURCES = "sources.json"
@@ -126,9 +126,9 @@ class DataRoot:
         if self.path.is_file():
             raise MissingData("a data root is a folder, this is a file", file=self.path, remedy="name its folder")
         if not self.path.is_dir():
-            where = "" if self.path.is_absolute() else f" (in {Path.cwd()})"
             remedy = "name a folder that exists; in a configuration: data, or --set data=PATH"
-            raise MissingData(f"data root not found{where}{folder_beside(self.path)}", file=self.path, remedy=remedy)
+            where = from_here(self.path) + folder_beside(self.path)
+            raise MissingData(f"data root not found{where}", file=self.path, remedy=remedy)
         self.sources: dict[str, str] = {}
         if is_there(self.path / SOURCES, DataError):
             with mended_by(self.path / SOURCES, _WRITE):

@@ -366,6 +366,11 @@ def sync_folder(path: Path) -> None:
         os.close(handle)
 
 
+def from_here(path: Path) -> str:
+    """A hint at the current folder after a relative path that is not there; empty for an absolute one."""
+    return "" if path.is_absolute() else f" (in {Path.cwd()})"
+
+
 def folder_beside(folder: Path) -> str:
     """A hint at the folder beside a missing one whose name is most similar; empty if there is none."""
     try:

@@ -61,14 +61,9 @@ class Outcome:
         return {**tree, **self.result.to_dict()}
 
     @property
-    def images(self) -> str:
-        """The images as one text."""
-        return " + ".join(map(str, self.request.images))
-
-    @property
     def error(self) -> str:
         """Why there is no result, to be read beside the images: of two images, it names the one that is meant."""
-        return self.problem if self.about == self.images else located_problem(self.about, self.problem)
+        return self.problem if self.about == self.request.named_images else located_problem(self.about, self.problem)
 
     @property
     def asked(self) -> str:
@@ -95,7 +90,7 @@ class Outcome:
     def warnings(self) -> list[tuple[str, Warned]]:
         """What each warning of the result is about, the images or the question, and the warning."""
         found = () if self.result is None else self.result.warnings
-        return [(self.images if of_an_image(warning) else self.asked, warning) for warning in found]
+        return [(self.request.named_images if of_an_image(warning) else self.asked, warning) for warning in found]
 
 
 def check_outputs(requests: Sequence[Request], *, out: Path | None, draw: Path | None, jsonl: Path | None) -> None:
@@ -201,7 +196,7 @@ def _of_scenes(predictor: Predictor, requests: Sequence[Request], scenes: Sequen
         return [Outcome(*pair) for pair in zip(requests, predictor.ask(questions), strict=True)]
     except TwelveError as error:
         if len(requests) == 1:
-            return [Outcome(requests[0], None, error.problem, " + ".join(map(str, requests[0].images)))]
+            return [Outcome(requests[0], None, error.problem, requests[0].named_images)]
     # Ask one by one, so that only the faulty questions fail.
     return [outcome for request in requests for outcome in _of_scenes(predictor, [request], scenes)]
 
@@ -274,7 +269,7 @@ def _kept(partial: Path, out: Path, headers: int) -> Iterator[None]:
 
 def _row(outcome: Outcome) -> str:
     """A row of a table."""
-    return row(outcome.images, outcome.asked, outcome.result, outcome.error)
+    return row(outcome.request.named_images, outcome.asked, outcome.result, outcome.error)
 
 
 def _json(outcome: Outcome) -> str:

@@ -68,6 +68,11 @@ class Request:
     place: Record | None = None
 
     @property
+    def named_images(self) -> str:
+        """The images as one text."""
+        return " + ".join(map(str, self.images))
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """Arguments of :meth:`Predictor.question`, without the scenes."""
         options = {"task": self.task, "boxes": self.boxes, "threshold": self.threshold}

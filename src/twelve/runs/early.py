@@ -71,9 +71,8 @@ def base_folder(config: RunConfig) -> Path | None:
     if not init:
         return None
     if not Path(init).exists():
-        where = files.folder_beside(Path(init)) or ("" if Path(init).is_absolute() else f" (in {Path.cwd()})")
         raise ConfigError(
-            f"no such folder{where}",
+            f"no such folder{files.folder_beside(Path(init)) or files.from_here(Path(init))}",
             file=init,
             record="model.init",
             remedy="train that model first, name another (--set model.init=RUN), or begin a new one: "

@@ -124,12 +124,12 @@ def evaluate_run(
         results, wrote = _measured(evaluator, names, split, predictions, say, written=written, skip=whole, most=most)
         facts = _facts(run, model, evaluator, round(time.monotonic() - began, 1)) | regions.facts
         results = [_calibrated(result, run, processor) for result in results]
-        for line in (*lines_of(results, facts), *comparison(earlier(config.model.init), results), *wrote):
-            say(line)
-        cut = _cut(evaluator, results, trained=trained)
         for line in (
+            *lines_of(results, facts),
+            *comparison(earlier(config.model.init), results),
+            *wrote,
             *_warnings(evaluator, names, split),
-            *cut,
+            *_cut(evaluator, results, trained=trained),
             *_known_to_base(evaluator, run, settings, names, split),
         ):
             say(line)

@@ -17,6 +17,7 @@ SAID = (
     "columns, in points: the validation score of the first arm's kept model, minus the second arm's last score after "
     "at most as many updates of the task as the first arm made, and minus its best score until then."
 )
+CAVEAT = "The difference from the last score favours the first arm, whose kept model is the best of many validations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,9 @@ def _of_contrast(found: Findings, contrast: Contrast) -> Iterator[EqualUpdates]:
             _until(curves.get((row.name, seed)), *updates)
             for seed, *updates in zip(found.seeds, one.updates, other.updates, strict=True)
         ]
-        if known := [scores for scores in read if scores]:
-            if len(known) < len(read):
-                continue
-            last = tuple(kept - scores[-1] for kept, scores in zip(one.validation, known, strict=True))
-            best = tuple(kept - max(scores) for kept, scores in zip(one.validation, known, strict=True))
+        if all(read):
+            last = tuple(kept - scores[-1] for kept, scores in zip(one.validation, read, strict=True))
+            best = tuple(kept - max(scores) for kept, scores in zip(one.validation, read, strict=True))
             yield EqualUpdates(contrast, row.name, one.updates, other.updates, last, best)
 
 
@@ -107,9 +106,7 @@ def by_updates(found: Findings) -> str:
         ]
         for each in every
     ]
-    caveat = (
-        "The difference from the last score favours the first arm, whose kept model is the best of many validations"
-    )
+    caveat = CAVEAT
     falls = found.plan.parsed().optimizer.decay == "linear"
     if falls and any(ratio > LONGER for each in every for ratio in each.ratios):
         caveat += (

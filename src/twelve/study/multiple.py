@@ -52,8 +52,7 @@ def corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     """The comparisons of a study, with :attr:`Cell.remains` of the learned tasks, and
     :attr:`Comparison.every_remains`."""
     remain = iter(holm([cell.p for each in comparisons for cell in each.cells if cell.learned]))
-    means = list(filter(_is_mean, comparisons))
-    kept = [each for each, stays in zip(means, holm([each.p for each in means]), strict=True) if stays]
+    mean_remains = iter(holm([each.p for each in comparisons if _is_mean(each)]))
 
     def marked(cell: Cell) -> Cell:
         return replace(cell, remains=cell.learned and next(remain) and cell.significant != 0)
@@ -62,7 +61,7 @@ def corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
         replace(
             each,
             cells=tuple(map(marked, each.cells)),
-            every_remains=each in kept and each.every_significant != 0,
+            every_remains=_is_mean(each) and next(mean_remains) and each.every_significant != 0,
         )
         for each in comparisons
     )

@@ -200,8 +200,9 @@ def documented(*codes: Code) -> dict[int | str, dict[str, Any]]:
     """The error replies of an endpoint with these codes, for its OpenAPI description: each status lists its codes, in
     words and as the values of ``code``. ``internal_error`` is one of every endpoint."""
     found: dict[int | str, dict[str, Any]] = {}
-    for status in sorted({CODES[code] for code in (*codes, "internal_error")}):
-        own = [code for code in MEANINGS if CODES[code] == status and code in (*codes, "internal_error")]
+    listed: set[Code] = {*codes, "internal_error"}
+    for status in sorted({CODES[code] for code in listed}):
+        own = [code for code in MEANINGS if CODES[code] == status and code in listed]
         found[status] = {
             "model": Problem,
             "description": " ".join(f"`{code}`: {MEANINGS[code][0]}" for code in own),

@@ -39,39 +39,45 @@ class JointVsSingle(Study):
     updates as another one are not extended."""
 
     def arms(self, subjects: Subjects) -> Sequence[Arm]:
-        one, each = subjects.one, subjects.each
-        rates = Rates(factors=self.factors, share=self.search)
-        as_many = Length(rule="each", of=(BASE,))
-        longer = Length(rule="each", of=(BASE,), factor=self.longer, extend=self.extend)
-        total = Length(rule="total", of=(BASE,))
-        begins: dict[str, Any] = {
-            "start": "pretrained",
-            "pretraining": self.pretraining,
-            "pretraining_rate": self.pretraining_rate,
-        }
         joint = subjects.joint(BASE, length=Length(extend=self.extend))
-        arms = [
+        arms = [*self._usual(joint, subjects), *self._extra(joint, subjects), *self._pretrained(joint, subjects)]
+        rates = Rates(factors=self.factors, share=self.search)
+        return [arm.model_copy(update={"rates": rates}) for arm in arms]
+
+    def _usual(self, joint: Arm, subjects: Subjects) -> list[Arm]:
+        """The arms that run by default."""
+        return [
             joint,
             Arm(
                 name="always-go",
                 meaning="one model, every task in every iteration",
-                models=one,
+                models=subjects.one,
                 length=joint.length,
                 overrides={"schedule": {"name": "always-go"}},
             ),
             Arm(
                 name="single",
                 meaning="a model for each task, as many updates as the task has in stop-and-go",
-                models=each,
-                length=as_many,
+                models=subjects.each,
+                length=Length(rule="each", of=(BASE,)),
             ),
             Arm(
                 name=OPPONENT,
                 meaning=f"a model for each task, trained for {times_as_many(self.longer)} updates as the task has in "
                 "stop-and-go",
-                models=each,
-                length=longer,
+                models=subjects.each,
+                length=self._longer(BASE),
             ),
+        ]
+
+    def _longer(self, arm: str) -> Length:
+        """The length of a single-task model that has a multiple of the updates of the task in an arm."""
+        return Length(rule="each", of=(arm,), factor=self.longer, extend=self.extend)
+
+    def _extra(self, joint: Arm, subjects: Subjects) -> list[Arm]:
+        """Other ways to train all tasks from random weights."""
+        total = Length(rule="total", of=(BASE,))
+        return [
             joint.model_copy(
                 update={
                     "name": "norm-scaled",
@@ -84,14 +90,14 @@ class JointVsSingle(Study):
                 name="single-trunk",
                 meaning="a model for each task, trained for as many updates as all tasks together have in stop-and-go, "
                 "so that every trunk has equally many",
-                models=each,
+                models=subjects.each,
                 length=total.model_copy(update={"factor": float(len(subjects.tasks))}),  # of each, not of all
                 extra=True,
             ),
             Arm(
                 name="always-go-equal",
                 meaning="always-go with as many updates as stop-and-go",
-                models=one,
+                models=subjects.one,
                 length=total,
                 overrides={"schedule": {"name": "always-go"}},
                 extra=True,
@@ -99,11 +105,21 @@ class JointVsSingle(Study):
             Arm(
                 name="proportional-equal",
                 meaning="tasks sampled by their sizes, as many updates as stop-and-go",
-                models=one,
+                models=subjects.one,
                 length=total,
                 overrides={"schedule": {"name": "proportional"}},
                 extra=True,
             ),
+        ]
+
+    def _pretrained(self, joint: Arm, subjects: Subjects) -> list[Arm]:
+        """Joint and single-task models that begin with a pretrained trunk."""
+        begins: dict[str, Any] = {
+            "start": "pretrained",
+            "pretraining": self.pretraining,
+            "pretraining_rate": self.pretraining_rate,
+        }
+        return [
             joint.model_copy(
                 update={
                     "name": PRETRAINED,
@@ -116,13 +132,12 @@ class JointVsSingle(Study):
                 name=SINGLE_PRETRAINED,
                 meaning=f"a model for each task, pretrained in the same way, trained for {times_as_many(self.longer)} "
                 f"updates as the task has in {PRETRAINED}",
-                models=each,
-                length=longer.model_copy(update={"of": (PRETRAINED,)}),
+                models=subjects.each,
+                length=self._longer(PRETRAINED),
                 **begins,
                 extra=True,
             ),
         ]
-        return [arm.model_copy(update={"rates": rates}) for arm in arms]
 
     def contrasts(self, subjects: Subjects) -> Sequence[Contrast]:
         others = [arm.name for arm in self.arms(subjects) if arm.name not in (BASE, OPPONENT)]
