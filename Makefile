@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart test check versions places release-check docs real-regions real-sample clean
+.PHONY: help quickstart test check versions places release-check image-check docs real-regions real-sample clean
 
 help:  ## these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ places: $(READY)  ## all tests without HOME, with LC_ALL=C, in random order, as 
 
 release-check: $(READY)  ## both distributions, used in an empty environment (CONTRIBUTING.md)
 	$(BIN)/python tests/release_check.py $(RELEASE)
+
+image-check:  ## the Docker image, built and run as docs/deploy.md says; needs docker
+	$(PYTHON) tests/image_check.py
 
 docs: $(READY)  ## the documentation as a site, into site/; python3 -m http.server -d site shows it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

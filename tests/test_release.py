@@ -10,6 +10,7 @@ from typing import Any
 import distributions
 import pytest
 import yaml
+from image_check import Page
 from packaging.version import Version
 
 from twelve.version import __version__
@@ -138,6 +139,12 @@ def test_a_workflows_commands_exist(path: Path) -> None:
             assert program == "bash" and (HOME / first).is_file(), command
         for variable in re.findall(r"(\b[A-Z]+)=", command):
             assert f"$({variable})" in text("Makefile")
+
+
+def test_the_check_of_the_image_finds_the_commands_of_the_page() -> None:
+    page = Page()
+    assert page.build == "docker build -t twelve ." and page.run.endswith("--log-json")
+    assert page.question.startswith("curl ") and page.begins.startswith('{"text":')
 
 
 def test_templates_of_issues_are_forms() -> None:
