@@ -152,6 +152,11 @@ class ConfigError(TwelveError):
     """An unknown key, a value of the wrong type, a combination that cannot run."""
 
 
+class InputError(TwelveError):
+    """An argument that a method cannot take: an image that cannot be read, a text without words, a box outside the
+    image, a task that the model does not have."""
+
+
 class DataError(TwelveError):
     """A dataset file that is missing, malformed or inconsistent."""
 

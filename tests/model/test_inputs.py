@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import twelve
-from twelve.errors import ConfigError, RegionError, TwelveError
+from twelve.errors import ConfigError, InputError, RegionError, TwelveError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.model.inputs import ModelInputs
@@ -172,7 +172,7 @@ BOXES: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("boxes", "message"), BOXES)
 def test_candidates_that_are_no_boxes(processor: twelve.TwelveProcessor, boxes: Any, message: str) -> None:
-    with pytest.raises(ConfigError, match=f"{message}.* -> give x1"):
+    with pytest.raises(InputError, match=f"{message}.* -> give x1"):
         processor("x", regions([[0, 0, 9, 9]]), task="visual7w", boxes=boxes)
 
 
@@ -190,15 +190,15 @@ def test_candidates_that_are_no_boxes(processor: twelve.TwelveProcessor, boxes: 
 def test_texts_and_names_of_other_types(
     processor: twelve.TwelveProcessor, texts: Any, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(InputError, match=message):
         processor(texts, [regions([[0, 0, 9, 9]])], **options)
 
 
 def test_decoding_wants_what_belongs_together(processor: twelve.TwelveProcessor, scenes: list[Scene]) -> None:
     inputs = processor("is it red ?", scenes[0], task="vqa")
-    with pytest.raises(ConfigError, match=r"expected what processor\(texts, scenes\) returned, found"):
+    with pytest.raises(InputError, match=r"expected what processor\(texts, scenes\) returned, found"):
         processor.decode(torch.zeros(1, 6), dict(inputs))  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="expected logits of 'answer', found none"):
+    with pytest.raises(InputError, match="expected logits of 'answer', found none"):
         processor.decode(None, inputs)  # type: ignore[arg-type]
     assert processor.decode(torch.zeros(1, 6), inputs)[0].confidence == 0.5
 

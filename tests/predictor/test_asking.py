@@ -15,7 +15,7 @@ import tiny_model
 from PIL import Image
 
 import twelve
-from twelve.errors import CheckpointError, ConfigError, RegionError
+from twelve.errors import CheckpointError, InputError
 from twelve.predictor import Predictor, Question, Scene
 
 BOXES = [[0, 0, 30, 30], [20, 20, 90, 80], [5, 60, 100, 90]]
@@ -53,7 +53,7 @@ def test_a_dialogue_as_pairs_or_as_mappings(model: Predictor, scene: Scene) -> N
     ],
 )
 def test_what_is_no_dialogue(scene: Scene, dialogue: Any) -> None:
-    with pytest.raises(ConfigError, match=r"turn|dialogue"):
+    with pytest.raises(InputError, match=r"turn|dialogue"):
         scene.guess(dialogue, BOXES)
 
 
@@ -70,15 +70,15 @@ def test_ranked_by_what_it_is_called(model: Predictor, scene: Scene, image: Imag
     assert found.ranked_images("a thing") == found.ranked_images(1) == found.ranked_images(np.int64(-1))  # type: ignore[arg-type]
     assert found.ranked_captions("other") == found.ranked_captions(other) == found.ranked_captions(1)
     for wrong in (2, -3, "a thin", None, True, 0.5):
-        with pytest.raises(ConfigError, match="no such caption"):
+        with pytest.raises(InputError, match="no such caption"):
             found.ranked_images(wrong)  # type: ignore[arg-type]
     for wrong in (2, "othe", model.scene(image)):
-        with pytest.raises(ConfigError, match="no such image"):
+        with pytest.raises(InputError, match="no such image"):
             found.ranked_captions(wrong)  # type: ignore[arg-type]
     again = model.scene(image)
     twice = model.match([scene, again], ["a red ball", "a thing"])
     assert twice.ranked_captions(again) == twice.ranked_captions(1)
-    with pytest.raises(ConfigError, match="2 images are named 'image'"):
+    with pytest.raises(InputError, match="2 images are named 'image'"):
         twice.ranked_captions("image")
 
 
@@ -127,28 +127,28 @@ def test_two_images_are_explained_and_drawn(model: Predictor, scene: Scene, imag
 def test_what_cannot_be_asked_is_a_line(
     model: Predictor, scene: Scene, ask: Callable[[Predictor, Scene], object]
 ) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(InputError):
         ask(model, scene)
 
 
 def test_mistakes_say_what_is_wrong(model: Predictor, scene: Scene) -> None:
-    with pytest.raises(ConfigError, match="box 2 of 2 contains a number that is not finite"):
+    with pytest.raises(InputError, match="box 2 of 2 contains a number that is not finite"):
         scene.choose("a", [[0, 0, 5, 5], [float("nan"), 0, 5, 5]])
-    with pytest.raises(RegionError, match=r"box 2 \(5000, 5000, 6000, 6000\) is wholly outside"):
+    with pytest.raises(InputError, match=r"box 2 \(5000, 5000, 6000, 6000\) is wholly outside"):
         scene.choose("a", [[0, 0, 5, 5], [5000, 5000, 6000, 6000]])
-    with pytest.raises(ConfigError, match="no task for sing; it has: answer, match"):
+    with pytest.raises(InputError, match="no task for sing; it has: answer, match"):
         model.task_for("sing")
-    with pytest.raises(ConfigError, match=r"expected a text, found int 3 -> give a text$"):
+    with pytest.raises(InputError, match=r"expected a text, found int 3 -> give a text$"):
         scene.answer(3)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"^\[text 2 of 3\]: expected a text, found an empty one -> give a text$"):
+    with pytest.raises(InputError, match=r"^\[text 2 of 3\]: expected a text, found an empty one -> give a text$"):
         scene.answer(["what is it?", "", "where?"])
 
 
 @pytest.mark.parametrize("text", ["\ufeff", "\u200b\u200b", "[SEP]", "[PAD] [CLS]"])
 def test_a_text_of_no_words_asks_nothing(model: Predictor, scene: Scene, text: str) -> None:
-    with pytest.raises(ConfigError, match=r"no words|found an empty one"):
+    with pytest.raises(InputError, match=r"no words|found an empty one"):
         scene.answer(text)
-    with pytest.raises(ConfigError, match=r"no words|found an empty one"):
+    with pytest.raises(InputError, match=r"no words|found an empty one"):
         scene.guess([(text, "yes")], BOXES)
 
 
@@ -163,7 +163,7 @@ def test_a_control_character_is_refused(model: Predictor, scene: Scene, text: st
         lambda: scene.guess([("is it red ?", "yes"), (text, "yes")], BOXES),
         lambda: model.match([scene], ["a ball", text]),
     ):
-        with pytest.raises(ConfigError, match=refused) as caught:
+        with pytest.raises(InputError, match=refused) as caught:
             ask()
         assert str(caught.value).isprintable()
     assert scene.answer("what\tcolour\r\nis it ?").answer == scene.answer("what colour is it ?").answer
@@ -172,11 +172,11 @@ def test_a_control_character_is_refused(model: Predictor, scene: Scene, text: st
 @pytest.mark.parametrize("text", ["???", "... !", "()", "\N{INVERTED QUESTION MARK}", "-- \u200b?"])
 def test_a_text_of_marks_alone_asks_nothing(model: Predictor, scene: Scene, text: str) -> None:
     for asked in (text, ["what is it ?", text]):
-        with pytest.raises(ConfigError, match=r"no letter and no digit: .* -> give a text with words"):
+        with pytest.raises(InputError, match=r"no letter and no digit: .* -> give a text with words"):
             scene.answer(asked)
-    with pytest.raises(ConfigError, match="no letter and no digit"):
+    with pytest.raises(InputError, match="no letter and no digit"):
         scene.guess([("is it red ?", "yes"), (text, "yes")], BOXES)
-    with pytest.raises(ConfigError, match="no letter and no digit"):
+    with pytest.raises(InputError, match="no letter and no digit"):
         model.match([scene], ["a ball", text])
     for known in ("7", "a", "\N{SPEEDBOAT}"):
         assert scene.answer(known).answer
@@ -233,8 +233,8 @@ def test_a_box_mostly_outside_its_image_is_an_error(scene: Scene) -> None:
     inside, turns = (5.0, 5.0, 40.0, 40.0), [("is it red?", "yes")]
     for box in ((150.0, 10.0, 400.0, 90.0), (-5.0, -5.0, 300.0, 300.0), (159.5, 0.0, 400.0, 100.0)):
         for asked in (lambda boxes: scene.choose("which one?", boxes), lambda boxes: scene.guess(turns, boxes)):
-            with pytest.raises(RegionError, match=r"box 2 .* lies mostly outside its image of 160x128 pixels"):
+            with pytest.raises(InputError, match=r"box 2 .* lies mostly outside its image of 160x128 pixels"):
                 asked([inside, box])
-    with pytest.raises(RegionError, match=r"box 1 .* is wholly outside"):
+    with pytest.raises(InputError, match=r"box 1 .* is wholly outside"):
         scene.choose("which one?", [(500, 500, 600, 600)])
     assert len(scene.choose("which one?", [inside, (-10, -10, 60, 60), (100, 60, 170, 140)]).alternatives) == 3

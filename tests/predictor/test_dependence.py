@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from twelve.errors import ConfigError
+from twelve.errors import InputError
 from twelve.predictor import Dependence, Predictor, Scene
 from twelve.types.regions import select
 
@@ -88,9 +88,9 @@ def test_regions_of_two_images(model: Predictor, scene: Scene, image: Image.Imag
     assert found.labels == (*(scene.labels or ()), *(right.labels or ()))
     assert found.draw().width > 2 * 640
     assert json.loads(json.dumps(found.to_dict()))["sides"] == list(found.sides)
-    with pytest.raises(ConfigError, match=r"verify: expected two images, found one -> .*right=model.scene\(image\)"):
+    with pytest.raises(InputError, match=r"verify: expected two images, found one -> .*right=model.scene\(image\)"):
         scene.depends(statement, method="verify")
-    with pytest.raises(ConfigError, match="answer: expected 1 image, found 2"):
+    with pytest.raises(InputError, match="answer: expected 1 image, found 2"):
         scene.depends(statement, right=right)
 
 
@@ -115,5 +115,5 @@ def _dependence(confidence: float, without: list[float]) -> Dependence:
 
 
 def test_only_answers_and_classes(scene: Scene) -> None:
-    with pytest.raises(ConfigError, match="found locate -> use answer, entails or verify"):
+    with pytest.raises(InputError, match="found locate -> use answer, entails or verify"):
         scene.depends("the ball", method="locate")

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import twelve
 from twelve.cli import app
-from twelve.errors import CheckpointError, ConfigError, DataError, RegionError, TwelveError
+from twelve.errors import CheckpointError, ConfigError, DataError, InputError, TwelveError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.model.vilbert import Twelve
@@ -128,10 +128,10 @@ def test_the_head_and_the_model_rank_together(model: Predictor, images: list[Pat
     assert (ranked.sum(1) == 2).all() and np.allclose(short[ranked], both.logits[ranked], atol=1e-4)
     words = ["match", str(folder), *CAPTIONS, "--images", str(images[0].parent), "--json"]
     for weight in (-1, 1001, float("nan")):
-        with pytest.raises(ConfigError, match="expected a contrast_weight between 0 and 1000, found"):
+        with pytest.raises(InputError, match="expected a contrast_weight between 0 and 1000, found"):
             model.match(images, CAPTIONS, contrast_weight=weight)
         refused = CliRunner().invoke(app, [*words, "--contrast-weight", str(weight)]).exception
-        assert isinstance(refused, ConfigError) and "between 0 and 1000" in str(refused)
+        assert isinstance(refused, InputError) and "between 0 and 1000" in str(refused)
     printed = json.loads(CliRunner().invoke(app, [*words, "--contrast-weight", "2"]).stdout)["logits"]
     assert np.allclose(np.sort(printed), np.sort(both.logits), atol=1e-4)
 
@@ -237,7 +237,7 @@ def test_an_image_that_cannot_be_read_is_told(model: Predictor, images: list[Pat
     for image in images[1:]:
         image.unlink()
     for file in (tmp_path / "index", None):
-        with pytest.raises(RegionError, match="none of the images can be read"):
+        with pytest.raises(InputError, match="none of the images can be read"):
             model.search(images[0].parent, CAPTIONS, index=file)
 
 

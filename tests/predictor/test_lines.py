@@ -14,7 +14,7 @@ from test_predict_command import lines, twelve
 from typer.testing import CliRunner
 
 from twelve import cli
-from twelve.errors import ConfigError, TwelveError, located_problem
+from twelve.errors import InputError, TwelveError, located_problem
 from twelve.formats.mistaken import SECTION
 from twelve.predictor.checks import corners
 from twelve.predictor.lines import requests_in
@@ -164,7 +164,7 @@ def test_boxes_in_fractions_are_told_their_unit(tmp_path: Path) -> None:
         ([[0.1, 0.2, 0.5, 0.6], [70, 20, 99, 80]], 1),
         ([[70, 20, 99, 80], [0.1, 0.2, 0.5, 0.6]], 2),
     ):
-        with pytest.raises(ConfigError, match=said.format(number)):
+        with pytest.raises(InputError, match=said.format(number)):
             corners(boxes)
         file = tmp_path / "boxes.jsonl"
         file.write_text(json.dumps({"image": "0.png", "choose": "what is red ?", "boxes": boxes}))

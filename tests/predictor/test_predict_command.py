@@ -19,7 +19,7 @@ import torch
 from typer.testing import CliRunner
 
 from twelve import cli, threads
-from twelve.errors import ConfigError, RegionError, TwelveError
+from twelve.errors import ConfigError, InputError, RegionError, TwelveError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.outputs.answer import Answered
@@ -206,7 +206,7 @@ def test_an_image_of_too_many_pixels_is_told_without_an_option_that_predict_lack
     remedy = "10000x10000 are more than 89,478,485 pixels -> scale it down\n"
     assert said.exit_code == 1 and said.stdout.endswith(remedy) and said.stderr.endswith("the question failed\n")
     assert "--max-pixels" not in said.output
-    with pytest.raises(RegionError, match=r"huge\.ppm: .* 89,478,485 pixels -> scale it down$"):
+    with pytest.raises(InputError, match=r"huge\.ppm: .* 89,478,485 pixels -> scale it down$"):
         load(model).scene(file)
 
 
@@ -296,7 +296,7 @@ def test_a_subfolder_that_cannot_be_listed_is_told_as_an_image_is(
 def test_images_in_the_place_of_captions_are_told_how_to_be_named(model: Path, images: Path) -> None:
     """A shell makes of --images *.png the first image, and captions of the others."""
     remedy = f"write --images before each image, or name their folder: --images {images}"
-    with pytest.raises(ConfigError, match=re.escape(f"found the image {images / '1.png'} -> {remedy}")):
+    with pytest.raises(InputError, match=re.escape(f"found the image {images / '1.png'} -> {remedy}")):
         twelve("match", model, "a red ball", "--images", *(images / f"{number}.png" for number in range(3)))
 
 
@@ -337,7 +337,7 @@ def test_images_of_one_name_are_told_apart(model: Path, images: Path, tmp_path: 
 
 @pytest.mark.parametrize("caption", ["", "  ", "\u200b"])
 def test_a_caption_says_something(model: Path, images: Path, caption: str) -> None:
-    with pytest.raises(ConfigError, match=r"no words|found an empty one"):
+    with pytest.raises(InputError, match=r"no words|found an empty one"):
         twelve("match", model, caption, "--images", images / "0.png")
 
 
@@ -351,9 +351,9 @@ def test_task_and_threshold_of_all_questions(model: Path, images: Path) -> None:
     assert lines(twelve(*asked)[1])[0]["box"] is not None
     assert lines(twelve(*asked, "--threshold", 1)[1])[0]["box"] is None
     assert lines(twelve(*asked, "--task", "refcoco")[1])[0]["task"] == "refcoco"
-    with pytest.raises(ConfigError, match='did you mean "refcoco"'):
+    with pytest.raises(InputError, match='did you mean "refcoco"'):
         twelve(*asked, "--task", "refcocoo")
-    with pytest.raises(ConfigError, match="found 2"):
+    with pytest.raises(InputError, match="found 2"):
         twelve(*asked, "--threshold", 2)
     with pytest.raises(ConfigError, match="--threshold requires --locate"):
         twelve("predict", model, "--image", images / "0.png", "--ask", "is it red ?", "--threshold", 0.5)
@@ -428,7 +428,7 @@ def test_what_no_terminal_may_be_told(model: Path, images: Path, tmp_path: Path)
     code, shown = twelve("match", model, "a ball", "--images", tmp_path)
     assert code == 0 and "\x1b" not in shown
     for refused in ([*asked[:-1], "\x1b[31mred ?"], ["match", model, "\x1b[31m ball", "--images", tmp_path]):
-        with pytest.raises(ConfigError, match=r"the control character U\+001B: '\\x1b"):
+        with pytest.raises(InputError, match=r"the control character U\+001B: '\\x1b"):
             twelve(*refused)
     found = json.loads(twelve("match", model, "a ball", "--images", tmp_path, "--json")[1])
     assert found["captions"][0]["images"][0]["image"] == str(image)

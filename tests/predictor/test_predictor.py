@@ -16,7 +16,7 @@ from PIL import Image
 
 import twelve
 from twelve.data.batch import Collator
-from twelve.errors import ConfigError, RegionError
+from twelve.errors import ConfigError, InputError
 from twelve.evaluation.predict import predict
 from twelve.outputs import get_output
 from twelve.predictor import Predictor, Scene
@@ -252,46 +252,46 @@ def test_regions_alone_can_be_asked(model: Predictor, scene: Scene) -> None:
     assert blind.answer("is it red ?").confidence == pytest.approx(scene.answer("is it red ?").confidence, abs=1e-6)
     with pytest.raises(ValueError, match="no image to draw on"):
         blind.answer("is it red ?").draw()
-    with pytest.raises(RegionError, match="boxes require an image"):
+    with pytest.raises(InputError, match="boxes require an image"):
         blind.choose("red ?", [[0, 0, 5, 5]])
 
 
 def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no words|found an empty one"):
+    with pytest.raises(InputError, match=r"no words|found an empty one"):
         scene.answer("  ")
-    with pytest.raises(ConfigError, match='did you mean "refcoco"'):
+    with pytest.raises(InputError, match='did you mean "refcoco"'):
         scene.locate("x", task="refcocoo")
-    with pytest.raises(ConfigError, match="found 2"):
+    with pytest.raises(InputError, match="found 2"):
         scene.locate("x", threshold=2)
-    with pytest.raises(ConfigError, match=r"boxes of shape .*found \(1, 2\)"):
+    with pytest.raises(InputError, match=r"boxes of shape .*found \(1, 2\)"):
         scene.choose("x", [[1, 2]])
-    with pytest.raises(ConfigError, match=r"^expected at least one box, found none -> give four numbers per box"):
+    with pytest.raises(InputError, match=r"^expected at least one box, found none -> give four numbers per box"):
         scene.choose("x", [])
-    with pytest.raises(RegionError, match=r"box 1 \(0, 0, 0, 0\) has no area -> give four numbers per box"):
+    with pytest.raises(InputError, match=r"box 1 \(0, 0, 0, 0\) has no area -> give four numbers per box"):
         scene.choose("x", [(0, 0, 0, 0)])
-    with pytest.raises(RegionError, match=r"x\.jpg: no such image.*check its path"):
+    with pytest.raises(InputError, match=r"x\.jpg: no such image.*check its path"):
         model.scene(tmp_path / "x.jpg")
-    with pytest.raises(RegionError, match="a folder -> pass the path of one image file"):
+    with pytest.raises(InputError, match="a folder -> pass the path of one image file"):
         model.scene(tmp_path)
-    with pytest.raises(RegionError, match="not an image, judging by its first bytes -> give an image file"):
+    with pytest.raises(InputError, match="not an image, judging by its first bytes -> give an image file"):
         model.scene(b"no image")
-    with pytest.raises(RegionError, match=r"^int is not an image -> pass a path, .* or regions \(twelve.Regions\)$"):
+    with pytest.raises(InputError, match=r"^int is not an image -> pass a path, .* or regions \(twelve.Regions\)$"):
         model.scene(3)  # type: ignore[arg-type]
-    with pytest.raises(RegionError, match=r"^https://example\.org/a\.jpg: URLs are not read -> download it"):
+    with pytest.raises(InputError, match=r"^https://example\.org/a\.jpg: URLs are not read -> download it"):
         model.scene("https://example.org/a.jpg")
-    with pytest.raises(RegionError, match=r"URLs are not read"):
+    with pytest.raises(InputError, match=r"URLs are not read"):
         model.search("https://example.org/a", "a ball")
-    with pytest.raises(ConfigError, match="nothing to match"):
+    with pytest.raises(InputError, match="nothing to match"):
         model.match([], ["x"])
-    with pytest.raises(RegionError, match="expected boxes as numbers"):
+    with pytest.raises(InputError, match="expected boxes as numbers"):
         model.scene(Image.new("RGB", (64, 64)), boxes=[["a", 0, 5, 5]])  # type: ignore[arg-type]
-    with pytest.raises(RegionError, match="a tensor that is not an array"):
+    with pytest.raises(InputError, match="a tensor that is not an array"):
         model.scene(torch.zeros(3, 8, 8, device="meta"))
-    with pytest.raises(RegionError, match="name too long"):
+    with pytest.raises(InputError, match="name too long"):
         model.scene("x" * 5000)
     with pytest.raises(ConfigError, match=r'cannot be used .* -> choose device="cpu"'):
         Predictor(model.model, model.processor, device="cuda:77")
-    with pytest.raises(RegionError, match=r"wholly outside its image of .* -> give four numbers per box"):
+    with pytest.raises(InputError, match=r"wholly outside its image of .* -> give four numbers per box"):
         scene.choose("x", [[5000, 5000, 6000, 6000]])
     assert isinstance(scene.regions, Regions)
 
@@ -300,14 +300,14 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
 def test_what_is_no_text(model: Predictor, scene: Scene, text: Any) -> None:
     """An argument in another encoding than UTF-8 comes as half characters, which no tokenizer takes."""
     for ask in (lambda: scene.answer([text]), lambda: model.match(scene, [text])):
-        with pytest.raises(ConfigError, match="expected a text"):
+        with pytest.raises(InputError, match="expected a text"):
             ask()
 
 
 def test_questions_that_lack_something(model: Predictor, scene: Scene) -> None:
-    with pytest.raises(ConfigError, match="needs boxes"):
+    with pytest.raises(InputError, match="needs boxes"):
         model.question("choose", "x", [scene])
-    with pytest.raises(ConfigError, match="expected an image, found none"):
+    with pytest.raises(InputError, match="expected an image, found none"):
         model.question("answer", "x", [])
 
 

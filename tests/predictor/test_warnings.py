@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 import twelve
 from twelve.cli import app
-from twelve.errors import CheckpointError, ConfigError
+from twelve.errors import CheckpointError, InputError
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.model.bert_tokenizer import SPECIAL, wordpieces
@@ -214,7 +214,7 @@ def test_the_words_of_tasks_of_ones_own_are_kept_with_the_model(folder: Path, tm
 
 
 def test_a_text_of_megabytes_is_refused(model: Predictor, scene: Scene) -> None:
-    with pytest.raises(ConfigError, match="expected at most 100,000 characters, found 1,000,000"):
+    with pytest.raises(InputError, match="expected at most 100,000 characters, found 1,000,000"):
         scene.answer("ball " * 200_000)
 
 

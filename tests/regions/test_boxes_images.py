@@ -11,7 +11,7 @@ import pytest
 from making import draw_image, regions, write
 from PIL import Image
 
-from twelve.errors import ConfigError, RegionError
+from twelve.errors import ConfigError, InputError, RegionError
 from twelve.regions.extraction import box_sources
 from twelve.regions.extraction.box_sources import BoxFiles, BoxSource, Grid, cell_boxes, parse_boxes
 from twelve.regions.extractor_config import ExtractorConfig
@@ -159,10 +159,10 @@ def test_listing(tmp_path: Path) -> None:
     (tmp_path / "images" / "s" / "notes.txt").write_text("no image")
     folder = tmp_path / "images" / "s"
     assert list(list_images([folder], "s")) == ["s/a", "s/b", "s/c"]
-    with pytest.raises(RegionError, match="no such folder of images"):
+    with pytest.raises(InputError, match="no such folder of images"):
         list_images([tmp_path / "nowhere"], "s")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(RegionError, match="no image files here"):
+    with pytest.raises(InputError, match="no image files here"):
         list_images([tmp_path / "empty"], "s")
     draw_image(folder / "a.png")
     with pytest.raises(RegionError, match="the id s/a also belongs to"):

@@ -17,7 +17,7 @@ from making import draw_image, extract, extractor_of
 from PIL import Image, ImageCms, PngImagePlugin
 from small_networks import CASES, shown
 
-from twelve.errors import RegionError
+from twelve.errors import InputError, RegionError
 from twelve.regions import images
 from twelve.regions.images import MAX_PIXELS, decode, list_images, open_image
 from twelve.regions.store.region_store import RegionStore
@@ -331,7 +331,7 @@ def test_images_in_memory() -> None:
 )
 def test_what_is_no_image(image: object, why: str) -> None:
     extractor = extractor_of(CASES["microworld"].make(Path()))
-    with pytest.raises(RegionError, match=why):
+    with pytest.raises(InputError, match=why):
         extractor.extract(image)  # type: ignore[arg-type]
 
 
@@ -344,7 +344,7 @@ def test_a_missing_image_is_told_with_the_nearest_name(tmp_path: Path) -> None:
         (str(tmp_path / "one.jpg"), f' (did you mean "{tmp_path}/one.png"?)'),
         (tmp_path / "quite-different.png", ""),
     ):
-        with pytest.raises(RegionError) as error:
+        with pytest.raises(InputError) as error:
             extractor.extract(missing)
         assert str(error.value) == f"{missing}: no such image{told} -> check its path"
 
@@ -358,7 +358,7 @@ def test_boxes_that_are_none() -> None:
         ([[0, 0, float("nan"), 4]], "is not finite"),
         ([0, 0, 4, 4], r"found \(4,\) -> give four numbers per box"),
     ):
-        with pytest.raises(RegionError, match=why):
+        with pytest.raises(InputError, match=why):
             extractor.extract(shown(), boxes)
 
 

@@ -12,7 +12,7 @@ import torch
 from making import draw_image, extract, extractor_of, regions, same, write
 from small_networks import CASES, save_tower
 
-from twelve.errors import ConfigError, RegionError
+from twelve.errors import ConfigError, InputError, RegionError
 from twelve.regions.detectors import shipped_detector as detector
 from twelve.regions.extraction.extractor import Extractor
 from twelve.regions.extractor_config import ExtractorConfig
@@ -168,7 +168,7 @@ def test_probabilities_and_bfloat16_in_a_store(folder: Path, tmp_path: Path) -> 
 )
 def test_given_boxes_that_are_none(boxes: object, problem: str) -> None:
     """What is to be mended is the boxes, not the image."""
-    with pytest.raises(RegionError, match=f"{problem}.*-> give four numbers per box"):
+    with pytest.raises(InputError, match=f"{problem}.*-> give four numbers per box"):
         extractor_of("microworld").extract(np.zeros((9, 9, 3), np.uint8), boxes)  # type: ignore[arg-type]
 
 
@@ -181,7 +181,7 @@ def test_pixels_are_counted_before_they_are_copied() -> None:
     """Arrays that stand for more than the memory holds."""
     extractor = extractor_of("microworld")
     for values in (np.broadcast_to(np.float32(0.5), (10**6, 10**6)), torch.zeros(1).expand(10**6, 10**6)):
-        with pytest.raises(RegionError, match="1000000x1000000 are more than"):
+        with pytest.raises(InputError, match="1000000x1000000 are more than"):
             extractor.extract(values)
 
 

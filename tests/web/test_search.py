@@ -29,7 +29,7 @@ from typer.testing import CliRunner
 
 import twelve
 from twelve import cli
-from twelve.errors import ConfigError, DataError, RegionError, TwelveError
+from twelve.errors import ConfigError, DataError, InputError, RegionError, TwelveError
 from twelve.outputs.parts.warned import Warned
 from twelve.predictor import Predictor
 from twelve.predictor.open_index import OpenIndex
@@ -473,7 +473,7 @@ def test_what_the_model_or_the_options_lack_is_told_before_the_model_is_opened(
     wrong: list[tuple[Path, list[str], type[TwelveError], str]] = [
         (headless, ["--index", str(library)], ConfigError, "no contrast head -> add one"),
         (unknown, ["--index", str(library)], ConfigError, "no contrast head -> serve without --index; the head"),
-        (other, ["--index", str(library)], ConfigError, "no task for match"),
+        (other, ["--index", str(library)], InputError, "no task for match"),
         (searching_model, ["--index", str(tmp_path / "none")], DataError, "expected the file of an index, found none"),
         (searching_model, ["--regions", str(tmp_path)], ConfigError, "--regions requires --index"),
     ]

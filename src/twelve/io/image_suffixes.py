@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from twelve.errors import RegionError, closest, quoted
+from twelve.errors import InputError, closest, quoted
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 _BEGINNINGS = (
@@ -24,7 +24,7 @@ def refuse_url(image: str | Path) -> None:
     slashes.
 
     Raises:
-        RegionError: says what to do.
+        InputError: says what to do.
     """
     text = image if isinstance(image, str) else image.as_posix()
     match = _URL.match(text)
@@ -32,24 +32,24 @@ def refuse_url(image: str | Path) -> None:
         return
     if match[1].lower() == "file":
         rest = text[match.end() :]
-        raise RegionError("URLs are not read", file=f"file:///{rest}", remedy=f"write its path: {quoted(f'/{rest}')}")
+        raise InputError("URLs are not read", file=f"file:///{rest}", remedy=f"write its path: {quoted(f'/{rest}')}")
     url = f"{match[1]}://{text[match.end() :]}"
-    raise RegionError("URLs are not read", file=url, remedy="download it, and name the file or its folder")
+    raise InputError("URLs are not read", file=url, remedy="download it, and name the file or its folder")
 
 
 def images_in(folder: Path) -> list[Path]:
     """The files with an image suffix in a folder given to ``--images``, by name; subfolders are not searched.
 
     Raises:
-        RegionError: the folder is missing or has none, or it is a URL.
+        InputError: the folder is missing or has none, or it is a URL.
     """
     refuse_url(folder)
     if not folder.is_dir():
         problem = "expected a folder of images, found a file" if folder.exists() else "no such folder of images"
-        raise RegionError(problem, file=folder, remedy="give a folder to --images")
+        raise InputError(problem, file=folder, remedy="give a folder to --images")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not found:
-        raise RegionError("no image files here", file=folder, remedy="give the folder that holds them to --images")
+        raise InputError("no image files here", file=folder, remedy="give the folder that holds them to --images")
     return found
 
 

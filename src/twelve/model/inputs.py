@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from twelve.data.batch import Collator
-from twelve.errors import ConfigError, RegionError, nearest
+from twelve.errors import ConfigError, InputError, RegionError, nearest
 from twelve.formats.records import describe
 from twelve.outputs import Output, get_output
 from twelve.regions.store.in_memory import MemoryStore
@@ -125,14 +125,14 @@ def collated(
 def decoded(processor: Describes, outputs: Any, inputs: ModelInputs) -> list[Prediction]:
     """See :meth:`twelve.TwelveProcessor.decode`."""
     if not isinstance(inputs, ModelInputs):
-        raise ConfigError(
+        raise InputError(
             f"expected what processor(texts, scenes) returned, found {describe(inputs)}",
             remedy="pass the inputs of the model: processor.decode(model(**inputs), inputs)",
         )
     batch = inputs.batch
     logits = outputs if isinstance(outputs, Tensor) else getattr(outputs, "logits", {}).get(batch.output)
     if logits is None:
-        raise ConfigError(
+        raise InputError(
             f"expected logits of {batch.output!r}, found none",
             remedy="pass the result of the model: processor.decode(model(**inputs), inputs)",
         )
@@ -165,27 +165,25 @@ def _task(processor: Describes, task: str | None, output: str | None) -> str:
         if value is not None and not isinstance(value, str):
             problem = f"expected the name of {'a task' if key == 'task' else 'an output'}, found {describe(value)}"
             known = dict.fromkeys(tasks if key == "task" else tasks.values())
-            raise ConfigError(problem, remedy=f"pass {key}= a name, such as {next(iter(known), 'vqa')!r}")
+            raise InputError(problem, remedy=f"pass {key}= a name, such as {next(iter(known), 'vqa')!r}")
     if task is None and output is not None:
         task = next((name for name, key in tasks.items() if key == output), None)
         if task is None:
-            raise ConfigError(
+            raise InputError(
                 f"the processor has no output {output!r}{nearest(output, tasks.values())}",
                 remedy=f"choose among {', '.join(dict.fromkeys(tasks.values())) or 'none'}",
             )
     if task is None and len(tasks) == 1:
         return next(iter(tasks))
     if task is None:
-        raise ConfigError(
-            "expected a task or an output, found neither", remedy=f"pass task=, one of {', '.join(tasks)}"
-        )
+        raise InputError("expected a task or an output, found neither", remedy=f"pass task=, one of {', '.join(tasks)}")
     if task not in tasks:
-        raise ConfigError(
+        raise InputError(
             f"the processor has no task {task!r}{nearest(str(task), tasks)}",
             remedy=f"choose among {', '.join(tasks) or 'none'}",
         )
     if output is not None and tasks[task] != output:
-        raise ConfigError(f"task {task!r} has output {tasks[task]!r}, found {output!r}", remedy="leave output out")
+        raise InputError(f"task {task!r} has output {tasks[task]!r}, found {output!r}", remedy="leave output out")
     return task
 
 
@@ -193,11 +191,11 @@ def _arranged(texts: Any, scenes: Any, images: int) -> list[tuple[str, tuple[Sce
     """Every text with its scene or, for two images, its left and right one."""
     single, whole = isinstance(texts, str), _is_scene(scenes)
     if not whole and not isinstance(scenes, list | tuple):
-        raise ConfigError(
+        raise InputError(
             f"expected scenes or regions, found {describe(scenes)}", remedy="make them: model.scene(image)"
         )
     if not isinstance(texts, str | list | tuple | np.ndarray):
-        raise ConfigError(f"expected a text or a list of texts, found {describe(texts)}", remedy=_NESTED)
+        raise InputError(f"expected a text or a list of texts, found {describe(texts)}", remedy=_NESTED)
     groups: list[Any]
     if images == 2:
         if not whole and len(scenes) == 2 and all(map(_is_scene, scenes)):
@@ -205,29 +203,27 @@ def _arranged(texts: Any, scenes: Any, images: int) -> list[tuple[str, tuple[Sce
         groups = [] if whole else list(scenes)
         if whole or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in groups):
             other = "a single one" if whole else "others"
-            raise ConfigError(
-                f"expected two scenes per text, found {other}", remedy="pass (left, right) for every text"
-            )
+            raise InputError(f"expected two scenes per text, found {other}", remedy="pass (left, right) for every text")
     elif whole:
         groups = [(scenes,)] if single else [(scenes,)] * len(texts)
     else:
         groups = [(scene,) for scene in scenes]
     several: list[Any] = [texts] * (len(groups) if images == 1 else 1) if single else list(texts)
     if len(several) != len(groups) or not several:
-        raise ConfigError(f"expected as many texts as scenes, found {len(several)} and {len(groups)}", remedy=_NESTED)
+        raise InputError(f"expected as many texts as scenes, found {len(several)} and {len(groups)}", remedy=_NESTED)
     found: list[tuple[str, tuple[SceneLike, ...]]] = []
     for row, (own, group) in enumerate(zip(several, groups, strict=True)):
         for scene in group:
             if not _is_scene(scene):
-                raise ConfigError(
+                raise InputError(
                     f"scenes[{row}]: expected a scene or regions, found {describe(scene)}",
                     remedy="make it: model.scene(image), or twelve.Regions(...)",
                 )
         if isinstance(own, list | tuple) and not own:
-            raise ConfigError(f"texts[{row}]: expected at least one text, found none", remedy=_NESTED)
+            raise InputError(f"texts[{row}]: expected at least one text, found none", remedy=_NESTED)
         for text in own if isinstance(own, list | tuple) else [own]:
             if not isinstance(text, str) or not text.strip():
-                raise ConfigError(f"texts[{row}]: expected a text, found {describe(text)}", remedy=_NESTED)
+                raise InputError(f"texts[{row}]: expected a text, found {describe(text)}", remedy=_NESTED)
             found.append((text, tuple(group)))
     return found
 
@@ -284,20 +280,20 @@ def _candidates(boxes: Any, count: int) -> Sequence[tuple[Box, ...]]:
     several = boxes if nested else [boxes] * count
     if len(several) != count:
         problem = f"expected boxes for each of {count} texts, found {len(several)}"
-        raise ConfigError(problem, remedy="pass (C, 4) for all texts, or a list with one (C, 4) for each")
+        raise InputError(problem, remedy="pass (C, 4) for all texts, or a list with one (C, 4) for each")
     found = []
     for number, own in enumerate(several):
         try:
             array = np.asarray(own.detach().cpu() if isinstance(own, Tensor) else own, dtype=np.float64)
         except (TypeError, ValueError, OverflowError):
             problem = f"boxes[{number}]: expected numbers of shape (C, 4), found {describe(own)}"
-            raise ConfigError(problem, remedy=_PIXELS) from None
+            raise InputError(problem, remedy=_PIXELS) from None
         if array.ndim != 2 or array.shape[1] != 4 or not len(array):
-            raise ConfigError(f"boxes[{number}]: expected shape (C, 4), found {array.shape}", remedy=_PIXELS)
+            raise InputError(f"boxes[{number}]: expected shape (C, 4), found {array.shape}", remedy=_PIXELS)
         if not np.isfinite(array).all():
             row = int((~np.isfinite(array)).any(1).argmax())
             problem = f"boxes[{number}][{row}]: expected finite numbers, found {describe(array[row].tolist())}"
-            raise ConfigError(problem, remedy=_PIXELS)
+            raise InputError(problem, remedy=_PIXELS)
         found.append(tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in array))
     return found
 

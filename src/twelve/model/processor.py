@@ -156,7 +156,7 @@ class TwelveProcessor:
                 extracted if the scene has an image, else they must be among its regions.
 
         Raises:
-            ConfigError: there is no such task, or the numbers of texts and scenes do not fit.
+            InputError: there is no such task, or the numbers of texts and scenes do not fit.
             RegionError: regions have no features, a wrong shape, or boxes that are not pixels of the image.
         """
         from twelve.model.inputs import inputs_of
@@ -172,7 +172,7 @@ class TwelveProcessor:
             inputs: what the model was called with.
 
         Raises:
-            ConfigError: outputs and inputs do not belong together.
+            InputError: outputs and inputs do not belong together.
         """
         from twelve.model.inputs import decoded
 

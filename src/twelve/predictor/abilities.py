@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from twelve.errors import ConfigError, nearest
+from twelve.errors import ConfigError, InputError, nearest
 from twelve.formats.records import describe
 from twelve.io.invalid import beginning
 from twelve.model.processor import TwelveProcessor
@@ -18,7 +18,7 @@ from twelve.tasks.base import Task, all_tasks
 from twelve.types.examples import Box
 
 
-class UnknownTask(ConfigError):
+class UnknownTask(InputError):
     """A model has no task of this name."""
 
 
@@ -88,18 +88,18 @@ class Abilities:
         """The task of a method; ``task`` selects one of several.
 
         Raises:
-            ConfigError: the model has no task for the method, or no task of this name (:class:`UnknownTask`).
+            InputError: the model has no task for the method, or no task of this name (:class:`UnknownTask`).
         """
         able = self.methods.get(method, [])
         if not able:
-            raise ConfigError(
+            raise InputError(
                 f"this model has no task for {method}; it has: {', '.join(self.methods) or 'none'}",
                 remedy="use one of these methods, or train a model on such a task",
             )
         if task is None:
             return able[0]
         if not isinstance(task, str):
-            raise ConfigError(
+            raise InputError(
                 f"expected the name of a task, found {describe(task)}", remedy=f"choose among {', '.join(able)}"
             )
         if task in able:
@@ -125,7 +125,7 @@ class Abilities:
             images: number of images; None to skip this check.
 
         Raises:
-            ConfigError: as :meth:`question`, or :meth:`match` with one caption.
+            InputError: as :meth:`question`, or :meth:`match` with one caption.
         """
         self.task_for(method, task)
         check_shape(method, len(boxes) > 0, threshold, images)
@@ -133,15 +133,15 @@ class Abilities:
             self.check_words(each)
 
     def check_words(self, text: object) -> None:
-        """Raise ConfigError if a text is not a string, or has no words. Symbols that the model does not know, such as
+        """Raise InputError if a text is not a string, or has no words. Symbols that the model does not know, such as
         pictograms, are words: results warn of them."""
         check_text(text)
         assert isinstance(text, str)
         if not text.strip():
-            raise ConfigError("expected a text, found an empty one", remedy="give a text")
+            raise InputError("expected a text, found an empty one", remedy="give a text")
         pieces = set(self.processor.tokenizer.encode(text, add_special_tokens=False).ids)
         if not pieces - {self.processor.special[token] for token in ("[PAD]", "[CLS]", "[SEP]")}:
-            raise ConfigError(f"this text has no words: {beginning(text)}", remedy="give a text")
+            raise InputError(f"this text has no words: {beginning(text)}", remedy="give a text")
         if not any(mark.isalnum() for mark in text) and not words_of(self.processor, text):
             problem = f"this text has no letter and no digit: {beginning(text)}"
-            raise ConfigError(problem, remedy="give a text with words")
+            raise InputError(problem, remedy="give a text with words")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from twelve.errors import CheckpointError, ConfigError, RegionError, quoted
+from twelve.errors import CheckpointError, InputError, quoted
 from twelve.formats.records import describe
 from twelve.io.files import folder_beside
 from twelve.io.hub import HUB_NAME, PACKAGE, resolve
@@ -23,10 +23,10 @@ def find(path: str | Path) -> Path:
 
     Raises:
         CheckpointError: there is no model.
-        ConfigError: ``path`` is not a path.
+        InputError: ``path`` is not a path.
     """
     if not isinstance(path, str | os.PathLike) or not str(path):
-        raise ConfigError(f"expected the path of a model, found {describe(path)}", remedy="name a run folder")
+        raise InputError(f"expected the path of a model, found {describe(path)}", remedy="name a run folder")
     folder = Path(path).expanduser()
     if is_image(folder):
         remedy = "name a run's folder or a model's folder in its place"
@@ -70,12 +70,12 @@ def check_captions(captions: Iterable[str]) -> None:
     """Refuse images in the place of captions, where a shell puts all but the first of ``--images *.jpg``.
 
     Raises:
-        ConfigError: tells how to name several images.
+        InputError: tells how to name several images.
     """
     images = [caption for caption in captions if Path(caption).suffix.lower() in SUFFIXES and os.path.isfile(caption)]
     if images:
         problem = f"expected a caption, found the image {images[0]}"
-        raise ConfigError(problem, remedy=repeating("--images", images))
+        raise InputError(problem, remedy=repeating("--images", images))
 
 
 def _is_model(folder: Path) -> bool:
@@ -96,7 +96,7 @@ def images_in(paths: Sequence[Path], besides: Path | None = None) -> list[Path]:
         besides: a subfolder that is not entered either.
 
     Raises:
-        RegionError: there is no such file, or it is a URL; or no image is in a folder and its subfolders.
+        InputError: there is no such file, or it is a URL; or no image is in a folder and its subfolders.
     """
     found: dict[str, Path] = {}
     for path in paths:
@@ -104,13 +104,13 @@ def images_in(paths: Sequence[Path], besides: Path | None = None) -> list[Path]:
             inside = _below(path, None if besides is None else os.path.abspath(besides))
             if not inside:
                 problem = "no images in this folder, nor in its subfolders"
-                raise RegionError(problem, file=path, remedy="name a folder of images")
+                raise InputError(problem, file=path, remedy="name a folder of images")
         elif path.exists():
             inside = [path]
         else:
             refuse_url(path)
             kind = "image" if path.suffix.lower() in SUFFIXES else "folder or image"
-            raise RegionError(f"no such {kind}{beside(path)}", file=path, remedy="check its path")
+            raise InputError(f"no such {kind}{beside(path)}", file=path, remedy="check its path")
         for one in inside:
             found.setdefault(os.path.abspath(one), one)
     return list(found.values())
@@ -141,11 +141,11 @@ def check_images(paths: Iterable[Path], corrections: Mapping[Path, str] | None =
         corrections: what to do about a file that is not there, where it is another than to check its path.
 
     Raises:
-        RegionError: according to its first bytes, none of the files is an image; names the first.
+        InputError: according to its first bytes, none of the files is an image; names the first.
     """
     flaws = {path: flaw(path) for path in dict.fromkeys(paths)}
     if flaws and all(flaws.values()):
         file, why = next(iter(flaws.items()))
         remedy = "give an image file" if file.exists() else (corrections or {}).get(file, "check its path")
         hint = "" if file.exists() else beside(file)
-        raise RegionError(why + hint, file=file, remedy=remedy)
+        raise InputError(why + hint, file=file, remedy=remedy)

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from twelve.device import check_usable
-from twelve.errors import ConfigError, DataError, RegionError, TwelveError, located_problem, one_line, quoted
+from twelve.errors import (
+    ConfigError,
+    DataError,
+    InputError,
+    RegionError,
+    TwelveError,
+    located_problem,
+    one_line,
+    quoted,
+)
 from twelve.formats.flaws import without_flaws
 from twelve.io.files import check_file, check_folder, replacing
 from twelve.io.json_file import decode, readable
@@ -143,7 +152,7 @@ def predict(predictor: Predictor, requests: Sequence[Request]) -> Iterator[Outco
     If an image cannot be read, or a box lies outside it, only the questions about it have no result.
 
     Raises:
-        ConfigError, DataError: the model has no task for a question, or a text is empty.
+        InputError, DataError: the model has no task for a question, or a text is empty.
     """
     check(predictor, requests)
     _ = predictor.extractor  # otherwise, its errors would be reported as those of the first image
@@ -158,7 +167,7 @@ def check(abilities: Abilities, requests: Sequence[Request]) -> None:
     """Check that a model can answer the questions.
 
     Raises:
-        ConfigError, DataError: the model has no task for a question, or a text is empty
+        InputError, DataError: the model has no task for a question, or a text is empty
             (:class:`twelve.formats.flaws.BadLines`: this is so of several lines).
     """
     file = next((request.place.file for request in requests if request.place is not None), Path())
@@ -166,10 +175,10 @@ def check(abilities: Abilities, requests: Sequence[Request]) -> None:
 
 
 def _checked(abilities: Abilities, request: Request) -> Request | DataError:
-    """The request, or what is wrong with its line; raises ConfigError where it is of the command line."""
+    """The request, or what is wrong with its line; raises InputError where it is of the command line."""
     try:
         abilities.check(**request.arguments)
-    except ConfigError as error:
+    except InputError as error:
         if (line := request.place) is None:
             raise
         remedy = error.remedy or "remove the line"
@@ -183,7 +192,7 @@ def _of_images(predictor: Predictor, requests: Sequence[Request]) -> list[Outcom
     for image in requests[0].images:
         try:
             scenes.append(predictor.scene(image))
-        except RegionError as error:
+        except (InputError, RegionError) as error:
             if not os.path.exists(image):
                 return [Outcome(each, None, f"no such image -> {each.correction}", str(image)) for each in requests]
             return [Outcome(each, None, f"{error.problem} -> {error.remedy}", str(image)) for each in requests]
@@ -388,6 +397,6 @@ def check_extractor(weights: str | None, device: str) -> None:
 
 
 def check_captions(abilities: Abilities, captions: Iterable[str], task: str | None) -> None:
-    """Raise ConfigError if a model has no task for matching, or a caption is empty."""
+    """Raise InputError if a model has no task for matching, or a caption is empty."""
     for caption in captions:
         abilities.check("match", caption, task=task)

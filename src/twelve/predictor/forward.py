@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from twelve.errors import CheckpointError, ConfigError
+from twelve.errors import CheckpointError, InputError
 from twelve.model.inputs import collated
 from twelve.model.model_outputs import TwelveOutput
 from twelve.model.network import Network
@@ -108,7 +108,7 @@ def depending(predictor: Computes, question: Question) -> Generator[int, None, D
     output = output_of(predictor, question.task)
     labels = list(output.labels(processor.vocabularies.get(processor.task_outputs[question.task], [])))
     if question.boxes or output.reads != "fused" or not labels or len(scenes) > len(SIDES):
-        raise ConfigError(
+        raise InputError(
             f"expected a question with an answer or a class as result, found {question.method}",
             remedy="use answer, entails or verify",
         )

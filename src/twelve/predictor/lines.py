@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twelve.errors import ConfigError, DataError, RegionError, nearest
+from twelve.errors import DataError, InputError, nearest
 from twelve.formats.flaws import without_flaws
 from twelve.formats.mistaken import as_table
 from twelve.formats.records import Record, read_each_line
@@ -152,7 +152,7 @@ def _request(record: Record, folder: Path, task: str | None, threshold: float | 
     for path in paths:
         try:
             refuse_url(path)
-        except RegionError as error:
+        except InputError as error:
             raise record.error(f"{error.problem}: {error.file}", error.remedy or _REMEDY) from None
     extra = {key: value for key, value in record.fields.items() if key not in (method, *OPTIONS)}
     if taken := sorted(REPLY & set(extra)):
@@ -165,7 +165,7 @@ def _request(record: Record, folder: Path, task: str | None, threshold: float | 
         content = turns_of(content) if method == "guess" else content
         own = record.fields.get("threshold")
         check_shape(method, len(boxes) > 0, own, len(paths))
-    except ConfigError as error:
+    except InputError as error:
         raise record.error(error.problem, error.remedy or _REMEDY) from None
     if own is None and method in FINDING:
         own = threshold

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from twelve.errors import ConfigError, located_problem, nearest
+from twelve.errors import InputError, located_problem, nearest
 from twelve.formats.records import describe
 from twelve.io.json_file import readable
 from twelve.outputs.parts.result import HIDDEN, SHOWN, percent, rounded, suffix
@@ -97,7 +97,7 @@ class Matched:
             caption: its index, or its text.
 
         Raises:
-            ConfigError: there is no such caption.
+            InputError: there is no such caption.
         """
         return [(self.images[column], share) for column, share in self._columns(caption)]
 
@@ -112,7 +112,7 @@ class Matched:
             image: its index, its name, or the scene.
 
         Raises:
-            ConfigError: there is no such image, or several have this name.
+            InputError: there is no such image, or several have this name.
         """
         column = self.scenes.index(image.id) if getattr(image, "id", None) in self.scenes else None  # type: ignore[union-attr]
         if column is None:
@@ -133,7 +133,7 @@ class Matched:
             top: images to show, at most :data:`KEPT`.
 
         Raises:
-            ConfigError: there is no such caption.
+            InputError: there is no such caption.
             ValueError: ``top`` is out of range.
         """
         from twelve.outputs.parts.drawing import in_rows
@@ -214,9 +214,9 @@ def _place(which: object, names: Sequence[str], what: str) -> int:
         return names.index(which)
     remedy = f"pass its index, 0 to {len(names) - 1}, or its {'text' if what == 'caption' else 'name'}"
     if isinstance(which, str) and which in names:
-        raise ConfigError(f"{names.count(which)} {what}s are named {which!r}", remedy="pass its index")
+        raise InputError(f"{names.count(which)} {what}s are named {which!r}", remedy="pass its index")
     hint = nearest(which, names) if isinstance(which, str) else ""
-    raise ConfigError(f"no such {what}: {describe(which)}{hint}", remedy=remedy)
+    raise InputError(f"no such {what}: {describe(which)}{hint}", remedy=remedy)
 
 
 def best_of(logits: NDArray[np.float32]) -> set[int]:

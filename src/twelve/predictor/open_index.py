@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twelve.errors import DataError, RegionError
+from twelve.errors import DataError, InputError, RegionError
 from twelve.predictor.asked import short_names
 from twelve.predictor.index import (
     Entry,
@@ -45,7 +45,8 @@ class OpenIndex:
         left_out: number of images that were gone or had changed when the index was opened.
 
     Raises:
-        ConfigError: the model has no task for matching, or no contrast head.
+        InputError: the model has no task for matching.
+        ConfigError: it has no contrast head.
         DataError: there is no index, it is damaged or of another model, or none of its images is left.
         RegionError: ``regions`` is empty, or was made by another extractor.
     """
@@ -107,7 +108,7 @@ class OpenIndex:
         try:
             seen = self._store.get(self._stored[path]) if self._store is not None and path in self._stored else path
             return self._predictor.scene(seen, name=name)
-        except RegionError:
+        except (InputError, RegionError):
             return None
 
 

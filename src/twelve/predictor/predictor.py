@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from twelve.device import usable
-from twelve.errors import ConfigError, RegionError, found_in
+from twelve.errors import ConfigError, InputError, RegionError, found_in
 from twelve.evaluation.predict import finished
 from twelve.model.network import Network
 from twelve.model.precision import for_predicting, weights_of
@@ -148,12 +148,12 @@ class Predictor(Abilities):
             boxes: (R, 4) xyxy pixels of the regions, instead of boxes that the extractor chooses.
 
         Raises:
-            RegionError: ``image`` cannot be read as an image.
-            ConfigError: there is no extractor, or both boxes and regions were passed.
+            InputError: ``image`` cannot be read as an image, or both boxes and regions were passed.
+            ConfigError, RegionError: as :attr:`extractor`.
         """
         if isinstance(image, Regions):
             if boxes is not None:
-                raise ConfigError("expected boxes or regions, found both", remedy="omit boxes, or pass the image")
+                raise InputError("expected boxes or regions, found both", remedy="omit boxes, or pass the image")
             return Scene(self, image, None, name or image.image_id, warnings.of_regions(self.processor, image))
         name = name or (Path(image).name if isinstance(image, str | Path) else "image")
         opened = photograph(image, self.extractor.config.max_pixels)
@@ -167,10 +167,10 @@ class Predictor(Abilities):
         """The regions of given boxes in a scene.
 
         Raises:
-            RegionError: the scene has no image; less than half of a box lies inside it.
+            InputError: the scene has no image; less than half of a box lies inside it.
         """
         if scene.image is None:
-            raise RegionError("boxes require an image, but this scene was made from regions", remedy="pass the image")
+            raise InputError("boxes require an image, but this scene was made from regions", remedy="pass the image")
         check_inside(boxes, scene.image.size)
         return self.extractor.extract(scene.image, boxes)
 
@@ -197,13 +197,13 @@ class Predictor(Abilities):
                 found.
 
         Raises:
-            ConfigError: the model has no such task, or the method does not take these arguments.
+            InputError: the model has no such task, or the method does not take these arguments.
         """
         if method == "match":
-            raise ConfigError("match takes no question", remedy="call match(images, captions)")
+            raise InputError("match takes no question", remedy="call match(images, captions)")
         several = tuple(texts_of(scenes))
         if not all(isinstance(scene, Scene) for scene in several):
-            raise ConfigError("expected scenes, found something else", remedy="make them first: model.scene(image)")
+            raise InputError("expected scenes, found something else", remedy="make them first: model.scene(image)")
         candidates = () if isinstance(boxes, list | tuple) and not boxes else corners(boxes)
         turns = turns_of(text) if method == "guess" else ()
         self.check(method, turns or text, task=task, boxes=candidates, threshold=threshold, images=len(several))
@@ -223,12 +223,12 @@ class Predictor(Abilities):
             threshold: default threshold of the questions: confidence below which a box does not count as found.
 
         Raises:
-            ConfigError: ``questions`` is not a list of questions, or the threshold is not in 0..1.
-            RegionError: a box lies outside its image.
+            InputError: ``questions`` is not a list of questions, the threshold is not in 0..1, or a box lies outside
+                its image.
         """
         check_threshold(threshold)
         if not isinstance(questions, list | tuple) or not all(isinstance(one, Question) for one in questions):
-            raise ConfigError(
+            raise InputError(
                 "expected a list of questions, found something else",
                 remedy="create them with question(method, text, scene)",
             )
@@ -260,8 +260,7 @@ class Predictor(Abilities):
             explain: keep the attention of the LEFT image.
 
         Raises:
-            ConfigError: the text is empty, or the model has no such task.
-            RegionError: an image cannot be read.
+            InputError: the text is empty, an image cannot be read, or the model has no such task.
         """
         self.check("verify", statement, task=task)
         scenes = [image if isinstance(image, Scene) else self.scene(image) for image in (left, right)]
@@ -279,7 +278,7 @@ class Predictor(Abilities):
                 verify).
 
         Raises:
-            ConfigError: the result is a box.
+            InputError: the result is a box.
         """
         return finished(self.depending(question))
 
@@ -288,7 +287,7 @@ class Predictor(Abilities):
         every forward pass, so that other questions can be answered in between.
 
         Raises:
-            ConfigError: as :meth:`depends`, at the first step.
+            InputError: as :meth:`depends`, at the first step.
         """
         return depending(self, question)
 
@@ -314,9 +313,9 @@ class Predictor(Abilities):
                 weight of 0.
 
         Raises:
-            ConfigError: there is no image or no caption, a caption is empty, the weight is out of range, or the model
-                has no contrast head.
-            RegionError: an image cannot be read.
+            InputError: there is no image or no caption, a caption is empty, the weight is out of range, an image
+                cannot be read, or the model has no task for matching.
+            ConfigError: there is a weight, and the model has no contrast head.
         """
         options: dict[str, Any] = {"shortlist": shortlist, "contrast_weight": contrast_weight}
         return finished(self.matching(images, captions, task=task, **options))
@@ -338,12 +337,12 @@ class Predictor(Abilities):
             pairs: pairs in a forward pass.
 
         Raises:
-            ConfigError, RegionError: as :meth:`match`, at the first step.
+            InputError: as :meth:`match`, at the first step.
         """
         several: list[Any] = list(images) if isinstance(images, list | tuple) else [images]
         texts, name = texts_of(captions), self.task_for("match", task)
         if not several or not texts:
-            raise ConfigError("nothing to match", remedy="give at least one image and one caption")
+            raise InputError("nothing to match", remedy="give at least one image and one caption")
         check_weight(contrast_weight)
         for text in texts:
             self.check_words(text)
@@ -390,9 +389,10 @@ class Predictor(Abilities):
             The matches. Their ``images`` are paths; ``skipped`` has the files that cannot be read.
 
         Raises:
-            ConfigError: the model has no task for matching or no contrast head, or an argument is invalid.
-            RegionError: there is no such image, or none can be read; ``regions`` is empty or was made by another
-                extractor.
+            InputError: an argument is invalid, there is no such image, none can be read, or the model has no task for
+                matching.
+            ConfigError: the model has no contrast head.
+            RegionError: ``regions`` is empty or was made by another extractor.
             DataError: ``index`` is damaged, or is a file of another kind.
         """
         return search(

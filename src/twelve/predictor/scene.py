@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from PIL import Image
 
-from twelve.errors import ConfigError
+from twelve.errors import InputError
 from twelve.outputs.answer import Answered
 from twelve.outputs.parts.result import NO_IMAGE, Judged
 from twelve.outputs.parts.warned import Warned
@@ -124,7 +124,7 @@ class Scene:
             explain: keep the attention (:class:`twelve.predictor.Attention`); each question then takes a pass.
 
         Raises:
-            ConfigError: the text is empty, or the model has no such task.
+            InputError: the text is empty, or the model has no such task.
         """
         return self._asked("answer", question, task, explain)  # type: ignore[no-any-return]
 
@@ -153,7 +153,7 @@ class Scene:
             explain: keep the attention (:class:`twelve.predictor.Attention`); each phrase then takes a pass.
 
         Raises:
-            ConfigError: the text is empty, the threshold is not in 0..1, or the model has no such task.
+            InputError: the text is empty, the threshold is not in 0..1, or the model has no such task.
         """
         return self._asked("locate", phrase, task, explain, threshold=threshold)  # type: ignore[no-any-return]
 
@@ -172,7 +172,7 @@ class Scene:
             explain: keep the attention (:class:`twelve.predictor.Attention`); each statement then takes a pass.
 
         Raises:
-            ConfigError: the text is empty, or the model has no such task.
+            InputError: the text is empty, or the model has no such task.
         """
         return self._asked("entails", statement, task, explain)  # type: ignore[no-any-return]
 
@@ -192,12 +192,12 @@ class Scene:
             right: for ``verify``, the right image; this scene is the left image.
 
         Raises:
-            ConfigError: the text is empty, the results of the method are boxes, the right image is missing or not
+            InputError: the text is empty, the results of the method are boxes, the right image is missing or not
                 accepted, or the model has no such task.
         """
         if right is None and METHODS.get(method) == 2:
             problem = f"{method}: expected two images, found one"
-            raise ConfigError(problem, remedy="pass the right one too: right=model.scene(image)")
+            raise InputError(problem, remedy="pass the right one too: right=model.scene(image)")
         scenes = (self,) if right is None else (self, right)
         return self.predictor.depends(self.predictor.question(method, text, scenes, task=task))
 
@@ -219,8 +219,8 @@ class Scene:
             explain: keep the attention (:class:`twelve.predictor.Attention`).
 
         Raises:
-            ConfigError: the text or the boxes are empty, or the model has no such task.
-            RegionError: less than half of a box lies in the image, or the scene was made from regions.
+            InputError: the text or the boxes are empty, less than half of a box lies in the image, the scene was made
+                from regions, or the model has no such task.
         """
         options = {"boxes": corners(boxes), "threshold": threshold, "task": task}
         found: Chosen = self.ask("choose", question, explain=explain, **options)
@@ -242,8 +242,7 @@ class Scene:
             boxes, threshold, task, explain: as in :meth:`choose`.
 
         Raises:
-            ConfigError: a turn has another form; the error names the turn.
-            RegionError: as :meth:`choose`.
+            InputError: as :meth:`choose`, or a turn has another form; the error names the turn.
         """
         turns, options = turns_of(dialogue), {"boxes": corners(boxes), "threshold": threshold, "task": task}
         found: Chosen = self.ask("guess", turns, explain=explain, **options)
@@ -264,15 +263,15 @@ class Scene:
         for number, text in enumerate(several, 1):
             try:
                 asks.append(self.predictor.question(method, text, (self,), task=task, **options))
-            except ConfigError as error:
+            except InputError as error:
                 record = error.record if len(several) == 1 else f"text {number} of {len(several)}"
-                raise ConfigError(error.problem, record=record, remedy=error.remedy) from None
+                raise InputError(error.problem, record=record, remedy=error.remedy) from None
         found = self.predictor.ask(asks, explain=explain)
         return found[0] if isinstance(texts, str) else found
 
 
 def photograph(image: ImageLike, max_pixels: int) -> Image.Image:
-    """An image as :func:`twelve.regions.images.open_image` opens it; raises RegionError if it cannot, which says
+    """An image as :func:`twelve.regions.images.open_image` opens it; raises InputError if it cannot, which says
     what to pass."""
     try:
         return open_image(image, max_pixels)

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twelve.errors import ConfigError, RegionError
+from twelve.errors import InputError, RegionError
 from twelve.formats.data_root import image_key
 from twelve.formats.records import describe, writable
 from twelve.io.files import check_folder
@@ -106,11 +106,11 @@ def search(
 
     texts = texts_of(captions)
     if not texts:
-        raise ConfigError("nothing to search for", remedy="give at least one caption")
+        raise InputError("nothing to search for", remedy="give at least one caption")
     for text in texts:
         predictor.check("match", text, task=task)
     if shortlist is not None and (not isinstance(shortlist, int) or shortlist < 0):
-        raise ConfigError(
+        raise InputError(
             f"expected a number of images as shortlist, found {describe(shortlist)}", remedy="give 0 to rank all images"
         )
     weight = weight_of(contrast_weight, indexed=index is not None)
@@ -129,10 +129,10 @@ def search(
             for image in some:
                 try:
                     if kept is not None and not writable(os.path.relpath(image, kept.parent)):
-                        raise RegionError("its name is not UTF-8, which an index needs", file=image, remedy="rename it")
+                        raise InputError("its name is not UTF-8, which an index needs", file=image, remedy="rename it")
                     seen = store.get(stored[image]) if store is not None and image in stored else image
                     yield image, predictor.scene(seen, name=str(image))
-                except RegionError as error:
+                except (InputError, RegionError) as error:
                     skipped[str(image)] = f"{error.problem} -> {error.remedy}"
                 track.advance()
 
@@ -147,7 +147,7 @@ def search(
             files = [list(known)[row] for row in chosen]
         scenes = [scene for _, scene in opened(files, "extracting")]
         if not scenes:
-            raise RegionError("none of the images can be read", remedy="pass images, or a folder of images")
+            raise InputError("none of the images can be read", remedy="pass images, or a folder of images")
         with measured(predictor, len(scenes) * len(texts), say):
             found = predictor.match(scenes, texts, task=task, shortlist=shortlist, contrast_weight=weight)
     if kept is not None and 0 < (shortlist or 0) < searched:  # of one caption, all of these images were ranked

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from twelve.errors import RegionError
+from twelve.errors import InputError, RegionError
 from twelve.formats.data_root import image_key
 from twelve.io.image_suffixes import beside, flaw_of, images_in, refuse_url
 from twelve.regions.sizes import MAX_PIXELS
@@ -91,7 +91,8 @@ def list_images(folders: Sequence[Path], source: str) -> dict[str, Path]:
     """Files with an image suffix by id, sorted by name within each folder. Subfolders are not searched.
 
     Raises:
-        RegionError: a folder is missing or has no images, or two files have the same id.
+        InputError: a folder is missing or has no images.
+        RegionError: two files have the same id.
     """
     found: dict[str, Path] = {}
     for folder in folders:
@@ -134,7 +135,7 @@ def open_image(image: ImageLike | io.BytesIO, max_pixels: int = MAX_PIXELS, *, r
     raise NotAnImage(f"{type(image).__name__} is not an image")
 
 
-def refused(image: ImageLike, error: Exception, accepted: str = ACCEPTED) -> RegionError:
+def refused(image: ImageLike, error: Exception, accepted: str = ACCEPTED) -> InputError:
     """What to raise for an image that :func:`open_image` refused with this error.
 
     Args:
@@ -153,12 +154,12 @@ def refused(image: ImageLike, error: Exception, accepted: str = ACCEPTED) -> Reg
     elif file is not None and not os.path.exists(file):
         try:
             refuse_url(file)
-        except RegionError as refusal:
+        except InputError as refusal:
             return refusal
         remedy = "check its path"
     elif file is not None and os.path.isdir(file):
         remedy = "pass the path of one image file"
-    return RegionError(str(error) or type(error).__name__, file=file, remedy=remedy)
+    return InputError(str(error) or type(error).__name__, file=file, remedy=remedy)
 
 
 def decode(path: Path, max_pixels: int = MAX_PIXELS, *, raw: bool = False) -> Image.Image:

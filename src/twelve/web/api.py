@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from twelve.errors import ConfigError, nearest
+from twelve.errors import InputError, nearest
 from twelve.io.json_file import DECODER, Twice
 from twelve.outputs.parts.result import rounded
 from twelve.predictor import Predictor, Result, Scene
@@ -404,7 +404,7 @@ def _check_words(asked: BaseModel, predictor: Predictor) -> None:
     for field, text in _texts(asked):
         try:
             predictor.check_words(text)
-        except ConfigError as error:
+        except InputError as error:
             raise ServiceError("invalid_input", f"{field}: {error.problem}", error.remedy, field=field) from None
 
 

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from twelve.device import usable
-from twelve.errors import ConfigError, RegionError
+from twelve.errors import ConfigError, InputError, RegionError
 from twelve.regions.detectors.build import build, takes_levels
 from twelve.regions.detectors.feature_extractor import FeatureExtractor, fingerprint, lacking
 from twelve.regions.extraction.box_sources import (
@@ -168,7 +168,7 @@ class Extractor:
             boxes: (R, 4) xyxy pixels of the image after its EXIF rotation; None: boxes from :attr:`boxes`.
 
         Raises:
-            RegionError: ``image`` is not an image, or a box is invalid.
+            InputError: ``image`` is not an image, or a box is invalid.
             ConfigError: boxes came from files, and none are given.
         """
         supply = self.boxes if boxes is None else TheseBoxes(_corners(boxes))
@@ -177,7 +177,7 @@ class Extractor:
         except (OSError, ValueError, TypeError, SyntaxError, RuntimeError, IndexError) as error:
             if isinstance(error, BadBox):
                 name = image if isinstance(image, (str, Path)) else None
-                raise RegionError(str(error), file=name, remedy=error.remedy or _BOXES) from error
+                raise InputError(str(error), file=name, remedy=error.remedy or _BOXES) from error
             raise refused(image, error) from error
         return found
 
@@ -194,9 +194,9 @@ def _corners(boxes: ArrayLike) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):  # numbers beyond float32 become infinite, and are refused
             found = np.asarray(boxes.detach() if isinstance(boxes, torch.Tensor) else boxes, dtype=np.float32)
     except (TypeError, ValueError, RuntimeError):
-        raise RegionError("expected boxes as numbers, found something else", remedy=_BOXES) from None
+        raise InputError("expected boxes as numbers, found something else", remedy=_BOXES) from None
     if found.size == 0:
         return np.empty((0, 4), dtype=np.float32)
     if found.ndim != 2 or found.shape[1] != 4:
-        raise RegionError(f"expected boxes of shape (R, 4), found {found.shape}", remedy=_BOXES)
+        raise InputError(f"expected boxes of shape (R, 4), found {found.shape}", remedy=_BOXES)
     return found
