@@ -390,6 +390,16 @@ def test_arms_with_as_many_updates_as_another_are_not_extended(config: Path) -> 
     assert all(arm.length.extend == 0 for arm in arms if arm.name not in extended)
 
 
+def test_the_cost_of_an_arm_follows_from_the_arms_that_its_length_names(config: Path) -> None:
+    study, wanted = get_study("joint-vs-single", {"factors": [1.0], "longer": 4}), {"single-trunk", "pretrained-total"}
+    plan = planned(study, load(config), seeds=1, arms=["single-longer", *wanted])
+    costs = {name: sum(step.units for step in plan.steps() if step.arm.name == name) for name in plan.names}
+    tasks = len(plan.tasks)
+    assert costs["stop-and-go"] == 1 and costs["single-longer"] == pytest.approx(4)
+    assert costs["single-trunk"] == pytest.approx(tasks)  # each of its models has the updates of all tasks
+    assert costs["pretrained-total"] == pytest.approx(costs["single-pretrained"]) == pytest.approx(4)
+
+
 def test_groups_train_with_the_schedule_of_the_configuration(config: Path) -> None:
     """And a group of one task in every iteration: no arm has a schedule of its own."""
     changed = load(config, ["schedule={name: always-go}"])

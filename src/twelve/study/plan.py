@@ -110,7 +110,7 @@ class Plan(Strict):
 
     def _of_arm(self, seed: int, arm: Arm) -> Iterator[Step]:
         rates, tasks = arm.rates, len(self.config["tasks"])
-        units = {model: arm.length.factor * len(model) / tasks for model in arm.models}
+        units = {model: self._iterations(arm) * len(model) / tasks for model in arm.models}
         if seed == self.seeds[0]:
             for model in arm.models:
                 if rates.searches(model):
@@ -118,6 +118,15 @@ class Plan(Strict):
         for model in arm.models:
             searched = seed == self.seeds[0] and rates.searches(model) and rates.share == 1
             yield Step(seed, arm, model, False, units[model] * (0.1 if searched else 1))
+
+
+    def _iterations(self, arm: Arm) -> float:
+        """The expected iterations of an arm's models, in those of the configuration."""
+        others = [(self._iterations(other), other) for other in map(self.arm, arm.length.of)]
+        if arm.length.rule == "total":
+            updates = sum(iterations * sum(map(len, other.models)) for iterations, other in others)
+            return arm.length.factor * updates / sum(map(len, arm.models))
+        return arm.length.factor * (sum(iterations for iterations, _ in others) if others else 1)
 
 
 def _check_model(arm: Arm, model: tuple[str, ...], there: Mapping[str, Arm]) -> None:

@@ -13,7 +13,7 @@ from twelve.study.finding_types import Cell, Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, register, said
 
 BASE, OPPONENT = "stop-and-go", "single-longer"
-PRETRAINED, SINGLE_PRETRAINED = "pretrained", "single-pretrained"
+PRETRAINED, SINGLE_PRETRAINED, PRETRAINED_TOTAL = "pretrained", "single-pretrained", "pretrained-total"
 
 
 @register
@@ -137,11 +137,22 @@ class JointVsSingle(Study):
                 **begins,
                 extra=True,
             ),
+            joint.model_copy(
+                update={
+                    "name": PRETRAINED_TOTAL,
+                    "meaning": f"stop-and-go after this pretraining, for as many updates as all models of "
+                    f"{SINGLE_PRETRAINED} make together",
+                    "length": Length(rule="total", of=(SINGLE_PRETRAINED,)),
+                    **begins,
+                    "extra": True,
+                }
+            ),
         ]
 
     def contrasts(self, subjects: Subjects) -> Sequence[Contrast]:
         others = [arm.name for arm in self.arms(subjects) if arm.name not in (BASE, OPPONENT)]
-        pairs = [(BASE, OPPONENT), (PRETRAINED, SINGLE_PRETRAINED), *((BASE, other) for other in others)]
+        pairs = [(BASE, OPPONENT), (PRETRAINED, SINGLE_PRETRAINED), (PRETRAINED_TOTAL, SINGLE_PRETRAINED)]
+        pairs += [(BASE, other) for other in others]
         return [Contrast(arm=arm, minus=minus, tasks=subjects.tasks) for arm, minus in pairs]
 
     def sentences(self, found: Findings) -> Sequence[str]:
