@@ -34,7 +34,7 @@ _BOOSTS = {
     0.1: ("reference/",),
     0.005: (
         *("ablations.md", "balancing.md", "joint-vs-single.md", "reading-speed.md", "real-photographs.md"),
-        *("relations.md", "results.md", "search-and-service.md", "the-papers-numbers.md"),
+        *("relations.md", "results.md", "search-and-service.md", "study-record.md", "the-papers-numbers.md"),
         *("contributing.md", "testing.md"),
     ),
 }

@@ -102,9 +102,9 @@ def test_a_study_that_lacks_a_seed_says_so_first(tmp_path: Path) -> None:
         ("four-tasks-affinity/joint", "four-tasks-fine-tuning/joint", "four-tasks-groups/all"),
     ],
 )
-def test_what_results_md_calls_the_same_models_has_the_same_scores(same: tuple[str, ...]) -> None:
+def test_what_the_record_calls_the_same_models_has_the_same_scores(same: tuple[str, ...]) -> None:
     """On every example of every seed and task."""
-    text = (RESULTS.parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
+    text = (RESULTS.parents[1] / "docs" / "study-record.md").read_text(encoding="utf-8")
     told = text.partition("- **Models.** The arms of each line are the same model")[2].partition("\n\n")[0]
     values = []
     for name in same:
@@ -150,7 +150,7 @@ def test_leads_on_tasks_that_are_learned_well_are_those_of_the_page(
 
 
 def test_one_recorded_validation_of_retrieval_is_that_of_a_collapsed_model() -> None:
-    """What results.md says of studies whose validation counted equal logits as right."""
+    """What study-record.md says of studies whose validation counted equal logits as right."""
     scores: dict[str, list[float]] = {}
     for name in ("coco", "flickr30k"):
         for file in RESULTS.glob(f"study-*/seed-*/results/*/{name}.json"):
@@ -164,8 +164,8 @@ def test_one_recorded_validation_of_retrieval_is_that_of_a_collapsed_model() -> 
         without |= set() if curves else {file.parent.name.removeprefix("study-")}
         for number, curve in enumerate(curves):
             scores[f"{file.parent.name}/{number}"] = [score / 100 for _, score in curve["points"]]
-    text = " ".join((RESULTS.parents[1] / "docs" / "results.md").read_text(encoding="utf-8").split())
-    told = text.partition("**Which studies used the old validation of retrieval?**")[2]
+    text = " ".join((RESULTS.parents[1] / "docs" / "study-record.md").read_text(encoding="utf-8").split())
+    told = text.partition("## Which used the old validation of retrieval?")[2]
     high = {name for name, found in scores.items() if max(found) > 0.95}
     assert high == {"study-microworld/seed-1/results/single-longer/coco.json"} and "[seed 1 of `microworld`]" in told
     others = max(max(found) for name, found in scores.items() if name not in high)
