@@ -27,7 +27,8 @@ class Own(str):
 
 
 class TwelveError(Exception):
-    """A mistake of the user's or a flaw in the user's data.
+    """A mistake of the user's or a flaw in the user's data. As a string: "file [record]: problem -> remedy", on one
+    line, without the parts that are None.
 
     Args:
         problem: what is wrong, in one clause; its subject may be the place ("is empty").
@@ -36,7 +37,8 @@ class TwelveError(Exception):
         remedy: what to do about it, as an imperative.
 
     Attributes:
-        others: errors of the same kind of check, to be printed before this one (:func:`check_all`).
+        problem, file, record, remedy: as passed, at full length; the string leaves out the middle of long ones.
+        others: further mistakes that the same call found, such as other unknown keys of a configuration; mostly none.
     """
 
     others: Sequence[TwelveError] = ()
@@ -68,7 +70,7 @@ class TwelveError(Exception):
 
     @property
     def listed(self) -> Sequence[str]:
-        """Lines to print before the error itself."""
+        """Lines that the command line prints before the error itself: its ``others``, or the wrong lines of a file."""
         return [str(each) for each in self.others]
 
 

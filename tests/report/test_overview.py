@@ -35,7 +35,7 @@ from twelve.report.scores import task_score
 from twelve.report.step import Step, sibling
 from twelve.report.verdict import ScoredTask, Verdict, verdict
 from twelve.report.weak import PER_TASK, low_parts, weak
-from twelve.report.words import part
+from twelve.report.words import about, part
 from twelve.report.write import render, write_report
 from twelve.run_folder import RunFolder
 from twelve.runs.train import train
@@ -651,6 +651,7 @@ def test_the_steps_do_not_repeat_the_verdict(run: Path) -> None:
     alone_, _, longer = next_steps(read_run(run), scored(run))[:3]
     assert alone_.why == "If it learns alone, it needs more iterations here; if not, check its regions and labels."
     assert longer.why.startswith("Over the last half of the training, validation scores rose, on average, by 10.0 ")
+    assert longer.why.endswith("; twice the iterations take about 3 min.")  # of 1 min 20 s
     for task in ("refcoco", "flickr30k"):
         changed(run, lambda tree: tree["tasks"][task]["baselines"].update(tree["tasks"]["vqa"]["baselines"]))  # noqa: B023
     worse = next(step for step in next_steps(read_run(run), scored(run)) if step.title == "Train VQA v2 alone")
@@ -662,6 +663,13 @@ def test_the_steps_do_not_repeat_the_verdict(run: Path) -> None:
     changed(run, lambda tree: [task["baselines"].clear() for task in tree["tasks"].values()])
     longer = next(step for step in next_steps(read_run(run), scored(run)) if step.title == "Train longer")
     assert longer.details.startswith("Validation scores rose on 4 of 5 tasks over the last half of the training; ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.2, "1 s"), (20.4, "20 s"), (473, "8 min"), (754, "13 min"), (3580, "1 h 0 min")]
+)
+def test_an_estimate_has_whole_minutes(seconds: float, told: str) -> None:
+    assert about(seconds) == told
 
 
 def test_the_configuration_that_a_step_names_is_found_from_any_folder(run: Path) -> None:
@@ -1125,7 +1133,7 @@ def test_of_few_training_examples_more_are_added_before_test_examples(run: Path)
     assert titles(run)[:3] == ["Train longer", "Add training examples", "Add test examples"]
     assert titles(run).count("Add test examples") == titles(run).count("Train longer") == 1
     assert longer.why == "The score of 70.0 leaves room for improvement."
-    assert longer.details == "Twice the training needs no new examples and takes about 2 min 40 s."
+    assert longer.details == "Twice the training needs no new examples and takes about 3 min."
     assert longer.commands == [
         f"twelve train {run / 'config.yaml'} --set training.iterations=80 --set run={run}-longer",
         f"twelve evaluate {run}-longer",

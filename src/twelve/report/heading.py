@@ -140,7 +140,7 @@ def _size(run: Run) -> str:
     if run.epochs is not None:
         trained += f" ({words.epochs(run.epochs)})"
     if history.seconds:
-        trained += f" in {words.about(history.seconds)}"
+        trained += f" in {words.minutes(history.seconds)}"
     parts += [trained] if history.iterations else []
     if run.config.model.init is not None:
         parts.append(f"begun with {'/'.join(Path(run.config.model.init).parts[-2:])}")

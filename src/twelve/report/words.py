@@ -239,8 +239,8 @@ def epochs(count: float) -> str:
 
 
 def about(seconds: float) -> str:
-    """:func:`minutes`, without seconds from ten minutes on."""
-    return minutes(seconds) if seconds < 600 else minutes(60 * round(seconds / 60)).removesuffix(" 0 s")
+    """:func:`minutes`, for an estimate: in whole minutes, below one in whole seconds."""
+    return f"{max(1.0, seconds):.0f} s" if seconds < 60 else minutes(60 * round(seconds / 60)).removesuffix(" 0 s")
 
 
 def minutes(seconds: float) -> str:
