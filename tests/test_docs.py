@@ -227,6 +227,16 @@ def test_the_home_page_shows_what_its_program_prints(
     compare_printed("".join(re.findall(r"^# (.*\n)", body, flags=re.M)), capsys.readouterr().out)
 
 
+def test_the_page_of_errors_shows_what_its_program_prints(
+    place: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place["folder"])
+    text = (HOME / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    (body,), (shown,) = blocks(text, "python"), blocks(text, "text")
+    exec(body, {})
+    assert capsys.readouterr().out == shown
+
+
 def compare_printed(shown: str, printed: str) -> None:
     """What a page shows, and what is printed."""
     assert re.sub(r"\d+%", "%", shown) == re.sub(r"\d+%", "%", printed)
