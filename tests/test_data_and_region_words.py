@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import builtins
 import json
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import twelve
 from twelve import cli
 from twelve.cli.usage import resuming
 from twelve.errors import ConfigError
 from twelve.outputs.answer import Answered
-from twelve.outputs.parts.result import percent
+from twelve.outputs.parts.result import percent, rounded
 from twelve.regions.detectors import library_backbones
 from twelve.regions.extraction.jobs import ExtractReport
 from twelve.regions.extractor_config import ExtractorConfig
@@ -196,8 +199,19 @@ def test_little_is_not_shown_as_nothing() -> None:
         0.0099: "1%",
         0.01: "1%",
         0.5: "50%",
+        0.994: "99%",
+        0.995: ">99%",
+        0.9999999: ">99%",
+        1.0: "100%",
     }
     assert {share: percent(share) for share in shares} == shares
+    assert rounded([0.9999999, 1.0, -0.5]) == [0.999999, 1.0, -0.5]  # the page shows rounded shares
+    if (node := shutil.which("node")) is not None:  # its own function says the same
+        script = (Path(twelve.__file__).parent / "web" / "static" / "dom.js").read_text(encoding="utf-8")
+        script += f"console.log(JSON.stringify({json.dumps(list(shares))}.map(percent)));"
+        command = [node, "--input-type=module", "--eval", script]
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        assert json.loads(said.stdout) == list(shares.values())
     alternatives = (("white", 0.004), ("red", 0.0))
     answer = Answered(text="?", task="vqa", confidence=0.004, answer="white", alternatives=alternatives)
     assert answer.words == "white (0.4%); red 0%"

@@ -142,7 +142,7 @@ def test_percentages_that_add_up_to_more_than_all_are_explained() -> None:
         ranked = tuple(zip(("yes", "no", "2"), shares, strict=False))
         return Answered(text="x", task="vqa", confidence=shares[0], answer="yes", alternatives=ranked).words
 
-    assert words(0.998, 0.1) == "yes (100%); no 10% (the sum may exceed 100%)"
+    assert words(0.998, 0.1) == "yes (>99%); no 10% (the sum may exceed 100%)"
     assert words(0.9, 0.06) == "yes (90%); no 6%"
 
 
@@ -155,7 +155,7 @@ def test_alternatives_of_less_than_1_percent_are_not_shown() -> None:
     assert str(found) == "yes (85%); no 14%" and [name for name, *_ in found.bars] == ["yes", "no"]
     assert len(found.to_dict()["alternatives"]) == 4  # JSON has all of them
     alone = answered(0.999, 0.002, 0.001, 0.001)
-    assert str(alone) == "yes (100%); no 0.2%" and [name for name, *_ in alone.bars] == ["yes", "no"]
+    assert str(alone) == "yes (>99%); no 0.2%" and [name for name, *_ in alone.bars] == ["yes", "no"]
     assert str(answered(0.9, 0.0096)) == "yes (90%); no 1%"
     judged = Judged(text="x", task="t", confidence=0.9, label="a", alternatives=(("a", 0.9), ("b", 0.1), ("c", 0.001)))
     assert judged.words == "a (90%); b 10%" and [name for name, *_ in judged.bars] == ["a", "b"]

@@ -248,7 +248,7 @@ class Region(Output):
         frames = [Frame(box, "candidate") for box in others]
         frames += [Frame(meant, "wanted")] if meant is not None else []
         frames += [Frame(predicted, "predicted")] if predicted is not None else []
-        says = f"the dashed frame, with confidence {record.score:.0%}"
+        says = f"the dashed frame, with confidence {percent(record.score)}"
         if record.candidates:
             says += f", out of {len(record.candidates)} candidates"
         wanted = "the solid frame"

@@ -229,15 +229,19 @@ def exceed(*shares: float) -> bool:
 
 
 def percent(share: float) -> str:
-    """A share in 0..1 in per cent; below one per cent with a decimal, so that a small share is not shown as 0."""
+    """A share in 0..1 in per cent; below one per cent with a decimal, so that a small share is not shown as 0, and
+    one below 1 not as 100%."""
     if 0 < share < 0.0005:
         return "<0.1%"
+    if 0.995 <= share < 1:
+        return ">99%"
     return f"{share:.1%}" if 0 < share < 0.0095 else f"{share:.0%}"
 
 
 def rounded(value: Any) -> Any:
     """A value for JSON: tuples as lists, numpy's numbers as Python's, and those with a fraction rounded to
-    :data:`DIGITS` decimals, or to as many significant digits if they are below 1: a small share does not become 0.
+    :data:`DIGITS` decimals, or to as many significant digits if they are below 1: a small share does not become 0, nor
+    one below 1 become 1.
 
     Example:
         >>> rounded([0.97421345710754, 0.0000012345678, 123.4567891234])
@@ -250,4 +254,4 @@ def rounded(value: Any) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
     if not isinstance(value, float):
         return value
-    return float(f"{value:.{DIGITS}g}") if abs(value) < 1 else round(value, DIGITS)
+    return min(float(f"{value:.{DIGITS}g}"), 1 - 10**-DIGITS) if abs(value) < 1 else round(value, DIGITS)

@@ -45,9 +45,10 @@ export const ended = (text) => (/[.?!]$/.test(text) ? text : `${text}.`);
 /** A text with a capital at its beginning. */
 export const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
-/** A share in per cent, written as on the command line; below one per cent with a decimal. */
+/** A share in per cent, written as on the command line; below one per cent with a decimal, and below 1 never as 100%. */
 export function percent(share) {
   if (share > 0 && share < 0.0005) return "<0.1%";
+  if (share >= 0.995 && share < 1) return ">99%";
   return `${(100 * share).toFixed(share > 0 && share < 0.0095 ? 1 : 0)}%`;
 }
 
