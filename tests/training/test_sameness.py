@@ -292,11 +292,11 @@ def test_one_command_begins_and_goes_on(made: Path, tmp_path: Path) -> None:
         assert lines(tmp_path / "run") == lines(made / "run")
 
 
-def told(config: RunConfig | str, *settings: str) -> str:
+def told(config: RunConfig | str, *settings: str, **options: Any) -> str:
     """Resume a run, or the configuration in a file with settings; returns what was said."""
     said = io.StringIO()
     parsed_config = configuration.load(config, settings) if isinstance(config, str) else config
-    train(parsed_config, resume=True, console=Console(file=said, width=10_000))
+    train(parsed_config, resume=True, console=Console(file=said, width=10_000), **options)
     return said.getvalue()
 
 
@@ -324,6 +324,44 @@ def test_a_complete_run_is_left_as_it_is(place: Path) -> None:
     assert contents(place / "run") == before
     assert "resumed at iteration 4 of 8" in followed(told(parsed(place)))
     assert json.loads(RunFolder(place / "run").trained.read_text())["iterations"] == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (flip, "the training examples of snli_ve: 20 examples, .* before, 20 examples, .* now"),
+        (_another_image, r"the regions \(\w+\.content\)"),
+        (_another_word, "the tokenizer"),
+    ],
+)
+def test_a_complete_run_of_other_data_is_refused(place: Path, change: Callable[[Path], None], words: str) -> None:
+    change(place)
+    before = contents(place / "run")
+    anew = "train into a new folder: --set run=ANOTHER, without --resume"
+    for options in ({"resume": True}, {"go_on": True}):
+        with pytest.raises(TwelveError, match=f"changed since this run was trained: {words}.* -> {anew}") as caught:
+            train(parsed(place), console=Console(quiet=True), **options)
+        assert caught.value.file == place / "run"
+    if change is not _another_word:  # which nothing allows
+        assert "this run is complete" in told(parsed(place), allow_changed_data=True)
+    with pytest.raises(ConfigError, match=rf"seed.*was begun with 3 -> {anew}; or, to go on"):
+        told(configuration.load(place / "run" / "config.yaml", ["seed=4"]))
+    assert contents(place / "run") == before
+
+
+def test_a_folder_with_a_run_is_refused_by_what_is_left_to_do(place: Path) -> None:
+    complete = r"already holds a run, which is complete -> train into another: --set run=ANOTHER \(.*longer, add {}\)"
+
+    def refused(*settings: str, words: str) -> None:
+        with pytest.raises(ConfigError, match=words):
+            train(configuration.load(place / "run" / "config.yaml", settings), console=Console(quiet=True))
+
+    refused(words=complete.format("--resume --set training.iterations=8"))
+    refused("seed=4", words=complete.format("--resume --set training.iterations=8"))
+    unfinished = "already holds a run -> add --resume, or --set run=ANOTHER"
+    refused("training.iterations=6", words=unfinished)
+    shutil.rmtree(place / "run" / "checkpoints" / "step-0000004")
+    refused(words=unfinished)
 
 
 @pytest.mark.parametrize("name", ["data.json", "machine.json", "validation_images.json", "trained.json"])

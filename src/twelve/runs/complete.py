@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from shlex import join
 
 from twelve.config import load_run
@@ -14,6 +15,46 @@ ANYWHERE = ("run", "training")
 """Keys that may differ from those of the run: its place, and how it trains, of which only the length matters here."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that has trained as long as a configuration asks for.
+
+    Attributes:
+        done: its iterations.
+        early: whether it was stopped because its validation score no longer rose.
+        longer: the options of ``twelve train`` that train it longer.
+    """
+
+    done: int
+    early: bool
+    longer: tuple[str, ...]
+
+
+def ended(config: RunConfig, run: RunFolder) -> Ended | None:
+    """How a run has ended; None if training, or ``config``, has more iterations left. Only lengths are compared.
+
+    Raises:
+        ConfigError: the run's configuration cannot be read.
+    """
+    trained = run.read(run.trained)
+    done, saved = trained.get("iterations"), run.saved()
+    if type(done) is not int or not saved or saved[-1] != run.checkpoint(done):
+        return None
+    now, then = config.training, load_run(run.path).training
+    stopped = _stopped(trained.get("events"), done)
+    early = stopped and None not in (now.patience, then.patience) and (now.patience or 0) <= (then.patience or 0)
+    if now.iterations is None:
+        whole = not stopped and then.iterations is None and now.epochs == then.epochs
+    else:
+        whole = now.iterations == done
+    if not early and not whole:
+        return None
+    length = 2 * done if whole else now.iterations if now.iterations != then.iterations else None
+    settings = [f"training.iterations={length}"] if length else []
+    settings += ["training.patience=null"] if early else []
+    return Ended(done, early, ("--resume", *(word for each in settings for word in ("--set", each))))
+
+
 def completion(config: RunConfig, run: RunFolder) -> str | None:
     """What to tell of a complete run, with the command that trains it longer; None if it is to be resumed: to train, or
     to write again what is missing from its folder.
@@ -22,9 +63,7 @@ def completion(config: RunConfig, run: RunFolder) -> str | None:
         config: with which it is to be resumed.
         run: holds a run with this configuration, apart from lengths and places.
     """
-    trained = run.read(run.trained)
-    done, saved = trained.get("iterations"), run.saved()
-    if type(done) is not int or not saved or saved[-1] != run.checkpoint(done) or not _whole(run):
+    if (found := ended(config, run)) is None or not _whole(run):
         return None
     begun = load_run(run.path)
     ours, theirs = (
@@ -32,23 +71,10 @@ def completion(config: RunConfig, run: RunFolder) -> str | None:
     )
     if ours != theirs:  # the run's configuration is to be written again
         return None
-    now, then = config.training, begun.training
-    stopped = _stopped(trained.get("events"), done)
-    early = stopped and None not in (now.patience, then.patience) and (now.patience or 0) <= (then.patience or 0)
-    if now.iterations is None:
-        ended = not stopped and then.iterations is None and now.epochs == then.epochs
-    else:
-        ended = now.iterations == done
-    if not early and not ended:
-        return None
-    longer = 2 * done if ended else now.iterations if now.iterations != then.iterations else None
-    settings = [f"training.iterations={longer}"] if longer else []
-    settings += ["training.patience=null"] if early else []
-    why = "; it was stopped because its validation score no longer rose" if early else ""
-    command = ["twelve", "train", str(run.config), "--resume", *(w for each in settings for w in ("--set", each))]
+    why = "; it was stopped because its validation score no longer rose" if found.early else ""
     return (
-        f"this run is complete, with {done:,} iterations{why}: nothing was trained, and its folder is unchanged\n"
-        f"to train it longer: {join(command)}"
+        f"this run is complete, with {found.done:,} iterations{why}: nothing was trained, and its folder is unchanged\n"
+        f"to train it longer: {join(['twelve', 'train', str(run.config), *found.longer])}"
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from shlex import join
 
 from twelve.data.files_there import check_annotations
-from twelve.errors import ConfigError, check_all
+from twelve.errors import ConfigError, TwelveError, check_all
 from twelve.io import files
 from twelve.run_folder import RunFolder, model_folder
+from twelve.runs.complete import Ended, ended
 from twelve.settings import RunConfig
 from twelve.training.log import check_trackers
 
@@ -38,7 +41,15 @@ def _check_folder(config: RunConfig, resume: bool) -> None:
     run.check_links()
     exists = files.is_there(run.config, ConfigError)
     if exists and not resume and run.holds_training():
-        raise ConfigError("this folder already holds a run", file=run.path, remedy="add --resume, or --set run=ANOTHER")
+        found: Ended | None = None
+        with suppress(TwelveError):  # its configuration cannot be read, which only resuming needs
+            found = ended(config, run)
+        if found is None:
+            problem, remedy = "this folder already holds a run", "add --resume, or --set run=ANOTHER"
+        else:
+            problem = "this folder already holds a run, which is complete"
+            remedy = f"train into another: --set run=ANOTHER (to train it longer, add {join(found.longer)})"
+        raise ConfigError(problem, file=run.path, remedy=remedy)
     if resume and not exists:
         remedy = "leave out --resume, or write --continue, which begins where nothing is"
         raise ConfigError("there is no run to resume", file=run.path, remedy=remedy)

@@ -45,12 +45,14 @@ from twelve.settings import OptimizerSettings, RunConfig
 from twelve.tasks.base import Task, foreign
 from twelve.tasks.custom import AnswerFile, FileTask
 from twelve.threads import given_back
+from twelve.training.checkpoint import record_in
 from twelve.training.continued import continued
 from twelve.training.hooks import TrainingHook
 from twelve.training.losses import NonFiniteLoss
 from twelve.training.memory import advice, need_of
 from twelve.training.provenance import fingerprints, machine
 from twelve.training.sameness import check_same, record_of
+from twelve.training.sameness import compare as compare_records
 from twelve.types.cut import Cut
 from twelve.types.examples import Example
 from twelve.types.half_precision import as_tensor
@@ -89,7 +91,7 @@ def train(
     Raises:
         ConfigError: the folder holds a run and is not to be resumed, or it is to be resumed and holds none, or one with
             another configuration.
-        DataError: the data have changed.
+        DataError: the data have changed, also those of a complete run.
     """
     from accelerate.utils import set_seed
     from transformers.utils.logging import disable_progress_bar
@@ -114,6 +116,7 @@ def train(
     created = [folder for folder in (run.path, *run.path.parents) if not folder.exists()]
     try:
         if resume and (told := completion(config, run)) is not None:
+            _check_trained_on(config, run, start, allow_changed_data)
             tell(told, console)
             return run.path
         with files.alone(run.path) if devices.main else nullcontext(), devices.together():
@@ -356,6 +359,15 @@ def _check_resumed(config: RunConfig, run: RunFolder) -> None:
         raise CheckpointError(
             "its checkpoints are gone", file=run.path, remedy="copy them back, or train anew: --set run=ANOTHER"
         )
+
+
+def _check_trained_on(config: RunConfig, run: RunFolder, start: Start | None, allow_changed_data: bool) -> None:
+    """Raise an error, as :func:`twelve.training.sameness.compare`, if a complete run was trained on other data."""
+    if not (then := record_in(run.saved()[-1])):  # a run of an earlier version
+        return
+    _, processor, data, _ = start or beginning(config)
+    now = record_of(config, data, processor, iterations=0, processes=1)  # which are not refused
+    compare_records(then, now, done=0, file=run.path, allow_changed_data=allow_changed_data, complete=True)
 
 
 def _describe(

@@ -77,6 +77,14 @@ def load(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"damaged checkpoint ({reason})", file=folder, remedy=remedy) from None
 
 
+def record_in(folder: Path) -> Mapping[str, Any]:
+    """The record (sameness.py) in a checkpoint, whose tensors are not read; empty if it is damaged or has none."""
+    found: Any = json_file.read_or_none(folder / "state.json")
+    for key in ("state", "record"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return _restore(found, {}) if isinstance(found, dict) else {}
+
+
 def prune(run: RunFolder, keep: int) -> None:
     """Remove all but the newest ``keep`` checkpoints, and what interrupted saves and removals left.
 

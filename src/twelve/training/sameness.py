@@ -45,6 +45,7 @@ IMAGES_COMPARED = 64
 TEXTS = 1 << 14
 """Texts that are hashed at a time."""
 _ANEW = "or train anew: --set run=ANOTHER"
+_ELSEWHERE = "train into a new folder: --set run=ANOTHER, without --resume"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,13 @@ def _without_added(settings: Any) -> Any:
 
 
 def compare(
-    then: Mapping[str, Any], now: Mapping[str, Any], *, done: int, file: Path, allow_changed_data: bool = False
+    then: Mapping[str, Any],
+    now: Mapping[str, Any],
+    *,
+    done: int,
+    file: Path,
+    allow_changed_data: bool = False,
+    complete: bool = False,
 ) -> list[Change]:
     """What has changed since a checkpoint was written.
 
@@ -154,6 +161,7 @@ def compare(
         now: the record of the resumed run.
         done: iterations of the checkpoint.
         file: the checkpoint, for errors.
+        complete: nothing is left to train, so that other data need another run.
 
     Raises:
         ConfigError: the change would make another model, or fewer iterations are configured than are done.
@@ -172,9 +180,15 @@ def compare(
         if then.get(key) == now[key]:
             continue
         place, was, here = difference("", then.get(key), now[key])
-        what = f"{part.title}{f' ({place[1:]})' if place else ''}: {_short(was)} before, {_short(here)} now"
+        values = f"{_short(was)} before, {_short(here)} now"
+        what = f"{part.title}{f' ({place[1:]})' if place else ''}: {values}"
         if part.refused and not (part.waived and allow_changed_data):
             kind = DataError if part.waived else ConfigError
+            if complete:
+                name, _, split = place[1:].rpartition(".")
+                if key == "examples" and name:
+                    what = f"the {'training' if split == 'train' else split} examples of {name}: {values}"
+                raise kind(f"changed since this run was trained: {what}", file=file, remedy=_ELSEWHERE)
             raise kind(f"not what this run was begun with: {what}", file=file, remedy=part.remedy)
         changed.append(Change(what, part.waived))
     return changed
@@ -195,10 +209,11 @@ def check_same(config: RunConfig, begun: RunConfig, folder: Path) -> None:
     if now == then and list(config.tasks) != list(begun.tasks):  # which decides the order of weights and of steps
         place, ours, theirs = ".tasks", ", ".join(config.tasks), ", ".join(begun.tasks)
     if place:
+        again = f"twelve train {quoted(RunFolder(folder).config)} --resume"
         raise ConfigError(
             f"is {ours!r}, but the run in {folder} was begun with {theirs!r}",
             record=place[1:],
-            remedy=f"to go on as it was begun: twelve train {quoted(RunFolder(folder).config)} --resume",
+            remedy=f"{_ELSEWHERE}; or, to go on as it was begun: {again}",
         )
 
 
