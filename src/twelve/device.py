@@ -40,6 +40,10 @@ def usable(name: str, remedy: str = 'choose device="cpu"') -> torch.device:
 
     try:
         device = torch.device(name)
+    except (RuntimeError, TypeError) as error:  # with a list of what torch knows
+        problem = f"device {name!r} cannot be used (expected cpu, cuda or cuda:NUMBER)"
+        raise ConfigError(problem, remedy=remedy) from error
+    try:
         torch.empty(1, device=device).cpu()
     # Which of these torch raises depends on the device; NotImplementedError is a RuntimeError.
     except (RuntimeError, AssertionError, TypeError, ImportError) as error:

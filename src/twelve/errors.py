@@ -80,6 +80,11 @@ def located_problem(where: str, problem: str) -> str:
     return f"{where}{' ' if _VERB.match(problem) else ': '}{problem}" if where else problem
 
 
+def with_subject(subject: str, problem: str) -> str:
+    """A problem as a sentence: with the subject before it if it begins with a verb."""
+    return f"{subject} {problem}" if _VERB.match(problem) else problem
+
+
 _VERB = re.compile(
     r"(are|begins|cannot be|contains|does|expands|has|have|holds|is|lacks|must|redirects|registers|unpacks|was)\b"
 )

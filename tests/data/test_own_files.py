@@ -113,7 +113,7 @@ def test_data_check_warns_of_training_images_that_are_tested_too(tmp_path: Path)
     with_images(tmp_path, "a.jpg", "c.jpg", "d.jpg")
     train = [("t", "yes", "a.jpg"), ("t", "no", "c.jpg"), *[("t", "yes", "d.jpg"), ("t", "no", "d.jpg")] * 10]
     found = checked(tmp_path, train, [("t", "yes", "a.jpg")])
-    assert found[0] == "mine (mine): can run" and [line for line in found if "warning" in line] == [
+    assert found[0] == "mine (mine): can run once regions are extracted" and [line for line in found if "warning" in line] == [
         "  val.jsonl: warning: 1 of 3 training images is also in val.jsonl; training leaves it out"
     ]
 
@@ -132,8 +132,9 @@ def test_the_same_images_for_training_and_test_are_no_damage(tmp_path: Path, ima
     found = checked(tmp_path, lines, lines)
     assert found[0] == "mine (mine): cannot run" and not any("warning" in line for line in found)
     assert [line for line in found if "error" in line] == [f"  train.jsonl: error: {error}"]
+    ready = "can run once regions are extracted"
     found = checked(tmp_path, lines, lines, least=0)  # a configuration that removes no image
-    assert found[0] == "mine (mine): can run" and not any("0 training examples" in line for line in found)
+    assert found[0] == f"mine (mine): {ready}" and not any("0 training examples" in line for line in found)
     some = len(set(images))
     found = checked(tmp_path, [*lines, ("t", "no", "b.jpg")], lines)  # nor most of them: one image is left
     assert found[0] == "mine (mine): cannot run"

@@ -222,6 +222,9 @@ def test_a_hub_that_is_out_of_reach_fails_fast(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(CheckpointError, match="owner/model: not a folder, and not available from the hub"):
         twelve.load("hub:owner/model")
     assert time.monotonic() - started < 5
+    for name in ("hub:", "hub:owner/model"):
+        with pytest.raises(CheckpointError, match="-> name a run's folder, a model's folder, or hub:owner/model for"):
+            twelve.load(name)
 
 
 def test_the_package_lists_its_public_names_alone() -> None:

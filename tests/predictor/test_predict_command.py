@@ -130,6 +130,7 @@ def test_a_file_that_is_no_image_has_one_diagnosis(model: Path, images: Path, tm
         words = ["predict", model, "--image", text, *others, "--ask", "is it red ?"]
         said = CliRunner().invoke(cli.app, list(map(str, words)))
         assert said.exit_code == 1 and told in said.output + str(said.exception)
+    assert "hello.jpg: is it red ? -> error: the file is not an image, judging by its first bytes" in said.stdout
 
 
 def test_answers_as_a_table(model: Path, images: Path, tmp_path: Path) -> None:
@@ -138,6 +139,7 @@ def test_answers_as_a_table(model: Path, images: Path, tmp_path: Path) -> None:
     for _ in range(2):  # a table is replaced by another
         said = CliRunner().invoke(cli.app, ["predict", str(model), *map(str, words)])
     assert said.exit_code == 1 and not said.stdout and f"9 answers written to {out}\n" in said.stderr
+    assert f"\nreplaced the earlier {out} (12 results)\n" in said.stderr
     assert len(out.read_text().splitlines()) == 13
     with out.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -389,8 +391,10 @@ def test_output_files_are_checked_before_the_work(model: Path, images: Path, tmp
     assert (tmp_path / "0.png").read_bytes() == before and notes.read_text() == '{"image": "my own"}\n'
     asked = ["--image", tmp_path / "0.png", "--ask", "is it red ?", "--out", tmp_path / "said.jsonl"]
     (tmp_path / "said.jsonl").touch()
-    for _ in range(2):  # nothing, and answers of before, are replaced
-        assert twelve("predict", model, *asked)[0] == 0
+    for replaced in (False, True):  # nothing, and answers of before, are replaced
+        said = CliRunner().invoke(cli.app, ["predict", str(model), *map(str, asked)])
+        told = f"replaced the earlier {tmp_path / 'said.jsonl'} (1 result)\n"
+        assert said.exit_code == 0 and (told in said.stderr) == replaced and not said.stdout
     assert len(lines((tmp_path / "said.jsonl").read_text())) == 1
 
 

@@ -291,6 +291,8 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
         model.scene("x" * 5000)
     with pytest.raises(ConfigError, match=r'cannot be used .* -> choose device="cpu"'):
         Predictor(model.model, model.processor, device="cuda:77")
+    with pytest.raises(ConfigError, match=r"'gpu' cannot be used \(expected cpu, cuda or cuda:NUMBER\) -> choose"):
+        Predictor(model.model, model.processor, device="gpu")
     with pytest.raises(InputError, match=r"wholly outside its image of .* -> give four numbers per box"):
         scene.choose("x", [[5000, 5000, 6000, 6000]])
     assert isinstance(scene.regions, Regions)

@@ -4,8 +4,8 @@ examples compare with the official ones."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,6 +20,7 @@ from twelve.data.examples.columns import (
     texts_of,
 )
 from twelve.data.examples.reading import read_examples
+from twelve.data.opening import command_for
 from twelve.data.own_files import none_left, too_few, warnings_of, with_counts
 from twelve.data.sources import MOST, fetching
 from twelve.data.vocabulary import labels_of
@@ -102,6 +103,7 @@ class TaskCheck:
         notes, errors: on the whole task, and on files that belong to no split.
         fetched: official files that are as ``twelve data fetch`` brought them.
         blocked: whether no run of the configuration can start.
+        lacking: image source with regions to extract before -> whether not only those of boxes that the dataset gives.
     """
 
     task: str
@@ -114,6 +116,7 @@ class TaskCheck:
     errors: tuple[str, ...] = ()
     fetched: tuple[str, ...] = ()
     blocked: bool = False
+    lacking: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def runs(self) -> bool:
@@ -121,11 +124,13 @@ class TaskCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether the task can run, and nothing that is there is wrong."""
+        """Whether the task can run once it has regions, and nothing that is there is wrong."""
         return self.runs and not (self.errors or any(split.damaged for split in (*self.measured, *self.others)))
 
     def __str__(self) -> str:
-        state = "can run" if self.ok else "can run, but there are errors" if self.runs else "cannot run"
+        state = "can run, but there are errors" if self.runs else "cannot run"
+        if self.ok:
+            state = "can run once regions are extracted" if self.lacking else "can run"
         lines = [one_line(f"{self.task} ({self.title}): {state}")]
         lines += [str(split) for split in (self.train, *self.measured, *self.others)]
         lines += [f"  error: {one_line(error)}" for error in self.errors]
@@ -142,10 +147,12 @@ class CheckReport:
 
     Attributes:
         blocked: why no run of the configuration can start; "" if one can.
+        extracting: the commands that extract the regions that the tasks lack.
     """
 
     tasks: tuple[TaskCheck, ...]
     blocked: str = ""
+    extracting: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -153,7 +160,8 @@ class CheckReport:
         return bool(self.tasks) and all(task.ok for task in self.tasks)
 
     def __str__(self) -> str:
-        last = [f"no task can run: {one_line(self.blocked)}"] if self.blocked else []
+        last = [f"to extract regions, run: {one_line(command)}" for command in self.extracting]
+        last += [f"no task can run: {one_line(self.blocked)}"] if self.blocked else []
         return "\n".join([*map(str, self.tasks), *last]) or "the data root has no folder of any task"
 
 
@@ -197,7 +205,17 @@ def check_root(
         for task in chosen:
             found.append(replace(_check_task(root, task, seen, lock, more, noted, least), blocked=bool(blocked)))
             track.advance()
-    return CheckReport(tuple(found), blocked)
+    return CheckReport(tuple(found), blocked, tuple(_extracting(store, found, chosen)))
+
+
+def _extracting(store: RegionStore, found: Sequence[TaskCheck], tasks: Sequence[Task]) -> Iterator[str]:
+    """The command for each image source that lacks regions of tasks that can run."""
+    for source in dict.fromkeys(source for each in found if each.runs for source in each.lacking):
+        lacking = [
+            (task, each.lacking[source]) for task, each in zip(tasks, found, strict=True) if source in each.lacking
+        ]
+        given = [task for task, _ in lacking if task.has_candidates]
+        yield command_for(store, source, given, detected=any(whole for _, whole in lacking))
 
 
 def no_task_in(root: DataRoot) -> MissingData:
@@ -281,8 +299,25 @@ def _check_task(
     notes += [f"{name} {state}" for name, state in states.items() if state == "changed since it was fetched"]
     fetched = tuple(name for name, state in states.items() if state == "as fetched")
     return TaskCheck(
-        task.name, task.title, task.page, train, tuple(measured), tuple(notes), tuple(others), tuple(errors), fetched
+        task.name,
+        task.title,
+        task.page,
+        train,
+        tuple(measured),
+        tuple(notes),
+        tuple(others),
+        tuple(errors),
+        fetched,
+        lacking=_merged(seen.lacking.get((task.name, split), {}) for split in default),
     )
+
+
+def _merged(lacking: Iterable[Mapping[str, bool]]) -> dict[str, bool]:
+    """Image source -> whether any of the splits lacks all regions of some of its images."""
+    merged: dict[str, bool] = {}
+    for source, whole in (item for each in lacking for item in each.items()):
+        merged[source] = whole or merged.get(source, False)
+    return merged
 
 
 def _only_submitted(task: Task, split: str, examples: Sequence[Example]) -> bool:

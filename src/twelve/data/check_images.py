@@ -36,6 +36,8 @@ class CheckedImages:
         self._root, self._store = root, store
         self._sizes: dict[str, tuple[int, int] | str] = {}
         """Image id -> width and height, or what is wrong with its file."""
+        self.lacking: dict[tuple[str, str], dict[str, bool]] = {}
+        """(task, split) -> image source with regions to extract -> whether those of no boxes that a dataset gives."""
 
     def check(self, task: Task, split: str, images: Sequence[str], asked: Sequence[str]) -> tuple[list[str], list[str]]:
         """(errors, notes) on images without a file and regions; an image needs one of the two.
@@ -48,7 +50,7 @@ class CheckedImages:
         try:
             neither = [image for image in without_file if image not in store]
             bare = [image for image in images if image not in store]
-            half = sum(image in store and not store.has_given(image) for image in asked)
+            half = [image for image in asked if image in store and not store.has_given(image)]
         except TwelveError as error:
             return [str(error)], []
         if neither:
@@ -70,13 +72,15 @@ class CheckedImages:
             remedy = "replace them by complete copies" if isinstance(task, FileTask) else "download them again"
             first = located_problem(str(root.image_file(image)), found)
             return [f"{share}; the first: {first} -> {remedy}"], []
+        whole = {image.split("/")[0]: True for image in bare}
+        self.lacking[task.name, split] = {image.split("/")[0]: False for image in half} | whole
         notes = []
         if without_file:
             notes.append(f"{len(without_file):,} of {len(images):,} images have regions but no file")
         if bare:
             notes.append(f"{len(bare):,} of {len(images):,} images have no regions yet")
         if half:
-            notes.append(f"{half:,} of {len(asked):,} images have regions, but not yet of their candidate boxes")
+            notes.append(f"{len(half):,} of {len(asked):,} images have regions, but not yet of their candidate boxes")
         return [], notes
 
     def size(self, image: str) -> tuple[int, int] | None:

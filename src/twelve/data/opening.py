@@ -39,7 +39,7 @@ def open_root(
         givers: dict[str, list[Task]] = {}
         for task in (get(name, root.own_tasks) for name in names):
             givers.setdefault(root.image_source(task), []).extend([task] if task.has_candidates else [])
-        commands = [_command(store, source, given) for source, given in givers.items()]
+        commands = [command_for(store, source, given) for source, given in givers.items()]
         lacking = [str(root.path / IMAGES / source) for source in givers if not (root.path / IMAGES / source).is_dir()]
         first = f"put the images into {' and '.join(lacking)}, then " if lacking else ""
         raise RegionError("no such region store", file=folder, remedy=f"{first}make it: {' && '.join(commands)}")
@@ -94,7 +94,7 @@ def check_regions(
             f"{len(missing)} of {len(asked)} images of {task.name} have no regions of the boxes that it gives, "
             f"the first is {missing[0]}",
             file=Path(store.root) / source / GIVEN,
-            remedy=f"run: {_command(store, source, [task], detected=False)}",
+            remedy=f"run: {command_for(store, source, [task], detected=False)}",
         )
 
 
@@ -132,7 +132,7 @@ def no_images(task: Task, root: DataRoot, store: RegionStore, missing: str, coun
     )
 
 
-def _command(store: RegionStore, source: str, given: Sequence[Task], *, detected: bool = True) -> str:
+def command_for(store: RegionStore, source: str, given: Sequence[Task], *, detected: bool = True) -> str:
     """The command that extracts the regions of a source, and those of the boxes that tasks give."""
     own = any(isinstance(task, FileTask) for task in given)
     return store.command(source, given=[task.name for task in given], detected=detected, own=own)

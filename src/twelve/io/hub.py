@@ -13,13 +13,16 @@ from typing import Any
 from twelve.errors import CheckpointError, TwelveError
 
 PACKAGE, HUB_NAME = "package:", "hub:"
+NAMED = "name a folder, package:MODULE or a hub name (owner/model)"
 HUB = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 """Options of fetching from the hub."""
 _TOKEN = "log in with a token that may write (hf auth login), and check owner and name"
 _CONNECTION = "check the connection and the hub's URL (HF_ENDPOINT), and run it again"
 
 
-def resolve(name: str | Path, *files: str, error: type[TwelveError] = CheckpointError, **hub: Any) -> Path:
+def resolve(
+    name: str | Path, *files: str, error: type[TwelveError] = CheckpointError, named: str = NAMED, **hub: Any
+) -> Path:
     """The folder that ``name`` stands for.
 
     Args:
@@ -28,6 +31,7 @@ def resolve(name: str | Path, *files: str, error: type[TwelveError] = Checkpoint
             a path: ``owner`` is a folder here, or there are more parts.
         files: patterns of the files to fetch from the hub.
         error: type of the errors to raise.
+        named: the remedy where there is nothing with this name.
         hub: options of :data:`HUB`.
 
     Raises:
@@ -37,15 +41,15 @@ def resolve(name: str | Path, *files: str, error: type[TwelveError] = Checkpoint
     if name.startswith(PACKAGE):
         return _of_package(name.removeprefix(PACKAGE), error)
     if name.startswith(HUB_NAME):
-        return _of_hub(name.removeprefix(HUB_NAME), files, error, hub)
+        return _of_hub(name.removeprefix(HUB_NAME), files, error, named, hub)
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
     # Below an existing folder, it is a mistyped path, not the name of a repository.
     below = "/" in name and folder.parent.is_dir()
     if below or name.count("/") > 1 or name.startswith((".", "/", "~")) or "\\" in name:
-        raise error("no such folder", file=name, remedy="name a folder, package:MODULE or a hub name (owner/model)")
-    return _of_hub(name, files, error, hub)
+        raise error("no such folder", file=name, remedy=named)
+    return _of_hub(name, files, error, named, hub)
 
 
 def inside(folder: Path, name: str, error: type[TwelveError] = CheckpointError) -> Path:
@@ -137,8 +141,7 @@ def _of_package(module: str, error: type[TwelveError]) -> Path:
     return folder
 
 
-def _of_hub(name: str, files: tuple[str, ...], error: type[TwelveError], hub: dict[str, Any]) -> Path:
-    named = "name a folder, package:MODULE or a hub name (owner/model)"
+def _of_hub(name: str, files: tuple[str, ...], error: type[TwelveError], named: str, hub: dict[str, Any]) -> Path:
     with _asking("not a folder, and not available from the hub", name, error, named, f"{named}; {_CONNECTION}"):
         from huggingface_hub import snapshot_download
 

@@ -16,6 +16,7 @@ from twelve.run_folder import model_folder
 
 _FILES = ("*.json", "*.safetensors")
 """The files of a model in a hub repository."""
+_NAMED = "name a run's folder, a model's folder, or hub:owner/model for one on the hub"
 
 
 def find(path: str | Path) -> Path:
@@ -36,9 +37,9 @@ def find(path: str | Path) -> Path:
             raise CheckpointError(
                 f"no such folder{folder_beside(folder)}",
                 file=str(path),
-                remedy="name a run's folder, a model's folder, or hub:owner/model for one on the hub",
+                remedy=_NAMED,
             )
-        folder = resolve(path, *_FILES)
+        folder = resolve(path, *_FILES, named=_NAMED)
     return model_folder(folder)
 
 

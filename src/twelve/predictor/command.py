@@ -22,6 +22,7 @@ from twelve.errors import (
     located_problem,
     one_line,
     quoted,
+    with_subject,
 )
 from twelve.formats.flaws import without_flaws
 from twelve.io.files import check_file, check_folder, replacing
@@ -72,7 +73,9 @@ class Outcome:
     @property
     def error(self) -> str:
         """Why there is no result, to be read beside the images: of two images, it names the one that is meant."""
-        return self.problem if self.about == self.request.named_images else located_problem(self.about, self.problem)
+        if self.about == self.request.named_images:
+            return with_subject("the file", self.problem)
+        return located_problem(self.about, self.problem)
 
     @property
     def asked(self) -> str:
@@ -236,7 +239,7 @@ def write(
             return one.line(names, with_task=with_task(one.request.method))
 
         return _write(outcomes, _json if as_json else line, draw, stream, explained=not as_json)
-    table, count = is_table(out), 0
+    table, count, earlier = is_table(out), 0, _results_in(out)
 
     def counted() -> Iterator[Outcome]:
         nonlocal count
@@ -253,7 +256,17 @@ def write(
             print(HEADER, file=file, flush=True)
         missing = _write(counted(), _row if table else _json, draw, file)
     print(one_line(f"{count:,} answer{'s' * (count != 1)} written to {out}"), file=sys.stderr)
+    if earlier:
+        print(one_line(f"replaced the earlier {out} ({earlier:,} result{'s' * (earlier != 1)})"), file=sys.stderr)
     return missing
+
+
+def _results_in(out: Path) -> int:
+    """How many results a file has that :func:`write` wrote, each on a line; 0 where there is no file."""
+    if not out.is_file():
+        return 0
+    with out.open("rb") as file:
+        return max(0, sum(1 for _ in file) - is_table(out))
 
 
 @contextmanager
