@@ -49,6 +49,8 @@ def test_what_is_there_and_what_is_not(tmp_path: Path, task: Boxed) -> None:
     report = check_root(tmp_path, ["boxed"])
     (found,) = report.tasks
     val, test = found.measured
+    assert str(report).startswith("boxed (Boxed): can run once regions are extracted\n")
+    assert f"\nto extract regions, run: twelve regions extract --images {tmp_path}/images/x " in str(report)
     assert report.ok and found.train.usable and val.usable and not test.usable
     assert test.missing == ("test.json",)
     assert "2 examples, officially 3" in found.train.notes
