@@ -88,6 +88,9 @@ def test_a_dry_run_tells_the_time_and_names_the_folder_without_a_word_twice(tmp_
     assert "arms of joint-vs-single take about two to three hours on one CPU core" in said and "take longer." in said
     said = " ".join(CliRunner().invoke(cli.app, [*main, "study-six-tasks.yaml"]).output.split())
     assert 'each seed of the two arms about 22". So all runs take about 3.0 hours.' in said  # 25.5 joint runs
+    little = [*longer[:5], "training.iterations=10", "--dry-run"]
+    said = " ".join(CliRunner().invoke(cli.app, little).output.split())
+    assert "So all runs take about a minute." in said
     own = tmp_path / "own.yaml"
     own.write_text(configuration.find("study-apart.yaml").read_text())
     said = " ".join(CliRunner().invoke(cli.app, ["study", "groups", "--config", str(own), "--dry-run"]).output.split())

@@ -55,5 +55,7 @@ def test_the_page_has_the_configuration_and_the_rates_of_every_task() -> None:
 
 def test_a_study_of_a_file_is_run_from_it() -> None:
     plan = made_findings.joint_vs_single().plan.model_copy(update={"study": "my-study", "options": {"often": 2}})
-    assert command(plan).startswith("twelve study run my-study.py --config study.yaml --seeds 3 --arms ")
+    assert command(plan).startswith("twelve study run study.py --config study.yaml --seeds 3 --arms ")
+    named = plan.model_copy(update={"code": plans.Code(name="mine.py", sha256="0" * 64)})
+    assert command(named).startswith("twelve study run mine.py --config study.yaml --seeds 3 --arms ")
     assert command(plan).endswith("--option often=2")

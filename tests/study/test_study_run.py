@@ -78,6 +78,9 @@ def test_what_is_kept_says_the_official_score_and_what_made_it(finished: Path) -
     assert not list(finished.glob("seed-*/runs/**/checkpoints"))
     path = finished / "seed-3" / "results" / "single" / "vqa.json"
     assert 0 < json.loads(path.read_text())["processor_seconds"] < 60
+    begun_on = json.loads((finished / "study.json").read_text())["machine"]
+    assert json.loads(path.read_text())["commit"] == (begun_on["commit"] or begun_on["twelve"])
+    assert json.loads(path.read_text())["processor"] == (begun_on["accelerator"] or begun_on["processor"])
 
 
 def test_killed_it_goes_on_and_finds_the_same(

@@ -12,7 +12,9 @@ from twelve.progress import WIDTH, counted
 from twelve.study import plan as plans
 from twelve.study.base_model import told
 from twelve.study.bootstrap import detected
+from twelve.study.losses import meaning
 from twelve.study.plan import Plan, Step
+from twelve.study.results import is_done
 from twelve.study.trunk_rates import differing, trunk_rates, written
 from twelve.study.worlds import is_finished
 
@@ -31,7 +33,9 @@ def known_time(file: Path, study: str) -> str:
     return (told[0] if own else told[0].partition(", ")[0]).rstrip(".;") if told else ""
 
 
-def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path, worlds_of: Path | None = None) -> str:
+def overview(
+    plan: Plan, steps: Sequence[Step], out: Path, file: Path, worlds_of: Path | None = None, *, resume: bool = False
+) -> str:
     """The plan in words.
 
     Args:
@@ -39,7 +43,9 @@ def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path, worlds_of
         out: the study's folder, which is not written.
         file: the configuration.
         worlds_of: the folder of another study, whose worlds are taken.
+        resume: the study in ``out`` is resumed; its finished steps are not taken again.
     """
+    steps, asked = [step for step in steps if not (resume and is_done(out, step))], len(steps)
     width = max(len(arm.name) for arm in plan.arms)
     lines = [f"{plan.study}: {plan.question}" if plan.question else plan.study, ""]
     for arm in plan.arms:
@@ -51,7 +57,7 @@ def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path, worlds_of
         size += f" and {searches} of learning rates" * bool(searches)
         size += f", trunk at {written(trunk_rates(plan, arm))}"
         lines += textwrap.wrap(
-            f"{arm.name:<{width}}  {size}: {arm.meaning}", WIDTH, subsequent_indent=" " * (width + 2)
+            f"{arm.name:<{width}}  {size}: {meaning(arm)}", WIDTH, subsequent_indent=" " * (width + 2)
         )
     runs, units = sum(not step.search for step in steps), sum(step.units for step in steps)
     config, seeds = plan.parsed(), ", ".join(map(str, plan.seeds))
@@ -68,12 +74,19 @@ def overview(plan: Plan, steps: Sequence[Step], out: Path, file: Path, worlds_of
         if plan.worlds
         else f"data: {config.data}; nothing is downloaded",
         *filter(None, [told(plan)]),
-        f"folder: {out}" + (" (holds a study: add --resume)" if (out / plans.FILE).exists() else ""),
+        f"folder: {out}{_held(out, asked - len(steps), asked, resume)}",
         "nothing was written (--dry-run)",
     ]
     return "\n".join(
         [*lines, "", *_contrasts(plan), "", *(line for fact in facts for line in textwrap.wrap(fact, WIDTH))]
     )
+
+
+def _held(out: Path, done: int, asked: int, resume: bool) -> str:
+    """What to know of a folder that holds a study; "" if it holds none."""
+    if resume:
+        return f" (the study here is resumed: {done} of {counted(asked, 'step')} done, which are not counted above)"
+    return " (holds a study: add --resume)" if (out / plans.FILE).exists() else ""
 
 
 def _pretraining(plan: Plan) -> Iterator[str]:
@@ -129,7 +142,8 @@ def _time(file: Path, study: str, iterations: float) -> str:
         if (one := _OF_A_RUN.search(time)) is None or not iterations:
             return f"{said} More iterations, arms or seeds take longer."
         minutes = float(one[2]) * iterations / int(one[1].replace(",", ""))
-        all_of_it = f"{minutes / 60:.1f} hours" if minutes > 90 else f"{minutes:.0f} minutes"
+        few = "a minute" if minutes < 1.5 else f"{minutes:.0f} minutes"
+        all_of_it = f"{minutes / 60:.1f} hours" if minutes > 90 else few
         return f"{said} So all runs take about {all_of_it}."
     return (
         "time: not known. Each step prints how long it took and how long the rest will take. With --parts 10, the "

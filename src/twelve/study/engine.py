@@ -26,7 +26,7 @@ from twelve.settings import RunConfig
 from twelve.study import plan as plans
 from twelve.study.arms import Arm, Contrast, Length, Rates
 from twelve.study.base_model import known_tasks, told
-from twelve.study.losses import check_losses
+from twelve.study.losses import check_losses, meaning
 from twelve.study.overrides import check_overrides
 from twelve.study.plan import Plan, Step
 from twelve.study.remaining import Remaining
@@ -85,19 +85,20 @@ def run(
         DataError: the data root does not exist.
         TwelveError: a run failed.
     """
-    base, console = load(config, settings), console or progress_console()
-    plan = planned(get_study(study, options or {}), base, seeds=seeds, arms=arms)
+    base, console, asked = load(config, settings), console or progress_console(), get_study(study, options or {})
+    plan = planned(asked, base, seeds=seeds, arms=arms)
     out = _folder(base.run, plan.study) if out is None else out
     if worlds_of is not None:
         _check_worlds_of(worlds_of, plan, out)
     if dry_run:
         from twelve.study.dry_run import overview
 
-        print(shown(overview(plan, _chosen(plan, only), out, find(config), worlds_of)))
+        plan = resumed(plan, out, asked.file) if resume else plan
+        print(shown(overview(plan, _chosen(plan, only), out, find(config), worlds_of, resume=resume)))
         if not plan.worlds:
             DataRoot(base.data, base.sources)  # raises DataError if the data are not there
         return out
-    plan = begun(plan, out, resume)
+    plan = begun(plan, out, resume, asked.file)
     from twelve.study.execution import Seed
     from twelve.study.show import show
 
@@ -177,6 +178,7 @@ def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] 
             worlds=worlds,
             config=config.absolute() | config.model_dump(mode="json", include=own),
             known=known_tasks(config),
+            code=None if study.file is None else plans.code_of(study.file),
         )
     except ValidationError as error:
         raise _refused(study, error) from None
@@ -272,8 +274,26 @@ def _check_probes(arm: Arm) -> None:
             raise ConfigError(problem, record="arms", remedy=remedy)
 
 
-def begun(plan: Plan, out: Path, resume: bool) -> Plan:
-    """Write the plan into the study's folder; of a resumed study, return the one that is there, with new arms.
+def resumed(plan: Plan, out: Path, file: Path | None) -> Plan:
+    """The plan in a study's folder, with the seeds and arms that the command adds.
+
+    Args:
+        file: of the user's that defines the study.
+
+    Raises:
+        ConfigError: there is none, or it is another plan; or the file is another one.
+    """
+    if not files.is_there(out / plans.FILE, DataError):
+        raise ConfigError("there is no study to resume", file=out, remedy="leave out --resume")
+    recorded = plans.read(out)
+    if file is not None:
+        plans.check_code(file, plan, recorded, out)
+    return plans.agree(plan, recorded, out)
+
+
+def begun(plan: Plan, out: Path, resume: bool, file: Path | None = None) -> Plan:
+    """Write the plan, and a copy of the user's file that defines the study, into the study's folder; of a resumed
+    study, return the plan that is there, with new arms.
 
     Raises:
         ConfigError: see :func:`run`.
@@ -287,12 +307,12 @@ def begun(plan: Plan, out: Path, resume: bool) -> Plan:
         if exists and not resume and _started(out):
             remedy = "add --resume, or name another: --out"
             raise ConfigError("this folder already holds a study", file=out, remedy=remedy)
-        if resume and not exists:
-            raise ConfigError("there is no study to resume", file=out, remedy="leave out --resume")
+        plan = resumed(plan, out, file) if resume else plan
         plans.check_links(out)
-        if resume:
-            plan = plans.agree(plan, plans.read(out), out)
-        plans.write(plan, out, machine())
+        plans.write(plan, out, plans.machine_of(out) if resume else machine())
+        if file is not None and plan.code is not None:
+            with files.replacing(out / plans.COPY) as partial:
+                partial.write_bytes(file.read_bytes())
     return plan
 
 
@@ -377,7 +397,7 @@ def _prepare(seed: Seed, remaining: Remaining, console: Console) -> None:
 def _announce(plan: Plan, left: Sequence[Step], seeds: Mapping[int, Seed], console: Console) -> None:
     from twelve.study.worlds import is_finished
 
-    lines = [f"{arm.name}: {arm.meaning}" for arm in plan.arms]
+    lines = [f"{arm.name}: {meaning(arm)}" for arm in plan.arms]
     each = "with a world and models of its own" if plan.worlds else "with its own models, on the same data"
     units = sum(step.units for step in left)
     todo = f"{len(left)} of {counted(len(plan.steps()), 'step')} left, as long as {units:.2f} joint runs"

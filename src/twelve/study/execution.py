@@ -17,7 +17,7 @@ The folder of a study::
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from twelve.study.results import (
     Result,
     Search,
     has_result,
+    is_done,
     probe_file,
     read_result,
     searched,
@@ -47,6 +48,7 @@ from twelve.study.results import (
 from twelve.study.training import Trained, best_run, total
 from twelve.training.convergence import convergence
 from twelve.training.losses import NonFiniteLoss
+from twelve.training.provenance import machine
 
 EXTENSION = 0.5
 """Length of an extension, as a share of the run's."""
@@ -70,6 +72,7 @@ class Seed:
     ) -> None:
         self.plan, self.out, self.seed, self.over, self.worlds_of = plan, out, seed, over, worlds_of
         self.folder = seed_folder(out, seed)
+        self.origin = _origin()
         self.config: RunConfig = starts.of_seed(plan.parsed(), seed, self.folder, plan.worlds)
 
     @cached_property
@@ -95,9 +98,7 @@ class Seed:
     # --- steps ------------------------------------------------------------------------------------------------
 
     def done(self, step: Step) -> bool:
-        if step.search:
-            return searched(self.out, step).chosen is not None
-        return all([has_result(self.out, self.seed, step.arm.name, name) for name in step.model])
+        return is_done(self.out, step)
 
     def lacks(self, step: Step) -> list[str]:
         """Searches and runs that must be done before a step, by their keys."""
@@ -136,6 +137,7 @@ class Seed:
                 "seed": self.seed,
                 "factor": factor,
                 "validation": kept.history.kept[name],
+                **self.origin,
             }
             if arm.start == "pretrained":
                 own["pretrained"] = pretraining.cost(self.beginning, arm)
@@ -297,6 +299,14 @@ class Seed:
                 raise ConfigError(problem, record="training.eval_every", remedy="validate more often")
             found[task] = took
         return found
+
+
+@cache
+def _origin() -> Mapping[str, str | None]:
+    """Fields of :class:`twelve.study.results.Result` about what makes it. They are found once, when the process begins:
+    the code of a checkout that changes later is not what runs here."""
+    found = machine()
+    return {"commit": found["commit"] or found["twelve"], "processor": found["accelerator"] or found["processor"]}
 
 
 def best(validations: Mapping[str, float | None], key: str) -> float:

@@ -341,6 +341,8 @@ class Findings:
         closed_seeds: the same of each seed.
         comparisons: one for each contrast of the plan whose arms are complete.
         machine: machine on which the study was begun.
+        commits, processors: the different ones that the results come from; a commit is "not recorded" in results of
+            an earlier version.
         sentences: two sentences that can be quoted. If most of a difference comes from tasks that are hardly learned,
             its sentence is followed by one that says so.
         notes: paragraphs that somebody wrote about the recorded study (notes.md in its folder).
@@ -366,6 +368,8 @@ class Findings:
     curves: tuple[Curve, ...]
     searches: tuple[Searched, ...]
     machine: Mapping[str, object]
+    commits: tuple[str, ...] = ()
+    processors: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warned: tuple[str, ...] = ()

@@ -57,6 +57,7 @@ def findings(out: str | Path) -> Findings:
         raise DataError(problem, file=out, remedy="measure other tasks")
     drawn = _Samples(plan, usable)
     rows = tuple(_row(task, drawn) for task in usable)
+    results = [result for task in tasks for by_arm in task.results.values() for result in by_arm.values()]
     names = {arm.name for arm in arms}
     contrasts = [each for each in plan.contrasts if names.issuperset(each.arms)]
     kept = {row.name for row in rows}
@@ -86,6 +87,8 @@ def findings(out: str | Path) -> Findings:
         curves=tuple(curve for task in tasks for curve in task.curves()),
         searches=costs.searches(plan, out),
         machine=plans.machine_of(out),
+        commits=tuple(dict.fromkeys(result.commit or "not recorded" for result in results)),
+        processors=tuple(dict.fromkeys(result.processor for result in results if result.processor)),
         notes=tuple(note for note in notes if not note.startswith(WARNING)),
         warned=warned,
     )

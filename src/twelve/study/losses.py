@@ -26,6 +26,12 @@ LOSSES: dict[str, Loss] = {}
 """Name, as in ``Arm.losses`` -> loss."""
 
 
+def meaning(arm: Arm) -> str:
+    """What an arm is, in words, with its own losses."""
+    own = ", ".join(f"{name} for {task}" for task, name in arm.losses.items())
+    return "; ".join(filter(None, [arm.meaning, f"its own loss: {own}" if own else ""]))
+
+
 def check_losses(arm: Arm) -> None:
     """Raises ConfigError for the loss of a task that the arm does not train, and for a loss that nobody registered."""
     for task, name in arm.losses.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from twelve.config import parse as parse_config
-from twelve.errors import ConfigError, DataError
+from twelve.errors import ConfigError, DataError, quoted
 from twelve.formats.records import Record, describe, read_object
 from twelve.io import files
 from twelve.io import paths as places
@@ -21,13 +22,21 @@ from twelve.progress import counted
 from twelve.settings import RunConfig, Strict
 from twelve.study.arms import Arm, Contrast
 
-FILE = "study.json"
+FILE, COPY = "study.json", "study.py"
 REMEDY = "restore the file from a copy"
 EARLIER_GALLERY = 100
 """Images that retrieval ranked before ``evaluation.gallery`` said how many."""
 
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class Code(Strict):
+    """A file of the user's that defines a study. The study's folder has a copy of it (:data:`COPY`)."""
+
+    name: str
+    """Of the file, without its folder."""
+    sha256: str
 
 
 class Plan(Strict):
@@ -52,6 +61,8 @@ class Plan(Strict):
     found again after a move as those of a run (io/paths.py)."""
     known: tuple[str, ...] | None = None
     """Tasks that the model named by ``model.init`` was trained on; None without it, and in earlier versions."""
+    code: Code | None = None
+    """The user's file that defines the study; None for a study of this package, and in earlier versions."""
 
     @field_validator("seeds")
     @classmethod
@@ -118,7 +129,6 @@ class Plan(Strict):
         for model in arm.models:
             searched = seed == self.seeds[0] and rates.searches(model) and rates.share == 1
             yield Step(seed, arm, model, False, units[model] * (0.1 if searched else 1))
-
 
     def _iterations(self, arm: Arm) -> float:
         """The expected iterations of an arm's models, in those of the configuration."""
@@ -244,6 +254,28 @@ def checked(model: type[M], record: Record, remedy: str) -> M:
         raise DataError(problem_of(first, describe), file=record.file, record=place or None, remedy=remedy) from None
 
 
+def code_of(file: Path) -> Code:
+    """The record of a user's file that defines a study."""
+    return Code(name=file.name, sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+
+
+def check_code(file: Path, plan: Plan, begun: Plan, out: Path) -> None:
+    """Raises ConfigError if a study is resumed with another file than the one that it was begun with.
+
+    Args:
+        file: that defines the study now.
+    """
+    if begun.code is None or plan.code is None or plan.code.sha256 == begun.code.sha256:
+        return
+    copy, other = out / COPY, "name another folder: --out"
+    kept = files.is_there(copy, DataError) and code_of(copy).sha256 == begun.code.sha256
+    raise ConfigError(
+        f"is not the file that the study in {out} was begun with",
+        file=file,
+        remedy=f"name the copy of that file in its place, {quoted(copy)}, or {other}" if kept else other,
+    )
+
+
 def agree(plan: Plan, begun: Plan, out: Path) -> Plan:
     """The plan of a resumed study: the one that it was begun with, further seeds, and new arms with their contrasts.
     The question, the claim and the meanings of arms are words alone: those that were recorded stay.
@@ -252,7 +284,7 @@ def agree(plan: Plan, begun: Plan, out: Path) -> Plan:
         ConfigError: anything that was there has changed; names it.
     """
     now, then = (
-        each.model_dump(mode="json", exclude={"arms", "contrasts", "seeds", "known"})
+        each.model_dump(mode="json", exclude={"arms", "contrasts", "seeds", "known", "code"})
         | {"config": places.absolute(each.config)}
         for each in (plan, begun)
     )

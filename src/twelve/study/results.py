@@ -133,6 +133,10 @@ class Result(Spent):
     """Of the first arm that trains the task; they hold for all arms."""
     upper_bound: PerCent | None = None
     """Of the first arm that trains the task; None where nothing bounds the score."""
+    commit: str | None = None
+    """Of the code of the process that wrote the result (training/provenance.py); its version, without a checkout."""
+    processor: str | None = None
+    """That it was trained on: the accelerator, if there is one."""
 
     @property
     def falls(self) -> bool:
@@ -189,6 +193,13 @@ def has_result(out: Path, seed: int, arm: str, task: str) -> bool:
         DataError: a folder, a pipe or a device is in its place.
     """
     return files.is_there(result_file(out, seed, arm, task), DataError)
+
+
+def is_done(out: Path, step: Step) -> bool:
+    """Whether a step has its results."""
+    if step.search:
+        return searched(out, step).chosen is not None
+    return all([has_result(out, step.seed, step.arm.name, name) for name in step.model])
 
 
 def write_result(out: Path, result: Result) -> None:

@@ -17,6 +17,7 @@ from twelve.study.converged import convergence, unconverged
 from twelve.study.costs import lengths
 from twelve.study.equal_updates import by_updates
 from twelve.study.finding_types import Comparison, Findings, Row, Score
+from twelve.study.losses import meaning
 from twelve.study.report.unlearned import doubts, warnings
 from twelve.study.trunk_rates import rates_differ, trunk_rates, written
 from twelve.study.unseen import by_part
@@ -53,6 +54,7 @@ def markdown(found: Findings) -> str:
         " ".join(doubts(found)),
         " ".join(filter(None, [no_search(found), *rates_differ(found), *lengths(found)])),
         _who(found),
+        origins(found) or "",
         _arms(found),
         _contrasts(found),
         *found.sections,
@@ -100,6 +102,17 @@ def no_search(found: Findings) -> str | None:
     """That no learning rate was searched; None if one was."""
     searched = any(arm.rates.searches(model) for arm in found.arms for model in arm.models)
     return None if searched else "No learning rate was searched."
+
+
+def origins(found: Findings) -> str | None:
+    """That the results come from several commits or processors, and from which; None if they do not."""
+    commits = [commit[:12] + "+" * (len(commit) > 12 and commit.endswith("+")) for commit in found.commits]
+    told = [
+        f"{counted(len(names), kind)} ({', '.join(names)})"
+        for kind, names in (("commit", commits), ("processor", found.processors))
+        if len(names) > 1
+    ]
+    return f"The results come from {' and '.join(told)}." if told else None
 
 
 def over_seeds(found: Findings) -> str | None:
@@ -160,7 +173,7 @@ def _arms(found: Findings) -> str:
         rows.append(
             [
                 arm.name,
-                arm.meaning,
+                meaning(arm),
                 plain(found.closed[arm.name]),
                 f"{cost.models}",
                 f"{cost.parameters / 1e6:.2f}",

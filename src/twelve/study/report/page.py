@@ -27,13 +27,14 @@ from twelve.study.costs import lengths
 from twelve.study.equal_updates import by_updates
 from twelve.study.finding_types import Comparison, Findings, Score
 from twelve.study.findings import findings
+from twelve.study.losses import meaning
 from twelve.study.report import plots
 from twelve.study.report.beside import Beside, beside, further, minus, short, signed, titled, unlearned
 from twelve.study.report.protocol import StudyProtocol, protocol
 from twelve.study.report.relations import Relation, relations
 from twelve.study.report.unlearned import doubts
 from twelve.study.studies.base import NOT_COUNTED
-from twelve.study.table import few_seeds, incomplete, no_search, over_seeds, said_first
+from twelve.study.table import few_seeds, incomplete, no_search, origins, over_seeds, said_first
 from twelve.study.trunk_rates import rates_differ, trunk_rates, written
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
@@ -139,6 +140,7 @@ class StudyPart:
             *doubts(found),
             no_search(found),
             over_seeds(found),
+            origins(found),
             convergence(found),
             few_seeds(found),
             *rates_differ(found),
@@ -261,6 +263,7 @@ def render(parts: Sequence[StudyPart]) -> str:
         apart,
         written,
         trunk_rates,
+        meaning,
     )
     words = {each.__name__: each for each in own}
     html: str = environment.get_template("study.html").render(

@@ -11,7 +11,7 @@ import yaml
 
 from twelve.progress import counted
 from twelve.study.finding_types import Findings
-from twelve.study.plan import Plan
+from twelve.study.plan import COPY, Plan
 from twelve.study.report.beside import short
 from twelve.study.studies import STUDIES
 from twelve.study.studies.base import Subjects
@@ -29,7 +29,7 @@ class StudyProtocol:
 
     Attributes:
         command: that runs it, with the code of today.
-        own: a file of the user's defines the study.
+        own: what the command calls the user's file that defines the study; None for a study of this package.
         configuration: its keys that do not have their defaults, as YAML.
         length: of the joint run.
         tasks: title -> (batch size, learning rate).
@@ -37,7 +37,7 @@ class StudyProtocol:
     """
 
     command: str
-    own: bool
+    own: str | None
     configuration: str
     length: str
     tasks: Mapping[str, tuple[int, float]]
@@ -55,7 +55,7 @@ def protocol(found: Findings) -> StudyProtocol:
     changed = config.model_dump(mode="json", exclude_defaults=True)
     return StudyProtocol(
         command=command(found.plan),
-        own=found.plan.study not in STUDIES,
+        own=None if found.plan.study in STUDIES else _file(found.plan),
         configuration=yaml.safe_dump(changed, sort_keys=False, allow_unicode=True),
         length=(
             f"{training.epochs:g} epoch{'s' * (training.epochs != 1)}"
@@ -70,10 +70,15 @@ def protocol(found: Findings) -> StudyProtocol:
     )
 
 
+def _file(plan: Plan) -> str:
+    """The name of the user's file that defines a study; that of its copy, where an earlier version recorded none."""
+    return COPY if plan.code is None else plan.code.name
+
+
 def command(plan: Plan) -> str:
     """The command that runs a study, with the code of today, without arms and options that are the study's own."""
     study = STUDIES.get(plan.study)
-    words = ["twelve", "study", *([plan.study] if study else ["run", f"{plan.study}.py"])]
+    words = ["twelve", "study", *([plan.study] if study else ["run", _file(plan)])]
     words += ["--config", CONFIGURATION, "--seeds", str(len(plan.seeds))]
     usual = []
     if study is not None:
