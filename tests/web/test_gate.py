@@ -496,6 +496,48 @@ def test_closing_does_not_wait_for_a_search_that_waits_for_a_lost_thread(
     assert service.lost == "the service has lost its thread for model"
 
 
+@pytest.mark.parametrize(("line", "name"), [("worker", "model"), ("_small", "images"), ("_large", "large images")])
+def test_health_is_red_while_a_thread_hangs(
+    line: str, name: str, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, free = [0.0], threading.Event()
+    monkeypatch.setattr("twelve.web.line.monotonic", lambda: now[0])
+    with serving(predictor, answer_seconds=20.0) as app:
+        client = TestClient(app)
+        hung = getattr(app.state.service, line).do(free.wait)
+        while not hung.begun:
+            time.sleep(0.01)
+        now[0] = 200.0  # ten times as long as a request may take
+        assert client.get("/health").status_code == 200
+        now[0] = 201.0
+        told = client.get("/health")
+        problem = f"the thread for {name} has made no progress for 200 seconds"
+        wanted = {"code": "internal_error", "error": problem, "remedy": "restart the service", "fields": None}
+        assert (told.status_code, told.json()) == (500, wanted)
+        assert app.state.service.lost is None  # the process goes on
+        free.set()
+        hung.result(60)
+        until = time.monotonic() + 60
+        while client.get("/health").status_code != 200 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert client.get("/health").status_code == 200
+    assert Limits(answer_seconds=0.01).hung_seconds == 60
+
+
+def test_health_stays_green_while_a_search_waits_for_the_model(
+    searcher: Predictor, searched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = create_app(searcher, hosts=(), no_token=True, index=searched).state.service
+    free = threading.Event()
+    searching = service.searching.lines[0].do(free.wait)
+    while not searching.begun:
+        time.sleep(0.01)
+    monkeypatch.setattr("twelve.web.line.monotonic", lambda: time.monotonic() + 100_000)
+    assert service.hung is None and service.searching.lines[0].still > 100_000
+    free.set()
+    service.close()
+
+
 def test_health_stays_green_while_too_many_wait(predictor: Predictor) -> None:
     with serving(predictor, max_waiting=1) as app:
         client = TestClient(app)

@@ -182,3 +182,57 @@ def test_work_in_steps_alternates_or_waits_for_its_turn(alternating: bool, order
     free.set()
     assert [work.result(60) for work in works] == ["a", "b"] and "".join(done) == order
     line.stop()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """The time of the threads, in seconds."""
+    now = [0.0]
+    for module in ("line", "worker"):
+        monkeypatch.setattr(f"twelve.web.{module}.monotonic", lambda: now[0])
+    yield now
+
+
+def test_a_step_that_does_not_end_is_noticed(clock: list[float]) -> None:
+    line, free, again = Line("test"), threading.Event(), threading.Event()
+
+    def steps() -> Iterator[None]:
+        free.wait()
+        yield
+        again.wait()
+
+    clock[0] = 50.0
+    assert line.still == 0  # it waits for work
+    work = line.run(steps())  # type: ignore[arg-type]
+    while not work.begun:
+        time.sleep(0.01)
+    clock[0] = 90.0
+    assert line.still == 40
+    while line.still:  # the next step begins
+        free.set()
+        time.sleep(0.01)
+    again.set()
+    work.result(60)
+    line.stop()
+    assert line.still == 0
+
+
+def test_each_question_of_a_batch_that_failed_is_progress(
+    clock: list[float], predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still = list[float]()
+
+    class Slow(Recording):
+        def ask(self, questions: Sequence[Question], *, explain: bool, threshold: float | None) -> list[Result]:
+            clock[0] += 40
+            still.append(worker.still)
+            return super().ask(questions, explain=explain, threshold=threshold)
+
+    worker, free = Worker(Slow(predictor), 32), threading.Event()  # type: ignore[arg-type]
+    worker.do(free.wait)
+    scene = predictor.scene(png(1))
+    futures = [worker.ask(predictor.question("answer", text, (scene,))) for text in ("what ?", "bad", "it ?")]
+    free.set()
+    futures[2].result(60)
+    worker.stop()
+    assert still == [40] * 4  # together, then one by one

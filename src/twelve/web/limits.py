@@ -92,3 +92,9 @@ class Limits:
     def max_body(self) -> int:
         """Bytes of a request's body: base64 makes images a third longer, and there are texts."""
         return self.max_bytes * 4 // 3 + 100_000
+
+    @property
+    def hung_seconds(self) -> float:
+        """Seconds on one step after which a thread counts as hung. A slow one needs far less: nobody waits longer than
+        ``answer_seconds``."""
+        return max(60.0, 10 * self.answer_seconds)

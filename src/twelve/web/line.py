@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -64,6 +65,7 @@ class Line:
         self._works: deque[Work] = deque()
         self._changed = threading.Condition()
         self._stopping = False
+        self._since: float | None = None  # when the present work last moved
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
@@ -81,6 +83,12 @@ class Line:
     def ended(self) -> bool:
         """Whether the thread has ended without being stopped. Work does not end it: errors go to the futures."""
         return not self._stopping and not self._thread.is_alive()
+
+    @property
+    def still(self) -> float:
+        """Seconds for which the thread has worked on the same step; 0 while it waits for work."""
+        since = self._since
+        return 0.0 if since is None else monotonic() - since
 
     def stop(self, within: float | None = None) -> None:
         """Finish the queued work and end the thread; wait at most ``within`` seconds for that."""
@@ -107,7 +115,9 @@ class Line:
             self._changed.wait_for(lambda: self._waiting() or self._stopping)
             todo = self._next() if self._waiting() else None
         if todo is not None:
+            self._since = monotonic()
             todo()
+            self._since = None
         return todo is not None
 
     def _waiting(self) -> bool:

@@ -311,10 +311,20 @@ class Service:
         self._lost = self._lost or [line.name for line in self._lines() if line.ended]
         return f"the service has lost its thread for {' and '.join(self._lost)}" if self._lost else None
 
+    @property
+    def hung(self) -> str | None:
+        """Which threads have worked on the same batch or image for too long, as when the GPU does not respond; None: none
+        has. The threads of searches are left out: they wait for that of the model, also while it is only busy."""
+        most = self.limits.hung_seconds
+        found = [line.name for line in (self._small, self._large, self.worker) if line.still > most]
+        return f"the thread for {' and '.join(found)} has made no progress for {most:g} seconds" if found else None
+
     def check_threads(self) -> None:
-        """Raise ServiceError (500) if a thread has ended."""
+        """Raise ServiceError (500) if a thread has ended or hangs."""
         if (problem := self.lost) is not None:
             raise ServiceError("internal_error", problem, "restart the service; its log says why")
+        if (problem := self.hung) is not None:
+            raise ServiceError("internal_error", problem, "restart the service")
 
     async def tidy(self) -> None:
         """Drop expired scenes and return freed memory, every few seconds."""

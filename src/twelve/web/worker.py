@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 
 from twelve.predictor import Predictor, Question, Result
 from twelve.web.line import Line, Pending
@@ -95,5 +96,6 @@ class Worker(Line):
                 asked.future.set_exception(error)
 
     def _ask(self, batch: Sequence[_Asked]) -> list[Result]:
+        self._since = monotonic()  # also between two questions of a batch that are asked one by one
         questions = [asked.question for asked in batch]
         return self._predictor.ask(questions, explain=batch[0].explain, threshold=batch[0].threshold)
