@@ -94,8 +94,25 @@ def test_it_is_said_that_the_word_bearer_is_missing(client: TestClient) -> None:
         assert told["remedy"].startswith("send the header Authorization: Bearer TOKEN, ")
     for given in ("", " ", "Bearer", "Bearer ", "bearer  "):  # as of a client whose variable is empty
         assert client.get("/api/v1/model", headers={"authorization": given}).json()["error"] == "the token is missing"
-    for given in ("Bearer x", f"Basic {TOKEN}"):
-        assert client.get("/api/v1/model", headers={"authorization": given}).json()["error"] == "the token is wrong"
+    assert client.get("/api/v1/model", headers=bearer("x")).json()["error"] == "the token is wrong"
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("Basic dXNlcjpwYXNzd29yZA==", "Basic"),
+        (f"basic {TOKEN}", "Basic"),
+        ("Basic", "Basic"),
+        ("DIGEST username=x", "Digest"),
+        (f"Token {TOKEN}", "Token"),
+        (f"{TOKEN} {TOKEN}", "another word"),  # two tokens without the word: the first is none to show
+    ],
+)
+def test_another_scheme_is_named_without_what_follows(given: str, found: str, client: TestClient) -> None:
+    told = client.get("/api/v1/model", headers={"authorization": given})
+    assert (told.status_code, told.json()["error"]) == (401, f"expected Bearer, found {found}")
+    assert told.json()["remedy"].startswith("send the header Authorization: Bearer TOKEN, with the token")
+    assert not any(len(word) > 8 and word in told.text for word in given.split())
 
 
 def test_two_tokens_are_none(client: TestClient) -> None:

@@ -63,6 +63,8 @@ STATIC, OTHER = "static", "other"
 """Names under which the files of the page, and paths that do not exist, are counted and logged."""
 _QUIET = frozenset({*_PROBES, STATIC, SAMPLES})
 """What the log has only if it fails."""
+_SCHEMES = {name.lower(): name for name in ("ApiKey", "Basic", "Digest", "Negotiate", "NTLM", "Token")}
+"""Schemes that an error names; any other word before the token may be a part of a secret."""
 _LOG = logging.getLogger(REQUESTS)
 
 
@@ -323,13 +325,20 @@ def _too_long(limits: Limits, scope: Scope, *, json: bool) -> ServiceError:
 
 def _check_token(given: list[str], tokens: list[str], called: str) -> None:
     """Raise ServiceError unless exactly one header is given and it contains a token. Compares in constant time."""
-    kind, _, said = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    scheme, _, said = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    kind = scheme.lower()
     right = sum(hmac.compare_digest(said.strip().encode("latin-1"), each.encode()) for each in tokens)
-    if kind.lower() != "bearer" or not right:
+    if kind != "bearer" or not right:
         alone = len(given) == 1 and not said.strip()
-        problem = f"the word Bearer is missing before the {called}" if alone else f"the {called} is wrong"
-        if not given or (alone and kind.lower() in ("", "bearer")):
+        problem = f"the {called} is wrong"
+        if not given or (alone and kind in ("", "bearer")):
             problem = f"the {called} is missing"
+        elif kind in _SCHEMES:
+            problem = f"expected Bearer, found {_SCHEMES[kind]}"
+        elif alone:
+            problem = f"the word Bearer is missing before the {called}"
+        elif kind not in ("", "bearer"):
+            problem = "expected Bearer, found another word"
         raise ServiceError(
             "unauthorized",
             problem,

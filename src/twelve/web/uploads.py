@@ -107,7 +107,27 @@ def file_of(body: bytes, request: Request) -> bytes:
     data, _, end = rest.partition(b"\r\n" + mark)
     if head.startswith(mark + b"\r\n") and b"filename" in head and end.rstrip() == b"--":
         return data
-    raise ServiceError("invalid_input", "expected a form with one file and nothing else, found another", curl(request))
+    found = _found_in(body, mark, head, end) if header.get_boundary() else "no boundary in the header Content-Type"
+    problem = f"expected a form with one file and nothing else, found {found}"
+    raise ServiceError("invalid_input", problem, curl(request))
+
+
+def _found_in(body: bytes, mark: bytes, head: bytes, end: bytes) -> str:
+    """What a form has in place of one file.
+
+    Args:
+        mark: what each part begins with, and the end.
+        head: what stands before the first empty line.
+        end: what follows the mark after the first part.
+    """
+    parts = body.count(mark + b"\r\n")
+    if not body.startswith(mark):
+        return "a body that does not begin with its boundary" if body else "an empty body"
+    if parts != 1:
+        return f"{parts} parts"
+    if b"filename" not in head:
+        return "a text"
+    return "more after its end" if end.startswith(b"--") else "no end"
 
 
 def check(data: bytes, limits: Limits) -> int:
