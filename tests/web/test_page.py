@@ -777,10 +777,16 @@ def test_mistakes_are_said(visit: Visit) -> None:
     page = visit.page
     upload(page, "answer")
     ask(page, "answer", "what is it ?")
+    assert page.locator("#panel-answer .result").evaluate("one => getComputedStyle(one).filter") == "none"
     choose_file(page, "answer", "b.txt", b"no image")
     page.get_by_text(re.compile("b.txt: unsupported image format .* The previous image remains")).wait_for()
     assert page.locator("#panel-answer .stage img").is_visible()
     assert page.locator("#panel-answer .headline").is_visible()
+    grey = "one => [getComputedStyle(one).filter, getComputedStyle(one).color]"
+    result, status = page.locator("#panel-answer .result"), page.locator("#panel-answer .hint, #panel-answer .tip").last
+    assert result.evaluate(grey) == ["grayscale(1)", status.evaluate("one => getComputedStyle(one).color")]
+    assert page.locator("#panel-answer .headline").evaluate(grey)[1] == result.evaluate(grey)[1]
+    assert axe.findings(page) == []
     assert page.locator("#panel-answer .file").is_visible()  # on a phone too, to choose another
     line = page.locator("#panel-answer form input[type=text]")
     line.fill("")
@@ -854,6 +860,7 @@ def test_a_left_out_task_and_confidence_that_is_not_calibrated_are_said(visit: V
     page = visit.page
     uncalibrated = page.locator("#panel-answer .uncalibrated")
     assert uncalibrated.count() == 0  # VQA's confidence is calibrated
+    assert "calibrated" not in page.locator("#panel-answer .headline").inner_text()
     page.route("**/api/v1/answer", _left_out)
     ask(page, "answer", "what colour is it ?")
     warning = page.locator("#panel-answer .result .warning:not(.note)")
@@ -864,12 +871,14 @@ def test_a_left_out_task_and_confidence_that_is_not_calibrated_are_said(visit: V
     ask(page, "answer", "what colour is it ?")
     told = "Not calibrated: compare these percentages with each other, do not read them as probabilities."
     assert uncalibrated.inner_text() == told
+    assert re.search(r" \d+% not calibrated$", page.locator("#panel-answer .headline").inner_text())
     falls = page.locator("#panel-answer .depends .told")
     falls.wait_for()
     assert falls.evaluate("told => getComputedStyle(told).fontWeight") == "400"
     for method in TABS.keys() - {"answer"}:
         page.locator(f"#tab-{method}").click()
         assert page.locator(f"#panel-{method} .uncalibrated").inner_text() == told
+        assert page.locator(f"#panel-{method} .headline").inner_text().endswith(" not calibrated")
     assert axe.findings(page) == []
 
 
@@ -1315,6 +1324,19 @@ def test_a_busy_service_is_asked_again(visit: Visit) -> None:
     page.get_by_text(_WAITS).wait_for()
     page.locator("#panel-match .headline").wait_for()
     visit.complaints.clear()  # the browser reports each 429 in its console
+
+
+def test_requests_have_the_cookies_of_a_proxy_in_front(visit: Visit) -> None:
+    page, cookies = visit.page, list[str | None]()
+    page.context.add_cookies([{"name": "session", "value": "x", "url": visit.address}])
+
+    def noted(route: sync_api.Route) -> None:
+        cookies.append(route.request.all_headers().get("cookie"))
+        route.continue_()
+
+    page.route("**/api/v1/answer", noted)
+    ask(page, "answer", "what is it ?")
+    assert cookies == ["session=x"]
 
 
 def test_a_forgotten_image_is_sent_again(visit: Visit) -> None:

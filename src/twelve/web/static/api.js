@@ -55,11 +55,11 @@ function stored() {
   }
 }
 
-/** Send a request; any status is returned, no reply is an error. */
+/** Send a request; any status is returned, no reply is an error. A proxy in front may need cookies, the service has none. */
 export async function fetched(path, options = {}) {
   const headers = token ? { Authorization: `Bearer ${token}`, ...options.headers } : options.headers;
   try {
-    return await fetch(path, { ...options, headers, credentials: "omit" });
+    return await fetch(path, { ...options, headers, credentials: "same-origin" });
   } catch {
     throw new Refused(0, "The service does not respond", "is it still running?");
   }
