@@ -280,6 +280,17 @@ def test_the_token_is_not_sent_to_where_a_server_redirects(monkeypatch: pytest.M
         assert thief.got == [("Bearer of-the-environment", "application/json")]
 
 
+def test_the_manual_names_the_exceptions_of_wrong_arguments(tmp_path: Path) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text(encoding="utf-8")
+    told = " ".join(manual.partition("Only wrong arguments raise")[2].partition("\n- ")[0].partition("```")[0].split())
+    with pytest.raises(ValueError) as url:
+        Client("127.0.0.1:8012")
+    with pytest.raises(OSError) as path:
+        Client("http://127.0.0.1:8012").scene(tmp_path / "gone.png")
+    for raised in (url, path):
+        assert f"`{raised.type.__name__}`" in told and not issubclass(raised.type, RequestError)
+
+
 def test_no_reply_and_wrong_arguments(waited: list[float]) -> None:
     with scripted() as (address, _):
         pass

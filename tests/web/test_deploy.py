@@ -42,6 +42,7 @@ HOME = Path(__file__).parents[2]
 DEPLOY = HOME / "deploy"
 MANIFESTS = DEPLOY / "kubernetes"
 PAGE = (HOME / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+DEPLOY_PAGE = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
 COMPONENTS = ("volume", "index", "route", "path", "monitor")
 SEPARATE = {"volume/copy.yaml"}
 """Manifests that no kustomization.yaml names."""
@@ -339,9 +340,10 @@ def test_prometheus_in_kubernetes_reads_the_pods_with_the_token() -> None:
     stored = {each["name"]: each["valueFrom"].get("secretKeyRef") for each in container["env"]}
     kept = stored["TWELVE_TOKEN"]
     assert stored["TWELVE_METRICS_TOKEN"] == used and used["name"] == kept["name"] and used["key"] != kept["key"]
-    commands = re.findall(rf"^kubectl create secret generic {kept['name']} (\S+)", PAGE, flags=re.M)
+    pages = PAGE + DEPLOY_PAGE
+    commands = re.findall(rf"^ *kubectl create secret generic {kept['name']} (\S+)", pages, flags=re.M)
     assert commands == ["--from-env-file=twelve.env"] * 2  # ps and the history of a shell show what a command contains
-    assert not re.search("--from-literal|--docker-password", PAGE)
+    assert not re.search("--from-literal|--docker-password", pages)
     (code,) = re.findall(r"^python3 -c '(.+)' \\\n  > twelve.env$", PAGE, flags=re.M)
     assert PAGE.index("\numask 077\n") < PAGE.index(code)
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -351,7 +353,8 @@ def test_prometheus_in_kubernetes_reads_the_pods_with_the_token() -> None:
         check_token(token)
         assert " " not in token
     assert f"`{kept['key']}=NEW OLD`" in PAGE and f"the line `{used['key']}=` stays" in PAGE
-    assert f"\nkubectl rollout restart deployment {deployment['metadata']['name']}\n" in PAGE
+    restart = f"kubectl rollout restart deployment {deployment['metadata']['name']}\n"
+    assert f"    {restart}" in DEPLOY_PAGE and f"\n{restart}" in PAGE  # with a new token, and with a new model
     assert endpoint["port"] == container["ports"][0]["name"] and endpoint["path"] == "/metrics"
     alerts = [rule["expr"] for group in one("prometheus/alerts.yaml")["groups"] for rule in group["rules"]]
     up = f'up{{job="{labels[monitor["spec"]["jobLabel"]]}"}}'
@@ -426,6 +429,63 @@ def test_the_metrics_token_is_added_to_the_file_of_the_token(tmp_path: Path) -> 
     check_token(token)
     (job,) = one("prometheus/scrape.yaml")["scrape_configs"]
     assert f"`{job['authorization']['credentials_file']}`" in text
+
+
+@pytest.mark.parametrize("key", ["TWELVE_TOKEN", "token"])
+def test_the_steps_replace_a_token(key: str, tmp_path: Path) -> None:
+    steps = DEPLOY_PAGE.partition("\n### Replace the token\n")[2].partition("\n### ")[0]
+    assert re.findall(r"^(\d)\. ", steps, flags=re.M) == [*"12345"]
+    commands = re.findall(rf"^ +(.*(?:\^|\()({key})=.* (\S*twelve\.env))$", steps, flags=re.M)
+    wanted = ["twelve.env", "/etc/twelve.env"] if key == "TWELVE_TOKEN" else ["twelve.env"]
+    assert [file for _, _, file in commands] == wanted * 2
+    old, file = "a-secret-of-16-characters", tmp_path / "twelve.env"
+    for name in wanted:
+        file.write_text(f"{key}={old}\nmetrics={old}\n")
+        file.chmod(0o600)
+        add, remove = (command.replace(name, str(file)) for command, _, given in commands if given == name)
+        subprocess.run(["bash", "-c", add], check=True)
+        both, other = file.read_text().splitlines()
+        assert re.fullmatch(rf"{key}=[^ ]{{16,}} {old}", both) and other == f"metrics={old}"
+        check_token(both.partition("=")[2])
+        subprocess.run(["bash", "-c", remove], check=True)
+        assert file.read_text() == f"{both.partition(' ')[0]}\nmetrics={old}\n"
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_commands_of_systemd_install_the_unit(tmp_path: Path) -> None:
+    text = DEPLOY_PAGE.partition("\n### systemd\n")[2]
+    (commands,) = re.findall(r"```bash\n(.*?)```", text.partition("\n### ")[0], flags=re.S)
+    (tmp_path / "etc" / "systemd" / "system").mkdir(parents=True)
+    (tmp_path / "opt").mkdir()
+    own = re.sub(r"(?<=[ >])/(?=etc|opt)", f"{tmp_path}/", commands).replace("HOST=images", "HOST=photographs")
+    subprocess.run(["bash", "-ec", f'systemctl() {{ echo "$@" >> {tmp_path}/ran; }}\n{own}'], cwd=HOME, check=True)
+    assert (tmp_path / "ran").read_text() == "daemon-reload\nenable --now twelve\n"
+    usual = (DEPLOY / "systemd" / "twelve.service").read_text(encoding="utf-8")
+    made = (tmp_path / "etc" / "systemd" / "system" / "twelve.service").read_text()
+    assert made == usual.replace("images.example.org", "photographs.example.org") != usual
+    file = tmp_path / "etc" / "twelve.env"
+    name, _, token = file.read_text().removesuffix("\n").partition("=")
+    check_token(token)
+    assert name == "TWELVE_TOKEN" and file.stat().st_mode & 0o777 == 0o600
+    for path in ("opt/model", "etc/twelve.env"):
+        assert f"/{path}" in usual  # what the unit reads
+    assert (tmp_path / "opt" / "model" / "config.json").stat().st_mode & 0o004
+
+
+def test_a_service_behind_a_login_needs_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    section = DEPLOY_PAGE.partition("\n### Behind your company's login\n")[2].partition("\n### ")[0]
+    (command,) = re.findall("`(twelve serve .+)`", section)
+    monkeypatch.delenv("TWELVE_TOKEN", raising=False)
+    found = CliRunner().invoke(program, shlex.split(command)[1:]).exception
+    assert "MODEL: no such folder" in str(found)
+
+
+def test_the_page_says_after_what_time_a_thread_hangs() -> None:
+    section = " ".join(DEPLOY_PAGE.partition("\n## Health\n")[2].partition("\n## ")[0].split())
+    usual, least = Limits(), Limits(answer_seconds=1)
+    assert (usual.hung_seconds, least.hung_seconds) == (10 * usual.answer_seconds, 60)
+    told = "more than ten times `--answer-seconds` and more than a minute"
+    assert f"{told} ({usual.hung_seconds / 60:.0f} minutes by default)" in section
 
 
 def test_a_server_of_ones_own_reads_its_token_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

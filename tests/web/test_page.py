@@ -125,13 +125,13 @@ def test_uploads_asks_and_shows_the_box(visit: Visit) -> None:
     assert page.locator("#panel-answer .ranking li").count() == 3
     page.get_by_role("tab", name="Check").click()
     assert re.fullmatch(
-        r"(Yes, it follows|The image does not tell|No, it contradicts) \d+%",
+        r"(Yes, it follows|The image does not tell|No, it contradicts) \d+% not calibrated",
         ask(page, "entails", "it is green").inner_text(),
     )
     page.get_by_role("tab", name="Locate").click()
     assert page.get_by_role("tab", name="Locate").get_attribute("title") == "Phrase to find in an image"
     found = ask(page, "locate", "the red one").inner_text()
-    assert re.fullmatch(r"(Found|.* Closest): (box \d+|the whole image) <?\d+(\.\d)?%", found)
+    assert re.fullmatch(r"(Found|.* Closest): (box \d+|the whole image) <?\d+(\.\d)?% not calibrated", found)
     box = page.locator("#panel-locate .frame.best rect").bounding_box()
     stage = page.locator("#panel-locate .stage").bounding_box()
     assert box and stage and box["width"] > 5
@@ -453,7 +453,7 @@ def test_chooses_among_boxes_that_were_drawn(visit: Visit) -> None:
     assert page.locator("#panel-choose .candidates input").count() == offered + 1
     page.locator("#panel-choose .candidates input").first.uncheck()
     assert re.match(
-        r"Found: box \d+( \(yours\))? <?\d+(\.\d)?%$",
+        r"Found: box \d+( \(yours\))? <?\d+(\.\d)?% not calibrated$",
         ask(page, "choose", "the big one").inner_text(),
     )
     assert page.locator("#panel-choose .frame.best").count() == 1

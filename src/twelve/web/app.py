@@ -219,8 +219,8 @@ def _add_monitoring(app: FastAPI, service: Service) -> None:
         """Check whether the service works.
 
         The status is 500 if a thread of the service, such as the one that runs the model, has ended or hangs; only a
-        restart helps. It stays 200 while too many requests are waiting. The reply has the number of waiting requests and of
-        scenes.
+        restart helps. It stays 200 while too many requests are waiting. The reply has the number of waiting requests
+        and of scenes.
         """
         service.check_threads()
         return Health(status="ok", waiting=service.waiting, scenes=len(service.scenes))

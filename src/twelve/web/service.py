@@ -313,8 +313,8 @@ class Service:
 
     @property
     def hung(self) -> str | None:
-        """Which threads have worked on the same batch or image for too long, as when the GPU does not respond; None: none
-        has. The threads of searches are left out: they wait for that of the model, also while it is only busy."""
+        """Which threads have worked on the same batch or image for too long, as when the GPU does not respond; None:
+        none has. The threads of searches are left out: they wait for that of the model, also while it is only busy."""
         most = self.limits.hung_seconds
         found = [line.name for line in (self._small, self._large, self.worker) if line.still > most]
         return f"the thread for {' and '.join(found)} has made no progress for {most:g} seconds" if found else None
