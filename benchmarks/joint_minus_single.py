@@ -35,12 +35,14 @@ STUDIES = {
     "six-tasks": "six synthetic tasks",
     "four-tasks-joint-vs-single": "four synthetic tasks, equal updates of the trunk",
     "four-tasks-ten-times": "four synthetic tasks, ten times the updates",
+    "four-tasks-pretrained": "four synthetic tasks after pretraining, equal updates of the trunk",
+    "four-tasks-pretrained/1": "four synthetic tasks after pretraining, equal updates in all",
     "microworld": "twelve synthetic tasks",
     "three-photograph-tasks": "three tasks on photographs, all rates searched",
     "real-sample": "five tasks on photographs",
     "real-photographs-small": "four tasks on photographs, longer training",
 }
-"""Study -> what the documentation calls it."""
+"""Study, and the number of its comparison if that is not 0 -> what the documentation calls it."""
 WIDTH, LINE = 5.6, 0.21
 """Inches of the figure and of a line."""
 SIZES: dict[Any, Any] = dict.fromkeys(
@@ -85,8 +87,10 @@ class Mean:
 
 def means(study: str) -> list[Mean]:
     """The mean over all tasks and, unless it is the same, that over the learned ones."""
+    study, _, number = study.partition("/")
     file = HOME / "benchmarks" / "results" / f"study-{study}" / "results.json"
-    compared = TypeAdapter(Comparison).validate_python(json.loads(file.read_text(encoding="utf-8"))["comparisons"][0])
+    comparisons = json.loads(file.read_text(encoding="utf-8"))["comparisons"]
+    compared = TypeAdapter(Comparison).validate_python(comparisons[int(number or 0)])
     learned, count = sum(cell.learned for cell in compared.cells), len(compared.cells)
     words = f"all {count}" + ", learned" * (learned == count)
     found = [Mean(words, compared.every, compared.seeds, not compared.uncounted, ALL)]

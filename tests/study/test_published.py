@@ -184,8 +184,8 @@ def test_retrieval_alone_makes_the_lead_on_photographs() -> None:
     )
     assert told in (RESULTS.parents[1] / "docs" / "joint-vs-single.md").read_text(encoding="utf-8")
     told = (
-        f"Of the {compared['every']['mean']:+.1f} points over all tasks, retrieval accounts for {retrieval:+.1f}, SNLI-VE "
-        f"for {parts['snli_ve']:+.1f}, DAQUAR for {parts['vqa']:+.1f} and Entities for {parts['refcoco']:+.1f}."
+        f"Of the {compared['every']['mean']:+.1f} points over all tasks, retrieval accounts for {retrieval:+.1f}, "
+        f"SNLI-VE for {parts['snli_ve']:+.1f}, DAQUAR for {parts['vqa']:+.1f} and Entities for {parts['refcoco']:+.1f}."
     )
     text = (RESULTS.parents[1] / "docs" / "real-photographs.md").read_text(encoding="utf-8")
     assert told in " ".join(text.split())
