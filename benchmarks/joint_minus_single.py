@@ -36,13 +36,15 @@ STUDIES = {
     "four-tasks-joint-vs-single": "four synthetic tasks, equal updates of the trunk",
     "four-tasks-ten-times": "four synthetic tasks, ten times the updates",
     "four-tasks-pretrained": "four synthetic tasks after pretraining, equal updates of the trunk",
-    "four-tasks-pretrained/1": "four synthetic tasks after pretraining, equal updates in all",
+    "four-tasks-pretrained/pretrained-total minus single-pretrained": (
+        "four synthetic tasks after pretraining, equal updates in all"
+    ),
     "microworld": "twelve synthetic tasks",
     "three-photograph-tasks": "three tasks on photographs, all rates searched",
     "real-sample": "five tasks on photographs",
     "real-photographs-small": "four tasks on photographs, longer training",
 }
-"""Study, and the number of its comparison if that is not 0 -> what the documentation calls it."""
+"""Study, and its contrast if that is not the first -> what the documentation calls it."""
 WIDTH, LINE = 5.6, 0.21
 """Inches of the figure and of a line."""
 SIZES: dict[Any, Any] = dict.fromkeys(
@@ -87,10 +89,11 @@ class Mean:
 
 def means(study: str) -> list[Mean]:
     """The mean over all tasks and, unless it is the same, that over the learned ones."""
-    study, _, number = study.partition("/")
+    study, _, contrast = study.partition("/")
     file = HOME / "benchmarks" / "results" / f"study-{study}" / "results.json"
-    comparisons = json.loads(file.read_text(encoding="utf-8"))["comparisons"]
-    compared = TypeAdapter(Comparison).validate_python(comparisons[int(number or 0)])
+    found_in = json.loads(file.read_text(encoding="utf-8"))["comparisons"]
+    comparisons = TypeAdapter(list[Comparison]).validate_python(found_in)
+    compared = next(each for each in comparisons if contrast in ("", each.contrast.name))
     learned, count = sum(cell.learned for cell in compared.cells), len(compared.cells)
     words = f"all {count}" + ", learned" * (learned == count)
     found = [Mean(words, compared.every, compared.seeds, not compared.uncounted, ALL)]
