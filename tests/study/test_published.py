@@ -116,7 +116,7 @@ def test_what_the_record_calls_the_same_models_has_the_same_scores(same: tuple[s
     for name in same:
         study, arm = name.split("/")
         assert f"`{arm}` of `{study}`" in " ".join(told.split())
-        files = sorted(RESULTS.glob(f"study-{study}/seed-*/results/{arm}/*.json"))
+        files = sorted(RESULTS.glob(f"study-{study}/seed-[012]/results/{arm}/*.json"))
         values.append([(read["seed"], read["task"], read["values"]) for read in map(json_of, files)])
     assert len(values[0]) == 12 and all(each == values[0] for each in values)
 
