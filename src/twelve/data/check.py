@@ -212,7 +212,9 @@ def _extracting(store: RegionStore, found: Sequence[TaskCheck], tasks: Sequence[
     """The command for each image source that lacks regions of tasks that can run."""
     for source in dict.fromkeys(source for each in found if each.runs for source in each.lacking):
         lacking = [
-            (task, each.lacking[source]) for task, each in zip(tasks, found, strict=True) if source in each.lacking
+            (task, each.lacking[source])
+            for task, each in zip(tasks, found, strict=True)
+            if each.runs and source in each.lacking
         ]
         given = [task for task, _ in lacking if task.has_candidates]
         yield command_for(store, source, given, detected=any(whole for _, whole in lacking))

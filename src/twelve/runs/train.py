@@ -22,7 +22,7 @@ from twelve.data.examples.reading import read_examples
 from twelve.data.own_files import too_few, warnings_of, with_counts
 from twelve.data.prepare import Prepared, TaskData, sources_of
 from twelve.data.vocabulary import labels_of
-from twelve.errors import CheckpointError, ConfigError
+from twelve.errors import CheckpointError, ConfigError, MissingData, RegionError
 from twelve.formats.data_root import DataRoot
 from twelve.io import files
 from twelve.model.familiarity import MOST, Familiarity, familiarity_of
@@ -362,12 +362,16 @@ def _check_resumed(config: RunConfig, run: RunFolder) -> None:
 
 
 def _check_trained_on(config: RunConfig, run: RunFolder, start: Start | None, allow_changed_data: bool) -> None:
-    """Raise an error, as :func:`twelve.training.sameness.compare`, if a complete run was trained on other data."""
-    if not (then := record_in(run.saved()[-1])):  # a run of an earlier version
+    """Raise an error, as :func:`twelve.training.sameness.compare`, if a complete run was trained on other data. Nothing
+    is compared if the data, or what the model began with, are no longer there."""
+    if allow_changed_data or not (then := record_in(run.saved()[-1])):  # a run of an earlier version has no record
         return
-    _, processor, data, _ = start or beginning(config)
+    try:
+        _, processor, data, _ = start or beginning(config)
+    except (CheckpointError, ConfigError, MissingData, RegionError):
+        return
     now = record_of(config, data, processor, iterations=0, processes=1)  # which are not refused
-    compare_records(then, now, done=0, file=run.path, allow_changed_data=allow_changed_data, complete=True)
+    compare_records(then, now, done=0, file=run.path, complete=True)
 
 
 def _describe(

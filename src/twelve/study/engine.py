@@ -310,7 +310,7 @@ def begun(plan: Plan, out: Path, resume: bool, file: Path | None = None) -> Plan
         plan = resumed(plan, out, file) if resume else plan
         plans.check_links(out)
         plans.write(plan, out, plans.machine_of(out) if resume else machine())
-        if file is not None and plan.code is not None:
+        if file is not None and plan.code is not None and plans.code_of(file).sha256 == plan.code.sha256:
             with files.replacing(out / plans.COPY) as partial:
                 partial.write_bytes(file.read_bytes())
     return plan

@@ -136,7 +136,7 @@ class Result(Spent):
     commit: str | None = None
     """Of the code of the process that wrote the result (training/provenance.py); its version, without a checkout."""
     processor: str | None = None
-    """That it was trained on: the accelerator, if there is one."""
+    """Of the process that wrote the result: the accelerator, if there is one."""
 
     @property
     def falls(self) -> bool:
