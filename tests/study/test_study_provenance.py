@@ -87,6 +87,19 @@ def test_a_study_keeps_its_file_and_goes_on_with_the_same_alone(file: Path, tmp_
         begun(plan_of(file, config, 3), out, True, file)
 
 
+def test_the_words_of_a_complete_study_can_be_corrected(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is left to train; the copy stays that of the file that made the results."""
+    config, out = write_config(tmp_path), tmp_path / "out"
+    first = begun(plan_of(file, config), out, False, file)
+    file.write_text(STUDY + "# corrected\n")
+    with pytest.raises(ConfigError, match="was begun with"):
+        begun(plan_of(file, config), out, True, file)
+    monkeypatch.setattr("twelve.study.engine.is_done", lambda out, step: True)
+    assert begun(plan_of(file, config), out, True, file) == first and (out / "study.py").read_text() == STUDY
+
+
 def test_a_study_that_recorded_no_file_goes_on_as_before(file: Path, tmp_path: Path) -> None:
     config, out = write_config(tmp_path), tmp_path / "out"
     begun(plan_of(file, config).model_copy(update={"code": None}), out, False, file)

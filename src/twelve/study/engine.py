@@ -30,6 +30,7 @@ from twelve.study.losses import check_losses, meaning
 from twelve.study.overrides import check_overrides
 from twelve.study.plan import Plan, Step
 from twelve.study.remaining import Remaining
+from twelve.study.results import is_done
 from twelve.study.studies import Study, get_study, line_of
 from twelve.study.studies.base import Subjects
 from twelve.study.turns import next_step
@@ -281,14 +282,15 @@ def resumed(plan: Plan, out: Path, file: Path | None) -> Plan:
         file: of the user's that defines the study.
 
     Raises:
-        ConfigError: there is none, or it is another plan; or the file is another one.
+        ConfigError: there is none, or it is another plan; or steps are left, and the file is another one.
     """
     if not files.is_there(out / plans.FILE, DataError):
         raise ConfigError("there is no study to resume", file=out, remedy="leave out --resume")
     recorded = plans.read(out)
-    if file is not None:
+    agreed = plans.agree(plan, recorded, out)
+    if file is not None and not all(is_done(out, step) for step in agreed.steps()):  # else, only its words are left
         plans.check_code(file, plan, recorded, out)
-    return plans.agree(plan, recorded, out)
+    return agreed
 
 
 def begun(plan: Plan, out: Path, resume: bool, file: Path | None = None) -> Plan:
