@@ -312,6 +312,14 @@ def followed(said: str) -> str:
     return told(words[2], *(setting for option, setting in zip(words[4::2], words[5::2], strict=True)))
 
 
+def test_a_complete_run_whose_data_are_gone_is_complete(place: Path) -> None:
+    """There is nothing to compare it with. The tokenizer stays, since the configuration names it."""
+    for path in (place / "data").iterdir():
+        if path.name != "tokenizer":
+            shutil.rmtree(path)
+    assert "this run is complete" in told(parsed(place))
+
+
 def test_a_complete_run_is_left_as_it_is(place: Path) -> None:
     before = contents(place / "run")
     for options in ({"resume": True}, {"go_on": True}):

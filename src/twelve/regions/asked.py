@@ -72,7 +72,7 @@ def check_extract(
 
 
 def check_images(folders: Sequence[Path]) -> None:
-    """Raise RegionError for a folder of images that is missing or holds none."""
+    """Raise InputError for a folder of images that is missing or has none."""
     for folder in folders:
         images_in(folder)
 
