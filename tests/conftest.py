@@ -31,6 +31,8 @@ _PLACE = Path(tempfile.mkdtemp(prefix="twelve-tests-"))
 for _name in [name for name in os.environ if not KEPT.fullmatch(name)]:
     del os.environ[_name]
 os.environ |= {"HOME": str(_PLACE / "home"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# Importing pyarrow would start a thread of its allocator. Some tests fork, which is safe only in a single thread.
+os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
 
 from hypothesis import settings  # noqa: E402 - its examples lie where it finds itself when imported
 

@@ -18,7 +18,7 @@ IMAGES = 24
 
 # One process imports everything once; each attempt is a fork of it, so that twenty cost little more than one.
 SCRIPT = """
-import json, os, random, shutil, signal, sys, time
+import faulthandler, json, os, random, signal, sys, time
 from pathlib import Path
 from twelve.regions.store import resumable_writer
 from twelve.regions.extraction.extract import extract
@@ -33,6 +33,7 @@ def attempt(out, after):
     # The exit code of an extraction that is killed after some seconds, and how long it ran.
     started, child = time.monotonic(), os.fork()
     if not child:
+        faulthandler.dump_traceback_later(120, exit=True)  # says where, if it hangs
         try:
             report = extract(folder, out, config, progress=False)
             os._exit(0 if report.written + report.present == len(list(folder.iterdir())) else 3)
@@ -46,9 +47,10 @@ def attempt(out, after):
             os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(ended[1]), time.monotonic() - started
 
-extract(folder, root / "warm", config, progress=False)
-code, length = attempt(root / "whole", None)
-assert code == 0
+# In processes of their own, too: what has run a network is not forked.
+for name in ("warm", "whole"):
+    code, length = attempt(root / name, None)
+    assert code == 0, code
 out, kills, resumed = root / "out0", 0, 0
 while kills < 20:
     left = len(list(out.rglob("*.arrows")))
