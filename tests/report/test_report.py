@@ -100,7 +100,7 @@ def test_scores_baselines_and_verdicts_are_said_in_words(page: Page) -> None:
     told = "only a better score shows that the model uses it. Bag of words: a text-only model; "
     majority = "; majority: always giving the most frequent answer of the evaluated split; "
     assert page.text.count(told) == 1 and majority in page.text
-    assert "It is of one training; another seed may differ by more." in page.text
+    assert "One training run (one seed): " in page.text and "another seed may differ by more." in page.text
     assert "bag of words 27.4 -0.1 -3.1 to +2.9" in page.text
     assert "gallery 100 images" in page.text and "split dev" in page.text and "measured carefully" in page.text
     for meaning in ("known in hindsight only", "own image is ranked first", "without any image", "95% interval"):
@@ -309,6 +309,13 @@ def test_every_curve_is_visible_at_once(html: str) -> None:
     curves = screen.partition('class="sketches"')[2]
     assert len(re.findall("<svg", curves)) == 5 and curves.count("url(#hatch)") == 2
     assert 'aria-label="VQA v2: validation score from 25.0 to 40.0"' in curves
+
+
+def test_intervals_are_said_to_be_of_one_seed_where_the_scores_are(html: str) -> None:
+    weakest, scores = (html.partition(f"<h2>{title}</h2>")[2] for title in ("Where it is weak", "Scores"))
+    assert "95% intervals over examples; one seed." in weakest.partition('<ol class="weak">')[0]
+    assert "(one seed): the 95% intervals are over test examples only" in scores.partition("<table")[0]
+    assert html.count("another seed may differ by more") == 1
 
 
 def test_no_text_of_the_first_screen_is_cut(html: str) -> None:

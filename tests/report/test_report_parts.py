@@ -109,6 +109,24 @@ def test_a_curve_is_where_its_numbers_are() -> None:
     assert raised is not None and [dot.y for dot in raised.dots] == [HEIGHT - BOTTOM, TOP]
 
 
+def test_scores_of_all_tasks_have_one_axis() -> None:
+    """Heights in the curves of different tasks can be compared; only values beyond 0 to 100 widen the axis."""
+    low, high = [(10, 20.0), (20, 30.0)], [(10, 50.0), (20, 100.0)]
+    charts = [chart("Score", "per cent", each, 20, most=100) for each in (low, high)]
+    assert [each.ticks_y for each in charts if each] == 2 * [
+        ((HEIGHT - BOTTOM, "0"), ((HEIGHT - BOTTOM + TOP) / 2, "50"), (TOP, "100"))
+    ]
+    sketches = [found for found in map(sketch, (low, high)) if found]
+    assert [(each.bottom, each.top) for each in sketches] == 2 * [("0", "100")]
+    assert sketches[1].end.y == 4 and sketches[0].end.y == pytest.approx(sketches[0].low - 0.3 * (sketches[0].low - 4))
+    below, beyond = sketch([(10, -3.0), (20, 5.0)]), chart("Score", "", [(0, -3.0), (10, 103.0)], 10, most=100)
+    assert below is not None and (below.bottom, below.top) == ("-100", "100")
+    assert beyond is not None and [dot.y for dot in beyond.dots] == [
+        HEIGHT - BOTTOM,
+        pytest.approx(TOP + 47 * 120 / 153),
+    ]
+
+
 def test_a_sketch_begins_with_the_first_validation_and_has_numbers(tmp_path: Path) -> None:
     points = [(10, 40.0), (20, 50.0), (30, 45.0)]
     found = sketch(points, [(0, 5), (5, 20), (25, 40)])

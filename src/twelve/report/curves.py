@@ -58,7 +58,7 @@ def chart(
     iterations: int,
     spans: Sequence[tuple[int, int]] = (),
     form: str = ".2f",
-    most: float = math.inf,
+    most: float | None = None,
 ) -> Chart | None:
     """A chart of (iteration, value) points; None if there are no finite values.
 
@@ -66,13 +66,15 @@ def chart(
         iterations: end of the horizontal axis.
         spans: (from, to) iterations that are shaded.
         form: format of the values.
-        most: the largest possible value; the smallest is 0, unless one of the points is below.
+        most: where the vertical axis ends, which then begins at 0, so that curves with the same one can be compared;
+            None: it encloses the points. Points beyond these ends widen it.
     """
     points = thinned([point for point in points if math.isfinite(point[1])])
     if not points:
         return None
     values = [value for _, value in points]
-    steps = [step for step in ticks(min(values), max(values)) if min(0, *values) <= step <= most]
+    ends = (min(values), max(values)) if most is None else (min(0, *values), max(most, *values))
+    steps = [step for step in ticks(*ends) if step >= min(0, *values)]
     low, high = min(steps[0], min(values)), max(steps[-1], max(values))
     across = _scale(0, max(iterations, 1), LEFT, WIDTH - RIGHT)
     up = _scale(low, high, HEIGHT - BOTTOM, TOP)
@@ -93,8 +95,8 @@ def chart(
 
 SMALL_WIDTH, SMALL_HEIGHT, SMALL_LEFT, SMALL_BELOW = 160, 68, 24, 16
 """Of a sketch; at its left and below it are two labels each."""
-LEAST_SPAN = 20.0
-"""Points that a sketch's axis covers at least: a smaller one would make noise look like learning."""
+PERCENT = 100.0
+"""Where the vertical axis of scores ends, for every task the same, so that heights can be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class Sketch:
 
 
 def sketch(points: Sequence[tuple[int, float]], spans: Sequence[tuple[int, int]] = ()) -> Sketch | None:
-    """A sketch of (iteration, per cent) points; None with fewer than two finite ones.
+    """A sketch of (iteration, per cent) points from 0 to 100; None with fewer than two finite ones.
 
     Args:
         spans: as of :func:`chart`.
@@ -137,9 +139,7 @@ def sketch(points: Sequence[tuple[int, float]], spans: Sequence[tuple[int, int]]
     if len(points) < 2:
         return None
     values, begin, until = [value for _, value in points], points[0][0], points[-1][0]
-    middle, half = (min(values) + max(values)) / 2, max(LEAST_SPAN, max(values) - min(values)) / 2
-    low = min(max(0.0, middle - half), max(0.0, 100 - 2 * half))
-    steps = ticks(low, low + 2 * half, 2)
+    steps = ticks(min(0, *values), max(PERCENT, *values), 2)
     across = _scale(begin, max(until, begin + 1), SMALL_LEFT, SMALL_WIDTH - 4)
     up = _scale(steps[0], steps[-1], SMALL_HEIGHT - SMALL_BELOW, 4)
     dots = [Dot(across(at), up(value), f"{value:.1f}") for at, value in points]

@@ -42,8 +42,11 @@ BASELINES = {
 
 INTERVAL = (
     "The range next to it is the 95% interval: how much the score would vary with other images of the same kind. It is "
-    "of one training; another seed may differ by more. It is Wilson's interval if the score is the share of correct "
-    "examples and each image has one example; otherwise it is from resampling whole images."
+    "Wilson's interval if the score is the share of correct examples and each image has one example; otherwise it is "
+    "from resampling whole images."
+)
+ONE_SEED = (
+    "One training run (one seed): the 95% intervals are over test examples only, and another seed may differ by more."
 )
 LEAD = "The model's score minus the baseline's on the same examples, in points."
 BEATEN = (

@@ -19,7 +19,7 @@ from twelve.io import files
 from twelve.outputs import get_output
 from twelve.outputs.base import Output
 from twelve.report import words
-from twelve.report.curves import Chart, Sketch, chart, sketch
+from twelve.report.curves import PERCENT, Chart, Sketch, chart, sketch
 from twelve.report.gallery import Gallery, galleries, glimpses
 from twelve.report.heading import heading
 from twelve.report.mixed_up import mixed_up
@@ -187,7 +187,7 @@ def sections(run: Run) -> list[Section]:
                 loss=chart("Loss", "", history.losses.get(name, ()), history.iterations, spans),
                 sketch=sketch(validations, spans),
                 validation=chart(
-                    "Validation score", "per cent", validations, history.iterations, spans, form=".1f", most=100
+                    "Validation score", "per cent", validations, history.iterations, spans, form=".1f", most=PERCENT
                 ),
                 stopped=spans,
                 gallery=shown.get(name),
