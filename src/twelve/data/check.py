@@ -175,7 +175,7 @@ def check_root(
     data: str | Path | DataRoot,
     tasks: Sequence[str] | None = None,
     *,
-    regions: Path | None = None,
+    regions: str | Path | None = None,
     more: Told = lambda task, split, examples: ([], []),
     noted: Noted = lambda task, read: [],
     blocked: str = "",

@@ -236,13 +236,13 @@ def read_json(path: Path) -> Any:
     return json_file.read(path, DataError, remedy=REMEDY, most=json_file.LARGE, strict=False)
 
 
-def read_lines(path: Path) -> Iterator[Record]:
+def read_lines(path: str | Path) -> Iterator[Record]:
     """The records of a file with one JSON object a line, read lazily; empty lines are skipped, ``.gz`` is unpacked.
 
     Raises:
         DataError: unreadable, or a line that is not a JSON object (names its number).
     """
-    for record in read_each_line(path):
+    for record in read_each_line(Path(path)):
         if isinstance(record, DataError):
             raise record
         yield record

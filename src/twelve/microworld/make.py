@@ -74,7 +74,7 @@ WRITERS: Mapping[str, Writer] = {
 
 
 def make_microworld(
-    out: Path,
+    out: str | Path,
     seed: int,
     sizes: WorldSizes | None = None,
     console: Console | None = None,
@@ -100,7 +100,7 @@ def make_microworld(
         DataError: the folder contains something else.
         TwelveError: the disk is full, or the folder is not writable.
     """
-    sizes = sizes or WorldSizes()
+    out, sizes = Path(out), sizes or WorldSizes()
     identity = {"seed": seed, "sizes": _plain(asdict(sizes)), "version": VERSION}
     identity |= {APART: True} if apart else {}
     identity |= {DRAW_WORDINGS: True} if draw_wordings else {}

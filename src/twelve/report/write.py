@@ -81,7 +81,7 @@ class DataRow:
     coverage: str
 
 
-def write_report(run: Path) -> Path:
+def write_report(run: str | Path) -> Path:
     """Write the report of a run, ``report.html``, into its folder, as ``twelve report`` does, and return its path.
 
     Args:
@@ -91,9 +91,9 @@ def write_report(run: Path) -> Path:
         ConfigError: the folder holds no run.
         DataError: one of its files is damaged; names it.
     """
-    read, folder = read_run(run), RunFolder(run)
-    file = folder.report
-    files.check_folder(run)
+    folder = RunFolder(run)
+    read, file = read_run(folder.path), folder.report
+    files.check_folder(folder.path)
     folder.check_links()
     page = render(read)
     with files.replacing(file) as partial:

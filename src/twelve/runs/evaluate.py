@@ -58,15 +58,15 @@ from twelve.types.predictions import Prediction, RecordedPrediction
 
 @given_back()
 def evaluate_run(
-    folder: Path,
+    folder: str | Path,
     *,
     tasks: Sequence[str] | None = None,
     split: str | None = None,
     protocols: Sequence[str] = (),
     gallery: int | None = None,
     baselines: bool = True,
-    submit: Path | None = None,
-    results_folder: Path | None = None,
+    submit: str | Path | None = None,
+    results_folder: str | Path | None = None,
     allow_other_features: bool = False,
     allow_changed_data: bool = False,
     settings: Sequence[str] = (),
@@ -95,6 +95,7 @@ def evaluate_run(
         Unlabelled: no split that was asked for has public answers.
         ConfigError: see :func:`twelve.runs.asked.asked`.
     """
+    folder, submit, results_folder = Path(folder), _path(submit), _path(results_folder)
     with _alongside(console or Console()) as (processes, say):
         config, names = asked(folder, tasks, submit, settings, protocols, gallery, results_folder)
         written = _result_files(results_folder, folder, config, names, split)
@@ -141,6 +142,10 @@ def evaluate_run(
             if chosen or console is None or not console.stderr:  # with --json, a program reads the results
                 say(done)
         return results
+
+
+def _path(name: str | Path | None) -> Path | None:
+    return None if name is None else Path(name)
 
 
 @contextmanager

@@ -70,7 +70,7 @@ class Trainer:
         data: Prepared,
         model: Twelve,
         processor: TwelveProcessor,
-        folder: Path,
+        folder: str | Path,
         devices: Devices,
         known: Collection[str] = (),
         say: Callable[[str], None] = lambda text: None,

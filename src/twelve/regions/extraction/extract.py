@@ -27,13 +27,13 @@ COMPLETE = "complete.json"
 
 
 def extract(
-    images: Path | Sequence[Path],
-    out: Path,
+    images: str | Path | Sequence[str | Path],
+    out: str | Path,
     config: ExtractorConfig,
     *,
     network: FeatureExtractor | None = None,
     given: Sequence[str] = (),
-    data: Path | DataRoot | None = None,
+    data: str | Path | DataRoot | None = None,
     source: str | None = None,
     name: str | None = None,
     shard: str | None = None,
@@ -64,7 +64,7 @@ def extract(
         RegionError: a file is missing, damaged or in the way; the disk is full.
     """
     started = time.monotonic()
-    folders = [images] if isinstance(images, Path) else list(images)
+    out, folders = Path(out), [Path(each) for each in ([images] if isinstance(images, str | Path) else images)]
     source = _one_source(folders) if source is None else plain_name(source, "--source")
     if name is not None:
         plain_name(name, "name")
@@ -90,8 +90,8 @@ def extract(
 
 
 def extract_root(
-    data: Path | DataRoot,
-    out: Path,
+    data: str | Path | DataRoot,
+    out: str | Path,
     config: ExtractorConfig | None = None,
     *,
     sources: Sequence[str] | None = None,
@@ -112,7 +112,7 @@ def extract_root(
     Raises:
         ConfigError, DataError, RegionError: see :func:`extract`.
     """
-    root = data if isinstance(data, DataRoot) else DataRoot(data)
+    root, out = data if isinstance(data, DataRoot) else DataRoot(data), Path(out)
     folder = root.path / IMAGES
     if sources is None:
         sources = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
@@ -141,7 +141,7 @@ def _given(root: DataRoot, tasks: Iterable[str] | None) -> Mapping[str, Mapping[
     return {name: boxes for name in tasks if (boxes := given_boxes(root, [name]))}
 
 
-def _root(data: Path | DataRoot | None) -> DataRoot:
+def _root(data: str | Path | DataRoot | None) -> DataRoot:
     if data is None:
         raise ConfigError("given:TASK needs the dataset's files", remedy="name their data root: --data ROOT")
     return data if isinstance(data, DataRoot) else DataRoot(data)
