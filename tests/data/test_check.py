@@ -59,6 +59,33 @@ def test_what_is_there_and_what_is_not(tmp_path: Path, task: Boxed) -> None:
     assert "missing test.json" in text and "published at https://example.org/boxed" in text
 
 
+def test_regions_of_a_task_that_cannot_run_are_not_extracted(
+    tmp_path: Path, task: Boxed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither is a source named that only such a task has, nor such a task beside others of its source."""
+
+    class Candidates(Boxed):
+        has_candidates: ClassVar[bool] = True
+
+    class Untested(Candidates):
+        name: ClassVar[str] = "untested"
+
+    (tmp_path / "untested").mkdir()
+    (tmp_path / "images" / "y").mkdir()
+    Image.new("RGB", (100, 50)).save(tmp_path / "images" / "y" / "1.png")
+    tasks: dict[str, Boxed] = {
+        "boxed": Candidates(train=["x/1"], val=["x/3"]),
+        "untested": Untested(train=["x/1", "y/1"]),
+    }
+    for each in tasks.values():
+        each.boxes = ((0.0, 0.0, 10.0, 10.0),)
+    monkeypatch.setattr(check, "get", lambda name, own=None: tasks[name])
+    report = check_root(tmp_path, [*tasks])
+    assert [each.runs for each in report.tasks] == [True, False] and set(report.tasks[1].lacking) == {"x", "y"}
+    (command,) = report.extracting
+    assert f"--images {tmp_path}/images/x " in command and "given:boxed" in command and "untested" not in command
+
+
 def test_images_that_are_not_there(tmp_path: Path, task: Boxed) -> None:
     (tmp_path / "images" / "x" / "2.png").unlink()
     report = check_root(tmp_path, ["boxed"])
