@@ -173,6 +173,7 @@ SAID_BY: dict[str, tuple[str, ...]] = {
     "regions/importers": ("regions import",),
     "regions": ("regions extract", "regions merge", *ASKING),
     "data/clean.py": ("data clean", *RUNS),
+    "data/own_table.py": ("data table",),
     "data": ("data check", "data clean", "data stats", "data vocabulary", *RUNS),
     "microworld": ("data make-microworld", "data train-detector", "quickstart"),
     "predictor": ASKING,

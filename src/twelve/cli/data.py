@@ -40,6 +40,48 @@ def make_microworld(
     console.print(summary(tallies, oracle_scores(out) if oracle else None))
 
 
+@data_app.command(
+    epilog="Example: twelve data table examples/own-task/riding/train.csv --images examples/tutorial/images/mine "
+    "--image-column photo --init examples/quickstart-model --out mine"
+)
+def table(
+    file: Annotated[Path, typer.Argument(help="A table (CSV in UTF-8) with a row for each example.")],
+    images: Annotated[Path, typer.Option(help="The folder of the images that the table names.")],
+    init: Annotated[Path, typer.Option(help="The model to start from: a run or a model.")],
+    out: Annotated[Path, typer.Option(help="The data root to write; new, or an empty folder.")],
+    name: Annotated[str, typer.Option(help="The name of the task.")] = "mine",
+    kind: Annotated[
+        str, typer.Option(help="answer; entailment; or retrieval, with captions and no target.")
+    ] = "answer",
+    text_column: Annotated[
+        str | None, typer.Option(help="The column of the texts.", show_default="text, question, caption ...")
+    ] = None,
+    image_column: Annotated[
+        str | None, typer.Option(help="The column of the images' paths.", show_default="image, file, path ...")
+    ] = None,
+    target_column: Annotated[
+        str | None, typer.Option(help="The column of the targets.", show_default="target, answer, label ...")
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="A second table to test on, about other images; instead of --test-fraction.")
+    ] = None,
+    test_fraction: Annotated[
+        float | None, typer.Option(min=0.01, max=0.99, help="Share of the images to test on.", show_default="0.5")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed, which chooses the test images.")] = 0,
+) -> None:
+    """Make a task of your own from a table (CSV).
+
+    Writes images, examples and a configuration, and prints the commands that train it."""
+    from twelve.runs.own_task import make
+
+    columns = {"text": text_column, "image": image_column, "target": target_column}
+    made = make(
+        file, images, init, out, name=name, kind=kind, columns=columns, test=test, fraction=test_fraction, seed=seed
+    )
+    typer.echo(shown(str(made)))
+
+
 Root = Annotated[Path, typer.Argument(help="The data root, with one folder per dataset.")]
 Tasks = Annotated[list[str] | None, typer.Option("--task", metavar="TEXT", help="Only this task (repeatable).")]
 Sources = Annotated[

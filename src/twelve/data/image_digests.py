@@ -55,7 +55,7 @@ def _of_files(paths: Sequence[Path]) -> list[bytes]:
             Track("reading image files, to recognise them later", len(paths), "images") as track,
         ):
             for start in range(0, len(paths), _AT_ONCE):
-                parts += pool.map(_of_file, paths[start : start + _AT_ONCE])
+                parts += pool.map(content_digest, paths[start : start + _AT_ONCE])
                 track.advance(len(parts) - start)
         return np.frombuffer(b"".join(parts), np.uint8)
 
@@ -67,7 +67,8 @@ def _of_files(paths: Sequence[Path]) -> list[bytes]:
     return [b"" if digest == _NONE else digest for digest in digests]
 
 
-def _of_file(path: Path) -> bytes:
+def content_digest(path: Path) -> bytes:
+    """The digest of a file's content, zeros where it cannot be read."""
     try:
         with opened(path) as stream:
             return hashlib.file_digest(stream, "sha256").digest()[:BYTES]

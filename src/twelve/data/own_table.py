@@ -1,0 +1,222 @@
+"""A table of one's own (CSV) with a row for each example: read strictly, and divided into training and test by
+image."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from twelve.data.image_digests import content_digest
+from twelve.errors import ConfigError, DataError, nearest
+from twelve.formats.data_root import NO_FILE, SUFFIXES, image_key
+from twelve.formats.flaws import without_flaws
+from twelve.formats.records import steering
+from twelve.io.files import folder_beside, from_here, is_there, reading_remedy
+from twelve.io.image_suffixes import flaw
+from twelve.metrics.entailment import CLASSES
+from twelve.tasks.formats.field_names import MEANT
+
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "answer": ("text", "image", "target"),
+    "entailment": ("text", "image", "target"),
+    "retrieval": ("text", "image"),
+}
+"""Kind of a task -> the columns that a table needs for it."""
+LEAST = 3
+"""Fewest images of a table that is divided: one to test on, one to train on, and one to watch training with."""
+_SEPARATORS = ",;\t"
+_AS_TEXT = "save the table as CSV in UTF-8 (Excel: CSV UTF-8)"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row.
+
+    Attributes:
+        place: ``line 12``.
+        image: the image's file.
+        name: a name for the file in a folder without subfolders.
+        target: None for retrieval.
+    """
+
+    place: str
+    text: str
+    image: Path
+    name: str
+    target: str | None
+
+
+def read_table(
+    file: Path, folder: Path, kind: str, columns: Mapping[str, str | None]
+) -> tuple[list[Row], dict[str, str]]:
+    """The rows of a table, and what its columns are called: ``{"text": "question", ...}``.
+
+    Args:
+        file: UTF-8; the header shows whether commas, semicolons or tabs separate its columns.
+        folder: of the images, to which the table's paths are relative.
+        kind: one of :data:`KINDS`.
+        columns: "text", "image", "target" -> the column; None: the only one with such a name.
+
+    Raises:
+        ConfigError: there is no such folder.
+        DataError: the file is no such table, lacks a column, or has bad rows, the first ten of which are listed.
+    """
+    if not folder.is_dir():
+        hint = folder_beside(folder) or from_here(folder)
+        raise ConfigError(f"no such folder of images{hint}", file=folder, remedy="name the folder with --images")
+    rows = _rows(file, _text(file))
+    start, header = next(rows, ("line 1", []))
+    names = [name.strip() for name in header]
+    places = {field: _place(names, field, columns.get(field), file, start) for field in KINDS[kind]}
+    found = without_flaws((_row(place, row, names, places, folder, file, kind) for place, row in rows), file)
+    if not found:
+        raise DataError("has no rows below its header", file=file, remedy="write a row for each example")
+    return found, {field: names[place] for field, place in places.items()}
+
+
+def _text(file: Path) -> str:
+    if file.is_dir():
+        raise DataError("is a folder, not a table", file=file, remedy="name the table in it")
+    if not is_there(file, DataError):
+        there = [one.name for one in file.parent.glob("*.[ct]sv")]
+        hint = nearest(file.name, there, str(file).removesuffix(file.name)) or from_here(file)
+        raise DataError(f"{NO_FILE}{hint}", file=file, remedy="name the table")
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        remedy = reading_remedy(error, file, "copy it to another disk")
+        raise DataError(f"cannot be read: {error.strerror}", file=file, remedy=remedy) from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"is not text in UTF-8 (byte {error.start:,})", file=file, remedy=_AS_TEXT) from None
+    if "\0" in text:
+        raise DataError("is not text: it has NUL characters", file=file, remedy=_AS_TEXT)
+    return text
+
+
+def _rows(file: Path, text: str) -> Iterator[tuple[str, list[str]]]:
+    """The place and the cells of each row that is not empty, the header first."""
+    first = text.lstrip("\r\n").splitlines()[:1]
+    separator = max(_SEPARATORS, key=lambda mark: len(next(csv.reader(first, delimiter=mark), [])))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    while True:
+        place = f"line {reader.line_num + 1}"
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            remedy = 'write "" for a quote within quotes, and end every quote'
+            raise DataError(f"cannot be read as CSV: {error}", file=file, record=place, remedy=remedy) from None
+        if row is None:
+            return
+        if any(map(str.strip, row)):
+            yield place, row
+
+
+def _place(names: Sequence[str], field: str, wanted: str | None, file: Path, start: str) -> int:
+    """Which column holds a field; a column that is not named may be called what people call it (``question``)."""
+    places = [place for place, name in enumerate(names) if name == (wanted or field)]
+    if wanted is None and not places:
+        places = [place for place, name in enumerate(names) if MEANT.get(name.lower(), name.lower()) == field]
+    if len(places) == 1:
+        return places[0]
+    there, remedy = ", ".join(names), f"name the column with --{field}-column"
+    if not places:
+        hint = "" if wanted is None else nearest(wanted, names)
+        problem = f"expected a column {wanted or field}, found {there or 'no columns'}{hint}"
+    elif len({names[place] for place in places}) > 1:
+        problem = f"expected one column {field}, found {', '.join(names[place] for place in places)}"
+    else:
+        problem, remedy = f"several columns are called {names[places[0]]}", "rename all of them but one"
+    raise DataError(problem, file=file, record=start, remedy=remedy)
+
+
+def _row(
+    place: str, row: list[str], names: Sequence[str], places: Mapping[str, int], folder: Path, file: Path, kind: str
+) -> Row | DataError:
+    """A row, or what is wrong with it."""
+
+    def wrong(problem: str, remedy: str) -> DataError:
+        return DataError(problem, file=file, record=place, remedy=remedy)
+
+    if len(row) != len(names):
+        remedy = 'put a text with separators or line breaks in quotes: "red, green"'
+        return wrong(f"expected {len(names)} cells, found {len(row)}", remedy)
+    cells = {field: row[column].strip() for field, column in places.items()}
+    for field, cell in cells.items():
+        if not cell:
+            return wrong(f"the {field} is empty", "fill the cell, or remove the row")
+        if mark := steering(cell):
+            return wrong(f"the {field} has the control character {mark}", "remove the character")
+    target = cells.get("target")
+    if kind == "entailment" and target not in CLASSES:
+        return wrong(f"expected a target {', '.join(CLASSES)}, found {target}", "write one of these")
+    path = Path(os.path.abspath(folder / cells["image"]))
+    if not path.is_relative_to(os.path.abspath(folder)):
+        return wrong(f"the image {cells['image']} is outside {folder}", "name an image in this folder")
+    if path.suffix.lower() not in SUFFIXES:
+        return wrong(f"expected a .jpg, .jpeg or .png image, found {cells['image']}", "convert it to one of these")
+    if problem := flaw(path):
+        remedy = "correct the row or the image; paths are relative to the folder that --images names"
+        return wrong(f"image {path.relative_to(os.path.abspath(folder))} in {folder}: {problem}", remedy)
+    *above, _ = path.relative_to(os.path.abspath(folder)).parts
+    return Row(place, cells["text"], path, "_".join([*above, image_key(path.stem) + path.suffix]), target)
+
+
+def check_names(rows: Sequence[Row], file: Path) -> None:
+    """Raise DataError if two files of images would have the same id, and so be one image."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        other = first.setdefault(image_key(row.name), row)
+        if other.image != row.image:
+            problem = f"{row.image} and {other.image} ({other.place}) would have the same name"
+            raise DataError(problem, file=file, record=row.place, remedy="rename one of the two, here too")
+
+
+def contents(rows: Sequence[Row]) -> dict[Path, bytes]:
+    """File of an image -> the digest of its content; the same image under two names has one."""
+    return {path: content_digest(path) for path in dict.fromkeys(row.image for row in rows)}
+
+
+def divided(rows: Sequence[Row], fraction: float, seed: int, file: Path) -> tuple[list[Row], list[Row]]:
+    """The rows for training and for test, in the table's order; an image, also under two names, is on one side.
+
+    Of the images with the same targets, the same share is on each side, to within one image.
+
+    Args:
+        fraction: share of the images that are tested on, to within one, and at least one.
+        seed: chooses the images.
+
+    Raises:
+        DataError: there are fewer than :data:`LEAST` images.
+    """
+    of = contents(rows)
+    images: dict[bytes, list[str]] = {digest: [] for digest in of.values()}
+    for row in rows:
+        images[of[row.image]].append(row.target or "")
+    if len(images) < LEAST:
+        problem = f"expected at least {LEAST} different images, found {len(images)}"
+        raise DataError(problem, file=file, remedy="add rows about other images")
+    drawn = list(images)
+    random.Random(seed).shuffle(drawn)
+    ordered = sorted(drawn, key=lambda digest: sorted(images[digest]))  # images with the same targets are neighbours
+    count = min(max(round(fraction * len(ordered)), 1), len(ordered) - LEAST + 1)
+    test = {
+        digest
+        for number, digest in enumerate(ordered)
+        if (number + 1) * count // len(ordered) > number * count // len(ordered)
+    }
+    return [row for row in rows if of[row.image] not in test], [row for row in rows if of[row.image] in test]
+
+
+def check_apart(train: Sequence[Row], test: Sequence[Row], file: Path) -> None:
+    """Raise DataError if an image of the test rows, which are from ``file``, is also one of the training rows."""
+    of, known = contents(test), set(contents(train).values())
+    shared = [row for row in test if of[row.image] in known]
+    if shared:
+        problem = f"{len(shared):,} of {len(test):,} test rows are about images that the training rows have too"
+        remedy = "use different images in the two tables, or one table, without --test, which is divided by image"
+        raise DataError(problem, file=file, record=f"{shared[0].place}, the first", remedy=remedy)

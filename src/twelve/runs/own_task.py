@@ -1,0 +1,204 @@
+"""``twelve data table``: a task of one's own from a table (CSV) and a folder of images, complete up to the command that
+trains it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from twelve.data.own_files import too_few, warnings_of, with_counts
+from twelve.data.own_table import KINDS, Row, check_apart, check_names, divided, read_table
+from twelve.errors import ConfigError, nearest, quoted
+from twelve.formats.data_root import IMAGES, DataRoot
+from twelve.io.files import check_folder, replacing
+from twelve.model.processor_file import CONFIG_FILE, read_fields
+from twelve.progress import Track, counted
+from twelve.regions.recipe import preferred
+from twelve.run_folder import model_folder
+from twelve.settings import TaskSettings
+from twelve.tasks.base import Task
+from twelve.tasks.custom import own_tasks
+
+FRACTION = 0.5
+"""Share of the images that are tested on, unless another is named."""
+_TRAIN, _TEST = "train.jsonl", "test.jsonl"
+_PER_EXAMPLE, _LEAST = 5, 300
+"""Iterations for each training example, and fewest (docs/tutorial.md, More images)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTask:
+    """What was written.
+
+    Attributes:
+        out: the data root.
+        told: what the table holds, in lines.
+        commands: to train and evaluate the task, in order.
+    """
+
+    out: Path
+    told: Sequence[str]
+    commands: Sequence[str]
+
+    def __str__(self) -> str:
+        return "\n".join([f"wrote {self.out}", *self.told, "next:", *(f"  {line}" for line in self.commands)])
+
+
+def make(
+    table: Path,
+    images: Path,
+    init: Path,
+    out: Path,
+    *,
+    name: str = "mine",
+    kind: str = "answer",
+    columns: Mapping[str, str | None] | None = None,
+    test: Path | None = None,
+    fraction: float | None = None,
+    seed: int = 0,
+) -> OwnTask:
+    """Write a data root with the images, the examples and the configuration of a task.
+
+    Args:
+        table: a row for each example (:func:`twelve.data.own_table.read_table`).
+        images: the folder of its images.
+        init: the model to start from, or its run.
+        out: the folder to write, which is new or empty.
+        name: of the task.
+        kind: ``answer``, ``entailment`` or ``retrieval``.
+        columns: "text", "image", "target" -> the column, where the table calls it otherwise.
+        test: a second table, to test on; None: a share of the images of ``table``.
+        fraction: this share, 0..1; None: :data:`FRACTION`.
+        seed: chooses these images.
+
+    Raises:
+        TwelveError: a table, a row, an image, the model or the name is wrong, or ``out`` cannot be written; nothing is
+            written then.
+    """
+    if kind not in KINDS:
+        remedy = f"choose among {', '.join(KINDS)}; for others, see docs/add-a-task.md"
+        raise ConfigError(f"unknown --kind {kind!r}{nearest(kind, KINDS)}", remedy=remedy)
+    if test is not None and fraction is not None:
+        raise ConfigError("--test names what is tested on, so there is no --test-fraction", remedy="leave one out")
+    task = _task(name, kind)
+    _check_out(out)
+    recipes: dict[str, str] = read_fields(model_folder(init) / CONFIG_FILE)["region_recipes"]
+    train, called = read_table(table, images, kind, columns or {})
+    if test is None:
+        check_names(train, table)
+        train, tested = divided(train, FRACTION if fraction is None else fraction, seed, table)
+    else:
+        tested, _ = read_table(test, images, kind, columns or {})
+        check_names([*train, *tested], test)
+        check_apart(train, tested, test)
+    run = _free(Path("runs") / name)
+    command = f"twelve train {quoted(out / f'{name}.yaml')}"
+    with replacing(out) as partial:
+        _write(partial, name, train, tested)
+        text = f"# {command}\n{_configuration(out, run, init, name, kind, len(train))}"
+        (partial / f"{name}.yaml").write_text(text, encoding="utf-8")
+        root = DataRoot(partial, own_tasks={name: task})
+        examples = {split: task.read(root, split) for split in (_TRAIN, _TEST)}
+        warnings = too_few({name: len(train)})
+        for split in examples:
+            warnings += warnings_of(task, root, split, examples[split], examples[_TRAIN])
+    from twelve.regions.extract_command import extract_command  # imports torch, which a mistake need not wait for
+
+    regions = out / "regions"
+    made = preferred(recipes, name)
+    extract = f"extract regions into {quoted(regions)} with what made the model's (docs/regions.md)"
+    return OwnTask(
+        out,
+        [
+            f"columns: {', '.join(f'{field} is {column}' for field, column in called.items())}",
+            *(_told(split, rows) for split, rows in ((_TRAIN, train), (_TEST, tested))),
+            *(f"warning: {warning}" for warning in warnings),
+        ],
+        [
+            extract_command(made[0], name, regions, data=out) if made else extract,
+            command,
+            f"twelve evaluate {quoted(run)}",
+            f"twelve report {quoted(run)}",
+        ],
+    )
+
+
+def _task(name: str, kind: str) -> Task:
+    """The task; raises ConfigError if it cannot have this name."""
+    settings = TaskSettings(kind=kind, train=_TRAIN, test_split=_TEST, images=name)
+    try:
+        return own_tasks({name: settings})[name]
+    except ConfigError as error:
+        raise ConfigError(error.problem, record="--name", remedy="choose another, such as --name mine") from None
+
+
+def _check_out(out: Path) -> None:
+    """Raise TwelveError if the folder cannot be written, or holds anything."""
+    if not out.name or out.name == ".." or not str(out).isprintable():
+        raise ConfigError("expected the name of a new folder", file=out, remedy="name one: --out mine")
+    check_folder(out)
+    if out.is_dir() and any(out.iterdir()):
+        raise ConfigError("this folder is not empty", file=out, remedy=f"name a new one: --out {quoted(_free(out))}")
+
+
+def _free(path: Path) -> Path:
+    """The path, or the first of PATH-2, PATH-3 ... where nothing is."""
+    number = 1
+    free = path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free
+
+
+def _write(folder: Path, name: str, train: Sequence[Row], test: Sequence[Row]) -> None:
+    """The images, and a file of JSON lines for each split."""
+    files = {row.name: row.image for row in (*train, *test)}
+    (folder / IMAGES / name).mkdir(parents=True)
+    with Track("copying images", len(files), "images") as track:
+        for new, image in files.items():
+            shutil.copyfile(image, folder / IMAGES / name / new)
+            track.advance()
+    for split, rows in ((_TRAIN, train), (_TEST, test)):
+        with open(folder / split, "w", encoding="utf-8") as stream:
+            for row in rows:
+                line = {"text": row.text, "image": row.name, "target": row.target}
+                stream.write(json.dumps({key: value for key, value in line.items() if value is not None}) + "\n")
+
+
+def _configuration(out: Path, run: Path, init: Path, name: str, kind: str, examples: int) -> str:
+    iterations = max(_LEAST, -(-_PER_EXAMPLE * examples // 100) * 100)
+    return f"""\
+run: {_scalar(run)}
+data: {_scalar(out)}
+model: {{init: {_scalar(init)}}}
+tasks:
+  {name}:
+    kind: {kind}
+    train: {_TRAIN}
+    test_split: {_TEST}
+    images: {name}
+    batch_size: 5
+    learning_rate: 1e-4
+val_fraction: 0.2                # a fifth of the training images is left out of training, to watch it
+vocabulary: {{min_count: 1}}       # keep answers that occur once
+schedule: {{name: always-go}}
+training: {{iterations: {iterations}, eval_every: {iterations // 10}, save_every: {iterations // 3}, keep_model: last}}
+"""
+
+
+def _scalar(path: Path) -> str:
+    """A path in YAML, in quotes where it needs them."""
+    return yaml.safe_dump([str(path)], default_flow_style=True, allow_unicode=True, width=1 << 20).strip()[1:-1]
+
+
+def _told(split: str, rows: Sequence[Row]) -> str:
+    answers = Counter(row.target for row in rows if row.target is not None)
+    of = counted(len({row.image for row in rows}), "image")
+    return f"{split}: {counted(len(rows), 'example')} of {of}" + (f": {with_counts(answers)}" if answers else "")

@@ -1,0 +1,378 @@
+"""``twelve data table``: a task of one's own from a table and a folder of images."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shlex
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from typer.testing import CliRunner
+
+from twelve import cli
+from twelve import config as configuration
+from twelve.data.check import check_root
+from twelve.data.own_table import LEAST, Row, divided, read_table
+from twelve.errors import DataError, TwelveError
+from twelve.formats.data_root import DataRoot
+from twelve.model.processor_file import CONFIG_FILE
+from twelve.runs import own_task
+from twelve.runs.own_task import make
+from twelve.tasks.custom import own_tasks
+
+HOME = Path(__file__).parents[2]
+MODEL = HOME / "examples" / "quickstart-model"
+IMAGES = HOME / "examples" / "tutorial" / "images" / "mine"
+
+
+def run(*words: object) -> Any:
+    return CliRunner().invoke(cli.app, [str(word) for word in words])
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """A table of the tutorial's forty examples."""
+    lines = [
+        json.loads(line)
+        for name in ("questions", "check")
+        for line in (IMAGES.parents[1] / f"{name}.jsonl").read_text().splitlines()
+    ]
+    with open(tmp_path / "faces.csv", "w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(["image", "question", "answer"])
+        table.writerows([line["image"], line["text"], line["target"]] for line in lines)
+    return tmp_path / "faces.csv"
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A folder with four images, one of them in a subfolder."""
+    (tmp_path / "photographs" / "sub").mkdir(parents=True)
+    for number, name in enumerate(("a.jpg", "b.JPG", "c.png", "sub/a.jpg")):
+        Image.new("RGB", (8, 8), (60 * number, 0, 0)).save(tmp_path / "photographs" / name)
+    return tmp_path / "photographs"
+
+
+def lines(file: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def test_from_the_table_to_a_trained_model(faces: Path) -> None:
+    made = run("data", "table", faces, "--images", IMAGES, "--init", MODEL, "--out", "mine")
+    assert made.exit_code == 0, (made.output, made.exception)
+    assert "columns: text is question, image is image, target is answer\n" in made.output
+    for split in ("train", "test"):
+        assert f"{split}.jsonl: 20 examples of 20 images: no (10), yes (10)\n" in made.output
+    assert "warning" not in made.output
+    assert {path.name for path in Path("mine").iterdir()} == {"images", "mine.yaml", "test.jsonl", "train.jsonl"}
+    assert {path.name: path.read_bytes() for path in Path("mine/images/mine").iterdir()} == {
+        path.name: path.read_bytes() for path in IMAGES.iterdir()
+    }
+    extract, *others = [line.strip() for line in made.output.partition("next:\n")[2].splitlines()]
+    assert others == ["twelve train mine/mine.yaml", "twelve evaluate runs/mine", "twelve report runs/mine"]
+    assert run("data", "check", "mine", "--config", "mine/mine.yaml").exit_code == 0
+    assert run(*shlex.split(extract)[1:]).exit_code == 0
+    checked = run("data", "check", "mine", "--config", "mine/mine.yaml")
+    assert checked.exit_code == 0 and "mine (mine): can run\n" in checked.output
+    short = [word for key in ("iterations", "eval_every", "save_every") for word in ("--set", f"training.{key}=2")]
+    for command in others:
+        words = shlex.split(command)[1:]
+        done = run(*words, *(short if words[0] == "train" else ()))
+        assert done.exit_code == 0, (command, done.output, done.exception)
+
+
+def test_the_configuration_begins_with_its_command_and_is_that_of_the_tutorial(faces: Path) -> None:
+    make(faces, IMAGES, MODEL, Path("mine"))
+    text = Path("mine/mine.yaml").read_text()
+    assert text.startswith("# twelve train mine/mine.yaml\n")
+    tutorial = configuration.load(HOME / "examples" / "tutorial" / "tutorial.yaml").model_dump()
+    ours = configuration.load("mine/mine.yaml").model_dump()
+    tutorial["model"]["init"] = str(MODEL)
+    tutorial["tasks"]["mine"] |= {"train": "train.jsonl", "test_split": "test.jsonl", "max_text": None}
+    assert ours == tutorial
+
+
+@pytest.mark.parametrize("out", ["a: b", "it's", "1", "null", "a #b", "[x", "ein Ordner", "schön", "x/y", "a, b}"])
+def test_every_name_of_a_folder_can_be_written_into_the_configuration(out: str, faces: Path) -> None:
+    made = make(faces, IMAGES, MODEL, Path(out), name="boats", kind="answer")
+    first, *_ = Path(out, "boats.yaml").read_text(encoding="utf-8").splitlines()
+    assert f"  {first[2:]}" in str(made).splitlines()
+    config = configuration.load(shlex.split(first)[-1])
+    assert (config.data, config.run, list(config.tasks)) == (out, "runs/boats", ["boats"])
+
+
+def test_the_page_shows_what_its_command_prints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = (HOME / "docs" / "add-a-task.md").read_text(encoding="utf-8").partition("### From a CSV table\n")[2]
+    (command, shown) = re.findall(r"```\w+\n(.*?)```", text, flags=re.S)[:2]
+    shutil.copytree(HOME / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    assert run(*shlex.split(command.replace("\\\n", " "))[1:]).output == shown
+
+
+def test_more_examples_are_trained_longer(faces: Path) -> None:
+    header, *rows = faces.read_text().splitlines()
+    faces.write_text("\n".join([header, *rows * 5]) + "\n")  # 100 training examples
+    make(faces, IMAGES, MODEL, Path("mine"))
+    training = configuration.load("mine/mine.yaml").training
+    assert (training.iterations, training.eval_every, training.save_every) == (500, 50, 166)
+
+
+@pytest.mark.parametrize("start", ["", "\ufeff", "\r\n\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_tables_of_spreadsheets_are_read(mark: str, end: str, start: str, photographs: Path, tmp_path: Path) -> None:
+    rows = (
+        *("Image", "notes", "Question", "Answer"),
+        *(" a.jpg ", "", f'"red{mark} ""or"" not?"', "yes "),
+        *("", "", "", ""),
+        *("sub/a.jpg", "x", '"two\nlines"', "nö"),
+    )
+    text = start + "".join(mark.join(rows[at : at + 4]) + end for at in range(0, len(rows), 4))
+    (tmp_path / "t.csv").write_bytes(text.encode())
+    found, called = read_table(tmp_path / "t.csv", photographs, "answer", {})
+    assert called == {"text": "Question", "image": "Image", "target": "Answer"}
+    assert [(row.text, row.name, row.target) for row in found] == [
+        (f'red{mark} "or" not?', "a.jpg", "yes"),
+        ("two\nlines", "sub_a.jpg", "nö"),
+    ]
+
+
+def test_an_error_in_a_row_of_several_lines_names_its_first(photographs: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('image,text,target\na.jpg,"one\ntwo",x\n\na.jpg,"one\ntwo",\n')
+    with pytest.raises(DataError, match=re.escape("[line 5]: the target is empty -> fill the cell, or remove the row")):
+        read_table(tmp_path / "t.csv", photographs, "answer", {})
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("a.jpg,what?", r"expected 3 cells, found 2 -> put a text with separators or line breaks in quotes: \"red"),
+        ("a.jpg,red, green,yes", "expected 3 cells, found 4"),
+        ("a.jpg,,yes", "the text is empty -> fill the cell"),
+        ("a.jpg, ,yes", "the text is empty"),
+        ("a.jpg,what?,", "the target is empty"),
+        (",what?,yes", "the image is empty"),
+        ("a.jpg,what\x1b[2J?,yes", r"the text has the control character U\+001B -> remove the character"),
+        ("z.jpg,what?,yes", "image z.jpg in photographs: no such image -> correct the row or the image; paths are"),
+        ("empty.png,what?,yes", "image empty.png in photographs: is empty"),
+        ("text.png,what?,yes", "image text.png in photographs: is not an image, judging by its first bytes"),
+        ("d.jpg,what?,yes", "image d.jpg in photographs: is a folder"),
+        ("a.webp,what?,yes", "expected a .jpg, .jpeg or .png image, found a.webp -> convert it"),
+        ("../x.jpg,what?,yes", "the image ../x.jpg is outside photographs -> name an image in this folder"),
+        ("sub/../../x.jpg,what?,yes", "the image sub/../../x.jpg is outside photographs"),
+        ("/etc/x.jpg,what?,yes", "the image /etc/x.jpg is outside photographs"),
+        ('a.jpg,"what?,yes', "cannot be read as CSV: unexpected end of data -> write"),
+        ('a.jpg,"what"?,yes', "cannot be read as CSV: ',' expected after"),
+    ],
+)
+def test_a_bad_row_is_refused_with_its_line(row: str, said: str, photographs: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.jpg").write_bytes((photographs / "a.jpg").read_bytes())
+    (photographs / "empty.png").write_bytes(b"")
+    (photographs / "text.png").write_text("no image")
+    (photographs / "d.jpg").mkdir()
+    (tmp_path / "t.csv").write_text(f"image,text,target\na.jpg,what?,no\n{row}\n")
+    with pytest.raises(DataError, match=rf"^t.csv \[line 3\]:? {said}"):
+        make(Path("t.csv"), Path("photographs"), MODEL, Path("mine"))
+    assert not Path("mine").exists()
+
+
+def test_all_bad_rows_are_listed(photographs: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("image,text,target\na.jpg,,no\nz.jpg,x,no\na.jpg,x,no\n")
+    with pytest.raises(DataError, match="2 of 3 lines are wrong, listed above") as raised:
+        make(Path("t.csv"), Path("photographs"), MODEL, Path("mine"))
+    assert ["line 2" in raised.value.listed[0], "line 3" in raised.value.listed[1]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "said"),
+    [
+        (
+            b"photo,text,target\n",
+            {},
+            "[line 1]: expected a column image, found photo, text, target -> name the column ",
+        ),
+        (b"photo,text,target\n", {}, "with --image-column"),
+        (b"a,b\n", {"text": "be"}, "expected a column be, found a, b"),
+        (b"question,text2\n", {"text": "texd2"}, '(did you mean "text2"?) -> name the column with --text-column'),
+        (b"image,text,answer,label\n", {}, "expected one column target, found answer, label -> name the column with"),
+        (b"image,image,text\n", {}, "[line 1]: several columns are called image -> rename all of them but one"),
+        (b"", {}, "expected a column text, found no columns"),
+        (b"image,text,target\n", {}, "has no rows below its header -> write a row for each example"),
+        (b"PK\x03\x04\xff\xff", {}, "is not text in UTF-8 (byte 4) -> save the table as CSV in UTF-8"),
+        ("image,text,target\na.jpg,schön,x".encode("latin-1"), {}, "is not text in UTF-8 (byte 27)"),
+        ("image,text".encode("utf-16"), {}, "is not text in UTF-8 (byte 0)"),
+        ("image,text".encode("utf-16-le"), {}, "is not text: it has NUL characters -> save the table as CSV"),
+    ],
+)
+def test_what_is_no_table_is_refused(
+    content: bytes, columns: dict[str, str | None], said: str, photographs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(DataError, match=re.escape(said)):
+        read_table(tmp_path / "t.csv", photographs, "answer", columns)
+
+
+def test_a_column_can_be_named(photographs: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("photo,image,text,q,answer,label\na.jpg,z,z,why?,z,yes\n")
+    columns: dict[str, str | None] = {"text": "q", "image": "photo", "target": "label"}
+    (row,), called = read_table(tmp_path / "t.csv", photographs, "answer", columns)
+    assert (row.text, row.name, row.target) == ("why?", "a.jpg", "yes") and called == columns
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["faces.cvs"], 'faces.cvs: no such file (did you mean "faces.csv"?) -> name the table'),
+        (["."], ". is a folder, not a table -> name the table in it"),
+        (["--images", "nowhere"], "nowhere: no such folder of images"),
+        (["--init", "nowhere"], "nowhere: no model here -> name a run folder"),
+        (["--name", "Mine"], "found 'Mine' -> choose another, such as --name mine"),
+        (["--name", "vqa"], "vqa is a known dataset, which reads its official files -> choose another"),
+        (["--kind", "region"], "unknown --kind 'region' -> choose among answer, entailment, retrieval; for others"),
+        (["--kind", "answers"], "unknown --kind 'answers' (did you mean \"answer\"?)"),
+        (["--test", "faces.csv", "--test-fraction", "0.2"], "--test names what is tested on, so there is no"),
+        (["--test", "faces.csv"], "faces.csv [line 2, the first]: 40 of 40 test rows are about images that the"),
+        (["--out", "."], "expected the name of a new folder -> name one: --out mine"),
+        (["--out", "faces.csv"], "faces.csv: a folder is wanted here, this is a file"),
+        (["--out", "full"], "full: this folder is not empty -> name a new one: --out full-3"),
+        (["--kind", "entailment"], "expected a target entailment, neutral, contradiction, found yes -> write one of"),
+    ],
+)
+def test_a_mistake_in_an_option_writes_nothing(words: list[str], said: str, faces: Path) -> None:
+    for name in ("full", "full-2"):
+        Path(name).mkdir()
+        Path(name, "x").touch()
+    options = {"--images": str(IMAGES), "--init": str(MODEL), "--out": "mine"}
+    table = [faces.name] if words[0].startswith("--") else [words.pop()]
+    options |= dict(zip(words[::2], words[1::2], strict=True))
+    failed = run("data", "table", *table, *(word for pair in options.items() for word in pair))
+    assert isinstance(failed.exception, TwelveError)
+    assert said in "\n".join([*failed.exception.listed, str(failed.exception)])
+    assert sorted(path.name for path in Path().iterdir()) == ["faces.csv", "full", "full-2"]
+
+
+def test_the_remedy_for_a_full_folder_works(faces: Path) -> None:
+    """An empty folder is replaced; a run of the same name stays, and the commands name another."""
+    Path("runs/mine").mkdir(parents=True)
+    Path("my data").mkdir()
+    assert "twelve evaluate runs/mine-2" in str(make(faces, IMAGES, MODEL, Path("my data")))
+    with pytest.raises(TwelveError, match="not empty") as raised:
+        make(faces, IMAGES, MODEL, Path("my data"))
+    _, out = shlex.split(str(raised.value).partition("name a new one: ")[2])
+    make(faces, IMAGES, MODEL, Path(out))
+    assert configuration.load(Path(out, "mine.yaml")).run == "runs/mine-2"
+
+
+def test_what_is_interrupted_leaves_nothing(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(own_task.shutil, "copyfile", full)
+    with pytest.raises(TwelveError, match="No space left on device -> free some space"):
+        make(faces, IMAGES, MODEL, Path("mine"))
+    assert [path.name for path in Path().iterdir()] == ["faces.csv"]
+
+
+def test_images_of_subfolders_and_of_coco_are_found_again(photographs: Path, tmp_path: Path) -> None:
+    """Extraction searches no subfolders, and images named COCO_* would belong to another source."""
+    names = ["a.jpg", "sub/a.jpg", "b.JPG", "c.png", "sub/COCO_val2014_000000262148.jpg", "x.jpg.png"]
+    for number, name in enumerate(names[4:]):
+        Image.new("RGB", (8, 8), (0, 9 * number, 9)).save(photographs / name)
+    rows = "".join(f"{name},caption {number}\n" for number, name in enumerate(names))
+    (tmp_path / "t.csv").write_text(f"file,caption\n{rows}")
+    made = make(tmp_path / "t.csv", photographs, MODEL, Path("mine"), kind="retrieval", name="cups")
+    assert "columns: text is caption, image is file\n" in str(made)
+    written = lines(Path("mine/train.jsonl")) + lines(Path("mine/test.jsonl"))
+    assert {line["text"]: line["image"] for line in written} == {
+        f"caption {number}": name
+        for number, name in enumerate(["a.jpg", "sub_a.jpg", "b.JPG", "c.png", "sub_262148.jpg", "x.png"])
+    }
+    assert all(line.keys() == {"text", "image"} for line in written)
+    config = configuration.load("mine/cups.yaml")
+    assert check_root(DataRoot("mine", own_tasks=own_tasks(config.tasks)), ["cups"]).ok
+
+
+def test_two_images_of_one_name_are_refused(photographs: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9)).save(photographs / "c.jpg")
+    (tmp_path / "t.csv").write_text("image,text,target\nc.png,x,y\na.jpg,x,y\nc.jpg,x,y\n")
+    with pytest.raises(
+        DataError, match=r"\[line 4\]: .*c.jpg and .*c.png \(line 2\) would have the same name -> rename"
+    ):
+        make(tmp_path / "t.csv", photographs, MODEL, Path("mine"))
+
+
+def test_what_may_be_wrong_is_said_as_elsewhere(photographs: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("image,text,target\na.jpg,x,yes\nb.JPG,x,yes\n")
+    (tmp_path / "test.csv").write_text("image,text,target\nc.png,x,no\n")
+    made = str(make(tmp_path / "t.csv", photographs, MODEL, Path("mine"), test=tmp_path / "test.csv"))
+    assert "train.jsonl: 2 examples of 2 images: yes (2)\ntest.jsonl: 1 example of 1 image: no (1)\n" in made
+    for warning in (
+        "mine has 2 training examples: fewer than 20 often teach nothing",
+        "all 2 training examples have the answer yes, so the model can learn only this one",
+        "the answer to 1 of 1 questions never occurs in train.jsonl, so training cannot teach it: no (1)",
+    ):
+        assert f"\nwarning: {warning}" in made
+
+
+def test_a_model_of_imported_regions_says_so(faces: Path, tmp_path: Path) -> None:
+    shutil.copytree(MODEL, tmp_path / "model")
+    fields = json.loads((MODEL / CONFIG_FILE).read_text())
+    (tmp_path / "model" / CONFIG_FILE).write_text(json.dumps(fields | {"region_recipes": {}}))
+    made = make(faces, IMAGES, tmp_path / "model", Path("mine"))
+    assert made.commands[0] == "extract regions into mine/regions with what made the model's (docs/regions.md)"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Forty files, the last four of which are copies of the first four."""
+    found = [tmp_path_factory.mktemp("images") / f"{number}.jpg" for number in range(40)]
+    for number, path in enumerate(found):
+        path.write_bytes(bytes([number % 36]))
+    return found
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 39), st.sampled_from(["yes", "no", "red", None])), min_size=1, max_size=99),
+    st.floats(0.01, 0.99),
+    st.integers(0, 9),
+)
+def test_no_image_is_on_both_sides(
+    files: Sequence[Path], drawn: list[tuple[int, str | None]], fraction: float, seed: int
+) -> None:
+    rows = [
+        Row(f"line {at}", "x", files[number], files[number].name, target) for at, (number, target) in enumerate(drawn)
+    ]
+    targets = defaultdict(list)
+    for number, target in drawn:
+        targets[number % 36].append(target or "")
+    if len(targets) < LEAST:
+        with pytest.raises(DataError, match=f"expected at least 3 different images, found {len(targets)} -> add rows"):
+            divided(rows, fraction, seed, Path("t.csv"))
+        return
+    train, test = divided(rows, fraction, seed, Path("t.csv"))
+    assert sorted([*train, *test], key=rows.index) == rows  # each once
+    assert (train, test) == divided(rows, fraction, seed, Path("t.csv"))
+    sides = [{row.image.read_bytes()[0] for row in side} for side in (train, test)]
+    assert not sides[0] & sides[1]
+    count = len(sides[1])
+    assert len(sides[0]) >= 2 and count >= 1
+    assert abs(count - fraction * len(targets)) <= 2
+    kinds = Counter(tuple(sorted(each)) for each in targets.values())
+    tested = Counter(tuple(sorted(targets[number])) for number in sides[1])
+    for kind, total in kinds.items():  # the same share of each
+        assert abs(tested[kind] - total * count / len(targets)) < 1
+
+
+def test_another_seed_chooses_other_images(files: Sequence[Path]) -> None:
+    rows = [Row("", "x", path, path.name, "yes") for path in files]
+    chosen = {frozenset(row.name for row in divided(rows, 0.5, seed, Path("t.csv"))[1]) for seed in range(5)}
+    assert len(chosen) == 5
