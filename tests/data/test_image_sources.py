@@ -25,6 +25,7 @@ from twelve.data.sources import elsewhere, parse_sources
 from twelve.errors import ConfigError, DataError, MissingData, RegionError
 from twelve.formats.data_root import DataRoot
 from twelve.formats.mistaken import SECTION
+from twelve.runs.own_task import make
 from twelve.settings import TaskSettings
 from twelve.tasks import base
 from twelve.tasks.custom import KINDS, from_settings
@@ -271,24 +272,22 @@ def test_a_csv_table_is_recognised_and_converted_by_the_page(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    table = 'question,image,answer\n"red, or blue?",a.jpg,red\nwhat is it?,b.jpg,cup\n'
+    images = ("a.jpg", "b.jpg", "c.jpg")
+    table = "question,image,answer\n" + "".join(f'"red, or blue?",{image},red\n' for image in images)
     Path(name).write_text(table, encoding="utf-8-sig")
     tree = {"kind": "answer", "train": "train.jsonl", "test_split": "train.jsonl"}
     task = from_settings({"mine": TaskSettings(**tree)})["mine"]
     with pytest.raises(DataError, match=r"\[line 1\]: this is a table \(CSV\).* -> convert it as 'From a CSV table'"):
         task.read(DataRoot(tmp_path), name)
-    page = (Path(__file__).parents[2] / "docs" / "add-a-task.md").read_text(encoding="utf-8")
-    assert f"### {SECTION}\n" in page
-    Path(name).rename("train.csv")
-    (convert,) = [body for body in page_blocks("python") if "csv.DictReader" in body]
-    exec(convert, {})  # our own page
-    found = task.read(DataRoot(tmp_path), "train.jsonl")
-    assert [(each.text, each.target) for each in found] == [("red, or blue?", {"red": 1}), ("what is it?", {"cup": 1})]
-    before = Path("train.jsonl").read_text()
-    Path("train.csv").write_text(table.replace("answer", "reply"))
-    with pytest.raises(KeyError, match="answer"):
-        exec(convert, {})
-    assert Path("train.jsonl").read_text() == before
+    home = Path(__file__).parents[2]
+    page = (home / "docs" / "add-a-task.md").read_text(encoding="utf-8")
+    assert "`twelve data table`" in page.partition(f"### {SECTION}\n")[2].partition("\n### ")[0]
+    Path("folder").mkdir()
+    for number, image in enumerate(images):
+        Image.new("RGB", (8, 8), (80 * number, 0, 0)).save(Path("folder") / image)
+    make(Path(name), Path("folder"), home / "examples" / "quickstart-model", Path("mine"))
+    found = [example for split in ("train", "test") for example in task.read(DataRoot("mine"), f"{split}.jsonl")]
+    assert [(each.text, each.target) for each in found] == [("red, or blue?", {"red": 1})] * 3
 
 
 @pytest.mark.parametrize(
