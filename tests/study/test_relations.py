@@ -150,7 +150,7 @@ def test_affinities_fail_their_control_where_a_step_does_not_lower_its_own_loss(
         "fails its control on 1 of 2 tasks, and cannot tell how steps on these tasks change the loss of another one."
     )
     assert control([of_effects(0.02, -0.01), of_effects(-0.02, -0.01)]) == (
-        f"{lower}this is not shown for x (+0.00 [-2.00, +2.00]%); the step raises the loss "
+        f"{lower}this is not shown for x (0.00 [-2.00, +2.00]%); the step raises the loss "
         "instead for y (-1.00 [-1.00, -1.00]%). So the"
         " measurement fails its control, and cannot tell how steps on one task change the loss of another one."
     )

@@ -38,7 +38,7 @@ def test_ways_at_equal_compute_and_at_equal_updates(page: dict[str, list[str]]) 
     head = ["equal compute", "differs at equal compute", "equal updates", "differs at equal updates", "updates"]
     assert page["way"] == [*head, "training time", "processor time", "memory", "memory of a step"]
     assert page["static"][:4] == ["", "", "", ""]
-    assert page["norm"][0] == page["norm"][2] == "+0.0 [+0.0, +0.0]" and page["norm"][1] == page["norm"][3] == "no"
+    assert page["norm"][0] == page["norm"][2] == "0.0 [0.0, 0.0]" and page["norm"][1] == page["norm"][3] == "no"
     compute, differs, updates, also = page["pcgrad"][:4]
     assert compute.startswith("-") and differs == "worse"
     assert updates.startswith("+") and also == "better"

@@ -21,7 +21,7 @@ from twelve.metrics.bootstrap import Interval
 from twelve.study import multiple
 from twelve.study import plan as plans
 from twelve.study.brief import brief
-from twelve.study.cells import gain_of, spread
+from twelve.study.cells import gain_of, plain, spread, with_sign
 from twelve.study.costs import unequal
 from twelve.study.finding_types import Comparison
 from twelve.study.findings import findings
@@ -54,6 +54,21 @@ def test_the_winner_is_named(
     made_up(tmp_path, {BASE: joint, OPPONENT: single})
     said = show(tmp_path, console=QUIET)
     assert words in said and f"{counts} of the 2 tasks that single-task models (2.0 M in all) learn." in said
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(1.25, 1, "+1.2"), (-0.06, 1, "-0.1"), (-0.04, 1, "0.0"), (0.04, 1, "0.0"), (0.0, 1, "0.0"), (-0.04, 2, "-0.04")],
+)
+def test_a_difference_that_rounds_to_zero_has_no_sign(value: float, digits: int, text: str) -> None:
+    assert with_sign(value, digits) == text
+
+
+def test_intervals_that_end_near_zero() -> None:
+    interval = Interval(-0.01, -3.0, 0.02)
+    assert gain_of(interval) == "0.0 [-3.0, 0.0]" and plain(interval) == "0.0 [-3.0, 0.0]"
+    assert spread((-1.0, 1.0, 0.0)) == "[-2.5, +2.5]" and spread((-0.02, 0.0)) == "[-0.1, +0.1]"
+    assert spread((-0.01, -0.01)) == "[0.0, 0.0]"
 
 
 def test_numbers_of_the_main_measure(tmp_path: Path) -> None:

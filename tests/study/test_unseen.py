@@ -46,11 +46,11 @@ def test_a_lead_on_unseen_wordings_alone_is_told(tmp_path: Path) -> None:
     assert unseen.points.low > 0 and (seen.points.low, seen.points.high) == (0.0, 0.0)
     assert cell.points.mean == pytest.approx(0.1 * unseen.points.mean)
     (said,) = told(found)
-    assert said == f"Difference mostly on unseen wordings: VQA {cell.points.mean:+.1f} (seen: +0.0 [+0.0, +0.0])."
+    assert said == f"Difference mostly on unseen wordings: VQA {cell.points.mean:+.1f} (seen: 0.0 [0.0, 0.0])."
     html, shown = page.render([page.part_of(found, "key")]), show(tmp_path, console=Console(quiet=True))
     assert said in html and said in shown and said in " ".join(brief(found, "").split())
     row = next(line for line in shown.splitlines() if line.endswith("(10%) |"))
-    assert row.startswith(f"| {BASE} minus {OPPONENT} | VQA | +") and "| +0.0 [+0.0, +0.0] |" in row
+    assert row.startswith(f"| {BASE} minus {OPPONENT} | VQA | +") and "| 0.0 [0.0, 0.0] |" in row
     assert "Differences on texts like those of training" in html and "(10%)" in html
 
 

@@ -40,8 +40,8 @@ def _scores(found: Findings) -> list[str]:
     lines = ["  ".join([f"{'arm':<{width}}", head or wide, *(["by seed"] * by_seed if head is None else tasks)])]
     for arm in found.arms:
         score = found.closed[arm.name]
-        mean = f"{score.mean:5.1f}" + f" [{score.low:.1f}, {score.high:.1f}]" * (head != narrow)
-        more = [", ".join(f"{each:.1f}" for each in found.closed_seeds[arm.name])] * by_seed
+        mean = f"{score.mean:z5.1f}" + f" [{score.low:z.1f}, {score.high:z.1f}]" * (head != narrow)
+        more = [", ".join(f"{each:z.1f}" for each in found.closed_seeds[arm.name])] * by_seed
         if head is not None:
             known = [row.scores.get(arm.name) for row in found.rows]
             more = [f"{each.score.mean:.1f}" if each else "" for each in known]

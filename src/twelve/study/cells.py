@@ -19,15 +19,21 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def with_sign(value: float, digits: int = 1) -> str:
+    """A difference: ``+1.2``, ``-1.2``, or ``0.0`` without a sign if it rounds to zero."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else text[1:]
+
+
 def gain_of(gain: Interval) -> str:
-    return f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]"
+    return f"{with_sign(gain.mean)} [{with_sign(gain.low)}, {with_sign(gain.high)}]"
 
 
 def plain(found: Interval) -> str:
-    return f"{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}]"
+    return f"{found.mean:z.1f} [{found.low:z.1f}, {found.high:z.1f}]"
 
 
 def spread(seeds: Sequence[float]) -> str:
     """The t interval over the (S,) seeds of a difference; empty where it is not known."""
     found = t_interval(seeds)
-    return "" if found is None else f"[{found.low:+.1f}, {found.high:+.1f}]"
+    return "" if found is None else f"[{with_sign(found.low)}, {with_sign(found.high)}]"

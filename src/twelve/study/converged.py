@@ -11,7 +11,7 @@ import numpy as np
 
 from twelve.study.arms import Arm
 from twelve.study.bootstrap import sign, t_interval, t_quantile
-from twelve.study.cells import spread, table
+from twelve.study.cells import spread, table, with_sign
 from twelve.study.finding_types import Findings, Row, Score
 from twelve.training.convergence import GAIN, POINTS, Gain
 
@@ -63,7 +63,7 @@ def _changing(found: Findings, arm: str) -> list[str]:
         seeds = [100 * gain.mean for gain in gains]
         over_seeds = t_interval(seeds)
         if over_seeds is not None and sign(over_seeds) != 0 and abs(over_seeds.mean) >= 100 * GAIN:
-            told.append(f"{row.short} {over_seeds.mean:+.1f} {spread(seeds)}")
+            told.append(f"{row.short} {with_sign(over_seeds.mean)} {spread(seeds)}")
     return told
 
 
@@ -88,7 +88,7 @@ class _Late:
 
     @property
     def points(self) -> str:
-        return f"{self.mean:+.1f} {spread(self.seeds)}".rstrip()
+        return f"{with_sign(self.mean)} {spread(self.seeds)}".rstrip()
 
     @property
     def validations(self) -> str:
@@ -174,7 +174,7 @@ def late_gains(found: Findings) -> str:
     rows = [
         [
             each.arm,
-            f"{each.mean:+.1f}",
+            with_sign(each.mean),
             spread(each.seeds),
             ", ".join(_changing(found, each.arm)) or "none",
             each.validations,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from twelve.study.arms import Contrast
-from twelve.study.cells import table
+from twelve.study.cells import table, with_sign
 from twelve.study.finding_types import Curve, Findings
 
 LONGER = 1.05
@@ -117,4 +117,4 @@ def by_updates(found: Findings) -> str:
 
 
 def _points(seeds: Sequence[float]) -> str:
-    return ", ".join(f"{seed:+.1f}" for seed in seeds)
+    return ", ".join(map(with_sign, seeds))

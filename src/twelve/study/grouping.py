@@ -20,7 +20,7 @@ from twelve.io import files
 from twelve.progress import counted, tell
 from twelve.study import plan as plans
 from twelve.study.bootstrap import Array
-from twelve.study.cells import table
+from twelve.study.cells import table, with_sign
 from twelve.study.finding_types import Findings
 from twelve.study.findings import findings
 from twelve.study.measures.affinities import PROBE, OfRun, control, own_effects, read_affinities
@@ -216,8 +216,8 @@ def _page(
         [
             cell.group,
             " + ".join(cell.together),
-            *(f"{100 * each.mean(0)[place]:+.2f}" for each in predictions.values()),
-            f"{np.mean(lattice.gains[cell]):+.1f}",
+            *(with_sign(100 * each.mean(0)[place], 2) for each in predictions.values()),
+            with_sign(float(np.mean(lattice.gains[cell]))),
         ]
         for place, cell in enumerate(cells)
     ]
@@ -229,7 +229,7 @@ def _page(
         table(
             ["predictor", "", "rank correlation", "by seed", "bootstrap median"],
             [
-                [name, PREDICTORS[name], _interval(each), _by_seed(each), f"{each.median:+.2f}"]
+                [name, PREDICTORS[name], _interval(each), _by_seed(each), with_sign(each.median, 2)]
                 for name, each in correlations.items()
             ],
         ),
@@ -239,7 +239,7 @@ def _page(
         lost = ", ".join(sorted({cell.group for cell in lattice.unlearned}))
         parts.append(f"Not learned alone, and not counted: {lost}.")
     for count, each in ranking.items():
-        own = [[_named(one), f"{100 * one.expected:+.2f}", f"{one.gain:+.1f}"] for one in each]
+        own = [[_named(one), with_sign(100 * one.expected, 2), with_sign(one.gain)] for one in each]
         parts.append(
             table([f"{counted(count, 'model')}, best prediction first", "predicted, %", "gain, normalised score"], own)
         )
@@ -264,7 +264,7 @@ def _predicts(correlations: Mapping[str, Correlation], cells: int) -> str:
     by_seed = f"by seed {_by_seed(main)}; " * (len(main.seeds) > 1)
     return (
         f"The {name} affinity of one joint run {verdict} which groups gain from which others: rank correlation "
-        f"{_interval(main)} over {cells} cells ({by_seed}bootstrap median {main.median:+.2f})."
+        f"{_interval(main)} over {cells} cells ({by_seed}bootstrap median {with_sign(main.median, 2)})."
     )
 
 
@@ -276,8 +276,8 @@ def _divided(ranking: Mapping[int, Sequence[Ranked]]) -> str:
         order = sorted(each, key=lambda one: -one.gain)
         place = order.index(each[0]) + 1
         told.append(
-            f"with {counted(count, 'model')} it chooses {_named(each[0])}, whose gain of {each[0].gain:+.1f} is "
-            f"number {place} of {len(each)} (the best: {order[0].gain:+.1f})"
+            f"with {counted(count, 'model')} it chooses {_named(each[0])}, whose gain of {with_sign(each[0].gain)} is "
+            f"number {place} of {len(each)} (the best: {with_sign(order[0].gain)})"
         )
     return f"Of all ways to divide the groups among models, {'; '.join(told)}."
 
@@ -287,11 +287,12 @@ def _named(one: Ranked) -> str:
 
 
 def _interval(found: Correlation) -> str:
-    return f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+    mean, low, high = (with_sign(value, 2) for value in (found.mean, found.low, found.high))
+    return f"{mean} [{low}, {high}]"
 
 
 def _by_seed(found: Correlation) -> str:
-    return ", ".join(f"{seed:+.2f}" for seed in found.seeds)
+    return ", ".join(with_sign(seed, 2) for seed in found.seeds)
 
 
 def _tree(

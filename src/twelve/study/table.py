@@ -12,7 +12,7 @@ from twelve.metrics.bootstrap import Interval
 from twelve.progress import clock, counted
 from twelve.study import base_model, multiple
 from twelve.study.bootstrap import by_bootstrap_alone, sign
-from twelve.study.cells import MARK, REMAINS, gain_of, plain, spread, table
+from twelve.study.cells import MARK, REMAINS, gain_of, plain, spread, table, with_sign
 from twelve.study.converged import convergence, unconverged
 from twelve.study.costs import lengths
 from twelve.study.equal_updates import by_updates
@@ -197,7 +197,7 @@ def _contrasts(found: Findings) -> str:
     rows, several = [], len(found.seeds) > 1
     for each in found.comparisons:
         unlearned = [cell.task for cell in each.cells if not cell.learned]
-        by_seed = [", ".join(f"{seed:+.1f}" for seed in each.seeds), spread(each.seeds)]
+        by_seed = [", ".join(map(with_sign, each.seeds)), spread(each.seeds)]
         rows.append(
             [
                 each.contrast.name,
@@ -258,7 +258,7 @@ def _differences(found: Findings) -> str:
 def _by_task(found: Findings) -> str:
     """The same differences by seed, with the t interval over the seeds; empty for one seed."""
     rows = [
-        [each.contrast.name, row.title, ", ".join(f"{seed:+.1f}" for seed in cell.seeds), spread(cell.seeds)]
+        [each.contrast.name, row.title, ", ".join(map(with_sign, cell.seeds)), spread(cell.seeds)]
         for each in found.comparisons
         for cell in each.cells
         if (row := found.row(cell.task)) is not None
@@ -273,7 +273,7 @@ def _of_task(comparison: Comparison, task: str) -> str:
         return ""
     if cell.learned:
         return _marked(cell.points, cell.seeds) + REMAINS * cell.remains
-    return f"{NOT_LEARNED} ({cell.points.mean:+.1f})"
+    return f"{NOT_LEARNED} ({with_sign(cell.points.mean)})"
 
 
 def _scores(found: Findings) -> str:
@@ -313,7 +313,7 @@ def _looked(row: Row, arm: str) -> str:
 
 def _seeds(found: Findings) -> str:
     header = ["normalised score, by seed", *(str(seed) for seed in found.seeds)]
-    return table(header, [[arm, *(f"{value:.1f}" for value in each)] for arm, each in found.closed_seeds.items()])
+    return table(header, [[arm, *(f"{value:z.1f}" for value in each)] for arm, each in found.closed_seeds.items()])
 
 
 def _rates(found: Findings) -> str:

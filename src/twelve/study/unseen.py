@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from twelve.metrics.bootstrap import Interval
 from twelve.study.bootstrap import by_bootstrap_alone, significant
-from twelve.study.cells import MARK, gain_of, table
+from twelve.study.cells import MARK, gain_of, table, with_sign
 from twelve.study.finding_types import Cell, Comparison, Findings, Part
 
 MOST_NAMED = 3
@@ -39,7 +39,7 @@ def _owed(found: Findings) -> Iterator[tuple[Comparison, Cell, Part]]:
 def _said(found: Findings, every: list[tuple[Comparison, Cell, Part]]) -> str:
     kind, several = every[0][2].kind, len(found.comparisons) > 1
     named = [
-        f"{f'{comparison.contrast.name} on ' * several}{_title(found, cell)} {cell.points.mean:+.1f} "
+        f"{f'{comparison.contrast.name} on ' * several}{_title(found, cell)} {with_sign(cell.points.mean)} "
         f"(seen: {gain_of(seen.points)})"
         for comparison, cell, seen in every[:MOST_NAMED]
     ]

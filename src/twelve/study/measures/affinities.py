@@ -19,6 +19,7 @@ from twelve.metrics.bootstrap import percentiles
 from twelve.progress import counted, enumerated
 from twelve.settings import Strict
 from twelve.study.bootstrap import Array
+from twelve.study.cells import with_sign
 from twelve.study.results import probe_file
 
 PROBE = "affinity"
@@ -175,7 +176,8 @@ def control(runs: Sequence[OfRun]) -> str:
 
 
 def _of(found: Intervals, place: int) -> str:
-    return f"{found.mean[place]:+.2f} [{found.low[place]:+.2f}, {found.high[place]:+.2f}]%"
+    mean, low, high = (with_sign(part[place], 2) for part in (found.mean, found.low, found.high))
+    return f"{mean} [{low}, {high}]%"
 
 
 def _resampled(values: Array, rng: np.random.Generator) -> Array:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from twelve import published
 from twelve.metrics.bootstrap import Interval
 from twelve.published import PublishedNumber
+from twelve.study.cells import gain_of
 from twelve.study.finding_types import Cell, Comparison, Findings, Row, Score
 from twelve.tasks.base import is_stand_in
 
@@ -99,12 +100,9 @@ def short(found: Findings, task: str) -> str:
     return task if row is None else row.short
 
 
-def signed(interval: Interval | None, digits: int = 1) -> str:
+def signed(interval: Interval | None) -> str:
     """``+1.2 [+0.3, +2.1]``, or a dash."""
-    if interval is None:
-        return "–"
-    mean, low, high = (minus(f"{value:+.{digits}f}") for value in (interval.mean, interval.low, interval.high))
-    return f"{mean} [{low}, {high}]"
+    return "–" if interval is None else minus(gain_of(interval))
 
 
 def minus(text: str) -> str:

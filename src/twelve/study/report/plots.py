@@ -16,7 +16,7 @@ import numpy as np
 
 from twelve.metrics.bootstrap import Interval
 from twelve.study.bootstrap import by_bootstrap_alone, significant
-from twelve.study.cells import MARK, gain_of
+from twelve.study.cells import MARK, gain_of, with_sign
 from twelve.study.finding_types import Comparison, Curve, Findings
 from twelve.study.measures.affinities import Intervals
 from twelve.study.report.beside import minus, short
@@ -203,7 +203,7 @@ def matrix(found: Findings, known: Sequence[Relation]) -> Figure:
         axes.add_patch(Rectangle((x, y), 1, 1, facecolor=face, edgecolor=LINE if hatch else "white", hatch=hatch))
         if not each.learned:
             box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-            told = f"not learned ({minus(f'{each.points.mean:+.1f}')})"
+            told = f"not learned ({minus(with_sign(each.points.mean))})"
             axes.text(x + 0.5, y + 0.5, told, ha="center", va="center", fontsize=6, bbox=box)
             continue
         weight = "bold" if each.significant else "normal"

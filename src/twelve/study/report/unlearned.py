@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from twelve.metrics.bootstrap import Interval
+from twelve.study.cells import gain_of
 from twelve.study.finding_types import Findings, Row
 from twelve.study.report.beside import short
 
@@ -52,7 +53,7 @@ def _warnings(found: Findings) -> Iterator[str]:
     if means and all(mean.low <= 0 for mean in means.values()):
         below = all(mean.high < 0 for mean in means.values())
         subject = "Every model lies below" if below else "No model is significantly above"
-        told = ", ".join(f"{name} {mean.mean:+.1f} [{mean.low:+.1f}, {mean.high:+.1f}]" for name, mean in means.items())
+        told = ", ".join(f"{name} {gain_of(mean)}" for name, mean in means.items())
         yield (
             f"{subject} the best baselines, on average over its tasks (normalised score, 0: the best baseline): "
             f"{told}. The differences here are between models that have not learned: they do not say which way of "

@@ -17,7 +17,7 @@ from twelve.progress import counted
 from twelve.settings import RunConfig, Strict
 from twelve.study.arms import Arm, Contrast, Length
 from twelve.study.bootstrap import by_bootstrap_alone, sign
-from twelve.study.cells import gain_of, spread
+from twelve.study.cells import gain_of, spread, with_sign
 from twelve.study.finding_types import Comparison, Findings
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
@@ -174,7 +174,7 @@ def _by_seed(comparison: Comparison, *, some: bool) -> str:
     over, low_high = ", all tasks" * some, spread(comparison.seeds)
     zero = ", which contains 0" * by_bootstrap_alone(comparison.every, comparison.seeds)
     t = f" (t interval {low_high}{zero})" if low_high else ""
-    return f" By seed{over}: {', '.join(f'{seed:+.1f}' for seed in comparison.seeds)}{t}{share}."
+    return f" By seed{over}: {', '.join(map(with_sign, comparison.seeds))}{t}{share}."
 
 
 def _identical(contrast: Contrast) -> str:
