@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from twelve import cli
 from twelve import config as configuration
 from twelve.data.check import check_root
-from twelve.data.own_table import LEAST, TableRow, divided, read_table
+from twelve.data.own_table import LEAST, ExampleRow, divided, read_table
 from twelve.errors import DataError, TwelveError
 from twelve.formats.data_root import DataRoot
 from twelve.model.processor_file import CONFIG_FILE
@@ -349,7 +349,7 @@ def test_no_image_is_on_both_sides(
     files: Sequence[Path], drawn: list[tuple[int, str | None]], fraction: float, seed: int
 ) -> None:
     rows = [
-        TableRow(f"line {at}", "x", files[number], files[number].name, target)
+        ExampleRow(f"line {at}", "x", files[number], files[number].name, target)
         for at, (number, target) in enumerate(drawn)
     ]
     targets = defaultdict(list)
@@ -374,6 +374,6 @@ def test_no_image_is_on_both_sides(
 
 
 def test_another_seed_chooses_other_images(files: Sequence[Path]) -> None:
-    rows = [TableRow("", "x", path, path.name, "yes") for path in files]
+    rows = [ExampleRow("", "x", path, path.name, "yes") for path in files]
     chosen = {frozenset(row.name for row in divided(rows, 0.5, seed, Path("t.csv"))[1]) for seed in range(5)}
     assert len(chosen) == 5

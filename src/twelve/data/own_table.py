@@ -34,7 +34,7 @@ _AS_TEXT = "save the table as CSV in UTF-8 (Excel: CSV UTF-8)"
 
 
 @dataclass(frozen=True, slots=True)
-class TableRow:
+class ExampleRow:
     """One row.
 
     Attributes:
@@ -53,7 +53,7 @@ class TableRow:
 
 def read_table(
     file: Path, folder: Path, kind: str, columns: Mapping[str, str | None]
-) -> tuple[list[TableRow], dict[str, str]]:
+) -> tuple[list[ExampleRow], dict[str, str]]:
     """The rows of a table, and what its columns are called: ``{"text": "question", ...}``.
 
     Args:
@@ -136,7 +136,7 @@ def _place(names: Sequence[str], field: str, wanted: str | None, file: Path, sta
 
 def _row(
     place: str, row: list[str], names: Sequence[str], places: Mapping[str, int], folder: Path, file: Path, kind: str
-) -> TableRow | DataError:
+) -> ExampleRow | DataError:
     """A row, or what is wrong with it."""
 
     def wrong(problem: str, remedy: str) -> DataError:
@@ -163,12 +163,12 @@ def _row(
         remedy = "correct the row or the image; paths are relative to the folder that --images names"
         return wrong(f"image {path.relative_to(os.path.abspath(folder))} in {folder}: {problem}", remedy)
     *above, _ = path.relative_to(os.path.abspath(folder)).parts
-    return TableRow(place, cells["text"], path, "_".join([*above, image_key(path.stem) + path.suffix]), target)
+    return ExampleRow(place, cells["text"], path, "_".join([*above, image_key(path.stem) + path.suffix]), target)
 
 
-def check_names(rows: Sequence[TableRow], file: Path) -> None:
+def check_names(rows: Sequence[ExampleRow], file: Path) -> None:
     """Raise DataError if two files of images would have the same id, and so be one image."""
-    first: dict[str, TableRow] = {}
+    first: dict[str, ExampleRow] = {}
     for row in rows:
         other = first.setdefault(image_key(row.name), row)
         if other.image != row.image:
@@ -176,12 +176,14 @@ def check_names(rows: Sequence[TableRow], file: Path) -> None:
             raise DataError(problem, file=file, record=row.place, remedy="rename one of the two, here too")
 
 
-def contents(rows: Sequence[TableRow]) -> dict[Path, bytes]:
+def contents(rows: Sequence[ExampleRow]) -> dict[Path, bytes]:
     """File of an image -> the digest of its content; the same image under two names has one."""
     return {path: content_digest(path) for path in dict.fromkeys(row.image for row in rows)}
 
 
-def divided(rows: Sequence[TableRow], fraction: float, seed: int, file: Path) -> tuple[list[TableRow], list[TableRow]]:
+def divided(
+    rows: Sequence[ExampleRow], fraction: float, seed: int, file: Path
+) -> tuple[list[ExampleRow], list[ExampleRow]]:
     """The rows for training and for test, in the table's order; an image, also under two names, is on one side.
 
     Of the images with the same targets, the same share is on each side, to within one image.
@@ -212,7 +214,7 @@ def divided(rows: Sequence[TableRow], fraction: float, seed: int, file: Path) ->
     return [row for row in rows if of[row.image] not in test], [row for row in rows if of[row.image] in test]
 
 
-def check_apart(train: Sequence[TableRow], test: Sequence[TableRow], file: Path) -> None:
+def check_apart(train: Sequence[ExampleRow], test: Sequence[ExampleRow], file: Path) -> None:
     """Raise DataError if an image of the test rows, which are from ``file``, is also one of the training rows."""
     of, known = contents(test), set(contents(train).values())
     shared = [row for row in test if of[row.image] in known]

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from twelve.data.own_files import too_few, warnings_of, with_counts
-from twelve.data.own_table import KINDS, TableRow, check_apart, check_names, divided, read_table
+from twelve.data.own_table import KINDS, ExampleRow, check_apart, check_names, divided, read_table
 from twelve.errors import ConfigError, nearest, quoted
 from twelve.formats.data_root import IMAGES, DataRoot
 from twelve.io.files import check_folder, replacing
@@ -157,7 +157,7 @@ def _free(path: Path) -> Path:
     return free
 
 
-def _write(folder: Path, name: str, train: Sequence[TableRow], test: Sequence[TableRow]) -> None:
+def _write(folder: Path, name: str, train: Sequence[ExampleRow], test: Sequence[ExampleRow]) -> None:
     """The images, and a file of JSON lines for each split."""
     files = {row.name: row.image for row in (*train, *test)}
     (folder / IMAGES / name).mkdir(parents=True)
@@ -198,7 +198,7 @@ def _scalar(path: Path) -> str:
     return yaml.safe_dump([str(path)], default_flow_style=True, allow_unicode=True, width=1 << 20).strip()[1:-1]
 
 
-def _told(split: str, rows: Sequence[TableRow]) -> str:
+def _told(split: str, rows: Sequence[ExampleRow]) -> str:
     answers = Counter(row.target for row in rows if row.target is not None)
     of = counted(len({row.image for row in rows}), "image")
     return f"{split}: {counted(len(rows), 'example')} of {of}" + (f": {with_counts(answers)}" if answers else "")
