@@ -190,10 +190,13 @@ def load_run(folder: str | Path, settings: Sequence[str] = ()) -> RunConfig:
     """Configuration of an existing run, with ``a.b=c`` settings.
 
     Raises:
-        ConfigError: the folder holds no run, or as :func:`load`.
+        ConfigError: the folder holds no run, nothing has registered an output of its model, or as :func:`load`.
     """
+    from twelve.outputs import check_kinds
+
     run = RunFolder(folder)
     run.check()
+    check_kinds(run.model)  # before its task, which is not registered either, is told to be unknown
     return load(run.config, settings)
 
 

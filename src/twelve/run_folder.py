@@ -228,6 +228,15 @@ def of_run(tree: Mapping[str, Any], file: Path) -> dict[str, Any]:
     return {**paths.moved(tree, str(tree.get("run", "")), run.path), "run": str(run.path)}
 
 
+def in_a_program(saved: Path) -> str:
+    """What to do with a model, in the folder ``saved``, a part of which only a program knows."""
+    begun = "if it is your own, import the module that registers it in a program, and call"
+    if not RunFolder(saved.parent).config.is_file():
+        return f"{begun} twelve.load({str(saved)!r}) there"
+    run = str(saved.parent)
+    return f"{begun} twelve.runs.evaluate.evaluate_run(Path({run!r})), or twelve.load({run!r}), there"
+
+
 def saved_in(folder: Path) -> Path:
     """What from_pretrained reads in a folder: a run's ``model``, if it is a run's folder, else the folder itself.
 

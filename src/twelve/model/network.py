@@ -27,7 +27,7 @@ from twelve.model.streams import Need, Trace, identity_as_none
 from twelve.model.tensors import INDEX, Weight, read_weights, weights_of
 from twelve.model.trunk import Trunk, trunk_class
 from twelve.model.weights import check_finite
-from twelve.outputs import get_output
+from twelve.outputs import foreign, get_output
 from twelve.outputs.parts.contrast import Vectors
 from twelve.outputs.parts.heads import PositionScorer
 from twelve.run_folder import WEIGHTS
@@ -407,10 +407,19 @@ def check_fit(folder: Path, built: Network, there: Mapping[str, Weight]) -> None
     """Compare names and sizes of a saved model's weights with ``built``, the empty model of its configuration.
 
     Raises:
-        CheckpointError: they differ; the error names the weights.
+        CheckpointError: they differ; the error names the weights, or the head if its class is none of this package.
     """
     wanted = {name: tuple(value.shape) for name, value in built.state_dict().items()}
     other = {name for name in wanted.keys() & there.keys() if wanted[name] != there[name].shape}
+    differing = other | (wanted.keys() ^ there.keys())
+    for key, head in built.config.heads.items():
+        output = get_output(head["kind"])
+        if foreign(output) and any(name.startswith(f"heads.{key}.") for name in differing):
+            raise CheckpointError(
+                f"its head {key!r} has other weights than {type(output).__name__}.head() makes",
+                file=folder,
+                remedy="define the class as it was when this model was trained, or train again",
+            )
     refuse_differences(folder, wanted.keys() - there.keys(), there.keys() - wanted.keys(), other)
 
 

@@ -11,6 +11,7 @@ from twelve.model.fit import check_fit
 from twelve.model.network import Network, load_network, settings_of
 from twelve.model.processor import TwelveProcessor
 from twelve.model.settings import Settings
+from twelve.outputs import check_kinds
 from twelve.run_folder import saved_in
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def open_network(name: str | Path) -> tuple[Network, TwelveProcessor]:
 
 def _fitting(folder: Path, settings: Settings) -> TwelveProcessor:
     settings.name_or_path = str(folder)  # for later error messages
+    check_kinds(folder)
     processor = TwelveProcessor.from_pretrained(folder)
     with found_in(folder / "config.json"):
         check_fit(processor, settings, folder)

@@ -18,7 +18,7 @@ from twelve.model.settings import Settings
 from twelve.model.single_stream import SingleStream
 from twelve.model.streams import Need, Trace
 from twelve.model.two_stream import TwoStream
-from twelve.run_folder import RunFolder
+from twelve.run_folder import in_a_program
 
 
 class Trunk(Protocol):
@@ -112,13 +112,8 @@ def trunk_class(config: Settings) -> type[Trunk]:
         ConfigError: the name is unknown.
     """
     if config.trunk not in TRUNKS:
-        remedy = "choose one of them, or leave trunk out"
-        if saved := config.name_or_path:
-            folder = Path(saved).parent if RunFolder(Path(saved).parent).config.is_file() else Path(saved)
-            remedy = (
-                f"if it is your own, import the module that registers it in a program, and call "
-                f"twelve.runs.evaluate.evaluate_run(Path({str(folder)!r})), or twelve.load({str(folder)!r}), there"
-            )
+        saved = config.name_or_path
+        remedy = in_a_program(Path(saved)) if saved else "choose one of them, or leave trunk out"
         raise ConfigError(
             f"trunk: expected one of {', '.join(TRUNKS)}, found {config.trunk!r}{nearest(config.trunk, TRUNKS)}",
             remedy=remedy,

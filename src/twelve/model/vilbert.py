@@ -18,6 +18,7 @@ from twelve.model.pretraining import WordHead
 from twelve.model.processor import TwelveProcessor
 from twelve.model.tensors import read_weights, weights_of
 from twelve.model.weights import check_finite
+from twelve.outputs import check_kinds
 from twelve.run_folder import saved_in
 
 _SOURCE = "pretrained_model_name_or_path"
@@ -82,13 +83,14 @@ class Twelve(Network, PreTrainedModel):  # type: ignore[no-untyped-call, misc, u
 
         Raises:
             CheckpointError: weights do not match; the error names them.
-            ConfigError: the configuration is invalid.
+            ConfigError: the configuration is invalid, or nothing has registered one of its outputs.
         """
         source = args[0] if args else kwargs.pop(_SOURCE, "")
         wanted = kwargs.pop("output_loading_info", False)
         hub = {key: kwargs.pop(key) for key in HUB if key in kwargs}
         folder = saved_in(resolve(source, *SAVED, **hub) / kwargs.pop("subfolder", ""))
         if config is None:
+            check_kinds(folder)
             config, kwargs = TwelveConfig.from_pretrained(folder, return_unused_kwargs=True, **kwargs)
         weights = weights_of(folder)
         with found_in(folder / "config.json"), torch.device("meta"):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
 import numpy as np
 
 from twelve.outputs.parts.result import Context, Judged, Result, named
+from twelve.tasks.base import same_class
 from twelve.types.keeping import Keep, computed
 from twelve.types.predictions import Card, CardImage, Choice, Prediction, RecordedPrediction
 
@@ -256,8 +257,9 @@ _Class = TypeVar("_Class", bound=type[Output])
 
 
 def register(cls: _Class) -> _Class:
-    """Class decorator: make a kind of output known under its name."""
-    if cls.kind in OUTPUTS and type(OUTPUTS[cls.kind]) is not cls:
+    """Class decorator: make a kind of output known under its name. A class that is defined again, as in a cell of a
+    notebook, replaces itself."""
+    if cls.kind in OUTPUTS and not same_class(type(OUTPUTS[cls.kind]), cls):
         raise ValueError(f"two outputs are of kind {cls.kind!r}")
     OUTPUTS[cls.kind] = cls()
     return cls

@@ -15,7 +15,7 @@ from twelve.io.hub import inside
 from twelve.io.json_file import read_object
 from twelve.model.processor import TwelveProcessor
 from twelve.model.settings import no_contrast
-from twelve.outputs import get_output
+from twelve.outputs import check_kinds, get_output
 from twelve.predictor.abilities import Abilities
 from twelve.predictor.asked import find
 from twelve.run_folder import RunFolder, model_folder
@@ -33,6 +33,7 @@ def abilities_of(folder: Path) -> Abilities:
 
     Raises:
         CheckpointError: a file is missing or damaged.
+        ConfigError: nothing has registered one of its outputs.
     """
     remedy = "use the file that was saved with the model"
     heads = read_object(inside(folder, "config.json"), remedy=remedy).get("heads")
@@ -42,6 +43,7 @@ def abilities_of(folder: Path) -> Abilities:
             file=folder / "config.json",
             remedy=remedy,
         )
+    check_kinds(folder)
     return Abilities(TwelveProcessor.from_pretrained(folder), heads, _own_tasks(folder))
 
 

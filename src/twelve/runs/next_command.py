@@ -42,7 +42,7 @@ def only_in_a_program(tasks: Mapping[str, tuple[Task, Output]], others: Mapping[
         tasks: name -> the task and its output.
         others: further parts, in words -> their classes.
     """
-    installed = {point.value.partition(":")[0] for point in entry_points(group="twelve.tasks")}
+    installed = {point.value.partition(":")[0].partition(".")[0] for point in entry_points(group="twelve.tasks")}
     kinds: dict[str, type] = dict(others or {})
     for name, (task, output) in tasks.items():
         kinds |= {f"task {name!r}": type(task), f"output {output.kind!r}": type(output)}
@@ -50,7 +50,7 @@ def only_in_a_program(tasks: Mapping[str, tuple[Task, Output]], others: Mapping[
         (
             what
             for what, kind in kinds.items()
-            if _elsewhere(kind) and kind.__module__ not in installed and not _trains_only(kind)
+            if _elsewhere(kind) and kind.__module__.partition(".")[0] not in installed and not _trains_only(kind)
         ),
         "",
     )

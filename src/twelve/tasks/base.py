@@ -310,7 +310,8 @@ _BROKEN: dict[str, str] = {}
 
 
 def register(cls: type[Task]) -> type[Task]:
-    """Class decorator that registers a task under its name.
+    """Class decorator that registers a task under its name. A class that is defined again, as in a cell of a notebook,
+    replaces itself.
 
     Raises:
         TypeError: the class lacks an attribute or a method.
@@ -320,7 +321,7 @@ def register(cls: type[Task]) -> type[Task]:
     lacking += ["read()"] if cls.read is Task.read and cls.iterate is Task.iterate else []
     if lacking:
         raise TypeError(f"the task {cls.__name__} lacks {', '.join(lacking)}")
-    others = {name: task for name, task in _REGISTRY.items() if type(task) is not cls}
+    others = {name: task for name, task in _REGISTRY.items() if not same_class(type(task), cls)}
     if cls.name in others:
         raise ValueError(f"two tasks are named {cls.name!r}")
     if same := [name for name, task in others.items() if task.token == cls.token < TOKEN_ROWS]:
@@ -332,6 +333,11 @@ def register(cls: type[Task]) -> type[Task]:
         )
     _REGISTRY[cls.name] = cls()
     return cls
+
+
+def same_class(one: type, other: type) -> bool:
+    """Whether two classes are one, which may have been defined again."""
+    return (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
 
 
 def get(name: str, own: Mapping[str, Task] | None = None) -> Task:

@@ -94,7 +94,7 @@ class GQA(GenomeTask):
         return (f"{split}_questions.json",)
 
     def input_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
-        choices = (_choices_file(root, self.name, part) for part in (_PARTED if split in _CUTS else (split,)))
+        choices = (_choices_file(root, self.folder, part) for part in (_PARTED if split in _CUTS else (split,)))
         return (*super().input_files(root, split), *(path for path in choices if path is not None))
 
     def truth_files(self, root: DataRoot, split: str) -> tuple[Path, ...]:
@@ -116,7 +116,7 @@ class GQA(GenomeTask):
                 yield path, partial(_of_split, reader=reader, questions=found, of_images=of_images)
 
     def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
-        paths = [root.file(self.name, name, page=self.page) for name in self.files(split)]
+        paths = [root.file(self.folder, name, page=self.page) for name in self.files(split)]
         if split in _CUTS:
             both = chain.from_iterable(self.iterate(root, part) for part in _PARTED)
             found = last(both, MINVAL) if split == "minval" else all_but_last(both, MINVAL)
@@ -124,7 +124,7 @@ class GQA(GenomeTask):
             found = read_questions(
                 paths,
                 root.image_source(self),
-                choices=_choices_file(root, self.name, split),
+                choices=_choices_file(root, self.folder, split),
                 entailments=not split.startswith(_TRAIN),
                 measured=split != _FOLDER,
             )

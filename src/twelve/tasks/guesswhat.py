@@ -84,7 +84,7 @@ class GuessWhat(Task):
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
         """The compressed file is read if both it and the uncompressed one exist."""
-        path = games_file(root, self.name, *self.files(split))
+        path = games_file(root, self.folder, *self.files(split))
         return some(list(read_games(path, lambda file: root.image_source(self, file))), path, split, _blank)
 
     def readable(self, text: str) -> str:
@@ -92,7 +92,7 @@ class GuessWhat(Task):
         return "\n".join(f"{question} {answer}" for question, answer in turns_in(text, ANSWERS)) or text
 
     def image_sizes(self, root: DataRoot, split: str) -> Iterator[tuple[str, tuple[int, int]]]:
-        for _, record, _ in games(games_file(root, self.name, *self.files(split))):
+        for _, record, _ in games(games_file(root, self.folder, *self.files(split))):
             if (size := size_of_game(record)) is not None:
                 yield image_of_game(record, lambda file: root.image_source(self, file)), size
 

@@ -59,7 +59,7 @@ class NLVR2(Task):
     }
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
-        path = root.file(self.name, *self.files(split), page=self.page)
+        path = root.file(self.folder, *self.files(split), page=self.page)
         return some(list(read_statements(path, root.image_source(self), split.rpartition("_")[2])), path, split)
 
     def beside(self, root: DataRoot) -> Iterator[tuple[Path, Callable[[Path], object]]]:

@@ -53,7 +53,7 @@ class SNLIVE(Task):
     }
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
-        path = root.file(self.name, *self.files(split), page=self.page)
+        path = root.file(self.folder, *self.files(split), page=self.page)
         return some(list(distinct(read_pairs(path, root.image_source(self)), path)), path, split)
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:

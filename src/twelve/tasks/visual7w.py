@@ -57,7 +57,7 @@ class Visual7W(GenomeTask):
     official_counts: ClassVar[Mapping[str, tuple[int | None, int | None]]] = {"val": (36_990, None)}
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
-        path = root.file(self.name, *self.files(split), page=self.page)
+        path = root.file(self.folder, *self.files(split), page=self.page)
         return some(read_questions(read_object(path), split, lambda name: root.image_source(self, name)), path, split)
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:

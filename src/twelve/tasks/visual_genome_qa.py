@@ -60,7 +60,7 @@ class VisualGenomeQA(GenomeTask):
     }
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
-        path = root.file(self.name, *self.files(split), page=self.page)
+        path = root.file(self.folder, *self.files(split), page=self.page)
         train, val = part(read_questions(path, root.image_source(self)))
         return some(val if split == "val" else train, path, split)
 

@@ -92,7 +92,7 @@ class VQA(Task):
         return questions + tuple(_ANNOTATIONS[part] for part in parts if part in _ANNOTATIONS)
 
     def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
-        paths = [root.file(self.name, name, page=self.page) for name in self.files(split)]
+        paths = [root.file(self.folder, name, page=self.page) for name in self.files(split)]
         if split == "minval":
             return iter(last(self.iterate(root, "val"), MINVAL))
         if split == "trainval":

@@ -14,6 +14,7 @@ from twelve.data.prepare import Prepared, TaskData
 from twelve.model.attention import Block
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
+from twelve.outputs import check_head, get_output
 from twelve.settings import RunConfig, TrainingSettings
 from twelve.training.freezing import rates_by_depth
 from twelve.training.optimizer import AdamW, LearningRate, parameter_groups
@@ -44,6 +45,15 @@ def streams_of(
             task.train, lengths, collator, batch_size=task.batch_size, seed=seed, pool=pool, part=part
         )
     return found
+
+
+def check_heads(model: Twelve, data: Prepared) -> None:
+    """Raise ConfigError if a task's output, which may be one of a program, has another head than the model has."""
+    for task in data.tasks.values():
+        if task.output.own_head:
+            kind = model.config.heads[task.task.output]["kind"]
+            same = task.output.head_kind == kind != task.output.kind  # an output that uses the head of another
+            check_head(task.output, kind, None if same else type(get_output(kind)).head)
 
 
 def optimizer_of(

@@ -27,7 +27,7 @@ from twelve.progress import Track
 from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
 from twelve.training import checkpoint
-from twelve.training.building import optimizer_of, schedule_of, set_layers, streams_of
+from twelve.training.building import check_heads, optimizer_of, schedule_of, set_layers, streams_of
 from twelve.training.contrast import ContrastTraining, HardNegatives
 from twelve.training.devices import Devices, whole
 from twelve.training.eta import Pace
@@ -76,6 +76,7 @@ class Trainer:
         say: Callable[[str], None] = lambda text: None,
         hook: TrainingHook | None = None,
     ) -> None:
+        check_heads(model, data)
         self.config, self.data, self.processor, self.run = config, data, processor, RunFolder(folder)
         self.devices, self.device, self.model = devices, devices.device, model
         self.known, self.say, self.hook = known, say, hook

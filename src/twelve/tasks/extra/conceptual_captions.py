@@ -73,7 +73,7 @@ class ConceptualCaptions(CaptionTask):
         return list(self.iterate(root, split))
 
     def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
-        path = root.file(self.name, *self.files(split), page=self.page)
+        path = root.file(self.folder, *self.files(split), page=self.page)
         source = SOURCES[split].format(root.image_source(self))
         names = path.parent / NAMES[split]
         keys = {url: image_key(name) for _, (url, name) in rows(names)} if is_there(names, DataError) else None

@@ -64,7 +64,7 @@ class Flickr30kEntities(Task):
         return (listed, *(path for key in images for path in _files(listed, key)))
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
-        path = root.file(self.name, *self.files(split), page=self.page)
+        path = root.file(self.folder, *self.files(split), page=self.page)
         return some(list(read_phrases(path, root.image_source(self))), path, split)
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:

@@ -51,7 +51,7 @@ class FOIL(Task):
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",)}
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
-        path = root.file(self.name, *self.files(split), page=self.page)
+        path = root.file(self.folder, *self.files(split), page=self.page)
         return some(list(read_captions(path, root.image_source(self))), path, split)
 
     def measure(self, examples: Sequence[Example], predictions: Any) -> Measurement:

@@ -63,7 +63,7 @@ class VisualDialog(Task):
     held_out_splits: ClassVar[Mapping[str, tuple[str, ...]]] = {"test": ("test",), "val": ("val",)}
 
     def iterate(self, root: DataRoot, split: str) -> Iterator[Example]:
-        path = root.file(self.name, *self.files(split), page=self.page)
+        path = root.file(self.folder, *self.files(split), page=self.page)
         dense = _dense(path)
         relevance = metric.read_relevance(dense, OPTIONS) if is_there(dense, DataError) else {}
         source = root.image_source(self, _PREFIX[split])

@@ -36,7 +36,7 @@ class CaptionTask(Task):
     scoring_protocols: ClassVar[Mapping[str, str]] = metric.PROTOCOLS
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
-        path = root.file(self.name, *self.files(split), page=self.page)
+        path = root.file(self.folder, *self.files(split), page=self.page)
         content = read_object(path)
         check_dataset(content, self.source)
         return some(read_captions(content, split, lambda name: root.image_source(self, name)), path, split)

@@ -48,7 +48,7 @@ class ReferTask(Task):
         return (f"refs({self.split_by}).p", INSTANCES)
 
     def read(self, root: DataRoot, split: str) -> list[Example]:
-        refs, instances = (root.file(self.name, name, page=self.page) for name in self.files(split))
+        refs, instances = (root.file(self.folder, name, page=self.page) for name in self.files(split))
         content = read_instances(read_object(instances))
         return some(read_refs(refs, content, split, lambda name: root.image_source(self, name)), refs, split)
 
