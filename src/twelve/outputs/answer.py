@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, ClassVar, cast
+from typing import ClassVar
 
 import numpy as np
 
@@ -82,8 +82,10 @@ class Answer(Output):
         return Classifier(fused_size, size)
 
     def start_from(self, head: nn.Module, targets: Mapping[str, Tensor]) -> None:
-        with torch.no_grad():
-            cast(Any, head)[-1].bias.copy_(log_odds(targets["target"].mean(0)))
+        bias = getattr(head[-1] if isinstance(head, nn.Sequential) else head, "bias", None)
+        if bias is not None:  # a head of a program may have none
+            with torch.no_grad():
+                bias.copy_(log_odds(targets["target"].mean(0)))
 
     def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """Binary cross-entropy over (E, A) logits: summed over the answers, averaged over the examples."""

@@ -164,8 +164,10 @@ class Region(Output):
         return PositionScorer(visual_size)
 
     def start_from(self, head: nn.Module, targets: Mapping[str, Tensor]) -> None:
-        with torch.no_grad():
-            cast(Any, head).bias.copy_(log_odds(targets["target"][targets["valid"]].mean()))
+        bias = getattr(head, "bias", None)
+        if bias is not None:  # a head of a program may have none
+            with torch.no_grad():
+                cast(Any, bias).copy_(log_odds(targets["target"][targets["valid"]].mean()))
 
     def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """Binary cross-entropy of (E, R) logits with soft overlaps, summed over regions (or candidates) without
