@@ -26,6 +26,7 @@ from twelve.study.report import page
 from twelve.study.report.beside import minus
 from twelve.study.report.relations import relations
 from twelve.study.show import show
+from twelve.study.studies.base import said
 
 PAGE = Path(__file__).parents[2] / "docs" / "studies.md"
 SINGLE, JOINT = ("single-changed", "single"), ("joint-changed", "joint")
@@ -97,7 +98,8 @@ def test_its_resamples_are_those_of_all_four_arms(file: Path, tmp_path: Path) ->
         ),
         (
             FAR | {"single-changed": (0.625, 0.695)},
-            "single-changed minus single does not differ significantly from joint-changed minus joint: ",
+            "The two differences single-changed minus single and joint-changed minus joint do not differ "
+            "significantly: ",
         ),
     ],
 )
@@ -116,6 +118,12 @@ def test_a_task_counts_if_both_arms_that_are_subtracted_have_learned_it(file: Pa
     _, found = found_in(tmp_path / "none", file, FAR | {"single": (0.8, 0.4), "joint": (0.4, 0.8)})
     assert found.comparisons[0].learned is None
     assert "; no task is learned by both single and joint. By seed: " in found.sentences[0]
+    first, second = (replace(found.comparisons[0], cells=(cell,)) for cell in found.comparisons[0].cells)
+    assert (first.cells[0].unlearned, second.cells[0].unlearned) == (("joint",), ("single",))
+    assert ", on vqa, which joint did not learn. By seed: " in said(first)
+    assert ", on nlvr2, which single did not learn. By seed: " in said(second)
+    neither = replace(second, cells=(replace(second.cells[0], unlearned=("single", "joint")),))
+    assert ", on nlvr2, which neither single nor joint learned. By seed: " in said(neither)
 
 
 def test_it_is_shown_wherever_a_contrast_is(file: Path, tmp_path: Path) -> None:

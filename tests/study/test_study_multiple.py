@@ -125,6 +125,34 @@ def test_means_over_all_tasks_are_a_family_of_their_own() -> None:
     assert html.count(f"{minus(gain_of(kept.every))}</span> ‡") == html.count("</span> ‡") == 1
 
 
+def test_the_answer_names_the_means_that_remain(tmp_path: Path) -> None:
+    """With their numbers, unless it has these already: in the sentences, which the page and the tables have, too."""
+    found = of("four-tasks-fine-tuning")
+    assert [each.every_remains for each in found.comparisons] == [True] * 3
+    said = "Significant after Holm's correction (normalised score, mean of all tasks): fine-tuned minus joint; "
+    said += "fine-tuned minus single-equal; joint minus single-equal +23.9 [+19.6, +30.0]."
+    assert found.sentences.count(said) == 1 and said in page.part_of(found, "key").opening_sentences
+    assert markdown(found).index(said) < markdown(found).index("| arm |")
+    assert said in " ".join(brief(found, "results.md").split())
+    lost = replace(found, comparisons=tuple(replace(each, every_remains=False) for each in found.comparisons))
+    assert multiple.named(lost) == []
+
+
+def test_nothing_remains_of_two_seeds() -> None:
+    """They may agree by chance: two values and their t interval then say too much."""
+    found = of("four-tasks-fine-tuning")
+    two = [
+        replace(each, seeds=(9.1, 9.2), p=0.003, cells=tuple(replace(cell, seeds=(9.1, 9.2)) for cell in each.cells))
+        for each in found.comparisons
+    ]
+    corrected = multiple.corrected(two)
+    assert any(cell.remains for each in found.comparisons for cell in each.cells)
+    assert not any(each.every_remains or any(cell.remains for cell in each.cells) for each in corrected)
+    told = multiple.told(replace(found, comparisons=corrected, seeds=(0, 1)))
+    assert told.endswith("Over all tasks, 3 of 3 means are significant (by chance: up to about 0.1); after the "
+                         "correction, none remains. With fewer than 3 seeds, none can.")  # fmt: skip
+
+
 def test_means_that_do_not_count_are_in_no_family() -> None:
     """A single one has no mark, and nothing is said of it."""
     found = of("four-tasks-groups")

@@ -227,9 +227,13 @@ def test_the_page_lists_gains_of_validation_scores_and_folds_counts_of_curves() 
     assert f"Validation gain, last third (points, t interval): {gain}" in shown
     assert "28 of 30" not in shown and "28 of 30 of stop-and-go (9 clearly)" in folded
     assert "Noise alone would make about 39 of 60" in folded and "<td>5 to 7</td>" in folded
-    assert convergence(findings(RESULTS / "study-four-tasks-ablations")).endswith(
-        ": from +1.2 [-4.0, +6.4] (single) to +8.2 [-1.5, +18.0] (anti-curriculum) among 7 arms, 3 to 4 validations "
-        "per curve there."
+    assert convergence(findings(RESULTS / "study-four-tasks-ablations")) == (
+        "In the last third, validation rose in all 7 arms, by 1.2 (single) to 8.2 points (anti-curriculum); t interval "
+        "above 0 in 3; 3 to 4 validations per curve."
+    )
+    assert convergence(findings(RESULTS / "study-three-photograph-tasks")) == (
+        "In the last third, validation changed by -0.5 (fine-tuned) to +0.9 points (joint) in 4 arms; t interval above "
+        "0 in none, below 0 in 1; 8 to 56 validations per curve."
     )
 
 
@@ -587,7 +591,10 @@ def test_contrasts_have_the_mean_over_all_tasks_and_over_the_learned_ones() -> N
 
     def marks(figure: Figure) -> list[float]:
         lines = (line for axes in figure.axes for line in axes.lines)
-        return sorted(line.get_xdata()[0] for line in lines if line.get_marker() in "os" and len(line.get_xdata()) == 1)
+        means = [mark for _, mark in plots.MEANS.values()]
+        return sorted(
+            line.get_xdata()[0] for line in lines if line.get_marker() in means and len(line.get_xdata()) == 1
+        )
 
     assert marks(plots.contrasts([main])) == sorted([main.every.mean, main.learned.mean])
     every = replace(main, cells=tuple(learned), every=main.learned)
@@ -596,6 +603,9 @@ def test_contrasts_have_the_mean_over_all_tasks_and_over_the_learned_ones() -> N
     left, right = figure.axes
     assert left.get_xlim() == right.get_xlim() and len(left.get_yticks()) == len(right.get_yticks()) + 1
     assert len(marks(figure)) == 2 * (plots.MOST_ROWS + 1)
+    drawn = {(line.get_color(), line.get_marker()) for line in plots.tasks(found, found.comparisons[:3]).axes[0].lines}
+    for colour, mark in plots.MEANS.values():  # these tell means apart, and contrasts on the other plot
+        assert not any(colour == other or mark == same for other, same in drawn if same != "None")
 
 
 @pytest.mark.slow

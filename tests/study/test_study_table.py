@@ -124,15 +124,38 @@ def test_a_mean_does_not_count_where_no_arm_learns_most_tasks_or_a_warning_says_
     said, mean = show(tmp_path, console=QUIET), gain_of(none.every)
     assert f"{mean} points of normalised score, mean of 2 tasks (which is not counted: {none.uncounted}); " in said
     assert f" | {mean} † | " in said and "†: not significant" in said
-    made_up(tmp_path / "half", {BASE: (0.38, 0.7), OPPONENT: (0.3, 0.38)})
+    made_up(tmp_path / "half", {BASE: (0.38, 0.9), OPPONENT: (0.3, 0.7)})
     (half,) = findings(tmp_path / "half").comparisons
-    assert half.learned is None and half.every_significant == half.significant == 1 and not half.uncounted
+    assert half.learned is not None and half.every_significant == half.significant == 1 and not half.uncounted
     assert "†" not in show(tmp_path / "half", console=QUIET)
     assert replace(half, seeds=(0.1, 30.0, 1.0)).every_by_bootstrap_alone
     (tmp_path / "half" / "notes.md").write_text("Warning: of other rates.\n")
     (warned,) = findings(tmp_path / "half").comparisons
-    assert warned.uncounted == "see the warning" and warned.every_significant == warned.significant == 0
+    assert warned.uncounted == "see the warning" and warned.every_significant == 0
     assert f"{gain_of(warned.every)} †" in show(tmp_path / "half", console=QUIET)
+    made_up(tmp_path / "lost", {BASE: (0.38, 0.7), OPPONENT: (0.3, 0.38)})
+    (lost,) = findings(tmp_path / "lost").comparisons
+    assert lost.learned is None and lost.uncounted == f"{OPPONENT} learned none of them"
+    assert lost.every_significant == lost.significant == 0 and "†" in show(tmp_path / "lost", console=QUIET)
+
+
+@pytest.mark.parametrize(
+    ("scores", "who"),
+    [
+        ((0.38, 0.3), f"neither {BASE} nor {OPPONENT} learned (not counted)."),
+        ((0.7, 0.3), f"only {BASE} learned."),
+        ((0.8, 0.7), f"{OPPONENT} learned."),
+    ],
+)
+def test_a_single_task_is_named_with_who_learned_it(scores: tuple[float, float], who: str, tmp_path: Path) -> None:
+    made_up(tmp_path, {BASE: (scores[0],) * 2, OPPONENT: (scores[1],) * 2})
+    (comparison,) = findings(tmp_path).comparisons
+    comparison = replace(comparison, cells=comparison.cells[:1])
+    told = f"{gain_of(comparison.every)} points of normalised score, on vqa, which {who} By seed: "
+    assert told in sentence(comparison)
+    if who.endswith("(not counted)."):
+        warned = sentence(replace(comparison, warned=True))
+        assert f"{who.removesuffix(').')}: see the warning)." in warned
 
 
 def test_a_mean_that_a_warning_is_about_comes_after_the_one_over_the_learned_tasks(tmp_path: Path) -> None:
@@ -161,12 +184,16 @@ def test_both_means_may_agree(tmp_path: Path) -> None:
     assert told.startswith(f"{BASE} scores higher than {OPPONENT}: ") and told.count(" scores ") == 1
     assert f"mean of all 2 tasks; also over the only one that {OPPONENT} learned: +" in told
     alone = sentence(replace(comparison, learned_seeds=(0.1, 30.0, 1.0)))
-    assert f"mean of all 2 tasks; also (bootstrap alone) over the only one that {OPPONENT} learned: +" in alone
+    over = f"over the only one that {OPPONENT} learned: {gain_of(comparison.main_measure)}"
+    t = f"(t interval {spread((0.1, 30.0, 1.0))})"
+    assert f"mean of all 2 tasks; no significant difference {over} {t}. By seed" in alone
+    neither = replace(comparison, learned_seeds=(0.1, 30.0, 1.0), seeds=(0.1, 30.0, 1.0))
+    assert f"mean of all 2 tasks; nor {over} {t}. By seed" in sentence(neither)
     made_up(tmp_path / "none", {BASE: (0.6, 0.9), OPPONENT: (0.4, 0.4)})
     (comparison,) = findings(tmp_path / "none").comparisons
     assert comparison.learned is None and comparison.main_measure == comparison.every
     said = show(tmp_path / "none", console=QUIET)
-    assert "mean of 2 tasks; single-longer learned none of them. By seed: +" in said
+    assert "mean of 2 tasks (which is not counted: single-longer learned none of them). By seed: +" in said
     assert "comes from the seeds. The joint model has 1.0 M parameters, the single-task models 2.0 M in all." in said
     assert "is better on" not in said
     made_up(tmp_path / "all", {BASE: (0.8, 0.9), OPPONENT: (0.7, 0.7)})
@@ -417,7 +444,7 @@ def test_what_only_the_bootstrap_finds_is_marked(tmp_path: Path) -> None:
     told, html = sentence(alone), page.render([page.part_of(replace(found, comparisons=(alone,)), "key")])
     assert alone.by_bootstrap_alone and alone.significant == 0
     assert "which contains 0); " in told and "contains 0" not in sentence(main)
-    assert f"{BASE} scores higher than {OPPONENT} by the bootstrap interval alone: +" in told
+    assert f"{BASE} and {OPPONENT} do not differ significantly: {gain_of(alone.every)} points" in told
     assert "bootstrap" not in sentence(main)
     assert html.count("]</span> *</td>") == 2 and "</span> *" not in page.render([page.part_of(found, "key")])
     assert f"<span>{minus(gain_of(alone.every))}</span> *</td>" in html  # not bold
@@ -436,7 +463,7 @@ def test_what_only_the_bootstrap_finds_is_marked(tmp_path: Path) -> None:
     assert "(1 by" not in found.sentences[1]
     for only, words in (
         (replace(cell, points=Interval(0.1, -1.0, 1.0)), "neither better nor worse"),
-        (cell, "better (by the bootstrap alone)"),
+        (cell, "neither better nor worse"),  # by the t interval
         (main.cells[0], "better"),
     ):
         changed = replace(found, comparisons=(replace(main, cells=(only,)),))

@@ -38,12 +38,22 @@ def _pooled(found: Findings) -> str:
     if len(gains) <= MOST_ARMS:
         first, *others = [f"{each.arm} {each.points}{_hidden(found, each)}, {each.validations}" for each in gains]
         return f"{head} {'; '.join([f'{first} {PER_CURVE}', *others])}."
+    return _of_many(gains)
+
+
+def _of_many(gains: Sequence[_Late]) -> str:
+    """The least and the largest gain of the arms, and how many t intervals do not contain 0, in a sentence."""
     least, *_, most = sorted(gains, key=lambda each: each.mean)
-    counts = [count for each in gains for count in each.counts]
-    return (
-        f"{head} from {least.points} ({least.arm}) to {most.points} ({most.arm}) among {len(gains)} arms, "
-        f"{_range(counts)} {PER_CURVE}."
-    )
+    low, high, count = with_sign(least.mean), with_sign(most.mean), f"{len(gains)} arms"
+    if low.startswith("+"):
+        told = f"rose in all {count}, by {low[1:]} ({least.arm}) to {high[1:]} points ({most.arm})"
+    else:
+        told = f"changed by {low} ({least.arm}) to {high} points ({most.arm}) in {count}"
+    signs = [sign(over_seeds) for each in gains if (over_seeds := t_interval(each.seeds)) is not None]
+    above, below = signs.count(1), signs.count(-1)
+    t = f"; t interval above 0 in {above or 'none'}{f', below 0 in {below}' * (below > 0)}" * bool(signs)
+    counts = _range([number for each in gains for number in each.counts])
+    return f"In the last third, validation {told}{t}; {counts} validations per curve."
 
 
 def _hidden(found: Findings, late: _Late) -> str:

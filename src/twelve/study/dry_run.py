@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from twelve.config import load
+from twelve.errors import ConfigError
 from twelve.progress import WIDTH, counted
 from twelve.study import plan as plans
 from twelve.study.base_model import told
@@ -69,7 +71,7 @@ def overview(
         * any(arm.length.extend for arm in plan.arms),
         *_pretraining(plan),
         *_detected(plan),
-        _time(file, plan.study, units * (config.training.iterations or 0)),
+        _time(file, plan, units * (config.training.iterations or 0)),
         f"data: each seed {_world(plan, worlds_of)}, nothing is downloaded"
         if plan.worlds
         else f"data: {config.data}; nothing is downloaded",
@@ -131,20 +133,30 @@ def _contrasts(plan: Plan) -> Iterator[str]:
         yield from textwrap.wrap(f"  {each.name}: {tasks}{judge}{told}", WIDTH, subsequent_indent="    ")
 
 
-def _time(file: Path, study: str, iterations: float) -> str:
-    """How long it takes, as far as the configuration says so.
+def _tasks_of(file: Path) -> int:
+    """The number of tasks of a configuration before anything was set; 0 if it is complete only with what was set."""
+    try:
+        return len(load(file).tasks)
+    except ConfigError:
+        return 0
+
+
+def _time(file: Path, plan: Plan, iterations: float) -> str:
+    """How long it takes, as far as the configuration says so. A run of some of its tasks takes their share of the time.
 
     Args:
         iterations: of all runs, as long as those of a joint run; 0 if they are not known.
     """
-    if time := known_time(file, study):
+    if time := known_time(file, plan.study):
         said = f'time: {file.name} says at its head: "{time}".'
         if (one := _OF_A_RUN.search(time)) is None or not iterations:
             return f"{said} More iterations, arms or seeds take longer."
-        minutes = float(one[2]) * iterations / int(one[1].replace(",", ""))
+        tasks, of = len(plan.tasks), _tasks_of(file) or len(plan.tasks)
+        minutes = float(one[2]) * iterations / int(one[1].replace(",", "")) * tasks / of
+        runs = "all runs" if tasks == of else f"all runs, of {tasks} tasks in place of {of},"
         few = "a minute" if minutes < 1.5 else f"{minutes:.0f} minutes"
         all_of_it = f"{minutes / 60:.1f} hours" if minutes > 90 else few
-        return f"{said} So all runs take about {all_of_it}."
+        return f"{said} So {runs} take about {all_of_it}."
     return (
         "time: not known. Each step prints how long it took and how long the rest will take. With --parts 10, the "
         "command ends at the first checkpoint after ten minutes."

@@ -120,11 +120,12 @@ class Cell:
         seeds, closed_seeds: ``points`` and ``closed`` of each seed.
         learned: whether the contrast's reference has learned the task; if not, this is no gain and no loss.
         by_none: whether no arm of the contrast has learned it.
+        unlearned: the arms that have to learn it (``Contrast.judges``) and have not.
         parts: the difference on examples that are like those of training, and on the others; empty if it was not
             recorded which ones are.
         p: p-value of ``points`` (multiple.py): the larger of the bootstrap's and Student's.
-        remains: whether the task is learned, and ``points`` remains significant after Holm's correction for all
-            differences of the study on learned tasks.
+        remains: whether the task is learned, there are three seeds or more, and ``points`` remains significant after
+            Holm's correction for all differences of the study on learned tasks.
     """
 
     task: str
@@ -134,6 +135,7 @@ class Cell:
     learned: bool
     closed_seeds: tuple[float, ...] = ()
     by_none: bool = False
+    unlearned: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
     p: float = 1.0
     remains: bool = False
@@ -185,8 +187,8 @@ class Comparison:
             ``every`` is from tasks that the arm that is behind hardly learns.
         warned: whether a note of the study begins with "Warning: ".
         p: p-value of ``every`` (multiple.py).
-        every_remains: whether ``every`` counts and remains significant after Holm's correction for all means over
-            several tasks of the study that count.
+        every_remains: whether ``every`` counts, there are three seeds or more, and it remains significant after Holm's
+            correction for all means over several tasks of the study that count.
     """
 
     contrast: Contrast
@@ -211,10 +213,17 @@ class Comparison:
             return "see the warning"
         lost, count = sum(cell.by_none for cell in self.cells), len(self.cells)
         if 2 * lost <= count:
-            return ""
+            return self.none_learned * (count > 1 and self.learned is None)
         tasks = f"{lost} of {count} tasks" if count > 1 else "the task"
         arms = "neither arm" if len(tuple(self.contrast.arms)) == 2 else "none of its arms"
         return f"{tasks} learned by {arms}"
+
+    @property
+    def none_learned(self) -> str:
+        """That no task is learned by all arms that have to learn it, in words."""
+        judges = self.contrast.judges
+        together = f"no task is learned by both {' and '.join(judges)}"
+        return together if len(judges) > 1 else f"{judges[0]} learned none of them"
 
     @property
     def every_significant(self) -> int:

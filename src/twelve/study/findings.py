@@ -93,7 +93,8 @@ def findings(out: str | Path) -> Findings:
         warned=warned,
     )
     found = _told(found)
-    return replace(found, sentences=(*_qualified(found, uneven.told(found)), *unseen.told(found)))
+    told = (*_qualified(found, uneven.told(found)), *multiple.named(found), *unseen.told(found))
+    return replace(found, sentences=told)
 
 
 def _notes(out: Path) -> tuple[str, ...]:
@@ -404,6 +405,7 @@ def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples, *, wa
             learned=task in learned,
             closed_seeds=_seeds(drawn.difference(contrast, task, "closed")[0]),
             by_none=not any(drawn.learned(arm, task) for arm in contrast.arms),
+            unlearned=tuple(judge for judge in contrast.judges if not drawn.learned(judge, task)),
             parts=drawn.by_part(contrast, task),
             p=multiple.p_value(*drawn.difference(contrast, task, "points")),
         )

@@ -12,11 +12,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from twelve.study.bootstrap import Array, t_probability, t_quantile
-from twelve.study.cells import REMAINS
+from twelve.study.cells import REMAINS, gain_of
 from twelve.study.finding_types import Cell, Comparison, Findings
+from twelve.study.studies.base import said
 
 ERROR = 0.05
 """How often a family without any true difference may have a significant one."""
+LEAST_SEEDS = 3
+"""Fewest seeds of which a difference can remain: two may agree by chance."""
 
 
 def p_value(seeds: Array, samples: Array) -> float:
@@ -55,13 +58,17 @@ def corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     mean_remains = iter(holm([each.p for each in comparisons if _is_mean(each)]))
 
     def marked(cell: Cell) -> Cell:
-        return replace(cell, remains=cell.learned and next(remain) and cell.significant != 0)
+        remains = cell.learned and next(remain) and cell.significant != 0
+        return replace(cell, remains=remains and len(cell.seeds) >= LEAST_SEEDS)
 
     return tuple(
         replace(
             each,
             cells=tuple(map(marked, each.cells)),
-            every_remains=_is_mean(each) and next(mean_remains) and each.every_significant != 0,
+            every_remains=_is_mean(each)
+            and next(mean_remains)
+            and each.every_significant != 0
+            and len(each.seeds) >= LEAST_SEEDS,
         )
         for each in comparisons
     )
@@ -70,6 +77,19 @@ def corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
 def _is_mean(comparison: Comparison) -> bool:
     """Whether its mean over all tasks counts; that of one task is in the family of the tasks."""
     return len(comparison.cells) > 1 and not comparison.uncounted
+
+
+def named(found: Findings) -> list[str]:
+    """The means over all tasks that remain, in a sentence, with the numbers of those that no other sentence of the
+    study tells; empty if none remains."""
+    others = " ".join(found.sentences)
+    means = [
+        each.contrast.name + ("" if said(each) in others else f" {gain_of(each.every)}")
+        for each in found.comparisons
+        if each.every_remains
+    ]
+    head = "Significant after Holm's correction (normalised score, mean of all tasks)"
+    return [f"{head}: {'; '.join(means)}."] if means else []
 
 
 def told(found: Findings, *, short: bool = False) -> str:
@@ -114,14 +134,14 @@ def _counted(
 
 
 def _limit(found: Findings, count: int) -> str:
-    """What a difference must be for any to remain; empty where that is not known."""
+    """What a difference must be for any to remain."""
     resamples, seeds = found.plan.parsed().evaluation.resamples, len(found.seeds)
+    if seeds < LEAST_SEEDS:
+        return f" With fewer than {LEAST_SEEDS} seeds, none can."
     if least(resamples) > ERROR / count:
         return (
             f" With {resamples:,} bootstrap resamples, no difference can remain if there are more than "
             f"{int(ERROR / least(resamples))}."
         )
-    if seeds < 2:
-        return ""
     errors = t_quantile(seeds - 1, 1 - ERROR / count)
     return f" With {seeds} seeds, the first to remain must be {errors:.1f} standard errors from 0."

@@ -39,7 +39,10 @@ ALONE = "*: by the bootstrap interval alone, and not significant: the t interval
 """What the mark says."""
 UNCOUNTED = " †"
 """After a mean over all tasks that would be significant by its bootstrap interval, but is not (finding_types.py)."""
-WHY_UNCOUNTED = "†: not significant: most of its tasks are learned by none of its arms, or a warning says why."
+WHY_UNCOUNTED = (
+    "†: not significant: most of its tasks are learned by none of its arms, none by the subtracted arm, or a warning "
+    "says why."
+)
 """What that says."""
 
 

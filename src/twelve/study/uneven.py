@@ -50,7 +50,8 @@ def origin(comparison: Comparison) -> str:
     alone = " (bootstrap alone)" * by_bootstrap_alone(uneven.rest, uneven.rest_seeds)
     rest = f"{f'over the other {others}' if others > 1 else 'on the other'}: {gain_of(uneven.rest)}{alone}"
     tasks = counted(len(uneven.tasks), "task")
-    lead = "lead" if uneven.behind == comparison.contrast.minus else "difference"
+    sure = not comparison.every_by_bootstrap_alone
+    lead = "lead" if sure and uneven.behind == comparison.contrast.minus else "difference"
     share = f"{uneven.share:.0f}%" if uneven.share < 99.5 else "All"
     which = f"the {lead} over all tasks" if comparison.warned else f"this {lead}"
     return f"{share} of {which} comes from {tasks} on which {behind}; {rest}."

@@ -50,7 +50,10 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'twelve-vl[plots]'"
 ALONE = "*: by the bootstrap alone, the t interval contains 0"
 """What a star in a plot says."""
-UNCOUNTED = "a mean over all tasks, if no compared arm learned most of them or the study has a warning"
+UNCOUNTED = (
+    "a mean over all tasks, if no compared arm learned most of them, the subtracted arm learned none, or the study has "
+    "a warning"
+)
 """Which means over all tasks are hollow in a plot."""
 SMALL = re.compile(f"{NOT_COUNTED}|By seed")
 """Where that part of a sentence of the answer begins which the page has in small print (studies/base.py)."""
@@ -105,9 +108,9 @@ class StudyPart:
 
     @property
     def opening_sentences(self) -> Sequence[str]:
-        """What the list of several studies says of this one's answer: its first two sentences and what qualifies
-        them."""
-        told = [*self.found.sentences[:2], *unseen.told(self.found), *self.found.notes]
+        """What the list of several studies says of this one's answer: its first two sentences, which means remain
+        significant after Holm's correction, and what qualifies them."""
+        told = [*self.found.sentences[:2], *multiple.named(self.found), *unseen.told(self.found), *self.found.notes]
         return list(dict.fromkeys(told))
 
     @property

@@ -48,6 +48,8 @@ MOST_ROWS = 12
 """Most rows of a panel of a forest plot."""
 ALL, LEARNED = "mean of all", "mean of learned"
 """Rows of means."""
+MEANS: dict[str, tuple[str, str]] = {ALL: (INK, "D"), LEARNED: (COLOURS[3], "v")}
+"""Colour and mark of each where contrasts are rows; neither is that of a contrast where these are told by colour."""
 NOT_COUNTED = "neither gain nor loss"
 """What a hollow mark says."""
 MOST_ARMS = len(COLOURS)
@@ -93,16 +95,15 @@ def contrasts(compared: Sequence[Comparison]) -> Figure:
     for axes, half in zip(panels, halves, strict=True):
         for place, (_, each) in enumerate(half):
             shift = (0.23 if numbers else 0.17) * _partly_learned(each)
-            style = COLOURS[1], MARKS[1]
-            _interval(axes, place - shift, each.every, each.seeds, *style, not each.uncounted, numbers)
+            _interval(axes, place - shift, each.every, each.seeds, *MEANS[ALL], not each.uncounted, numbers)
             if _partly_learned(each):
-                style = COLOURS[0], MARKS[0]
-                _interval(axes, place + shift, each.main_measure, each.main_measure_seeds, *style, True, numbers)
+                seeds = each.main_measure_seeds
+                _interval(axes, place + shift, each.main_measure, seeds, *MEANS[LEARNED], True, numbers)
         _rows(axes, [name for name, _ in half])
     _same_scale(figure, panels)
     if two:
-        for label, number in (("mean of all tasks", 1), ("mean of learned tasks", 0)):
-            panels[0].plot([], [], color=COLOURS[number], marker=MARKS[number], markersize=3.5, label=label)
+        for mean, (colour, mark) in MEANS.items():
+            panels[0].plot([], [], color=colour, marker=mark, markersize=3.5, label=f"{mean} tasks")
         figure.legend(loc="outside upper center", ncols=2, handlelength=2)
     return figure
 

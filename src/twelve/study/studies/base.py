@@ -16,7 +16,7 @@ from twelve.outputs import get_output
 from twelve.progress import counted
 from twelve.settings import RunConfig, Strict
 from twelve.study.arms import Arm, Contrast, Length
-from twelve.study.bootstrap import by_bootstrap_alone, sign
+from twelve.study.bootstrap import by_bootstrap_alone, sign, significant
 from twelve.study.cells import gain_of, spread, with_sign
 from twelve.study.finding_types import Comparison, Findings
 from twelve.tasks.base import all_tasks
@@ -127,17 +127,19 @@ class Study(Strict):
 
 
 def said(comparison: Comparison) -> str:
-    """What a contrast found, to be quoted: on all tasks, on the learned tasks if these are fewer, and by seed. Where a
-    warning is about the mean over all tasks, that over the learned tasks comes first."""
+    """What a contrast found, to be quoted: on all tasks, on the learned ones if these are fewer, and by seed. What only
+    the bootstrap finds is called not significant. Where a warning is about the mean over all tasks, that over the
+    learned tasks comes first."""
     contrast, every, learned = comparison.contrast, comparison.every, comparison.learned
     count, total = sum(cell.learned for cell in comparison.cells), len(comparison.cells)
     if all(seed == 0 for cell in comparison.cells for seed in cell.seeds):
         return f"{_identical(contrast)}: their difference is zero {_everywhere(len(comparison.seeds), total)}."
+    points = f"{_verdict(contrast, every, comparison.seeds)}: {gain_of(every)} points of normalised score"
+    if total == 1:
+        return f"{points}, on {_only(comparison)}.{_by_seed(comparison, some=False)}"
     uncounted = f" (which is not counted: {comparison.uncounted})" * bool(comparison.uncounted and sign(every))
-    verdict = _verdict(contrast, every, comparison.seeds)
     tasks = f"{'all ' * (0 < count < total)}{counted(total, 'task')}"
-    several, judges = len(contrast.judges) > 1, " and ".join(contrast.judges)
-    they = f"{'both ' * several}{judges}"
+    they = f"{'both ' * (len(contrast.judges) > 1)}{' and '.join(contrast.judges)}"
     if comparison.warned and learned is not None and count < total:
         short, low_high = _verdict(contrast, learned, comparison.learned_seeds), spread(comparison.learned_seeds)
         first = f"{short} over the {count if count > 1 else 'only one'} of {total} tasks that {they} learned"
@@ -148,17 +150,33 @@ def said(comparison: Comparison) -> str:
         )
         return f"{mean}{_by_seed(comparison, some=True)}"
     if learned is None:
-        none = f"no task is learned by {they}" if several else f"{judges} learned none of them"
-        rest = f"; {none}" if total > 1 else f", which {judges} did not {'both ' * several}learn"
+        rest = f"; {comparison.none_learned}" * (comparison.none_learned not in uncounted)
     elif count == total:
-        rest = f", {'all of ' * (total > 1)}which {they} learned"
+        rest = f", all of which {they} learned"
     else:
-        short = _verdict(contrast, learned, comparison.learned_seeds)
-        if short.startswith(verdict):  # the same, or the same by the bootstrap interval alone
-            short = "also" if short == verdict else "also (bootstrap alone)"
-        rest = f"; {short} over the {count if count > 1 else 'only one'} that {they} learned: {gain_of(learned)}"
-    mean = f"{verdict}: {gain_of(every)} points of normalised score, mean of {tasks}{uncounted}{rest}."
-    return f"{mean}{_by_seed(comparison, some=0 < count < total)}"
+        own, seeds = significant(learned, comparison.learned_seeds), comparison.learned_seeds
+        short = _verdicts(contrast)[own] if own else "no significant difference"
+        if own == significant(every, comparison.seeds):
+            short = "also" if own else "nor"
+        t = f" (t interval {spread(seeds)})" * by_bootstrap_alone(learned, seeds)
+        rest = f"; {short} over the {count if count > 1 else 'only one'} that {they} learned: {gain_of(learned)}{t}"
+    return f"{points}, mean of {tasks}{uncounted}{rest}.{_by_seed(comparison, some=0 < count < total)}"
+
+
+def _only(comparison: Comparison) -> str:
+    """The only task of a contrast, and who learned it."""
+    contrast, (cell,) = comparison.contrast, comparison.cells
+    two, several = len(tuple(contrast.arms)) == 2, len(contrast.judges) > 1
+    if cell.learned:
+        who = f"{'both ' * several}{' and '.join(contrast.judges)} learned"
+    elif two:
+        who = f"neither {contrast.arm} nor {contrast.minus} learned" if cell.by_none else f"only {contrast.arm} learned"
+    elif cell.unlearned == contrast.judges and several:
+        who = f"neither {' nor '.join(cell.unlearned)} learned"
+    else:
+        who = f"{' and '.join(cell.unlearned or contrast.judges)} did not learn"
+    why = ": see the warning" * comparison.warned
+    return f"{cell.task}, which {who}" + f" (not counted{why})" * bool(comparison.uncounted and sign(comparison.every))
 
 
 def _by_seed(comparison: Comparison, *, some: bool) -> str:
@@ -186,13 +204,12 @@ def _identical(contrast: Contrast) -> str:
 
 
 def _verdict(contrast: Contrast, gain: Interval, seeds: Sequence[float]) -> str:
-    """What a difference says, and whether only its bootstrap interval says so."""
-    alone = by_bootstrap_alone(gain, seeds)
-    return _verdicts(contrast)[sign(gain)] + " by the bootstrap interval alone" * alone
+    """What a difference says, if it is significant."""
+    return _verdicts(contrast)[significant(gain, seeds)]
 
 
 def _verdicts(contrast: Contrast) -> dict[int, str]:
-    """Sign of a difference by its bootstrap interval, or 0 -> what it says."""
+    """Sign of a significant difference, or 0 -> what it says."""
     if contrast.than is None:
         return {
             1: f"{contrast.arm} scores higher than {contrast.minus}",
@@ -203,7 +220,7 @@ def _verdicts(contrast: Contrast) -> dict[int, str]:
     return {
         1: f"{own} is greater than {other}",
         -1: f"{own} is less than {other}",
-        0: f"{own} does not differ significantly from {other}",
+        0: f"The two differences {own} and {other} do not differ significantly",
     }
 
 

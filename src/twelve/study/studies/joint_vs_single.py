@@ -175,9 +175,8 @@ def _better_and_worse(cells: Sequence[Cell]) -> str:
     if len(cells) > 1:
         return f"better on {_count(cells, 1)} and worse on {_count(cells, -1)} of the {len(cells)} tasks"
     (cell,) = cells
-    alone = " (by the bootstrap alone)" * cell.by_bootstrap_alone
-    word = "better" if cell.points.mean > 0 else "worse"
-    return f"{word if cell.significant or alone else 'neither better nor worse'}{alone} on the only task"
+    word = {1: "better", -1: "worse", 0: "neither better nor worse"}[cell.significant]
+    return f"{word} on the only task"
 
 
 def _count(cells: Sequence[Cell], sign: int) -> str:
