@@ -183,9 +183,11 @@ def test_an_interrupt_promises_what_is_kept(
 def test_interrupted_training_names_its_last_checkpoint(tmp_path: Path) -> None:
     words = ["train", "quickstart.yaml", "--set", f"run={tmp_path / 'my run'}"]
     assert resuming(words) == "nothing is saved yet: run it again"
+    command = f"twelve train quickstart.yaml --set 'run={tmp_path / 'my run'}' --continue"
+    RunFolder(tmp_path / "my run").model.mkdir(parents=True)  # which training does not overwrite without --continue
+    assert resuming(words) == f"no checkpoint is saved yet, begin it again: {command}"
     for number in (20, 60):
         RunFolder(tmp_path / "my run").checkpoint(number).mkdir(parents=True)
-    command = f"twelve train quickstart.yaml --set 'run={tmp_path / 'my run'}' --continue"
     assert resuming([*words, "--resume"]) == f"resume from step-0000060: {command}"
 
 

@@ -127,7 +127,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
 
 
 def test_an_existing_run_is_not_overwritten(root: Path, trained: Path) -> None:
-    with pytest.raises(TwelveError, match=r"already holds a run.*--resume"):
+    with pytest.raises(TwelveError, match=r"already holds a run.*--continue"):
         train(configuration.parse(tiny.tree(root, trained)), console=QUIET)
 
 

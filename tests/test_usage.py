@@ -244,7 +244,7 @@ def test_a_folder_around_a_run_or_a_data_root_names_it(tmp_path: Path) -> None:
     assert str(found).endswith("for a task of your own, add its configuration: --config FILE")
     with pytest.raises(ConfigError, match="expected a configuration file, found a folder -> name a file; for"):
         load(folder)
-    with pytest.raises(ConfigError, match=re.escape(f"name a file: {folder / 'run' / 'config.yaml'} --resume; for")):
+    with pytest.raises(ConfigError, match=re.escape(f"name a file: {folder / 'run' / 'config.yaml'} --continue; for")):
         load(folder / "run")
     with pytest.raises(ConfigError, match='did you mean "cuda"'):
         check_name("gpu")

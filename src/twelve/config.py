@@ -81,7 +81,7 @@ def _inside(folder: Path) -> str:
         return ""
     if len(found) != 1:
         return ""
-    more = " --resume" if found[0] == RunFolder(folder).config else ""
+    more = " --continue" if found[0] == RunFolder(folder).config else ""
     return f": {quoted(found[0])}{more}"
 
 

@@ -363,11 +363,23 @@ def test_an_undecided_task_does_not_decide_on_the_others(run: Path) -> None:
     assert "SNLI-VE (80.0; majority, always giving the most frequent answer: 20.0)" in said(run).sentence
 
 
+def test_a_run_whose_training_has_not_ended_is_unfinished_whatever_its_scores(run: Path) -> None:
+    found = said(configured(alone(run, 90.0, 0.0), iterations=400))
+    assert (found.word, found.good) == ("Unfinished: 40 of 400 iterations", None)
+    assert found.sentence.startswith("So far: Undecided. The score of 90.0 on 10 test examples is above every baseline")
+    assert "More test examples" not in found.sentence
+    again = f"twelve train {run / 'config.yaml'} --continue"
+    page = render(read_run(run))
+    assert f"Resume the training: <kbd>{again}</kbd>" in page.partition('class="answer')[2].partition("</p>")[0]
+    configured(run, iterations=40)
+    assert said(run).word == "Undecided" and "<kbd>" not in render(read_run(run))
+
+
 def test_runs_without_results(run: Path) -> None:
     (run / "evaluation.json").unlink()
     assert said(run).word == "Not evaluated" and "the mean validation score is 60.0" in said(run).sentence
     unfinished = said(configured(run, iterations=400))
-    assert unfinished.word == "Not finished" and unfinished.good is None
+    assert unfinished.word == "Unfinished: 40 of 400 iterations" and unfinished.good is None
     assert "40 of 400 iterations are done (10%); about 12 min are left" in unfinished.sentence
     (run / "metrics.jsonl").unlink()
     assert said(run).word == "Not trained"
@@ -457,6 +469,9 @@ def test_the_lowest_parts_are_listed_with_their_numbers(run: Path) -> None:
     assert low == ["answer type “number”"]  # texts of some words have 26.0 +- 3, which is not below the task's 27.3
     assert max(sum(each.task == name for each in found.parts) for name in fake_run.KINDS) <= PER_TASK
     page = render(read_run(run))
+    listed = page.partition('<ol class="weak">')[2]  # with the number that they are ordered by
+    shown = re.findall(r"normalised score(?: on this part)?: <b>(-?\d+)</b>", listed)
+    assert shown == [f"{place:.0f}" for place in places] and "The lowest normalised score is first." in page
     assert (
         " on 120 examples" in page
         and '<span class="under poor">not shown to be better than' in page

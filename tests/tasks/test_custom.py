@@ -300,7 +300,8 @@ def test_data_check_warns_of_the_good_lines_of_a_bad_file(tmp_path: Path) -> Non
     [
         ("answer", ["yes"] * 24, "all 24 training examples have the answer yes, so the model can learn only this one"),
         ("answer", ["yes"] * 19 + ["no"], "19 of 20 training examples have the answer yes, so the model may learn to"),
-        ("answer", ["yes"] * 18 + ["no"] * 2, ""),
+        ("answer", ["yes"] * 7 + ["no"] * 3, "7 of 10 training examples have the answer yes, so the model may learn to"),
+        ("answer", ["yes"] * 13 + ["no"] * 7, ""),
         ("answer", ["yes"], ""),
         ("pair", [True] * 20, "all 20 training examples have the answer true"),
         ("pair", [True] * 10 + [False] * 10, ""),
@@ -320,6 +321,11 @@ def test_one_answer_to_all_training_examples_is_told(kind: str, targets: list[An
     told = [each for each in found.train.warnings if "have the answer" in each]
     assert len(told) == bool(said) and all(each.startswith(said) for each in told)
     assert not any("have the answer" in each for split in found.measured for each in split.warnings)
+    tested = [each for split in found.measured for each in split.warnings if "so that alone scores" in each]
+    assert len(tested) == bool(said)
+    if targets == ["yes"] * 7 + ["no"] * 3:
+        always = "the answer yes to everything is right for 7 of 10 examples, so that alone scores 70.0"
+        assert tested == [f"{always}; add examples with other answers"]
 
 
 def test_data_check_lists_the_bad_lines(tmp_path: Path) -> None:

@@ -308,7 +308,7 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
 def followed(said: str) -> str:
     """Follow the advice to train longer; returns what was said."""
     words = shlex.split(said.partition("to train it longer: ")[2])
-    assert words[:2] == ["twelve", "train"] and words[3] == "--resume"
+    assert words[:2] == ["twelve", "train"] and words[3] == "--continue"
     return told(words[2], *(setting for option, setting in zip(words[4::2], words[5::2], strict=True)))
 
 
@@ -327,7 +327,7 @@ def test_a_complete_run_is_left_as_it_is(place: Path) -> None:
         train(parsed(place), console=Console(file=said, width=10_000), **options)
         assert said.getvalue() == (
             "this run is complete, with 4 iterations: nothing was trained, and its folder is unchanged\n"
-            f"to train it longer: twelve train {place / 'run' / 'config.yaml'} --resume --set training.iterations=8\n"
+            f"to train it longer: twelve train {place / 'run' / 'config.yaml'} --continue --set training.iterations=8\n"
         )
     assert contents(place / "run") == before
     assert "resumed at iteration 4 of 8" in followed(told(parsed(place)))
@@ -364,9 +364,9 @@ def test_a_folder_with_a_run_is_refused_by_what_is_left_to_do(place: Path) -> No
         with pytest.raises(ConfigError, match=words):
             train(configuration.load(place / "run" / "config.yaml", settings), console=Console(quiet=True))
 
-    refused(words=complete.format("--resume --set training.iterations=8"))
-    refused("seed=4", words=complete.format("--resume --set training.iterations=8"))
-    unfinished = "already holds a run -> add --resume, or --set run=ANOTHER"
+    refused(words=complete.format("--continue --set training.iterations=8"))
+    refused("seed=4", words=complete.format("--continue --set training.iterations=8"))
+    unfinished = "already holds a run -> add --continue, or --set run=ANOTHER"
     refused("training.iterations=6", words=unfinished)
     shutil.rmtree(place / "run" / "checkpoints" / "step-0000004")
     refused(words=unfinished)
@@ -403,9 +403,9 @@ def test_a_run_that_was_stopped_early_is_complete(made: Path, tmp_path: Path, mo
     before = contents(run)
     said = told(config)
     assert "is complete, with 4 iterations; it was stopped because its validation score no longer rose: " in said
-    assert said.endswith(" --resume --set training.patience=null\n") and contents(run) == before
+    assert said.endswith(" --continue --set training.patience=null\n") and contents(run) == before
     longer = told(parsed(tmp_path, iterations=6, patience=1, eval_every=2))  # its patience would stop it at once
-    assert longer.endswith(" --resume --set training.iterations=6 --set training.patience=null\n")
+    assert longer.endswith(" --continue --set training.iterations=6 --set training.patience=null\n")
     (run / "trained.json").unlink()
     assert "is complete" not in told(config)
     assert json.loads((run / "trained.json").read_text())["iterations"] == 4  # not one iteration more

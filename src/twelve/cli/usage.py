@@ -171,12 +171,15 @@ def resuming(words: list[str]) -> str:
     settings += [word.removeprefix("--set=") for word in rest if word.startswith("--set=")]
     named = [after for before, after in pairwise(rest) if before != "--set" and not after.startswith("--")]
     try:
-        saved = RunFolder(load(named[0], settings).run).saved()
+        run = RunFolder(load(named[0], settings).run)
     except (TwelveError, IndexError):
         return "run it with --continue to resume from the last checkpoint, if there is one"
+    saved, again = run.saved(), shlex.join(["twelve", *rest, "--continue"])
+    if not saved and run.holds_training():  # a model alone, which training does not overwrite without --continue
+        return f"no checkpoint is saved yet, begin it again: {again}"
     if not saved:
         return "nothing is saved yet: run it again"
-    return f"resume from {saved[-1].name}: {shlex.join(['twelve', *rest, '--continue'])}"
+    return f"resume from {saved[-1].name}: {again}"
 
 
 def _meaning(command: Any, error: Any, option: str | None) -> str:

@@ -118,6 +118,7 @@ def predict(
     command.check(abilities, requests)
     command.check_extractor(weights, device)
     predictor = loading.opened(folder, abilities.own, weights=weights, device=device, precision=precision)
+    _warn_unfinished(folder)
     command.note_synthetic(abilities)
     outcomes = command.predict(predictor, requests)
     names = asked.short_names(image for request in requests for image in request.images)
@@ -128,6 +129,15 @@ def predict(
     if as_json or out is not None:  # lines of text say it themselves
         command.note_uncalibrated(predictor, requests)
     raise typer.Exit(int(missing > 0))
+
+
+def _warn_unfinished(folder: Path) -> None:
+    """Print to stderr that the training of the model in a folder has not ended, if that is so."""
+    from twelve.predictor.command import warn
+    from twelve.runs.unfinished import unfinished
+
+    if (line := unfinished(folder)) is not None:
+        warn([line], set())
 
 
 def match(
@@ -176,6 +186,7 @@ def match(
         check_file(index)
     command.check_extractor(weights, device)
     predictor = loading.opened(folder, abilities.own, weights=weights, device=device, precision=precision)
+    _warn_unfinished(folder)
     command.note_synthetic(abilities)
     found = predictor.search(
         files,
@@ -430,6 +441,7 @@ def serve(
     folder = asked.find(run)
     listening.bound(run, host, port).close()
     _check_served(run, folder, weights=weights, device=device, index=index, regions=regions)
+    _warn_unfinished(folder)
     log.say("loading", f"loading {run}")
     from twelve.web import serve as run_service  # raises an error that names the missing extra
 

@@ -22,8 +22,9 @@ from twelve.types.examples import Example
 
 FEW = 20
 """With fewer training examples of a task, a warning says that there may be too few to learn it."""
-ONE_ANSWER = 0.95
-"""Share of the training examples with one answer, from which a warning says that the model learns little else."""
+ONE_ANSWER = 0.7
+"""Share of the examples with one answer, from which a warning says that the model may learn little else, or that a
+model which has learned nothing scores high."""
 _SHOWN = 10
 """Most answers that are listed."""
 _SUSPECTS = 5
@@ -47,13 +48,14 @@ def warnings_of(
     found = [said] if (said := empty_texts(task, root, split, examples)) else []
     if split != task.train_split and trained is not None:
         found += shared_images(split, examples, trained)
-    if split == task.train_split and isinstance(task, PairFile | EntailmentFile):
-        found += one_answer(_classes_of(examples))
+    if isinstance(task, PairFile | EntailmentFile):
+        found += _one_answer(task, split, _classes_of(examples))
     if not isinstance(task, AnswerFile):
         return found
     if split == task.train_split:
         labels = labels_of(examples)
         return found + one_answer(labels) + misspelt(labels)
+    found += _one_answer(task, split, labels_of(examples))
     if trained is not None and (lacking := unknown(examples, labels_of(trained))):
         found.append(_untaught(examples, lacking, task.train_split))
     return found
@@ -70,6 +72,17 @@ def one_answer(counts: Mapping[str, int]) -> list[str]:
         f"{which} training examples have the answer {_shown(_by_count(counts)[0])}, so the model {learns}; "
         "add examples with other answers"
     ]
+
+
+def _one_answer(task: Task, split: str, counts: Mapping[str, int]) -> list[str]:
+    """:func:`one_answer` of a training file, or a sentence about a file for evaluation of the same kind."""
+    if split == task.train_split:
+        return one_answer(counts)
+    total, most = sum(counts.values()), max(counts.values(), default=0)
+    if total < 2 or most < ONE_ANSWER * total:
+        return []
+    always = f"the answer {_shown(_by_count(counts)[0])} to everything is right for {most:,} of {total:,} examples"
+    return [f"{always}, so that alone scores {100 * most / total:.1f}; add examples with other answers"]
 
 
 def _classes_of(examples: Sequence[Example]) -> Counter[str]:

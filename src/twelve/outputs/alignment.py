@@ -90,6 +90,7 @@ class Alignment(Ranking):
     skill = "retrieval"
     contrasts = True
     negatives = ("batch", EVERYWHERE)
+    validated = f"choices of the right one among {PAIRS} pairs of a caption and an image, not among a gallery of images"
     asks = "Find the image that a caption describes, among all images of a gallery."
 
     def head(self, *, fused_size: int, visual_size: int, size: int) -> nn.Module:

@@ -94,6 +94,8 @@ class Output(abc.ABC):
     """How to read its cards in the report."""
     metrics: ClassVar[Mapping[str, str]] = {}
     """Meanings of official metrics that differ between kinds: {name: sentence}."""
+    validated: ClassVar[str] = ""
+    """What a validation score is the share of, where :meth:`score` asks for less than the official metric."""
     methods: ClassVar[tuple[str, ...]] = ()
     """Methods of :class:`twelve.Predictor` that ask it; a task may name one, the first is the default. None: a model
     cannot be asked for it."""

@@ -43,6 +43,7 @@ class Options(Output):
     values = (int,)
     index_of = "options"
     asks = "Choose among several texts: the correct answer to a question about an image, its reason, the next turn."
+    validated = f"choices of the right one among at most {TRAINED} texts, not among all of an example"
     legend = "Bars: the texts the model finds likeliest; ✓ marks what is correct."
     metrics: ClassVar = {
         "R@1": "Recall at 1: share of the examples whose correct text is ranked first.",

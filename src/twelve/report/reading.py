@@ -212,7 +212,7 @@ def read_run(folder: Path) -> Run:
     files = RunFolder(folder)
     config = load_run(folder)
     results, facts = read_results(files.evaluation) if is_there(files.evaluation, DataError) else ([], {})
-    again = f"it is written again by: twelve train {quoted(files.config)} --resume"
+    again = f"it is written again by: twelve train {quoted(files.config)} --continue"
     trained = files.read(files.trained)
     return Run(
         folder=folder.relative_to(Path.cwd()) if Path.cwd() in folder.parents else folder,

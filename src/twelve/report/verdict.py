@@ -22,6 +22,8 @@ SCALE = "0: best baseline, 100: best possible"
 """The scale of the normalised score."""
 FEW = 2
 """Most tasks that are named where nothing can be told of them, or compared with their baselines one by one."""
+_MORE = "More test examples are needed"
+"""Said of undecided scores, unless training has not ended, which comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,20 @@ def verdict(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
     if not scored:
         return _untold(run)
     found, known = _of_scores(run, scored), _known_to_base(run, scored)
-    if not known:
+    if known:
+        word = f"{found.word}, but the base model knew test images" if found.good else found.word
+        good = None if found.good else found.good
+        found = replace(found, word=word, sentence=f"{found.sentence} {known}", good=good)
+    if run.finished or not run.history.iterations:
         return found
-    word = f"{found.word}, but the base model knew test images" if found.good else found.word
-    return replace(found, word=word, sentence=f"{found.sentence} {known}", good=None if found.good else found.good)
+    sentence = found.sentence.replace(f" {_MORE}.", "")
+    return replace(found, word=_unfinished(run), sentence=f"So far: {found.word}. {sentence}", good=None)
+
+
+def _unfinished(run: Run) -> str:
+    """How far a run has come whose training has not ended, in a few words."""
+    done, length = run.history.iterations, run.config.training.iterations
+    return f"Unfinished: {done:,} of {length:,} iterations" if length else f"Unfinished: {counted(done, 'iteration')}"
 
 
 def _known_to_base(run: Run, scored: Sequence[ScoredTask]) -> str:
@@ -101,10 +113,10 @@ def _untold(run: Run) -> Verdict:
         sentence = f"{done} done; {mean}. There is no {words.score(run.own)} and no baseline."
         return Verdict("Not evaluated", sentence, None)
     if length is None:
-        return Verdict("Not finished", f"{done} done; {mean}.", None)
+        return Verdict(_unfinished(run), f"{done} done; {mean}.", None)
     left = history.seconds / history.iterations * (length - history.iterations)
     done = f"{history.iterations:,} of {length:,} iterations are done ({history.iterations / length:.0%})"
-    return Verdict("Not finished", f"{done}; about {words.about(left)} are left; {mean}.", None)
+    return Verdict(_unfinished(run), f"{done}; about {words.about(left)} are left; {mean}.", None)
 
 
 def _compared(scored: Sequence[ScoredTask], failed: bool) -> Verdict:
@@ -124,7 +136,7 @@ def _compared(scored: Sequence[ScoredTask], failed: bool) -> Verdict:
         names = ", ".join(each.title for each in few) if len(few) <= FEW else f"{len(few)} other tasks"
         said[-1] += f"; {names}: too few images to tell"
     if undecided:
-        said.append("More test examples are needed")
+        said.append(_MORE)
     sentence = f"{'. '.join(said)}."
     if not judged:
         return Verdict(UNDECIDED.capitalize(), sentence, None)

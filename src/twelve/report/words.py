@@ -80,6 +80,8 @@ VALIDATIONS: Mapping[Owner, str] = {
     "file": f"{_VALIDATION}; not on your test file.",
     "code": f"{_VALIDATION}; not on the test split.",
 }
+EASIER = "{}, so it is usually higher than the score."
+"""Follows ``the share of``: why a validation score differs from the score of its task."""
 OWN_MARKS = "Mean mark of the answers, as your test file gives them; 100 means every answer is correct."
 """The accuracy of a task of one's own whose answers have marks."""
 OWN_ANSWERS = "Share of the questions that are answered correctly."

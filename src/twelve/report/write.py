@@ -45,6 +45,7 @@ class Section:
 
     Attributes:
         owner: whose metric it has.
+        validated: what its validation score is the share of, where that is easier than its score; else "".
     """
 
     name: str
@@ -55,6 +56,7 @@ class Section:
     score: TaskScore | None
     loss: Chart | None
     validation: Chart | None
+    validated: str
     sketch: Sketch | None
     stopped: Sequence[tuple[int, int]]
     gallery: Gallery | None
@@ -134,6 +136,7 @@ def render(run: Run) -> str:
         reporting=reporting,
         chosen=run.kept,
         sketches=[part for part in parts if part.sketch is not None],
+        easier=_easier([part for part in parts if part.sketch is not None]),
         program=program,
         place="" if run.folder.is_absolute() else str(Path.cwd()),
         sections=parts,
@@ -189,12 +192,28 @@ def sections(run: Run) -> list[Section]:
                 validation=chart(
                     "Validation score", "per cent", validations, history.iterations, spans, form=".1f", most=PERCENT
                 ),
+                validated="" if _contrast_alone(run) else output.validated,
                 stopped=spans,
                 gallery=shown.get(name),
                 parts=() if result is None else sorted(result.parts, key=lambda each: each.score.mean),
             )
         )
     return found
+
+
+def _contrast_alone(run: Run) -> bool:
+    """Whether only the contrast head was trained, whose validation scores are its own recall."""
+    freeze = run.config.freeze
+    return run.config.contrast is not None and freeze.all_but_heads and "heads" in freeze.names
+
+
+def _easier(parts: Sequence[Section]) -> str:
+    """Which validation scores are easier than the scores of their tasks, and why, in sentences; "" if none is."""
+    titles: dict[str, list[str]] = {}
+    for part in parts:
+        if part.validated:
+            titles.setdefault(part.validated, []).append(part.title)
+    return " ".join(f"{', '.join(names)}: the share of {words.EASIER.format(what)}" for what, names in titles.items())
 
 
 def _score(run: Run, name: str, output: Output) -> TaskScore:

@@ -52,7 +52,7 @@ def ended(config: RunConfig, run: RunFolder) -> Ended | None:
     length = 2 * done if whole else now.iterations if now.iterations != then.iterations else None
     settings = [f"training.iterations={length}"] if length else []
     settings += ["training.patience=null"] if early else []
-    return Ended(done, early, ("--resume", *(word for each in settings for word in ("--set", each))))
+    return Ended(done, early, ("--continue", *(word for each in settings for word in ("--set", each))))
 
 
 def completion(config: RunConfig, run: RunFolder) -> str | None:

@@ -45,7 +45,7 @@ def _check_folder(config: RunConfig, resume: bool) -> None:
         with suppress(TwelveError):  # its configuration cannot be read, which only resuming needs
             found = ended(config, run)
         if found is None:
-            problem, remedy = "this folder already holds a run", "add --resume, or --set run=ANOTHER"
+            problem, remedy = "this folder already holds a run", "add --continue, or --set run=ANOTHER"
         else:
             problem = "this folder already holds a run, which is complete"
             remedy = f"train into another: --set run=ANOTHER (to train it longer, add {join(found.longer)})"

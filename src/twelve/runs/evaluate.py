@@ -48,6 +48,7 @@ from twelve.runs.next_command import next_report
 from twelve.runs.results_table import lines_of
 from twelve.runs.run_card import kept_scores, write_run_card
 from twelve.runs.same_regions import SameRegions
+from twelve.runs.unfinished import unfinished
 from twelve.settings import RunConfig
 from twelve.tasks.base import get
 from twelve.tasks.custom import AnswerFile, own_tasks
@@ -106,6 +107,8 @@ def evaluate_run(
             run.check_links()
             files.check_links([target], run.path, "run")
         model, processor = _opened(folder, config, allow_other_features)
+        if processes.main and (line := unfinished(folder)) is not None:
+            tell(f"warning: {line}", Console(stderr=True))
         regions = SameRegions(run, processor.region_fingerprints, allow=allow_changed_data, say=say)
         taught = baselines and trained
         data = _prepared(run, config, processor, names, taught and submit is None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from functools import partial
@@ -19,11 +19,12 @@ from twelve import freed_memory
 from twelve.config import load_run
 from twelve.data.examples.columns import distinct_images, take
 from twelve.data.examples.reading import read_examples
+from twelve.data.opening import command_for
 from twelve.data.own_files import too_few, warnings_of, with_counts
 from twelve.data.prepare import Prepared, TaskData, sources_of
 from twelve.data.vocabulary import labels_of
 from twelve.errors import CheckpointError, ConfigError, MissingData, RegionError
-from twelve.formats.data_root import DataRoot
+from twelve.formats.data_root import IMAGES, DataRoot
 from twelve.io import files
 from twelve.model.familiarity import MOST, Familiarity, familiarity_of
 from twelve.model.known_words import MOST_TEXTS, KnownWords, usual_in, words_in
@@ -184,6 +185,7 @@ def _train(
         trainer.begin()
     if devices.main:
         run.trained.unlink(missing_ok=True)
+        describe_known(trainer)
     try:
         trainer.fit()
     except NonFiniteLoss as error:
@@ -254,8 +256,8 @@ def _samples(data: Prepared) -> dict[str, str]:
 
 
 def calibrate(trainer: Trainer, model: Twelve) -> list[str]:
-    """Finish the saved model, which is ``model``: fit its temperatures on the validation sets, and describe the images
-    that it knows. Returns a line for each task that is not calibrated."""
+    """Finish the saved model, which is ``model``: fit its temperatures on the validation sets. Returns a line for each
+    task that is not calibrated."""
     from twelve.evaluation.calibration import calibrate as calibrate_scores
     from twelve.evaluation.calibration import uncalibrated
 
@@ -266,13 +268,20 @@ def calibrate(trainer: Trainer, model: Twelve) -> list[str]:
     validations = {name: task.validation for name, task in trainer.data.tasks.items()}
     found = calibrate_scores(model, collators, validations, seed=trainer.config.seed)
     trainer.processor.temperatures, trainer.processor.likely = found
-    trainer.processor.familiar = _familiar(trainer.data, trainer.processor.max_regions, trainer.processor.familiar)
-    _record_words(trainer)
     trainer.processor.save_pretrained(model_folder(trainer.run.path))
     write_run_card(trainer.run.path, model, trainer.processor, trainer.state.kept)
     own = {name: examples for name, examples in validations.items() if collators[name].output.own_head}
     noted = {name: uncalibrated(name, found.temperatures, len(examples)) for name, examples in own.items()}
     return [f"{trainer.data.tasks[name].task.title}: confidence {why}" for name, why in noted.items() if why]
+
+
+def describe_known(trainer: Trainer) -> None:
+    """Describe the training images and record the words of the training texts, before the first model is saved: a model
+    of a run that is interrupted is asked about them too."""
+    if trainer.contrast.alone:  # nothing that they depend on changes
+        return
+    trainer.processor.familiar = _familiar(trainer.data, trainer.processor.max_regions, trainer.processor.familiar)
+    _record_words(trainer)
 
 
 def of_training_examples(trainer: Trainer, model: Twelve) -> dict[str, float]:
@@ -393,6 +402,8 @@ def _describe(
     for task in data.tasks.values():
         for warning in _of_own_file(task.task, data.root):
             say(f"warning: {data.root.path / task.task.train_split}: {warning}")
+    for line in _without_regions(data):
+        say(f"warning: {line}")
     for line in too_few({task.task.title: len(task.train) for task in data.tasks.values()}):
         say(f"warning: {line}")
     for name, cut in trainer.cut.items():
@@ -413,6 +424,28 @@ def _describe(
     need = need_of(trainer)
     for line in (str(need), *advice(need, trainer)):
         say(line)
+
+
+def _without_regions(data: Prepared) -> Iterator[str]:
+    """Which tasks cannot be evaluated because test images have no regions, with the commands that extract them. Training
+    does not read these images: it would be noticed only after it."""
+    for split in data.held_out.splits:
+        trained = data.tasks.get(split.task)
+        if trained is None or split.split != trained.test_split or trained.task.partial:  # of these, a part is enough
+            continue
+        task, missing = trained.task, [image for image in sorted(split.images) if image not in data.store]
+        if not missing:
+            continue
+        source, given = missing[0].split("/")[0], [task] if task.has_candidates else []
+        absent = sum(data.root.image_file(image) is None for image in missing)
+        first = f"put the {absent:,} of them that are not there into {data.root.path / IMAGES / source}, then " * (
+            isinstance(task, FileTask) and absent > 0
+        )
+        yield (
+            f"{task.title}: {len(missing):,} of {counted(len(split.images), 'image')} of its test split {split.split} "
+            f"have no regions, so twelve evaluate will not run; {first}extract them, now or after training: "
+            f"{command_for(data.store, source, given)}"
+        )
 
 
 def _of_own_file(task: Task, root: DataRoot) -> list[str]:

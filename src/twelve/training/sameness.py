@@ -209,7 +209,7 @@ def check_same(config: RunConfig, begun: RunConfig, folder: Path) -> None:
     if now == then and list(config.tasks) != list(begun.tasks):  # which decides the order of weights and of steps
         place, ours, theirs = ".tasks", ", ".join(config.tasks), ", ".join(begun.tasks)
     if place:
-        again = f"twelve train {quoted(RunFolder(folder).config)} --resume"
+        again = f"twelve train {quoted(RunFolder(folder).config)} --continue"
         raise ConfigError(
             f"is {ours!r}, but the run in {folder} was begun with {theirs!r}",
             record=place[1:],

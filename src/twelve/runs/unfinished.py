@@ -1,0 +1,41 @@
+"""What commands that use a model say of a run whose training has not ended, so that nobody takes it for the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twelve.config import load_run
+from twelve.errors import TwelveError, quoted
+from twelve.run_folder import RunFolder
+
+
+def unfinished(folder: Path) -> str | None:
+    """How far the training of a run has come, and the command that resumes it; None if it has ended, or if that is not
+    known, as of a model's folder.
+
+    Args:
+        folder: of the run, or of its model.
+    """
+    run = RunFolder(folder)
+    if not run.config.is_file():
+        run = RunFolder(folder.parent)
+    if not run.config.is_file() or run.trained.is_file():
+        return None
+    try:
+        training = load_run(run.path).training
+    except TwelveError:  # a damaged configuration has its own error elsewhere
+        return None
+    total = training.iterations
+    done = max((line["iteration"] for line in run.logged()), default=0)
+    if not done or (total is not None and done >= total):
+        return None
+    far = f"{done:,} of {total:,} iterations are done" if total else f"{done:,} iterations are done"
+    if (again := run.diverged()) is not None:
+        return f"training stopped because a loss was not a number; {far}; to train it with a lower rate: {again}"
+    again = f"twelve train {quoted(run.config)} --continue"
+    more = ""  # checkpoints that are gone are not resumed
+    if run.saved():
+        more = f"; to resume it: {again}"
+    elif done <= training.save_every:
+        more = f"; there is no checkpoint yet, to begin it again: {again}"
+    return f"training has not ended; {far}, so this is not the final model{more}"
