@@ -311,6 +311,15 @@ def test_every_curve_is_visible_at_once(html: str) -> None:
     assert 'aria-label="VQA v2: validation score from 25.0 to 40.0"' in curves
 
 
+def test_why_validation_scores_of_retrieval_are_higher_is_said_at_the_curves(html: str) -> None:
+    easier = (
+        "the share of choices of the right one among 4 pairs of a caption and an image, not among a gallery of images"
+    )
+    screen = html.partition('aria-label="Overview"')[2].partition('class="sketches"')[0]
+    assert f"not the official scores. Flickr30k image retrieval: {easier}, so it is usually higher" in screen
+    assert html.count(f"held out for validation; not the official number. It is {easier}, so it is") == 1
+
+
 def test_intervals_are_said_to_be_of_one_seed_where_the_scores_are(html: str) -> None:
     weakest, scores = (html.partition(f"<h2>{title}</h2>")[2] for title in ("Where it is weak", "Scores"))
     assert "95% intervals over examples; one seed." in weakest.partition('<ol class="weak">')[0]

@@ -300,7 +300,7 @@ def test_data_check_warns_of_the_good_lines_of_a_bad_file(tmp_path: Path) -> Non
     [
         ("answer", ["yes"] * 24, "all 24 training examples have the answer yes, so the model can learn only this one"),
         ("answer", ["yes"] * 19 + ["no"], "19 of 20 training examples have the answer yes, so the model may learn to"),
-        ("answer", ["yes"] * 7 + ["no"] * 3, "7 of 10 training examples have the answer yes, so the model may learn to"),
+        ("answer", ["yes"] * 7 + ["no"] * 3, "7 of 10 training examples have the answer yes, so the model may"),
         ("answer", ["yes"] * 13 + ["no"] * 7, ""),
         ("answer", ["yes"], ""),
         ("pair", [True] * 20, "all 20 training examples have the answer true"),

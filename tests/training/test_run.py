@@ -13,22 +13,26 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
 from twelve import cli
 from twelve import config as configuration
+from twelve.data.prepare import prepare
 from twelve.errors import CheckpointError, ConfigError, MissingData, RegionError, TwelveError
 from twelve.io import files
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.progress import Track
+from twelve.regions.store.region_store import RegionStore
 from twelve.report.reading import read_run
 from twelve.report.write import write_report
 from twelve.run_folder import RunFolder
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.run_card import kept_scores
-from twelve.runs.train import _familiar, train
+from twelve.runs.train import _familiar, _without_regions, train
+from twelve.runs.unfinished import unfinished
 from twelve.settings import RunConfig
 from twelve.training import checkpoint
 from twelve.training.eta import Pace
@@ -139,6 +143,57 @@ def test_a_run_that_failed_in_its_first_step_is_begun_again(
     assert [line["iteration"] for line in logged if line["kind"] == "step"] == [1, 2, 3, 4]
     with pytest.raises(ConfigError, match="already holds a run"):
         train(parsed(root, tmp_path / "run"), console=QUIET)
+
+
+def test_an_interrupted_run_says_so_and_knows_its_training_texts(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, at=5)  # in the third iteration, after a validation and a checkpoint
+    with pytest.raises(RegionError, match="shows late"):
+        train(parsed(root, tmp_path / "run"), console=QUIET)
+    monkeypatch.undo()
+    run = RunFolder(tmp_path / "run")
+    words = TwelveProcessor.from_pretrained(run.model).known_words
+    assert words is not None and words.complete and words.words
+    told = "training has not ended; 2 of 4 iterations are done, so this is not the final model; to resume it: "
+    told += f"twelve train {run.config} --continue"
+    assert unfinished(run.path) == unfinished(run.model) == told
+    image = tmp_path / "image.png"
+    Image.new("RGB", (64, 64)).save(image)
+    monkeypatch.setattr("twelve.web.serve", lambda *_, **__: None)
+    for command in (
+        ["evaluate"],
+        ["predict", "--image", str(image), "--ask", "what is it ?"],
+        ["serve", "--port", "0"],
+    ):
+        said = CliRunner().invoke(cli.app, [command[0], str(run.path), *command[1:]])
+        assert said.stderr.count(f"warning: {told}\n") == 1 and told not in said.stdout, (command, said.output)
+    shutil.rmtree(run.checkpoints)
+    assert unfinished(run.path) == told.replace("to resume it", "there is no checkpoint yet, to begin it again")
+    train(parsed(root, run.path), resume=True, console=QUIET)
+    assert unfinished(run.path) is None
+    assert TwelveProcessor.from_pretrained(run.model).known_words == words
+
+
+def test_test_images_without_regions_are_told_before_training(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, lacking = prepare(parsed(root, tmp_path / "run")), set[str]()
+    (images,) = (
+        split.images
+        for split in data.held_out.splits
+        if split.task == "snli_ve" and split.split == data.tasks["snli_ve"].test_split
+    )
+    assert not list(_without_regions(data))
+    lacking.add(min(images))
+    monkeypatch.setattr(RegionStore, "__contains__", lambda self, image: image not in lacking)
+    (line,) = _without_regions(data)
+    title, split = data.tasks["snli_ve"].task.title, data.tasks["snli_ve"].test_split
+    assert line.startswith(f"{title}: 1 of {len(images)} images of its test split {split} have no regions")
+    assert "extract them, now or after training: twelve regions " in line
+    console = Console(record=True, width=200)
+    train(parsed(root, tmp_path / "run", iterations=1), console=console)
+    assert f"warning: {line}\n" in console.export_text().partition("one model,")[0]
 
 
 def test_a_resumed_run_logs_everything_once(root: Path, run: Path) -> None:

@@ -427,8 +427,8 @@ def _describe(
 
 
 def _without_regions(data: Prepared) -> Iterator[str]:
-    """Which tasks cannot be evaluated because test images have no regions, with the commands that extract them. Training
-    does not read these images: it would be noticed only after it."""
+    """Which tasks cannot be evaluated because test images have no regions, with the commands that extract them:
+    training, which does not read these images, does not stop."""
     for split in data.held_out.splits:
         trained = data.tasks.get(split.task)
         if trained is None or split.split != trained.test_split or trained.task.partial:  # of these, a part is enough
