@@ -316,7 +316,7 @@ def test_why_validation_scores_of_retrieval_are_higher_is_said_at_the_curves(htm
         "the share of choices of the right one among 4 pairs of a caption and an image, not among a gallery of images"
     )
     screen = html.partition('aria-label="Overview"')[2].partition('class="sketches"')[0]
-    assert f"not the official scores. Flickr30k image retrieval: {easier}, so it is usually higher" in screen
+    assert f"not the official scores. Flickr30k retrieval: {easier}, so it is usually higher" in screen
     assert html.count(f"held out for validation; not the official number. It is {easier}, so it is") == 1
 
 
