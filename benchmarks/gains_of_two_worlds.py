@@ -3,7 +3,8 @@ of docs/relations.md.
 
 For each task, the gain of a model of answering, retrieval and pointing over a model of the task alone, in the official
 metric, of two studies; also on the test examples in wordings of the training set, and on the others. Their difference
-has Welch's t interval over the seeds: the seeds of the two studies are independent, and their gains vary differently.
+has Welch's t interval over the seeds: the studies have the same seeds but different worlds, and their gains
+vary differently.
 Variance between examples is part of that between seeds, because each seed has its own images.
 
     python benchmarks/gains_of_two_worlds.py

@@ -37,7 +37,7 @@ STUDIES = {
     "four-tasks-ten-times": "four synthetic tasks, ten times the updates",
     "four-tasks-pretrained": "four synthetic tasks after pretraining, equal updates of the trunk",
     "four-tasks-pretrained/pretrained-total minus single-pretrained": (
-        "four synthetic tasks after pretraining, equal updates in all"
+        "four synthetic tasks after pretraining, about equal updates in all"
     ),
     "microworld": "twelve synthetic tasks",
     "three-photograph-tasks": "three tasks on photographs, all rates searched",
@@ -128,7 +128,7 @@ def figure() -> Figure:
     found = {name: means(study) for study, name in STUDIES.items()}
     lines = sum(1 + len(shown) + SPACE for shown in found.values())
     with rc_context(SIZES):
-        made = Figure(figsize=(WIDTH, 1.5 + LINE * lines), layout="constrained")
+        made = Figure(figsize=(WIDTH, 1.9 + LINE * lines), layout="constrained")
         axes = made.subplots()
         labels, top = {}, 0.0
         for name, shown in found.items():
@@ -173,14 +173,23 @@ def beside(axes: Axes, words: str, at: tuple[float, float], shift: float, **styl
 
 
 def legend(made: Figure) -> None:
-    """What the lines and the points are."""
+    """What the lines, the colours and the points are."""
     from matplotlib.lines import Line2D
 
-    lines = [("95% bootstrap interval", BOOTSTRAP), ("95% t interval over the seeds", T)]
-    points = [("significant", plots.INK), ("not significant", "white")]
-    handles = [Line2D([], [], color=plots.INK, label=label, **style) for label, style in lines]
-    handles += [
-        Line2D([], [], color=plots.INK, marker="o", ls="", mfc=face, label=label, **POINT) for label, face in points
+    def handle(label: str, **style: Any) -> Line2D:
+        return Line2D([], [], label=label, **{"color": plots.INK, "ls": "", **style})
+
+    (colour, square), (other, circle) = ALL, LEARNED
+    hollow: dict[str, Any] = {"mfc": "white", **POINT}
+    handles = [
+        handle("mean of all tasks", color=colour, marker=square, **POINT),
+        handle("mean of learned tasks", color=other, marker=circle, **POINT),
+        handle("95% bootstrap interval", ls="-", **BOOTSTRAP),
+        handle("95% t interval over the seeds", ls="-", **T),
+        handle("filled: significant", marker=circle, **POINT),
+        handle("hollow: not significant", marker=circle, **hollow),
+        handle(f"grey,{UNCOUNTED}: not counted", color=plots.SOFT, marker=square, **hollow),
+        handle(f"{MARK.strip()}: by the bootstrap alone"),
     ]
     made.legend(handles=handles, loc="outside upper center", ncols=2, handlelength=2)
 
