@@ -2,11 +2,11 @@
 seeds detects: the tables of docs/study-scores.md.
 
 One task, one difference of two arms. Values are normally distributed: one effect for each seed, and one for each of 40
-groups of examples, which each seed has of its own, or which all seeds share and on which they differ by the same.
+groups of examples. Each seed has examples of its own, or all seeds share them and their effects.
 
 The share is what ``twelve study show`` prints, but of the true variances: that of the variance of the resampled means
-which comes from the choice of seeds. Where each seed has its own examples, the choice of a seed is also one of examples,
-so the share includes their variance: it is at least (N - 1) / (2 N - 1) with N seeds, 40% with three. Where all seeds
+which comes from the choice of seeds. Where each seed has its own examples, a choice of seeds is one of examples too, so
+the share includes their variance: it is at least (N - 1) / (2 N - 1) with N seeds, 40% with three. Where all seeds
 share their examples, it is the variance between seeds over N, divided by the variance of the mean.
 
     python benchmarks/interval_coverage.py --seeds 5

@@ -116,6 +116,18 @@ def test_intervals_cover_the_truth(between: float, within: float) -> None:
     assert 0.9 < hits / rounds <= 1
 
 
+def test_t_intervals_leave_out_the_variance_between_shared_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As simulated for docs/study-scores.md, here in few studies; with examples of their own, seeds include it."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    import interval_coverage
+
+    bootstrap, t, either = interval_coverage.coverage(3, 0, 60, True)
+    assert t == 0 and either == bootstrap > 85
+    assert interval_coverage.coverage(3, 0.39, 1, False) is None
+    bootstrap, t, either = interval_coverage.coverage(3, 0.41, 60, False)
+    assert bootstrap > 95 and either >= t > 85
+
+
 def test_the_same_seed_gives_the_same_interval() -> None:
     cells = {"a": [cell([np.linspace(0, 1, 20).tolist()])] * 2}
     first, second = (two_level(cells, resamples=100, shared=True).points["a"] for _ in range(2))
