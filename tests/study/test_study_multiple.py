@@ -133,7 +133,7 @@ def test_the_answer_names_the_means_that_remain(tmp_path: Path) -> None:
     said += "fine-tuned minus single-equal; joint minus single-equal +23.9 [+19.6, +30.0]."
     assert found.sentences.count(said) == 1 and said in page.part_of(found, "key").opening_sentences
     assert markdown(found).index(said) < markdown(found).index("| arm |")
-    assert said in " ".join(brief(found, "results.md").split())
+    assert "".join(said.split()) in "".join(brief(found, "results.md").split())
     lost = replace(found, comparisons=tuple(replace(each, every_remains=False) for each in found.comparisons))
     assert multiple.named(lost) == []
 
@@ -149,7 +149,7 @@ def test_nothing_remains_of_two_seeds() -> None:
     assert any(cell.remains for each in found.comparisons for cell in each.cells)
     assert not any(each.every_remains or any(cell.remains for cell in each.cells) for each in corrected)
     told = multiple.told(replace(found, comparisons=corrected, seeds=(0, 1)))
-    assert told.endswith("Over all tasks, 3 of 3 means are significant (by chance: up to about 0.1); after the "
+    assert told.endswith("Over all tasks, 3 of 3 means are significant (by chance: up to about 0.2); after the "
                          "correction, none remains. With fewer than 3 seeds, none can.")  # fmt: skip
 
 

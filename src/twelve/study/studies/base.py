@@ -154,12 +154,11 @@ def said(comparison: Comparison) -> str:
     elif count == total:
         rest = f", all of which {they} learned"
     else:
-        own, seeds = significant(learned, comparison.learned_seeds), comparison.learned_seeds
-        short = _verdicts(contrast)[own] if own else "no significant difference"
-        if own == significant(every, comparison.seeds):
-            short = "also" if own else "nor"
-        t = f" (t interval {spread(seeds)})" * by_bootstrap_alone(learned, seeds)
-        rest = f"; {short} over the {count if count > 1 else 'only one'} that {they} learned: {gain_of(learned)}{t}"
+        own = significant(learned, comparison.learned_seeds)
+        short = "not significant" + " by t" * by_bootstrap_alone(learned, comparison.learned_seeds)
+        if own:
+            short = "also" if own == significant(every, comparison.seeds) else _verdicts(contrast)[own]
+        rest = f"; {short} over the {count if count > 1 else 'only one'} that {they} learned: {gain_of(learned)}"
     return f"{points}, mean of {tasks}{uncounted}{rest}.{_by_seed(comparison, some=0 < count < total)}"
 
 
