@@ -44,10 +44,11 @@ class Linear(nn.Linear):
             states.device.type == "cpu"
             and states.dtype == torch.float32 == self.weight.dtype
             and type(self.weight) is nn.Parameter  # not sharded
-            and onednn_is_faster()
             and not torch.is_autocast_enabled("cpu")
             and not torch.compiler.is_compiling()
             and not torch.onnx.is_in_onnx_export()
+            and not torch.jit.is_tracing()
+            and onednn_is_faster()  # last: what it tries out must not be recorded
         )
 
 
