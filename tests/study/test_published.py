@@ -95,8 +95,8 @@ def test_a_study_that_lacks_a_seed_says_so_first(tmp_path: Path) -> None:
     assert not findings(copy).sentences[0].startswith("Preliminary")
     shutil.rmtree(copy / "seed-2")
     first, second, *_ = findings(copy).sentences
-    assert first.startswith("Preliminary (2 of 3 seeds): stop-and-go scores higher")
-    assert "of this lead comes from 4 tasks" in second
+    assert first.startswith("Preliminary (2 of 3 seeds): stop-and-go and single-longer do not differ")
+    assert "of this difference comes from 4 tasks" in second
 
 
 @pytest.mark.parametrize(
