@@ -60,10 +60,11 @@ class Environment:
 
     Attributes:
         path: the working folder.
+        wheel: what is installed.
     """
 
     def __init__(self, path: Path, wheel: Path, *, quick: bool) -> None:
-        self.path = path / "work"
+        self.path, self.wheel = path / "work", wheel
         self.path.mkdir()
         self._bin = path / "environment" / "bin"
         venv.create(self._bin.parent, with_pip=not quick)
@@ -125,7 +126,7 @@ def follow_the_remedy(env: Environment) -> None:
     """Without the extra, the service names the command that installs it; the command is run as it stands."""
     told = env.said("twelve", "serve", "quickstart/run", fails=2)
     remedy = told.rpartition("-> ")[2].strip()
-    assert remedy == "pip install 'twelve-vl[web]'", told
+    assert remedy == f"pip install 'twelve-vl[web] @ {env.wheel.as_uri()}'", told
     env.said(*shlex.split(remedy), "--quiet")
 
 

@@ -34,7 +34,7 @@ LAYERS = (
     ("io", "device", "freed_memory", "printing", "processes", "threads"),
     ("progress",),
     ("published",),
-    ("client", "errors", "meant", "renamed", "version"),
+    ("client", "errors", "extras", "meant", "renamed", "version"),
 )
 """From the top; packages and modules of one layer do not import each other."""
 

@@ -28,6 +28,7 @@ from twelve.export import exported
 from twelve.export.check import difference, drawn_batch, drawn_batches
 from twelve.export.export import WEIGHTS, describe, export, quantise, write_graph
 from twelve.export.exported import DESCRIPTION, GRAPH, Exported
+from twelve.extras import install
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.model.bert_tokenizer import wordpieces
@@ -275,7 +276,7 @@ def test_what_people_get_wrong(saved: Path, tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(CheckpointError, match=r"model\.onnx: not a graph"):
         Exported.open(tmp_path)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ConfigError, match=r'needs onnxruntime, .* pip install "twelve-vl\[export\]"'):
+    with pytest.raises(ConfigError, match=f"needs onnxruntime, .* run: {re.escape(install('export'))}$"):
         export(saved, tmp_path / "out", output="answer")
     assert exported.needed("json") is json
 

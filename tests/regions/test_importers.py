@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from import_origins import (
 )
 
 from twelve.errors import ConfigError, RegionError
+from twelve.extras import install
 from twelve.regions.importers import import_regions, run
 from twelve.regions.importers.converting import ClassProbabilities
 from twelve.regions.store.inspect import inspect
@@ -257,7 +259,7 @@ def test_libraries_are_named_when_they_are_missing(tmp_path: Path, monkeypatch: 
     paths = {"lmdb": lmdb_of(tmp_path / "x.lmdb", IMAGES), "h5py": h5_of(tmp_path / "x.h5", IMAGES)}
     monkeypatch.setattr("importlib.import_module", refuse)
     for name, path in paths.items():
-        with pytest.raises(RegionError, match=rf"needs the package {name} -> pip install"):
+        with pytest.raises(RegionError, match=f"needs the package {name} -> {re.escape(install('import'))}$"):
             take(path, tmp_path / "out")
 
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from twelve import cli, published
 from twelve.errors import ConfigError, DataError
+from twelve.extras import install
 from twelve.metrics.bootstrap import Interval
 from twelve.study import multiple
 from twelve.study.brief import brief
@@ -519,7 +520,7 @@ def test_the_best_and_the_worst_change_of_groups_are_said_in_one_clause_each() -
 def test_without_matplotlib_the_page_says_how_to_get_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plots, "available", lambda: False)
     text = page.render([page.part_of(made_findings.joint_vs_single(recorded=False), "old")])
-    assert "pip install &#39;twelve-vl[plots]&#39;" in text and "<img" not in text
+    assert f"<code>{escape(install('plots')).replace('&#x27;', '&#39;')}</code>" in text and "<img" not in text
     assert "from the image" not in text.partition("<tbody>")[2]  # was not measured
 
 

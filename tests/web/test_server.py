@@ -31,6 +31,7 @@ from typer.testing import CliRunner
 import twelve.web
 from twelve.cli import app as program
 from twelve.errors import CheckpointError, ConfigError
+from twelve.extras import install
 from twelve.web.examples import EXAMPLES
 from twelve.web.limits import Limits
 from twelve.web.listening import bound
@@ -342,7 +343,7 @@ def test_without_the_extra_says_what_to_install(missing: str, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, missing, None)
     for name in ("server", "app", "service", "metrics", "gate"):
         monkeypatch.delitem(sys.modules, f"twelve.web.{name}", raising=False)
-    with pytest.raises(ConfigError, match=rf"needs {missing} -> pip install 'twelve-vl\[web\]'"):
+    with pytest.raises(ConfigError, match=f"needs {missing} -> {re.escape(install('web'))}$"):
         twelve.web.__getattr__("serve")
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from twelve.data.examples.store import checksum
 from twelve.errors import CheckpointError, ConfigError, DataError
+from twelve.extras import install
 from twelve.io.hub import inside
 from twelve.io.json_file import read_object
 from twelve.model.model_outputs import TwelveOutput
@@ -39,7 +40,7 @@ def needed(module: str) -> Any:
     except ImportError:
         package = module.partition(".")[0]
         raise ConfigError(
-            f"exporting needs {package}, which is not installed", remedy='run: pip install "twelve-vl[export]"'
+            f"exporting needs {package}, which is not installed", remedy=f"run: {install('export')}"
         ) from None
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from twelve.errors import ConfigError, DataError
+from twelve.extras import install
 from twelve.formats.records import (
     EMPTY,
     Record,
@@ -104,7 +105,7 @@ def _sheet(path: Path) -> Iterator[list[Any]]:
         raise ConfigError(
             "reading xlsx needs openpyxl",
             file=path,
-            remedy="pip install 'twelve-vl[harness]', or let the harness write tsv (PRED_FORMAT=tsv)",
+            remedy=f"{install('harness')}, or let the harness write tsv (PRED_FORMAT=tsv)",
         ) from None
     try:
         check_regular(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twelve.errors import ConfigError
+from twelve.extras import install
 
 if TYPE_CHECKING:
     from twelve.web.app import create_app
@@ -31,5 +32,5 @@ def __getattr__(name: str) -> object:
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise
-        raise ConfigError(f"the service needs {error.name}", remedy="pip install 'twelve-vl[web]'") from None
+        raise ConfigError(f"the service needs {error.name}", remedy=install("web")) from None
     return getattr(module, name)

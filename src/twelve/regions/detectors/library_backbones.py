@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from twelve.errors import ConfigError, nearest
+from twelve.extras import install
 from twelve.regions.detectors import shipped_detector
 from twelve.regions.detectors import weights as weight_files
 from twelve.regions.detectors.backbone import Backbone
@@ -180,7 +181,7 @@ def _library(name: str, more: Sequence[str]) -> tuple[str, str]:
     if not others:
         raise ConfigError(
             f"{name!r} is not a backbone of torchvision, and timm, which has many more, is not installed",
-            remedy=f"pip install 'twelve-vl[timm]', or choose one of torchvision, or {' or '.join(shipped)}",
+            remedy=f"{install('timm')}, or choose one of torchvision, or {' or '.join(shipped)}",
         )
     known = [*more, *torchvision.models.list_models(module=torchvision.models.detection), *own, *others]
     raise ConfigError(

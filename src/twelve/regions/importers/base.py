@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twelve.errors import RegionError
+from twelve.extras import install
 from twelve.formats.pickles import UnsafePickle, load_pickle
 
 
@@ -183,6 +184,4 @@ def library(name: str, path: Path) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise RegionError(
-            f"reading this needs the package {name}", file=path, remedy="pip install 'twelve-vl[import]'"
-        ) from None
+        raise RegionError(f"reading this needs the package {name}", file=path, remedy=install("import")) from None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twelve.errors import ConfigError
+from twelve.extras import install
 from twelve.io import files
 from twelve.outputs import get_output
 from twelve.progress import clock, counted, enumerated, tell
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from twelve.published import PublishedNumber
     from twelve.study.arms import Arm
 
-INSTALL = "pip install 'twelve-vl[plots]'"
 ALONE = "*: by the bootstrap alone, the t interval contains 0"
 """What a star in a plot says."""
 UNCOUNTED = (
@@ -213,7 +213,7 @@ def write_study_report(studies: Sequence[Path], out: Path, *, console: Console |
         with files.replacing(file) as partial_file:
             partial_file.write_bytes(content)
     if not plots.available():
-        tell(f"no plots: matplotlib is not installed -> {INSTALL}", console)
+        tell(f"no plots: matplotlib is not installed -> {install('plots')}", console)
     return list(made)
 
 
@@ -271,7 +271,7 @@ def render(parts: Sequence[StudyPart]) -> str:
     )
     words = {each.__name__: each for each in own}
     html: str = environment.get_template("study.html").render(
-        parts=parts, install=INSTALL, plots=plots, points=f"{100 * GAIN:g}", **words
+        parts=parts, install=install("plots"), plots=plots, points=f"{100 * GAIN:g}", **words
     )
     return html
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from twelve.errors import ConfigError
+from twelve.extras import install
 from twelve.training.balancing.base import BalancingSetting, GradientBalancing, register
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def check_installed(name: str, *modules: str) -> None:
         raise ConfigError(
             f"{name} needs {', '.join(missing)}, which is not installed",
             record="balancing.name",
-            remedy="pip install 'twelve-vl[balance]', or choose another one (docs/configuration.md)",
+            remedy=f"{install('balance')}, or choose another one (docs/configuration.md)",
         )
 
 
