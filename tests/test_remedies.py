@@ -804,6 +804,21 @@ def test_a_store_that_holds_something_else(images: Path, tmp_path: Path) -> None
     assert len(store().ids("mine")) == 3
 
 
+def test_all_files_that_do_not_fit_are_deleted_at_once(images: Path, tmp_path: Path) -> None:
+    words = ["regions", "extract", "--images", str(images / "mine"), "--backbone", "microworld", "--boxes", "detect"]
+    words += ["--out", str(tmp_path / "my regions")]
+    run(*words)
+    draw(sample_scene(np.random.default_rng(7)), seed=7).save(images / "mine" / "later.png")
+    run(*words)
+    files = sorted((tmp_path / "my regions" / "mine").glob("*.arrow"))
+    again = [*words, "--threshold", "0.3"]
+    remedy = refused(lambda: run(*again), "contains other regions", "; 1 other file cannot be kept either")
+    assert remedy == f"give another --out, or delete these 2 files: {shlex.join(['rm', *map(str, files)])}"
+    subprocess.run(shlex.split(advised(remedy, r"(rm .*)")), check=True)
+    run(*again)
+    assert len(RegionStore(tmp_path / "my regions").ids("mine")) == 4
+
+
 def test_a_damaged_file_is_made_again(images: Path, tmp_path: Path) -> None:
     """Extracting again is not enough where the damaged file stays: its images count as there."""
     words = ["regions", "extract", "--images", str(images / "mine"), "--backbone", "microworld", "--boxes", "detect"]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from twelve.errors import MissingData, RegionError
 from twelve.formats.data_root import DataRoot
 from twelve.regions.extraction.box_sources import BoxSource, clipped_boxes
-from twelve.regions.store.region_file import RegionFile
+from twelve.regions.store.region_file import RegionFile, check_alike
 from twelve.tasks.base import Task, get
 from twelve.types.examples import Box
 from twelve.types.regions import Regions, distinct_rows
@@ -91,16 +91,16 @@ def stored_boxes(folder: Path, mark: str) -> dict[str, list[Regions]]:
         RegionError: a file is damaged, or was made by an extractor with another fingerprint than ``mark``.
     """
     found: dict[str, list[Regions]] = {}
+    unlike: list[RegionError] = []
     for path in sorted(folder.glob("*.arrow")):
         file = RegionFile(path)
         if file.fingerprint != mark:
-            raise RegionError(
-                f"holds regions of another extractor (fingerprint {file.fingerprint}, now {mark})",
-                file=path,
-                remedy="give another --out, or delete that file",
-            )
+            problem = f"holds regions of another extractor (fingerprint {file.fingerprint}, now {mark})"
+            unlike.append(RegionError(problem, file=path))
+            continue
         for regions in file:
             found.setdefault(regions.image_id, []).append(regions)
+    check_alike(unlike)
     return found
 
 

@@ -24,7 +24,7 @@ from twelve.regions.extraction.fidelity import Fidelity, fidelities
 from twelve.regions.extraction.pipeline import MORE_PIXELS, Pipeline
 from twelve.regions.extraction.shards import Shard
 from twelve.regions.recipe import Made
-from twelve.regions.store.region_file import GIVEN, RegionFile
+from twelve.regions.store.region_file import GIVEN, RegionFile, check_alike
 from twelve.regions.store.resumable_writer import PartWriter, free_name, remove_leftovers
 from twelve.types.examples import Box
 from twelve.types.regions import Regions
@@ -288,19 +288,20 @@ def _present(folder: Path, paths: Mapping[str, Path], wanted: Made, supply: BoxS
         RegionError: the files were made by another extractor, or have other boxes for one of these images.
     """
     present: dict[str, Path] = {}
-    remedy = "give another --out, or delete that file"
+    unlike: list[RegionError] = []
     for path in sorted(folder.glob("*.arrow")):
         file = RegionFile(path)
-        for made in file.made:
-            if differs := made.difference(wanted):
-                problem = f"contains other regions ({differs[0]}, now {differs[1]})"
-                raise RegionError(problem, file=path, remedy=remedy)
+        if differs := next(filter(None, (made.difference(wanted) for made in file.made)), None):
+            unlike.append(RegionError(f"contains other regions ({differs[0]}, now {differs[1]})", file=path))
+            continue
         for image in file:
             if image.image_id in paths:
                 present[image.image_id] = path
                 if _other_boxes(image, supply):
                     problem = "contains other boxes for this image"
-                    raise RegionError(problem, file=path, record=image.image_id, remedy=remedy)
+                    unlike.append(RegionError(problem, file=path, record=image.image_id))
+                    break
+    check_alike(unlike)
     return present
 
 

@@ -21,7 +21,7 @@ from twelve.regions.importers.base import BadRecord, ImageRecord, RawRegions, Re
 from twelve.regions.importers.converting import ClassProbabilities, Converter, Shape
 from twelve.regions.importers.recognising import open_origin
 from twelve.regions.store.arrow_format import schema
-from twelve.regions.store.region_file import GIVEN, RegionFile
+from twelve.regions.store.region_file import GIVEN, RegionFile, check_alike
 from twelve.regions.store.resumable_writer import PartWriter, free_name, plain_name, remove_leftovers
 from twelve.types.regions import Regions
 
@@ -285,15 +285,15 @@ def _present(folder: Path, mark: str, origin: str | None = None) -> set[str]:
     """Ids in the finished files of a folder, or in those from one origin (several datasets may give boxes of an image);
     raises RegionError if another detector made one of the files."""
     present: set[str] = set()
+    unlike: list[RegionError] = []
     for path in sorted(folder.glob("*.arrow")):
         file = RegionFile(path)
         if file.fingerprint != mark:
             made = file.metadata.get("detector", "another extractor")
-            raise RegionError(
-                f"holds regions of {made} (fingerprint {file.fingerprint}, now {mark})",
-                file=path,
-                remedy="give another --out, the same --detector, or delete that file",
-            )
+            problem = f"holds regions of {made} (fingerprint {file.fingerprint}, now {mark})"
+            unlike.append(RegionError(problem, file=path))
+            continue
         if origin is None or file.metadata.get("boxes_origin") == origin:
             present.update(image_id for view in file.views for image_id in view.ids)
+    check_alike(unlike, "give another --out, the same --detector")
     return present

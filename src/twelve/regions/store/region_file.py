@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from twelve.errors import RegionError, found_in, quoted
 from twelve.io.files import reading_remedy
+from twelve.progress import counted
 from twelve.regions.recipe import KEY, Made, Recipe
 from twelve.regions.store.arrow_format import CHECKSUM, BatchView, view
 from twelve.regions.store.headers import BadHeader, check_file
@@ -164,6 +166,17 @@ class RegionFile:
 
     def __len__(self) -> int:
         return sum(len(batch.ids) for batch in self._views)
+
+
+def check_alike(unlike: Sequence[RegionError], instead: str = "give another --out") -> None:
+    """Raise the first of the errors about files of a folder that new regions do not fit, one of each file; its remedy
+    names all the files, or the caller's way without deleting them (``instead``)."""
+    if unlike:
+        first, paths = unlike[0], [str(each.file) for each in unlike]
+        more = f"; {counted(len(paths) - 1, 'other file')} cannot be kept either" if len(paths) > 1 else ""
+        which = f"these {len(paths):,} files: {shlex.join(['rm', *paths])}" if len(paths) > 1 else "that file"
+        remedy = f"{instead}, or delete {which}"
+        raise RegionError(first.problem + more, file=first.file, record=first.record, remedy=remedy)
 
 
 def _features(schema: pa.Schema) -> tuple[int | None, str | None]:
