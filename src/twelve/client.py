@@ -33,6 +33,8 @@ ImageLike: TypeAlias = "RemoteScene | Path | str | bytes"
 _AGAIN = (429, 502, 503)
 """Statuses of a service that is busy or restarts. Where it was too slow, a request sent again would slow it further."""
 
+_TOKEN = "pass the token of the service as token=..., or set the environment variable TWELVE_TOKEN"
+
 
 class RequestError(Exception):
     """The service refused a request, or did not reply.
@@ -243,7 +245,8 @@ def _told(error: HTTPError) -> RequestError:
     try:
         with error:
             told = json.load(error)
-        of = {"code": told["code"], "remedy": told["remedy"], "fields": told["fields"] or ()}
+        remedy = _TOKEN if told["code"] == "unauthorized" else told["remedy"]  # the service speaks of its header
+        of = {"code": told["code"], "remedy": remedy, "fields": told["fields"] or ()}
         return RequestError(told["error"], status=error.code, **of)
     except (KeyError, TypeError, ValueError, OSError, HTTPException):  # of another server, or cut off
         remedy = f"use the URL {error.headers['Location']}" if error.headers["Location"] else ""

@@ -27,7 +27,7 @@ from twelve.outputs.parts.warned import Warned
 from twelve.predictor import Matched, load, table
 from twelve.predictor import command as commands
 from twelve.predictor import search as searching
-from twelve.predictor.asked import images_in
+from twelve.predictor.asked import images_in, short_names
 
 NOTE = "note: This model was trained on synthetic images only, not on photographs."
 
@@ -221,8 +221,10 @@ def test_an_image_that_match_skips_is_told_with_its_remedy(model: Path, images: 
 
 
 def test_nothing_to_ask(model: Path, images: Path, tmp_path: Path) -> None:
-    with pytest.raises(TwelveError, match="no question to ask"):
+    with pytest.raises(TwelveError, match="no question to ask -> add --ask, --locate or --entails$"):
         twelve("predict", model, "--image", images)
+    with pytest.raises(TwelveError, match=r"no question to ask -> give --image and --ask, .*; or --jsonl FILE$"):
+        twelve("predict", model)
     with pytest.raises(TwelveError, match="no such image"):
         twelve("predict", model, "--image", tmp_path / "x.png", "--ask", "x")
     (tmp_path / "empty").mkdir()
@@ -328,13 +330,32 @@ def test_images_of_one_name_are_told_apart(model: Path, images: Path, tmp_path: 
     code, shown = twelve("match", model, "a red ball", *folders)
     assert code == 0
     names = {line.split()[1] for line in shown.splitlines()[1:]}
-    assert names == {"one/0.png", "two/0.png", "two/1.png"}
+    assert names == {str(tmp_path / name) for name in ("one/0.png", "two/0.png", "two/1.png")}
     both = ["--image", tmp_path / "one" / "0.png", "--image", tmp_path / "two", "--ask", "is it red ?"]
     shown = twelve("predict", model, *both)[1]
     assert {line.split(": ")[0] for line in shown.splitlines()} == names
     found = json.loads(twelve("match", model, "a red ball", *folders, "--json")[1])
     named = {image["image"] for image in found["captions"][0]["images"]}
-    assert named == {str(tmp_path / "one" / "0.png"), str(tmp_path / "two" / "0.png"), str(tmp_path / "two" / "1.png")}
+    assert named == names
+    within = [*folders[:2], "--images", tmp_path]
+    assert {line.split()[1] for line in twelve("match", model, "a red ball", *within)[1].splitlines()[1:]} >= {
+        "one/0.png",
+        "two/0.png",
+        "two/1.png",
+    }
+
+
+def test_images_of_different_folders_are_named_as_they_were_written(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(images / "0.png", "own.png")
+    both = [Path("own.png"), images / "1.png"]
+    assert short_names(both, both) == {both[0]: "own.png", both[1]: str(images / "1.png")}
+    assert list(short_names(both[1:], both[1:]).values()) == ["1.png"]
+    file = tmp_path / "ask.jsonl"
+    inside = [tmp_path / "a" / "0.png", tmp_path / "b" / "1.png"]
+    assert list(short_names(inside, [file]).values()) == ["a/0.png", "b/1.png"]
 
 
 @pytest.mark.parametrize("caption", ["", "  ", "\u200b"])

@@ -285,6 +285,21 @@ def test_the_command_warns_on_stderr_once_and_in_json(folder: Path, image: Image
     assert matched.stderr.startswith(f"{note}\nwarning: zebras graze: ") and "warning" not in matched.stdout
 
 
+def test_another_spelling_that_is_read_right_is_only_a_note(folder: Path, image: Image.Image, tmp_path: Path) -> None:
+    model = shutil.copytree(folder, tmp_path / "model")
+    processor = twelve.load(folder).processor
+    processor.known_words = words_in(processor.tokenizer, [["what colour is it?"] * FEW])
+    processor.save_pretrained(model)
+    image.save(tmp_path / "one.png")
+    words = ["--image", str(tmp_path / "one.png"), "--ask", "what color is it?"]
+    said = CliRunner().invoke(app, ["predict", str(model), *words])
+    assert said.exit_code == 0 and "see the warning" not in said.stdout
+    note = f"note: what color is it?: {OTHER_SPELLING}: color as colour"
+    assert said.stderr.splitlines()[1:] == [note]
+    said = CliRunner().invoke(app, ["match", str(model), "what color is it?", "--images", words[1]])
+    assert note in said.stderr.splitlines() and "warning" not in said.stderr
+
+
 def test_the_command_tells_of_an_image_unlike_the_training_images(
     knowing: Predictor, folder: Path, image: Image.Image, tmp_path: Path
 ) -> None:

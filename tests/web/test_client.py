@@ -223,6 +223,7 @@ def scripted(*replies: tuple[int, dict[str, str], str]) -> Iterator[tuple[str, t
 
 
 SLOW = '{"code": "too_slow", "error": "too long", "remedy": "ask less", "fields": null}'
+CLOSED = '{"code": "unauthorized", "error": "the token is wrong", "remedy": "send the header", "fields": null}'
 BUSY = (429, {"Retry-After": "7"}, '{"code": "busy", "error": "too many", "remedy": "wait", "fields": null}')
 
 
@@ -255,6 +256,10 @@ def test_a_busy_service_is_asked_again_later_each_time(waited: list[float]) -> N
         ((502, {"Content-Type": "text/html"}, "<html>"), r"^HTTP Error 502: Bad Gateway$"),
         ((502, {"Content-Type": "application/json"}, "[]"), r"^HTTP Error 502: Bad Gateway$"),
         ((502, {"Content-Length": "99"}, '{"code": '), r"^HTTP Error 502: Bad Gateway$"),
+        (
+            (401, {}, CLOSED),
+            r"^the token is wrong -> pass the token of .* as token=\.\.\., or set .* TWELVE_TOKEN$",
+        ),
         ((504, {"Retry-After": "10"}, "{}"), r"^HTTP Error 504: Gateway Timeout$"),
         ((503, {"Retry-After": "5"}, SLOW), "^too long -> ask less$"),
         ((200, {}, "<html>"), r"replied with something else than the service's JSON$"),
@@ -264,7 +269,7 @@ def test_a_busy_service_is_asked_again_later_each_time(waited: list[float]) -> N
 def test_what_is_not_sent_again(waited: list[float], reply: tuple[int, dict[str, str], str], message: str) -> None:
     with scripted(reply) as (address, _), pytest.raises(RequestError, match=message) as refused:
         Client(address).post("/api/v1/scenes", b"image")
-    assert refused.value.code == ("too_slow" if message.startswith("^too") else "") and not waited
+    assert refused.value.code == {"^too": "too_slow", "^the": "unauthorized"}.get(message[:4], "") and not waited
 
 
 def test_the_token_is_not_sent_to_where_a_server_redirects(monkeypatch: pytest.MonkeyPatch) -> None:

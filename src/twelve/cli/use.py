@@ -91,7 +91,9 @@ def predict(
     asked.check_order(run, image or [], "twelve predict MODEL --image IMAGE --ask TEXT")
     texts = {"answer": ask or [], "locate": locate or [], "entails": entails or []}
     if jsonl is None and not any(texts.values()):
-        raise ConfigError("no question to ask", remedy="give --image and --ask, --locate or --entails; or --jsonl FILE")
+        kinds = "--ask, --locate or --entails"
+        remedy = f"add {kinds}" if image else f"give --image and {kinds}; or --jsonl FILE"
+        raise ConfigError("no question to ask", remedy=remedy)
     if jsonl is None and not image:
         raise ConfigError("no image to ask about", remedy="add --image FILE, or --image FOLDER for all images in it")
     if jsonl is not None and (image or any(texts.values())):
@@ -121,7 +123,8 @@ def predict(
     _warn_unfinished(folder)
     command.note_synthetic(abilities)
     outcomes = command.predict(predictor, requests)
-    names = asked.short_names(image for request in requests for image in request.images)
+    named = [jsonl] if jsonl is not None else image
+    names = asked.short_names((image for request in requests for image in request.images), named)
     with_task = abilities.names_its_task
     missing = command.write(
         outcomes, out=out, as_json=as_json, draw=draw, stream=sys.stdout, names=names, with_task=with_task
@@ -199,7 +202,7 @@ def match(
         progress=True,
     )
     with_task = abilities.names_its_task("match")
-    names = asked.short_names(files)
+    names = asked.short_names(files, images)
     command.write_matches(found, typer.echo, top=top, as_json=as_json, names=names, with_task=with_task)
     raise typer.Exit(int(bool(found.skipped)))
 

@@ -128,10 +128,18 @@ def _below(folder: Path, besides: str | None) -> list[Path]:
     return sorted([*found, *(Path(error.filename) for error in refused)])
 
 
-def short_names(paths: Iterable[Path]) -> dict[Path, str]:
-    """Path -> the path relative to the deepest folder that has all of them."""
+def short_names(paths: Iterable[Path], named: Iterable[Path] | None = None) -> dict[Path, str]:
+    """Path -> the path relative to the deepest folder that has all of them.
+
+    Args:
+        named: images and folders that the user named; if the images do not all lie in one of these folders, or in the
+            folder of one of these images, they have their whole paths.
+    """
     whole = {path: os.path.abspath(path) for path in paths}
     top = os.path.commonpath([os.path.dirname(path) for path in whole.values()]) if whole else ""
+    folders = None if named is None else [os.path.abspath(path if path.is_dir() else path.parent) for path in named]
+    if folders is not None and not any(Path(top).is_relative_to(folder) for folder in folders):
+        return {path: str(path) for path in whole}
     return {path: Path(os.path.relpath(absolute, top)).as_posix() for path, absolute in whole.items()}
 
 

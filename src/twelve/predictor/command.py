@@ -28,7 +28,7 @@ from twelve.formats.flaws import without_flaws
 from twelve.io.files import check_file, check_folder, replacing
 from twelve.io.json_file import decode, readable
 from twelve.outputs.parts.result import Result, percent, suffix
-from twelve.outputs.parts.warned import Warned
+from twelve.outputs.parts.warned import NOTED, Warned
 from twelve.predictor.lines import Request
 from twelve.predictor.search import measured
 from twelve.predictor.table import HEADER, HEADERS, is_table, row
@@ -87,7 +87,7 @@ class Outcome:
         :func:`twelve.predictor.asked.short_names`."""
         shown = " + ".join(names[image] for image in self.request.images)
         words = f"error: {self.error}" if self.result is None else self.result.line
-        if self.result is not None and self.result.warnings:
+        if self.result is not None and any(each.code not in NOTED for each in self.result.warnings):
             words += "; see the warning"
         if with_task and self.result is not None:
             words += f"; task: {self.result.task}"
@@ -313,11 +313,11 @@ def _write(
         explained: the texts say to people why a question failed.
     """
     missing, number, first = 0, -1, None
-    printed, doubted = set[str](), Counter[str]()
+    printed, doubted = set[str](), Counter[Warned]()
     for number, one in enumerate(outcomes):
         print(text(one), file=stream, flush=True)
         for about, warning in one.warnings():
-            told = f"{about}: {warning}"
+            told = warning.after(f"{about}: ")
             doubted[warning] += of_an_image(warning) and told not in printed
             if doubted[warning] <= SAME:
                 warn([told], printed)
@@ -329,7 +329,7 @@ def _write(
             with replacing(_drawing(draw, number, one.request)) as partial:
                 one.result.draw().save(partial, "PNG")
     rest = {warning: found - SAME for warning, found in doubted.items() if found > SAME}
-    warn((f"{counted(more, 'more image')}: {warning}" for warning, more in rest.items()), set())
+    warn((warning.after(f"{counted(more, 'more image')}: ") for warning, more in rest.items()), set())
     if first is not None:
         count = f"{missing} of {number + 1} questions failed; first" if number else "the question failed"
         why = "" if explained and not number else f": {first.failure()}"
@@ -371,12 +371,13 @@ def write_matches(
         print("percentages: each image's share among the images that were ranked for the caption", file=sys.stderr)
 
 
-def warn(warnings: Iterable[str], printed: set[str]) -> None:
+def warn(warnings: Iterable[Warned], printed: set[str]) -> None:
     """Print each warning to stderr, unless it is in ``printed``, and add it there."""
     for warning in warnings:
         if warning not in printed:
             printed.add(warning)
-            print(one_line(f"warning: {warning}"), file=sys.stderr, flush=True)
+            kind = "note" if warning.code in NOTED else "warning"
+            print(one_line(f"{kind}: {warning}"), file=sys.stderr, flush=True)
 
 
 def note_synthetic(abilities: Abilities) -> None:

@@ -19,6 +19,8 @@ CODES: tuple[WarningCode, ...] = get_args(WarningCode)
 HARMLESS: frozenset[WarningCode] = frozenset({"other_spelling", "long_text"})
 """Warnings that leave the confidence as it is. Each of the others says that the result may be meaningless. form.js of
 the page has them too."""
+NOTED: frozenset[WarningCode] = frozenset({"other_spelling"})
+"""Those of which a reader has nothing to do or to doubt: the shell calls them notes."""
 
 NAMED = 5
 """Words or images that a warning names at most."""
