@@ -221,7 +221,7 @@ def test_an_image_that_match_skips_is_told_with_its_remedy(model: Path, images: 
 
 
 def test_nothing_to_ask(model: Path, images: Path, tmp_path: Path) -> None:
-    with pytest.raises(TwelveError, match="no question to ask -> add --ask, --locate or --entails$"):
+    with pytest.raises(TwelveError, match=r"no question to ask -> add --ask, --locate or --entails$"):
         twelve("predict", model, "--image", images)
     with pytest.raises(TwelveError, match=r"no question to ask -> give --image and --ask, .*; or --jsonl FILE$"):
         twelve("predict", model)

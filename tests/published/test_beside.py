@@ -107,12 +107,12 @@ def test_what_is_resampled_is_said_of_each_task() -> None:
     assert said("nlvr2") == "40 sentences, each with all its examples"
     assert said("vqa") == "40 images, each with all its examples" and said("vqa", groups=1).startswith("1 image, ")
     assert said("mine", "file") == (
-        "40 clusters, each of all examples with the same image (of two, the first), or with the same “group” in your "
-        "file"
+        "40 clusters; examples of the same image (of two, the first), or with the same “group” in your file, stay "
+        "together"
     )
     assert (
         said("theirs", "code")
-        == "40 clusters, each of all examples that your task puts into the same cluster (its “group”)"
+        == "40 clusters; examples that your task puts into the same cluster (its “group”) stay together"
     )
     own = replace(result("vqa", "test", 900), task="mine", groups=20)
     assert "900 examples, resampled by 20 clusters" in protocol_line(own)

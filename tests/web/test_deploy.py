@@ -403,6 +403,37 @@ def test_the_command_of_docker_starts_the_service_and_logs_requests(monkeypatch:
     understood([*started(), *given], monkeypatch, "/model")
 
 
+def test_compose_starts_the_container_of_the_command_of_docker(monkeypatch: pytest.MonkeyPatch) -> None:
+    about = one("compose/compose.yaml")
+    (service,) = about["services"].values()
+    (command,) = re.findall(r"^docker run (.*?[^\\])\n", DEPLOY_PAGE, flags=re.M | re.S)
+    (host,) = re.findall(r"^HOST=(\S+) ", DEPLOY_PAGE, flags=re.M)
+    words = shlex.split(command.replace("\\\n", " ").replace("$HOST", host).replace("$PWD", "../.."))
+    options = dict(pairwise(words))
+    logs = service["logging"]["options"]
+    assert [f"{key}={value}" for key, value in logs.items()] == [
+        value for option, value in pairwise(words) if option == "--log-opt"
+    ]
+    assert service["restart"] == options["--restart"] and service["ports"] == [options["-p"]]
+    assert service["volumes"] == [options["-v"]] and service["mem_limit"] == options["--memory"]
+    assert service["stop_grace_period"] == f"{options['--stop-timeout']}s" and int(options["--stop-timeout"]) > 30
+    assert service["image"] == service["container_name"] == "twelve"
+    assert [*service["command"]] == words[-3:]
+    understood([*started(), *service["command"]], monkeypatch, "/model")
+    (container,) = built()["Deployment"]["spec"]["template"]["spec"]["containers"]
+    secured = container["securityContext"]
+    assert service["read_only"] == secured["readOnlyRootFilesystem"] == ("--read-only" in words)
+    assert service["cap_drop"] == secured["capabilities"]["drop"] == ["ALL"] and "--cap-drop=ALL" in words
+    assert service["security_opt"] == ["no-new-privileges:true"] and secured["allowPrivilegeEscalation"] is False
+    assert service["mem_limit"].upper() == container["resources"]["limits"]["memory"]
+    ((secret, where),) = about["secrets"].items()
+    assert service["secrets"] == [secret]
+    assert service["environment"] == {"TWELVE_TOKEN_FILE": f"/run/secrets/{secret}"}
+    assert (DEPLOY / "compose" / where["file"]).resolve() == HOME / "twelve.token" and "> twelve.token)" in DEPLOY_PAGE
+    assert (DEPLOY / "compose" / service["build"]).resolve() == HOME
+    assert "healthcheck" not in service and "\nHEALTHCHECK " in (HOME / "Dockerfile").read_text(encoding="utf-8")
+
+
 def test_the_host_name_and_its_certificate_are_written_into_the_configuration_of_nginx() -> None:
     text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
     (edit,) = re.findall(r"^(sed -e .*?) \| sudo tee /etc/nginx/conf\.d/twelve\.conf", text, flags=re.M | re.S)

@@ -219,8 +219,8 @@ def _groups(result: TaskResult, owner: Owner) -> str:
         return f"{counted(result.groups, 'cluster' if task is None else task.unit)}, each with all its examples"
     same = "that your task puts into the same cluster (its “group”)"
     if owner == "file":
-        same = "with the same image (of two, the first), or with the same “group” in your file"
-    return f"{counted(result.groups, 'cluster')}, each of all examples {same}"
+        same = "of the same image (of two, the first), or with the same “group” in your file,"
+    return f"{counted(result.groups, 'cluster')}; examples {same} stay together"
 
 
 def _clamped(value: float) -> float:

@@ -75,7 +75,10 @@ FIXED: tuple[tuple[str, str], ...] = (
     ("characters of the name of an image of the index; more get 422", f"{MAX_NAME:,}"),
     ("formats of images, identified by content; others get 415, animations 422", NAMES),
     ("longer side of an image, relative to the shorter one; longer ones get 422", f"{MAX_STRETCH} : 1"),
-    ("reads of an image file, some for each of its chunks and comments; more get 422", f"{MAX_READS:,}"),
+    (
+        "read operations while one image file is decoded, against files of very many small chunks; more get 422",
+        f"{MAX_READS:,}",
+    ),
     ("scans of a JPEG; more get 422", f"{MAX_SCANS}"),
     ("files in a form; more get 422", "1"),
     ("digits of a whole number in JSON; more get 400", f"{sys.get_int_max_str_digits():,}"),

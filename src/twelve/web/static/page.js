@@ -10,7 +10,7 @@ import { ImageView } from "./image.js";
 const TABS = {
   answer: ["Answer", "Question about an image", "A question about the image.", { label: "Question", key: "question", placeholder: "What colour is …?" }],
   locate: ["Locate", "Phrase to find in an image", "Where in the image is what a phrase refers to?", { label: "Phrase", key: "phrase", placeholder: "the red …" }],
-  entails: ["Check", "Statement about an image", "Does the image entail a statement?", { label: "Statement", key: "statement", placeholder: "There is …" }],
+  entails: ["Check", "Statement about an image", "Is a statement true of the image?", { label: "Statement", key: "statement", placeholder: "There is …" }],
   choose: ["Choose", "Question about boxes", "Which of the boxes answers the question?", { label: "Question", placeholder: "Which …?" }],
   guess: ["Guess", "Dialogue about a box", "Which of the boxes is a dialogue about?", {}],
   verify: ["Verify", "Statement about two images", "Is a statement about two images true?", {}],
