@@ -13,7 +13,7 @@ from pathlib import Path
 from twelve.data.examples.columns import counted, distinct_images, texts_of
 from twelve.data.vocabulary import labels_of
 from twelve.errors import DataError
-from twelve.formats.data_root import IMAGES, DataRoot
+from twelve.formats.data_root import IMAGES, SUFFIXES, DataRoot
 from twelve.progress import counted as number
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task
@@ -46,6 +46,7 @@ def warnings_of(
     if not isinstance(task, FileTask):
         return []
     found = [said] if (said := empty_texts(task, root, split, examples)) else []
+    found += other_suffixes(task, root, split)
     if split != task.train_split and trained is not None:
         found += shared_images(split, examples, trained)
     if isinstance(task, PairFile | EntailmentFile):
@@ -218,6 +219,25 @@ def empty_texts(task: FileTask, root: DataRoot, split: str, examples: Sequence[E
         return ""
     first = next((line.place for line, example in task.sound_lines(root, split) if not example.text.strip()), "")
     return f"{empty:,} of {len(examples):,} texts {'is' if empty == 1 else 'are'} empty, the first in {first}"
+
+
+def other_suffixes(task: FileTask, root: DataRoot, split: str) -> list[str]:
+    """A sentence about images that lines name with another suffix than their files have, which are used nonetheless."""
+    found: dict[str, str] = {}
+    for record, example in task.sound_lines(root, split):
+        for name, image in zip(task.images_named(record), example.images, strict=True):
+            suffix = Path(name).suffix
+            if image in found or suffix.lower() not in SUFFIXES or (file := root.image_file(image)) is None:
+                continue
+            if file.suffix.lower() != suffix.lower() and not file.with_suffix(suffix).exists():
+                found[image] = f"{record.place} has {name}, the file is {file.name}"
+    if not found:
+        return []
+    have = "has another suffix than its file" if len(found) == 1 else "have another suffix than their files"
+    return [
+        f"{number(len(found), 'image')} {have}, which {'is' if len(found) == 1 else 'are'} used: "
+        f"{next(iter(found.values()))}"
+    ]
 
 
 def missing_images(task: FileTask, root: DataRoot, split: str, lacking: Collection[str]) -> Iterator[DataError]:
