@@ -79,7 +79,9 @@ SENT: dict[str, Callable[[TestClient, int], Any]] = {
     ),
     "characters of the name of an image": lambda client, size: client.get(f"/api/v1/thumbnail?image={'a' * size}"),
     "longer side of an image": lambda client, size: upload(client, encoded("PNG", (8 * size, 8))),
-    "reads of an image file": lambda client, size: upload(client, commented(size // 10 if size == MAX_READS else size)),
+    "read operations while one image file is decoded": lambda client, size: upload(
+        client, commented(size // 10 if size == MAX_READS else size)
+    ),
     "scans of a JPEG": lambda client, size: upload(client, scanned(size)),
     "files in a form": lambda client, size: upload(client, form(*[IMAGE] * size), FORM),
     "digits of a whole number": lambda client, size: raw(client, json.dumps(OF)[:-1] + f', "x": {"1" * size}}}'),
