@@ -136,11 +136,11 @@ def predict(
 
 def _warn_unfinished(folder: Path) -> None:
     """Print to stderr that the training of the model in a folder has not ended, if that is so."""
-    from twelve.predictor.command import warn
+    from twelve.errors import one_line
     from twelve.runs.unfinished import unfinished
 
     if (line := unfinished(folder)) is not None:
-        warn([line], set())
+        print(one_line(f"warning: {line}"), file=sys.stderr, flush=True)
 
 
 def match(

@@ -47,7 +47,7 @@ class Linear(nn.Linear):
             and not torch.is_autocast_enabled("cpu")
             and not torch.compiler.is_compiling()
             and not torch.onnx.is_in_onnx_export()
-            and not torch.jit.is_tracing()
+            and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
             and onednn_is_faster()  # last: what it tries out must not be recorded
         )
 
