@@ -187,7 +187,7 @@ def test_interrupted_training_names_its_last_checkpoint(tmp_path: Path) -> None:
     assert resuming(words) == "nothing is saved yet: run it again"
     command = f"twelve train quickstart.yaml --set 'run={tmp_path / 'my run'}' --continue"
     RunFolder(tmp_path / "my run").model.mkdir(parents=True)  # which training does not overwrite without --continue
-    assert resuming(words) == f"no checkpoint is saved yet, begin it again: {command}"
+    assert resuming(words) == f"no checkpoint yet; start again: {command}"
     for number in (20, 60):
         RunFolder(tmp_path / "my run").checkpoint(number).mkdir(parents=True)
     assert resuming([*words, "--resume"]) == f"resume from step-0000060: {command}"

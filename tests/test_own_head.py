@@ -171,7 +171,7 @@ def test_a_head_under_the_kind_of_another_is_refused_before_training(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = tree_of(place, "vqa", "other")
-    said = "Wide makes another head than the kind 'answer', .* -> give the class a kind of its own, .*train-from-code"
+    said = "Wide has a head of its own, but the model would record it as the kind 'answer' -> .*train-from-code"
     model, processor, data, known = beginning(parse(tree))
     data = replace(data, tasks={name: replace(task, output=Wide()) for name, task in data.tasks.items()})
     with pytest.raises(ConfigError, match=said):

@@ -230,7 +230,7 @@ def of_run(tree: Mapping[str, Any], file: Path) -> dict[str, Any]:
 
 def in_a_program(saved: Path) -> str:
     """What to do with a model, in the folder ``saved``, a part of which only a program knows."""
-    begun = "if it is your own, import the module that registers it in a program, and call"
+    begun = "if it is your own, import the module that registers it, in a program of yours, and call"
     if not RunFolder(saved.parent).config.is_file():
         return f"{begun} twelve.load({str(saved)!r}) there"
     run = str(saved.parent)

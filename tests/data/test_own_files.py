@@ -123,7 +123,10 @@ def test_data_check_names_the_line_of_an_image_with_another_suffix(tmp_path: Pat
     with_images(tmp_path, "a.jpg", "b.png", "c.jpg", "c.jpeg")
     train = [("t", "yes", "c.jpeg"), *[("t", "yes", "a.jpeg"), ("t", "no", "a.jpeg")] * 10]
     found = checked(tmp_path, train, [("t", "yes", "b.PNG")])
-    said = "1 image has another suffix than its file, which is used: line 3 has a.jpeg, the file is a.jpg"
+    said = (
+        "1 image is named with another suffix than its file has (the file is used): line 3 has a.jpeg, "
+        "the file is a.jpg"
+    )
     assert [line for line in found if "warning" in line] == [f"  train.jsonl: warning: {said}"]
 
 

@@ -328,7 +328,9 @@ def test_a_model_of_imported_regions_says_so(faces: Path, tmp_path: Path) -> Non
     fields = json.loads((MODEL / CONFIG_FILE).read_text())
     (tmp_path / "model" / CONFIG_FILE).write_text(json.dumps(fields | {"region_recipes": {}}))
     made = make(faces, IMAGES, tmp_path / "model", Path("mine"))
-    assert made.commands[0] == "extract regions into mine/regions with what made the model's (docs/regions.md)"
+    assert (
+        made.commands[0] == "extract regions into mine/regions in the same way as the model's regions (docs/regions.md)"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -580,11 +580,13 @@ def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
     alone = tuple(widened(each) if each.learned is not None else each for each in found.comparisons)
     told = Groups().sentences(replace(found, comparisons=alone))[0]
     assert " train with it in none of 6 comparisons, and loses in none; " in told
-    assert told.endswith("gains and 1 loss are significant by the bootstrap alone.") and "more" not in told
+    assert (
+        told.endswith("gains and 1 loss are shown by the bootstrap alone, thus not significant.") and "more" not in told
+    )
     one = tuple(widened(each) if each is hurt else each for each in found.comparisons)
     told = Groups().sentences(replace(found, comparisons=one))[0]
     counted, _, named = told.partition(" The gains, in points of the official metric: ")
-    assert counted.endswith(" and loses in none; 1 loss is significant by the bootstrap alone.")
+    assert counted.endswith(" and loses in none; 1 loss is shown by the bootstrap alone, thus not significant.")
     assert named.startswith("answering when it is trained with pointing (+") and named.count("; ") == 2
     assert Groups().sentences(unknown)[1:] == ["No group learns alone, so nothing is compared."]
     untrained = replace(found, comparisons=(rest,))

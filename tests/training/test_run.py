@@ -169,7 +169,7 @@ def test_an_interrupted_run_says_so_and_knows_its_training_texts(
         said = CliRunner().invoke(cli.app, [command[0], str(run.path), *command[1:]])
         assert said.stderr.count(f"warning: {told}\n") == 1 and told not in said.stdout, (command, said.output)
     shutil.rmtree(run.checkpoints)
-    assert unfinished(run.path) == told.replace("to resume it", "there is no checkpoint yet, to begin it again")
+    assert unfinished(run.path) == told.replace("to resume it", "no checkpoint yet; start again")
     train(parsed(root, run.path), resume=True, console=QUIET)
     assert unfinished(run.path) is None
     assert TwelveProcessor.from_pretrained(run.model).known_words == words

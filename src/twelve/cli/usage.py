@@ -176,7 +176,7 @@ def resuming(words: list[str]) -> str:
         return "run it with --continue to resume from the last checkpoint, if there is one"
     saved, again = run.saved(), shlex.join(["twelve", *rest, "--continue"])
     if not saved and run.holds_training():  # a model alone, which training does not overwrite without --continue
-        return f"no checkpoint is saved yet, begin it again: {again}"
+        return f"no checkpoint yet; start again: {again}"
     if not saved:
         return "nothing is saved yet: run it again"
     return f"resume from {saved[-1].name}: {again}"

@@ -233,11 +233,10 @@ def other_suffixes(task: FileTask, root: DataRoot, split: str) -> list[str]:
                 found[image] = f"{record.place} has {name}, the file is {file.name}"
     if not found:
         return []
-    have = "has another suffix than its file" if len(found) == 1 else "have another suffix than their files"
-    return [
-        f"{number(len(found), 'image')} {have}, which {'is' if len(found) == 1 else 'are'} used: "
-        f"{next(iter(found.values()))}"
-    ]
+    first = next(iter(found.values()))
+    if len(found) == 1:
+        return [f"1 image is named with another suffix than its file has (the file is used): {first}"]
+    return [f"{len(found):,} images are named with another suffix than their files have (the files are used): {first}"]
 
 
 def missing_images(task: FileTask, root: DataRoot, split: str, lacking: Collection[str]) -> Iterator[DataError]:

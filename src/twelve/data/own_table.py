@@ -173,7 +173,9 @@ def check_names(rows: Sequence[ExampleRow], file: Path) -> None:
         other = first.setdefault(image_key(row.name), row)
         if other.image != row.image:
             problem = f"{row.image} and {other.image} ({other.place}) would have the same name"
-            raise DataError(problem, file=file, record=row.place, remedy="rename one of the two, here too")
+            raise DataError(
+                problem, file=file, record=row.place, remedy="rename one of the two files, also in the table"
+            )
 
 
 def contents(rows: Sequence[ExampleRow]) -> dict[Path, bytes]:
@@ -220,5 +222,5 @@ def check_apart(train: Sequence[ExampleRow], test: Sequence[ExampleRow], file: P
     shared = [row for row in test if of[row.image] in known]
     if shared:
         problem = f"{len(shared):,} of {len(test):,} test rows are about images that the training rows have too"
-        remedy = "use different images in the two tables, or one table, without --test, which is divided by image"
+        remedy = "use different images in the two tables, or leave out --test: one table is divided by image"
         raise DataError(problem, file=file, record=f"{shared[0].place}, the first", remedy=remedy)

@@ -50,7 +50,7 @@ def check_head(output: Output, kind: str, made: Callable[..., Any] | None) -> No
     model names its head."""
     if made not in (None, type(output).head):
         raise ConfigError(
-            f"{type(output).__name__} makes another head than the kind {kind!r}, under which the model names it",
+            f"{type(output).__name__} has a head of its own, but the model would record it as the kind {kind!r}",
             remedy="give the class a kind of its own, decorate it with twelve.outputs.base.register, and name this "
             "kind in a task of your own (docs/train-from-code.md, An output head of your own)",
         )

@@ -112,7 +112,7 @@ def make(
 
     regions = out / "regions"
     made = preferred(recipes, name)
-    extract = f"extract regions into {quoted(regions)} with what made the model's (docs/regions.md)"
+    extract = f"extract regions into {quoted(regions)} in the same way as the model's regions (docs/regions.md)"
     return OwnTask(
         out,
         [

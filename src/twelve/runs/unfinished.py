@@ -37,5 +37,5 @@ def unfinished(folder: Path) -> str | None:
     if run.saved():
         more = f"; to resume it: {again}"
     elif done <= training.save_every:
-        more = f"; there is no checkpoint yet, to begin it again: {again}"
+        more = f"; no checkpoint yet; start again: {again}"
     return f"training has not ended; {far}, so this is not the final model{more}"

@@ -40,7 +40,7 @@ ALONE = "*: by the bootstrap interval alone, and not significant: the t interval
 UNCOUNTED = " †"
 """After a mean over all tasks that would be significant by its bootstrap interval, but is not (finding_types.py)."""
 WHY_UNCOUNTED = (
-    "†: not significant: most of its tasks are learned by none of its arms, none by the subtracted arm, or a warning "
+    "†: not counted: most of its tasks are learned by none of its arms, the subtracted arm learned none, or a warning "
     "says why."
 )
 """What that says."""

@@ -76,7 +76,7 @@ FIXED: tuple[tuple[str, str], ...] = (
     ("formats of images, identified by content; others get 415, animations 422", NAMES),
     ("longer side of an image, relative to the shorter one; longer ones get 422", f"{MAX_STRETCH} : 1"),
     (
-        "read operations while one image file is decoded, against files of very many small chunks; more get 422",
+        "read operations to decode one image file; more get 422",
         f"{MAX_READS:,}",
     ),
     ("scans of a JPEG; more get 422", f"{MAX_SCANS}"),

@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 ALONE = "*: by the bootstrap alone, the t interval contains 0"
 """What a star in a plot says."""
 UNCOUNTED = (
-    "a mean over all tasks, if no compared arm learned most of them, the subtracted arm learned none, or the study has "
-    "a warning"
+    "a mean over all tasks, if most of the tasks are learned by none of the arms compared, the subtracted arm learned "
+    "none, or the study has a warning"
 )
 """Which means over all tasks are hollow in a plot."""
 SMALL = re.compile(f"{NOT_COUNTED}|By seed")

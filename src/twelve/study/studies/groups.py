@@ -187,7 +187,7 @@ def _uncertain(compared: Sequence[Comparison]) -> str:
     told = [f"{gains} {more[0]}gain{'s' * (gains > 1)}"] * (gains > 0)
     told += [f"{losses} {more[1]}loss{'es' * (losses > 1)}"] * (losses > 0)
     verb = "is" if len(alone) == 1 else "are"
-    return f"; {' and '.join(told)} {verb} significant by the bootstrap alone" if alone else ""
+    return f"; {' and '.join(told)} {verb} shown by the bootstrap alone, thus not significant" if alone else ""
 
 
 def _trained(comparison: Comparison) -> str:

@@ -8,7 +8,7 @@ from twelve.errors import DataError, Own
 from twelve.formats.mistaken import as_table
 from twelve.formats.records import text_lines
 
-OWN = Own(f"{as_table()}, and train with the configuration that it writes")
+OWN = Own(f"{as_table()}, and train with the configuration that this command writes")
 """What to do with a table of examples."""
 
 
