@@ -40,7 +40,7 @@ STUDIES = {
         "four synthetic tasks after pretraining, about equal updates in all"
     ),
     "microworld": "twelve synthetic tasks",
-    "three-photograph-tasks": "three tasks on photographs, all rates searched",
+    "three-photograph-tasks": "three tasks on photographs, searched rates",
     "real-sample": "five tasks on photographs",
     "real-photographs-small": "four tasks on photographs, longer training",
 }

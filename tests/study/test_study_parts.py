@@ -436,6 +436,13 @@ def test_the_trunks_of_two_arms_may_train_at_different_rates(tmp_path: Path) -> 
     assert trunk_rates(alone, alone.arm("stop-and-go")) == {"flickr30k": 2e-4, "vqa": 2e-4}
     assert trunk_rates(alone, alone.arm("single-longer")) == {"flickr30k": 2e-4, "vqa": 3e-4}
     assert differing(alone, alone.contrasts[0]) == ["vqa"]
+    four = planned(
+        get_study("joint-vs-single", {"factors": [1.0]}), config, seeds=1, arms=[*names, "always-go", "single"]
+    )
+    of_two = Contrast(
+        arm="single-longer", minus="single", than=("stop-and-go", "always-go"), tasks=("flickr30k", "vqa")
+    )
+    assert differing(four, of_two) == ["vqa"]  # though not in either difference
     searched = planned(get_study("joint-vs-single", {}), config, seeds=1, arms=names)
     assert differing(searched, searched.contrasts[0]) == []
     asked = ["study", "joint-vs-single", "--config", str(file), "--dry-run", "--option", "factors=[1.0]"]

@@ -40,13 +40,13 @@ def written(rates: Mapping[str, float]) -> str:
 
 
 def differing(plan: Plan, contrast: Contrast) -> list[str]:
-    """The tasks whose trunks train at different configured rates in the two arms; none if both arms had their rates
-    searched."""
-    arms = [plan.arm(name) for name in contrast.compared[:2]]
+    """The tasks whose trunks train at different configured rates in the arms, of which an interaction has four; none if
+    all arms had their rates searched."""
+    arms = [plan.arm(name) for name in contrast.compared]
     if all(arm.rates.searches(model) for arm in arms for model in arm.models):
         return []
-    first, second = (trunk_rates(plan, arm) for arm in arms)
-    return [task for task in contrast.tasks if first[task] != second[task]]
+    rates = [trunk_rates(plan, arm) for arm in arms]
+    return [task for task in contrast.tasks if len({each[task] for each in rates}) > 1]
 
 
 def rates_differ(found: Findings) -> list[str]:
@@ -56,9 +56,9 @@ def rates_differ(found: Findings) -> list[str]:
     if not names:
         return []
     if len(found.comparisons) == 1:
-        return ["The rates of the two arms' trunks differ."]
+        return ["The rates of the arms' trunks differ."]
     which = enumerated(names) if len(names) <= NAMED else f"{len(names)} of {len(found.comparisons)} differences"
-    return [f"In {which}, the rates of the two arms' trunks differ."]
+    return [f"In {which}, the rates of the arms' trunks differ."]
 
 
 def _short(rate: float) -> str:
