@@ -130,7 +130,7 @@ def test_the_answer_names_the_means_that_remain(tmp_path: Path) -> None:
     found = of("four-tasks-fine-tuning")
     assert [each.every_remains for each in found.comparisons] == [True] * 3
     said = "Significant after Holm's correction (normalised score, mean of all tasks): fine-tuned minus joint; "
-    said += "fine-tuned minus single-equal; joint minus single-equal +23.9 [+19.6, +30.0]."
+    said += "fine-tuned minus single-equal; joint minus single-equal +23.9 [+19.6, +30.0], t [+12.3, +35.5]."
     assert found.sentences.count(said) == 1 and said in page.part_of(found, "key").opening_sentences
     assert markdown(found).index(said) < markdown(found).index("| arm |")
     assert "".join(said.split()) in "".join(brief(found, "results.md").split())

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from twelve.study.bootstrap import Array, t_probability, t_quantile
-from twelve.study.cells import REMAINS, gain_of
+from twelve.study.cells import REMAINS, gain_of, spread
 from twelve.study.finding_types import Cell, Comparison, Findings
 from twelve.study.studies.base import said
 
@@ -80,11 +80,11 @@ def _is_mean(comparison: Comparison) -> bool:
 
 
 def named(found: Findings) -> list[str]:
-    """The means over all tasks that remain, in a sentence, with the numbers of those that no other sentence of the
+    """The means over all tasks that remain, in a sentence, with both intervals of those that no other sentence of the
     study tells; empty if none remains."""
     others = " ".join(found.sentences)
     means = [
-        each.contrast.name + ("" if said(each) in others else f" {gain_of(each.every)}")
+        each.contrast.name + ("" if said(each) in others else f" {gain_of(each.every)}, t {spread(each.seeds)}")
         for each in found.comparisons
         if each.every_remains
     ]
