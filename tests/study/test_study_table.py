@@ -123,7 +123,7 @@ def test_a_mean_does_not_count_where_no_arm_learns_most_tasks_or_a_warning_says_
     assert not apart.every_by_bootstrap_alone and not apart.by_bootstrap_alone
     said, mean = show(tmp_path, console=QUIET), gain_of(none.every)
     assert f"{mean} points of normalised score, mean of 2 tasks (which is not counted: {none.uncounted}); " in said
-    assert f" | {mean} † | " in said and "†: not significant" in said
+    assert f" | {mean} † | " in said and "†: not counted" in said
     made_up(tmp_path / "half", {BASE: (0.38, 0.9), OPPONENT: (0.3, 0.7)})
     (half,) = findings(tmp_path / "half").comparisons
     assert half.learned is not None and half.every_significant == half.significant == 1 and not half.uncounted
