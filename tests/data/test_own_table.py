@@ -32,6 +32,7 @@ from twelve.tasks.custom import own_tasks
 HOME = Path(__file__).parents[2]
 MODEL = HOME / "examples" / "quickstart-model"
 IMAGES = HOME / "examples" / "tutorial" / "images" / "mine"
+LONG = f"{'e' * 150}/{'f' * 149}/a.jpg"
 
 
 def run(*words: object) -> Any:
@@ -110,6 +111,13 @@ def test_every_name_of_a_folder_can_be_written_into_the_configuration(out: str, 
     assert (config.data, config.run, list(config.tasks)) == (out, "runs/boats", ["boats"])
 
 
+@pytest.mark.parametrize("name", ["null", "yes", "no", "on", "true", "mine"])
+def test_every_name_of_a_task_can_be_written_into_the_configuration(name: str, faces: Path) -> None:
+    make(faces, IMAGES, MODEL, Path("mine"), name=name)
+    config = configuration.load(Path("mine", f"{name}.yaml"))
+    assert list(config.tasks) == [config.tasks[name].images] == [name]
+
+
 def test_the_page_shows_what_its_command_prints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     text = (HOME / "docs" / "add-a-task.md").read_text(encoding="utf-8").partition("### From a CSV table\n")[2]
     (command, shown) = re.findall(r"```\w+\n(.*?)```", text, flags=re.S)[:2]
@@ -166,6 +174,9 @@ def test_an_error_in_a_row_of_several_lines_names_its_first(photographs: Path, t
         ("empty.png,what?,yes", "image empty.png in photographs: is empty"),
         ("text.png,what?,yes", "image text.png in photographs: is not an image, judging by its first bytes"),
         ("d.jpg,what?,yes", "image d.jpg in photographs: is a folder"),
+        (f"{'d' * 300}.jpg,what?,yes", "image d+.jpg in photographs: File name too long -> correct the row or"),
+        (f"{LONG},what?,yes", "the image is copied under its folders' names and its own, which are 306 bytes together"),
+        (f"a.jpg,{'x' * 140_000},yes", "cannot be read as CSV: field larger than field limit .* -> shorten this cell"),
         ("a.webp,what?,yes", "expected a .jpg, .jpeg or .png image, found a.webp -> convert it"),
         ("../x.jpg,what?,yes", "the image ../x.jpg is outside photographs -> name an image in this folder"),
         ("sub/../../x.jpg,what?,yes", "the image sub/../../x.jpg is outside photographs"),
@@ -179,6 +190,8 @@ def test_a_bad_row_is_refused_with_its_line(row: str, said: str, photographs: Pa
     (photographs / "empty.png").write_bytes(b"")
     (photographs / "text.png").write_text("no image")
     (photographs / "d.jpg").mkdir()
+    (photographs / LONG).parent.mkdir(parents=True)
+    shutil.copyfile(photographs / "a.jpg", photographs / LONG)
     (tmp_path / "t.csv").write_text(f"image,text,target\na.jpg,what?,no\n{row}\n")
     with pytest.raises(DataError, match=rf"^t.csv \[line 3\]:? {said}"):
         make(Path("t.csv"), Path("photographs"), MODEL, Path("mine"))
@@ -205,7 +218,19 @@ def test_all_bad_rows_are_listed(photographs: Path, tmp_path: Path) -> None:
         (b"question,text2\n", {"text": "texd2"}, '(did you mean "text2"?) -> name the column with --text-column'),
         (b"image,text,answer,label\n", {}, "expected one column target, found answer, label -> name the column with"),
         (b"image,image,text\n", {}, "[line 1]: several columns are called image -> rename all of them but one"),
-        (b"", {}, "expected a column text, found no columns"),
+        (b"", {}, "t.csv is empty -> write a first line of column names, such as text,image,target"),
+        (b"\n , \n", {}, "t.csv is empty -> write"),
+        (
+            b"image,text,target\n",
+            {"text": "target"},
+            "[line 1]: the column target would be both text and target -> name another column with --text-column",
+        ),
+        (b"image,question,x\n", {"target": "question"}, "both target and text -> name another column with --target-"),
+        (
+            f"image,text,target,{'x' * 140_000}\n".encode(),
+            {},
+            "t.csv [line 1] cannot be read as CSV: field larger than field limit (131072) -> shorten this cell; if it",
+        ),
         (b"image,text,target\n", {}, "has no rows below its header -> write a row for each example"),
         (b"PK\x03\x04\xff\xff", {}, "is not text in UTF-8 (byte 4) -> save the table as CSV in UTF-8"),
         ("image,text,target\na.jpg,schön,x".encode("latin-1"), {}, "is not text in UTF-8 (byte 27)"),
@@ -301,6 +326,25 @@ def test_images_of_subfolders_and_of_coco_are_found_again(photographs: Path, tmp
     assert check_root(DataRoot("mine", own_tasks=own_tasks(config.tasks)), ["cups"]).ok
 
 
+def test_one_training_image_is_refused(photographs: Path, tmp_path: Path) -> None:
+    """Training could not validate on another one; a copy is no other one."""
+    shutil.copyfile(photographs / "a.jpg", photographs / "copy.jpg")
+    (tmp_path / "t.csv").write_text("image,text,target\na.jpg,x,yes\ncopy.jpg,x,no\n")
+    (tmp_path / "test.csv").write_text("image,text,target\nc.png,x,no\n")
+    said = r"t.csv: expected at least 2 different images to train on, found 1 -> add rows about other images"
+    with pytest.raises(DataError, match=said):
+        make(tmp_path / "t.csv", photographs, MODEL, Path("mine"), test=tmp_path / "test.csv")
+    assert not Path("mine").exists()
+
+
+def test_a_long_line_does_not_hide_the_separator(photographs: Path, tmp_path: Path) -> None:
+    """Commas would make one cell of it, longer than any may be."""
+    names = [f"a column with number {number}" for number in range(6000)]
+    (tmp_path / "t.csv").write_text(";".join(["image", "text", "target", *names]) + f"\na.jpg;x;y{';' * len(names)}\n")
+    ((row,), _) = read_table(tmp_path / "t.csv", photographs, "answer", {})
+    assert (row.text, row.target) == ("x", "y")
+
+
 def test_two_images_of_one_name_are_refused(photographs: Path, tmp_path: Path) -> None:
     Image.new("RGB", (9, 9)).save(photographs / "c.jpg")
     (tmp_path / "t.csv").write_text("image,text,target\nc.png,x,y\na.jpg,x,y\nc.jpg,x,y\n")
@@ -375,7 +419,8 @@ def test_no_image_is_on_both_sides(
         assert abs(tested[kind] - total * count / len(targets)) < 1
 
 
-def test_another_seed_chooses_other_images(files: Sequence[Path]) -> None:
-    rows = [ExampleRow("", "x", path, path.name, "yes") for path in files]
+@pytest.mark.parametrize("distinct", [False, True])
+def test_another_seed_chooses_other_images(distinct: bool, files: Sequence[Path]) -> None:
+    rows = [ExampleRow("", "x", path, path.name, path.name if distinct else "yes") for path in files]
     chosen = {frozenset(row.name for row in divided(rows, 0.5, seed, Path("t.csv"))[1]) for seed in range(5)}
     assert len(chosen) == 5

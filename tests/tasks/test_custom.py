@@ -328,6 +328,25 @@ def test_one_answer_to_all_training_examples_is_told(kind: str, targets: list[An
         assert tested == [f"{always}; add examples with other answers"]
 
 
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        ([{"cup": 0.4, "mug": 0.3}] * 10, "the best one for 10 of 10 examples, so that alone scores 40.0"),
+        ([{"cup": 1}] * 7 + [{"cup": 0.3, "mug": 1}] * 3, "the best one for 7 of 10 examples, so that alone scores 79"),
+        ([{"cup": 1, "mug": 0.3}] * 10, "right for 10 of 10 examples, so that alone scores 100.0"),
+    ],
+)
+def test_one_answer_scores_its_marks(targets: list[dict[str, float]], said: str, tmp_path: Path) -> None:
+    settings = {"kind": "answer", "train": "train.jsonl", "test_split": "val.jsonl"}
+    config = configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}})
+    for name in ("train", "val"):
+        lines = [{"text": f"t {n}", "target": target, "image": "a.jpg"} for n, target in enumerate(targets)]
+        tiny.write_lines(tmp_path / f"{name}.jsonl", lines)
+    (found,) = check_root(DataRoot(tmp_path, own_tasks=own_tasks(config.tasks)), ["mine"]).tasks
+    told = [each for split in found.measured for each in split.warnings if "alone scores" in each]
+    assert len(told) == 1 and told[0].startswith(f"the answer cup to everything is {said}")
+
+
 def test_data_check_lists_the_bad_lines(tmp_path: Path) -> None:
     """The first ten of a file, each remedy once; reading stops at the first."""
     settings = {"kind": "answer", "train": "mine/train.jsonl", "test_split": "mine/val.jsonl"}

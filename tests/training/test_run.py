@@ -175,6 +175,22 @@ def test_an_interrupted_run_says_so_and_knows_its_training_texts(
     assert TwelveProcessor.from_pretrained(run.model).known_words == words
 
 
+@pytest.mark.parametrize("name", ["logged", "diverged"])
+def test_a_log_that_cannot_be_read_does_not_stop_what_uses_the_model(
+    name: str, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(run)
+    folder.trained.unlink()
+    folder.config.write_text(re.sub(r"iterations: \d+", "iterations: 100", folder.config.read_text()))
+    assert unfinished(run) is not None
+
+    def unreadable(self: RunFolder) -> None:
+        raise CheckpointError("cannot be read", file=self.metrics)
+
+    monkeypatch.setattr(RunFolder, name, unreadable)
+    assert unfinished(run) is None
+
+
 def test_test_images_without_regions_are_told_before_training(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

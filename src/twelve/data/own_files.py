@@ -4,7 +4,7 @@ evaluation say it."""
 from __future__ import annotations
 
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -50,13 +50,14 @@ def warnings_of(
     if split != task.train_split and trained is not None:
         found += shared_images(split, examples, trained)
     if isinstance(task, PairFile | EntailmentFile):
-        found += _one_answer(task, split, _classes_of(examples))
+        classes = _classes_of(examples)
+        found += _one_answer(task, split, classes, classes)
     if not isinstance(task, AnswerFile):
         return found
     if split == task.train_split:
         labels = labels_of(examples)
         return found + one_answer(labels) + misspelt(labels)
-    found += _one_answer(task, split, labels_of(examples))
+    found += _one_answer(task, split, labels_of(examples), _marks_of(examples))
     if trained is not None and (lacking := unknown(examples, labels_of(trained))):
         found.append(_untaught(examples, lacking, task.train_split))
     return found
@@ -75,15 +76,31 @@ def one_answer(counts: Mapping[str, int]) -> list[str]:
     ]
 
 
-def _one_answer(task: Task, split: str, counts: Mapping[str, int]) -> list[str]:
-    """:func:`one_answer` of a training file, or a sentence about a file for evaluation of the same kind."""
+def _one_answer(task: Task, split: str, counts: Mapping[str, int], marks: Mapping[str, float]) -> list[str]:
+    """:func:`one_answer` of a training file, or a sentence about a file for evaluation of the same kind.
+
+    Args:
+        counts: answer -> number of examples of which it is the best one.
+        marks: answer -> the sum of its marks, 0..1, in all examples.
+    """
     if split == task.train_split:
         return one_answer(counts)
     total, most = sum(counts.values()), max(counts.values(), default=0)
     if total < 2 or most < ONE_ANSWER * total:
         return []
-    always = f"the answer {_shown(_by_count(counts)[0])} to everything is right for {most:,} of {total:,} examples"
-    return [f"{always}, so that alone scores {100 * most / total:.1f}; add examples with other answers"]
+    answer = _by_count(counts)[0]
+    right = "right" if marks[answer] == most else "the best one"  # others give it marks, or it is right in part
+    always = f"the answer {_shown(answer)} to everything is {right} for {most:,} of {total:,} examples"
+    return [f"{always}, so that alone scores {100 * marks[answer] / total:.1f}; add examples with other answers"]
+
+
+def _marks_of(examples: Sequence[Example]) -> Mapping[str, float]:
+    """Answer -> the sum of its marks in all examples."""
+    found: defaultdict[str, float] = defaultdict(float)
+    for target, count in counted(examples, "target"):
+        for answer, mark in target.items() if isinstance(target, Mapping) else ():
+            found[answer] += mark * count
+    return found
 
 
 def _classes_of(examples: Sequence[Example]) -> Counter[str]:

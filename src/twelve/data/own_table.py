@@ -29,6 +29,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 """Kind of a task -> the columns that a table needs for it."""
 LEAST = 3
 """Fewest images of a table that is divided: one to test on, one to train on, and one to watch training with."""
+_LONGEST = 255
+"""Most bytes of a file's name."""
 _SEPARATORS = ",;\t"
 _AS_TEXT = "save the table as CSV in UTF-8 (Excel: CSV UTF-8)"
 
@@ -64,15 +66,21 @@ def read_table(
 
     Raises:
         ConfigError: there is no such folder.
-        DataError: the file is no such table, lacks a column, or has bad rows, the first ten of which are listed.
+        DataError: the file is no such table, lacks a column, has one column for two fields, or has bad rows, the first
+            ten of which are listed.
     """
     if not folder.is_dir():
         hint = folder_beside(folder) or from_here(folder)
         raise ConfigError(f"no such folder of images{hint}", file=folder, remedy="name the folder with --images")
     rows = _rows(file, _text(file))
     start, header = next(rows, ("line 1", []))
+    if not header:
+        columns_needed = ",".join(KINDS[kind])
+        remedy = f"write a first line of column names, such as {columns_needed}, and a row for each example"
+        raise DataError("is empty", file=file, remedy=remedy)
     names = [name.strip() for name in header]
     places = {field: _place(names, field, columns.get(field), file, start) for field in KINDS[kind]}
+    _check_distinct(places, names, columns, file, start)
     found = without_flaws((_row(place, row, names, places, folder, file, kind) for place, row in rows), file)
     if not found:
         raise DataError("has no rows below its header", file=file, remedy="write a row for each example")
@@ -101,7 +109,7 @@ def _text(file: Path) -> str:
 def _rows(file: Path, text: str) -> Iterator[tuple[str, list[str]]]:
     """The place and the cells of each row that is not empty, the header first."""
     first = text.lstrip("\r\n").splitlines()[:1]
-    separator = max(_SEPARATORS, key=lambda mark: len(next(csv.reader(first, delimiter=mark), [])))
+    separator = max(_SEPARATORS, key=lambda mark: _width(first, mark))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     while True:
         place = f"line {reader.line_num + 1}"
@@ -109,11 +117,21 @@ def _rows(file: Path, text: str) -> Iterator[tuple[str, list[str]]]:
             row = next(reader, None)
         except csv.Error as error:
             remedy = 'write "" for a quote within quotes, and end every quote'
+            if "field limit" in str(error):
+                remedy = "shorten this cell; if it should have ended earlier, a quote before it is not ended"
             raise DataError(f"cannot be read as CSV: {error}", file=file, record=place, remedy=remedy) from None
         if row is None:
             return
         if any(map(str.strip, row)):
             yield place, row
+
+
+def _width(line: Sequence[str], mark: str) -> int:
+    """How many cells a separator makes of a line; 0 if it leaves a cell that is too long to be read."""
+    try:
+        return len(next(csv.reader(line, delimiter=mark), []))
+    except csv.Error:
+        return 0
 
 
 def _place(names: Sequence[str], field: str, wanted: str | None, file: Path, start: str) -> int:
@@ -132,6 +150,17 @@ def _place(names: Sequence[str], field: str, wanted: str | None, file: Path, sta
     else:
         problem, remedy = f"several columns are called {names[places[0]]}", "rename all of them but one"
     raise DataError(problem, file=file, record=start, remedy=remedy)
+
+
+def _check_distinct(
+    places: Mapping[str, int], names: Sequence[str], columns: Mapping[str, str | None], file: Path, start: str
+) -> None:
+    """Raise DataError if one column serves two fields."""
+    for field, place in places.items():
+        others = [other for other, column in places.items() if column == place and other != field]
+        if others and columns.get(field) is not None:
+            problem = f"the column {names[place]} would be both {field} and {others[0]}"
+            raise DataError(problem, file=file, record=start, remedy=f"name another column with --{field}-column")
 
 
 def _row(
@@ -163,7 +192,11 @@ def _row(
         remedy = "correct the row or the image; paths are relative to the folder that --images names"
         return wrong(f"image {path.relative_to(os.path.abspath(folder))} in {folder}: {problem}", remedy)
     *above, _ = path.relative_to(os.path.abspath(folder)).parts
-    return ExampleRow(place, cells["text"], path, "_".join([*above, image_key(path.stem) + path.suffix]), target)
+    name = "_".join([*above, image_key(path.stem) + path.suffix])
+    if (length := len(os.fsencode(name))) > _LONGEST:
+        problem = f"the image is copied under its folders' names and its own, which are {length} bytes together"
+        return wrong(f"{problem}, more than {_LONGEST}", "shorten these names, also in the table")
+    return ExampleRow(place, cells["text"], path, name, target)
 
 
 def check_names(rows: Sequence[ExampleRow], file: Path) -> None:
@@ -192,7 +225,7 @@ def divided(
 
     Args:
         fraction: share of the images that are tested on, to within one, and at least one.
-        seed: chooses the images.
+        seed: chooses the images, also if each has targets of its own.
 
     Raises:
         DataError: there are fewer than :data:`LEAST` images.
@@ -206,7 +239,10 @@ def divided(
         raise DataError(problem, file=file, remedy="add rows about other images")
     drawn = list(images)
     random.Random(seed).shuffle(drawn)
-    ordered = sorted(drawn, key=lambda digest: sorted(images[digest]))  # images with the same targets are neighbours
+    first: dict[tuple[str, ...], int] = {}
+    for digest in drawn:
+        first.setdefault(tuple(sorted(images[digest])), len(first))
+    ordered = sorted(drawn, key=lambda digest: first[tuple(sorted(images[digest]))])  # the same targets are neighbours
     count = min(max(round(fraction * len(ordered)), 1), len(ordered) - LEAST + 1)
     test = {
         digest
@@ -216,9 +252,13 @@ def divided(
     return [row for row in rows if of[row.image] not in test], [row for row in rows if of[row.image] in test]
 
 
-def check_apart(train: Sequence[ExampleRow], test: Sequence[ExampleRow], file: Path) -> None:
-    """Raise DataError if an image of the test rows, which are from ``file``, is also one of the training rows."""
+def check_apart(train: Sequence[ExampleRow], test: Sequence[ExampleRow], table: Path, file: Path) -> None:
+    """Raise DataError if the training rows, which are from ``table``, are about one image, or an image of the test
+    rows, which are from ``file``, is also one of the training rows."""
     of, known = contents(test), set(contents(train).values())
+    if len(known) < LEAST - 1:
+        problem = f"expected at least {LEAST - 1} different images to train on, found {len(known)}"
+        raise DataError(problem, file=table, remedy="add rows about other images")
     shared = [row for row in test if of[row.image] in known]
     if shared:
         problem = f"{len(shared):,} of {len(test):,} test rows are about images that the training rows have too"

@@ -80,11 +80,11 @@ def repeating(option: str, images: Sequence[str]) -> str:
 
 def flaw(path: Path) -> str:
     """Why a file cannot be an image, from its first bytes; an empty string where it may be one."""
-    if not path.exists():
-        return "no such image"
-    if not path.is_file():  # opening a pipe would wait for its writer
-        return "is a folder" if path.is_dir() else "is not a regular file"
     try:
+        if not path.exists():
+            return "no such image"
+        if not path.is_file():  # opening a pipe would wait for its writer
+            return "is a folder" if path.is_dir() else "is not a regular file"
         with path.open("rb") as file:
             head = file.read(16)
     except OSError as error:

@@ -96,7 +96,7 @@ def make(
     else:
         tested, _ = read_table(test, images, kind, columns or {})
         check_names([*train, *tested], test)
-        check_apart(train, tested, test)
+        check_apart(train, tested, table, test)
     run = _free(Path("runs") / name)
     command = f"twelve train {quoted(out / f'{name}.yaml')}"
     with replacing(out) as partial:
@@ -179,11 +179,11 @@ run: {_scalar(run)}
 data: {_scalar(out)}
 model: {{init: {_scalar(init)}}}
 tasks:
-  {name}:
+  {_scalar(name)}:
     kind: {kind}
     train: {_TRAIN}
     test_split: {_TEST}
-    images: {name}
+    images: {_scalar(name)}
     batch_size: 5
     learning_rate: 1e-4
 val_fraction: 0.2                # a fifth of the training images is left out of training, to watch it
@@ -193,9 +193,9 @@ training: {{iterations: {iterations}, eval_every: {iterations // 10}, save_every
 """
 
 
-def _scalar(path: Path) -> str:
-    """A path in YAML, in quotes where it needs them."""
-    return yaml.safe_dump([str(path)], default_flow_style=True, allow_unicode=True, width=1 << 20).strip()[1:-1]
+def _scalar(text: str | Path) -> str:
+    """A name or a path in YAML, in quotes where it needs them."""
+    return yaml.safe_dump([str(text)], default_flow_style=True, allow_unicode=True, width=1 << 20).strip()[1:-1]
 
 
 def _told(split: str, rows: Sequence[ExampleRow]) -> str:

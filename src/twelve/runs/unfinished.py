@@ -22,9 +22,18 @@ def unfinished(folder: Path) -> str | None:
     if not run.config.is_file() or run.trained.is_file():
         return None
     try:
-        training = load_run(run.path).training
-    except TwelveError:  # a damaged configuration has its own error elsewhere
+        return _progress(run)
+    except TwelveError:  # a damaged file has its own error elsewhere, and what needs no log works without it
         return None
+
+
+def _progress(run: RunFolder) -> str | None:
+    """:func:`unfinished` of a run that has a configuration.
+
+    Raises:
+        TwelveError: a file of the run cannot be read.
+    """
+    training = load_run(run.path).training
     total = training.iterations
     done = max((line["iteration"] for line in run.logged()), default=0)
     if not done or (total is not None and done >= total):
