@@ -15,6 +15,7 @@ import notebook
 import pytest
 import test_docs
 import tiny
+import torch
 from PIL import Image
 from rich.console import Console
 from test_cli import fails
@@ -191,7 +192,45 @@ def test_a_class_defined_again_replaces_itself(place: Path) -> None:
         register(Wide)
 
 
+def test_a_class_defined_again_under_another_name_has_only_this(place: Path) -> None:
+    own = importlib.import_module("own_head").OneAnswerVQA
+    try:
+        own.name = "renamed-vqa"
+        base.register(own)
+        assert "one-answer-vqa" not in base.all_tasks() and type(base.get("renamed-vqa")) is own
+    finally:
+        base._REGISTRY.pop("renamed-vqa", None)
+
+
+def test_a_function_may_make_a_class_for_each_of_several_names(place: Path) -> None:
+    own = importlib.import_module("own_head").OneAnswerVQA
+
+    def make(called: str) -> None:
+        class Made(own):  # type: ignore[misc, valid-type]
+            name = called
+
+        base.register(Made)
+
+    names = {"made-one", "made-two"}
+    try:
+        for name in sorted(names):
+            make(name)
+        assert names < base.all_tasks().keys()
+    finally:
+        for name in names:
+            base._REGISTRY.pop(name, None)
+
+
 @pytest.mark.parametrize("kind", ["answer", "region"])
 def test_a_head_without_a_bias_starts_as_it_is(kind: str) -> None:
     head = nn.Sequential(nn.Identity()) if kind == "answer" else nn.Identity()
     get_output(kind).start_from(head, {})
+
+
+def test_a_last_layer_with_another_bias_starts_as_it_is() -> None:
+    head = nn.Linear(4, 2)  # of which a program makes the scores of three answers
+    before = head.bias.detach().clone()
+    get_output("answer").start_from(head, {"target": torch.ones(5, 3)})
+    assert torch.equal(head.bias, before)
+    get_output("answer").start_from(head, {"target": torch.ones(5, 2)})
+    assert not torch.equal(head.bias, before)

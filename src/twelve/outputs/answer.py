@@ -83,9 +83,12 @@ class Answer(Output):
 
     def start_from(self, head: nn.Module, targets: Mapping[str, Tensor]) -> None:
         bias = getattr(head[-1] if isinstance(head, nn.Sequential) else head, "bias", None)
-        if bias is not None:  # a head of a program may have none
+        if bias is None:  # as in a head of a program
+            return
+        wanted = log_odds(targets["target"].mean(0))
+        if bias.shape == wanted.shape:  # else its last layer does not give one number for each answer
             with torch.no_grad():
-                bias.copy_(log_odds(targets["target"].mean(0)))
+                bias.copy_(wanted)
 
     def loss(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """Binary cross-entropy over (E, A) logits: summed over the answers, averaged over the examples."""

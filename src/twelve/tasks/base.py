@@ -311,7 +311,7 @@ _BROKEN: dict[str, str] = {}
 
 def register(cls: type[Task]) -> type[Task]:
     """Class decorator that registers a task under its name. A class that is defined again, as in a cell of a notebook,
-    replaces itself.
+    replaces itself, also under another name.
 
     Raises:
         TypeError: the class lacks an attribute or a method.
@@ -321,7 +321,9 @@ def register(cls: type[Task]) -> type[Task]:
     lacking += ["read()"] if cls.read is Task.read and cls.iterate is Task.iterate else []
     if lacking:
         raise TypeError(f"the task {cls.__name__} lacks {', '.join(lacking)}")
-    others = {name: task for name, task in _REGISTRY.items() if not same_class(type(task), cls)}
+    made = "<locals>" in cls.__qualname__  # by a function, which may make a class for each of several names
+    again = {n for n, task in _REGISTRY.items() if same_class(type(task), cls) and (n == cls.name or not made)}
+    others = {name: task for name, task in _REGISTRY.items() if name not in again}
     if cls.name in others:
         raise ValueError(f"two tasks are named {cls.name!r}")
     if same := [name for name, task in others.items() if task.token == cls.token < TOKEN_ROWS]:
@@ -331,6 +333,8 @@ def register(cls: type[Task]) -> type[Task]:
             f"the tasks {same[0]!r} and {cls.name!r} have the same token, {cls.token}: leave token out, or set a free "
             f"one ({free}or any from {TOKEN_ROWS})"
         )
+    for name in again - {cls.name}:  # what it was called before
+        del _REGISTRY[name]
     _REGISTRY[cls.name] = cls()
     return cls
 

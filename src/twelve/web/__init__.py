@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twelve.errors import ConfigError
-from twelve.extras import install
 
 if TYPE_CHECKING:
     from twelve.web.app import create_app
@@ -32,5 +31,7 @@ def __getattr__(name: str) -> object:
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise
+        from twelve.extras import install  # imports importlib.metadata, which nothing else here needs
+
         raise ConfigError(f"the service needs {error.name}", remedy=install("web")) from None
     return getattr(module, name)
