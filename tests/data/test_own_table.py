@@ -80,7 +80,10 @@ def test_from_the_table_to_a_trained_model(faces: Path) -> None:
     }
     extract, *others = [line.strip() for line in made.output.partition("next:\n")[2].splitlines()]
     assert others == ["twelve train mine/mine.yaml", "twelve evaluate runs/mine", "twelve report runs/mine"]
-    assert run("data", "check", "mine", "--config", "mine/mine.yaml").exit_code == 0
+    checked = run("data", "check", "mine", "--config", "mine/mine.yaml")
+    assert checked.exit_code == 0
+    assert f"\nto extract regions, run: {extract}\n" in checked.output
+    assert f"make it: {extract}" in str(run("train", "mine/mine.yaml").exception)
     assert run(*shlex.split(extract)[1:]).exit_code == 0
     checked = run("data", "check", "mine", "--config", "mine/mine.yaml")
     assert checked.exit_code == 0 and "mine (mine): can run\n" in checked.output

@@ -121,13 +121,21 @@ def check(
         from twelve.config import load
         from twelve.data.prepare import least_images
         from twelve.runs.cut_texts import CutTexts
+        from twelve.runs.early import base_recipes
         from twelve.runs.unknown_words import UnknownWords
 
         loaded = load(config, settings or ())
         found = CutTexts(loaded, data)
         words = UnknownWords(loaded)
         report = check_root(
-            data, tasks, regions=regions, more=found, noted=words, blocked=found.blocked, least=least_images(loaded)
+            data,
+            tasks,
+            regions=regions,
+            more=found,
+            noted=words,
+            blocked=found.blocked,
+            least=least_images(loaded),
+            recipes=base_recipes(loaded),
         )
     if not report.tasks:
         raise no_task_in(data)

@@ -180,6 +180,7 @@ def check_root(
     noted: Noted = lambda task, read: [],
     blocked: str = "",
     least: Callable[[str], int] = lambda task: 2,
+    recipes: Mapping[str, str] | None = None,
 ) -> CheckReport:
     """Check every official file that a command may read: those of the splits for training and evaluation, of other
     splits that are there, and those that only scoring reads.
@@ -191,13 +192,14 @@ def check_root(
         noted: gives further notes about each task, from those splits for training and evaluation that can be read.
         blocked: why no run of the configuration can start, for the report.
         least: gives how many training images of a task of one's own must not be in splits for evaluation.
+        recipes: image source -> how the model wants its regions made, for the commands that extract them.
 
     Raises:
         DataError: the data root does not exist, or its fetched.lock.json is damaged.
         ConfigError: an unknown task.
     """
     root = data if isinstance(data, DataRoot) else DataRoot(data)
-    store = RegionStore(regions or root.path / REGIONS, data=root.path)
+    store = RegionStore(regions or root.path / REGIONS, data=root.path, recipes=recipes)
     chosen = [get(name, root.own_tasks) for name in tasks] if tasks else _present(root)
     seen, lock = CheckedImages(root, store), FetchLock(root.path)
     with Track("checking tasks", len(chosen), "tasks") as track:

@@ -83,6 +83,16 @@ def read_fields(file: Path) -> dict[str, Any]:
     return {key: tree[key] for key in _FIELDS} | optional
 
 
+def recipes_of(folder: Path) -> dict[str, str]:
+    """Image source -> how the regions of the model in a folder were made (:class:`twelve.regions.recipe.Recipe`).
+
+    Raises:
+        CheckpointError: see :func:`read_fields`.
+    """
+    recipes: dict[str, str] = read_fields(folder / CONFIG_FILE)["region_recipes"]
+    return recipes
+
+
 def _mapping(of: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, dict) and all(isinstance(key, str) and of(value[key]) for key in value)
 

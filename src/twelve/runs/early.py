@@ -10,6 +10,7 @@ from shlex import join
 from twelve.data.files_there import check_annotations
 from twelve.errors import ConfigError, TwelveError, check_all
 from twelve.io import files
+from twelve.model.processor_file import recipes_of
 from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.complete import Ended, ended
 from twelve.settings import RunConfig
@@ -69,6 +70,15 @@ def check_schedule(config: RunConfig) -> None:
 
 def _check_trackers(config: RunConfig) -> None:
     check_trackers(config.training.trackers)
+
+
+def base_recipes(config: RunConfig) -> dict[str, str]:
+    """Image source -> how the model that a run begins with (``model.init``) wants its regions made; empty for a new
+    model, or one that cannot be read."""
+    with suppress(TwelveError):
+        if (folder := base_folder(config)) is not None:
+            return recipes_of(folder)
+    return {}
 
 
 def base_folder(config: RunConfig) -> Path | None:

@@ -17,9 +17,8 @@ from twelve.data.own_table import KINDS, ExampleRow, check_apart, check_names, d
 from twelve.errors import ConfigError, nearest, quoted
 from twelve.formats.data_root import IMAGES, DataRoot
 from twelve.io.files import check_folder, replacing
-from twelve.model.processor_file import CONFIG_FILE, read_fields
+from twelve.model.processor_file import recipes_of
 from twelve.progress import Track, counted
-from twelve.regions.recipe import preferred
 from twelve.run_folder import model_folder
 from twelve.settings import TaskSettings
 from twelve.tasks.base import Task
@@ -88,7 +87,7 @@ def make(
         raise ConfigError("--test names what is tested on, so there is no --test-fraction", remedy="leave one out")
     task = _task(name, kind)
     _check_out(out)
-    recipes: dict[str, str] = read_fields(model_folder(init) / CONFIG_FILE)["region_recipes"]
+    recipes = recipes_of(model_folder(init))
     train, called = read_table(table, images, kind, columns or {})
     if test is None:
         check_names(train, table)
@@ -108,10 +107,9 @@ def make(
         warnings = too_few({name: len(train)})
         for split in examples:
             warnings += warnings_of(task, root, split, examples[split], examples[_TRAIN])
-    from twelve.regions.extract_command import extract_command  # imports torch, which a mistake need not wait for
+    from twelve.regions.store.region_store import RegionStore  # imports torch, which a mistake need not wait for
 
     regions = out / "regions"
-    made = preferred(recipes, name)
     extract = f"extract regions into {quoted(regions)} in the same way as the model's regions (docs/regions.md)"
     return OwnTask(
         out,
@@ -121,7 +119,7 @@ def make(
             *(f"warning: {warning}" for warning in warnings),
         ],
         [
-            extract_command(made[0], name, regions, data=out) if made else extract,
+            RegionStore(regions, data=out, recipes=recipes).command(name) if recipes else extract,
             command,
             f"twelve evaluate {quoted(run)}",
             f"twelve report {quoted(run)}",
