@@ -797,12 +797,19 @@ def test_a_run_is_evaluated_again_if_another_model_is_kept(run: Path) -> None:
         "These results were measured after 20 iterations; 40 are done now, and the model of iteration 30, which is "
         "better on the validation images, has replaced the measured one.",
     )
+    assert said(run).sentence.startswith("Measured after 20 iterations; the model has changed since. On ")
+    configured(run, iterations=90)
+    told = "So far: Learned in part. Measured after 20 iterations; the model has changed since. On "
+    assert said(run).sentence.startswith(told)
+    configured(run, iterations=40)
     (run / "trained.json").write_text(json.dumps({"iterations": 40, "kept": dict.fromkeys(fake_run.KINDS, 0.7)}))
     step = next_steps(read_run(run), scored(run))[0]
     assert step.why == "These results were measured after 20 iterations; 40 are done now."
+    assert said(run).sentence.startswith("Measured after 20 iterations; 40 are done now. On ")
     (run / "trained.json").unlink()
     rescored(run, 0.4, 0.5, 0.5, 0.5)
     assert "Evaluate it again" not in titles(run)  # they are of the model that is still kept
+    assert "Measured after" not in said(run).sentence
 
 
 def test_a_run_that_has_converged_is_not_trained_longer(run: Path) -> None:
@@ -975,7 +982,7 @@ def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Pa
     assert second.why == f"The 95% interval is 18.8 to 50.0: add lines to {root / 'check.jsonl'}."
     assert second.details.startswith("Other scores in this range may differ by chance alone. Four times as many ")
     copied = f"Copy images that are new into {root / 'images' / 'mine'}"
-    assert f"The first line is {line}. {copied}, and extract their regions first, as" in second.details
+    assert f"The first line is {line}. {copied}, and extract their regions first: {first.commands[0]}." in second.details
     extract, train, evaluate, report, compare = first.commands
     assert extract.startswith("twelve regions extract ") and extract not in second.commands
     assert train == f"twelve train {run / 'config.yaml'} --set training.iterations=200 --set run={run}-more"

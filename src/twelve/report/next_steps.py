@@ -113,8 +113,8 @@ def _evaluation(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     """An evaluation that lacks something, or is of an earlier model."""
     since = run.facts.get("iterations")
     without = [each.title for each in scored if not each.score.baselines]
-    if isinstance(since, int) and (newer := _newer(run, since)):
-        yield Step("Evaluate it again", newer, to_evaluate(run))
+    if (before := run.measured_before) is not None:
+        yield Step("Evaluate it again", _newer(run, before), to_evaluate(run))
     elif without:
         why = f"Without baselines ({', '.join(without)}), nothing shows that it uses the images."
         yield Step("Measure the baselines", why, to_evaluate(run))
@@ -124,11 +124,8 @@ def _evaluation(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
 
 
 def _newer(run: Run, since: int) -> str:
-    """Why results that were measured after ``since`` iterations are not those of the model that is kept now; "" if they
-    are: a run that was trained on since has kept the same model if none was better."""
+    """Why results that were measured after ``since`` iterations are not those of the model that is kept now."""
     done, now = run.history.iterations, run.kept
-    if done <= since or (now is not None and now.iteration <= since):
-        return ""
     if now is None:
         return f"These results were measured after {counted(since, 'iteration')}; {done:,} are done now."
     better = "" if now.last else ", which is better on the validation images,"

@@ -279,7 +279,7 @@ def _new_images(run: Run, tasks: Sequence[Task], told: set[str]) -> tuple[list[s
     folders = [str(as_named(run, root.path / IMAGES / root.image_source(task))) for task in tasks]
     copied = f"Copy images that are new into {' and '.join(dict.fromkeys(folders))}"
     if not new:
-        return [], f"{copied}, and extract their regions first, as above."
+        return [], f"{copied}, and extract their regions first: {' && '.join(found)}."
     first = "command extracts" if len(new) == 1 else f"{len(new)} commands extract"
     return new, f"{copied}; the first {first} their regions."
 

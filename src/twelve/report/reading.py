@@ -172,6 +172,15 @@ class Run:
         last = self.config.training.keep_model == "last"
         return kept_model(tasks, self.history.scores, self.saved_scores, examples, last=last)
 
+    @property
+    def measured_before(self) -> int | None:
+        """After how many iterations the results were measured, if the model that is kept now is another one, or may be;
+        None if it is not, or that is not known. A run that was trained on keeps its model if none was better."""
+        since, now = self.facts.get("iterations"), self.kept
+        if type(since) is not int or self.history.iterations <= since or (now is not None and now.iteration <= since):
+            return None
+        return since
+
     def is_own(self, name: str) -> bool:
         """Whether a task reads files of one's own (tasks/custom.py), which no dataset publishes and scores."""
         settings = self.config.tasks.get(name)

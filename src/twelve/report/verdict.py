@@ -61,6 +61,9 @@ def verdict(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
         word = f"{found.word}, but the base model knew test images" if found.good else found.word
         good = None if found.good else found.good
         found = replace(found, word=word, sentence=f"{found.sentence} {known}", good=good)
+    if (since := run.measured_before) is not None:
+        changed = "the model has changed since" if run.kept else f"{run.history.iterations:,} are done now"
+        found = replace(found, sentence=f"Measured after {counted(since, 'iteration')}; {changed}. {found.sentence}")
     if run.finished or not run.history.iterations:
         return found
     sentence = found.sentence.replace(f" {_MORE}.", "")
