@@ -78,14 +78,25 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
             run.trained.touch()
 
 
-@pytest.mark.parametrize("lacking", MODEL_FILES)
+@pytest.mark.parametrize("lacking", [*MODEL_FILES, "model.safetensors"])
 def test_a_missing_file_of_a_model_is_named(tmp_path: Path, lacking: str) -> None:
     run = RunFolder(tmp_path)
     run.config.touch()
     run.model.mkdir()
     for name in {*MODEL_FILES, "model.safetensors"} - {lacking}:
         (run.model / name).touch()
-    with pytest.raises(CheckpointError, match=rf"/model: no file named {lacking} here -> copy the whole run again$"):
+    named = rf"/model: no file named {lacking} here -> copy the whole run again"
+    command = rf"twelve train {run.config} --continue$"
+    with pytest.raises(CheckpointError, match=f"{named}, or train it again: {command}"):
+        model_folder(tmp_path)
+    run.checkpoint(2).mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=f"{named}, or continue training: {command}"):
+        model_folder(tmp_path)
+    run.trained.touch()
+    with pytest.raises(CheckpointError, match=f"{named}, or save the last model, that of its checkpoint: {command}"):
+        model_folder(tmp_path)
+    run.config.unlink()
+    with pytest.raises(CheckpointError, match=f"{named}$" if lacking.startswith("model") else "no model here|no file"):
         model_folder(tmp_path)
 
 

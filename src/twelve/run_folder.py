@@ -6,6 +6,7 @@ No other module spells one of these names; ``tests/test_run_folder.py`` holds th
 from __future__ import annotations
 
 import itertools
+import os
 import json
 import re
 import shlex
@@ -20,6 +21,7 @@ from twelve.io import files, json_file, paths
 CONFIG = "config.yaml"
 MODEL_FILES = ("config.json", "processor_config.json")
 WEIGHTS = "model.safetensors"
+INDEX = f"{WEIGHTS}.index.json"
 DIVERGED = "diverged"
 """The event in a run's log that says that training stopped because a loss was not a number, and which ``setting``, with
 a lower rate, to try."""
@@ -93,6 +95,12 @@ class RunFolder:
         """
         own = (value for value in vars(self).values() if value not in (self.path, self.checkpoints))
         files.check_links(own, self.path, "run")
+
+    def lacking(self) -> str | None:
+        """The first file that the saved model lacks, by its name; None if it is whole."""
+        if name := next((name for name in MODEL_FILES if not (self.model / name).is_file()), None):
+            return name
+        return None if any(os.path.lexists(self.model / name) for name in (WEIGHTS, INDEX)) else WEIGHTS
 
     def saved(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
@@ -200,6 +208,17 @@ def _without_model(run: RunFolder) -> tuple[str, str]:
     return "this run has no model yet", f"train it: {train} --continue"
 
 
+def _incomplete(run: RunFolder, name: str) -> CheckpointError:
+    """The error about a run whose model lacks a file."""
+    remedy = "copy the whole run again"
+    if run.config.is_file():
+        again = "train it again"
+        if run.saved():
+            again = "save the last model, that of its checkpoint" if run.trained.is_file() else "continue training"
+        remedy += f", or {again}: twelve train {quoted(run.config)} --continue"
+    return CheckpointError(f"no file named {name} here", file=run.model, remedy=remedy)
+
+
 def _other_kind(folder: Path) -> tuple[str, str] | None:
     """What is wrong with a folder that another program wrote a model to, or that lacks a file of its model, and what to
     do; None if there is no model."""
@@ -262,14 +281,15 @@ def model_folder(path: Path) -> Path:
         if all([files.is_there(folder / name, CheckpointError) for name in MODEL_FILES]):
             if (other := _other_kind(folder)) is not None:
                 raise CheckpointError(other[0], file=folder, remedy=other[1])
+            if folder == run.model and (name := run.lacking()) is not None:
+                raise _incomplete(run, name)
             return folder
     if files.is_there(run.config, CheckpointError):
         if (again := run.diverged()) is not None:
             problem = "this run has no model: its training stopped because a loss was not a number"
             raise CheckpointError(problem, file=path, remedy=f"train it with a lower learning rate: {again}")
         if run.model.is_dir():
-            lacking = next(name for name in MODEL_FILES if not (run.model / name).is_file())
-            raise CheckpointError(f"no file named {lacking} here", file=run.model, remedy="copy the whole run again")
+            raise _incomplete(run, str(run.lacking()))
         problem, remedy = _without_model(run)
         raise CheckpointError(problem, file=path, remedy=remedy)
     problem, remedy = "no model here", "name a run folder or a folder written by save_pretrained"

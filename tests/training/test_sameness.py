@@ -372,7 +372,9 @@ def test_a_folder_with_a_run_is_refused_by_what_is_left_to_do(place: Path) -> No
     refused(words=unfinished)
 
 
-@pytest.mark.parametrize("name", ["data.json", "machine.json", "validation_images.json", "trained.json"])
+@pytest.mark.parametrize(
+    "name", ["data.json", "machine.json", "validation_images.json", "trained.json", "model/model.safetensors"]
+)
 def test_what_a_complete_run_lacks_is_written_again(place: Path, name: str) -> None:
     (place / "run" / name).unlink()
     assert "is complete" not in told(parsed(place)) and (place / "run" / name).is_file()

@@ -24,13 +24,13 @@ from twelve.model.model_outputs import ImageStates, TextStates, TwelveOutput
 from twelve.model.pretraining import PretrainingHeads
 from twelve.model.settings import WRITTEN_BY_TRANSFORMERS, Settings, check_library_key, defaults, no_contrast
 from twelve.model.streams import Need, Trace, identity_as_none
-from twelve.model.tensors import INDEX, Weight, read_weights, weights_of
+from twelve.model.tensors import Weight, read_weights, weights_of
 from twelve.model.trunk import Trunk, trunk_class
 from twelve.model.weights import check_finite
 from twelve.outputs import foreign, get_output
 from twelve.outputs.parts.contrast import Vectors
 from twelve.outputs.parts.heads import PositionScorer
-from twelve.run_folder import WEIGHTS
+from twelve.run_folder import INDEX, WEIGHTS
 from twelve.types.batch import CONTRAST
 
 CONFIG = "config.json"

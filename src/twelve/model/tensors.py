@@ -17,9 +17,8 @@ from typing import Any
 from twelve.errors import CheckpointError
 from twelve.io import json_file
 from twelve.io.hub import inside
-from twelve.run_folder import WEIGHTS
+from twelve.run_folder import INDEX, WEIGHTS
 
-INDEX = "model.safetensors.index.json"
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 _BYTES: Mapping[str, int] = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Allowed types of weights -> bytes per number."""
@@ -49,7 +48,7 @@ def weights_of(folder: Path) -> dict[str, Weight]:
         return _header(inside(folder, WEIGHTS))
     if not os.path.lexists(folder / INDEX):
         raise CheckpointError(
-            f"no file named {WEIGHTS} here", file=folder, remedy="name a folder written by save_pretrained"
+            f"no file named {WEIGHTS} here", file=folder, remedy="copy the whole folder that was saved"
         )
     index = inside(folder, INDEX)
     placed = json_file.read_object(index, remedy=_REMEDY).get("weight_map")

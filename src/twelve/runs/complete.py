@@ -81,7 +81,7 @@ def completion(config: RunConfig, run: RunFolder) -> str | None:
 def _whole(run: RunFolder) -> bool:
     """Whether the folder has everything that training writes."""
     there = all(files.is_there(file, CheckpointError) for file in (run.metrics, run.validation_images))
-    return there and run.model.is_dir() and bool(run.read(run.data)) and bool(run.read(run.machine))
+    return there and run.lacking() is None and bool(run.read(run.data)) and bool(run.read(run.machine))
 
 
 def _stopped(events: object, done: int) -> bool:

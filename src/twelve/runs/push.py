@@ -16,8 +16,8 @@ from twelve.io.hub import HUB_NAME, inside, upload
 from twelve.model.network import STALE
 from twelve.model.opening import open_network
 from twelve.model.processor import FILES
-from twelve.model.tensors import INDEX, weights_of
-from twelve.run_folder import WEIGHTS, RunFolder, model_folder
+from twelve.model.tensors import weights_of
+from twelve.run_folder import INDEX, WEIGHTS, RunFolder, model_folder
 from twelve.runs.card import FILE, write_card
 from twelve.runs.card_origin import Origin
 from twelve.runs.run_card import kept_scores, origin_of, own_tasks_of

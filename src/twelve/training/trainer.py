@@ -171,7 +171,7 @@ class Trainer:
 
     def _fit(self) -> None:
         state, started = self.state, time.monotonic() - self.state.seconds
-        self._saved = self.run.model.is_dir()  # here, where no process can have written it yet
+        self._saved = self.run.lacking() is None  # here, where no process can have written it yet
         with Track("training", self.total, "iterations", done=state.iteration, shown=self.devices.main) as track:
             pace = Pace(self.total - state.iteration, {name: self._eval_examples(name) for name in self.streams})
             while state.iteration < self.total and not self._out_of_patience:
