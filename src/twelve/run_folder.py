@@ -6,8 +6,8 @@ No other module spells one of these names; ``tests/test_run_folder.py`` holds th
 from __future__ import annotations
 
 import itertools
-import os
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
