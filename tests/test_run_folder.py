@@ -114,6 +114,18 @@ def test_the_run_of_a_data_folder_is_named(tmp_path: Path, monkeypatch: pytest.M
         load_run(Path("mine"))
 
 
+def test_the_runs_of_a_folder_are_named(tmp_path: Path) -> None:
+    for name in "abcd":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").touch()
+    first = ", ".join(str(tmp_path / name) for name in "abc")
+    with pytest.raises(ConfigError, match=rf"holds no run -> name one of the 4 runs in it: {first}, \.\.\.$"):
+        load_run(tmp_path)
+    (tmp_path / "d" / "config.yaml").unlink()
+    with pytest.raises(CheckpointError, match=rf"no model here -> name one of the 3 runs in it: {first}$"):
+        model_folder(tmp_path)
+
+
 def test_files_come_back(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     run.write(run.data, {"a": [1]})

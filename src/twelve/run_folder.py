@@ -25,6 +25,8 @@ INDEX = f"{WEIGHTS}.index.json"
 DIVERGED = "diverged"
 """The event in a run's log that says that training stopped because a loss was not a number, and which ``setting``, with
 a lower rate, to try."""
+NAMED = 3
+"""Most runs in a folder that are named."""
 KIND = "twelve"
 """``model_type`` in a model's ``config.json``."""
 
@@ -152,12 +154,12 @@ class RunFolder:
             partial.write_text(json.dumps(tree, indent=1), encoding="utf-8")
 
 
-def run_in(folder: Path) -> Path | None:
-    """The first run's folder directly in a folder; None if there is none or the system refuses access."""
+def runs_in(folder: Path) -> list[Path]:
+    """The folders of runs directly in a folder, sorted; none if the system refuses access."""
     try:
-        return next((one for one in sorted(folder.iterdir()) if (one / CONFIG).is_file()), None)
+        return [one for one in sorted(folder.iterdir()) if (one / CONFIG).is_file()]
     except OSError:
-        return None
+        return []
 
 
 def _run_around(path: Path) -> Path | None:
@@ -168,8 +170,9 @@ def _run_around(path: Path) -> Path | None:
 def _nearest_run(folder: Path) -> str | None:
     """To name the run in a folder that is none, the run that it is part of, or the run of the same name in ``runs``
     beside it, as of the data in ``mine``; None if there is none."""
-    if (inside := run_in(folder)) is not None:
-        return f"name the run in it: {quoted(inside)}"
+    if inside := runs_in(folder):
+        names = ", ".join(map(quoted, inside[:NAMED])) + (", ..." if len(inside) > NAMED else "")
+        return f"name {'the run' if len(inside) == 1 else f'one of the {len(inside)} runs'} in it: {names}"
     found = _run_around(folder)
     if found is None and RunFolder(beside := folder.parent / "runs" / folder.name).config.is_file():
         found = beside

@@ -24,6 +24,7 @@ from twelve.data.check import check_root
 from twelve.data.own_table import LEAST, ExampleRow, divided, read_table
 from twelve.errors import DataError, TwelveError
 from twelve.formats.data_root import DataRoot
+from twelve.formats.flaws import BadLines
 from twelve.model.processor_file import CONFIG_FILE
 from twelve.runs import own_task
 from twelve.runs.own_task import make
@@ -159,7 +160,9 @@ def test_tables_of_spreadsheets_are_read(mark: str, end: str, start: str, photog
 
 def test_an_error_in_a_row_of_several_lines_names_its_first(photographs: Path, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('image,text,target\na.jpg,"one\ntwo",x\n\na.jpg,"one\ntwo",\n')
-    with pytest.raises(DataError, match=re.escape("[line 5]: the target is empty -> fill the cell, or remove the row")):
+    with pytest.raises(
+        DataError, match=re.escape("[line 5]: the target is empty -> write the target into the cell, or remove the row")
+    ):
         read_table(tmp_path / "t.csv", photographs, "answer", {})
 
 
@@ -168,7 +171,7 @@ def test_an_error_in_a_row_of_several_lines_names_its_first(photographs: Path, t
     [
         ("a.jpg,what?", r"expected 3 cells, found 2 -> put a text with separators or line breaks in quotes: \"red"),
         ("a.jpg,red, green,yes", "expected 3 cells, found 4"),
-        ("a.jpg,,yes", "the text is empty -> fill the cell"),
+        ("a.jpg,,yes", "the text is empty -> write the text into the cell, or remove the row"),
         ("a.jpg, ,yes", "the text is empty"),
         ("a.jpg,what?,", "the target is empty"),
         (",what?,yes", "the image is empty"),
@@ -368,6 +371,38 @@ def test_what_may_be_wrong_is_said_as_elsewhere(photographs: Path, tmp_path: Pat
         "the answer to 1 of 1 questions never occurs in train.jsonl, so training cannot teach it: no (1)",
     ):
         assert f"\nwarning: {warning}" in made
+
+
+def test_a_warning_has_a_remedy_that_works(photographs: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("image,text,target\na.jpg,x,yes\nb.JPG,x,yes\nc.png,x,yse\nsub/a.jpg,x,yes\n")
+    words = ["data", "table", tmp_path / "t.csv", "--images", photographs, "--init", MODEL, "--out", "my own"]
+    remedy = "to correct the table, run: rm -r 'my own'; then run this command again\n"
+    for _ in range(2):
+        made = run(*words)
+        assert made.exit_code == 0 and made.output.index("\nwarning: ") < made.output.index(f"\n{remedy}")
+        shutil.rmtree("my own")
+
+
+def test_all_missing_columns_are_told_at_once(photographs: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("Bild,Frage,Antwort\na.jpg,x,yes\n")
+    with pytest.raises(DataError) as raised:
+        read_table(tmp_path / "t.csv", photographs, "answer", {})
+    assert [(each.problem, each.remedy) for each in (raised.value, *raised.value.others)] == [
+        (
+            f"expected a column {field}, found Bild, Frage, Antwort",
+            f"name the column with --{field}-column, or call it {field}, {others} ...",
+        )
+        for field, others in {"text": "question, ask", "image": "img, image_path", "target": "answer, answers"}.items()
+    ]
+
+
+def test_each_empty_cell_has_its_remedy(photographs: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("image,text,target\na.jpg,,yes\nb.JPG,x,\n")
+    with pytest.raises(BadLines) as raised:
+        read_table(tmp_path / "t.csv", photographs, "answer", {})
+    assert [line.partition(" -> ")[2] for line in raised.value.listed] == [
+        f"write the {field} into the cell, or remove the row" for field in ("text", "target")
+    ]
 
 
 def test_a_model_of_imported_regions_says_so(faces: Path, tmp_path: Path) -> None:

@@ -982,9 +982,8 @@ def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Pa
     assert second.why == f"The 95% interval is 18.8 to 50.0: add lines to {root / 'check.jsonl'}."
     assert second.details.startswith("Other scores in this range may differ by chance alone. Four times as many ")
     copied = f"Copy images that are new into {root / 'images' / 'mine'}"
-    assert (
-        f"The first line is {line}. {copied}, and extract their regions first: {first.commands[0]}." in second.details
-    )
+    told = f"The first line is {line}. {copied}, and extract their regions first: {first.commands[0]}."
+    assert told in second.details
     extract, train, evaluate, report, compare = first.commands
     assert extract.startswith("twelve regions extract ") and extract not in second.commands
     assert train == f"twelve train {run / 'config.yaml'} --set training.iterations=200 --set run={run}-more"

@@ -345,7 +345,7 @@ def test_a_complete_run_is_left_as_it_is(place: Path) -> None:
 def test_a_complete_run_of_other_data_is_refused(place: Path, change: Callable[[Path], None], words: str) -> None:
     change(place)
     before = contents(place / "run")
-    anew = "train into a new folder: --set run=ANOTHER, without --resume"
+    anew = "train into a new folder: --set run=ANOTHER, without --resume or --continue"
     for options in ({"resume": True}, {"go_on": True}):
         with pytest.raises(TwelveError, match=f"changed since this run was trained: {words}.* -> {anew}") as caught:
             train(parsed(place), console=Console(quiet=True), **options)

@@ -9,10 +9,11 @@ import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from twelve.data.image_digests import content_digest
-from twelve.errors import ConfigError, DataError, nearest
+from twelve.errors import ConfigError, DataError, check_all, nearest
 from twelve.formats.data_root import NO_FILE, SUFFIXES, image_key
 from twelve.formats.flaws import without_flaws
 from twelve.formats.records import steering
@@ -31,6 +32,8 @@ LEAST = 3
 """Fewest images of a table that is divided: one to test on, one to train on, and one to watch training with."""
 _LONGEST = 255
 """Most bytes of a file's name."""
+USUAL = 2
+"""Other names of a column that an error about it tells."""
 _SEPARATORS = ",;\t"
 _AS_TEXT = "save the table as CSV in UTF-8 (Excel: CSV UTF-8)"
 
@@ -79,7 +82,12 @@ def read_table(
         remedy = f"write a first line of column names, such as {columns_needed}, and a row for each example"
         raise DataError("is empty", file=file, remedy=remedy)
     names = [name.strip() for name in header]
-    places = {field: _place(names, field, columns.get(field), file, start) for field in KINDS[kind]}
+    places: dict[str, int] = {}
+
+    def place_of(field: str) -> None:
+        places[field] = _place(names, field, columns.get(field), file, start)
+
+    check_all([partial(place_of, field) for field in KINDS[kind]])
     _check_distinct(places, names, columns, file, start)
     found = without_flaws((_row(place, row, names, places, folder, file, kind) for place, row in rows), file)
     if not found:
@@ -144,6 +152,9 @@ def _place(names: Sequence[str], field: str, wanted: str | None, file: Path, sta
     there, remedy = ", ".join(names), f"name the column with --{field}-column"
     if not places:
         hint = "" if wanted is None else nearest(wanted, names)
+        if wanted is None:  # these names need no option
+            others = [name for name, ours in MEANT.items() if ours == field]
+            remedy += f", or call it {field}, {', '.join(others[:USUAL])} ..."
         problem = f"expected a column {wanted or field}, found {there or 'no columns'}{hint}"
     elif len({names[place] for place in places}) > 1:
         problem = f"expected one column {field}, found {', '.join(names[place] for place in places)}"
@@ -177,7 +188,7 @@ def _row(
     cells = {field: row[column].strip() for field, column in places.items()}
     for field, cell in cells.items():
         if not cell:
-            return wrong(f"the {field} is empty", "fill the cell, or remove the row")
+            return wrong(f"the {field} is empty", f"write the {field} into the cell, or remove the row")
         if mark := steering(cell):
             return wrong(f"the {field} has the control character {mark}", "remove the character")
     target = cells.get("target")

@@ -117,6 +117,7 @@ def make(
             f"columns: {', '.join(f'{field} is {column}' for field, column in called.items())}",
             *(_told(split, rows) for split, rows in ((_TRAIN, train), (_TEST, tested))),
             *(f"warning: {warning}" for warning in warnings),
+            *([f"to correct the table, run: rm -r {quoted(out)}; then run this command again"] if warnings else []),
         ],
         [
             RegionStore(regions, data=out, recipes=recipes).command(name) if recipes else extract,

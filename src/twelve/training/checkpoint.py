@@ -114,7 +114,7 @@ def newest(run: RunFolder) -> tuple[Path, dict[str, Any], list[str]] | None:
         raise CheckpointError(
             f"none of the {len(skipped)} checkpoints is intact ({skipped[0]})",
             file=run.checkpoints,
-            remedy="copy them again, or train anew: --set run=ANOTHER, without --resume",
+            remedy="copy them again, or train anew: --set run=ANOTHER, without --resume or --continue",
         )
     return None
 

@@ -112,7 +112,8 @@ class RunCheckpoints:
             return []  # _restore refuses what is not a checkpoint of a run
         if not then or not isinstance(then, Mapping):
             problem = "written by an earlier version, which kept no record of its data"
-            raise CheckpointError(problem, file=folder, remedy="train anew: --set run=ANOTHER, without --resume")
+            remedy = "train anew: --set run=ANOTHER, without --resume or --continue"
+            raise CheckpointError(problem, file=folder, remedy=remedy)
         changed = compare(then, record, done=done, file=folder, allow_changed_data=allow_changed_data)
         self.changed_data = [str(change) for change in changed if change.waived]
         return [f"changed: {change}" for change in changed]

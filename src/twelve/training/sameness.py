@@ -45,7 +45,7 @@ IMAGES_COMPARED = 64
 TEXTS = 1 << 14
 """Texts that are hashed at a time."""
 _ANEW = "or train anew: --set run=ANOTHER"
-_ELSEWHERE = "train into a new folder: --set run=ANOTHER, without --resume"
+_ELSEWHERE = "train into a new folder: --set run=ANOTHER, without --resume or --continue"
 
 
 @dataclass(frozen=True, slots=True)
