@@ -97,6 +97,9 @@ def check(page: Page, shell: Shell) -> None:
     inside = f"docker exec {CONTAINER} "
     assert shell(inside + "id -u") == "1000"
     assert shell(inside + "grep CapBnd /proc/1/status").split()[1].strip("0") == "", "it can get capabilities"
+    assert shell(inside + "grep NoNewPrivs /proc/1/status").split()[1] == "1"
+    (most,) = re.findall(r"--pids-limit (\d+)", page.run)
+    assert shell(f"docker inspect --format '{{{{.HostConfig.PidsLimit}}}}' {CONTAINER}") == most
     assert shell.fails(f" exec --user 0 {CONTAINER} touch /twelve/file"), "the file system can be written"
     health = re.findall(r"^HEALTHCHECK .*\n\s+CMD (.+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), flags=re.M)
     shell(inside + shlex.join(json.loads(health[0])))

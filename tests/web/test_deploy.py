@@ -397,14 +397,29 @@ def test_the_command_of_docker_starts_the_service_and_logs_requests(monkeypatch:
     image = max(place for place, word in enumerate(words) if word == "twelve")  # the container has this name too
     given = words[image + 1 :]
     (name,) = (word for before, word in pairwise(words[:image]) if before == "--name")
-    told = {*re.findall(r"docker\s+(?:logs -f|stop|rm|start) ([\w-]+)", text)}
+    told = {*re.findall(r"docker\s+(?:logs(?: -f| --tail 20)?|stop|rm|start) ([\w-]+)", text)}
     assert told == {name}  # the page's further commands name this container
     assert "--log-json" in given and "--log-opt" in words[:image]
     understood([*started(), *given], monkeypatch, "/model")
 
 
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_failed_start_prints_the_log_of_docker(failed: bool) -> None:
+    (wait,) = re.findall(r"^curl .+/health.*$", DEPLOY_PAGE.partition("\n### ")[0], flags=re.M)
+    stubs = f'curl() {{ return {22 * failed}; }}; docker() {{ echo "$@"; }}; '
+    ran = subprocess.run(["bash", "-c", stubs + wait], capture_output=True, text=True, check=True)
+    assert ran.stdout == ("logs --tail 20 twelve\n" if failed else "")
+
+
 def test_compose_starts_the_container_of_the_command_of_docker(monkeypatch: pytest.MonkeyPatch) -> None:
-    about = one("compose/compose.yaml")
+    (values,) = re.findall(r"^```ini\n(.*?)```", DEPLOY_PAGE, flags=re.M | re.S)
+    given = dict(line.split("=", 1) for line in values.splitlines())
+    text = (DEPLOY / "compose" / "compose.yaml").read_text(encoding="utf-8")
+    asked = re.findall(r"\$\{(\w+):\?[^}]* to (\S+)\}", text)
+    assert [name for name, _ in asked] == [*given] and {file for _, file in asked} == {"deploy/compose/.env"}
+    assert "`deploy/compose/.env`" in DEPLOY_PAGE  # beside compose.yaml, where Compose reads it
+    assert "/deploy/compose/.env" in (HOME / ".gitignore").read_text(encoding="utf-8").splitlines()
+    about = yaml.safe_load(re.sub(r"\$\{(\w+):[^}]+\}", lambda found: given[found[1]], text))
     (service,) = about["services"].values()
     (command,) = re.findall(r"^docker run (.*?[^\\])\n", DEPLOY_PAGE, flags=re.M | re.S)
     (host,) = re.findall(r"^HOST=(\S+) ", DEPLOY_PAGE, flags=re.M)
@@ -424,7 +439,9 @@ def test_compose_starts_the_container_of_the_command_of_docker(monkeypatch: pyte
     secured = container["securityContext"]
     assert service["read_only"] == secured["readOnlyRootFilesystem"] == ("--read-only" in words)
     assert service["cap_drop"] == secured["capabilities"]["drop"] == ["ALL"] and "--cap-drop=ALL" in words
-    assert service["security_opt"] == ["no-new-privileges:true"] and secured["allowPrivilegeEscalation"] is False
+    assert service["security_opt"] == [f"{options['--security-opt']}:true"] == ["no-new-privileges:true"]
+    assert secured["allowPrivilegeEscalation"] is False
+    assert str(service["pids_limit"]) == options["--pids-limit"]
     assert service["mem_limit"].upper() == container["resources"]["limits"]["memory"]
     ((secret, where),) = about["secrets"].items()
     assert service["secrets"] == [secret]
@@ -681,10 +698,22 @@ def local(folder: Path, openssl: str, redirected: int, port: int) -> str:
     return re.sub(r"/etc/ssl/images.example.org.(pem|key)", rf"{folder}/\1", text)
 
 
+def logged(text: str, folder: Path) -> str:
+    """The file with the log that a comment offers, as a file of the folder."""
+    changed, count = re.subn(
+        r"^( +)# (access_log )/var/log/nginx/twelve\.log( twelve;)\n +access_log off;$",
+        rf"\1\2{folder}/access\3",
+        text,
+        flags=re.M,
+    )
+    assert count == 1
+    return changed
+
+
 def test_nginx_understands_its_file(tmp_path: Path) -> None:
     nginx, openssl = nginx_and_openssl()
     text = local(tmp_path, openssl, 1080, 1443)
-    enabled = re.sub(r"# (set_real_ip_from|real_ip_header|198\.51\.100\.7)", r"\1", text)
+    enabled = re.sub(r"# (set_real_ip_from|real_ip_header|198\.51\.100\.7)", r"\1", logged(text, tmp_path))
     assert enabled.count("\n    set_real_ip_from ") == enabled.count("\n    real_ip_header ") == 1
     assert enabled.count("\n    198.51.100.7 1;") == 1
     (several,) = re.findall(
@@ -711,7 +740,7 @@ def run_by_nginx(
         other.bind(("127.0.0.1", 0))
         redirected, port = (each.getsockname()[1] for each in (one, other))
     text = local(folder, openssl, redirected, port).replace("127.0.0.1:8012", f"127.0.0.1:{upstream}")
-    text = re.sub(r"rate=\d+r/s", "rate=1r/m", text)  # a slow machine has no more than the burst either
+    text = re.sub(r"rate=\d+r/s", "rate=1r/m", logged(text, folder))  # a slow machine has no more than the burst either
     text = text.replace("# set_real_ip_from 192.0.2.10;", "set_real_ip_from 127.0.0.1;")
     text = text.replace("# real_ip_header", "real_ip_header")
     (folder / "site").write_text(text.replace("# 198.51.100.7 1;", "127.0.0.1 1;") if known else text)
@@ -758,6 +787,7 @@ class _Answering(BaseHTTPRequestHandler):
         self.send_response(404)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Request-ID", "5f0c1e9a7b3d2468")
         self.end_headers()
         self.wfile.write(body)
 
@@ -808,6 +838,17 @@ def test_nginx_lets_only_named_addresses_read_the_metrics(tmp_path: Path) -> Non
         for path in ("/metrics", "//metrics", "/%6detrics", "/x/../metrics", "/metrics?x"):
             assert send("GET", path, client="192.0.2.9")[0] == 403
         assert send("GET", "/health", client="192.0.2.9")[0] == 404
+
+
+def test_the_log_that_nginx_can_write_has_the_id_of_the_request(tmp_path: Path) -> None:
+    wanted = ['"GET /x HTTP/1.1" 404 5f0c1e9a7b3d2468', '"GET /metrics HTTP/1.1" 403 -']  # 403 is of nginx itself
+    with answering() as upstream, run_by_nginx(tmp_path, upstream, known=False) as (send, _):
+        for path in ("/x", "/metrics"):
+            send("GET", path, client="192.0.2.9")
+        until = time.monotonic() + 60
+        while len(lines := (tmp_path / "access").read_text().splitlines()) < 2 and time.monotonic() < until:
+            time.sleep(0.05)  # nginx logs a request after its reply
+    assert [re.sub(r"^192\.0\.2\.9 \[\S+\] ", "", line) for line in lines] == wanted
 
 
 def test_nginx_speaks_http_2_also_over_ipv6_and_names_https_for_a_year(tmp_path: Path) -> None:
