@@ -30,12 +30,13 @@ from typer.testing import CliRunner
 from twelve import cli
 from twelve import config as configuration
 from twelve.device import check_usable, usable
-from twelve.errors import TwelveError
+from twelve.errors import RegionError, TwelveError
 from twelve.formats.records import unreadable
 from twelve.microworld.draw import draw
 from twelve.microworld.make import make_microworld
 from twelve.microworld.scene import sample_scene
 from twelve.regions.importers.recognising import FORMATS
+from twelve.regions.store.region_file import check_alike
 from twelve.regions.store.region_store import RegionStore
 from twelve.report.reading import read_run
 from twelve.report.write import commands as commands_of
@@ -817,6 +818,20 @@ def test_all_files_that_do_not_fit_are_deleted_at_once(images: Path, tmp_path: P
     subprocess.run(shlex.split(advised(remedy, r"(rm .*)")), check=True)
     run(*again)
     assert len(RegionStore(tmp_path / "my regions").ids("mine")) == 4
+
+
+def test_many_files_that_do_not_fit_are_named_by_their_folder(tmp_path: Path) -> None:
+    """A list of all would be cut in the middle, and so be no command."""
+    (folder := tmp_path / "my regions").mkdir()
+    files = [folder / f"{number:05}.arrow" for number in range(300)]
+    for file in files:
+        file.touch()
+    with pytest.raises(RegionError, match="x; 299 other files cannot be kept either") as raised:
+        check_alike([RegionError("x", file=file) for file in files])
+    assert len(str(raised.value)) < 1000
+    command = advised(str(raised.value), r"delete all region files of this folder: (rm .*)")
+    subprocess.run(command, shell=True, check=True)
+    assert not list(folder.iterdir())
 
 
 def test_a_damaged_file_is_made_again(images: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +20,10 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve import config as configuration
+from twelve.data.clean import HeldOut
 from twelve.data.prepare import prepare
 from twelve.errors import CheckpointError, ConfigError, MissingData, RegionError, TwelveError
+from twelve.formats.data_root import DataRoot
 from twelve.io import files
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
@@ -33,7 +36,8 @@ from twelve.runs.evaluate import evaluate_run
 from twelve.runs.run_card import kept_scores
 from twelve.runs.train import _familiar, _without_regions, train
 from twelve.runs.unfinished import unfinished
-from twelve.settings import RunConfig
+from twelve.settings import RunConfig, TaskSettings
+from twelve.tasks.custom import own_tasks
 from twelve.training import checkpoint
 from twelve.training.eta import Pace
 from twelve.training.trainer import Trainer
@@ -210,6 +214,30 @@ def test_test_images_without_regions_are_told_before_training(
     console = Console(record=True, width=200)
     train(parsed(root, tmp_path / "run", iterations=1), console=console)
     assert f"warning: {line}\n" in console.export_text().partition("one model,")[0]
+
+
+def test_each_source_without_regions_has_its_command(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = prepare(parsed(root, tmp_path / "run"))
+    test = HeldOut("snli_ve", data.tasks["snli_ve"].test_split, "test", frozenset({"flickr30k/x", "coco/y", "coco/z"}))
+    data = replace(data, held_out=replace(data.held_out, splits=(test,)))
+
+    def sought(self: DataRoot, image: str) -> Path | None:
+        raise AssertionError("the files of a known dataset are not looked for")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DataRoot, "image_file", sought)
+        (line,) = _without_regions(data)
+    assert "3 of 3 images" in line and "put the" not in line
+    coco, flickr = line.partition("now or after training: ")[2].split("; twelve")
+    assert coco.startswith("twelve regions extract") and "images/coco" in coco
+    assert flickr.startswith(" regions extract") and "images/flickr30k" in flickr
+    own = own_tasks({"mine": TaskSettings(kind="answer", train="a.jsonl", test_split="b.jsonl", images="coco")})["mine"]
+    tasks = {"snli_ve": replace(data.tasks["snli_ve"], task=own)}
+    (line,) = _without_regions(replace(data, tasks=tasks))
+    for count, source in ((2, "coco"), (1, "flickr30k")):
+        assert f"put the {count} of them that are not there into {root / 'images' / source}, then " in line
 
 
 def test_a_resumed_run_logs_everything_once(root: Path, run: Path) -> None:

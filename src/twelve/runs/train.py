@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
@@ -436,15 +437,17 @@ def _without_regions(data: Prepared) -> Iterator[str]:
         task, missing = trained.task, [image for image in sorted(split.images) if image not in data.store]
         if not missing:
             continue
-        source, given = missing[0].split("/")[0], [task] if task.has_candidates else []
-        absent = sum(data.root.image_file(image) is None for image in missing)
-        first = f"put the {absent:,} of them that are not there into {data.root.path / IMAGES / source}, then " * (
-            isinstance(task, FileTask) and absent > 0
+        sought = missing if isinstance(task, FileTask) else ()  # the images of a known dataset come with it
+        absent = Counter(image.split("/")[0] for image in sought if data.root.image_file(image) is None)
+        first = "".join(
+            f"put the {count:,} of them that are not there into {data.root.path / IMAGES / source}, then "
+            for source, count in absent.items()
         )
+        sources, given = dict.fromkeys(image.split("/")[0] for image in missing), [task] if task.has_candidates else []
         yield (
             f"{task.title}: {len(missing):,} of {counted(len(split.images), 'image')} of its test split {split.split} "
             f"have no regions, so twelve evaluate will not run; {first}extract them, now or after training: "
-            f"{command_for(data.store, source, given)}"
+            f"{'; '.join(command_for(data.store, source, given) for source in sources)}"
         )
 
 

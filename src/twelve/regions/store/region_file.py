@@ -24,6 +24,8 @@ GIVEN = "given"
 """Subfolder of a source with the regions of boxes that datasets give."""
 BOXES_ONLY = "boxes only"
 """Fingerprint of a file without features."""
+_LONGEST = 1000
+"""Most characters of a command that names each file."""
 
 
 class RegionFile:
@@ -170,11 +172,14 @@ class RegionFile:
 
 def check_alike(unlike: Sequence[RegionError], instead: str = "give another --out") -> None:
     """Raise the first of the errors about files of a folder that new regions do not fit, one of each file; its remedy
-    names all the files, or the caller's way without deleting them (``instead``)."""
+    names all the files (of many, their folder), or the caller's way without deleting them (``instead``)."""
     if unlike:
         first, paths = unlike[0], [str(each.file) for each in unlike]
         more = f"; {counted(len(paths) - 1, 'other file')} cannot be kept either" if len(paths) > 1 else ""
-        which = f"these {len(paths):,} files: {shlex.join(['rm', *paths])}" if len(paths) > 1 else "that file"
+        command = shlex.join(["rm", *paths])
+        which = f"these {len(paths):,} files: {command}" if len(paths) > 1 else "that file"
+        if len(paths) > 1 and len(command) > _LONGEST:
+            which = f"all region files of this folder: rm {quoted(Path(paths[0]).parent)}/*.arrow"
         remedy = f"{instead}, or delete {which}"
         raise RegionError(first.problem + more, file=first.file, record=first.record, remedy=remedy)
 
