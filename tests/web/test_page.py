@@ -1265,6 +1265,7 @@ def test_a_link_with_a_wrong_token_does_not_replace_one_that_works(
             assert tried.value.request.headers["authorization"] == f"Bearer {brought}"
             page.wait_for_url(f"{address}/#answer")
             page.wait_for_function("used => sessionStorage.getItem('token') === used", arg=used)
+            page.locator("#panel-answer [aria-busy=true]").wait_for(state="detached")  # until then, Enter does nothing
             with page.expect_response("**/api/v1/answer") as sent:
                 page.locator("#panel-answer form input[type=text]").press("Enter")
             assert sent.value.ok and sent.value.request.headers["authorization"] == f"Bearer {used}"
