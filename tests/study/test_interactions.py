@@ -149,7 +149,10 @@ def test_a_dry_run_prints_it_and_refuses_unknown_arms(file: Path) -> None:
     asked = ["study", "run", str(file), "--config", "study-microworld.yaml", "--dry-run"]
     said = CliRunner().invoke(cli.app, asked).output
     lines = said.partition("contrasts")[2].partition("\n\n")[0].splitlines()
-    assert lines[0] == " (3):" and lines[1] == f"  {NAME}: all 12 tasks"
+    assert lines[0] == " (3):" and lines[1] == f"  {NAME}: all 12 tasks;"
+    assert lines[2].startswith("    the trunks of coco, ") and "train at different rates" in " ".join(
+        " ".join(lines[2:4]).split()
+    )
     file.write_text(
         file.read_text().replace('joint, single = ("joint-changed", "joint"),', 'joint, single = ("x", "joint"),')
     )

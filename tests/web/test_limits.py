@@ -79,7 +79,7 @@ SENT: dict[str, Callable[[TestClient, int], Any]] = {
     ),
     "characters of the name of an image": lambda client, size: client.get(f"/api/v1/thumbnail?image={'a' * size}"),
     "longer side of an image": lambda client, size: upload(client, encoded("PNG", (8 * size, 8))),
-    "read operations while one image file is decoded": lambda client, size: upload(
+    "read operations to decode one image file": lambda client, size: upload(
         client, commented(size // 10 if size == MAX_READS else size)
     ),
     "scans of a JPEG": lambda client, size: upload(client, scanned(size)),
