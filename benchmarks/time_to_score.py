@@ -100,7 +100,7 @@ def counted(curves: Sequence[Curve], updates: Sequence[int]) -> NDArray[np.int64
 
     The resets of the schedule are not recorded. The epoch, after which they come, is the shortest with which every task
     has as many updates as were recorded. Only runs of more than six epochs depend on it, those of pretrained-total:
-    463, 465 and 466 iterations are the only ones that fit, and in seed 3, 471 or 628.
+    465, 466, 463, 471 and 465 iterations in the five seeds; in the last two, 628 and 620 would fit, too.
 
     Args:
         curves: of the T tasks.

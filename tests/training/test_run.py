@@ -237,7 +237,7 @@ def test_each_source_without_regions_has_its_command(
     tasks = {"snli_ve": replace(data.tasks["snli_ve"], task=own)}
     (line,) = _without_regions(replace(data, tasks=tasks))
     for count, source in ((2, "coco"), (1, "flickr30k")):
-        assert f"put the {count} of them that are not there into {root / 'images' / source}, then " in line
+        assert f"put the {count} that are missing into {root / 'images' / source}, then " in line
 
 
 def test_a_resumed_run_logs_everything_once(root: Path, run: Path) -> None:

@@ -111,15 +111,14 @@ def _untold(run: Run) -> Verdict:
     mean = (
         f"the mean validation score is {sum(scores) / len(scores):.1f}" if scores else "no task has been validated yet"
     )
-    done = counted(history.iterations, "iteration", "are")
     if run.finished:
+        done = counted(history.iterations, "iteration", "are")
         sentence = f"{done} done; {mean}. There is no {words.score(run.own)} and no baseline."
         return Verdict("Not evaluated", sentence, None)
     if length is None:
-        return Verdict(_unfinished(run), f"{done} done; {mean}.", None)
+        return Verdict(_unfinished(run), f"{mean[0].upper()}{mean[1:]}.", None)
     left = history.seconds / history.iterations * (length - history.iterations)
-    done = f"{history.iterations:,} of {length:,} iterations are done ({history.iterations / length:.0%})"
-    return Verdict(_unfinished(run), f"{done}; about {words.about(left)} are left; {mean}.", None)
+    return Verdict(_unfinished(run), f"About {words.about(left)} are left; {mean}.", None)
 
 
 def _compared(scored: Sequence[ScoredTask], failed: bool) -> Verdict:

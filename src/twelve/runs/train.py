@@ -440,7 +440,7 @@ def _without_regions(data: Prepared) -> Iterator[str]:
         sought = missing if isinstance(task, FileTask) else ()  # the images of a known dataset come with it
         absent = Counter(image.split("/")[0] for image in sought if data.root.image_file(image) is None)
         first = "".join(
-            f"put the {count:,} of them that are not there into {data.root.path / IMAGES / source}, then "
+            f"put the {count:,} that are missing into {data.root.path / IMAGES / source}, then "
             for source, count in absent.items()
         )
         sources, given = dict.fromkeys(image.split("/")[0] for image in missing), [task] if task.has_candidates else []

@@ -75,10 +75,7 @@ FIXED: tuple[tuple[str, str], ...] = (
     ("characters of the name of an image of the index; more get 422", f"{MAX_NAME:,}"),
     ("formats of images, identified by content; others get 415, animations 422", NAMES),
     ("longer side of an image, relative to the shorter one; longer ones get 422", f"{MAX_STRETCH} : 1"),
-    (
-        "read operations to decode one image file; more get 422",
-        f"{MAX_READS:,}",
-    ),
+    ("read operations to decode one image file; more get 422", f"{MAX_READS:,}"),
     ("scans of a JPEG; more get 422", f"{MAX_SCANS}"),
     ("files in a form; more get 422", "1"),
     ("digits of a whole number in JSON; more get 400", f"{sys.get_int_max_str_digits():,}"),
