@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import ConfigDict
 
@@ -24,6 +24,8 @@ from twelve.tasks.custom import own_tasks
 
 NOT_COUNTED = "Not counted"
 """How the answer begins what it says of a mean over all tasks that a warning is about."""
+RETRIEVAL = "retrieval"
+"""The group whose tasks have captions, on which models are pretrained."""
 STOPPING = ("stop-and-go", "stop-and-go-as-worded")
 """Schedules that are the paper's."""
 
@@ -124,6 +126,24 @@ class Study(Strict):
     def plots(self, found: Findings) -> Mapping[str, str]:
         """Name -> SVG of plots that only this study has; the file is called ``results-NAME.svg``."""
         return {}
+
+
+def pretrained(subjects: Subjects, share: float, rate: float | None) -> dict[str, Any]:
+    """Fields of an arm whose models begin with a pretrained trunk.
+
+    Args:
+        share: iterations of pretraining, as a share of the joint run's; 0: there are no such fields.
+        rate: learning rate of pretraining; None: those of the retrieval tasks.
+
+    Raises:
+        ConfigError: no task has captions.
+    """
+    if not share:
+        return {}
+    if RETRIEVAL not in subjects.groups:
+        remedy = "name a retrieval task, or leave out the option"
+        raise ConfigError("no task has captions to pretrain on", record="pretraining", remedy=remedy)
+    return {"start": "pretrained", "pretraining": share, "pretraining_rate": rate}
 
 
 def said(comparison: Comparison) -> str:

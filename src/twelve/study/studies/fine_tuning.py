@@ -1,4 +1,5 @@
-"""Fine-tune each task from the joint model. Models trained alone for as many updates in all are the comparison."""
+"""Fine-tune each task from the joint model. The comparisons have as many updates: the joint model trained for longer,
+and models trained alone."""
 
 from __future__ import annotations
 
@@ -8,9 +9,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from twelve.study.arms import Arm, Contrast, Factors, Length, Rates
-from twelve.study.studies.base import Study, Subjects, register
+from twelve.study.studies.base import Study, Subjects, pretrained, register
 
-JOINT, TUNED, GROUPS, SINGLE = "joint", "fine-tuned", "fine-tuned-groups", "single-equal"
+JOINT, TUNED, GROUPS = "joint", "fine-tuned", "fine-tuned-groups"
+LONGER, SINGLE = "joint-longer", "single-equal"
 
 
 @register
@@ -27,11 +29,19 @@ class FineTuning(Study):
     """Updates of fine-tuning, as a share of the updates that the task had in the joint run."""
     factors: Factors = (1.0,)
     """Factors of all learning rates that every arm searches, at full length, on the first seed."""
+    pretraining: float = Field(0.0, ge=0)
+    """Iterations of pretraining, as a share of the joint run's; the joint model and those of single-equal begin with
+    the pretrained model. 0: they begin with random weights."""
+    pretraining_rate: float | None = Field(None, gt=0)
+    """Learning rate of pretraining; by default, those of the retrieval tasks."""
 
     def arms(self, subjects: Subjects) -> Sequence[Arm]:
         tuned = Length(rule="each", of=(JOINT,), factor=self.updates)
+        begins = pretrained(subjects, self.pretraining, self.pretraining_rate)
+        after = " after pretraining" if begins else ""
+        meaning = f"one model{after}, a task that no longer improves is stopped"
         arms = [
-            subjects.joint(JOINT),
+            subjects.joint(JOINT, meaning).model_copy(update=begins),
             Arm(
                 name=TUNED,
                 meaning=f"the joint model, fine-tuned on each task for {self.updates:g} times its updates",
@@ -46,15 +56,22 @@ class FineTuning(Study):
                 start=f"model of {JOINT}",
                 length=tuned,
             ),
+            subjects.joint(
+                LONGER,
+                f"the joint model, trained on all tasks for as many more updates as all models of {TUNED} together",
+                length=Length(rule="total", of=(TUNED,)),
+            ).model_copy(update={"start": f"model of {JOINT}"}),
             Arm(
                 name=SINGLE,
-                meaning="a model for each task, with as many updates as the joint run and fine-tuning together",
+                meaning=f"a model for each task{after}, with as many updates as the joint run and fine-tuning together",
                 models=subjects.each,
                 length=Length(rule="each", of=(JOINT, TUNED)),
+                **begins,
             ),
         ]
         return [arm.model_copy(update={"rates": Rates(factors=self.factors)}) for arm in arms]
 
     def contrasts(self, subjects: Subjects) -> Sequence[Contrast]:
-        pairs = ((TUNED, JOINT), (TUNED, SINGLE), (GROUPS, JOINT), (TUNED, GROUPS), (JOINT, SINGLE))
+        pairs = [(TUNED, JOINT), (TUNED, LONGER), (TUNED, SINGLE), (GROUPS, JOINT), (TUNED, GROUPS), (LONGER, JOINT)]
+        pairs += [(JOINT, SINGLE)]
         return [Contrast(arm=arm, minus=minus, tasks=subjects.tasks) for arm, minus in pairs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -13,11 +13,9 @@ from twelve.study.arms import Arm, Contrast
 from twelve.study.bootstrap import by_bootstrap_alone, significant
 from twelve.study.cells import gain_of, spread
 from twelve.study.finding_types import Comparison, Findings
-from twelve.study.studies.base import Study, Subjects, by_two_seeds, register
+from twelve.study.studies.base import Study, Subjects, by_two_seeds, pretrained, register
 
 ALL = "all"
-RETRIEVAL = "retrieval"
-"""The group whose tasks have captions, on which models are pretrained."""
 MOST_GAINS = 4
 """Most significant gains that the answer names."""
 
@@ -40,16 +38,7 @@ class Groups(Study):
         if len(subjects.groups) < 2:
             remedy = "name tasks that need different skills"
             raise ConfigError("all tasks belong to one group", record="tasks", remedy=remedy)
-        begins: dict[str, Any] = {}
-        if self.pretraining:
-            begins = {
-                "start": "pretrained",
-                "pretraining": self.pretraining,
-                "pretraining_rate": self.pretraining_rate,
-            }
-            if RETRIEVAL not in subjects.groups:
-                remedy = "name a retrieval task, or leave out the option"
-                raise ConfigError("no task has captions to pretrain on", record="pretraining", remedy=remedy)
+        begins = pretrained(subjects, self.pretraining, self.pretraining_rate)
         after = " after pretraining" if self.pretraining else ""
         joint = Arm(name=ALL, meaning=f"one model for all groups{after}", models=subjects.one, **begins)
         every = tuple(subjects.groups)
