@@ -38,6 +38,7 @@ from twelve.study.trunk_rates import differing, trunk_rates
 from twelve.training.balancing import BALANCINGS
 from twelve.training.convergence import convergence, falls, gain, has_converged
 
+ARMS = ("joint/vqa", "joint-longer/vqa", "fine-tuned/flickr30k", "fine-tuned/vqa")
 QUIET = Console(quiet=True)
 OWN = '''
 """Is a model of all tasks better when it begins with the models of single tasks? A study of a person's own."""
@@ -412,6 +413,23 @@ def test_all_models_of_groups_begin_pretrained(tmp_path: Path) -> None:
     assert {(arm.start, arm.pretraining) for arm in arms} == {("pretrained", 0.5)}
     assert all("after pretraining" in arm.meaning for arm in arms)
     assert {arm.start for arm in get_study("groups", {}).arms(Subjects(load(config)))} == {"seed"}
+
+
+def test_the_joint_model_is_trained_on_for_as_many_updates_as_all_fine_tuned_models(tmp_path: Path) -> None:
+    config, options = write_config(tmp_path, tasks=("flickr30k", "vqa")), {"pretraining": 0.5}
+    out = run(
+        "fine-tuning", config, seeds=1, options=options, arms=["joint-longer"], out=tmp_path / "out", console=QUIET
+    )
+    found = {name: json.loads((out / f"seed-3/results/{name}.json").read_text()) for name in ARMS}
+    joint, longer = found["joint/vqa"], found["joint-longer/vqa"]
+    tuned = [found["fine-tuned/flickr30k"], found["fine-tuned/vqa"]]
+    assert [each["steps"] for each in tuned] == [round(joint["batches"][each["task"]] / 2) for each in tuned]
+    assert longer["iterations"] == round(sum(each["steps"] for each in tuned) / 2)  # an iteration updates both tasks
+    assert joint["pretrained"]["iterations"] == 3
+    assert not any("pretrained" in each for each in (longer, *tuned))  # counted once, in the model they begin with
+    for name in ("joint-longer", "fine-tuned/flickr30k", "fine-tuned/vqa"):
+        begins = load(out / "seed-3" / "runs" / name / "config.yaml").model.init
+        assert begins is not None and begins.endswith("runs/joint/model")
 
 
 def test_what_pretraining_costs_is_told(tmp_path: Path) -> None:
