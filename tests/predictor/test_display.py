@@ -144,6 +144,9 @@ def test_percentages_that_add_up_to_more_than_all_are_explained() -> None:
 
     assert words(0.998, 0.1) == "yes (>99%); no 10% (the sum may exceed 100%)"
     assert words(0.9, 0.06) == "yes (90%); no 6%"
+    assert words(0.6, 0.44) == "yes (60%); no 44% (the sum may exceed 100%)"
+    assert words(0.6, 0.45) == "yes (60%); no 45% (the model is undecided; the sum may exceed 100%)"
+    assert words(0.4, 0.35) == "yes (40%); no 35%"
 
 
 def test_alternatives_of_less_than_1_percent_are_not_shown() -> None:

@@ -13,7 +13,7 @@ def published(
     tasks: Annotated[list[str] | None, typer.Argument(help="Names of tasks; default: all tasks.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Print published scores and their sources.
+    """Print published scores, with how they are known.
 
     Each row has the task, split, metric, protocol and model."""
     from twelve.errors import shown

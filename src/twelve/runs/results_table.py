@@ -55,10 +55,10 @@ def lines_of(results: Sequence[TaskResult], facts: Mapping[str, Any]) -> Iterato
 
 def table(results: Sequence[TaskResult]) -> str:
     """Every score with its interval and, below it, each baseline with the model's lead; 80 columns wide."""
-    lines = [f"{'task, metric / baseline':<33}{'score':>6} {'lead':>7} {'95% interval':<17}verdict"]
+    lines = [f"{'task, metric / baseline':<33}{'score':>6} {'lead [95% interval]':<25}verdict"]
     for result in results:
         score = result.score
-        lines.append(f"{result.title + ', ' + result.metric:<33}{score.mean:6.1f} {'':>7} {_range(score, '.1f')}")
+        lines.append(f"{result.title + ', ' + result.metric:<33}{score.mean:6.1f} {_range(score, '.1f')}")
         for baseline in result.baselines.values():
             stands = standing(baseline.advantage.low, baseline.advantage.high)
             verdict = "too few to tell" if result.groups < FEW else stands
@@ -121,14 +121,12 @@ def protocol_line(result: TaskResult) -> str:
         parts.append(f"with {protocol.contrast_weight:g} times the contrast head's logit")
     if protocol.note:
         parts.append(protocol.note)
+    told = ""
     others = [f"{name} {value:.2f}" for name, value in result.metrics.items() if "question type" not in name]
     if result.calibration_error is not None:
-        raw = ""
-        if result.uncalibrated:
-            why = result.uncalibrated.removeprefix("not calibrated").removeprefix(": ")
-            raw = f" of the confidence, which training has not calibrated{f' ({why})' if why else ''}:"
-        others.append(f"calibration error{raw} {result.calibration_error:.2f} percentage points")
+        raw = f"; {result.uncalibrated}" if result.uncalibrated else ""
+        told = f"\n  calibration error {result.calibration_error:.2f} percentage points{raw}"
     note = result.interval_note and f"\n  {result.interval_note}"
     if not note and result.examples > result.groups and (few := few_groups(result.groups)):
         note = f"\n  warning: {few}"
-    return f"{result.title}: {'; '.join(parts)}\n  {', '.join(others)}{note}"
+    return f"{result.title}: {'; '.join(parts)}\n  {', '.join(others)}{told}{note}"

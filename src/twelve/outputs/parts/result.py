@@ -27,6 +27,10 @@ LITTLE = 0.0095
 """Alternatives with less confidence, less than 1%, are not shown, except for the best of them where all have less."""
 APART = "the sum may exceed 100%"
 """Said where percentages that are independent of each other add up to more than 100%."""
+CLOSE = 0.75
+"""Where an alternative has at least this share of the best answer's confidence, such percentages are close."""
+UNDECIDED = "the model is undecided"
+"""Said where they are close."""
 UNCALIBRATED = "; not calibrated"
 """Ends printed results whose confidence is not calibrated."""
 NO_IMAGE = "there is no image to draw on: open the scene from an image, not from regions alone"
@@ -196,10 +200,12 @@ def named(value: Any) -> str:
 
 def ranked(value: str, confidence: float, alternatives: Sequence[tuple[str, float]]) -> str:
     """A value and its best alternatives, in words. Percentages of independent answers can add up to more than 100%:
-    then it says so."""
+    then it says so, and that the model is undecided if the best two are close."""
     best = worth_showing([(other, share) for other, share in alternatives if other != value])[:SHOWN]
     others = ", ".join(f"{other} {percent(share)}" for other, share in best)
-    apart = f" ({APART})" if exceed(confidence, *(share for _, share in best)) else ""
+    apart = ""
+    if exceed(confidence, *(share for _, share in best)):
+        apart = f" ({f'{UNDECIDED}; ' * (best[0][1] >= CLOSE * confidence)}{APART})"
     return f"{value} ({percent(confidence)})" + (f"; {others}{apart}" if others else "")
 
 
