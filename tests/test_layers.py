@@ -31,7 +31,7 @@ LAYERS = (
     ("formats",),
     ("run_folder", "types"),
     ("forked",),
-    ("io", "device", "freed_memory", "printing", "processes", "threads"),
+    ("io", "device", "freed_memory", "printing", "processes", "stopping", "threads"),
     ("progress",),
     ("published",),
     ("client", "errors", "extras", "meant", "renamed", "version"),

@@ -22,6 +22,8 @@ from twelve.errors import TwelveError, places
 from twelve.printing import lasting
 
 T = TypeVar("T")
+GRACE = 60
+"""Seconds that a helping process goes on after SIGTERM, if the process that it helps does not end before."""
 
 
 class HelperLost(TwelveError):
@@ -148,7 +150,8 @@ def _one_thread() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Let this process, which another one has started to help it, end with that one, and leave interruptions to it."""
+    """Let this process, which another one has started to help it, end with that one, and leave interruptions to it.
+    SIGTERM may have been sent to both, and the other one needs help until it ends."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -157,4 +160,6 @@ def end_with_parent() -> None:
         os._exit(1)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
     threading.Thread(target=wait, daemon=True).start()

@@ -6,6 +6,7 @@ import contextlib
 import faulthandler
 import json
 import os
+import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -23,6 +24,7 @@ from twelve.cli.reproduce import EXAMPLE, reproduce
 from twelve.cli.study import study_app
 from twelve.errors import TwelveError, one_line, shortened, shown
 from twelve.printing import discard, outlasting
+from twelve.stopping import Stopped, allowed
 from twelve.version import __version__
 
 app = typer.Typer(
@@ -323,7 +325,7 @@ def main() -> None:
     with contextlib.suppress(AttributeError, OSError, ValueError):  # stderr is not a file
         faulthandler.enable()  # shows where the process dies if a memory-mapped file is truncated
     goes_on = _goes_on(sys.argv[1:])
-    with outlasting(output=goes_on):
+    with outlasting(output=goes_on), allowed():
         _main(goes_on=goes_on)
 
 
@@ -355,6 +357,10 @@ def _main(*, goes_on: bool) -> None:
             _stop_talking()
         name = shortened(str(error.filename or "system error"))
         _fail(one_line(f"{name}: {error.strerror or shortened(str(error))} -> check the path and its permissions"), 2)
+    except Stopped as stopped:
+        if not stopped.told:  # the first process of several tells it
+            raise SystemExit(stopped.exit_code) from None
+        _fail(f"{stopped}; {_resuming(sys.argv[1:])}", stopped.exit_code)
     except KeyboardInterrupt:  # outside typer
         _fail(f"interrupted{_how_on(sys.argv[1:])}", 130)
     except Exception as error:
@@ -414,6 +420,18 @@ def _how_on(words: list[str]) -> str:
     resumable = (["regions", "extract"], ["regions", "import"], ["data", "fetch"])
     goes_on = words[:1] == ["quickstart"] or words[:2] in resumable
     return "; run it again to resume: what is finished is kept" if goes_on else ""
+
+
+def _resuming(words: list[str]) -> str:
+    """How to resume training that a signal has ended."""
+    if int(os.environ.get("WORLD_SIZE") or 1) > 1:
+        return f"to resume, run the same command{' with --continue' if '--continue' not in words else ''}"
+    if words[:1] == ["train"]:
+        from twelve.cli.usage import resuming
+
+        return resuming(words)
+    resume = ["--resume"] if words[:1] == ["study"] and "--resume" not in words else []
+    return f"to resume: {shlex.join(['twelve', *words, *resume])}"
 
 
 def _fail(message: str, code: int) -> NoReturn:

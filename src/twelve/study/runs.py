@@ -24,6 +24,7 @@ from twelve.run_folder import RunFolder, model_folder
 from twelve.runs.new_model import Start
 from twelve.runs.train import train
 from twelve.settings import RunConfig
+from twelve.stopping import Stopped
 from twelve.study.arms import Arm
 from twelve.study.by_type import by_type
 from twelve.study.observing import Hooks, Observed, Observer, Probe
@@ -121,7 +122,11 @@ def trained(
         observed = Observed(config, *begun[:3], run, earlier)
         measuring: dict[Path, Probe] = {path: probe_of(name, observed) for name, path in (probes or {}).items()}
         hooks: list[TrainingHook] = [observer, *measuring.values()]
-        train(config, go_on=True, console=Console(quiet=True), start=begun, hook=Hooks(hooks))
+        try:
+            train(config, go_on=True, console=Console(quiet=True), start=begun, hook=Hooks(hooks))
+        except Stopped as stopped:
+            observer.finish(stopped.iteration)
+            raise
         observer.finish(int(run.read(run.trained).get("iterations", 0)))
         for path, probe in measuring.items():
             run.write(path, probe.found())

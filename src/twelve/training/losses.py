@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,10 @@ class Losses:
         found = {task: round(float(np.mean(values)), 7) for task, values in self._read.items()}
         self._read.clear()
         return found
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """Task -> its losses that have been read."""
+        return {task: [*values] for task, values in self._read.items()}
+
+    def load_state_dict(self, state: Mapping[str, Sequence[float]]) -> None:
+        self._read = {task: [float(value) for value in values] for task, values in state.items()}

@@ -122,6 +122,7 @@ class RunCheckpoints:
         """Take over a checkpoint; raises CheckpointError when it is not one of this run."""
         try:
             state = {
+                "losses": {},  # checkpoints of earlier versions lack them
                 **state,
                 "model": parted(self.model, state["model"]),
                 "optimizer": parted_optimizer(self.optimizer, state["optimizer"]),

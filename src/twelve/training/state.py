@@ -32,6 +32,7 @@ class TrainerState:
         bad_validations: validations in a row that did not exceed ``best``.
         before: task that an earlier run trained -> its validation score before the first step.
         kept: task -> validation score of the model in the run's folder.
+        unvalidated: whether the validations that follow the last iteration are still to come.
     """
 
     iteration: Count = 0
@@ -43,6 +44,7 @@ class TrainerState:
     bad_validations: Count = 0
     before: Scores = field(default_factory=dict)
     kept: Scores = field(default_factory=dict)
+    unvalidated: bool = False
 
     def state_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -53,6 +55,7 @@ class TrainerState:
         Raises:
             CheckpointError: a field is missing, unknown, or not in its range; names it.
         """
+        state = {"unvalidated": False, **state}  # checkpoints of earlier versions lack it
         if odd := state.keys() ^ set(TrainerState.__slots__):
             problem = f"{min(odd)} is {'unknown' if min(odd) in state else 'missing'}"
             raise CheckpointError(problem, record="trainer", remedy=_REMEDY)

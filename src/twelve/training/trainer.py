@@ -26,6 +26,7 @@ from twelve.model.vilbert import Twelve
 from twelve.progress import Track
 from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
+from twelve.stopping import Stop, Stopped, awaited
 from twelve.training import checkpoint
 from twelve.training.building import check_heads, optimizer_of, schedule_of, set_layers, streams_of
 from twelve.training.contrast import ContrastTraining, HardNegatives
@@ -115,6 +116,8 @@ class Trainer:
             devices,
             contrast_alone=self.contrast.alone,
             processes=1 + self.helpers,
+            # Several processes must end together, and of forked ones, only this one knows of a signal.
+            between=self._end_if_asked if devices.count == 1 and alone else lambda: None,
         )
         self.probe = hook if isinstance(hook, MeasuringHook) else None
         if self.probe is not None:
@@ -123,6 +126,7 @@ class Trainer:
         self.checkpoints = RunCheckpoints(
             config, self.run, devices, self.log, model, self.optimizer, self.state, others
         )
+        self._stop = Stop()
         self._ready = 0.0  # when the last batch was there
         self._updates = False  # whether the batch at hand is the last one before an update
         self._saved = False  # whether the run's folder has a model
@@ -133,6 +137,7 @@ class Trainer:
             "rate": self.rate,
             "schedule": self.schedule,
             "threads": self.threads,
+            "losses": self.losses,
             **({"negatives": self.negatives} if self.negatives.streams else {}),
             **self.weighing.kept,
             **{f"stream {name}": stream for name, stream in self.streams.items()},
@@ -154,8 +159,14 @@ class Trainer:
             self._log("event", task=name, event="stop", best=self.state.before[name])
 
     def fit(self) -> None:
-        """Train from the current state to the end, with validations, logs and checkpoints on the way."""
+        """Train from the current state to the end, with validations, logs and checkpoints on the way.
+
+        Raises:
+            Stopped: on the command line, a signal ended training.
+        """
         with ExitStack() as ends:
+            # Before there are other processes. torchrun repeats Ctrl+C to its processes, which the terminal told already.
+            self._stop = ends.enter_context(awaited(self.devices.main, interrupts=self.devices.count == 1))
             ends.enter_context(closing(self.pool))
             if self.helpers:
                 self._beside = ends.enter_context(closing(self._helped()))
@@ -174,6 +185,8 @@ class Trainer:
         self._saved = self.run.lacking() is None  # here, where no process can have written it yet
         with Track("training", self.total, "iterations", done=state.iteration, shown=self.devices.main) as track:
             pace = Pace(self.total - state.iteration, {name: self._eval_examples(name) for name in self.streams})
+            if state.unvalidated:  # a signal ended the run before these validations
+                self._end_iteration({})
             while state.iteration < self.total and not self._out_of_patience:
                 self.negatives.refresh(state.iteration)
                 took = self._iterate(pace)
@@ -181,12 +194,8 @@ class Trainer:
                 if self.probe is not None:
                     self.probe.after_iteration(state.iteration)
                 self._log_losses()
-                self._validate()
-                self._forget()
+                self._end_iteration(took)
                 track.advance(1, note=in_words(state.scores))
-                self._checkpoint(took)
-                if self._out_of_patience:
-                    self._log("event", event="early stop", best=state.best)
         state.seconds = time.monotonic() - started
         if not self._saved:  # the model is gone from a resumed run, and none since was better
             state.kept = dict(state.scores)
@@ -195,6 +204,14 @@ class Trainer:
         self.save()
         for name in (name for name in state.before if name in state.kept):
             self._log("kept", task=name, before=round(state.before[name], 5), after=round(state.kept[name], 5))
+
+    def _end_iteration(self, took: Mapping[str, float]) -> None:
+        """What follows the steps of an iteration, which took so many seconds by task."""
+        self._validate()
+        self._forget()
+        if self._out_of_patience:
+            self._log("event", event="early stop", best=self.state.best)
+        self._checkpoint(took)
 
     @property
     def _out_of_patience(self) -> bool:
@@ -276,13 +293,26 @@ class Trainer:
             self._log("event", event="reset")
 
     def _checkpoint(self, took: Mapping[str, float]) -> None:
-        """Save when a checkpoint is due, or when the number of threads changes, because steps have become slow."""
+        """Save when a checkpoint is due, or when the number of threads changes, because steps have become slow; end if
+        a signal asks for it."""
         iteration, slow = self.state.iteration, self.threads.slow(took)
         if iteration % self.config.training.save_every == 0 and iteration < self.total:
             self.threads.choose(iteration)
             self.save()
         elif slow and self.threads.choose(iteration, alarm=True):
             self.save()
+        self._end_if_asked()
+
+    def _end_if_asked(self) -> None:
+        """Save and raise Stopped if a signal asks for it, in all processes of the run together. Where steps do not wait
+        for the device, several processes agree only when the losses are logged, for which they wait anyway."""
+        state, several = self.state, self.devices.count > 1
+        if several and self.devices.late and state.iteration % self.config.training.log_every:
+            return
+        if number := int(self.devices.largest(self._stop.signal)):
+            self.save()
+            self.devices.total(0.0)  # a process that ends before the checkpoint is there would end the others
+            raise Stopped(number, state.iteration, self.total, told=self.devices.main)
 
     # --- one step ---------------------------------------------------------------------------------------------
 
@@ -374,9 +404,13 @@ class Trainer:
     def _validate(self) -> None:
         """Validate the tasks that are due, tell the schedule their scores, and keep the best model, or the last."""
         state, due = self.state, [name for name in self.data.tasks if self._due(name)]
+        state.unvalidated = bool(due)
         if due:
             self.losses.read()
-            for name, score in self.validation.scores(due):
+            self._end_if_asked()
+            scores = [*self.validation.scores(due)]
+            state.unvalidated = False
+            for name, score in scores:
                 state.scores[name] = score
                 event = self.schedule.observe(name, score)
                 self._log("validation", task=name, score=round(score, 5), seconds=round(state.seconds, 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ class Validation:
         collators: task -> what builds its batches.
         contrast_alone: the contrast head is all that trains, and all that is scored.
         processes: to fork on this machine, each of which scores a task at a time; 1: none.
+        between: is called before every batch; what it raises ends the validation.
     """
 
     def __init__(
@@ -50,9 +51,11 @@ class Validation:
         *,
         contrast_alone: bool,
         processes: int = 1,
+        between: Callable[[], object] = lambda: None,
     ) -> None:
         self.config, self.model, self.tasks, self.collators = config, model, tasks, collators
         self.devices, self.contrast_alone, self.processes = devices, contrast_alone, processes
+        self.between = between
         # Parameters that processes share are gathered by all of them in the same order.
         side_by_side = devices.device.type == "cpu" and not devices.sharded
         self.threads = Threads(config.training.threads, processes=devices.neighbours, auto=side_by_side)
@@ -87,6 +90,7 @@ class Validation:
 
         def batches() -> Iterator[tuple[bool, Batch]]:
             for number in numbers:
+                self.between()
                 # All processes must run a sharded model: one that has no block left repeats the last one.
                 block = blocks[min(number, len(blocks) - 1)]
                 # The same negatives in every validation, so that scores can be compared.
