@@ -7,8 +7,10 @@ import builtins
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from twelve.regions.extraction.jobs import ExtractReport
 from twelve.regions.extractor_config import ExtractorConfig
 from twelve.regions.importers.recognising import described
 from twelve.run_folder import RunFolder
+from twelve.stopping import Stopped
 
 
 def run(*words: object) -> Any:
@@ -180,6 +183,30 @@ def test_an_interrupt_promises_what_is_kept(
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert caught.value.code == 130 and capsys.readouterr().err.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "x.yaml"], "run it with --continue to resume from the last checkpoint, if there is one"),
+        (["quickstart", "--set", "run=my run"], "to resume: twelve quickstart --set 'run=my run'"),
+        (["study", "groups", "--config", "x.yaml"], "to resume: twelve study groups --config x.yaml --resume"),
+        (["study", "groups", "--resume", "--seeds", "2"], "to resume: twelve study groups --resume --seeds 2"),
+    ],
+)
+def test_training_that_a_signal_has_stopped_says_how_to_resume_it(
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(told: bool, **_: object) -> None:
+        raise Stopped(signal.SIGTERM, 1200, 5000, told)
+
+    monkeypatch.setattr(sys, "argv", ["twelve", *words])
+    line = f"twelve: SIGTERM: stopped after iteration 1,200 of 5,000, with a checkpoint; {said}\n"
+    for told, expected in ((True, line), (False, "")):  # the first of several processes tells it
+        monkeypatch.setattr(cli, "app", partial(stopped, told))
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        assert caught.value.code == 143 and capsys.readouterr().err == expected
 
 
 def test_interrupted_training_names_its_last_checkpoint(tmp_path: Path) -> None:

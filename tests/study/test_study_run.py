@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tiny_study import TASKS, results, write_config
 from twelve.config import load
 from twelve.errors import ConfigError, DataError, TwelveError
 from twelve.io.files import alone
+from twelve.stopping import Stopped, allowed
 from twelve.study import engine, runs, turns
 from twelve.study.engine import planned, run
 from twelve.study.execution import Seed, best
@@ -107,6 +109,29 @@ def test_killed_it_goes_on_and_finds_the_same(
     run(STUDY, config, out=out, resume=True, **SHORT)
     assert results(out) == results(finished)
     assert all(path.stat().st_mtime_ns == written for path, written in done.items())
+
+
+def test_a_signal_loses_nothing_of_it(
+    config: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, step, calls = tmp_path / "cut", Trainer._step, 0
+
+    def signalled(self: Trainer, name: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            signal.raise_signal(signal.SIGTERM)
+        step(self, name)
+
+    monkeypatch.setattr(Trainer, "_step", signalled)
+    with allowed(), pytest.raises(Stopped) as caught:
+        run(STUDY, config, out=out, **SHORT)
+    (saved,) = out.glob("seed-*/runs/**/checkpoints/step-*")
+    assert saved.name == f"step-{caught.value.iteration:07}"
+    logged = [json.loads(line) for line in (saved.parents[1] / "metrics.jsonl").read_text().splitlines()]
+    assert logged[-1]["kind"] == "processor" and logged[-1]["iteration"] == caught.value.iteration
+    run(STUDY, config, out=out, resume=True, **SHORT)
+    assert results(out) == results(finished)
 
 
 def test_it_goes_on_from_a_copy_without_models(config: Path, finished: Path, tmp_path: Path) -> None:

@@ -168,7 +168,9 @@ def train(
         bool, typer.Option("--allow-changed-data", help="Resume even if the data have changed since the run started.")
     ] = False,
 ) -> None:
-    """Train one model on a configuration's tasks."""
+    """Train one model on a configuration's tasks.
+
+    Ctrl+C or SIGTERM stops training at a checkpoint; --continue resumes it. A second Ctrl+C ends it at once."""
     from twelve.config import load, naming
 
     parsed = load(config, settings or ())  # before torch is imported, so that errors appear at once

@@ -165,7 +165,7 @@ class Trainer:
             Stopped: on the command line, a signal ended training.
         """
         with ExitStack() as ends:
-            # Before there are other processes. torchrun repeats Ctrl+C to its processes, which the terminal told already.
+            # Before there are other processes. To its own, torchrun repeats a Ctrl+C that the terminal has sent them.
             self._stop = ends.enter_context(awaited(self.devices.main, interrupts=self.devices.count == 1))
             ends.enter_context(closing(self.pool))
             if self.helpers:
@@ -293,15 +293,15 @@ class Trainer:
             self._log("event", event="reset")
 
     def _checkpoint(self, took: Mapping[str, float]) -> None:
-        """Save when a checkpoint is due, or when the number of threads changes, because steps have become slow; end if
-        a signal asks for it."""
+        """Save when a checkpoint is due, or when the number of threads changes, because steps have become slow; or end
+        if a signal asks for it."""
+        self._end_if_asked()
         iteration, slow = self.state.iteration, self.threads.slow(took)
         if iteration % self.config.training.save_every == 0 and iteration < self.total:
             self.threads.choose(iteration)
             self.save()
         elif slow and self.threads.choose(iteration, alarm=True):
             self.save()
-        self._end_if_asked()
 
     def _end_if_asked(self) -> None:
         """Save and raise Stopped if a signal asks for it, in all processes of the run together. Where steps do not wait
