@@ -55,7 +55,7 @@ def lines_of(results: Sequence[TaskResult], facts: Mapping[str, Any]) -> Iterato
 
 def table(results: Sequence[TaskResult]) -> str:
     """Every score with its interval and, below it, each baseline with the model's lead; 80 columns wide."""
-    lines = [f"{'task, metric / baseline':<33}{'score':>6} {'lead [95% interval]':<25}verdict"]
+    lines = [f"{'task, metric / baseline':<33}{'score':>6} {'lead':>7} {'[95% interval]':<17}verdict"]
     for result in results:
         score = result.score
         lines.append(f"{result.title + ', ' + result.metric:<33}{score.mean:6.1f} {_range(score, '.1f')}")
