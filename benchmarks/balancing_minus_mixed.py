@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from twelve.study.bootstrap import t_probability
 from twelve.study.cells import gain_of, spread
 from twelve.study.findings import findings
 from twelve.study.plan import FILE
@@ -28,7 +29,11 @@ def main() -> None:
         (copy / FILE).write_text(json.dumps(record))
         for each in findings(copy).comparisons:
             seeds = ", ".join(f"{seed:+.1f}" for seed in each.seeds)
-            print(f"{each.contrast.arm}: {gain_of(each.every)}; by seed {seeds}, t interval {spread(each.seeds)}")
+            p = t_probability([*each.seeds])
+            print(
+                f"{each.contrast.arm}: {gain_of(each.every)}; by seed {seeds}, t interval {spread(each.seeds)}, t test "
+                f"p = {p:.4f}, times {len(METHODS)}: {min(1.0, len(METHODS) * p):.3f}"
+            )
 
 
 if __name__ == "__main__":
