@@ -43,7 +43,7 @@ _USE = """
 ## Use
 
 ```bash
-pip install twelve-vl  # if it is not on PyPI: pip install . in a clone of the project
+pip install twelve-vl  # or, if PyPI does not have it, from a clone of the project
 ```
 
 ```python
