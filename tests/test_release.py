@@ -100,9 +100,10 @@ def steps(tree: dict[Any, Any]) -> list[dict[str, Any]]:
 
 
 def test_there_are_workflows() -> None:
-    assert [path.stem for path in WORKFLOWS] == ["ci", "docs", "release"]
+    assert [path.stem for path in WORKFLOWS] == ["audit", "ci", "docs", "release"]
     triggers = {path.stem: workflow(path)[True] for path in WORKFLOWS}  # YAML 1.1 reads "on" as true
     assert triggers["release"] == {"push": {"tags": ["v*"]}}
+    assert triggers["audit"].keys() == {"schedule", "pull_request", "workflow_dispatch"}
     assert all("pull_request_target" not in trigger for trigger in triggers.values())
 
 
@@ -139,6 +140,24 @@ def test_a_workflows_commands_exist(path: Path) -> None:
             assert program == "bash" and (HOME / first).is_file(), command
         for variable in re.findall(r"(\b[A-Z]+)=", command):
             assert f"$({variable})" in text("Makefile")
+
+
+def test_the_audit_reads_the_pinned_versions_and_its_program_is_no_dependency() -> None:
+    (commands,) = re.findall(r"^audit:.*\n((?:\t.*\n)+)", text("Makefile"), flags=re.M)
+    assert re.search(r" pip-audit==[\d.]+\n", commands)
+    assert "/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict\n" in commands
+    assert "pip-audit" not in text("constraints.txt") + text("pyproject.toml")
+
+
+def test_dependabot_proposes_versions_of_everything_that_is_pinned() -> None:
+    updates = workflow(GITHUB / "dependabot.yml")["updates"]
+    assert [each["package-ecosystem"] for each in updates] == ["github-actions", "pip", "docker"]
+    assert {each["directory"] for each in updates} == {"/"}
+    # What its parsers read: a .txt file in which every line is a requirement, and an image that is no variable.
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in text("constraints.txt").splitlines())
+    image, own = re.findall(r"^FROM (.+)$", text("Dockerfile"), flags=re.M)
+    assert re.fullmatch(r"python:[\d.]+-slim AS usual", image) and own == "$BASE"
+    assert text("Dockerfile").index("\nARG BASE=usual\n") < text("Dockerfile").index("\nFROM ")  # an ARG for FROM
 
 
 def test_the_check_of_the_image_finds_the_commands_of_the_page() -> None:
