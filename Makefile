@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart test check versions places release-check image-check docs real-regions real-sample clean
+.PHONY: help quickstart test check versions places release-check image-check audit docs real-regions real-sample clean
 
 help:  ## these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,7 +12,7 @@ help:  ## these targets
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --upgrade pip
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --build-constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
 quickstart: $(READY)  ## generate data, train one model on all twelve tasks, evaluate, report
@@ -37,6 +37,12 @@ release-check: $(READY)  ## both distributions, used in an empty environment (CO
 
 image-check:  ## the Docker image, built and run as docs/deploy.md says; needs docker
 	$(PYTHON) tests/image_check.py
+
+# --strict: a version that PyPI does not know fails, in place of being left out.
+audit:  ## known vulnerabilities of the versions in constraints.txt; needs pypi.org
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install --quiet --constraint constraints.txt pip-audit==2.10.1
+	$(VENV)/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 docs: $(READY)  ## the documentation as a site, into site/; python3 -m http.server -d site shows it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 HOME = Path(__file__).parents[1]
 
@@ -25,6 +26,13 @@ def test_the_pinned_versions_are_what_the_project_requires_and_what_make_install
     assert not unfit, f"constraints.txt pins no version that fits {', '.join(unfit)}"
     installs = re.findall(r"/pip install .*", (HOME / "Makefile").read_text(encoding="utf-8"))
     assert installs and all("--constraint constraints.txt" in line for line in installs)
+    # -c alone leaves setuptools to be the newest: pip builds a package in an environment of its own.
+    docker = re.findall(r"RUN .*?pip install (?:.*\\\n)*.*", (HOME / "Dockerfile").read_text(encoding="utf-8"))
+    builds = [line for line in [*installs, *docker] if re.search(r"[ '\"]\.(?:\[|\s)", line)]
+    assert len(docker) == 4 and len(builds) == 3
+    assert all("--build-constraint constraints.txt" in line for line in builds) and "setuptools" in pins
+    assert re.fullmatch(r"RUN pip install .*-c constraints.txt --upgrade pip", docker[0])  # an old one lacks the option
+    assert Version(pins["pip"]) >= Version("25.3")
 
 
 def test_ci_runs_the_readmes_commands_in_its_order() -> None:
