@@ -330,7 +330,7 @@ def test_the_volume_of_kubernetes_is_filled_and_mounted(monkeypatch: pytest.Monk
     assert "Copy [copy.yaml](../deploy/kubernetes/volume/copy.yaml)" in PAGE
 
 
-def test_prometheus_in_kubernetes_reads_the_pods_with_the_token() -> None:
+def test_prometheus_in_kubernetes_reads_the_pods_with_the_token(tmp_path: Path) -> None:
     manifests = built("monitor")
     monitor, deployment = manifests["PodMonitor"], manifests["Deployment"]
     template, (endpoint,) = deployment["spec"]["template"], monitor["spec"]["podMetricsEndpoints"]
@@ -344,10 +344,14 @@ def test_prometheus_in_kubernetes_reads_the_pods_with_the_token() -> None:
     commands = re.findall(rf"^ *kubectl create secret generic {kept['name']} (\S+)", pages, flags=re.M)
     assert commands == ["--from-env-file=twelve.env"] * 2  # ps and the history of a shell show what a command contains
     assert not re.search("--from-literal|--docker-password", pages)
-    (code,) = re.findall(r"^python3 -c '(.+)' \\\n  > twelve.env$", PAGE, flags=re.M)
-    assert PAGE.index("\numask 077\n") < PAGE.index(code)
-    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    made_as = dict(line.split("=", 1) for line in made.splitlines())
+    (make,) = re.findall(r"^\(umask 077; python3 -c \\\n  .+ > twelve\.env\)$", PAGE, flags=re.M)
+    masks = subprocess.run(
+        ["sh", "-c", f"umask\n{make}\numask"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert masks[0] == masks[1] != "0077"  # the shell keeps its own for the commands after it
+    made = tmp_path / "twelve.env"
+    assert made.stat().st_mode & 0o777 == 0o600
+    made_as = dict(line.split("=", 1) for line in made.read_text().splitlines())
     assert {*made_as} == {used["key"], kept["key"]} and made_as[kept["key"]] != made_as[used["key"]]
     for token in made_as.values():
         check_token(token)
@@ -362,7 +366,8 @@ def test_prometheus_in_kubernetes_reads_the_pods_with_the_token() -> None:
     counted = [expr for expr in alerts if "twelve_request" in expr]
     assert len(counted) == 2
     for expr in counted:  # probes are no requests of users
-        assert expr.count("[5m]") == expr.count('{endpoint=~"/api/.*"')
+        assert expr.count("[5m]") == expr.count('{job="twelve",endpoint=~"/api/.*"')
+        assert expr.count("[5m]") == expr.count("sum") == expr.count("sum by (instance")  # one process of several
     (job,) = one("prometheus/scrape.yaml")["scrape_configs"]
     assert f'job="{job["job_name"]}"' in up
 
@@ -374,7 +379,8 @@ def test_the_page_names_the_alerts_of_the_file() -> None:
     for rule in rules:
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert rule["annotations"].keys() == {"summary", "description"} and all(rule["annotations"].values())
-    assert rules[-1]["expr"] == f"twelve_waiting_requests > {Limits().max_waiting * 3 // 4}"
+        assert "{{ $labels.instance }}" in rule["annotations"]["summary"]
+    assert rules[-1]["expr"] == f'twelve_waiting_requests{{job="twelve"}} > {Limits().max_waiting * 3 // 4}'
 
 
 def test_the_token_of_docker_is_in_a_file_that_only_its_owner_can_read(tmp_path: Path) -> None:
@@ -566,10 +572,14 @@ def test_a_server_of_ones_own_reads_its_token_from_a_file(tmp_path: Path, monkey
 
 def test_the_pages_name_arguments_of_the_dockerfile() -> None:
     dockerfile = (HOME / "Dockerfile").read_text(encoding="utf-8")
-    has = dict(re.findall(r"^ARG (\w+)=(.+)$", dockerfile, flags=re.M))
+    has = dict(re.findall(r"^ARG (\w+)(?:=(.+))?$", dockerfile, flags=re.M))
     text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
     assert {*re.findall(r"--build-arg (\w+)=", text)} == {*has}
     assert has["TORCH_INDEX"].endswith("/cpu") and '--index-url "$TORCH_INDEX"' in dockerfile
+    assert f"a mirror of `{has['TORCH_INDEX']}`" in " ".join(text.split())
+    assert has["PIP_INDEX_URL"] == ""  # a value would replace the one in pip.conf of a base image
+    assert dockerfile.index("\nARG PIP_INDEX_URL\n") < dockerfile.index("pip install")
+    assert f"--build-arg BASE={re.findall(r'^FROM (.+) AS ', dockerfile, flags=re.M)[0]}@sha256:" in text
 
 
 def test_the_units_of_systemd_start_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -627,6 +637,7 @@ def test_nginx_allows_what_the_service_allows() -> None:
     ((streams, most),) = re.findall(r" http2_max_concurrent_streams (\d+);.*\n +limit_conn clients (\d+);", text)
     assert 2 * int(streams) <= int(most)
     assert "return 301 https://$host$request_uri;" in text
+    assert settings["ssl_protocols"] == "TLSv1.2 TLSv1.3" and "needs nginx 1.13 or newer" in DEPLOY_PAGE
     (upstream,) = re.findall(r"^upstream (\w+) {\n +server 127.0.0.1:(\d+);", text, flags=re.M)
     assert settings["proxy_pass"] == f"http://{upstream[0]}" and upstream[1] == started()[-1]
     (own,) = one("kubernetes/base/kustomization.yaml")["configMapGenerator"]
@@ -716,11 +727,16 @@ def test_nginx_understands_its_file(tmp_path: Path) -> None:
     enabled = re.sub(r"# (set_real_ip_from|real_ip_header|198\.51\.100\.7)", r"\1", logged(text, tmp_path))
     assert enabled.count("\n    set_real_ip_from ") == enabled.count("\n    real_ip_header ") == 1
     assert enabled.count("\n    198.51.100.7 1;") == 1
-    (several,) = re.findall(
-        r"```nginx\n(.*?)```", (HOME / "docs" / "deploy.md").read_text(encoding="utf-8"), flags=re.S
-    )
+    login, several = re.findall(r"```nginx\n(.*?)```", DEPLOY_PAGE, flags=re.S)
     (single,) = re.findall(r"^upstream .*?^}\n", text, flags=re.M | re.S)
-    for name, content in (("plain", text), ("enabled", enabled), ("several", text.replace(single, several))):
+    changed = {
+        "plain": text,
+        "enabled": enabled,
+        "several": text.replace(single, several),
+        "login": text.replace(" location / {\n", f" location / {{\n{login}"),
+    }
+    assert len({*changed.values()}) == len(changed)
+    for name, content in changed.items():
         (tmp_path / name).write_text(content)
         main = tmp_path / f"{name}.conf"
         main.write_text(f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ include {tmp_path}/{name}; }}\n")
