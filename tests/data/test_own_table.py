@@ -80,7 +80,14 @@ def test_from_the_table_to_a_trained_model(faces: Path) -> None:
         path.name: path.read_bytes() for path in IMAGES.iterdir()
     }
     extract, *others = [line.strip() for line in made.output.partition("next:\n")[2].splitlines()]
-    assert others == ["twelve train mine/mine.yaml", "twelve evaluate runs/mine", "twelve report runs/mine"]
+    assert others == [
+        "twelve data check mine --config mine/mine.yaml",
+        "twelve train mine/mine.yaml",
+        "twelve evaluate runs/mine",
+        "twelve report runs/mine",
+        f"twelve predict runs/mine --image mine/images/mine/{lines(Path('mine/test.jsonl'))[0]['image']} "
+        "--ask 'could I ride on something here?'",
+    ]
     checked = run("data", "check", "mine", "--config", "mine/mine.yaml")
     assert checked.exit_code == 0
     assert f"\nto extract regions, run: {extract}\n" in checked.output
@@ -113,6 +120,22 @@ def test_every_name_of_a_folder_can_be_written_into_the_configuration(out: str, 
     assert f"  {first[2:]}" in str(made).splitlines()
     config = configuration.load(shlex.split(first)[-1])
     assert (config.data, config.run, list(config.tasks)) == (out, "runs/boats", ["boats"])
+
+
+def test_a_task_is_named_after_its_folder(faces: Path) -> None:
+    """A second table has a configuration, images and a run of its own; other names of folders are said not to do."""
+    for out in (Path("x/shelf"), Path("x/boats")):
+        made = make(faces, IMAGES, MODEL, out)
+        assert made.told[0].startswith("columns: ") and made.commands[3] == f"twelve evaluate runs/{out.name}"
+        config = configuration.load(out / f"{out.name}.yaml")
+        assert (list(config.tasks), config.run) == ([out.name], f"runs/{out.name}")
+        assert len(list((out / "images" / out.name).iterdir())) == 40
+    for folder in ("Shelf", "vqa"):  # no name of a task; a known dataset
+        made = make(faces, IMAGES, MODEL, Path(folder))
+        assert made.told[0] == (
+            f"the task is called mine, because no task of your own can be called {folder}; --name names it otherwise"
+        )
+        assert list(configuration.load(Path(folder, "mine.yaml")).tasks) == ["mine"]
 
 
 @pytest.mark.parametrize("name", ["null", "yes", "no", "on", "true", "mine"])
@@ -381,6 +404,47 @@ def test_a_warning_has_a_remedy_that_works(photographs: Path, tmp_path: Path) ->
         made = run(*words)
         assert made.exit_code == 0 and made.output.index("\nwarning: ") < made.output.index(f"\n{remedy}")
         shutil.rmtree("my own")
+
+
+@pytest.mark.parametrize(("count", "fraction"), [(30, 0.35), (38, 0.45), (29, None), (12, None)])
+def test_of_a_small_table_a_smaller_test_share_is_advised_that_ends_the_warning(
+    count: int, fraction: float | None, faces: Path
+) -> None:
+    header, *rows = faces.read_text().splitlines()
+    faces.write_text("\n".join([header, *rows[:count]]) + "\n")
+    (warning,) = [line for line in make(faces, IMAGES, MODEL, Path("mine")).told if line.startswith("warning")]
+    plan = "add rows: plan for 60 training examples (docs/tutorial.md, “More images”)"
+    if fraction is None:  # of which too few images would be left to test on
+        assert warning.endswith(f"compare the test score with the baselines; {plan}")
+        return
+    test = int(fraction * count)
+    left = f"{count - test} for training and validation, {test} for the test; better, {plan}"
+    assert warning.endswith(f"; --test-fraction {fraction} leaves {left}")
+    again = "\n".join(make(faces, IMAGES, MODEL, Path("again"), fraction=fraction).told)
+    assert "warning" not in again and f"test.jsonl: {test} examples" in again
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "asked"),
+    [
+        ("entailment", "neutral", "twelve predict runs/own --image own/images/own/{image} --entails 'a cup'"),
+        ("retrieval", "", "twelve match runs/own 'a cup' --images own/images/own"),
+    ],
+)
+def test_the_last_command_asks_as_the_kind_of_the_task_does(
+    kind: str, target: str, asked: str, photographs: Path, tmp_path: Path
+) -> None:
+    """The text that it asks has one line, and is no option."""
+    names = ["a.jpg", "b.JPG", "c.png"]
+    (tmp_path / "t.csv").write_text("image,text,target\n" + "".join(f"{name},a cup,{target}\n" for name in names))
+    made = make(tmp_path / "t.csv", photographs, MODEL, Path("own"), kind=kind)
+    image = lines(Path("own/test.jsonl"))[0]["image"]
+    assert made.commands[-1] == asked.format(image=image)
+    for text in ('"two\nlines"', "--help"):
+        (tmp_path / "t.csv").write_text("image,text,target\n" + "".join(f"{name},{text},{target}\n" for name in names))
+        assert make(tmp_path / "t.csv", photographs, MODEL, tmp_path / f"own{len(text)}", kind=kind).commands[-1] == (
+            f"twelve report runs/own{len(text)}"
+        )
 
 
 def test_all_missing_columns_are_told_at_once(photographs: Path, tmp_path: Path) -> None:

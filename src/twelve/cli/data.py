@@ -49,7 +49,9 @@ def table(
     images: Annotated[Path, typer.Option(help="The folder of the images that the table names.")],
     init: Annotated[Path, typer.Option(help="The model to start from: a run or a model.")],
     out: Annotated[Path, typer.Option(help="The data root to write; new, or an empty folder.")],
-    name: Annotated[str, typer.Option(help="The name of the task.")] = "mine",
+    name: Annotated[
+        str | None, typer.Option(help="The name of the task.", show_default="the last folder of --out, or mine")
+    ] = None,
     kind: Annotated[
         str, typer.Option(help="answer; entailment; or retrieval, with captions and no target.")
     ] = "answer",

@@ -7,14 +7,16 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from twelve.data.own_files import too_few, warnings_of, with_counts
+from twelve.data.own_files import FEW, too_few, warnings_of, with_counts
 from twelve.data.own_table import KINDS, ExampleRow, check_apart, check_names, divided, read_table
 from twelve.errors import ConfigError, nearest, quoted
+from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.formats.data_root import IMAGES, DataRoot
 from twelve.io.files import check_folder, replacing
 from twelve.model.processor_file import recipes_of
@@ -27,6 +29,10 @@ from twelve.tasks.custom import own_tasks
 FRACTION = 0.5
 """Share of the images that are tested on, unless another is named."""
 _TRAIN, _TEST = "train.jsonl", "test.jsonl"
+_SMALLER = (0.45, 0.4, 0.35, 0.3, 0.25, 0.2)
+"""Smaller shares that leave more rows for training; the first that suffices is advised."""
+_MINE, _PLANNED = "mine", 60
+"""Name of a task whose folder has no name for one; training examples that are advised (docs/tutorial.md)."""
 _PER_EXAMPLE, _LEAST = 5, 300
 """Iterations for each training example, and fewest (docs/tutorial.md, More images)."""
 
@@ -38,7 +44,7 @@ class OwnTask:
     Attributes:
         out: the data root.
         told: what the table holds, in lines.
-        commands: to train and evaluate the task, in order.
+        commands: to train, evaluate and use the task, in order.
     """
 
     out: Path
@@ -55,7 +61,7 @@ def make(
     init: Path,
     out: Path,
     *,
-    name: str = "mine",
+    name: str | None = None,
     kind: str = "answer",
     columns: Mapping[str, str | None] | None = None,
     test: Path | None = None,
@@ -69,7 +75,7 @@ def make(
         images: the folder of its images.
         init: the model to start from, or its run.
         out: the folder to write, which is new or empty.
-        name: of the task.
+        name: of the task; None: the name of the folder ``out``, or ``mine`` if no task can have that name.
         kind: ``answer``, ``entailment`` or ``retrieval``.
         columns: "text", "image", "target" -> the column, where the table calls it otherwise.
         test: a second table, to test on; None: a share of the images of ``table``.
@@ -85,15 +91,16 @@ def make(
         raise ConfigError(f"unknown --kind {kind!r}{nearest(kind, KINDS)}", remedy=remedy)
     if test is not None and fraction is not None:
         raise ConfigError("--test names what is tested on, so there is no --test-fraction", remedy="leave one out")
-    task = _task(name, kind)
     _check_out(out)
+    name, named = (name, []) if name is not None else _name(out, kind)
+    task = _task(name, kind)
     recipes = recipes_of(model_folder(init))
-    train, called = read_table(table, images, kind, columns or {})
+    rows, called = read_table(table, images, kind, columns or {})
     if test is None:
-        check_names(train, table)
-        train, tested = divided(train, FRACTION if fraction is None else fraction, seed, table)
+        check_names(rows, table)
+        train, tested = divided(rows, FRACTION if fraction is None else fraction, seed, table)
     else:
-        tested, _ = read_table(test, images, kind, columns or {})
+        train, (tested, _) = rows, read_table(test, images, kind, columns or {})
         check_names([*train, *tested], test)
         check_apart(train, tested, table, test)
     run = _free(Path("runs") / name)
@@ -104,16 +111,18 @@ def make(
         (partial / f"{name}.yaml").write_text(text, encoding="utf-8")
         root = DataRoot(partial, own_tasks={name: task})
         examples = {split: task.read(root, split) for split in (_TRAIN, _TEST)}
-        warnings = too_few({name: len(train)})
+        warnings = [f"{each}; {_more(rows, seed, table, test)}" for each in too_few({name: len(train)})]
         for split in examples:
             warnings += warnings_of(task, root, split, examples[split], examples[_TRAIN])
     from twelve.regions.store.region_store import RegionStore  # imports torch, which a mistake need not wait for
 
+    simple = [row for row in tested if row.text.isprintable() and not row.text.startswith("-")]
     regions = out / "regions"
     extract = f"extract regions into {quoted(regions)} in the same way as the model's regions (docs/regions.md)"
     return OwnTask(
         out,
         [
+            *named,
             f"columns: {', '.join(f'{field} is {column}' for field, column in called.items())}",
             *(_told(split, rows) for split, rows in ((_TRAIN, train), (_TEST, tested))),
             *(f"warning: {warning}" for warning in warnings),
@@ -121,11 +130,41 @@ def make(
         ],
         [
             RegionStore(regions, data=out, recipes=recipes).command(name) if recipes else extract,
+            f"twelve data check {quoted(out)} --config {quoted(out / f'{name}.yaml')}",
             command,
             f"twelve evaluate {quoted(run)}",
             f"twelve report {quoted(run)}",
+            *(_to_ask(run, out / IMAGES / name, kind, row) for row in simple[:1] if recipes),
         ],
     )
+
+
+def _name(out: Path, kind: str) -> tuple[str, list[str]]:
+    """The name of a task in a folder, and a line about it if it is not the folder's."""
+    with suppress(ConfigError):
+        _task(out.name, kind)
+        return out.name, []
+    said = f"the task is called {_MINE}, because no task of your own can be called {out.name}"
+    return _MINE, [f"{said}; --name names it otherwise"]
+
+
+def _more(rows: Sequence[ExampleRow], seed: int, table: Path, test: Path | None) -> str:
+    """What to do about few training rows: test on fewer images, if enough of both are left then, and add rows."""
+    plan = f"plan for {_PLANNED} training examples (docs/tutorial.md, “More images”)"
+    for fraction in () if test is not None else _SMALLER:
+        train, tested = divided(rows, fraction, seed, table)
+        if len(train) >= FEW and len({row.image for row in tested}) >= FEWEST_GROUPS:
+            left = f"{len(train):,} for training and validation, {len(tested):,} for the test"
+            return f"--test-fraction {fraction} leaves {left}; better, add rows: {plan}"
+    return f"add rows: {plan}"
+
+
+def _to_ask(run: Path, images: Path, kind: str, row: ExampleRow) -> str:
+    """The command that asks the trained model what a test row asks."""
+    if kind == "retrieval":
+        return f"twelve match {quoted(run)} {quoted(row.text)} --images {quoted(images)}"
+    asked = "--ask" if kind == "answer" else "--entails"
+    return f"twelve predict {quoted(run)} --image {quoted(images / row.name)} {asked} {quoted(row.text)}"
 
 
 def _task(name: str, kind: str) -> Task:
