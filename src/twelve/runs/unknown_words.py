@@ -56,8 +56,9 @@ class UnknownWords:
         more = [f"and {counted(len(words) - _NAMED, 'other')}"] if len(words) > _NAMED else []
         have = "has" if lacking == 1 else "have"
         return [
-            f"{lacking:,} of {counted(texts, 'text')} {have} words that the base model does not know, and spells out "
-            f"or reads as [UNK] (harmless if all questions are the same): {', '.join([*named, *more])}"
+            f"{lacking:,} of {counted(texts, 'text')} {have} words that the base model does not know: "
+            f"{', '.join([*named, *more])}; it reads such a word letter by letter or as [UNK], which is harmless if "
+            "all questions are the same"
         ]
 
     def _lacks(self, tokenizer: Tokenizer, word: str) -> bool:
