@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from math import inf
 
 from twelve.evaluation.compared import named
 from twelve.evaluation.parts import FEWEST_GROUPS
@@ -13,7 +12,6 @@ from twelve.report import words
 from twelve.report.cut_texts import whole_texts
 from twelve.report.heading import is_synthetic
 from twelve.report.own_task_steps import (
-    FEW_LINES,
     fallen,
     few_learned,
     little_trained,
@@ -22,6 +20,7 @@ from twelve.report.own_task_steps import (
     more_lines,
     on_more,
     overfits,
+    too_hard,
     train_longer,
 )
 from twelve.report.reading import Run
@@ -150,7 +149,8 @@ def _undecided(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
 
 
 def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
-    """Tasks that are not above a baseline: add training examples to few, train them alone, or check their data.
+    """Tasks that are not above a baseline: add training examples to few, change the question or the base model, train
+    them alone, or check their data.
 
     Args:
         told: see :func:`_new_images`.
@@ -166,7 +166,7 @@ def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
         alone = None
         if len(run.config.tasks) > 1:
             alone = to_train(config_of(run), f"tasks=[{each.name}]", beside(run, each.name))
-        few = more_lines(run, each, why, told, inf if known else FEW_LINES)
+        few = too_hard(run, each) or more_lines(run, each, why, told)
         if few is not None:
             yield few
         elif alone is None:

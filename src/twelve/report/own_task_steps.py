@@ -1,14 +1,17 @@
 """Steps for tasks of one's own, whose examples and training are in the hands of whoever reads the report: train longer
-or slower, add training or test examples."""
+or slower, add training or test examples, change the question or the base model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from twelve.errors import TwelveError
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.formats.data_root import IMAGES, DataRoot
 from twelve.metrics.bootstrap import wilson
+from twelve.model.processor_file import CONFIG_FILE, read_fields
 from twelve.progress import counted
 from twelve.report import words
 from twelve.report.one_answer import one_answer
@@ -26,13 +29,16 @@ from twelve.report.step import (
     to_train_again,
 )
 from twelve.report.verdict import ScoredTask
+from twelve.runs.early import base_folder
 from twelve.tasks.base import Task, foreign
 from twelve.tasks.custom import FileTask
 
 ADDED, MOST_TIMES = 75, 5
 """Lines that are added, about; how many times the iterations are trained then, at most."""
-FEW_LINES = 100
-"""Examples in the training file of a task of one's own below which more are the first thing that it needs."""
+FEW_LINES = 60
+"""Examples in the training file of a task of one's own below which more are the first thing that it needs. From as many
+on, a model that has memorised them and is still not better than a baseline has too hard a question: with 60, questions
+that can be learned scored 82 or more (benchmarks/results/own-questions.json)."""
 FEW_LEARNED = 500
 """The same where the task may be learned, but the score leaves room, or where the model has memorised its examples."""
 MEMORISED = 0.15
@@ -193,17 +199,12 @@ def more_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: float
         told: see :func:`_new_images`.
         most: lines, or examples, from which there are not few.
     """
-    task, configured = run.task(each.name), run.config.tasks.get(each.name)
-    if configured is None or not run.can_grow(each.name):
+    found = _training_files(run, each.name)
+    if found is None or not 0 < found[2] < most:
         return None
-    split, root = configured.train or task.train_split, DataRoot(run.config.data, run.config.sources)
-    paths = [as_named(run, path) for path in task.input_files(root, split)]
-    sizes = run.data.tasks.get(each.name)
-    in_lines = isinstance(task, FileTask)  # the files of a task in Python may have any form
-    count = (_lines(paths[0]) if in_lines else 0) or (sizes.train + sizes.validation if sizes else 0)
+    (split, paths, count), task = found, run.task(each.name)
+    in_lines = isinstance(task, FileTask)
     chosen = beside(run, "more" if len(run.config.tasks) == 1 else f"{each.name}-more")
-    if not paths or not 0 < count < most:
-        return None
     # As often through the examples as now, so that a new score is due to the examples alone.
     longer, before = min(MOST_TIMES, round((count + max(count, ADDED)) / count)), run.config.training.iterations
     settings = [] if before is None else [f"training.iterations={longer * before}"]
@@ -218,7 +219,7 @@ def more_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: float
     even = " About as many of each answer are best." if task.kind in ("answer", "pair", "entailment") else ""
     unit, files = "line" if in_lines else "example", " and ".join(map(str, paths))
     there = f"{'has' if len(paths) == 1 else 'have'} {counted(count, unit)}"
-    added = "50 to 100" if count <= FEW_LINES else f"about {count:,}"
+    added = "50 to 100" if count < FEW_LINES else f"about {count:,}"
     how = sentence(why, f"add {added} {unit}s to {files}, which {there}.")
     compare = (
         "The last command gives the new score on the training file: if that is low, too, train for more iterations, "
@@ -231,6 +232,53 @@ def more_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: float
     alike = "" if len(run.config.tasks) == 1 else f"{each.title}: "
     details = f"{_like(paths[0])}{which}{even} {compare}"
     return Step("Add training examples", f"{alike}{how}", [*extract, *commands, compared], details)
+
+
+def too_hard(run: Run, each: ScoredTask) -> Step | None:
+    """Change the question or the base model of a task of one's own that is not learned though its training examples are
+    memorised and not few: more of them were added, or would have helped already."""
+    known, found = memorised(run, each), _training_files(run, each.name)
+    if not known or found is None or found[2] < FEW_LINES:
+        return None
+    unit = "line" if isinstance(run.task(each.name), FileTask) else "example"
+    alike = "" if len(run.config.tasks) == 1 else f"{each.title}: "
+    ask = "ask the base model what it sees, and " if run.config.model.init else ""
+    why = (
+        f"{alike}{known} and has {counted(found[2], unit)}, so more may not help: the question may be too hard for "
+        f"this model; {ask}try another base model or another question (docs/tutorial.md, “If it is still at chance”)."
+    )
+    details = (
+        "The first command checks the files. If the base model does not recognise what you ask about, start from one "
+        "that does. If it does, word the question otherwise, or ask a simpler one."
+    )
+    commands = [*to_check(run), *_to_ask_base(run, each.name)]
+    return Step("Change the question or the base model", why, commands, details)
+
+
+def _to_ask_base(run: Run, name: str) -> list[str]:
+    """The command that asks the base model about a task's images; none if there is no such model, or it cannot tell."""
+    root = DataRoot(run.config.data, run.config.sources)
+    images = as_named(run, root.path / IMAGES / root.image_source(run.task(name)))
+    with suppress(TwelveError):
+        folder = base_folder(run.config)
+        fields = {} if folder is None else read_fields(folder / CONFIG_FILE)
+        if fields.get("region_recipes") and "answer" in fields["task_outputs"].values():
+            base = as_named(run, str(run.config.model.init))
+            return [command_line("predict", base, "--image", images, "--ask", "what is this?")]
+    return []
+
+
+def _training_files(run: Run, name: str) -> tuple[str, list[Path], int] | None:
+    """The training split of a task of one's own, its files, and how many examples they have (0 if that is not known);
+    None for another task, or without files."""
+    task, configured = run.task(name), run.config.tasks.get(name)
+    if configured is None or not run.can_grow(name):
+        return None
+    split, root = configured.train or task.train_split, DataRoot(run.config.data, run.config.sources)
+    paths = [as_named(run, path) for path in task.input_files(root, split)]
+    sizes = run.data.tasks.get(name)
+    lines = _lines(paths[0]) if paths and isinstance(task, FileTask) else 0  # in Python, files may have any form
+    return (split, paths, lines or (sizes.train + sizes.validation if sizes else 0)) if paths else None
 
 
 def _lines(path: Path) -> int:

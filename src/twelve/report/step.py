@@ -12,9 +12,6 @@ from twelve.errors import TwelveError
 from twelve.report.reading import Run
 from twelve.run_folder import RunFolder
 
-REGIONS = "twelve regions "
-"""What a command that prepares regions begins with."""
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -24,18 +21,13 @@ class Step:
         title: what.
         why: the numbers that it follows from, or what to do, in a sentence.
         commands: one or more, in order.
-        details: further sentences, which are shown on request, as the commands after :attr:`first` are.
+        details: further sentences, which are shown on request.
     """
 
     title: str
     why: str
     commands: Sequence[str]
     details: str = ""
-
-    @property
-    def first(self) -> int:
-        """How many commands are shown at once: the first that does the work, and those that only prepare regions."""
-        return next((n for n, line in enumerate(self.commands, start=1) if not line.startswith(REGIONS)), 1)
 
 
 def sentence(why: str, then: str) -> str:

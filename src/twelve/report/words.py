@@ -91,8 +91,8 @@ STOPPED = (
     "until its score drops."
 )
 DRAWN = (
-    "The examples are not hand-picked. They are the first correct and the first wrong ones among "
-    f"{KEPT} random examples of the split (all, if there are fewer); different answers take turns."
+    f"The examples are not hand-picked: {KEPT} examples of the split (all, if it has fewer) were drawn at random. Of "
+    "these, the first correct and the first wrong ones are shown, with one of each answer before a second of any."
 )
 
 
