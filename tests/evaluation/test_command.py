@@ -340,8 +340,10 @@ def test_a_table_fits_into_80_columns(groups: int, monkeypatch: pytest.MonkeyPat
     share = protocol_line(replace(result, calibration_error=0.154))
     assert share.endswith("calibration error 0.15 percentage points") and "error" not in protocol_line(result)
     raw = replace(result, calibration_error=0.154, uncalibrated="not calibrated: 6 validation examples, 50 are needed")
-    assert protocol_line(raw).splitlines()[-1].endswith(
-        "  calibration error 0.15 percentage points; not calibrated: 6 validation examples, 50 are needed"
+    assert (
+        protocol_line(raw)
+        .splitlines()[-1]
+        .endswith("  calibration error 0.15 percentage points; not calibrated: 6 validation examples, 50 are needed")
     )
     assert "protocol official" in protocol_line(result) and "official" not in protocol_line(own)
     assert "ties: first of equals" in protocol_line(result) and "ties" not in protocol_line(own)
