@@ -84,6 +84,16 @@ def test_unchanged_it_goes_on_without_a_word(place: Path) -> None:
     assert lines(place / "run") == before
 
 
+def test_without_a_checkpoint_it_begins_again(place: Path) -> None:
+    before = lines(place / "run")
+    shutil.rmtree(place / "run" / "checkpoints")
+    (place / "run" / "trained.json").unlink()
+    (place / "run" / "metrics.jsonl").write_text("")  # as if killed in the first iteration
+    said = resumed(place)
+    assert "the run has no checkpoint: it begins again" in said and "resumed" not in said
+    assert lines(place / "run") == before
+
+
 def test_flipped_labels_are_refused_and_may_be_insisted_on(place: Path) -> None:
     flip(place)
     with pytest.raises(DataError, match=r"step-0000002: not what .*the data \(snli_ve\.train\).*--allow-changed-data"):

@@ -177,7 +177,8 @@ def _train(
     if resume:
         for noted in trainer.checkpoints.resume(trainer.record, allow_changed_data=allow_changed_data):
             say(noted)
-        say(f"resumed at iteration {trainer.state.iteration} of {trainer.total}")
+        at = trainer.state.iteration
+        say(f"resumed at iteration {at} of {trainer.total}" if at else "the run has no checkpoint: it begins again")
     if devices.main:
         for noted in _write_facts(config, data, trainer, base):
             say(noted)
