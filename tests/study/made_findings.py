@@ -113,7 +113,7 @@ class Made:
         )
         rows = tuple(
             Row(task, TITLES[task], TITLES[task].rpartition(", ")[2], GROUP_OF[task], {"majority": 31.0}, 31.0, 97.5,
-                {arm.name: self.score(arm.name, task) for arm in self.arms if task in arm.tasks})
+                {arm.name: self.score(arm.name, task) for arm in self.arms if task in arm.tasks}, (31.0,) * 3)
             for task in TASKS if any(task in arm.tasks for arm in self.arms)
         )  # fmt: skip
         curves = tuple(

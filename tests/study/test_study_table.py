@@ -27,13 +27,14 @@ from twelve.study.finding_types import Comparison
 from twelve.study.findings import findings
 from twelve.study.report import page
 from twelve.study.report.beside import minus
+from twelve.study.report.unlearned import doubts
 from twelve.study.results import result_file
 from twelve.study.show import show
 from twelve.study.studies.base import said as sentence
 from twelve.study.studies.base import uncertain
 from twelve.study.studies.groups import Groups
 from twelve.study.studies.joint_vs_single import BASE, OPPONENT, JointVsSingle
-from twelve.study.table import COVERAGE, SHARES, few_seeds, markdown
+from twelve.study.table import COVERAGE, SHARES, few_seeds, markdown, scores_by_seed
 from twelve.study.uneven import origin
 
 TASKS = ("vqa", "nlvr2")
@@ -511,6 +512,39 @@ def test_the_lead_and_the_scores_of_every_seed_stand_beside_their_means(tmp_path
     assert "With one seed, the spread" in page.render([page.part_of(one, "key")])
     made_up(tmp_path / "some", {BASE: (0.8, 0.9), OPPONENT: (0.7, 0.4)})
     assert ". By seed, all tasks: +" in findings(tmp_path / "some").sentences[0]
+
+
+def test_a_task_that_one_seed_has_not_learned_is_named_though_it_is_learned_on_average(tmp_path: Path) -> None:
+    """By the rule of *learned*, within the seed; above the baseline, but not above shuffled images, is not learned."""
+    made_up(tmp_path, {"stop-and-go": (0.7, 0.8), "single-longer": (0.6, 0.9)}, seeds=5)
+    assert not doubts(findings(tmp_path))
+    lost = {5: {"values": [0.4] * 400}, 7: {"values": [0.0, 1.0] * 200, "shuffled_values": [0.5] * 400}}
+    for seed in range(3, 8):
+        file = result_file(tmp_path, seed, "single-longer", "vqa")
+        shuffled = {"shuffled": 20.0, "shuffled_values": [0.0] * 400} | lost.get(seed, {})
+        file.write_text(json.dumps(json.loads(file.read_text()) | shuffled))
+    found = findings(tmp_path)
+    told = "Learned on average, but not in every seed by itself: VQA (single-longer in seeds 5 and 7)."
+    scores = found.rows[0].scores["single-longer"]
+    assert scores.learned and scores.learned_seeds == (True, True, False, True, False)
+    assert told in doubts(found) and told in markdown(found) and told in " ".join(brief(found, "").split())
+    assert told in page.render([page.part_of(found, "key")])
+    assert found.rows[1].scores["single-longer"].learned_seeds == (True,) * 5
+    for score in (replace(scores, learned=False), replace(scores, learned_seeds=(True,) * 5)):
+        row = replace(found.rows[0], scores={**found.rows[0].scores, "single-longer": score})
+        assert told not in doubts(replace(found, rows=(row,)))
+    table = scores_by_seed(found).splitlines()
+    assert table[0] == "| score by seed, official metric | task | 3 | 4 | 5 | 6 | 7 |"
+    assert table[2] == "| best baseline | VQA | 40.0 | 40.0 | 40.0 | 40.0 | 40.0 |" and len(table) == 2 + 2 * 3
+    assert table[4].startswith("| single-longer | VQA | ") and table[4].endswith(" | 50.0 |") and "| 40.0 |" in table[4]
+    assert scores_by_seed(found) in markdown(found)
+    assert page.html_of(scores_by_seed(found)) in page.render([page.part_of(found, "key")])
+    (one := tmp_path / "one").mkdir()
+    made_up(one, {"stop-and-go": (0.7, 0.8), "single-longer": (0.6, 0.9)}, seeds=1)
+    found = findings(one)
+    assert found.rows[0].scores["stop-and-go"].learned_seeds == () and not scores_by_seed(found)
+    text = markdown(found) + page.render([page.part_of(found, "key")])
+    assert "score by seed, official" not in text and "Scores by seed" not in text
 
 
 def test_notes_stand_after_the_answer_and_nothing_of_them_is_a_tag(tmp_path: Path) -> None:

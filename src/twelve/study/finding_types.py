@@ -38,6 +38,7 @@ class Score:
         extensions: how often the run was extended, of each seed.
         updates: of this task, of each seed.
         by_type: kind of type -> type -> (mean score, examples of all seeds); empty if it was not recorded.
+        learned_seeds: ``learned`` of each seed by itself, from intervals over its examples alone; empty for one seed.
     """
 
     score: Interval
@@ -55,6 +56,7 @@ class Score:
     extensions: tuple[int, ...]
     updates: tuple[int, ...]
     by_type: ByType
+    learned_seeds: tuple[bool, ...] = ()
 
     @property
     def learned_by_bootstrap_alone(self) -> bool:
@@ -71,7 +73,7 @@ class Row:
     Attributes:
         group: the skill that the task needs (``Output.skill``); tasks with the same skill form a group.
         baselines: name -> score, means over the seeds.
-        baseline: the best of them.
+        baseline: the best of them; ``baseline_seeds``: that of each seed.
         upper_bound: of the metric on these regions; 100 where nothing is known to bound it.
         scores: arm -> score, for the arms that train the task.
     """
@@ -84,6 +86,7 @@ class Row:
     baseline: float
     upper_bound: float
     scores: Mapping[str, Score]
+    baseline_seeds: tuple[float, ...] = ()
 
     @property
     def short(self) -> str:

@@ -34,6 +34,8 @@ WARNING = "Warning: "
 EARLIER_METRIC = "R@1"
 """What results of retrieval called their metric before they said how many images were ranked."""
 SHUFFLED = "shuffled images"
+RESAMPLES_ALONE = 1000
+"""Most resamples of each seed by itself: these intervals are only compared with 0."""
 MODELS_OWN = (SHUFFLED,)
 """Baselines that depend on a model: those of the first arm's model count for all arms."""
 
@@ -254,6 +256,7 @@ class _Samples:
 
         self.seen, self.drawn = both(True)
         self.free_seen, self.free_drawn = both(False)
+        self.alone = _alone(tasks, min(resamples, RESAMPLES_ALONE))
         self.parts = {task.name: task.parts() for task in tasks}
         self.on_parts = {
             (name, part.kind, part.seen): (
@@ -306,20 +309,39 @@ class _Samples:
     def learned(self, arm: str, task: str) -> bool:
         """Whether the intervals of an arm's lead over the best baseline and, where that was measured, of what it
         gains from the correct image are above zero."""
+        return self._is_learned(arm, task, self.seen, self.drawn)
+
+    def learned_seeds(self, arm: str, task: str) -> tuple[bool, ...]:
+        """The same of each seed by itself; empty for one seed."""
+        return tuple(self._is_learned(arm, task, seen, drawn) for seen, drawn in self.alone)
+
+    def _is_learned(self, arm: str, task: str, seen: Resampled, drawn: Resampled) -> bool:
         place = self.place(arm, task)
-        advantage = _interval(self.seen.closed[task][:, place], self.drawn.closed[task][:, place])
-        looking = self.looking(arm, task)
+        advantage = _interval(seen.closed[task][:, place], drawn.closed[task][:, place])
+        looking = self._looking(arm, task, seen, drawn)
         return advantage.low > 0 and (looking is None or looking.low > 0)
 
     def looking(self, arm: str, task: str) -> Interval | None:
         """The score minus that with shuffled images; None if that was not measured."""
+        return self._looking(arm, task, self.seen, self.drawn)
+
+    def _looking(self, arm: str, task: str, seen: Resampled, drawn: Resampled) -> Interval | None:
         if any(
             result.shuffled is None or result.shuffled_values is None for result in self.tasks[task].by_seed(arm) or []
         ):
             return None
         place, other = self.place(arm, task), self.place(arm, task, shuffled=True)
-        seen, samples = self.seen.points[task], self.drawn.points[task]
-        return _interval(seen[:, place] - seen[:, other], samples[:, place] - samples[:, other])
+        observed, samples = seen.points[task], drawn.points[task]
+        return _interval(observed[:, place] - observed[:, other], samples[:, place] - samples[:, other])
+
+
+def _alone(tasks: Sequence[_Task], resamples: int) -> list[tuple[Resampled, Resampled]]:
+    """The observed and the resampled scores of each seed by itself; empty for one seed."""
+    every = {task.name: task.cells() for task in tasks}
+    seeds = [{name: [cell] for name, cell in zip(every, row, strict=True)} for row in zip(*every.values(), strict=True)]
+    if len(seeds) == 1:
+        return []
+    return [(observed(cells), two_level(cells, resamples=resamples, shared=True)) for cells in seeds]
 
 
 def _interval(seen: Array, drawn: Array) -> Interval:
@@ -345,6 +367,7 @@ def _row(task: _Task, drawn: _Samples) -> Row:
             if all(name in base for base in bases)
         },
         baseline=100 * float(np.mean([cell.baseline for cell in cells])),
+        baseline_seeds=tuple(100 * cell.baseline for cell in cells),
         upper_bound=100 * float(np.mean([cell.upper_bound for cell in cells])),
         scores={arm: _score(task, arm, drawn) for arm in task.arms},
     )
@@ -372,6 +395,7 @@ def _score(task: _Task, arm: str, drawn: _Samples) -> Score:
         extensions=tuple(max(0, len(result.parts) - 1) for result in results),
         updates=tuple(result.batches[task.name] for result in results),
         by_type=_by_type([result.by_type for result in results]),
+        learned_seeds=drawn.learned_seeds(arm, task.name),
     )
 
 

@@ -66,6 +66,7 @@ def markdown(found: Findings) -> str:
         by_part(found),
         by_updates(found),
         _scores(found),
+        scores_by_seed(found),
         _looking(found),
         convergence(found),
         unconverged(found),
@@ -298,6 +299,18 @@ def _scores(found: Findings) -> str:
         for row in found.rows
     ]
     return table(["task: score (with shuffled images)", "baseline", "upper bound", *names], rows)
+
+
+def scores_by_seed(found: Findings) -> str:
+    """The score of every arm in every seed, below the best baseline of that seed, task by task; empty for one seed."""
+    if len(found.seeds) == 1:
+        return ""
+    rows = []
+    for row in found.rows:
+        rows.append(["best baseline", row.title, *(f"{each:.1f}" for each in row.baseline_seeds)])
+        for arm, score in row.scores.items():
+            rows.append([arm, row.title, *(f"{each:.1f}" for each in score.seeds)])
+    return table(["score by seed, official metric", "task", *map(str, found.seeds)], rows)
 
 
 def _looking(found: Findings) -> str:

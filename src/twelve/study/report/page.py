@@ -35,7 +35,7 @@ from twelve.study.report.protocol import StudyProtocol, protocol
 from twelve.study.report.relations import Relation, relations
 from twelve.study.report.unlearned import doubts
 from twelve.study.studies.base import NOT_COUNTED
-from twelve.study.table import few_seeds, incomplete, no_search, origins, over_seeds, said_first
+from twelve.study.table import few_seeds, incomplete, no_search, origins, over_seeds, said_first, scores_by_seed
 from twelve.study.trunk_rates import rates_differ, trunk_rates, written
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
@@ -161,6 +161,11 @@ class StudyPart:
         """The differences on examples that are like those of training, and on the others, as HTML; empty if it was not
         recorded which ones are."""
         return html_of(unseen.by_part(self.found, marked=True))
+
+    @property
+    def scores_by_seed(self) -> str:
+        """The score of every arm in every seed, as HTML; empty for one seed."""
+        return html_of(scores_by_seed(self.found))
 
     @property
     def by_updates(self) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from twelve.metrics.bootstrap import Interval
+from twelve.progress import enumerated
 from twelve.study.cells import gain_of
 from twelve.study.finding_types import Findings, Row
 from twelve.study.report.beside import short
@@ -21,8 +22,8 @@ def warnings(found: Findings) -> tuple[str, ...]:
 
 
 def doubts(found: Findings) -> tuple[str, ...]:
-    """Sentences on tasks that count as learned: by the bootstrap interval alone; and by a model that is above the best
-    baseline with shuffled images too, because the baselines are those of another arm."""
+    """Sentences on tasks that count as learned: by the bootstrap interval alone; not in every seed by itself; and by a
+    model that is above the best baseline with shuffled images too, because the baselines are those of another arm."""
     weakly: dict[str, list[str]] = {}
     text: list[str] = []
     compared = {judge for each in found.comparisons for judge in each.contrast.judges}
@@ -36,16 +37,32 @@ def doubts(found: Findings) -> tuple[str, ...]:
                 text.append(
                     f"{arm} {score.shuffled:.1f} on {short(found, row.name)} (best baseline {row.baseline:.1f})"
                 )
-    told = []
+    told = list[str]()
     if weakly:
         named = "; ".join(f"{task} ({', '.join(arms)})" for task, arms in weakly.items())
         told.append(f"Learned by the bootstrap alone, not by the t interval over the seeds: {named}.")
+    told += _in_some_seeds(found)
     if text:
         told.append(
             f"With shuffled images, these score above the best baseline: {'; '.join(text)}. This part of their lead "
             "does not come from the image."
         )
     return tuple(told)
+
+
+def _in_some_seeds(found: Findings) -> Iterator[str]:
+    """Which compared arms have learned a task on average, but not in every seed by itself."""
+    compared, parts = {arm for each in found.comparisons for arm in each.contrast.arms}, list[str]()
+    for row in found.rows:
+        named = []
+        for arm, score in row.scores.items():
+            lost = [str(seed) for seed, own in zip(found.seeds, score.learned_seeds, strict=False) if not own]
+            if arm in compared and score.learned and lost:
+                named.append(f"{arm} in seed{'s' * (len(lost) > 1)} {enumerated(lost)}")
+        if named:
+            parts.append(f"{row.short} ({', '.join(named)})")
+    if parts:
+        yield f"Learned on average, but not in every seed by itself: {'; '.join(parts)}."
 
 
 def _warnings(found: Findings) -> Iterator[str]:
