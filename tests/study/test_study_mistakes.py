@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from tiny_study import made_up
 from typer.testing import CliRunner
 
@@ -13,10 +16,15 @@ from twelve import cli
 from twelve.config import load
 from twelve.errors import ConfigError
 from twelve.study import plan as plans
-from twelve.study.engine import planned
+from twelve.study.brief import brief
+from twelve.study.engine import _announce, planned
 from twelve.study.findings import findings
+from twelve.study.identical import same_scores
+from twelve.study.report import page
+from twelve.study.results import result_file
 from twelve.study.studies import get_study
 from twelve.study.studies.base import said as said_of
+from twelve.study.table import markdown
 from twelve.training.balancing import BALANCINGS
 from twelve.training.balancing.base import LossBalancing
 from twelve.training.schedules.base import SCHEDULES, Schedule
@@ -207,6 +215,54 @@ def test_arms_with_the_same_scores_are_called_identical(tmp_path: Path) -> None:
     assert said_of(replace(comparison, cells=comparison.cells[:1])).endswith("their difference is zero on the task.")
     made_up(tmp_path / "near", {"stop-and-go": (0.7, 0.6), "single-longer": (0.7, 0.601)})
     assert "identical" not in findings(tmp_path / "near").sentences[0]
+    assert not same_scores(findings(tmp_path / "same")) and not findings(tmp_path / "near").identical
+
+
+def test_identical_arms_are_named_whatever_the_study_and_the_contrast(tmp_path: Path) -> None:
+    """A study with sentences of its own; arms that no contrast compares with each other; arms with the same mean."""
+    scores = {"joint": (0.7, 0.6), "single": (0.5, 0.6), "no-token": (0.6, 0.6), "always-go": (0.7, 0.6)}
+    made_up(tmp_path, scores | {"neither": (0.6, 0.6)}, study="ablations")
+    found = findings(tmp_path)
+    assert found.identical == (("joint", "always-go"), ("no-token", "neither"))
+    (told,) = same_scores(found)
+    assert told == (
+        "The scores of joint and always-go are identical on every test example of every common task and seed; so are "
+        "those of no-token and neither."
+    )
+    assert told in markdown(found) and told in " ".join(brief(found, "").split())
+    assert told in page.render([page.part_of(found, "key")])
+    file = result_file(tmp_path, found.seeds[-1], "always-go", "vqa")
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps(record | {"values": sorted(record["values"])}))
+    assert findings(tmp_path).identical == (("no-token", "neither"),)
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        ({"overrides": {"optimizer.task_scale": "lr"}}, "joint"),
+        ({"overrides": {"tasks.vqa.learning_rate": 3e-4, "schedule.name": "stop-and-go"}}, "joint"),
+        ({"overrides": {"schedule.name": "always-go"}}, None),
+        ({"overrides": {"tasks.vqa.learning_rate": 5e-4}}, None),
+        ({"start": "model of joint"}, None),
+        ({"length": {"factor": 2.0}}, None),
+    ],
+)
+def test_an_arm_that_changes_nothing_is_named_before_it_runs(
+    changed: dict[str, object], same: str | None, tmp_path: Path
+) -> None:
+    told = f"alike: the arm always-go has the same configuration as {same}, so it trains the same models"
+    errors, said = dry_run(tmp_path, changed=changed)
+    assert not errors and (told in said if same else "alike" not in said)
+
+
+def test_an_arm_that_changes_nothing_is_named_when_the_study_begins() -> None:
+    plan = planned(get_study("ablations", {}), load(CONFIG, ["schedule.name=always-go"]), seeds=1)
+    same = plan.arm("joint").model_copy(update={"name": "same", "overrides": {"schedule.name": "stop-and-go"}})
+    said = io.StringIO()
+    _announce(plan.model_copy(update={"arms": (*plan.arms, same)}), [], {}, Console(file=said, width=200))
+    told = [line for line in said.getvalue().splitlines() if "configuration" in line]
+    assert told == ["the arm same has the same configuration as joint, so it trains the same models"]
 
 
 @pytest.mark.parametrize(

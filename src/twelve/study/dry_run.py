@@ -14,6 +14,7 @@ from twelve.progress import WIDTH, counted
 from twelve.study import plan as plans
 from twelve.study.base_model import told
 from twelve.study.bootstrap import detected
+from twelve.study.identical import same_configurations
 from twelve.study.losses import meaning
 from twelve.study.plan import Plan, Step
 from twelve.study.results import is_done
@@ -70,6 +71,7 @@ def overview(
         + ", without extensions"
         * any(arm.length.extend for arm in plan.arms),
         *_pretraining(plan),
+        *(f"alike: {each}" for each in same_configurations(plan)),
         *_detected(plan),
         _time(file, plan, units * (config.training.iterations or 0)),
         f"data: each seed {_world(plan, worlds_of)}, nothing is downloaded"

@@ -26,6 +26,7 @@ from twelve.settings import RunConfig
 from twelve.study import plan as plans
 from twelve.study.arms import Arm, Contrast, Length, Rates
 from twelve.study.base_model import known_tasks, told
+from twelve.study.identical import same_configurations
 from twelve.study.losses import check_losses, meaning
 from twelve.study.overrides import check_overrides
 from twelve.study.plan import Plan, Step
@@ -399,7 +400,7 @@ def _prepare(seed: Seed, remaining: Remaining, console: Console) -> None:
 def _announce(plan: Plan, left: Sequence[Step], seeds: Mapping[int, Seed], console: Console) -> None:
     from twelve.study.worlds import is_finished
 
-    lines = [f"{arm.name}: {meaning(arm)}" for arm in plan.arms]
+    lines = [*(f"{arm.name}: {meaning(arm)}" for arm in plan.arms), *same_configurations(plan)]
     each = "with a world and models of its own" if plan.worlds else "with its own models, on the same data"
     units = sum(step.units for step in left)
     todo = f"{len(left)} of {counted(len(plan.steps()), 'step')} left, as long as {units:.2f} joint runs"

@@ -361,6 +361,8 @@ class Findings:
         warned: the notes that begin with "Warning: "; they stand before the answer.
         sections: parts of the page, in Markdown, that only this study has.
         plots: name -> SVG of plots that only this study has.
+        identical: pairs of arms of the contrasts whose values are equal on every example of every task that both train,
+            in every seed.
     """
 
     folder: Path
@@ -387,6 +389,7 @@ class Findings:
     warned: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
     plots: Mapping[str, str] = field(default_factory=dict)
+    identical: tuple[tuple[str, str], ...] = ()
 
     @property
     def batches_differ(self) -> bool:

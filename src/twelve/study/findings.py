@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,7 @@ def findings(out: str | Path) -> Findings:
         processors=tuple(dict.fromkeys(result.processor for result in results if result.processor)),
         notes=tuple(note for note in notes if not note.startswith(WARNING)),
         warned=warned,
+        identical=_identical(tasks, arms, contrasts),
     )
     found = _told(found)
     told = (*_qualified(found, uneven.told(found)), *multiple.named(found), *unseen.told(found))
@@ -145,6 +147,20 @@ def _complete(plan: Plan, out: Path) -> tuple[tuple[int, ...], tuple[Arm, ...], 
     missing = [f"the arm {arm.name}" for arm in plan.arms if arm not in most]
     missing += [f"seed {seed}" for seed in plan.seeds if seed not in seeds]
     return seeds, tuple(most), tuple(missing)
+
+
+def _identical(
+    tasks: Sequence[_Task], arms: Sequence[Arm], contrasts: Sequence[Contrast]
+) -> tuple[tuple[str, str], ...]:
+    """See :class:`Findings`."""
+    compared = {name for each in contrasts for name in each.arms}
+    pairs = []
+    for one, other in combinations([arm.name for arm in arms if arm.name in compared], 2):
+        both = [task for task in tasks if {one, other} <= {*task.arms}]
+        seeds = [by_arm for task in both for by_arm in task.results.values()]
+        if both and all(by_arm[one].values == by_arm[other].values for by_arm in seeds):
+            pairs.append((one, other))
+    return tuple(pairs)
 
 
 class _Task:

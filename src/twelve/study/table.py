@@ -17,6 +17,7 @@ from twelve.study.converged import convergence, unconverged
 from twelve.study.costs import lengths
 from twelve.study.equal_updates import by_updates
 from twelve.study.finding_types import Comparison, Findings, Row, Score
+from twelve.study.identical import same_scores
 from twelve.study.losses import meaning
 from twelve.study.report.unlearned import doubts, warnings
 from twelve.study.trunk_rates import rates_differ, trunk_rates, written
@@ -54,6 +55,7 @@ def markdown(found: Findings) -> str:
         " ".join(found.sentences) or "There is nothing to compare.",
         over_seeds(found) or "",
         *(f"Note: {escape(note, quote=False)}" for note in found.notes),
+        *same_scores(found),
         " ".join(doubts(found)),
         " ".join(filter(None, [no_search(found), *rates_differ(found), *lengths(found)])),
         _who(found),
@@ -163,7 +165,7 @@ def few_seeds(found: Findings, *, short: bool = False) -> str | None:
 
 def short_limits(found: Findings) -> str:
     """What limits the findings but their notes and convergence, in few sentences; "" if nothing does."""
-    told = [*doubts(found), no_search(found), *rates_differ(found), over_seeds(found)]
+    told = [*same_scores(found), *doubts(found), no_search(found), *rates_differ(found), over_seeds(found)]
     told += [multiple.told(found, short=True), few_seeds(found, short=True), *lengths(found)]
     return " ".join(filter(None, told))
 

@@ -28,6 +28,7 @@ from twelve.study.costs import lengths
 from twelve.study.equal_updates import by_updates
 from twelve.study.finding_types import Comparison, Findings, Score
 from twelve.study.findings import findings
+from twelve.study.identical import same_scores
 from twelve.study.losses import meaning
 from twelve.study.report import plots
 from twelve.study.report.beside import Beside, beside, further, minus, short, signed, titled, unlearned
@@ -140,6 +141,7 @@ class StudyPart:
         """Notes, and what limits the findings."""
         found = self.found
         told = [
+            *same_scores(found),
             *doubts(found),
             no_search(found),
             over_seeds(found),
