@@ -23,7 +23,7 @@ from twelve.study import multiple
 from twelve.study.brief import brief
 from twelve.study.cells import gain_of
 from twelve.study.converged import convergence
-from twelve.study.finding_types import Curve, Findings
+from twelve.study.finding_types import Comparison, Curve, Findings
 from twelve.study.findings import findings
 from twelve.study.report import page, plots
 from twelve.study.report.beside import minus
@@ -139,6 +139,26 @@ def test_a_legend_has_only_marks_that_are_drawn_and_ticks_do_not_change_with_the
         ticks = axes.get_xticks().tolist()
         axes.figure.set_size_inches(1.0, 5.0)
         assert axes.get_xticks().tolist() == ticks
+
+
+@needs_plots
+def test_a_legend_names_no_mark_twice() -> None:
+    """Where all rows of a contrast are hollow, its entry says what that means."""
+    found = made_findings.joint_vs_single()
+    some = found.comparisons[0]
+    none = replace(some, cells=tuple(replace(cell, learned=False, by_none=True) for cell in some.cells), learned=None)
+    assert none.uncounted and not some.uncounted and not all(cell.learned for cell in some.cells)
+
+    def legend(*compared: Comparison) -> list[str]:
+        lines = [line for line in plots.tasks(found, compared).axes[0].lines if len(line.get_xdata()) == 0]
+        assert len({(line.get_marker(), line.get_markerfacecolor()) for line in lines}) == len(lines)
+        return [str(line.get_label()) for line in lines]
+
+    name = some.contrast.name
+    assert legend(none) == [f"{name}: {plots.NOT_COUNTED}"]
+    assert legend(some) == [name, plots.NOT_COUNTED]
+    assert legend(none, some) == [f"{name}: {plots.NOT_COUNTED}", name, plots.NOT_COUNTED]
+    assert legend(some, none) == [name, f"{name}: {plots.NOT_COUNTED}", plots.NOT_COUNTED]
 
 
 def test_bars_of_stopped_tasks_lie_inside_the_panel_and_below_the_curves() -> None:

@@ -144,14 +144,17 @@ def tasks(found: Findings, compared: Sequence[Comparison]) -> Figure:
             axes.axhline(half.index(ALL) - 0.5, color=LINE, linewidth=0.6)
     _same_scale(figure, panels)
     hollow: dict[str, Any] = {"color": SOFT, "markerfacecolor": "white", "linestyle": ":", "markersize": 3.5}
-    open_ = [number for number, each in enumerate(compared) if each.uncounted or not _all_learned(each)]
+    partly = list[int]()
     for number, each in enumerate(compared):
         filled = not each.uncounted or any(cell.learned for cell in each.cells)
         drawing = {"color": COLOURS[number], "markersize": 3.5} if filled else hollow
         label = each.contrast.name.replace(") minus (", ")\nminus (")
+        label += f": {NOT_COUNTED}" * (not filled)  # an entry of its own would have the same mark
         panels[0].plot([], [], marker=MARKS[number], label=label, **drawing)
-    if open_:
-        panels[0].plot([], [], marker=MARKS[open_[0]], label=NOT_COUNTED, **hollow)
+        if filled and (each.uncounted or not _all_learned(each)):
+            partly.append(number)
+    if partly:
+        panels[0].plot([], [], marker=MARKS[partly[0]], label=NOT_COUNTED, **hollow)
     if len(halves) > 1:
         figure.legend(loc="outside upper center", ncols=2, handlelength=2)
     else:
