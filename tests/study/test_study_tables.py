@@ -93,6 +93,47 @@ def test_each_table_of_a_page_is_written_whole(name: str, tmp_path: Path) -> Non
     assert len({path.stem[2:] for path in files}) == len(found)
 
 
+def test_values_by_seed_become_a_column_for_each_seed() -> None:
+    header = ("arm", "by seed", "updates, by seed", "seeds", "other, by seed")
+    table = PageTable(
+        header,
+        (("joint", "+1.0, -2.0", "1,200; 900", "4, 5", "4, 5 (falling)"), ("single", "", "1; 2", "4, 5", "4")),
+        seeds=(4, 5),
+    )
+    assert rows_of(table) == [
+        ["arm", "seed 4", "seed 5", "updates, seed 4", "updates, seed 5", "seeds", "other, by seed"],
+        ["joint", "+1.0", "-2.0", "1200", "900", "4, 5", "4, 5 (falling)"],
+        ["single", "", "", "1", "2", "4, 5", "4"],
+    ]
+
+
+def test_a_table_is_called_by_its_heading_else_by_the_paragraph_before_it() -> None:
+    page = (
+        "## Arms\n\nSaid: of them.\n\n| arm | meaning |\n| --- | --- |\n\n*: a mark.\n\n## Of this study alone\n\n"
+        "| way |\n| --- |\n\nValidation scores. They decide.\n\n| set |\n| --- |\n\n"
+        f"Each way minus fixed weights (static), {'in points, ' * 9}.\n\n| way |\n| --- |\n"
+    )
+    assert titles(tables(page)) == ["Arms", "way", "Validation scores", "Each way minus fixed weights"]
+
+
+def test_every_column_of_the_arms_and_every_table_has_a_name(tmp_path: Path) -> None:
+    found = findings(RESULTS / "study-four-tasks-pretrained")
+    files = write_tables(markdown(found), tmp_path, found.seeds)[::2]
+    assert [path.name for path in files[:4]] == [
+        *("01-arms.csv", "02-differences-means-over-the-tasks.csv", "03-differences-on-each-task.csv"),
+        "04-differences-on-each-task-by-seed.csv",
+    ]
+    for path in files:
+        rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+        assert all(rows[0]) and not any("by seed" in name for name in rows[0][1:])
+    (arms, means, *_) = (list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) for path in files)
+    assert arms[0]["meaning"] == "one model, a task that no longer improves is stopped"
+    assert [float(means[0][f"seed {seed}"]) for seed in found.seeds] == [
+        pytest.approx(value, abs=0.051) for value in found.comparisons[0].seeds
+    ]
+    assert "\\caption{Arms}\n" in (tmp_path / "01-arms.tex").read_text(encoding="utf-8")
+
+
 def test_tables_with_the_same_first_column_have_titles_of_their_own(tmp_path: Path) -> None:
     page = "Gains: of 50%.\n\n|  | a |\n| --- |\n| b | 1 |\n\n| arm | x |\n| --- |\n\n| arm | x | y_z |\n| --- |\n"
     assert titles(tables(page)) == ["Gains", "arm", "arm: y_z"]
@@ -107,7 +148,7 @@ def test_the_command_prints_the_files(tmp_path: Path) -> None:
     asked = ["study", "show", str(tmp_path / "study"), "--tables-to", str(tmp_path / "tables")]
     said = CliRunner().invoke(cli.app, asked)
     assert said.exit_code == 0 and sorted(said.output.splitlines()) == sorted(map(str, (tmp_path / "tables").iterdir()))
-    differences = min((tmp_path / "tables").glob("*difference-official-metric.csv"))
+    differences = next((tmp_path / "tables").glob("*-differences-on-each-task.csv"))
     first = next(csv.DictReader(differences.read_text(encoding="utf-8").splitlines()))
     (comparison,) = findings(tmp_path / "study").comparisons
     for cell, title in zip(comparison.cells, ("VQA v2", "GQA", "Flickr30k retrieval"), strict=False):

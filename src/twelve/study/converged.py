@@ -172,7 +172,7 @@ def unconverged(found: Findings) -> str:
     if not rows:
         return ""
     header = ["not converged", "task", "seeds", "extensions, by seed"]
-    return "\n\n".join(filter(None, [late_gains(found), table(header, rows)]))
+    return "\n\n".join(filter(None, [late_gains(found), "## Curves that had not converged", table(header, rows)]))
 
 
 def late_gains(found: Findings) -> str:

@@ -92,7 +92,8 @@ def by_updates(found: Findings) -> str:
     every = equal_updates(found)
     if not every:
         return ""
-    header = ["difference at equal updates", "task", "updates in the first arm, by seed", "in the second arm", "ratio"]
+    header = ["difference at equal updates", "task", "updates in the first arm, by seed"]
+    header += ["in the second arm, by seed", "ratio, by seed"]
     header += ["validation score minus the last one, by seed", "minus the best one, by seed"]
     titles = {row.name: row.title for row in found.rows}
     rows = [

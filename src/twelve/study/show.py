@@ -49,7 +49,7 @@ def show(out: Path, *, tables: bool = False, tables_to: Path | None = None, cons
             with files.replacing(out / name) as partial:
                 partial.write_text(page, encoding="utf-8")
     if tables_to is not None:
-        told = "\n".join(map(str, write_tables(text, tables_to)))
+        told = "\n".join(map(str, write_tables(text, tables_to, found.seeds)))
     else:
         told = text if tables else brief(found, str(out / TABLE))
     tell(told, console or Console())

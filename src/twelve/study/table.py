@@ -20,6 +20,7 @@ from twelve.study.finding_types import Comparison, Findings, Row, Score
 from twelve.study.identical import same_scores
 from twelve.study.losses import meaning
 from twelve.study.report.unlearned import doubts, warnings
+from twelve.study.tables import OWN
 from twelve.study.trunk_rates import rates_differ, trunk_rates, written
 from twelve.study.unseen import by_part
 
@@ -60,22 +61,26 @@ def markdown(found: Findings) -> str:
         " ".join(filter(None, [no_search(found), *rates_differ(found), *lengths(found)])),
         _who(found),
         origins(found) or "",
-        _arms(found),
-        _contrasts(found),
-        *found.sections,
-        _differences(found),
-        _by_task(found),
-        by_part(found),
-        by_updates(found),
-        _scores(found),
-        scores_by_seed(found),
-        _looking(found),
-        convergence(found),
-        unconverged(found),
-        _seeds(found),
-        _rates(found),
+        _titled("Arms", _arms(found)),
+        _titled("Differences, means over the tasks", _contrasts(found)),
+        _titled(OWN, "\n\n".join(found.sections)),
+        _titled("Differences on each task", _differences(found)),
+        _titled("Differences on each task, by seed", _by_task(found)),
+        _titled("Differences on seen and unseen examples", by_part(found)),
+        _titled("Differences at equal updates", by_updates(found)),
+        _titled("Scores", _scores(found)),
+        _titled("Scores by seed", scores_by_seed(found)),
+        _titled("Gain from the correct image", _looking(found)),
+        _titled("Convergence", "\n\n".join(filter(None, [convergence(found), unconverged(found)]))),
+        _titled("Normalised scores by seed", _seeds(found)),
+        _titled("Searches of learning rates", _rates(found)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _titled(title: str, part: str) -> str:
+    """A part of the page under its heading, from which its first table has its title (tables.py); empty if it is."""
+    return part and f"## {title}\n\n{part}"
 
 
 def _who(found: Findings) -> str:
@@ -192,7 +197,7 @@ def _arms(found: Findings) -> str:
                 f"{cost.search_updates:,}" if cost.search_updates else "",
             ]
         )
-    header = ["arm", "", "normalised score", "models", "parameters, M"]
+    header = ["arm", "meaning", "normalised score", "models", "parameters, M"]
     header += ["trunk's rate" + ", before the search" * bool(found.searches), "updates", "updates per model"]
     header += [*(["examples"] if found.batches_differ else []), "training", "processor", "search, updates"]
     return table(header, rows)

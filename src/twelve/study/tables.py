@@ -18,6 +18,10 @@ _NUMBER = r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 _INTERVAL = re.compile(rf"(?:({_NUMBER}) )?\[({_NUMBER}), ({_NUMBER})\] ?(.*)")
 _IN_PARENTHESES = re.compile(rf"({_NUMBER}) \(({_NUMBER})\)()()")
 _PLAIN = re.compile(rf"({_NUMBER})()()()")
+OWN = "Of this study alone"
+"""The heading of the sections that a study adds, which is no table's title."""
+LONGEST = 90
+"""Most characters of a title that is the beginning of a paragraph; a longer one ends where a comma is."""
 _SPECIAL = {
     **{character: rf"\{character}" for character in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
@@ -28,11 +32,20 @@ _SPECIAL = {
 
 @dataclass(frozen=True, slots=True)
 class PageTable:
-    """A table of a page: its header, rows with as many cells, and the paragraph before it."""
+    """A table of a page.
+
+    Attributes:
+        rows: with as many cells as the header.
+        before: the paragraph before it.
+        heading: the one that it is the first table after; empty if it is not the first.
+        seeds: of the study.
+    """
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     before: str = ""
+    heading: str = ""
+    seeds: tuple[int, ...] = ()
 
     @property
     def csv(self) -> str:
@@ -40,7 +53,7 @@ class PageTable:
 
         A column with intervals becomes up to four: that of the mean has its name, the others are called NAME low, NAME
         high and NAME mark, which holds marks and words. A column of scores followed by a number in parentheses becomes
-        two, NAME and NAME in parentheses.
+        two, NAME and NAME in parentheses. A column of values by seed becomes one for each seed.
         """
         columns = [column for place in range(len(self.header)) for column in self._split(place)]
         text = io.StringIO()
@@ -50,6 +63,10 @@ class PageTable:
     def _split(self, place: int) -> Iterator[Sequence[str]]:
         """The columns that a column becomes, each with its header."""
         name, cells = self.header[place], [row[place] for row in self.rows]
+        if "by seed" in name and (columns := self._by_seed(cells)):
+            for seed, column in zip(self.seeds, columns, strict=True):
+                yield [name.replace("by seed", f"seed {seed}"), *column]
+            return
         for pattern, ends in (
             (_INTERVAL, ("", " low", " high", " mark")),
             (_IN_PARENTHESES, ("", " in parentheses", "", " mark")),
@@ -66,6 +83,13 @@ class PageTable:
                     yield [name + end, *column]
             return
         yield [name, *map(_number, cells)]
+
+    def _by_seed(self, cells: Sequence[str]) -> Sequence[Sequence[str]]:
+        """The values of each seed in cells that have one for each; empty if other cells are among them."""
+        rows = [re.split("; " if ";" in cell else ", ", cell) if cell else [""] * len(self.seeds) for cell in cells]
+        if any(len(row) != len(self.seeds) or not all(map(_PLAIN.fullmatch, filter(None, row))) for row in rows):
+            return ()
+        return [[_number(each) for each in column] for column in zip(*rows, strict=True)]
 
     @property
     def latex(self) -> str:
@@ -88,24 +112,40 @@ def _escaped(cell: str) -> str:
     return "{}" * text.startswith(("[", "*")) + text
 
 
-def tables(page: str) -> list[PageTable]:
-    """The tables of a page in Markdown, in order."""
-    blocks = re.findall(r"(?:^(?!\|)(.+)\n\n)?((?:^\|.*\|$\n?)+)", page, flags=re.MULTILINE)
-    return [_table(block.splitlines(), before) for before, block in blocks]
+def tables(page: str, seeds: Sequence[int] = ()) -> list[PageTable]:
+    """The tables of a page in Markdown, in order.
+
+    Args:
+        seeds: of the study.
+    """
+    found = list[PageTable]()
+    heading = before = ""
+    for block in re.findall(r"(?:^\|.*\|$\n?)+|^.+$", page, flags=re.MULTILINE):
+        if block.startswith("|"):
+            header, _, *rows = (tuple(cell.strip() for cell in line[1:-1].split("|")) for line in block.splitlines())
+            found.append(PageTable(header, tuple(rows), before, heading, tuple(seeds)))
+            heading = before = ""
+        elif title := re.fullmatch("#+ (.+)", block):
+            heading, before = title[1] if title[1] != OWN else "", ""
+        else:
+            before = block
+    return found
 
 
-def _table(lines: Sequence[str], before: str) -> PageTable:
-    header, _, *rows = (tuple(cell.strip() for cell in line[1:-1].split("|")) for line in lines)
-    return PageTable(header, tuple(rows), before)
+def _title(table: PageTable) -> str:
+    """Its heading; else how the paragraph before it begins; else its first column."""
+    first = re.split(r"[.:]", table.before)[0]
+    short = first if len(first) <= LONGEST else re.split(r"[,;(]", first)[0].rstrip()
+    return table.heading or short or table.header[0]
 
 
 def titles(found: Sequence[PageTable]) -> list[str]:
-    """What each table is called: by its first column or, if that has no header, by how the paragraph before it begins;
-    if an earlier table is called so too, also by the first two of its columns that no such table has."""
+    """What each table is called; if an earlier table is called so too, also by the first two of its columns that no
+    such table has."""
     earlier: dict[str, set[str]] = {}
     named = []
     for table in found:
-        first, columns = table.header[0] or re.split(r"[.:]", table.before)[0], table.header[1:]
+        first, columns = _title(table), table.header[1:]
         more = [each for each in columns if each not in earlier[first]][:2] if first in earlier else []
         named.append(first + f": {', '.join(more)}" * bool(more))
         earlier.setdefault(first, set()).update(columns)
@@ -119,12 +159,13 @@ def _floating(table: PageTable, title: str, name: str) -> str:
     return "\n".join([*head, table.latex.rstrip(), r"\end{table}", ""])
 
 
-def write_tables(page: str, folder: Path) -> list[Path]:
-    """Write each table of a page to a CSV and a LaTeX file, named after its place and its columns (:func:`titles`);
+def write_tables(page: str, folder: Path, seeds: Sequence[int] = ()) -> list[Path]:
+    """Write each table of a page to a CSV and a LaTeX file, named after its place and its title (:func:`titles`);
     return the files. The LaTeX files have the title as the caption and the name of the file as the label.
 
     Args:
         page: in Markdown.
+        seeds: of the study; a column of values by seed becomes one for each in the CSV.
         folder: made if it is not there; files of the same names are replaced.
 
     Raises:
@@ -133,7 +174,7 @@ def write_tables(page: str, folder: Path) -> list[Path]:
     files.check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    found = tables(page)
+    found = tables(page, seeds)
     for number, (table, title) in enumerate(zip(found, titles(found), strict=True), 1):
         name = f"{number:02d}-{re.sub(r'[^a-z0-9]+', '-', title.lower()).strip('-')}".rstrip("-")
         for ending, text in ((".csv", table.csv), (".tex", _floating(table, title, name))):
