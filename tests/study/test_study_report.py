@@ -20,6 +20,7 @@ from twelve.errors import ConfigError, DataError
 from twelve.extras import install
 from twelve.metrics.bootstrap import Interval
 from twelve.study import multiple
+from twelve.study.bootstrap import t_interval
 from twelve.study.brief import brief
 from twelve.study.cells import gain_of
 from twelve.study.converged import convergence
@@ -139,6 +140,26 @@ def test_a_legend_has_only_marks_that_are_drawn_and_ticks_do_not_change_with_the
         ticks = axes.get_xticks().tolist()
         axes.figure.set_size_inches(1.0, 5.0)
         assert axes.get_xticks().tolist() == ticks
+
+
+@needs_plots
+def test_plots_of_differences_have_both_intervals(parts: list[page.StudyPart]) -> None:
+    """A t interval so long that it would hide the others is cut off."""
+    found = made_findings.joint_vs_single()
+    some = replace(found.comparisons[0], every=Interval(5.0, 3.0, 7.0), learned=None, learned_seeds=())
+    for seeds, shown in (((4.0, 5.0, 6.0), True), ((-95.0, 5.0, 105.0), False), ((5.0,), None)):
+        axes = plots.contrasts([replace(some, seeds=seeds)]).axes[0]
+        thin = [line for line in axes.lines if line.get_gid() == plots.T]
+        (thick,) = (line for line in axes.lines if [*line.get_xdata()] == [3.0, 7.0])
+        wanted = t_interval(seeds)
+        assert [[*line.get_xdata()] for line in thin] == ([] if wanted is None else [[wanted.low, wanted.high]])
+        assert all(line.get_linewidth() < thick.get_linewidth() / 2 for line in thin)
+        low, high = axes.get_xlim()
+        assert low < 3.0 and high > 7.0 and high - low < 20
+        assert wanted is None or (low < wanted.low and wanted.high < high) == shown
+    assert any(page.INTERVALS in plot.caption for part in parts for plot in part.plots)
+    one = page.plots_of(replace(found, seeds=(0,)), "one")
+    assert not any(page.INTERVALS in plot.caption for plot in one)
 
 
 @needs_plots

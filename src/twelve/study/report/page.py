@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
 ALONE = "*: by the bootstrap alone, the t interval contains 0"
 """What a star in a plot says."""
+INTERVALS = "thick: bootstrap; thin: t interval over the seeds, cut off where it is very long"
+"""What the lines of a plot of differences are."""
 UNCOUNTED = (
     "a mean over all tasks, if most of the tasks are learned by none of the arms compared, the subtracted arm learned "
     "none, or the study has a warning"
@@ -318,14 +320,14 @@ def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plo
     elif found.comparisons and (len(found.comparisons) > plots.SHOWN or not compared):
         shown = found.comparisons[: plots.MOST_CONTRASTS]
         words = (
-            "Contrasts, mean over all tasks and, where fewer are learned, over these, with 95% intervals. Hollow: "
-            f"{UNCOUNTED}. {ALONE}."
+            "Contrasts, mean over all tasks and, where fewer are learned, over these, with 95% intervals"
+            f"{_lines(found)}. Hollow: {UNCOUNTED}. {ALONE}."
         )
         yield _plot(f"{key}-contrasts", words, partial(plots.contrasts, shown))
     if compared and not known:
         words = (
-            "Differences in each task, in points of normalised score, with 95% intervals. Hollow, neither gain nor "
-            f"loss: a task that is not learned, or {UNCOUNTED}. {ALONE}."
+            f"Differences in each task, in points of normalised score, with 95% intervals{_lines(found)}. Hollow, "
+            f"neither gain nor loss: a task that is not learned, or {UNCOUNTED}. {ALONE}."
         )
         first = compared[: plots.SHOWN]
         yield _plot(f"{key}-tasks", words, partial(plots.tasks, found, first))
@@ -346,6 +348,11 @@ def _plots(found: Findings, known: Sequence[Relation], key: str) -> Iterator[Plo
                 f" On {', '.join(ranked)}, validation is a choice among a few pairs, as in training; the test is not."
             )
         yield _plot(f"{key}-curves", words, partial(plots.curves, found, arms))
+
+
+def _lines(found: Findings) -> str:
+    """Which line of a plot is which interval; empty for one seed."""
+    return f" ({INTERVALS})" * (len(found.seeds) > 1)
 
 
 def _outputs(found: Findings) -> Mapping[str, Output]:

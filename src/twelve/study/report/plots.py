@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from twelve.metrics.bootstrap import Interval
-from twelve.study.bootstrap import by_bootstrap_alone, significant
+from twelve.study.bootstrap import by_bootstrap_alone, significant, t_interval
 from twelve.study.cells import MARK, gain_of, with_sign
 from twelve.study.finding_types import Comparison, Curve, Findings
 from twelve.study.measures.affinities import Intervals
@@ -50,6 +50,8 @@ ALL, LEARNED = "mean of all", "mean of learned"
 """Rows of means."""
 MEANS: dict[str, tuple[str, str]] = {ALL: (INK, "D"), LEARNED: (COLOURS[3], "v")}
 """Colour and mark of each where contrasts are rows; neither is that of a contrast where these are told by colour."""
+T = "t"
+"""Mark (``gid``) of the lines of t intervals."""
 NOT_COUNTED = "neither gain nor loss"
 """What a hollow mark says."""
 MOST_ARMS = len(COLOURS)
@@ -320,10 +322,16 @@ def _interval(
     learned: bool,
     number: bool,
 ) -> None:
-    """A mean with its interval, and with ``number`` what they are at the right end of the row; the star of
-    :func:`_number` stands beside the interval otherwise."""
+    """A mean with its bootstrap interval and, thin, the t interval over its seeds; with ``number``, what the first two
+    are at the right end of the row; the star of :func:`_number` stands beside the interval otherwise."""
     line: dict[str, Any] = {"color": colour if learned else SOFT, "linestyle": "-" if learned else ":"}
-    axes.plot([interval.low, interval.high], [place, place], linewidth=1.1, solid_capstyle="butt", **line)
+    if (spread := t_interval(seeds)) is not None:
+        from matplotlib.lines import Line2D
+
+        # Not with plot: a t interval over few seeds may be so long that the others would be mere points (_rows).
+        thin = {"color": line["color"], "linewidth": 0.5, "marker": "|", "markersize": 3.5, "markeredgewidth": 0.5}
+        axes.add_artist(Line2D([spread.low, spread.high], [place, place], gid=T, **thin))
+    axes.plot([interval.low, interval.high], [place, place], linewidth=1.8, solid_capstyle="butt", **line)
     face = colour if learned else "white"
     axes.plot([interval.mean], [place], mark, markersize=3.8, markeredgewidth=0.8, color=line["color"], mfc=face)
     starred = learned and by_bootstrap_alone(interval, seeds)
@@ -333,13 +341,19 @@ def _interval(
         beside |= {"xycoords": ("axes fraction", "data"), "color": line["color"], "weight": weight, "fontsize": 6.5}
         axes.annotate(_number(interval, starred), (1, place), (8, 0), **beside)
     elif starred:
-        axes.annotate("*", (interval.high, place), (2, -1.8), **beside)
+        axes.annotate("*", (interval.high, place), (1.5, 2), **beside)
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> None:
-    """One row for each name, the first on top, and a line at zero."""
+    """One row for each name, the first on top, and a line at zero. The t intervals widen the scale to three times what
+    the rest needs, at most; what is longer is cut off."""
     from matplotlib.ticker import MaxNLocator
 
+    low, high = axes.dataLim.intervalx
+    ends = [float(end) for line in axes.lines if line.get_gid() == T for end in np.asarray(line.get_xdata())]
+    wider = [min(max(end, 2 * low - high), 2 * high - low) for end in ends]
+    axes.update_datalim([(end, 0) for end in wider], updatey=False)
+    axes.autoscale_view(scaley=False)
     # The default locator depends on the width of the axes: the layout makes room for labels, and then they change.
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.set_yticks(range(len(names)), names)
