@@ -1,5 +1,5 @@
 # twelve serve in a container: docs/deploy.md
-# another base image, such as a mirror's; then nothing is pulled for the stage "usual"
+# may name another base image, such as a mirror's; the stage "usual" is then not pulled
 ARG BASE=usual
 # Dependabot updates this line. It reads no ARG.
 FROM python:3.12-slim AS usual
@@ -8,7 +8,7 @@ WORKDIR /twelve
 # read by pip; without it, pip uses the base image's pip.conf or PyPI
 ARG PIP_INDEX_URL
 COPY constraints.txt ./
-# Older pips than 25.3 have no --build-constraint.
+# pip before 25.3 has no --build-constraint.
 RUN pip install --no-cache-dir -c constraints.txt --upgrade pip
 # the CPU build; PyPI's has CUDA
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu

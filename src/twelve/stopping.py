@@ -17,7 +17,7 @@ _allowed = False
 
 
 class Stopped(BaseException):
-    """A signal has ended training; all of it is in a checkpoint. It is no Exception, as KeyboardInterrupt is none.
+    """A signal has ended training; its state is in a checkpoint. Like KeyboardInterrupt, it is no Exception.
 
     Args:
         number: the signal.
@@ -51,12 +51,12 @@ class Stop:
 
     def ask(self, number: int, frame: FrameType | None) -> None:
         """The handler of signals. SIGINT after another signal ends the program at once."""
-        if os.getpid() != self._process:  # a process that was forked from this one, which ends it
+        if os.getpid() != self._process:  # a fork of this process, which its parent ends
             return
         if self.signal and number == signal.SIGINT:
             raise KeyboardInterrupt
         if not self.signal and self._told:
-            with suppress(OSError):  # the signal may have interrupted a print to sys.stderr, so not to that
+            with suppress(OSError):  # not sys.stderr: the signal may have interrupted a print to it
                 os.write(2, ("\n" * os.isatty(2) + _NOTICE).encode())
         self.signal = self.signal or number
 

@@ -13,7 +13,7 @@ def published(
     tasks: Annotated[list[str] | None, typer.Argument(help="Names of tasks; default: all tasks.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Print published scores, with how they are known.
+    """Print published scores; recalled ones are marked.
 
     Each row has the task, split, metric, protocol and model."""
     from twelve.errors import shown

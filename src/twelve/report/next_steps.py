@@ -149,7 +149,7 @@ def _undecided(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
 
 
 def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
-    """Tasks that are not above a baseline: add training examples to few, change the question or the base model, train
+    """Tasks that are not above a baseline: add training examples if few, change the question or the base model, train
     them alone, or check their data.
 
     Args:

@@ -29,15 +29,14 @@ from twelve.report.step import (
     to_train_again,
 )
 from twelve.report.verdict import ScoredTask
-from twelve.runs.early import base_folder
 from twelve.tasks.base import Task, foreign
 from twelve.tasks.custom import FileTask
 
 ADDED, MOST_TIMES = 75, 5
 """Lines that are added, about; how many times the iterations are trained then, at most."""
 FEW_LINES = 60
-"""Examples in the training file of a task of one's own below which more are the first thing that it needs. From as many
-on, a model that has memorised them and is still not better than a baseline has too hard a question: with 60, questions
+"""With fewer training examples than this, a task of one's own first needs more. With as many, if a model has memorised
+them and is still not better than a baseline, the question is too hard: with 60, questions
 that can be learned scored 82 or more (benchmarks/results/own-questions.json)."""
 FEW_LEARNED = 500
 """The same where the task may be learned, but the score leaves room, or where the model has memorised its examples."""
@@ -236,7 +235,7 @@ def more_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: float
 
 def too_hard(run: Run, each: ScoredTask) -> Step | None:
     """Change the question or the base model of a task of one's own that is not learned though its training examples are
-    memorised and not few: more of them were added, or would have helped already."""
+    memorised and not few: if it could be learned, so many would be enough."""
     known, found = memorised(run, each), _training_files(run, each.name)
     if not known or found is None or found[2] < FEW_LINES:
         return None
@@ -244,7 +243,7 @@ def too_hard(run: Run, each: ScoredTask) -> Step | None:
     alike = "" if len(run.config.tasks) == 1 else f"{each.title}: "
     ask = "ask the base model what it sees, and " if run.config.model.init else ""
     why = (
-        f"{alike}{known} and has {counted(found[2], unit)}, so more may not help: the question may be too hard for "
+        f"{alike}{known}. With {counted(found[2], unit)}, more may not help: the question may be too hard for "
         f"this model; {ask}try another base model or another question (docs/tutorial.md, “If it is still at chance”)."
     )
     details = (
@@ -257,6 +256,8 @@ def too_hard(run: Run, each: ScoredTask) -> Step | None:
 
 def _to_ask_base(run: Run, name: str) -> list[str]:
     """The command that asks the base model about a task's images; none if there is no such model, or it cannot tell."""
+    from twelve.runs.early import base_folder  # imports pyarrow, which a mistake need not wait for
+
     root = DataRoot(run.config.data, run.config.sources)
     images = as_named(run, root.path / IMAGES / root.image_source(run.task(name)))
     with suppress(TwelveError):

@@ -92,7 +92,7 @@ STOPPED = (
 )
 DRAWN = (
     f"The examples are not hand-picked: {KEPT} examples of the split (all, if it has fewer) were drawn at random. Of "
-    "these, the first correct and the first wrong ones are shown, with one of each answer before a second of any."
+    "these, the first correct and the first wrong ones are shown, each answer once before any comes twice."
 )
 
 

@@ -144,8 +144,8 @@ def _name(out: Path, kind: str) -> tuple[str, list[str]]:
     with suppress(ConfigError):
         _task(out.name, kind)
         return out.name, []
-    said = f"the task is called {_MINE}, because no task of your own can be called {out.name}"
-    return _MINE, [f"{said}; --name names it otherwise"]
+    said = f"the task is called {_MINE}, because your task cannot be called {out.name}"
+    return _MINE, [f"{said}; --name sets another name"]
 
 
 def _more(rows: Sequence[ExampleRow], seed: int, table: Path, test: Path | None) -> str:
@@ -163,8 +163,8 @@ def _to_ask(run: Path, images: Path, kind: str, row: ExampleRow) -> str:
     """The command that asks the trained model what a test row asks."""
     if kind == "retrieval":
         return f"twelve match {quoted(run)} {quoted(row.text)} --images {quoted(images)}"
-    asked = "--ask" if kind == "answer" else "--entails"
-    return f"twelve predict {quoted(run)} --image {quoted(images / row.name)} {asked} {quoted(row.text)}"
+    image = f"twelve predict {quoted(run)} --image {quoted(images / row.name)}"
+    return f"{image} --ask {quoted(row.text)}" if kind == "answer" else f"{image} --entails {quoted(row.text)}"
 
 
 def _task(name: str, kind: str) -> Task:

@@ -309,7 +309,7 @@ def _scores(found: Findings) -> str:
 
 
 def scores_by_seed(found: Findings) -> str:
-    """The score of every arm in every seed, below the best baseline of that seed, task by task; empty for one seed."""
+    """For each task, the best baseline and the score of every arm, by seed; empty for one seed."""
     if len(found.seeds) == 1:
         return ""
     rows = []

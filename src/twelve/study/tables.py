@@ -21,7 +21,7 @@ _PLAIN = re.compile(rf"({_NUMBER})()()()")
 OWN = "Of this study alone"
 """The heading of the sections that a study adds, which is no table's title."""
 LONGEST = 90
-"""Most characters of a title that is the beginning of a paragraph; a longer one ends where a comma is."""
+"""Most characters of a title that is the beginning of a paragraph; a longer one ends at a comma."""
 _SPECIAL = {
     **{character: rf"\{character}" for character in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
@@ -37,7 +37,7 @@ class PageTable:
     Attributes:
         rows: with as many cells as the header.
         before: the paragraph before it.
-        heading: the one that it is the first table after; empty if it is not the first.
+        heading: the one above, if this is the first table under it; otherwise empty.
         seeds: of the study.
     """
 
@@ -85,7 +85,7 @@ class PageTable:
         yield [name, *map(_number, cells)]
 
     def _by_seed(self, cells: Sequence[str]) -> Sequence[Sequence[str]]:
-        """The values of each seed in cells that have one for each; empty if other cells are among them."""
+        """The values of each seed, in cells with one for each; empty if any cell differs."""
         rows = [re.split("; " if ";" in cell else ", ", cell) if cell else [""] * len(self.seeds) for cell in cells]
         if any(len(row) != len(self.seeds) or not all(map(_PLAIN.fullmatch, filter(None, row))) for row in rows):
             return ()

@@ -116,7 +116,7 @@ class Trainer:
             devices,
             contrast_alone=self.contrast.alone,
             processes=1 + self.helpers,
-            # Several processes must end together, and of forked ones, only this one knows of a signal.
+            # Several processes must end together, and forks of this one do not know of a signal.
             between=self._end_if_asked if devices.count == 1 and alone else lambda: None,
         )
         self.probe = hook if isinstance(hook, MeasuringHook) else None
@@ -165,7 +165,7 @@ class Trainer:
             Stopped: on the command line, a signal ended training.
         """
         with ExitStack() as ends:
-            # Before there are other processes. To its own, torchrun repeats a Ctrl+C that the terminal has sent them.
+            # Before other processes start. torchrun repeats to its own a Ctrl+C that the terminal has sent them.
             self._stop = ends.enter_context(awaited(self.devices.main, interrupts=self.devices.count == 1))
             ends.enter_context(closing(self.pool))
             if self.helpers:
@@ -311,7 +311,7 @@ class Trainer:
             return
         if number := int(self.devices.largest(self._stop.signal)):
             self.save()
-            self.devices.total(0.0)  # a process that ends before the checkpoint is there would end the others
+            self.devices.total(0.0)  # wait: a process that ends before the checkpoint is written ends the others
             raise Stopped(number, state.iteration, self.total, told=self.devices.main)
 
     # --- one step ---------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ LITTLE = 0.0095
 APART = "the sum may exceed 100%"
 """Said where percentages that are independent of each other add up to more than 100%."""
 CLOSE = 0.75
-"""Where an alternative has at least this share of the best answer's confidence, such percentages are close."""
+"""Percentages are close if an alternative has at least this share of the best answer's confidence."""
 UNDECIDED = "the model is undecided"
 """Said where they are close."""
 UNCALIBRATED = "; not calibrated"

@@ -58,7 +58,7 @@ class FineTuning(Study):
             ),
             subjects.joint(
                 LONGER,
-                f"the joint model, trained on all tasks for as many more updates as all models of {TUNED} together",
+                f"the joint model, trained further on all tasks, for the updates of all {TUNED} models together",
                 length=Length(rule="total", of=(TUNED,)),
             ).model_copy(update={"start": f"model of {JOINT}"}),
             Arm(
