@@ -110,8 +110,9 @@ def rows() -> str:
         every, learned = found[0], found[-1]
         number = learned.tasks.removesuffix(" learned")
         subset = f"{number}: {_number(learned)}" if len(found) > 1 else "the same"
-        told.append((name, _number(every), spread(every.seeds), subset, spread(learned.seeds)))
-    return table(("study", "all tasks, bootstrap", "t", "learned tasks (their number), bootstrap", "t"), told)
+        told.append((name, study.partition("/")[0], _number(every), spread(every.seeds), subset, spread(learned.seeds)))
+    header = ("study", "folder (`study-...`)", "all tasks, bootstrap", "t")
+    return table((*header, "learned tasks (their number), bootstrap", "t"), told)
 
 
 def _number(mean: Mean) -> str:

@@ -45,6 +45,20 @@ def test_results_come_in_order_from_processes_with_one_thread() -> None:
     assert {threads for *_, threads in found.values()} == {1}
 
 
+def test_a_sigterm_of_others_ends_no_helper() -> None:
+    """Neither one at work nor one that has nothing left to do."""
+
+    def work(name: str) -> int:
+        time.sleep(1.0 if name == "d" else 0.05)
+        if name == "d":  # the other one has done the rest
+            subprocess.run(["kill", "-TERM", *(str(each.pid) for each in psutil.Process(os.getppid()).children())])
+            time.sleep(0.2)
+        return os.getpid()
+
+    found = forked.each(work, NAMES, 2, LOST)
+    assert list(found) == NAMES and len(set(found.values())) == 2
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_one_process_is_this_one(count: int) -> None:
     assert set(forked.each(lambda name: os.getpid(), NAMES, count, LOST).values()) == {os.getpid()}

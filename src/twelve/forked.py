@@ -22,8 +22,6 @@ from twelve.errors import TwelveError, places
 from twelve.printing import lasting
 
 T = TypeVar("T")
-GRACE = 60
-"""Seconds that a helping process goes on after SIGTERM, if the process that it helps does not end before."""
 
 
 class HelperLost(TwelveError):
@@ -74,7 +72,8 @@ def _work(work: Callable[[str], T], names: Sequence[str], turns: Turns, connecti
             except Exception as error:
                 error.places = places(error)  # type: ignore[attr-defined]
                 connection.send((names[place], error))
-    signal.pause()  # until the parent, which reads what was sent, ends this process
+    while True:
+        signal.pause()  # until the parent, which reads what was sent, ends this process
 
 
 class Turns:
@@ -150,8 +149,8 @@ def _one_thread() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Let this process, which another one has started to help it, end with that one, and leave interruptions to it.
-    SIGTERM may have been sent to both, and the other one needs help until it ends."""
+    """Let this process, which helps its parent, end with it, and leave interruptions to it. A SIGTERM that others send
+    to both leaves this process to help until the parent ends; one of the parent ends it."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -159,7 +158,13 @@ def end_with_parent() -> None:
         parent.join()
         os._exit(1)
 
+    def obey() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent.pid:
+            pass
+        os._exit(1)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "alarm"):
-        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
+    if hasattr(signal, "sigwaitinfo"):  # macOS has none: there, SIGTERM ends this process
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # for the threads that follow, too
+        threading.Thread(target=obey, daemon=True).start()
     threading.Thread(target=wait, daemon=True).start()

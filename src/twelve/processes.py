@@ -19,6 +19,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 
 from twelve.errors import TwelveError
+from twelve.stopping import Stopped
 
 T = TypeVar("T")
 
@@ -92,6 +93,9 @@ def connected(rank: int, count: int) -> Iterator[None]:
     """
     try:
         yield
+    except Stopped as stopped:
+        traceback.clear_frames(stopped.__traceback__)  # as below
+        raise
     except RuntimeError as error:
         text = str(error)
         if count == 1 or not any(sign in text for sign in ("Connection", "closed", "reset", "timed out", "NCCL")):

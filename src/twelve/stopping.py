@@ -73,17 +73,15 @@ def allowed() -> Iterator[None]:
 
 
 @contextmanager
-def awaited(told: bool, *, interrupts: bool) -> Iterator[Stop]:
-    """What becomes of signals within the block: they are handled where that is allowed, in the main thread alone, and
-    unless the program was started with them ignored (nohup). One that nobody has acted on acts after the block.
+def awaited(told: bool) -> Iterator[Stop]:
+    """Handle signals within the block where that is allowed, in the main thread only, and unless the program was
+    started with them ignored (nohup). One that was not acted on takes effect after the block, if no exception ends it.
 
     Args:
         told: whether this process prints.
-        interrupts: whether SIGINT is handled too.
     """
     stop, main = Stop(told), threading.current_thread() is threading.main_thread()
-    signals = (signal.SIGINT, signal.SIGTERM) if interrupts else (signal.SIGTERM,)
-    found = {number: signal.getsignal(number) for number in signals if _allowed and main}
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if _allowed and main}
     before = {number: handler for number, handler in found.items() if handler not in (None, signal.SIG_IGN)}
     try:
         for number in before:

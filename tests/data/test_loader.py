@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,8 +153,10 @@ def test_batches_in_page_locked_memory_are_the_same(monkeypatch: pytest.MonkeyPa
     assert moved.text_mask is None and moved.everywhere == 2
 
 
-def test_a_lost_worker_is_said() -> None:
-    pool = Pool(1)
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_lost_worker_is_said(count: int) -> None:
+    """At once, also while others read ahead: the executor ends those by SIGTERM."""
+    pool = Pool(count)
     found = stream(60, 6, pool=pool)
     found.next()
     assert pool._processes is not None
@@ -161,6 +164,23 @@ def test_a_lost_worker_is_said() -> None:
     with pytest.raises(WorkerLost, match=r"\[training.workers\]: a process that reads ahead has ended"):
         for _ in range(5):
             found.next()
+    before = time.monotonic()
+    pool.close()
+    assert time.monotonic() - before < 30
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="SIGTERM ends workers on macOS")
+def test_a_worker_goes_on_after_a_sigterm_of_others() -> None:
+    """It may have been sent to all processes of the run, of which one still needs batches for its last iteration."""
+    pool = Pool(2)
+    found = stream(60, 6, pool=pool)
+    found.next()
+    assert pool._processes is not None
+    workers = [*pool._processes._processes]
+    subprocess.run(["kill", "-TERM", *map(str, workers)], check=True)
+    for _ in range(20):
+        found.next()
+    assert [*pool._processes._processes] == workers
     pool.close()
 
 

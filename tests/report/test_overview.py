@@ -442,7 +442,7 @@ def test_a_task_in_python_that_memorises_many_examples_in_vain_may_be_too_hard(
     assert said(run).word == "Not learned so far" and rising(read_run(run)) is not None
     first = next_steps(read_run(run), scored(run))[0]
     assert first.title == "Change the question or the base model"
-    assert f"and has {train + 84:,} examples, so more may not help: the question may be too hard" in first.why
+    assert f". With {train + 84:,} examples, more may not help: the question may be too hard" in first.why
     assert not {"Train longer", "Add training examples", "Check the data of Order"} & {*titles(run)}
 
 
@@ -1037,9 +1037,9 @@ def test_examples_that_were_added_in_vain_are_not_asked_for_again(run: Path) -> 
     first = next_steps(read_run(too_hard(run)), scored(run))[0]
     assert first.title == "Change the question or the base model"
     assert first.why == (
-        "The model has memorised its training examples (it scores 100.0 on them, 46.7 on the test examples) and has 75 "
-        "lines, so more may not help: the question may be too hard for this model; ask the base model what it sees, "
-        "and try another base model or another question (docs/tutorial.md, “If it is still at chance”)."
+        "The model has memorised its training examples (it scores 100.0 on them, 46.7 on the test examples). With 75 "
+        "lines, more may not help: the question may be too hard for this model; ask the base model what it sees, and "
+        "try another base model or another question (docs/tutorial.md, “If it is still at chance”)."
     )
     check, ask = first.commands
     images = Path(read_run(run).config.data, "images", "mine")

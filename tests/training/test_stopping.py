@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import tiny
-from helpers_left import left
 from rich.console import Console
 from test_devices import processes
 
@@ -35,17 +35,27 @@ QUIET = Console(quiet=True)
 LENGTH = 12
 SLOWLY = """
 import sys, time
+from pathlib import Path
 from twelve.__main__ import main
 from twelve.training.trainer import Trainer
-iterate = Trainer._iterate
-def slowly(self, pace):
-    time.sleep(0.3)  # so that a signal finds the run in its middle
+iterate, sent = Trainer._iterate, Path(sys.argv[1] + ".sent")
+def waiting(self, pace):
+    while self.state.iteration == 4 and not sent.exists():  # so that a signal finds the run in its middle
+        time.sleep(0.02)
     return iterate(self, pace)
-Trainer._iterate = slowly
+Trainer._iterate = waiting
 sys.argv[:1] = ["twelve", "train"]
 main()
 """
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has neither SIGTERM nor process groups")
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """Also where the tests run in the background of a shell, which lets them, and what they start, ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +198,7 @@ def test_the_second_interrupt_ends_at_once() -> None:
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with allowed():
         for first in (signal.SIGINT, signal.SIGTERM):
-            with pytest.raises(KeyboardInterrupt), awaited(told=False, interrupts=True) as stop:
+            with pytest.raises(KeyboardInterrupt), awaited(told=False) as stop:
                 signal.raise_signal(first)
                 signal.raise_signal(signal.SIGTERM)  # which supervisors repeat
                 assert stop.signal == first
@@ -201,7 +211,7 @@ def test_handlers_are_those_of_the_program_elsewhere() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
     def unchanged() -> None:
-        with awaited(told=False, interrupts=True):
+        with awaited(told=False):
             assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
     unchanged()
@@ -218,11 +228,9 @@ def test_handlers_are_those_of_the_program_elsewhere() -> None:
         thread.start()
         thread.join()
         assert not failed
-        with awaited(told=False, interrupts=False):
-            assert signal.getsignal(signal.SIGINT) == before[0]
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            with awaited(told=False, interrupts=True):
+            with awaited(told=False):
                 assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
         finally:
             signal.signal(signal.SIGINT, before[0])
@@ -256,6 +264,11 @@ def training(file: Path) -> Iterator[subprocess.Popen[str]]:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
+def sent(file: Path) -> None:
+    """Let training go on, which waits until the signal is sent."""
+    file.with_name(f"{file.name}.sent").touch()
+
+
 def written(tree: dict[str, Any]) -> Path:
     file = Path(tree["run"]).with_suffix(".yaml")
     file.write_text(json.dumps(tree))  # JSON is YAML
@@ -274,13 +287,14 @@ def test_the_command_says_how_to_go_on(
     file = written(tree(root, tmp_path / "run", workers=workers))
     with training(file) as process:
         (os.killpg if group else os.kill)(process.pid, number)
+        sent(file)
         output, errors = process.communicate(timeout=240)
     assert process.returncode == 128 + number, errors
     assert not output and "Traceback" not in errors
     said = re.findall(rf"^twelve: {number.name}: stopped after iteration (\d+) of {LENGTH}, (.*)$", errors, re.M)
     assert len(said) == 1 and errors.endswith(f"{said[0][1]}\n"), errors
     done, rest = int(said[0][0]), said[0][1]
-    assert 3 <= done < LENGTH and [path.name for path in RunFolder(tmp_path / "run").saved()] == [f"step-{done:07}"]
+    assert 3 <= done <= 5 and [path.name for path in RunFolder(tmp_path / "run").saved()] == [f"step-{done:07}"]
     told, _, command = rest.partition(": ")
     assert told == f"with a checkpoint; resume from step-{done:07}"
     words = shlex.split(command)
@@ -295,18 +309,24 @@ def test_processes_side_by_side_stop_with_the_one_that_they_help(root: Path, tmp
     settings = [tree(root, tmp_path / name, threads=2) for name in ("run", "whole")]
     for each in settings:
         each["optimizer"] = {"together": 2}
-    with training(written(settings[0])) as process:
+    with training(file := written(settings[0])) as process:
+        helpers = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGTERM)
+        sent(file)
         errors = process.communicate(timeout=240)[1]
     assert process.returncode == 143 and "Traceback" not in errors and "stopped after iteration" in errors, errors
     run, whole = (train(configuration.parse(each), go_on=True, console=QUIET) for each in settings)
     assert_same(run, whole)
-    assert not left()
+    assert helpers and not psutil.wait_procs(helpers, timeout=60)[1]
 
 
 @posix
-@pytest.mark.parametrize("sharding", [False, True], ids=["whole models", "shared model"])
-def test_several_processes_stop_together(root: Path, tmp_path: Path, sharding: bool) -> None:
+@pytest.mark.parametrize(
+    ("sharding", "number"),
+    [(False, signal.SIGTERM), (False, signal.SIGINT), (True, signal.SIGTERM)],
+    ids=["whole models", "Ctrl+C", "shared model"],
+)
+def test_several_processes_stop_together(root: Path, tmp_path: Path, sharding: bool, number: signal.Signals) -> None:
     """One of them gets the signal."""
     run = tmp_path / "run"
     file = written(tree(root, run, sharding=sharding, iterations=1000, eval_every=1000))
@@ -315,13 +335,14 @@ def test_several_processes_stop_together(root: Path, tmp_path: Path, sharding: b
         while not (run / "metrics.jsonl").is_file():
             assert all(process.poll() is None for process in started)
             time.sleep(0.02)
-        started[1].terminate()
+        started[1].send_signal(number)
+        sent(file)
         errors = [process.communicate(timeout=240)[1] for process in started]
     finally:
         for process in started:
             process.kill()
-    assert [process.returncode for process in started] == [143, 143], errors
-    said = re.findall(r"^twelve: SIGTERM: stopped after iteration (\d+) of .*$", "\n".join(errors), re.M)
+    assert [process.returncode for process in started] == [128 + number] * 2, errors
+    said = re.findall(rf"^twelve: {number.name}: stopped after iteration (\d+) of .*$", "\n".join(errors), re.M)
     assert len(said) == 1 and "Traceback" not in "".join(errors), errors
     assert "with a checkpoint; to resume, run the same command with --continue\n" in errors[0]
     assert [path.name for path in RunFolder(run).saved()] == [f"step-{int(said[0]):07}"]

@@ -234,24 +234,28 @@ def more_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: float
 
 
 def too_hard(run: Run, each: ScoredTask) -> Step | None:
-    """Change the question or the base model of a task of one's own that is not learned though its training examples are
-    memorised and not few: if it could be learned, so many would be enough."""
+    """Change the question, or the base model if there is one, of a task of one's own that is not learned though its
+    training examples are memorised and not few: if it could be learned, so many would be enough."""
     known, found = memorised(run, each), _training_files(run, each.name)
     if not known or found is None or found[2] < FEW_LINES:
         return None
     unit = "line" if isinstance(run.task(each.name), FileTask) else "example"
     alike = "" if len(run.config.tasks) == 1 else f"{each.title}: "
-    ask = "ask the base model what it sees, and " if run.config.model.init else ""
+    based, asking = run.config.model.init is not None, _to_ask_base(run, each.name)
+    ask = "ask the base model what it sees, and " if asking else ""
+    change = "try another base model or another question" if based else "try another question or a larger model"
     why = (
         f"{alike}{known}. With {counted(found[2], unit)}, more may not help: the question may be too hard for "
-        f"this model; {ask}try another base model or another question (docs/tutorial.md, “If it is still at chance”)."
+        f"this model; {ask}{change} (docs/tutorial.md, “If it is still at chance”)."
     )
-    details = (
-        "The first command checks the files. If the base model does not recognise what you ask about, start from one "
-        "that does. If it does, word the question otherwise, or ask a simpler one."
-    )
-    commands = [*to_check(run), *_to_ask_base(run, each.name)]
-    return Step("Change the question or the base model", why, commands, details)
+    details = "The first command checks the files."
+    if based:
+        details += (
+            " If the base model does not recognise what you ask about, start from one that does. If it does, word the "
+            "question otherwise, or ask a simpler one."
+        )
+    title = f"Change the question or the {'base ' * based}model"
+    return Step(title, why, [*to_check(run), *asking], details)
 
 
 def _to_ask_base(run: Run, name: str) -> list[str]:

@@ -165,8 +165,7 @@ class Trainer:
             Stopped: on the command line, a signal ended training.
         """
         with ExitStack() as ends:
-            # Before other processes start. torchrun repeats to its own a Ctrl+C that the terminal has sent them.
-            self._stop = ends.enter_context(awaited(self.devices.main, interrupts=self.devices.count == 1))
+            self._stop = ends.enter_context(awaited(self.devices.main))  # before other processes start
             ends.enter_context(closing(self.pool))
             if self.helpers:
                 self._beside = ends.enter_context(closing(self._helped()))

@@ -104,7 +104,7 @@ const JUDGED = { answer: "answer", entails: "verdict", verify: "verdict", locate
 /** Methods whose percentages are independent of each other. */
 const APART = ["answer", "locate", "choose", "guess"];
 /** Share of the best answer's confidence from which the model is undecided between two answers (CLOSE in result.py). */
-const CLOSE = 0.75;
+const UNDECIDED = 0.75;
 
 /**
  * A sentence that says what the percentages of a reply are, so that nobody takes them for one another.
@@ -115,6 +115,6 @@ export function meaning(method, { calibrated, alternatives = [] }, meaningless =
   if (meaningless) return UNRELIABLE;
   if (method === "match" || method === "search") return "Each percentage estimates the probability that the caption describes this image, if it describes exactly one of the images.";
   const apart = APART.includes(method) && alternatives.reduce((sum, { confidence }) => sum + confidence, 0) > 1.005;
-  const undecided = apart && method === "answer" && alternatives[1].confidence >= CLOSE * alternatives[0].confidence;
+  const undecided = apart && method === "answer" && alternatives[1].confidence >= UNDECIDED * alternatives[0].confidence;
   return `${undecided ? "The model is undecided. " : ""}Each percentage estimates the probability that this ${JUDGED[method]} is correct${apart ? "; their sum may exceed 100%" : ""}.`;
 }
