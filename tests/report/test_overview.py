@@ -299,7 +299,7 @@ def test_a_small_lead_on_few_examples_is_not_learned_so_far(run: Path) -> None:
     Path(read_run(run).config.data, "questions.jsonl").write_text(160 * line)
     (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 1.0}}))
     # Memorised: 50 to 100 lines more were advised below 60.
-    assert titles(run)[:2] == ["Change the question or the base model", "Add test examples"]
+    assert titles(run)[:2] == ["Change the question or the model", "Add test examples"]
     Path(read_run(run).config.data, "questions.jsonl").write_text(59 * line)
     assert titles(run)[:2] == ["Add training examples", "Add test examples"]
 
@@ -441,8 +441,8 @@ def test_a_task_in_python_that_memorises_many_examples_in_vain_may_be_too_hard(
     of_order(ordered(run, 51.0, 0.986, train), 0.2, 0.4, 0.6, 0.8)
     assert said(run).word == "Not learned so far" and rising(read_run(run)) is not None
     first = next_steps(read_run(run), scored(run))[0]
-    assert first.title == "Change the question or the base model"
-    assert f". With {train + 84:,} examples, more may not help: the question may be too hard" in first.why
+    assert first.title == "Change the question or the model"
+    assert f"; with {train + 84:,} examples, more may not help: the question may be too hard" in first.why
     assert not {"Train longer", "Add training examples", "Check the data of Order"} & {*titles(run)}
 
 
@@ -1037,7 +1037,7 @@ def test_examples_that_were_added_in_vain_are_not_asked_for_again(run: Path) -> 
     first = next_steps(read_run(too_hard(run)), scored(run))[0]
     assert first.title == "Change the question or the base model"
     assert first.why == (
-        "The model has memorised its training examples (it scores 100.0 on them, 46.7 on the test examples). With 75 "
+        "The model has memorised its training examples (it scores 100.0 on them, 46.7 on the test examples); with 75 "
         "lines, more may not help: the question may be too hard for this model; ask the base model what it sees, and "
         "try another base model or another question (docs/tutorial.md, “If it is still at chance”)."
     )
@@ -1071,7 +1071,9 @@ def test_only_a_base_model_that_can_tell_is_asked(run: Path, tmp_path: Path) -> 
         (run / "config.yaml").write_text(yaml.safe_dump(tree | {"model": model}, sort_keys=False))
         first = next_steps(read_run(run), scored(run))[0]
         assert [line.split()[1] for line in first.commands] == ["data"]
-        assert ("ask the base model" in first.why) == (init is not None)
+        assert "ask the base model" not in first.why
+        assert first.title.endswith("the model" if init is None else "the base model")
+        assert ("base model" in first.why + first.details) == (init is not None)
 
 
 def small(run: Path, score: float, lowest: float, train: int = 83, **settings: object) -> Path:

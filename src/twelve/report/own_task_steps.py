@@ -245,7 +245,7 @@ def too_hard(run: Run, each: ScoredTask) -> Step | None:
     ask = "ask the base model what it sees, and " if asking else ""
     change = "try another base model or another question" if based else "try another question or a larger model"
     why = (
-        f"{alike}{known}. With {counted(found[2], unit)}, more may not help: the question may be too hard for "
+        f"{alike}{known}; with {counted(found[2], unit)}, more may not help: the question may be too hard for "
         f"this model; {ask}{change} (docs/tutorial.md, “If it is still at chance”)."
     )
     details = "The first command checks the files."

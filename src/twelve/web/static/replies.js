@@ -116,5 +116,5 @@ export function meaning(method, { calibrated, alternatives = [] }, meaningless =
   if (method === "match" || method === "search") return "Each percentage estimates the probability that the caption describes this image, if it describes exactly one of the images.";
   const apart = APART.includes(method) && alternatives.reduce((sum, { confidence }) => sum + confidence, 0) > 1.005;
   const undecided = apart && method === "answer" && alternatives[1].confidence >= UNDECIDED * alternatives[0].confidence;
-  return `${undecided ? "The model is undecided. " : ""}Each percentage estimates the probability that this ${JUDGED[method]} is correct${apart ? "; their sum may exceed 100%" : ""}.`;
+  return `Each percentage estimates the probability that this ${JUDGED[method]} is correct${apart ? "; their sum may exceed 100%" : ""}.${undecided ? " The model is undecided." : ""}`;
 }
