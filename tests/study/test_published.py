@@ -38,6 +38,10 @@ CHANGED: dict[str, tuple[str, list[str]]] = {
         "study-four-tasks.yaml",
         [f"tasks.{task}.learning_rate=2e-4" for task in ("vqa", "refcoco", "snli_ve")],
     ),
+    "study-four-tasks-pretrained-fine-tuning": (
+        "study-four-tasks.yaml",
+        [f"tasks.{task}.learning_rate=2e-4" for task in ("vqa", "refcoco", "snli_ve")],
+    ),
     "study-four-tasks-lower-rate-groups": ("study-four-tasks.yaml", ["tasks.coco.learning_rate=6e-5"]),
     "study-three-photograph-tasks": (
         "study-real-photographs-small.yaml",
@@ -66,6 +70,7 @@ def test_there_are_some() -> None:
         "four-tasks-lower-rate-groups",
         "four-tasks-one-rate-groups",
         "four-tasks-pretrained",
+        "four-tasks-pretrained-fine-tuning",
         "four-tasks-pretrained-groups",
         "four-tasks-static-weights",
         "four-tasks-ten-times",
@@ -105,7 +110,11 @@ def test_a_study_that_lacks_a_seed_says_so_first(tmp_path: Path) -> None:
         ("four-tasks-ablations/joint", "four-tasks-joint-vs-single/stop-and-go"),
         ("four-tasks-ablations/always-go", "four-tasks-balancing/static"),
         ("four-tasks-affinity/joint", "four-tasks-fine-tuning/joint", "four-tasks-groups/all"),
-        ("four-tasks-pretrained-groups/all", "four-tasks-pretrained/pretrained"),
+        (
+            "four-tasks-pretrained-groups/all",
+            "four-tasks-pretrained/pretrained",
+            "four-tasks-pretrained-fine-tuning/joint",
+        ),
     ],
 )
 def test_what_the_record_calls_the_same_models_has_the_same_scores(same: tuple[str, ...]) -> None:
