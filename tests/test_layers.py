@@ -31,10 +31,10 @@ LAYERS = (
     ("formats",),
     ("run_folder", "types"),
     ("forked",),
-    ("io", "device", "freed_memory", "printing", "processes", "stopping", "threads"),
+    ("io", "device", "freed_memory", "printing", "processes", "threads"),
     ("progress",),
     ("published",),
-    ("client", "errors", "extras", "meant", "renamed", "version"),
+    ("client", "errors", "extras", "meant", "renamed", "stopping", "version"),
 )
 """From the top; packages and modules of one layer do not import each other."""
 

@@ -38,6 +38,13 @@ CHANGED: dict[str, tuple[str, list[str]]] = {
         "study-four-tasks.yaml",
         [f"tasks.{task}.learning_rate=2e-4" for task in ("vqa", "refcoco", "snli_ve")],
     ),
+    "study-four-tasks-drawn-wordings": (
+        "study-four-tasks.yaml",
+        [
+            *(f"tasks.{task}.learning_rate=2e-4" for task in ("vqa", "refcoco", "snli_ve")),
+            "microworld.draw_wordings=true",
+        ],
+    ),
     "study-four-tasks-pretrained-fine-tuning": (
         "study-four-tasks.yaml",
         [f"tasks.{task}.learning_rate=2e-4" for task in ("vqa", "refcoco", "snli_ve")],
@@ -64,6 +71,7 @@ def test_there_are_some() -> None:
         "four-tasks-affinity",
         "four-tasks-always-go-groups",
         "four-tasks-balancing",
+        "four-tasks-drawn-wordings",
         "four-tasks-fine-tuning",
         "four-tasks-groups",
         "four-tasks-joint-vs-single",
