@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,9 +163,7 @@ def test_a_lost_worker_is_said(count: int) -> None:
     with pytest.raises(WorkerLost, match=r"\[training.workers\]: a process that reads ahead has ended"):
         for _ in range(5):
             found.next()
-    before = time.monotonic()
-    pool.close()
-    assert time.monotonic() - before < 30
+    pool.close()  # which waits for the others
 
 
 @pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="SIGTERM ends workers on macOS")
