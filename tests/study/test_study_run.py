@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
 import signal
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,19 +87,27 @@ def test_what_is_kept_says_the_official_score_and_what_made_it(finished: Path) -
     assert json.loads(path.read_text())["processor"] == (begun_on["accelerator"] or begun_on["processor"])
 
 
+def at_steps(patch: pytest.MonkeyPatch, numbers: Sequence[int], happens: Callable[[], None]) -> None:
+    """Let something happen before these steps of all runs together, the first being 1."""
+    step, count = Trainer._step, itertools.count(1)
+
+    def stepping(self: Trainer, name: str) -> None:
+        if next(count) in numbers:
+            happens()
+        step(self, name)
+
+    patch.setattr(Trainer, "_step", stepping)
+
+
 def test_killed_it_goes_on_and_finds_the_same(
     config: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, step, calls = tmp_path / "cut", Trainer._step, 0
+    out = tmp_path / "cut"
 
-    def dies(self: Trainer, name: str) -> float:
-        nonlocal calls
-        calls += 1
-        if calls in (9, 20):
-            raise KeyboardInterrupt
-        return step(self, name)
+    def dies() -> None:
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(Trainer, "_step", dies)
+    at_steps(monkeypatch, (9, 20), dies)
     with pytest.raises(KeyboardInterrupt):
         run(STUDY, config, out=out, **SHORT)
     with pytest.raises(ConfigError, match="already holds a study"):
@@ -114,16 +124,8 @@ def test_killed_it_goes_on_and_finds_the_same(
 def test_a_signal_loses_nothing_of_it(
     config: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, step, calls = tmp_path / "cut", Trainer._step, 0
-
-    def signalled(self: Trainer, name: str) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            signal.raise_signal(signal.SIGTERM)
-        step(self, name)
-
-    monkeypatch.setattr(Trainer, "_step", signalled)
+    out = tmp_path / "cut"
+    at_steps(monkeypatch, (3,), lambda: signal.raise_signal(signal.SIGTERM))
     with allowed(), pytest.raises(Stopped) as caught:
         run(STUDY, config, out=out, **SHORT)
     (saved,) = out.glob("seed-*/runs/**/checkpoints/step-*")

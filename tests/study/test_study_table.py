@@ -344,7 +344,7 @@ def test_an_arm_that_misses_its_length_is_told(tmp_path: Path) -> None:
     found = findings(tmp_path)
     asked = found.plan.arm(OPPONENT).length
     assert asked.rule == "each" and asked.factor == 2
-    told = f"{OPPONENT} trained on 50% fewer updates than its length asks for."
+    told = f"{OPPONENT} trained on 50% fewer updates than planned."
     assert unequal(found) == [told] and told in " ".join(brief(found, "").split())
     costs = {**found.costs, OPPONENT: replace(found.costs[OPPONENT], updates=28)}
     assert unequal(replace(found, costs=costs)) == []

@@ -109,7 +109,7 @@ def test_values_by_seed_become_a_column_for_each_seed() -> None:
 
 def test_a_table_is_called_by_its_heading_else_by_the_paragraph_before_it() -> None:
     page = (
-        "## Arms\n\nSaid: of them.\n\n| arm | meaning |\n| --- | --- |\n\n*: a mark.\n\n## Of this study alone\n\n"
+        "## Arms\n\nSaid: of them.\n\n| arm | meaning |\n| --- | --- |\n\n*: a mark.\n\n## This study only\n\n"
         "| way |\n| --- |\n\nValidation scores. They decide.\n\n| set |\n| --- |\n\n"
         f"Each way minus fixed weights (static), {'in points, ' * 9}.\n\n| way |\n| --- |\n"
     )

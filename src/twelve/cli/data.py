@@ -50,7 +50,7 @@ def table(
     init: Annotated[Path, typer.Option(help="The model to start from: a run or a model.")],
     out: Annotated[Path, typer.Option(help="The data root to write; new, or an empty folder.")],
     name: Annotated[
-        str | None, typer.Option(help="The name of the task.", show_default="the last folder of --out, or mine")
+        str | None, typer.Option(help="The name of the task.", show_default="the name of the folder --out, or mine")
     ] = None,
     kind: Annotated[
         str, typer.Option(help="answer; entailment; or retrieval, with captions and no target.")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +116,6 @@ def make(
             warnings += warnings_of(task, root, split, examples[split], examples[_TRAIN])
     from twelve.regions.store.region_store import RegionStore  # imports torch, which a mistake need not wait for
 
-    simple = [row for row in tested if row.text.isprintable() and not row.text.startswith("-")]
     regions = out / "regions"
     extract = f"extract regions into {quoted(regions)} in the same way as the model's regions (docs/regions.md)"
     return OwnTask(
@@ -134,7 +133,7 @@ def make(
             command,
             f"twelve evaluate {quoted(run)}",
             f"twelve report {quoted(run)}",
-            *(_to_ask(run, out / IMAGES / name, kind, row) for row in simple[:1] if recipes),
+            *(_to_ask(run, out / IMAGES / name, kind, tested) if recipes else ()),
         ],
     )
 
@@ -155,16 +154,21 @@ def _more(rows: Sequence[ExampleRow], seed: int, table: Path, test: Path | None)
         train, tested = divided(rows, fraction, seed, table)
         if len(train) >= FEW and len({row.image for row in tested}) >= FEWEST_GROUPS:
             left = f"{len(train):,} for training and validation, {len(tested):,} for the test"
-            return f"--test-fraction {fraction} leaves {left}; better, add rows: {plan}"
+            return f"--test-fraction {fraction} leaves {left}; or add rows, which is better: {plan}"
     return f"add rows: {plan}"
 
 
-def _to_ask(run: Path, images: Path, kind: str, row: ExampleRow) -> str:
-    """The command that asks the trained model what a test row asks."""
-    if kind == "retrieval":
-        return f"twelve match {quoted(run)} {quoted(row.text)} --images {quoted(images)}"
+def _to_ask(run: Path, images: Path, kind: str, tested: Sequence[ExampleRow]) -> Iterator[str]:
+    """The command that asks the trained model what the first test row asks that a shell can pass on; if there is
+    one."""
+    row = next((row for row in tested if row.text.isprintable() and not row.text.startswith("-")), None)
+    if row is None:
+        return
     image = f"twelve predict {quoted(run)} --image {quoted(images / row.name)}"
-    return f"{image} --ask {quoted(row.text)}" if kind == "answer" else f"{image} --entails {quoted(row.text)}"
+    if kind == "retrieval":
+        yield f"twelve match {quoted(run)} {quoted(row.text)} --images {quoted(images)}"
+    else:
+        yield f"{image} --ask {quoted(row.text)}" if kind == "answer" else f"{image} --entails {quoted(row.text)}"
 
 
 def _task(name: str, kind: str) -> Task:

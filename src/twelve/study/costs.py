@@ -83,7 +83,7 @@ def pretraining(found: Findings) -> list[str]:
 
 
 def unequal(found: Findings) -> list[str]:
-    """A sentence for each arm that trained clearly more or less than its length asks for, such as by its own stops."""
+    """A sentence for each arm that trained clearly more or less than planned, such as by its own stops."""
     told = []
     for arm in found.arms:
         rule, whole = arm.length, all(set(arm.tasks) == set(found.plan.arm(name).tasks) for name in arm.length.of)
@@ -94,7 +94,7 @@ def unequal(found: Findings) -> list[str]:
             continue
         if abs(off := 100 * (own / wanted - 1)) > UNEQUAL:
             word = "more" if off > 0 else "fewer"
-            told.append(f"{arm.name} trained on {abs(off):.0f}% {word} {rule.unit} than its length asks for.")
+            told.append(f"{arm.name} trained on {abs(off):.0f}% {word} {rule.unit} than planned.")
     return told
 
 

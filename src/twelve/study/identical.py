@@ -16,8 +16,8 @@ from twelve.tasks.custom import own_tasks
 
 
 def same_scores(found: Findings) -> list[str]:
-    """Which compared arms have equal scores on every example, in one sentence; those are left out of which the answer
-    says so."""
+    """One sentence that names the compared arms with equal scores on every example, except those that the answer names;
+    empty if there are none."""
     answer = " ".join(found.sentences)
     named = [
         (one, other)
@@ -27,7 +27,7 @@ def same_scores(found: Findings) -> list[str]:
     if not named:
         return []
     head, *others = (" and ".join(pair) for pair in named)
-    more = f"; so are those of {'; of '.join(others)}" if others else ""
+    more = f"; so are those of {', of '.join(others)}" if others else ""
     each = " and seed" * (len(found.seeds) > 1)
     return [f"The scores of {head} are identical on every test example of every common task{each}{more}."]
 

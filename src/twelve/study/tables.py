@@ -18,7 +18,7 @@ _NUMBER = r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 _INTERVAL = re.compile(rf"(?:({_NUMBER}) )?\[({_NUMBER}), ({_NUMBER})\] ?(.*)")
 _IN_PARENTHESES = re.compile(rf"({_NUMBER}) \(({_NUMBER})\)()()")
 _PLAIN = re.compile(rf"({_NUMBER})()()()")
-OWN = "Of this study alone"
+OWN = "This study only"
 """The heading of the sections that a study adds, which is no table's title."""
 LONGEST = 90
 """Most characters of a title that is the beginning of a paragraph; a longer one ends at a comma."""
