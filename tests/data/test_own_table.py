@@ -418,7 +418,7 @@ def test_of_a_small_table_a_smaller_test_share_is_advised_that_ends_the_warning(
         assert warning.endswith(f"compare the test score with the baselines; {plan}")
         return
     test = int(fraction * count)
-    left = f"{count - test} for training and validation, {test} for the test; better, {plan}"
+    left = f"{count - test} for training and validation, {test} for the test; or, better, {plan}"
     assert warning.endswith(f"; --test-fraction {fraction} leaves {left}")
     again = "\n".join(make(faces, IMAGES, MODEL, Path("again"), fraction=fraction).told)
     assert "warning" not in again and f"test.jsonl: {test} examples" in again

@@ -154,7 +154,7 @@ def _more(rows: Sequence[ExampleRow], seed: int, table: Path, test: Path | None)
         train, tested = divided(rows, fraction, seed, table)
         if len(train) >= FEW and len({row.image for row in tested}) >= FEWEST_GROUPS:
             left = f"{len(train):,} for training and validation, {len(tested):,} for the test"
-            return f"--test-fraction {fraction} leaves {left}; or add rows, which is better: {plan}"
+            return f"--test-fraction {fraction} leaves {left}; or, better, add rows: {plan}"
     return f"add rows: {plan}"
 
 
