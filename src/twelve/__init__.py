@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from twelve.errors import InputError, TwelveError
     from twelve.model.config import TwelveConfig
     from twelve.model.processor import TwelveProcessor
     from twelve.model.vilbert import Twelve
@@ -18,10 +19,12 @@ from twelve.version import __version__
 __all__ = [
     "Extractor",
     "ExtractorConfig",
+    "InputError",
     "Predictor",
     "Regions",
     "Twelve",
     "TwelveConfig",
+    "TwelveError",
     "TwelveProcessor",
     "__version__",
     "load",
@@ -31,10 +34,12 @@ __all__ = [
 _LAZY = {
     "Extractor": "twelve.regions.extraction.extractor",
     "ExtractorConfig": "twelve.regions.extractor_config",
+    "InputError": "twelve.errors",
     "Predictor": "twelve.predictor",
     "Regions": "twelve.types.regions",
     "Twelve": "twelve.model.vilbert",
     "TwelveConfig": "twelve.model.config",
+    "TwelveError": "twelve.errors",
     "TwelveProcessor": "twelve.model.processor",
     "load": "twelve.predictor",
 }
