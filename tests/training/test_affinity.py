@@ -95,6 +95,8 @@ def test_a_killed_run_goes_on_without_losing_or_counting_twice(
         train(config, console=QUIET, hook=Affinity(every=2))
     with pytest.raises(ConfigError, match="expected measurements every 2 iterations, as before, found 3"):
         train(config, console=QUIET, hook=Affinity(every=3), resume=True)
+    with pytest.raises(ConfigError, match="expected 1 batches a measurement, as before, found 2"):
+        train(config, console=QUIET, hook=Affinity(every=2, batches=2), resume=True)
     train(config, console=QUIET, hook=Affinity(every=2), resume=True)
     assert measured(tmp_path / "killed") == measured(whole)
 
@@ -148,6 +150,23 @@ def test_look_ahead_by_hand() -> None:
     assert run.model.trunk.tolist() == [0, 0] and run.model.trunk.grad is None
 
 
+def test_gradients_and_losses_are_means_of_several_batches() -> None:
+    """Each batch draws the point to a place of its own: the mean gradient is minus the mean of the first places."""
+    run = run_of({"task": (0, 0)})
+    goals = iter(torch.tensor([[1.0, 0], [0, 3], [2, 0], [0, 4]]))
+    made = [SimpleNamespace(inputs=lambda device: {}, targets_on=lambda device, goal=goal: goal, output="head")
+            for goal in goals]  # fmt: skip
+    run.data.tasks["task"].output.loss = lambda point, goal: 1 + (point - goal).square().sum() / 2
+    probe = Affinity(batches=2)
+    probe.attach(run)
+    probe._batch = cast(Any, lambda task, iteration, place: made[place])
+    found = probe._measure(1)
+    assert found["losses"] == pytest.approx([1 + (2**2 + 4**2) / 4]) and len(made) == 4
+    assert probe._gradient("task", [run.model.trunk], 1).tolist() == [-0.5, -1.5]
+    after = 1 + (1.9**2 + 0.1**2 + 0.1**2 + 3.9**2) / 4  # without momentum, Adam moves each coordinate by its rate, 0.1
+    assert found["affinity"][0] == pytest.approx([1 - after / found["losses"][0]], rel=1e-6)
+
+
 def test_the_step_is_what_a_gradient_adds_to_the_run_over_its_life() -> None:
     torch.manual_seed(0)
     parameter = nn.Parameter(torch.randn(50))
@@ -169,6 +188,8 @@ def test_the_step_is_what_a_gradient_adds_to_the_run_over_its_life() -> None:
 def test_what_cannot_be_measured() -> None:
     with pytest.raises(ConfigError, match="expected at least 1 iteration between two measurements, found 0"):
         Affinity(every=0)
+    with pytest.raises(ConfigError, match="expected at least 1 batch for a gradient, found 0"):
+        Affinity(batches=0)
     with pytest.raises(ConfigError, match="measured in one process, found 2"):
         Affinity().attach(run_of({"one": (0, 0)}, count=2))
     assert isinstance(Affinity(), MeasuringHook) and isinstance(Affinity(), SelectiveHook)

@@ -13,10 +13,11 @@ the run's second moment with this gradient taken in. A plain step lr g would say
 gradients than about what the run does with them, because Adam divides by a size that all tasks share; a whole step of
 the optimizer would mostly repeat the momentum, which is the same whichever task is next.
 
-All tasks are measured at the same parameters, in fp32 and without dropout, on training batches drawn for this alone:
-one for the gradient and another for the losses, so that Z_ii can be compared with the rest. Norms and cosines are those
-of these gradients. So with T tasks, a measurement takes T forward and backward passes and T + T T forward passes, and
-memory for 2 T gradients of the trunk.
+All tasks are measured at the same parameters, in fp32 and without dropout, on training batches drawn for this alone: B
+of them for the mean gradient and B others for the mean losses, so that Z_ii can be compared with the rest. The gradient
+of a single batch of 8 to 24 examples is mostly noise: a step on it often raises the loss of its own task on another
+batch (docs/relations.md). Norms and cosines are those of the mean gradients. So with T tasks, a measurement takes B T
+forward and backward passes and B (T + T T) forward passes, and memory for 2 T gradients of the trunk.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Affinity:
     Args:
         every: iterations between two measurements of cosines and look-ahead affinity; the first comes after as many.
         before: iterations of earlier runs that this one goes on from.
+        batches: B.
 
     Attributes:
         measured: for each measurement the ``iteration`` before which it was made (``before`` included), the ``rate``
@@ -53,11 +55,13 @@ class Affinity:
         seconds: spent on all this.
     """
 
-    def __init__(self, every: int = 50, before: int = 0) -> None:
+    def __init__(self, every: int = 50, before: int = 0, batches: int = 1) -> None:
         if every < 1:
             problem = f"expected at least 1 iteration between two measurements, found {every}"
             raise ConfigError(problem, remedy="measure every 50 iterations")
-        self.every, self.before = every, before
+        if batches < 1:
+            raise ConfigError(f"expected at least 1 batch for a gradient, found {batches}", remedy="average over 16")
+        self.every, self.before, self.batches = every, before, batches
         self.measured: list[dict[str, Any]] = []
         self.seconds = 0.0
         self._run: MeasuredRun
@@ -102,24 +106,32 @@ class Affinity:
     def found(self) -> dict[str, Any]:
         """What is in the run's folder: everything measured, means over the measurements, and the cost in seconds and in
         per cent of the run without it."""
-        tree: dict[str, Any] = {"tasks": list(self._run.streams), "every": self.every}
+        tree: dict[str, Any] = {"tasks": list(self._run.streams), "every": self.every, "batches": self.batches}
         for name in ("norms", "cosines", "affinity") if self.measured else ():
             tree[name] = np.mean([each[name] for each in self.measured], axis=0).tolist()
         rest = max(self._run.state.seconds - self.seconds, 1e-9)
         return tree | {"measured": self.measured, "seconds": self.seconds, "cost": 100 * self.seconds / rest}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"every": self.every, "measured": self.measured, "seconds": self.seconds}
+        return {
+            "every": self.every,
+            "batches": self.batches,
+            "measured": self.measured,
+            "seconds": self.seconds,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a state.
 
         Raises:
-            ConfigError: it was measured at other intervals.
+            ConfigError: it was measured at other intervals, or on another number of batches.
         """
         if state["every"] != self.every:
             problem = f"expected measurements every {state['every']} iterations, as before, found {self.every}"
             raise ConfigError(problem, remedy="resume with the same interval")
+        if state["batches"] != self.batches:
+            problem = f"expected {state['batches']} batches a measurement, as before, found {self.batches}"
+            raise ConfigError(problem, remedy="resume with the same number of batches")
         self.measured, self.seconds = list(state["measured"]), float(state["seconds"])
 
     # --- one measurement ----------------------------------------------------------------------------------------
@@ -137,11 +149,12 @@ class Affinity:
     def _matrices(self, iteration: int) -> dict[str, Any]:
         trunk, rates = self._trunk()
         tasks = list(self._run.streams)
-        drawn = {task: [self._batch(task, iteration, place) for place in (0, 1)] for task in tasks}
         scales = loss_scales({task: self._run.data.tasks[task].learning_rate for task in tasks})
-        gradients = [_flat(trunk, self._loss(task, drawn[task][0]) * scales[task]) for task in tasks]
+        gradients = [self._gradient(task, trunk, iteration) * scales[task] for task in tasks]
+        others = range(self.batches, 2 * self.batches)
+        held = {task: [self._batch(task, iteration, place) for place in others] for task in tasks}
         with torch.no_grad():
-            before = self._losses(drawn)
+            before = self._losses(held)
             saved = [parameter.clone() for parameter in trunk]
             after = []
             try:
@@ -149,7 +162,7 @@ class Affinity:
                     self._run.optimizer.use(task)
                     for parameter, was, moved in zip(trunk, saved, self._step(trunk, rates, gradient), strict=True):
                         parameter.copy_(was - moved)
-                    after.append(self._losses(drawn))
+                    after.append(self._losses(held))
             finally:
                 for parameter, was in zip(trunk, saved, strict=True):
                     parameter.copy_(was)
@@ -182,8 +195,15 @@ class Affinity:
         logits = self._run.model(**batch.inputs(device), outputs=(batch.output,)).logits[batch.output]
         return self._run.data.tasks[task].output.loss(logits, batch.targets_on(device))
 
-    def _losses(self, drawn: Mapping[str, list[Batch]]) -> list[float]:
-        return torch.stack([self._loss(task, batches[1]) for task, batches in drawn.items()]).tolist()
+    def _gradient(self, task: str, trunk: list[nn.Parameter], iteration: int) -> Tensor:
+        """The mean gradient of the task's loss, as one vector."""
+        parts = (_flat(trunk, self._loss(task, self._batch(task, iteration, place))) for place in range(self.batches))
+        return sum(parts, torch.zeros(())) / self.batches
+
+    def _losses(self, held: Mapping[str, list[Batch]]) -> list[float]:
+        """(T,) the mean loss of each task."""
+        means = [torch.stack([self._loss(task, batch) for batch in batches]).mean() for task, batches in held.items()]
+        return torch.stack(means).tolist()
 
     def _step(self, trunk: list[nn.Parameter], rates: list[float], gradient: Tensor) -> list[Tensor]:
         """What a gradient takes from each parameter, over its life in the optimizer's momentum."""

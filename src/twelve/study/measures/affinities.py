@@ -42,6 +42,8 @@ class OfRun(Strict):
 
     tasks: tuple[str, ...]
     every: int
+    batches: int = 1
+    """Batches that each gradient and each loss is a mean of."""
     measured: tuple[MeasuredOnce, ...]
     seconds: float
     cost: float
