@@ -65,6 +65,7 @@ def test_what_is_kept_says_the_official_score_and_what_made_it(finished: Path) -
         assert record["shuffled"] == pytest.approx(100 * sum(record["shuffled_values"]) / count, abs=1e-3)
         assert ("baselines" in record) == ("/stop-and-go/" in name)
         task, (length,) = record["task"], record["parts"]
+        assert 0 <= record["on_training_examples"] <= 1 and record["training_examples"] > 0
         curve = record["recorded"]["curve"]
         assert [iteration for iteration, _ in curve] == list(range(1, length + 1))
         assert max(score for _, score in curve) >= record["validation"] - 1e-4
@@ -75,6 +76,9 @@ def test_what_is_kept_says_the_official_score_and_what_made_it(finished: Path) -
         assert all(sum(number for _, number in kind.values()) == count for kind in types.values())
         assert ("target" in types) == (task == "snli_ve")
     joint = results(finished)["seed-3/results/stop-and-go/vqa.json"]
+    score = findings(finished).rows[0].scores["stop-and-go"]
+    assert score.passes[0] == joint["examples"]["vqa"] / joint["training_examples"]
+    assert "## Scores on training examples" in (finished / "results.md").read_text()
     stopped = [record["recorded"]["events"] for name, record in results(finished).items() if "/stop-and-go/" in name]
     assert {event["event"] for events in stopped for event in events} >= {"stop"}
     one = results(finished)["seed-3/results/single/vqa.json"]

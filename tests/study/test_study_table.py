@@ -25,6 +25,7 @@ from twelve.study.cells import gain_of, plain, spread, with_sign
 from twelve.study.costs import unequal
 from twelve.study.finding_types import Comparison
 from twelve.study.findings import findings
+from twelve.study.memorised import by_training
 from twelve.study.report import page
 from twelve.study.report.beside import minus
 from twelve.study.report.unlearned import doubts
@@ -545,6 +546,18 @@ def test_a_task_that_one_seed_has_not_learned_is_named_though_it_is_learned_on_a
     assert found.rows[0].scores["stop-and-go"].learned_seeds == () and not scores_by_seed(found)
     text = markdown(found) + page.render([page.part_of(found, "key")])
     assert "score by seed, official" not in text and "Scores by seed" not in text
+
+
+def test_scores_on_training_examples_stand_beside_those_of_validation(tmp_path: Path) -> None:
+    made_up(tmp_path / "old", {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)})
+    assert not by_training(findings(tmp_path / "old"))  # an earlier version did not measure them
+    fit = {"on_training_examples": 0.95, "training_examples": 56, "examples": {"vqa": 140, "nlvr2": 112}}
+    made_up(tmp_path / "new", {BASE: (0.8, 0.8), OPPONENT: (0.7, 0.7)}, also={**fit, "validation": 0.6})
+    found = findings(tmp_path / "new")
+    table = by_training(found)
+    assert f"| VQA | {BASE} | 2.5 | 95.0 | 60.0 | 35.0 | 95.0, 95.0, 95.0 |" in table
+    assert f"| NLVR2 | {OPPONENT} | 2.0 | 95.0 |" in table
+    assert table in markdown(found) and page.html_of(table) in page.render([page.part_of(found, "key")])
 
 
 def test_notes_stand_after_the_answer_and_nothing_of_them_is_a_tag(tmp_path: Path) -> None:

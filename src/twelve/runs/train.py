@@ -201,9 +201,11 @@ def _train(
         for noted in calibrate(trainer, saved):
             say(noted)
         learned = of_training_examples(trainer, saved)
-        run.write(run.trained, history(trainer) | {"on_training_examples": learned})
+        counts = {name: len(task.train) for name, task in data.tasks.items()}
+        run.write(run.trained, history(trainer) | {"training_examples": counts, "on_training_examples": learned})
         for name, score in learned.items():
-            say(f"{data.tasks[name].task.title}: {100 * score:.1f} on its own training examples")
+            if _is_own(data.tasks[name]):
+                say(f"{data.tasks[name].task.title}: {100 * score:.1f} on its own training examples")
     for line in (*kept(trainer), *remembered(trainer)):
         say(line)
     tasks = {name: (task.task, task.output) for name, task in data.tasks.items()}
@@ -287,22 +289,22 @@ def describe_known(trainer: Trainer) -> None:
 
 
 def of_training_examples(trainer: Trainer, model: Twelve) -> dict[str, float]:
-    """Task of one's own, in JSON lines or in Python -> score, 0..1, of the saved model, which is ``model``, on (at most
-    :data:`TRAINING_EXAMPLES`) examples that it was trained on. Beside the score on other examples, it tells whether the
-    model has memorised them."""
-    own = {
-        name: task.train
-        for name, task in trainer.data.tasks.items()
-        if task.settings.kind is not None or foreign(task.task)
-    }
-    if not own or trainer.devices.count > 1 or trainer.contrast.alone:
+    """Task -> score, 0..1, of the saved model, which is ``model``, on (at most :data:`TRAINING_EXAMPLES`) examples that
+    it was trained on. Beside the score on other examples, it tells whether the model has memorised them."""
+    if trainer.devices.count > 1 or trainer.contrast.alone:
         return {}
     model.train(False)
-    steps = {name: max(1, len(train) // TRAINING_EXAMPLES) for name, train in own.items()}
+    every = {name: task.train for name, task in trainer.data.tasks.items()}
+    steps = {name: max(1, len(train) // TRAINING_EXAMPLES) for name, train in every.items()}
     return {
         name: round(trainer.validation.score(model, name, train[:: steps[name]][:TRAINING_EXAMPLES]), 5)
-        for name, train in own.items()
+        for name, train in every.items()
     }
+
+
+def _is_own(task: TaskData) -> bool:
+    """Whether it is a task of one's own, in JSON lines or in Python."""
+    return task.settings.kind is not None or foreign(task.task)
 
 
 def _familiar(data: Prepared, most: int, base: Familiarity | None) -> Familiarity | None:

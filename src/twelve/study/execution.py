@@ -137,6 +137,8 @@ class Seed:
                 "seed": self.seed,
                 "factor": factor,
                 "validation": kept.history.kept[name],
+                "on_training_examples": kept.history.on_training_examples.get(name),
+                "training_examples": kept.history.training_examples.get(name),
                 **self.origin,
             }
             if arm.start == "pretrained":

@@ -39,6 +39,9 @@ class Score:
         updates: of this task, of each seed.
         by_type: kind of type -> type -> (mean score, examples of all seeds); empty if it was not recorded.
         learned_seeds: ``learned`` of each seed by itself, from intervals over its examples alone; empty for one seed.
+        on_training_examples: the validation score of the kept model on examples that it was trained on, of each seed;
+            None where it was not measured.
+        passes: how often training has seen each training example of the task, of each seed; None where not known.
     """
 
     score: Interval
@@ -57,6 +60,8 @@ class Score:
     updates: tuple[int, ...]
     by_type: ByType
     learned_seeds: tuple[bool, ...] = ()
+    on_training_examples: tuple[float | None, ...] = ()
+    passes: tuple[float | None, ...] = ()
 
     @property
     def learned_by_bootstrap_alone(self) -> bool:

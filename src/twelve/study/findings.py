@@ -412,7 +412,13 @@ def _score(task: _Task, arm: str, drawn: _Samples) -> Score:
         updates=tuple(result.batches[task.name] for result in results),
         by_type=_by_type([result.by_type for result in results]),
         learned_seeds=drawn.learned_seeds(arm, task.name),
+        on_training_examples=tuple(_per_cent(result.on_training_examples) for result in results),
+        passes=tuple(result.passes for result in results),
     )
+
+
+def _per_cent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _by_type(seeds: Sequence[ByType]) -> ByType:

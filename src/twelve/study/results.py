@@ -61,8 +61,10 @@ class History(Spent):
     kept: Mapping[str, Share]
     """Task -> validation score of the saved model."""
     events: tuple[Mapping[str, Any], ...]
+    training_examples: Mapping[str, Count] = {}
+    """Task -> its training examples."""
     on_training_examples: Mapping[str, Share] = {}
-    """Task of one's own -> score on examples that it was trained on."""
+    """Task -> validation score of the saved model on examples that it was trained on."""
 
 
 class Event(Strict):
@@ -108,6 +110,10 @@ class Result(Spent):
     score: PerCent
     validation: Share
     """Validation score of the saved model."""
+    on_training_examples: Share | None = None
+    """The same on examples that it was trained on; None where it was not measured."""
+    training_examples: Count | None = None
+    """How many there are."""
     parameters: Count
     groups: tuple[str, ...] = Field(min_length=1)
     values: tuple[Share, ...]
@@ -137,6 +143,12 @@ class Result(Spent):
     """Of the code of the process that wrote the result (training/provenance.py); its version, without a checkout."""
     processor: str | None = None
     """Of the process that wrote the result: the accelerator, if there is one."""
+
+    @property
+    def passes(self) -> float | None:
+        """How often training has seen each of the task's training examples; None where that is not known."""
+        seen = (self.examples or {}).get(self.task)
+        return None if seen is None or not self.training_examples else seen / self.training_examples
 
     @property
     def falls(self) -> bool:

@@ -19,6 +19,7 @@ from twelve.study.equal_updates import by_updates
 from twelve.study.finding_types import Comparison, Findings, Row, Score
 from twelve.study.identical import same_scores
 from twelve.study.losses import meaning
+from twelve.study.memorised import by_training
 from twelve.study.report.unlearned import doubts, warnings
 from twelve.study.tables import OWN
 from twelve.study.trunk_rates import rates_differ, trunk_rates, written
@@ -70,6 +71,7 @@ def markdown(found: Findings) -> str:
         _titled("Differences at equal updates", by_updates(found)),
         _titled("Scores", _scores(found)),
         _titled("Scores by seed", scores_by_seed(found)),
+        _titled("Scores on training examples", by_training(found)),
         _titled("Gain from the correct image", _looking(found)),
         _titled("Convergence", "\n\n".join(filter(None, [convergence(found), unconverged(found)]))),
         _titled("Normalised scores by seed", _seeds(found)),

@@ -30,6 +30,7 @@ from twelve.study.finding_types import Comparison, Findings, Score
 from twelve.study.findings import findings
 from twelve.study.identical import same_scores
 from twelve.study.losses import meaning
+from twelve.study.memorised import by_training
 from twelve.study.report import plots
 from twelve.study.report.beside import Beside, beside, further, minus, short, signed, titled, unlearned
 from twelve.study.report.protocol import StudyProtocol, protocol
@@ -170,6 +171,11 @@ class StudyPart:
     def scores_by_seed(self) -> str:
         """The score of every arm in every seed, as HTML; empty for one seed."""
         return html_of(scores_by_seed(self.found))
+
+    @property
+    def by_training(self) -> str:
+        """Scores on training examples, as HTML; empty if they were not measured."""
+        return html_of(by_training(self.found))
 
     @property
     def by_updates(self) -> str:
