@@ -158,7 +158,8 @@ def _time(file: Path, plan: Plan, iterations: float) -> str:
         runs = "all runs" if tasks == of else f"all runs, of {tasks} tasks in place of {of},"
         few = "a minute" if minutes < 1.5 else f"{minutes:.0f} minutes"
         all_of_it = f"{minutes / 60:.1f} hours" if minutes > 90 else few
-        return f"{said} So {runs} take about {all_of_it}."
+        besides = "generating worlds and " * plan.worlds + "evaluating models"
+        return f"{said} So {runs} take about {all_of_it}, without {besides}."
     return (
         "time: not known. Each step prints how long it took and how long the rest will take. With --parts 10, the "
         "command ends at the first checkpoint after ten minutes."
