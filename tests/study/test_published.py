@@ -34,6 +34,10 @@ CHANGED: dict[str, tuple[str, list[str]]] = {
         "study-four-tasks.yaml",
         [f"tasks.{task}.learning_rate=2e-4" for task in ("vqa", "refcoco", "snli_ve")],
     ),
+    "study-four-tasks-pretrained-groups-again": (
+        "study-four-tasks.yaml",
+        [*(f"tasks.{task}.learning_rate=2e-4" for task in ("vqa", "refcoco", "snli_ve")), "seed=3"],
+    ),
     "study-four-tasks-pretrained": (
         "study-four-tasks.yaml",
         [f"tasks.{task}.learning_rate=2e-4" for task in ("vqa", "refcoco", "snli_ve")],
@@ -80,6 +84,7 @@ def test_there_are_some() -> None:
         "four-tasks-pretrained",
         "four-tasks-pretrained-fine-tuning",
         "four-tasks-pretrained-groups",
+        "four-tasks-pretrained-groups-again",
         "four-tasks-static-weights",
         "four-tasks-ten-times",
         "microworld",
