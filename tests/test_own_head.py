@@ -26,6 +26,9 @@ import twelve
 from twelve import cli
 from twelve.config import load_run, parse
 from twelve.errors import CheckpointError, ConfigError
+from twelve.export.check import drawn_batch
+from twelve.model.config import TwelveConfig
+from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
 from twelve.outputs.answer import Answer
 from twelve.outputs.base import OUTPUTS, register
@@ -34,17 +37,21 @@ from twelve.runs.next_command import next_command
 from twelve.runs.train import beginning, train
 from twelve.tasks import base
 
-(SHOWN,) = (
-    body for body in test_docs.blocks(notebook.PAGE.read_text(encoding="utf-8"), "python") if "class OneAnswer(" in body
+SHOWN = [
+    body.partition("\n\ntasks = ")[0]  # the classes, without training
+    for body in test_docs.blocks(notebook.PAGE.read_text(encoding="utf-8"), "python")
+    if "class OneAnswer(" in body or "class PooledAnswer(" in body
+]
+MODULE = "\n\n".join(
+    ["from dataclasses import replace\n\nimport torch\n\nfrom twelve.outputs.answer import Answer", *SHOWN]
 )
-MODULE = f"""from dataclasses import replace
-
-import torch
-
-from twelve.outputs.answer import Answer
-
-{SHOWN}"""
 QUIET = Console(quiet=True)
+SIZES: dict[str, Any] = {
+    **{"vocab_size": 24, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32},
+    **{"max_position_embeddings": 16, "v_feature_size": 8, "v_hidden_size": 24, "v_num_hidden_layers": 2},
+    **{"v_num_attention_heads": 3, "v_intermediate_size": 32, "bi_hidden_size": 8, "bi_num_attention_heads": 2},
+    **{"t_biattention_id": [0, 1], "v_biattention_id": [0, 1], "initializer_range": 0.2},
+}
 
 
 class Wide(Answer):
@@ -63,8 +70,9 @@ def tree_of(folder: Path, task: str, run: str) -> dict[str, Any]:
 def forget() -> None:
     """As in a new process."""
     sys.modules.pop("own_head", None)
-    OUTPUTS.pop("one-answer", None)
-    base._REGISTRY.pop("one-answer-vqa", None)
+    for kind, task in {"one-answer": "one-answer-vqa", "pooled-answer": "pooled-vqa"}.items():
+        OUTPUTS.pop(kind, None)
+        base._REGISTRY.pop(task, None)
     base._entry_points.cache_clear()
 
 
@@ -221,6 +229,76 @@ def test_a_function_may_make_a_class_for_each_of_several_names(place: Path) -> N
             base._REGISTRY.pop(name, None)
 
 
+# --- a head on regions -----------------------------------------------------------------------------------------------
+def batch_of(model: Twelve) -> dict[str, Any]:
+    batch = drawn_batch(model.config, texts=2, length=5, images=3, regions=7, pairs=4)
+    return {name: value for name, value in batch.items() if name != "task_rows" or model.config.task_specific_tokens}
+
+
+def test_a_head_may_pool_regions(place: Path) -> None:
+    """From training to a graph."""
+    importlib.import_module("own_head")
+    run = train(parse(tree_of(place, "pooled-vqa", "pooled")), console=QUIET)
+    (result,) = evaluate_run(run, console=QUIET)
+    assert result.task == "pooled-vqa" and result.upper_bound is None  # the vocabulary has every answer
+    opened = twelve.load(run)
+    found = opened.scene(tiny.regions_of("coco/30", 30)).ask("answer", "what is it ?").to_dict()
+    assert found["answer"] in opened.processor.vocabularies["pooled-answer"]
+    pytest.importorskip("onnx", reason="onnx is not installed (extra export)")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra export)")
+    from twelve.export.export import export
+
+    assert export(run, place / "exported", output="pooled-answer").difference < 1e-4
+    axes = json.loads((place / "exported" / "export.json").read_text())["outputs"]["logits"]["axes"]
+    assert axes == ["pairs", len(opened.processor.vocabularies["pooled-answer"])]
+
+
+@pytest.fixture
+def pooled(place: Path) -> Twelve:
+    importlib.import_module("own_head")
+    return model_of("pooled-answer")
+
+
+def model_of(kind: str) -> Twelve:
+    torch.manual_seed(0)
+    return Twelve(TwelveConfig(**SIZES | {"heads": {kind: {"kind": kind, "size": 5}}})).eval()
+
+
+def test_padding_changes_nothing_that_a_head_pools(pooled: Twelve) -> None:
+    batch = batch_of(pooled)
+    wanted = pooled(**batch).logits["pooled-answer"]
+    assert wanted.shape == (4, 5) and not batch["region_mask"].all()
+    batch["features"][~batch["region_mask"]] = 7.0
+    for packs in (True, False):
+        pooled.packs = packs
+        torch.testing.assert_close(pooled(**batch).logits["pooled-answer"], wanted)
+
+
+def test_a_head_that_pools_gets_a_mask_where_nothing_is_padded(pooled: Twelve) -> None:
+    batch = batch_of(pooled) | {"region_mask": None}
+    wanted = pooled(**batch | {"region_mask": torch.ones(3, 7, dtype=torch.bool)}).logits["pooled-answer"]
+    torch.testing.assert_close(pooled(**batch).logits["pooled-answer"], wanted)
+
+
+@pytest.mark.parametrize("padded", [True, False])
+def test_logits_that_are_not_of_regions_name_their_head(
+    padded: bool, pooled: Twelve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mean(nn.Linear):
+        def forward(self, regions: torch.Tensor) -> torch.Tensor:
+            return super().forward(regions.mean(1))
+
+    monkeypatch.setattr(
+        type(OUTPUTS["pooled-answer"]), "head", lambda _, *, fused_size, visual_size, size: Mean(visual_size, size)
+    )
+    model = model_of("pooled-answer")
+    batch = batch_of(model) | ({} if padded else {"region_mask": None})
+    said = r"output 'pooled-answer': expected logits of each region, \(4, 7\) or \(4, 7, A\), found \(4, 5\) -> .*"
+    with pytest.raises(ConfigError, match=f"{said}forward\\(self, regions, mask\\) .*train-from-code.md, A head on"):
+        model(**batch)
+
+
+# --- the bias of a head ----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", ["answer", "region"])
 def test_a_head_without_a_bias_starts_as_it_is(kind: str) -> None:
     head = nn.Sequential(nn.Identity()) if kind == "answer" else nn.Identity()

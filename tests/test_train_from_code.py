@@ -22,8 +22,9 @@ def test_the_notebook_is_the_page() -> None:
 def test_every_cell_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(TRUNKS, "gated", None)  # so that it is taken out again
     monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
-    monkeypatch.setitem(OUTPUTS, "one-answer", None)
-    monkeypatch.delitem(OUTPUTS, "one-answer")
+    for kind in ("one-answer", "pooled-answer"):
+        monkeypatch.setitem(OUTPUTS, kind, None)
+        monkeypatch.delitem(OUTPUTS, kind)
     known: dict[str, Any] = {}
     cells = notebook.cells(notebook.NOTEBOOK.read_text(encoding="utf-8"))
     assert len(cells) >= 8
@@ -31,8 +32,10 @@ def test_every_cell_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
         exec(compile(cell, f"cell {number}", "exec"), known)  # our own page
     losses = known["losses"]
     assert sum(losses[-5:]) < 0.85 * 5 * losses[0]
-    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"by-trainer", "focal", "gated", "own-head"}
+    runs = {path.name for path in (tmp_path / "runs").iterdir()}
+    assert runs == {"by-trainer", "focal", "gated", "own-head", "pooled"}
     assert twelve.load("runs/gated").model.config.trunk == "gated"
     assert twelve.load("runs/own-head").methods == {"answer": ["one-answer-vqa"]}
+    assert twelve.load("runs/pooled").methods == {"answer": ["pooled-vqa"]}
     said = capsys.readouterr().out
     assert "validation accuracy" in said and "VQA v2, one answer, accuracy" in said

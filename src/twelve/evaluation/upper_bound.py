@@ -57,7 +57,7 @@ def upper_bound(
 
 def points(output: Output, examples: Sequence[Example]) -> bool:
     """Whether the answer is one of the detected boxes, whose prospects are those of the default protocol's overlap."""
-    return output.reads == "regions" and not all(example.candidates for example in examples)
+    return list in output.values and not all(example.candidates for example in examples)
 
 
 def gallery_upper_bound(task: Task, root: DataRoot, split: str, scores: RetrievalScores) -> float | None:

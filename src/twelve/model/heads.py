@@ -13,6 +13,9 @@ STATES: Mapping[str, tuple[Need, Need]] = {
     "fused": (Need.FIRST, Need.FIRST),
 }
 """Representation that a head may read -> the positions of text and regions that it is made of."""
+MASK = "region_mask"
+"""What a head may read besides regions: (P, R) bool, False at padding. Its logits are its own affair; those of other
+heads on regions are masked."""
 
 
 class Head(NamedTuple):
@@ -20,8 +23,8 @@ class Head(NamedTuple):
 
     Attributes:
         module: its name in the network; "" for states alone.
-        reads: arguments of its module: names in :data:`STATES`, "embedding" (the words' matrix), "hidden_words" and
-            "hidden_regions".
+        reads: arguments of its module: names in :data:`STATES`, :data:`MASK`, "embedding" (the words' matrix),
+            "hidden_words" and "hidden_regions".
         dropout: whether final states of words and regions are dropped out for it; ``fused`` always is.
         everywhere: whether it is among all heads; else it is only computed when it is named.
     """

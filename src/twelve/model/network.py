@@ -7,6 +7,7 @@ F feature size, H text width, V visual width, B fused width.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from twelve.errors import CheckpointError, ConfigError, found_in
 from twelve.io import json_file
 from twelve.io.hub import inside
 from twelve.model.contrast import Contrast, is_earlier
-from twelve.model.heads import FINAL, PRETRAINING, Head, needs
+from twelve.model.heads import FINAL, MASK, PRETRAINING, Head, needs
 from twelve.model.input_checks import check_images, check_texts
 from twelve.model.model_outputs import ImageStates, TextStates, TwelveOutput
 from twelve.model.pretraining import PretrainingHeads
@@ -84,8 +85,10 @@ class Network(nn.Module):
             if hasattr(self.heads, key):
                 raise ConfigError(f"{key!r} cannot name a head", remedy="choose another key")
             output = get_output(head["kind"])
-            self._heads[key] = Head(f"heads.{key}", (output.reads,))
-            self.heads[key] = output.head(fused_size=trunk.fused_size, visual_size=trunk.visual_size, size=head["size"])
+            made = output.head(fused_size=trunk.fused_size, visual_size=trunk.visual_size, size=head["size"])
+            masks = output.reads == "regions" and "mask" in signature(made.forward).parameters
+            self._heads[key] = Head(f"heads.{key}", (output.reads, MASK) if masks else (output.reads,))
+            self.heads[key] = made
         self.pretraining = PretrainingHeads(config, trunk.visual_size) if config.pretraining else None
         self.word_logit = PositionScorer(config.hidden_size) if config.word_logit else None
         self.contrast = Contrast(config, trunk) if config.contrast else None
@@ -320,8 +323,11 @@ class Network(nn.Module):
         def read(what: str, dropout: bool) -> Tensor | None:
             if what in others:
                 return others[what]
+            if what == MASK and result.region_mask is None:
+                assert result.regions is not None
+                return result.regions.new_ones(result.regions.shape[:2], dtype=torch.bool)
             states: Tensor = getattr(result, what)
-            if not dropout and what != "fused":
+            if what == MASK or not dropout and what != "fused":
                 return states
             if what not in dropped:
                 dropped[what] = self.dropout(states)
@@ -331,9 +337,13 @@ class Network(nn.Module):
             if not head.module:
                 continue
             logits = self.get_submodule(head.module)(*(read(what, head.dropout) for what in head.reads))
-            if name in self.heads and head.reads == ("regions",) and result.region_mask is not None:
-                hidden = MASKED * (~result.region_mask).to(logits.dtype)
-                logits = logits + hidden.view(*hidden.shape, *[1] * (logits.ndim - 2))
+            if name in self.heads and head.reads == ("regions",):
+                assert result.regions is not None
+                if logits.shape[:2] != (wanted := result.regions.shape[:2]):
+                    raise _not_of_regions(name, tuple(wanted), tuple(logits.shape))
+                if result.region_mask is not None:
+                    hidden = MASKED * (~result.region_mask).to(logits.dtype)
+                    logits = logits + hidden.view(*hidden.shape, *[1] * (logits.ndim - 2))
             result.logits[name] = logits
 
     # --- initialization ---------------------------------------------------------------------------------------
@@ -344,6 +354,17 @@ class Network(nn.Module):
             mean, std: (F,) of the training images' region features.
         """
         self.trunk.standardise_regions(mean, std)
+
+
+def _not_of_regions(name: str, wanted: tuple[int, ...], found: tuple[int, ...]) -> ConfigError:
+    """The error about a head on regions without ``mask`` whose logits are not of regions."""
+    pairs, regions = wanted
+    return ConfigError(
+        f"the head of output {name!r}: expected logits of each region, ({pairs}, {regions}) or ({pairs}, {regions}, A), "
+        f"found {found}",
+        remedy="if it pools regions, define its forward(self, regions, mask) and leave out padded regions, where the "
+        "mask is False (docs/train-from-code.md, A head on regions)",
+    )
 
 
 class _Unfilled(TorchFunctionMode):

@@ -62,9 +62,10 @@ class Output(abc.ABC):
     skill: ClassVar[str] = "other"
     """Group of tasks that it belongs to in the paper: answering, retrieval, pointing, verification."""
     reads: ClassVar[Literal["fused", "regions"]] = "fused"
-    """Representation that the head is applied to: fused (P, B) or regions (P, R, V). Of regions it returns (P, R) or
-    (P, R, A): they are padded, and 10,000 is then subtracted from the logits of padding. Sums over regions belong into
-    :meth:`loss`, :meth:`score` and :meth:`decode`."""
+    """Representation that the head is applied to: fused (P, B) or regions (P, R, V), which are padded. A head whose
+    ``forward`` has a second argument ``mask`` also gets (P, R) bool, False at padding, and may pool regions: its logits
+    stay as they are. Any other head on regions returns (P, R) or (P, R, A), and 10,000 is subtracted from the logits of
+    padding."""
     images: ClassVar[int] = 1
     """Images of an example."""
     needs_vocabulary: ClassVar[bool] = False
