@@ -66,6 +66,25 @@ def test_a_few_misspellings_are_named() -> None:
     assert all("'yes' (99 times)" in said for said in found[:5])
 
 
+def test_answers_of_another_file_are_compared_with_those_of_training() -> None:
+    taught = {"yes": 24, "no": 20, "maybe": 2, "noo": 1}  # noo is said of the training file itself
+    found = misspelt(taught, {"yse": 1, "No": 3, "mabye": 1, "Yse": 1, "red": 8, "rde": 1}, " in train.jsonl")
+    assert found == [
+        "answer 'No' (3 times) differs from 'no' (20 times in train.jsonl) only in case or spaces",
+        "answer 'Yse' (1 time) may be a misspelling of 'yes' (24 times in train.jsonl)",
+        "answer 'yse' (1 time) may be a misspelling of 'yes' (24 times in train.jsonl)",
+    ]
+
+
+def test_data_check_compares_the_answers_of_both_files(tmp_path: Path) -> None:
+    found = checked(tmp_path, [("t", "yes"), ("t", "no")] * 10, [("t", "yse"), ("t", "yes"), ("t", "no")])
+    assert [line for line in found if "warning" in line] == [
+        "  val.jsonl: warning: the answer to 1 of 3 questions never occurs in train.jsonl, so training cannot teach "
+        "it: yse (1)",
+        "  val.jsonl: warning: answer 'yse' (1 time) may be a misspelling of 'yes' (10 times in train.jsonl)",
+    ]
+
+
 def with_images(root: Path, *names: str) -> None:
     (root / "images" / "mine").mkdir(parents=True)
     for name in names:

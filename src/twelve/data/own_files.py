@@ -31,6 +31,7 @@ _SUSPECTS = 5
 """Most answers that are said to be misspelt."""
 _RARER = 4
 """An answer is taken for a misspelling by a letter only if the other one is this many times as frequent."""
+_MISSPELLING = "may be a misspelling of {}"
 _SHORTEST, _LONGEST = 3, 40
 """Fewest letters, and greatest length, of a misspelling: of two letters, nearly any change gives another word."""
 
@@ -58,8 +59,9 @@ def warnings_of(
         labels = labels_of(examples)
         return found + one_answer(labels) + misspelt(labels)
     found += _one_answer(task, split, labels_of(examples), _marks_of(examples))
-    if trained is not None and (lacking := unknown(examples, labels_of(trained))):
+    if trained is not None and (lacking := unknown(examples, taught := labels_of(trained))):
         found.append(_untaught(examples, lacking, task.train_split))
+        found += misspelt(taught, lacking, f" in {task.train_split}")
     return found
 
 
@@ -187,32 +189,45 @@ def with_counts(counts: Mapping[str, int]) -> str:
     return ", ".join([*(f"{_shown(answer)} ({counts[answer]:,})" for answer in ordered[:_SHOWN]), *more])
 
 
-def misspelt(counts: Mapping[str, int]) -> list[str]:
+def misspelt(counts: Mapping[str, int], lacking: Mapping[str, int] | None = None, where: str = "") -> list[str]:
     """A sentence about each answer that differs from a more frequent one only in case, spaces or, if it is much rarer,
-    one letter."""
+    one letter, or two letters that are swapped.
+
+    Args:
+        counts: answer -> how often a file has it.
+        lacking: the same of answers that only another file has. The sentences are then about these alone, each compared
+            with the answers of the first file.
+        where: ``" in train.jsonl"``, said of the counts of the first file.
+    """
     found: list[str] = []
     written: dict[str, str] = {}
     wrong: dict[str, str] = {}
     near: dict[str, str] = {}
-    for answer in _by_count(counts):
-        folded = _folded(answer)
+
+    def tell(answer: str, what: str, meant: str) -> None:
+        if lacking is None or answer in lacking:
+            found.append(f"answer {_times(answer, all_counts)} {what.format(_times(meant, counts, where))}")
+
+    all_counts = {**counts, **(lacking or {})}
+    for answer in [*_by_count(counts), *_by_count(lacking or {})]:
+        folded, new = _folded(answer), answer not in counts
         if folded in wrong:
-            found.append(_suspicion(answer, wrong[folded], counts))
+            tell(answer, _MISSPELLING, wrong[folded])
             continue
-        same = written.setdefault(folded, answer)
+        same = written.get(folded, answer) if new else written.setdefault(folded, answer)
         if same != answer:
-            found.append(f"answer {_times(answer, counts)} differs from {_times(same, counts)} only in case or spaces")
+            tell(answer, "differs from {} only in case or spaces", same)
             continue
         if not _is_word(folded):
             continue
         patterns = _patterns(folded)
         others = {near[pattern] for pattern in patterns if pattern in near}
-        others = {other for other in others if counts[other] >= _RARER * counts[answer]}
+        others = {other for other in others if counts[other] >= _RARER * all_counts[answer]}
         meant = [other for other in _by_count({other: counts[other] for other in others}) if _likely(folded, other)]
         if meant:
             wrong[folded] = meant[0]
-            found.append(_suspicion(answer, meant[0], counts))
-        elif counts[answer] >= _RARER:
+            tell(answer, _MISSPELLING, meant[0])
+        elif not new and counts[answer] >= _RARER:
             for pattern in patterns:
                 near.setdefault(pattern, answer)
     more = len(found) - _SUSPECTS
@@ -308,13 +323,9 @@ def _shown(answer: str) -> str:
     return answer if answer == " ".join(answer.split()) and "," not in answer else repr(answer)
 
 
-def _times(answer: str, counts: Mapping[str, int]) -> str:
+def _times(answer: str, counts: Mapping[str, int], where: str = "") -> str:
     count = counts[answer]
-    return f"{answer!r} ({count:,} time{'s' * (count != 1)})"
-
-
-def _suspicion(answer: str, meant: str, counts: Mapping[str, int]) -> str:
-    return f"answer {_times(answer, counts)} may be a misspelling of {_times(meant, counts)}"
+    return f"{answer!r} ({count:,} time{'s' * (count != 1)}{where})"
 
 
 def _folded(answer: str) -> str:

@@ -327,7 +327,7 @@ class Network(nn.Module):
                 assert result.regions is not None
                 return result.regions.new_ones(result.regions.shape[:2], dtype=torch.bool)
             states: Tensor = getattr(result, what)
-            if what == MASK or not dropout and what != "fused":
+            if what == MASK or (not dropout and what != "fused"):
                 return states
             if what not in dropped:
                 dropped[what] = self.dropout(states)
@@ -360,8 +360,8 @@ def _not_of_regions(name: str, wanted: tuple[int, ...], found: tuple[int, ...]) 
     """The error about a head on regions without ``mask`` whose logits are not of regions."""
     pairs, regions = wanted
     return ConfigError(
-        f"the head of output {name!r}: expected logits of each region, ({pairs}, {regions}) or ({pairs}, {regions}, A), "
-        f"found {found}",
+        f"the head of output {name!r}: expected logits of each region, ({pairs}, {regions}) or "
+        f"({pairs}, {regions}, A), found {found}",
         remedy="if it pools regions, define its forward(self, regions, mask) and leave out padded regions, where the "
         "mask is False (docs/train-from-code.md, A head on regions)",
     )
