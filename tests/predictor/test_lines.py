@@ -220,7 +220,7 @@ def test_the_bad_lines_of_a_file_are_listed_at_once(
         and not any(" -> " in line for line in listed[2:])
         and more == "twelve: and 2 more"
     )
-    assert last == f"twelve: {file}: 12 of 14 lines are wrong, listed above -> correct these first"
+    assert last == f"twelve: {file}: 12 of 14 lines are wrong, the first 10 are listed above -> correct these first"
     *listed, last = said([json.dumps(good | {"task": "vqaa"}), json.dumps(good), json.dumps(good | {"task": "gqaa"})])
     assert [re.findall(r"\[line (\d+)\]", line) for line in listed] == [["1"], ["3"]]
     assert last == f"twelve: {file}: 2 of 3 lines are wrong, listed above -> correct these lines"

@@ -10,15 +10,16 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from twelve.data.image_digests import content_digest
-from twelve.errors import ConfigError, DataError, check_all, nearest
+from twelve.errors import ConfigError, DataError, check_all, nearest, quoted
 from twelve.formats.data_root import NO_FILE, SUFFIXES, image_key
 from twelve.formats.flaws import without_flaws
 from twelve.formats.records import steering
 from twelve.io.files import folder_beside, from_here, is_there, reading_remedy
-from twelve.io.image_suffixes import flaw
+from twelve.io.image_suffixes import NO_IMAGE, flaw
 from twelve.metrics.entailment import CLASSES
 from twelve.tasks.formats.field_names import MEANT
 
@@ -32,6 +33,8 @@ LEAST = 3
 """Fewest images of a table that is divided: one to test on, one to train on, and one to watch training with."""
 _LONGEST = 255
 """Most bytes of a file's name."""
+_TRIED = 100
+"""Most images that are looked for in other folders than the one that was named, and most folders in one."""
 USUAL = 2
 """Other names of a column that an error about it tells."""
 _SEPARATORS = ",;\t"
@@ -89,7 +92,11 @@ def read_table(
 
     check_all([partial(place_of, field) for field in KINDS[kind]])
     _check_distinct(places, names, columns, file, start)
-    found = without_flaws((_row(place, row, names, places, folder, file, kind) for place, row in rows), file)
+    read = [_row(place, row, names, places, folder, file, kind) for place, row in rows]
+    missing = [each.image for each in read if isinstance(each, _NoImage)]
+    if len(missing) == len(read) > 1:
+        raise _none_there(missing, folder, file)
+    found = without_flaws(read, file)
     if not found:
         raise DataError("has no rows below its header", file=file, remedy="write a row for each example")
     return found, {field: names[place] for field, place in places.items()}
@@ -201,13 +208,51 @@ def _row(
         return wrong(f"expected a .jpg, .jpeg or .png image, found {cells['image']}", "convert it to one of these")
     if problem := flaw(path):
         remedy = "correct the row or the image; paths are relative to the folder that --images names"
-        return wrong(f"image {path.relative_to(os.path.abspath(folder))} in {folder}: {problem}", remedy)
+        inside = path.relative_to(os.path.abspath(folder))
+        if problem != NO_IMAGE:
+            return wrong(f"image {inside} in {folder}: {problem}", remedy)
+        missing = _NoImage(f"image {inside} in {folder}: {problem}", file=file, record=place, remedy=remedy)
+        missing.image = inside
+        return missing
     *above, _ = path.relative_to(os.path.abspath(folder)).parts
     name = "_".join([*above, image_key(path.stem) + path.suffix])
     if (length := len(os.fsencode(name))) > _LONGEST:
         problem = f"the image is copied under its folders' names and its own, which are {length} bytes together"
         return wrong(f"{problem}, more than {_LONGEST}", "shorten these names, also in the table")
     return ExampleRow(place, cells["text"], path, name, target)
+
+
+class _NoImage(DataError):
+    """A row whose image is not there.
+
+    Attributes:
+        image: its path in the folder of images.
+    """
+
+    image: Path
+
+
+def _none_there(missing: Sequence[Path], folder: Path, file: Path) -> DataError:
+    """The error about a table of whose images none is in the folder, with the folder beside, above or in it that has
+    most of them."""
+    images = list(dict.fromkeys(missing))
+    above = Path(os.path.normpath(folder / os.pardir))
+    near = [above, *_folders(folder), *_folders(above)]
+    there = {one: sum((one / image).is_file() for image in images[:_TRIED]) for one in near}
+    best = max(near, key=there.__getitem__)
+    remedy = "name the folder of the images with --images, to which the table's paths are relative"
+    if 2 * there[best] > min(len(images), _TRIED):
+        remedy = f"name the folder that has them: --images {quoted(best)}"
+    which = "its image is not" if len(images) == 1 else f"none of its {len(images):,} images is"
+    return DataError(f"{which} in {folder}: there is no {folder / images[0]}", file=file, remedy=remedy)
+
+
+def _folders(parent: Path) -> list[Path]:
+    """The first folders in a folder; none if it cannot be read."""
+    try:
+        return list(islice((one for one in sorted(parent.iterdir()) if one.is_dir()), _TRIED))
+    except OSError:
+        return []
 
 
 def check_names(rows: Sequence[ExampleRow], file: Path) -> None:

@@ -44,7 +44,8 @@ def without_flaws(values: Iterable[Value | DataError], file: Path) -> list[Value
     if count == 1:
         raise first[0]
     if count:
-        problem = f"{count:,} of {count + len(good):,} lines are wrong, listed above"
+        shown = "listed above" if count <= LISTED else f"the first {LISTED} are listed above"
+        problem = f"{count:,} of {count + len(good):,} lines are wrong, {shown}"
         error = BadLines(problem, file=file, remedy="correct these lines" if count <= LISTED else "correct these first")
         error.listed = listed(first, count)
         raise error

@@ -9,6 +9,7 @@ from pathlib import Path
 from twelve.errors import InputError, closest, quoted
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+NO_IMAGE = "no such image"
 _BEGINNINGS = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"P"),
     *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
@@ -82,7 +83,7 @@ def flaw(path: Path) -> str:
     """Why a file cannot be an image, from its first bytes; an empty string where it may be one."""
     try:
         if not path.exists():
-            return "no such image"
+            return NO_IMAGE
         if not path.is_file():  # opening a pipe would wait for its writer
             return "is a folder" if path.is_dir() else "is not a regular file"
         with path.open("rb") as file:
