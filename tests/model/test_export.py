@@ -284,6 +284,10 @@ def test_what_people_get_wrong(saved: Path, tmp_path: Path, monkeypatch: pytest.
 def test_the_example_of_the_docs(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save, use = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     monkeypatch.chdir(tmp_path)
+    saved = shutil.copytree(saved, tmp_path / "saved")
+    processor = TwelveProcessor.from_pretrained(saved)
+    processor.left_out = ("vqa",)
+    processor.save_pretrained(saved)
     predictor = twelve.load(saved)
     scenes = []
     for seed, name in ((1, "boat"), (2, "second")):
@@ -303,6 +307,9 @@ def test_the_example_of_the_docs(saved: Path, tmp_path: Path, monkeypatch: pytes
         export(saved, tmp_path / output, output=output)
         images = ["boat.npz", "second.npz"] if output == "pair" else ["boat.npz"]
         command = [sys.executable, "use.py", output, task, said, *images]
-        found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        left_out = [warning for warning in answered.warnings if warning.code == "left_out_task"]
+        assert len(left_out) == 1 and done.stderr == (f"warning: {left_out[0]}\n" if task == "vqa" else "")
+        found = json.loads(done.stdout)
         assert found["confidence"] == pytest.approx(confidence, abs=1e-4)
         assert found["found"] == (pytest.approx(wanted) if output == "region" else wanted)

@@ -29,6 +29,7 @@ from twelve.model.processor import FILES, TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs import get_output
 from twelve.predictor.abilities import check_head
+from twelve.predictor.warnings import of_task
 from twelve.settings import RunConfig
 from twelve.version import __version__
 
@@ -233,6 +234,7 @@ def describe(model: Twelve, processor: TwelveProcessor, output: str) -> dict[str
                 **({"row": processor.token_rows[task]} if task in processor.token_rows else {}),
                 "max_text": processor.max_text[task],
                 "temperature": processor.temperatures.get(task, 1.0),
+                **({"warning": str(*of_task(processor, task))} if task in processor.left_out else {}),
             }
             for task, key in processor.task_outputs.items()
             if key == output
