@@ -32,6 +32,7 @@ from twelve.regions.store.region_store import RegionStore
 from twelve.report.reading import read_run
 from twelve.report.write import write_report
 from twelve.run_folder import RunFolder
+from twelve.runs import early
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.run_card import kept_scores
 from twelve.runs.train import _familiar, _without_regions, train
@@ -147,6 +148,17 @@ def test_a_run_that_failed_in_its_first_step_is_begun_again(
     assert [line["iteration"] for line in logged if line["kind"] == "step"] == [1, 2, 3, 4]
     with pytest.raises(ConfigError, match="already holds a run"):
         train(parsed(root, tmp_path / "run"), console=QUIET)
+
+
+def test_a_run_makes_its_parents_but_none_at_the_root_of_the_file_system(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in (Path("runs/new"), Path("new"), Path("runs/sweep/new"), tmp_path / "runs" / "new", Path("/new-run")):
+        early.check(parsed(root, path), resume=False, reads=False)
+    for path in (Path("/no such folder/new"), Path("/no such folder/x/new")):
+        with pytest.raises(ConfigError, match=r"there is no /no such folder .*: mkdir '/no such folder'$"):
+            early.check(parsed(root, path), resume=False, reads=False)
 
 
 def test_an_interrupted_run_says_so_and_knows_its_training_texts(
