@@ -10,7 +10,7 @@ from twelve.errors import TwelveError, located_problem
 @pytest.mark.parametrize(
     ("where", "problem", "told"),
     [
-        ("README.md", "is not an image, judging by its first bytes", None),
+        ("README.md", "is not an image (checked by content)", None),
         ("question", "is missing", None),
         ("boxes.json [row 3]", "has no area", None),
         ("boxes", "have no area", None),

@@ -115,11 +115,11 @@ def test_a_file_never_replaces_a_folder_nor_the_other_way_round(tmp_path: Path) 
     link.symlink_to(folder)
     for path in (folder, link):
         with (
-            pytest.raises(ConfigError, match="folder: a file is wanted here, this is a folder"),
+            pytest.raises(ConfigError, match="folder: expected a file, found a folder"),
             replacing(path) as new,
         ):
             new.write_text("new")
-    with pytest.raises(ConfigError, match="file: a folder is wanted here, this is a file"), replacing(file) as new:
+    with pytest.raises(ConfigError, match="file: expected a folder, found a file"), replacing(file) as new:
         new.mkdir()
     assert (folder / "x").read_text() == file.read_text() == "good"
     assert sorted(tmp_path.iterdir()) == [file, folder, link]
@@ -144,11 +144,11 @@ def test_only_a_folder_of_ones_own_may_be_replaced(tmp_path: Path) -> None:
         ([], ["a.json"], r"a\.json"),
         (["a.json"], ["thesis"], "thesis"),
     ):
-        with pytest.raises(ConfigError, match=f"holds something else than an a: {foreign} -> name a new folder"):
+        with pytest.raises(ConfigError, match=f"contains files that are not an a \\({foreign}\\) -> name a new folder"):
             check(*names, folders=folders)
     check_replaceable(tmp_path / "new" / "one", marks=("a.json",), names=(), what="an a")
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="a folder is wanted here, this is a file"):
+    with pytest.raises(ConfigError, match="expected a folder, found a file"):
         check_replaceable(tmp_path / "file", marks=("a.json",), names=(), what="an a")
 
 
@@ -247,13 +247,13 @@ def test_a_folder_is_tried_before_work_begins(tmp_path: Path, monkeypatch: pytes
     check_folder(tmp_path / "a" / "b")
     check_file(tmp_path / "a" / "x.json")
     (tmp_path / "file").write_text("")
-    with pytest.raises(TwelveError, match="a folder is wanted here, this is a file"):
+    with pytest.raises(TwelveError, match="expected a folder, found a file"):
         check_folder(tmp_path / "file")
     with pytest.raises(TwelveError, match=r"file/run cannot be made: \S*/file is a file"):
         check_folder(tmp_path / "file" / "run")
     with pytest.raises(TwelveError, match="a folder is wanted here"), alone(tmp_path / "file"):
         pass
-    with pytest.raises(TwelveError, match="a file is wanted here, this is a folder"):
+    with pytest.raises(TwelveError, match="expected a file, found a folder"):
         check_file(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -105,7 +105,7 @@ def test_the_run_of_a_data_folder_is_named(tmp_path: Path, monkeypatch: pytest.M
     Path("mine").mkdir()
     run = RunFolder(Path("runs", "mine"))
     run.path.mkdir(parents=True)
-    with pytest.raises(CheckpointError, match="no model here -> name a run folder"):
+    with pytest.raises(CheckpointError, match="no model here -> name a run's folder or a model's folder"):
         model_folder(Path("mine"))
     run.config.touch()
     with pytest.raises(CheckpointError, match=r"no model here -> name its run: runs/mine$"):

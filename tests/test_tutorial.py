@@ -55,7 +55,7 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "on its own training examples",
         "is one of them; the training examples have yes (9), no (7)",
         "fewer than 20 often teach nothing",
-        "confidence not calibrated: 4 validation examples, 50 are needed",
+        "confidence not calibrated: this needs 50 validation examples, the task has 4",
     ):
         assert said in shown and said in " ".join(printed["train mine/tutorial.yaml"].split())
     (predicted,) = (printed[each] for each in printed if each.startswith("predict runs/mine") and "--out" not in each)

@@ -149,7 +149,7 @@ def test_where_a_file_or_a_folder_is_wanted_is_told_before_any_work(
 ) -> None:
     monkeypatch.setattr("twelve.microworld.train_detector._fit", lambda *_: pytest.fail("it trains"))
     found = CliRunner().invoke(cli.app, ["data", "train-detector", "--out", str(tmp_path)]).exception
-    assert "a file is wanted here, this is a folder" in str(found)
+    assert "expected a file, found a folder" in str(found)
     (tmp_path / "x.jpg").write_text("")
     extract = ["regions", "extract", "--boxes", "detect", "--backbone", "microworld", "--out", str(tmp_path / "out")]
     found = CliRunner().invoke(cli.app, [*extract, "--images", str(tmp_path / "x.jpg")]).exception

@@ -295,8 +295,10 @@ def model_folder(path: Path) -> Path:
             raise _incomplete(run, str(run.lacking()))
         problem, remedy = _without_model(run)
         raise CheckpointError(problem, file=path, remedy=remedy)
-    problem, remedy = "no model here", "name a run folder or a folder written by save_pretrained"
-    if path.is_file():
+    problem, remedy = "no model here", "name a run's folder or a model's folder"
+    if not path.exists():
+        problem = f"no such folder{files.folder_beside(path)}"
+    elif path.is_file():
         problem, remedy = _in_its_place(path)
     elif (other := _other_kind(path)) is not None:
         problem, remedy = other

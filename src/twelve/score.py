@@ -24,7 +24,7 @@ Files: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 WARNING = "warning: "
-TWO_TRAININGS = "intervals are of these two trained models: other trainings of the same methods may differ by more"
+TWO_TRAININGS = "the intervals do not cover retraining: other trainings of the same methods may differ by more"
 """A note of every difference: a file says nothing about the variance between seeds."""
 
 
@@ -362,7 +362,7 @@ def table(scores: Scores) -> str:
         f"{scores.title}, {scores.primary}: {headline:.2f}%, 95% interval [{scores.headline.low:.2f}, "
         f"{scores.headline.high:.2f}]",
         f"{counted(scores.examples, 'example')}, resampled by {scores.groups:,} {scores.unit}; "
-        "the interval is of this trained model alone",
+        "the interval does not cover retraining with another seed",
         _protocol(scores),
         *_notes(scores),
         "",

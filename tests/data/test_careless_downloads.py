@@ -361,7 +361,7 @@ WRONG: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "guesswhat",
         lambda f: _edited(f / "guesswhat.valid.jsonl.gz", _each("", lambda row: row["image"].update(width=9999))),
-        "images have another size than the files state; the first is",
+        "images do not have the size that the files state; the first is",
     ),
     ("gqa", lambda f: _copied(f, "train_sceneGraphs.json", "val_sceneGraphs.json"), "it is of another split -> put"),
     ("gqa", lambda f: _copied(f, "train_choices.json", "val_choices.json"), "it is of another split -> put"),

@@ -141,7 +141,7 @@ def test_sizes_that_the_files_state(tmp_path: Path, task: Boxed, monkeypatch: py
     assert check_root(tmp_path, ["boxed"]).ok
     stated[1] = "x/2", (200, 50)
     report = check_root(tmp_path, ["boxed"])
-    problem = "1 of 2 images have another size than the files state; the first is x/2: 200x50 stated, 100x50 found"
+    problem = "1 of 2 images do not have the size that the files state; the first is x/2: 200x50 stated, 100x50 found"
     assert not report.ok and report.tasks[0].train.errors[0].startswith(problem)
     for path in (tmp_path / "images" / "x").iterdir():
         path.unlink()

@@ -201,7 +201,7 @@ def test_an_error_in_a_row_of_several_lines_names_its_first(photographs: Path, t
         ("a.jpg,what\x1b[2J?,yes", r"the text has the control character U\+001B -> remove the character"),
         ("z.jpg,what?,yes", "image z.jpg in photographs: no such image -> correct the row or the image; paths are"),
         ("empty.png,what?,yes", "image empty.png in photographs: is empty"),
-        ("text.png,what?,yes", "image text.png in photographs: is not an image, judging by its first bytes"),
+        ("text.png,what?,yes", "image text.png in photographs: is not an image (checked by content)"),
         ("d.jpg,what?,yes", "image d.jpg in photographs: is a folder"),
         (f"{'d' * 300}.jpg,what?,yes", "image d+.jpg in photographs: File name too long -> correct the row or"),
         (f"{LONG},what?,yes", "the image is copied under its folders' names and its own, which are 306 bytes together"),
@@ -324,15 +324,15 @@ def test_a_column_can_be_named(photographs: Path, tmp_path: Path) -> None:
         (["faces.cvs"], 'faces.cvs: no such file (did you mean "faces.csv"?) -> name the table'),
         (["."], ". is a folder, not a table -> name the table in it"),
         (["--images", "nowhere"], "nowhere: no such folder of images"),
-        (["--init", "nowhere"], "nowhere: no model here -> name a run folder"),
+        (["--init", "nowhere"], "nowhere: no such folder -> name a run's folder or a model's folder"),
         (["--name", "Mine"], "found 'Mine' -> choose another, such as --name mine"),
         (["--name", "vqa"], "vqa is a known dataset, which reads its official files -> choose another"),
         (["--kind", "region"], "unknown --kind 'region' -> choose among answer, entailment, retrieval; for others"),
         (["--kind", "answers"], "unknown --kind 'answers' (did you mean \"answer\"?)"),
-        (["--test", "faces.csv", "--test-fraction", "0.2"], "--test names what is tested on, so there is no"),
+        (["--test", "faces.csv", "--test-fraction", "0.2"], "expected --test or --test-fraction, found both"),
         (["--test", "faces.csv"], "faces.csv [line 2, the first]: 40 of 40 test rows are about images that the"),
         (["--out", "."], "expected the name of a new folder -> name one: --out mine"),
-        (["--out", "faces.csv"], "faces.csv: a folder is wanted here, this is a file"),
+        (["--out", "faces.csv"], "faces.csv: expected a folder, found a file"),
         (["--out", "full"], "full: this folder is not empty -> name a new one: --out full-3"),
         (["--kind", "entailment"], "expected a target entailment, neutral, contradiction, found yes -> write one of"),
     ],
@@ -435,7 +435,7 @@ def test_what_may_be_wrong_is_said_as_elsewhere(photographs: Path, tmp_path: Pat
 def test_a_warning_has_a_remedy_that_works(photographs: Path, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("image,text,target\na.jpg,x,yes\nb.JPG,x,yes\nc.png,x,yse\nsub/a.jpg,x,yes\n")
     words = ["data", "table", tmp_path / "t.csv", "--images", photographs, "--init", MODEL, "--out", "my own"]
-    remedy = "to correct the table, run: rm -r 'my own'; then run this command again\n"
+    remedy = "if you change the table, delete the folder first: rm -r 'my own'\n"
     for _ in range(2):
         made = run(*words)
         assert made.exit_code == 0 and made.output.index("\nwarning: ") < made.output.index(f"\n{remedy}")

@@ -99,7 +99,7 @@ def test_images_are_found_however_they_are_nested(root: Path) -> None:
 
 def test_a_file_is_no_data_root(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(MissingData, match="a data root is a folder, this is a file"):
+    with pytest.raises(MissingData, match="expected the folder of a data root, found a file"):
         DataRoot(tmp_path / "file")
 
 

@@ -109,7 +109,7 @@ def test_the_plan_asks_a_dead_host_for_few_sizes(
         download(f"http://nowhere.invalid/{number}", content=None, file=f"{number}.json", places=(("", f"m/{number}"),))
         for number in range(5)
     ]
-    assert "5 files, of sizes that nobody states" in str(make_plan(unknown, tmp_path))
+    assert "5 files, of unknown size" in str(make_plan(unknown, tmp_path))
     assert tried == ["nowhere.invalid:80"]
 
 

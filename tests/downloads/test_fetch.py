@@ -280,8 +280,8 @@ ENTRY = {"url": "u", "bytes": 1, "sha256": "0" * 64, "when": "w", "checked": [],
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"when": "a\u0000b"}, "when.* expected a text without control characters"),
-        ({"url": "\x1b[31m"}, "url.* expected a text without control characters"),
+        ({"when": "a\u0000b"}, "when.* expected a string without control characters"),
+        ({"url": "\x1b[31m"}, "url.* expected a string without control characters"),
         ({"sha256": "ab\u0000"}, "sha256.* expected 64 hexadecimal digits"),
         ({"bytes": -5}, "bytes"),
         ({"bytes": 1 << 60}, "bytes"),

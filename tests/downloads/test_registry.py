@@ -114,7 +114,7 @@ TWO = ", ".join(f'{{is = "md5:{digit * 32}", source = "{digit}"}}' for digit in 
         ("[mugs]", "[mugs", "not valid TOML"),
         ("[[mugs.files]]", "[mugs.files]", "expected a dataset with files"),
         ('source = "me"', "", "source is missing"),
-        ('name = "mugs.json"', "name = 3", r"mugs, 3.*name: expected a text"),
+        ('name = "mugs.json"', "name = 3", r"mugs, 3.*name: expected a string"),
         ('"annotation"', '"annotations"', "kind: expected one of 'annotation'"),
         ('"https://example.org/mugs.json"', '"file:///etc/passwd"', r"urls\.0"),
         ('"mugs/mugs.json"', '"../mugs.json"', "to or unpack"),
@@ -149,7 +149,7 @@ TWO = ", ".join(f'{{is = "md5:{digit * 32}", source = "{digit}"}}' for digit in 
         ('source = "me"', 'source = "me"\nmembers = "ab"', "members: expected a mapping"),
         ('source = "me"', 'source = "me"\nbytes = -3', "bytes: expected at least 1"),
         ('source = "me"', f'source = "me"\nbytes = {"9" * 400}', "bytes: "),
-        ('source = "me"', f'source = "me"\nbytes = {"9" * 5000}', "a number of thousands of digits"),
+        ('source = "me"', f'source = "me"\nbytes = {"9" * 5000}', "a number with thousands of digits"),
         ('source = "me"', 'source = "me"\nbytes = nan', "bytes: expected an integer"),
         ('source = "me"', 'source = "me"\nabout = "a lot"', "about: expected a rough size such as '1.4 GB'"),
         ('source = "me"', 'source = "me"\ntasks = []', "tasks: .* at least 1"),
@@ -159,15 +159,15 @@ TWO = ", ".join(f'{{is = "md5:{digit * 32}", source = "{digit}"}}' for digit in 
         ('source = "me"', 'source = "me"\nplaces = [["", "a/b"]]', "places: no such key"),
         ('source = "me"', 'source = "me"\nunpack = {}', "expected one of the two, found both"),
         ('source = "me"', 'source = "me"\ninstead_of = "mugs.json"', "found its own name"),
-        ('source = "me"', 'source = ""', "source: expected a text without control characters, found ''"),
-        ('"see page"', '"\\u001b[31m"', "terms: expected a text without control characters"),
-        ('"see page"', '"a\\u0000"', "terms: expected a text without control characters"),
-        ('"see page"', '"a\\u202eb"', "terms: expected a text without control characters"),
-        ('terms = "see page"', "", "terms: expected a text"),
+        ('source = "me"', 'source = ""', "source: expected a string without control characters, found ''"),
+        ('"see page"', '"\\u001b[31m"', "terms: expected a string without control characters"),
+        ('"see page"', '"a\\u0000"', "terms: expected a string without control characters"),
+        ('"see page"', '"a\\u202eb"', "terms: expected a string without control characters"),
+        ('terms = "see page"', "", "terms: expected a string"),
         ('"mugs/mugs.json"', '"mugs/a\\u0000b"', "to or unpack.0.1: expected a path in the data root"),
         ('"mugs/mugs.json"', '"mugs/a\\n"', "to or unpack.0.1: expected a path in the data root"),
         ('"mugs/mugs.json"', f'"mugs/{"x" * 300}"', "to or unpack.0.1: expected a path in the data root"),
-        ('"mugs/mugs.json"', "5", "to or unpack.0.1: expected a text"),
+        ('"mugs/mugs.json"', "5", "to or unpack.0.1: expected a string"),
         ('to = "mugs/mugs.json"', "unpack = 5", "to or unpack: expected a list"),
         ('name = "mugs.json"', 'name = "a\\u001b"', "name: expected a name of letters, digits"),
         ('terms = "see page"', 'terms = "see page"\nurl = "x"', "url: expected page, terms and files alone"),
@@ -247,7 +247,7 @@ def test_rough_sizes_count(tmp_path: Path) -> None:
 
     assert told(exact) == "1 file, 1.0 kB"
     assert told(exact, rough) == "2 files, about 1.4 GB"
-    assert told(exact, rough, over, nobody) == "4 files, about 91.4 GB, and 1 of a size that nobody states"
+    assert told(exact, rough, over, nobody) == "4 files, about 91.4 GB, plus 1 file of unknown size"
     assert make_plan([exact, rough], tmp_path, ask=False).known_bytes == 1_400_001_000
 
 

@@ -92,7 +92,7 @@ def test_few_validation_examples_fit_no_temperature() -> None:
     few = calibrate(model_of(logits), {"t": Collator()}, {"t": examples[:49]})  # type: ignore[dict-item]
     assert few == ({}, {})
     said = calibration.uncalibrated
-    assert said("t", few.temperatures, 49) == "not calibrated: 49 validation examples, 50 are needed"
+    assert said("t", few.temperatures, 49) == "not calibrated: this needs 50 validation examples, the task has 49"
     assert said("t", {"t": 2.0}, 3) == "" and said("t", {}, None) == "not calibrated"
 
 

@@ -309,7 +309,7 @@ def test_a_table_fits_into_80_columns(groups: int, monkeypatch: pytest.MonkeyPat
         "by Wilson's formula if the score is the share of correct examples and each image has one example; otherwise "
         "from resampling images"
     )
-    one_training = "how much the score may vary with other test images. With another training seed, the score may"
+    one_training = "how much the score could change with different test images. Another training seed may"
     assert f"interval: 95%, {one_each}. It says {one_training} vary more." in legend
     several = replace(result, examples=2 * groups)
     assert "interval: 95%, from resampling images; of 0 and 100," in " ".join(table([several]).split())
@@ -339,12 +339,10 @@ def test_a_table_fits_into_80_columns(groups: int, monkeypatch: pytest.MonkeyPat
     assert "official" not in protocol_line(coded) and "ties" not in protocol_line(coded)
     share = protocol_line(replace(result, calibration_error=0.154))
     assert share.endswith("calibration error 0.15 percentage points") and "error" not in protocol_line(result)
-    raw = replace(result, calibration_error=0.154, uncalibrated="not calibrated: 6 validation examples, 50 are needed")
-    assert (
-        protocol_line(raw)
-        .splitlines()[-1]
-        .endswith("  calibration error 0.15 percentage points; not calibrated: 6 validation examples, 50 are needed")
-    )
+    why = "this needs 50 validation examples, the task has 6"
+    raw = replace(result, calibration_error=0.154, uncalibrated=f"not calibrated: {why}")
+    told = protocol_line(raw).splitlines()[-1]
+    assert told.endswith(f"  calibration error 0.15 percentage points, without calibration ({why})")
     assert "protocol official" in protocol_line(result) and "official" not in protocol_line(own)
     assert "ties: first of equals" in protocol_line(result) and "ties" not in protocol_line(own)
     assert "ties" in protocol_line(replace(own, protocol=replace(own.protocol, note=MARKS)))

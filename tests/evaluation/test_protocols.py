@@ -202,7 +202,7 @@ def test_a_pretrained_model_is_asked_for_retrieval(pretrained: Path) -> None:
     assert result.metrics["image to text R@5 of 6"] >= 0 and result.score.mean > found.score
     said = CliRunner().invoke(cli.app, ["evaluate", str(pretrained), "--task", "vqa"])
     assert isinstance(said.exception, ConfigError)
-    assert "no task 'vqa'; the heads of pretraining can be asked for retrieval alone" in str(said.exception)
+    assert "no task 'vqa'; pretraining heads support retrieval only" in str(said.exception)
 
 
 def test_a_model_folder_is_enough(pretrained: Path, run: Path, root: Path, tmp_path: Path) -> None:
@@ -213,7 +213,9 @@ def test_a_model_folder_is_enough(pretrained: Path, run: Path, root: Path, tmp_p
     (part,) = evaluate_run(alone, settings=[f"data={root}"], **options)
     assert part.score.mean == whole.score.mean and part.metrics == whole.metrics
     assert sorted(path.name for path in alone.iterdir()) == before
-    with pytest.raises(ConfigError, match=r"a model folder names no data -> name the data root: --set data=DATA"):
+    with pytest.raises(
+        ConfigError, match=r"a model folder does not name its data -> name the data root: --set data=DATA"
+    ):
         evaluate_run(alone, **options)
     known = Path(shutil.copytree(run / "model", tmp_path / "known"))
     (found,) = evaluate_run(known, tasks=["refcoco"], split="val", settings=sources(root), console=QUIET)

@@ -130,7 +130,7 @@ def regions(boxes: Any, features: Any = None, **changes: Any) -> twelve.Regions:
         ),
         (["x"], [regions([[1, 2, 3, 4]])] * 2, {"task": "vqa"}, "as many texts as scenes, found 1 and 2"),
         ([], [], {"task": "vqa"}, "found 0 and 0"),
-        ([3], [regions([[1, 2, 3, 4]])], {"task": "vqa"}, r"texts\[0\]: expected a text, found .*3"),
+        ([3], [regions([[1, 2, 3, 4]])], {"task": "vqa"}, r"texts\[0\]: expected a string, found .*3"),
         ("x", "boat.jpg", {"task": "vqa"}, "expected scenes or regions, found .*boat.jpg.*-> make them: model.scene"),
         ("x", ["boat.jpg"], {"task": "vqa"}, r"scenes\[0\]: expected a scene or regions, found .*boat.jpg"),
         ("x", regions([[1, 2, 3, 4]]), {"task": "nlvr2"}, "expected two scenes per text, found a single one"),
@@ -179,9 +179,13 @@ def test_candidates_that_are_no_boxes(processor: twelve.TwelveProcessor, boxes: 
 @pytest.mark.parametrize(
     ("texts", "options", "message"),
     [
-        (None, {"task": "vqa"}, "expected a text or a list of texts, found NoneType None -> give one text per scene"),
-        (5, {"task": "nlvr2"}, "expected a text or a list of texts, found int 5"),
-        (iter("x"), {"task": "vqa"}, "expected a text or a list of texts, found str_"),
+        (
+            None,
+            {"task": "vqa"},
+            "expected a string or a list of strings, found NoneType None -> give one text per scene",
+        ),
+        (5, {"task": "nlvr2"}, "expected a string or a list of strings, found int 5"),
+        (iter("x"), {"task": "vqa"}, "expected a string or a list of strings, found str_"),
         ([[]], {"task": "vqa"}, r"texts\[0\]: expected at least one text, found none -> give one text per scene"),
         ("x", {"task": []}, r"expected the name of a task, found list \[\] -> pass task= a name, such as '"),
         ("x", {"output": 5}, "expected the name of an output, found int 5 -> pass output= a name, such as '"),

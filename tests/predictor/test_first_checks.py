@@ -111,7 +111,7 @@ MISTAKES = {
     ),
     "image as match's model": ("match {image} what --images {images}", "twelve match MODEL CAPTION --images {image}"),
     "image to serve": ("serve {image}", "this is an image, not a model -> name a run's folder"),
-    "no image": ("predict {model} --image {folder}/notes.txt --ask what", "not an image, judging by its first bytes"),
+    "no image": ("predict {model} --image {folder}/notes.txt --ask what", "not an image (checked by content)"),
     "run": ("predict {folder}/none --image {image} --ask what", "no such folder"),
     "empty run": ("predict {folder}/empty --image {image} --ask what", "no model here"),
     "hub": ("predict owner/model --image {image} --ask what", "no such folder"),
@@ -329,6 +329,6 @@ def test_files_are_known_by_their_first_bytes(tmp_path: Path) -> None:
         assert flaw(tmp_path / kind) == "", kind
     (tmp_path / "text").write_text("Be careful")
     (tmp_path / "empty").write_bytes(b"")
-    assert flaw(tmp_path / "text") == "is not an image, judging by its first bytes"
+    assert flaw(tmp_path / "text") == "is not an image (checked by content)"
     assert flaw(tmp_path / "empty") == "is empty" and flaw(tmp_path) == "is a folder"
     assert flaw(tmp_path / "none") == "no such image" and flaw(Path("/dev/null")) == "is not a regular file"

@@ -443,7 +443,7 @@ def test_a_search_in_python_refuses_what_is_wrong_before_it_opens_an_image(
         (model, {"shortlist": -1}, "expected a number of images as shortlist, found int -1"),
         (model, {"contrast_weight": -1}, "expected a contrast_weight between 0 and 1000"),
         (model, {"captions": []}, "nothing to search for"),
-        (model, {"captions": ["red", " "]}, "found an empty one"),
+        (model, {"captions": ["red", " "]}, "the caption is empty"),
         (model, {"task": "vqa"}, "no task 'vqa' for match"),
         (model, {"images": tmp_path / "nowhere"}, "no such folder or image"),
         (model, {"regions": tmp_path / "nowhere"}, "nowhere"),

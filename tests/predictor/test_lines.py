@@ -145,7 +145,7 @@ def test_a_failed_line_names_its_image_once(model: Path, images: Path) -> None:
     text.write_text("hello, I am a text")
     fine = {"image": "0.png", "answer": "is it red ?"}
     outside = {"image": "0.png", "choose": "what is red ?", "boxes": [[5000, 5000, 6000, 6000]]}
-    flaw = "is not an image, judging by its first bytes -> give an image file"
+    flaw = "is not an image (checked by content) -> give a JPEG, PNG, WebP, GIF, BMP or TIFF file"
     place = "box 1 (5000, 5000, 6000, 6000) is wholly outside its image of 160x128 pixels"
     for wrong, why, told in (
         ({**fine, "image": text.name}, f"the file {flaw}", f"{text} {flaw}"),
@@ -214,7 +214,9 @@ def test_the_bad_lines_of_a_file_are_listed_at_once(
     *listed, same, more, last = said([json.dumps(good), *wrong, json.dumps(good)])
     assert [re.findall(r"\[line (\d+)\]", line) for line in listed] == [["2"], ["3"], ["4"]]
     assert same == f"twelve: the same: {', '.join(f'line {number}' for number in range(5, 12))}"
-    assert "JSON" in listed[0] and listed[0].endswith(" -> correct this line; docs/predict.md shows one of every kind")
+    assert "JSON" in listed[0] and listed[0].endswith(
+        " -> correct this line; docs/predict.md shows an example of every kind"
+    )
     assert (
         "expected one of" in listed[1]
         and not any(" -> " in line for line in listed[2:])

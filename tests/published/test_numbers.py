@@ -123,7 +123,7 @@ def test_the_command_prints_and_says_what_is_recalled() -> None:
         if number.recalled and number.model != "12-in-1, all, then fine-tuned":
             assert [number.plain(), "recalled"] in [row[:2] for row in rows]
     legend = " ".join(said.output.split())
-    assert "recalled: written down from memory. The value, its split and its protocol could not be compared" in legend
+    assert "recalled: from memory. The value, its split and its protocol were not checked" in legend
     tree = json.loads(CliRunner().invoke(cli.app, ["published", "--json"]).stdout)
     assert len(tree["scores"]) == len(published.scores()) and set(tree["grades"]) == set(published.GRADES)
     with pytest.raises(ConfigError, match=r"no published score of 'vqaa' \(did you mean \"vqa\"\?\)"):

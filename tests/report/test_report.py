@@ -97,7 +97,7 @@ def test_scores_baselines_and_verdicts_are_said_in_words(page: Page) -> None:
     assert "+2.9 undecided" in page.text and "-2.2 worse" in page.text  # 50.1 against 55.3 - 3
     assert "Score (0–100), 95% interval" in page.text and "Scores from 0 to 100, with 95% intervals" in page.text
     assert "significant" not in page.text and "beats every baseline" not in page.text
-    told = "only a better score shows that the model uses it. Bag of words: a text-only model; "
+    told = "Only a score above it shows that the model uses the image. Bag of words: a text-only model; "
     majority = "; majority: always giving the most frequent answer of the evaluated split; "
     assert page.text.count(told) == 1 and majority in page.text
     assert "One training run (one seed): " in page.text and "another seed may differ by more." in page.text

@@ -306,14 +306,14 @@ def test_few_predictions_do_not_judge_the_scores(tmp_path: Path) -> None:
         (folder / "evaluation.json").write_text(json.dumps(tree))
         return render(read_run(folder))
 
-    own["uncalibrated"] = "not calibrated: 6 validation examples, 50 are needed"
+    own["uncalibrated"] = "not calibrated: this needs 50 validation examples, the task has 6"
     few = page(1, 19)
     assert "VQA: too few predictions (20) to judge their confidence; 50 are needed." in few
     assert "<b>On average" not in few and 'class="chart reliability"' not in few and "Calibration error" not in few
-    assert "not calibrated: 6" not in few  # the scores are not judged at all
+    assert "the task has 6" not in few  # the scores are not judged at all
     enough = page(1, 49)
     assert "<b>On average too careful: " in enough and 'class="chart reliability"' in enough and "too few" not in enough
-    assert "not calibrated: 6" in enough
+    assert "the task has 6" in enough
     other["calibration"] = [{"examples": 60, "score": 0.5, "right": 0.5}]
     both = page(1, 19)
     assert "VQA: too few predictions (20)" in both and "<b>On average about right: the mean confidence is 50%" in both
@@ -347,7 +347,7 @@ def test_scores_that_are_not_calibrated_are_not_called_probabilities(tmp_path: P
     page = render(read_run(folder))
     assert page.count("each with its own confidence") == 2 and told not in page  # beside right and wrong examples
     tree = json.loads((folder / "evaluation.json").read_text())
-    tree["tasks"]["vqa"]["uncalibrated"] = "not calibrated: 6 validation examples, 50 are needed"
+    tree["tasks"]["vqa"]["uncalibrated"] = "not calibrated: this needs 50 validation examples, the task has 6"
     tree["tasks"]["nlvr2"]["uncalibrated"] = "not calibrated"
     tree["tasks"]["refcoco"]["uncalibrated"] = "not calibrated"  # its examples have frames, no bars
     (folder / "evaluation.json").write_text(json.dumps(tree))
@@ -444,8 +444,8 @@ def test_a_metric_is_explained_with_its_part() -> None:
     assert "first five" in metric("image to text R@5", {}) and "each image" in metric("image to text R@5", {})
     assert "correct text" in metric("R@5", OUTPUTS["options"].metrics)
     assert "“number”" in metric("accuracy, number", OUTPUTS["answer"].metrics)
-    assert metric("something new", {}) == metric("accuracy", {}) == "A number of the official scorer of the dataset."
-    assert metric("accuracy", {}, owner="code") == "A number that the code of your task computes."
+    assert metric("something new", {}) == metric("accuracy", {}) == "Computed by the official scorer of the dataset."
+    assert metric("accuracy", {}, owner="code") == "Computed by the code of your task."
 
 
 def test_what_a_score_is_names_every_kind_of_task() -> None:

@@ -24,7 +24,7 @@ def test_table_states_everything(case: Build) -> None:
     full = case("refcoco")
     text = table(score(full.task, full.truth, full.predictions))
     assert "RefCOCO, accuracy: 50.00%, 95% interval [" in text
-    assert "32 examples, resampled by 8 images; the interval is of this trained model alone\n" in text
+    assert "32 examples, resampled by 8 images; the interval does not cover retraining with another seed\n" in text
     assert "protocol google (the default): IoU of at least 0.5, plain areas" in text
     assert "all sentences of split testA and testB" in text
     lines = [line.split() for line in text.splitlines()]

@@ -144,7 +144,7 @@ def test_a_folder_in_a_pages_place_is_kept(study: Path) -> None:
     (study / "results.md").unlink()
     (study / "results.md").mkdir()
     (study / "results.md" / "mine").write_text("x")
-    with pytest.raises(ConfigError, match=r"results\.md: a file is wanted here, this is a folder"):
+    with pytest.raises(ConfigError, match=r"results\.md: expected a file, found a folder"):
         show(study, console=QUIET)
     assert (study / "results.md" / "mine").read_text() == "x"
 

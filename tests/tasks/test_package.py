@@ -102,7 +102,7 @@ def test_the_page_in_order(
     assert "score: the metric of your task, per cent." in said["evaluate"] and "fficial" not in said["evaluate"]
     page = render(read_run(Path("runs/riding")))
     assert "The metric that the code of your task defines; higher" in page and ">Metric</th>" in page
-    assert "A number that the code of your task computes." in page and "not on the test split." in page
+    assert "Computed by the code of your task." in page and "not on the test split." in page
     assert "fficial" not in page and "own scorer" not in page and "your test file" not in page
 
     riding = SimpleNamespace(name="riding")

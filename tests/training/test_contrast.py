@@ -42,7 +42,7 @@ from twelve.training.contrast import hard_rows
 from twelve.training.trainer import Trainer
 from twelve.types.examples import Example
 
-CAPTIONS = "the head learns from captions, of which this model's tasks have none"
+CAPTIONS = "the head learns from captions, which this model's tasks do not have"
 QUIET = Console(quiet=True)
 TASKS = ("flickr30k", "snli_ve")
 

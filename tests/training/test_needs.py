@@ -158,7 +158,9 @@ def test_the_pace_is_told_once_without_the_first_iteration() -> None:
         if found := pace.iteration(60.0 if iteration == 0 else 0.2):
             said.append((iteration, found))
     # 989 iterations of 0.2 s are left, and 3000 examples at a third of 0.1 s each
-    assert said == [(ENOUGH, f"0.2 s an iteration: about 4:57 to go {said[0][1].partition(' to go ')[2]}")]
+    assert said == [(ENOUGH, "0.2 s per iteration: about 4:57 left (1,000 iterations and validations)")]
+    stopping = Pace(12, {}, stops=True)
+    assert "validations, less if tasks stop)" in str([stopping.iteration(20.0) for _ in range(3)][-1])
 
 
 def test_slow_iterations_are_told_after_two_and_short_runs_not_at_all() -> None:

@@ -337,7 +337,9 @@ def test_a_run_does_not_write_out_of_its_folder(root: Path, run: Path, tmp_path:
         mine.write_text("mine")
     before = mine.stat().st_mtime_ns
     (run / name).symlink_to(mine)
-    problem = rf"run/{re.escape(name)} is a link out of its run, and what it leads to would be replaced: .*mine -> put"
+    problem = (
+        rf"run/{re.escape(name)} is a link out of its run; the file that it leads to would be replaced: .*mine -> put"
+    )
     with pytest.raises(ConfigError, match=problem):
         train(parsed(root, run, iterations=9), resume=True, console=QUIET)
     with pytest.raises(ConfigError, match=problem):

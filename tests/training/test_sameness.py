@@ -90,7 +90,7 @@ def test_without_a_checkpoint_it_begins_again(place: Path) -> None:
     (place / "run" / "trained.json").unlink()
     (place / "run" / "metrics.jsonl").write_text("")  # as if killed in the first iteration
     said = resumed(place)
-    assert "the run has no checkpoint: it begins again" in said and "resumed" not in said
+    assert "the run has no checkpoint: it starts again" in said and "resumed" not in said
     assert lines(place / "run") == before
 
 

@@ -70,7 +70,7 @@ def test_every_method_replies_as_the_service_does(model_folder: Path, tmp_path: 
             assert left.ask("answer", "what?", task="vqa") == asked[0]
             assert service.verify(left, right, "both")["verdict"] in (True, False)
             assert len(service.match([left, right], ["a cup"])["captions"][0]["images"]) == 2
-            with pytest.raises(RequestError, match=r"^text 2 of 3: question: expected a text") as refused:
+            with pytest.raises(RequestError, match=r"^text 2 of 3: question: expected a string") as refused:
                 left.answer(["what?", "", "which?"])
             assert refused.value.code == "invalid_input" and refused.value.fields[0]["path"] == "question"
             with pytest.raises(RequestError) as refused:

@@ -79,10 +79,10 @@ def test_each_invalid_field_is_named(client: TestClient) -> None:
     asked = {"image": {"scene": 5}, "boxes": [[1, 2, 3, 4], [9, 9, 1, 1]], "question": " "}
     told = client.post("/api/v1/choose", json=asked).json()
     box = "a box is x1, y1, x2, y2 in pixels, with x1 < x2 and y1 < y2"
-    assert told["error"] == f"image.scene: expected a text, found 5; question contains only spaces; boxes.1: {box}"
+    assert told["error"] == f"image.scene: expected a string, found 5; question contains only spaces; boxes.1: {box}"
     assert [each["message"] for each in told["fields"][1:]] == ["contains only spaces", box]
     assert [each["path"] for each in told["fields"]] == ["image.scene", "question", "boxes.1"]
-    assert told["fields"][0]["message"] == "expected a text, found 5"
+    assert told["fields"][0]["message"] == "expected a string, found 5"
     (whole,) = client.post("/api/v1/choose", content="{", headers={"content-type": "application/json"}).json()["fields"]
     assert whole["path"] == "" and whole["message"].startswith("is not valid JSON")
     assert client.post("/api/v1/answer", json=ASKED).json()["fields"] is None

@@ -265,11 +265,11 @@ def test_no_base64(text: Any, client: TestClient) -> None:
 def test_what_a_flaw_is_called(client: TestClient) -> None:
     docs = f"see {client.base_url}/docs for the form of requests"
     said = {
-        '{"question": ""}': "image is missing; question: expected a text of at least 1 character, found an empty one",
+        '{"question": ""}': "image is missing; question: expected a string of at least 1 character, found an empty one",
         '{"image': "the body is not valid JSON (Unterminated string at line 1, column 2)",
         '{\n "image": 1\n "question": ""}': "the body is not valid JSON (Expecting ',' delimiter at line 3, column 2)",
         '{"image": {"scene": "a"}, "question": 5, "explain": "yes"}': "explain: expected true or false, "
-        "found 'yes'; question: expected a text, found 5",
+        "found 'yes'; question: expected a string, found 5",
         "[]": "the body: expected a JSON object, found []",
         "": "the body: expected a JSON object, found nothing",
         "null": "the body: expected a JSON object, found null",

@@ -864,7 +864,7 @@ def test_a_left_out_task_and_confidence_that_is_not_calibrated_are_said(visit: V
     page.route("**/api/v1/answer", _left_out)
     ask(page, "answer", "what colour is it ?")
     warning = page.locator("#panel-answer .result .warning:not(.note)")
-    assert warning.inner_text() == "VQA v2: the last training changed the model without this task."
+    assert warning.inner_text() == "VQA v2: this task was not part of the last training."
     assert uncalibrated.count() == 0
     page.locator("#panel-answer").get_by_text("Advanced", exact=True).click()
     page.get_by_label("Answer in the style of").first.select_option("gqa")
@@ -945,12 +945,12 @@ def test_tasks_of_the_users_own_name_the_page(visit: Visit) -> None:
     page.route("**/api/v1/answer", _left_out)
     ask(page, "answer", "what colour is it ?")
     warning = page.locator("#panel-answer .warning:not(.note)").first.inner_text()
-    assert warning == "“mine”: the last training changed the model without this task."
+    assert warning == "“mine”: this task was not part of the last training."
 
 
 def _left_out(route: sync_api.Route) -> None:
     reply = route.fetch()
-    warning = Warned("left_out_task", "vqa: the last training changed the model without this task")
+    warning = Warned("left_out_task", "vqa: this task was not part of the last training")
     route.fulfill(response=reply, json={**reply.json(), "reliable": False, "warnings": [warning.to_dict()]})
 
 
@@ -983,19 +983,20 @@ def test_a_tab_says_before_one_asks_that_the_last_training_left_its_task_out(vis
     assert lost.is_hidden()
     page.locator("#panel-answer summary", has_text="Advanced").click()
     page.locator("#panel-answer select").select_option("gqa")
-    assert lost.inner_text() == "The last training changed this model without GQA: replies here may no longer be right."
+    told = "GQA was not part of the last training and may have been forgotten: replies here may be wrong."
+    assert lost.inner_text() == told
     page.locator("#panel-answer select").select_option("vqa")
     assert lost.is_hidden()
     assert page.get_by_role("tab", name="Answer").inner_text() == "Answer"  # VQA was trained
     trained = [name for name in TABS.values() if name != "Check"]
     assert page.locator("[role=tablist] > *").all_inner_texts() == [
         *trained,
-        "earlier tasks (may be forgotten):",
+        "Base-model tasks (may no longer work):",
         "Check",
     ]
     assert page.get_by_role("tab").all_inner_texts() == [*trained, "Check"]
     entails = page.get_by_role("tab", name="Check", exact=True)
-    assert "an earlier training" in str(entails.get_attribute("title"))
+    assert "Not part of the last training" in str(entails.get_attribute("title"))
     label, last = (page.locator(each).bounding_box() for each in (".earlier", "[role=tab]:has(+ .earlier)"))
     assert label and last and (label["y"] >= last["y"] + last["height"]) == visit.phone  # on a phone, on its own line
     following = page.locator(".earlier + [role=tab]").bounding_box()
@@ -1025,7 +1026,7 @@ def test_a_page_opens_with_a_task_of_the_last_training(visit: Visit) -> None:
     others = [name for name in TABS.values() if name != "Check"]
     assert page.locator("[role=tablist] > *").all_inner_texts() == [
         "Check",
-        "earlier tasks (may be forgotten):",
+        "Base-model tasks (may no longer work):",
         *others,
     ]
     page.get_by_role("tab").first.press("ArrowRight")

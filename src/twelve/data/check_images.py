@@ -146,8 +146,8 @@ def wrong_sizes(task: Task, root: DataRoot, split: str, seen: CheckedImages) -> 
         return []
     first = next(iter(wrong))
     return [
-        f"{len(wrong):,} of {len(stated):,} images have another size than the files state; the first is {first}: "
-        f"{wrong[first]} -> take the images, and the files, of the official release"
+        f"{len(wrong):,} of {len(stated):,} images do not have the size that the files state; the first is {first}: "
+        f"{wrong[first]} -> use the images and the files of the official release"
     ]
 
 

@@ -141,8 +141,8 @@ def elsewhere(root: DataRoot, task: Task, missing: Sequence[str], store: RegionS
         return f"{text}: move these into {IMAGES}/{COCO}, since files named COCO_* belong there"
     line = json.dumps({**root.sources, task.name: other})
     return (
-        f"{text}: if they are these, say so: --source {task.name}={other}, for good write {line} into "
-        f"{root.path / SOURCES}, and in a configuration sources: {{{task.name}: {other}}}"
+        f"{text}: if these are the images, use --source {task.name}={other}; to keep it, write {line} into "
+        f"{root.path / SOURCES}, and in a configuration, sources: {{{task.name}: {other}}}"
     )
 
 

@@ -131,7 +131,7 @@ def check_labels(content: Any, path: Path) -> list[str]:
         if not isinstance(answer, str):
             raise _malformed(path, f"row {row} is {describe(answer)}", expected)
         if not writable(answer):
-            raise _malformed(path, f"row {row} is not a text: {describe(answer)}", expected)
+            raise _malformed(path, f"row {row} is not a string: {describe(answer)}", expected)
     twice = [answer for answer, count in Counter(content).items() if count > 1]
     if twice:
         raise _malformed(path, f"the answer {twice[0]!r} occurs twice", expected)
@@ -159,4 +159,4 @@ def coverage(examples: Sequence[Example], vocabulary: Sequence[str]) -> Coverage
 
 
 def _malformed(path: Path, problem: str, expected: str) -> DataError:
-    return DataError(problem, file=path, remedy=f"give a JSON file that holds {expected}")
+    return DataError(problem, file=path, remedy=f"give a JSON file that contains {expected}")

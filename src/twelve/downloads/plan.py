@@ -61,8 +61,8 @@ class FetchPlan:
         rough = any(one.bytes is None and one.key not in self.answered and one.about for one in self.wanted)
         unknown = sum(size is None for size in sizes)
         if sizes and unknown == len(sizes):
-            return "of sizes that nobody states"
-        more = f", and {unknown} of a size that nobody states" if unknown else ""
+            return "of unknown size"
+        more = f", plus {counted(unknown, 'file')} of unknown size" if unknown else ""
         return f"{'about ' if rough else ''}{decimal(self.known_bytes)}{more}"
 
     def check_room(self) -> None:

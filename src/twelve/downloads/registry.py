@@ -60,7 +60,7 @@ def _parsed(text: str, origin: str | Path) -> tuple[Download, ...]:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise _flawed(f"not valid TOML: {error}", origin) from None
     except ValueError:  # of int()
-        raise _flawed("not valid TOML: a number of thousands of digits", origin) from None
+        raise _flawed("not valid TOML: a number with thousands of digits", origin) from None
     found: dict[str, Download] = {}
     for dataset, table in tree.items():
         for number, entry in enumerate(_list(table, dataset, origin), 1):

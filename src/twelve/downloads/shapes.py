@@ -32,7 +32,7 @@ def _one_line(text: str) -> str:
         raise ValueError(f"expected at most 2,000 characters, found {len(text):,}")
     plain = " ".join(text.split())
     if not plain or not plain.isprintable():
-        raise ValueError(f"expected a text without control characters, found {plain[:100]!r}")
+        raise ValueError(f"expected a string without control characters, found {plain[:100]!r}")
     return plain
 
 

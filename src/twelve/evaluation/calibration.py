@@ -17,7 +17,7 @@ from torch import Tensor
 
 from twelve.data.batch import Collator
 from twelve.evaluation.results import ScoreBin
-from twelve.progress import Track, counted
+from twelve.progress import Track
 from twelve.types.batch import Batch
 from twelve.types.examples import Example
 
@@ -77,7 +77,7 @@ def uncalibrated(task: str, temperatures: Mapping[str, float], examples: int | N
         return ""
     if examples is None or examples >= FEWEST_EXAMPLES:
         return "not calibrated"
-    return f"not calibrated: {counted(examples, 'validation example')}, {FEWEST_EXAMPLES} are needed"
+    return f"not calibrated: this needs {FEWEST_EXAMPLES} validation examples, the task has {examples}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,9 @@ class DataRoot:
     ) -> None:
         self.path, self.own_tasks = Path(path), dict(own_tasks or {})
         if self.path.is_file():
-            raise MissingData("a data root is a folder, this is a file", file=self.path, remedy="name its folder")
+            raise MissingData(
+                "expected the folder of a data root, found a file", file=self.path, remedy="name its folder"
+            )
         if not self.path.is_dir():
             remedy = "name a folder that exists; in a configuration: data, or --set data=PATH"
             where = from_here(self.path) + folder_beside(self.path)

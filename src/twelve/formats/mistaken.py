@@ -51,22 +51,27 @@ def _begins(path: Path, beginning: bytes, official: bool) -> tuple[str, str] | N
     text = beginning.removeprefix(codecs.BOM_UTF8).lstrip()
     lower = text.lower()
     if lower.startswith(_PAGES) or (lower.startswith(b"<?xml") and (b"<error>" in lower or b"<html" in lower)):
-        remedy = Again("download the file itself: a page comes where a link has moved, wants a login or a confirmation")
-        return "is a web page, which a download left instead of the file", remedy
+        remedy = Again(
+            "download the file itself: a page comes if the link has moved, or needs a login or a confirmation"
+        )
+        return "is a web page that was downloaded instead of the file", remedy
     if text.startswith(_POINTER):
         remedy = Again("run git lfs pull where it was cloned, or download the file itself, and put that here")
         return "is a pointer of Git LFS, not the file itself", remedy
     if beginning.startswith(_ZIP):
         return "is a zip archive, not unpacked", f"rename it to {path.stem}.zip, unpack it, and put its {name} here"
     if beginning.startswith(_GZIP) and path.suffix != ".gz":
-        return "is packed with gzip, but its name does not say so", f"rename it to {name}.gz and unpack that: gunzip"
+        return (
+            "is packed with gzip, but its name does not end in .gz",
+            f"rename it to {name}.gz and unpack that: gunzip",
+        )
     if path.suffix == ".gz" and not beginning.startswith(_GZIP):
         remedy = Again(f"if it is text, a browser has unpacked it: rename it to {path.stem}; otherwise {_AGAIN}")
         return "is not packed, though its name ends in .gz", remedy
     if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "is UTF-16, not UTF-8", Again(f"save it as UTF-8, or {_AGAIN}")
     if not beginning.strip(b"\0"):
-        return "begins with nothing but zeros, as a download that broke off leaves it", _AGAIN
+        return "begins with zeros only, as after an interrupted download", _AGAIN
     if official and path.suffix in _JSON and text[:1] not in (b"{", b"["):
         shown = text[:30].decode("utf-8", "replace").splitlines() or [""]
         remedy = Again(f"put the official file here: an export as CSV or another format cannot be read, or {_AGAIN}")
@@ -88,7 +93,10 @@ def _elsewhere(path: Path) -> tuple[str, str] | None:
         return f"no such file, but there is {packed.name}", f"unpack it: gunzip {packed}"
     for archive in sorted(folder.glob("*.zip")):
         if _holds(archive, name):
-            return f"no such file, but {archive.name} holds it", f"unpack {archive} and put its {name} into this folder"
+            return (
+                f"no such file, but {archive.name} contains it",
+                f"unpack {archive} and put its {name} into this folder",
+            )
     return None
 
 

@@ -94,7 +94,7 @@ def load_pickle(content: bytes, *, arrays: bool = False) -> Any:
     except Exception as error:  # a damaged or hostile pickle can raise anything at all
         raise UnsafePickle(str(error) or type(error).__name__) from None
     if stream.read(1):
-        raise UnsafePickle("something follows its end")
+        raise UnsafePickle("more follows after its end")
     return value
 
 
@@ -118,7 +118,7 @@ def _check(value: Any, allowed: tuple[type, ...], level: int) -> None:
         if kind in allowed or seen.get(id(item), -1) >= depth:
             continue
         if kind not in (list, tuple, dict):
-            raise UnsafePickle(f"it holds a {kind.__name__}")
+            raise UnsafePickle(f"it contains a {kind.__name__}")
         if depth > DEEPEST:
             raise UnsafePickle("it is nested too deeply")
         seen[id(item)] = depth

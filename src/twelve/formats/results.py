@@ -83,7 +83,7 @@ def complete(wanted: Collection[str], predicted: Collection[str], path: Path, on
     what = what or f"{one}s"
     if not wanted:
         raise MissingData(
-            f"the official files hold no {what}", file=path, remedy="give the files of the split that was predicted"
+            f"the official files contain no {what}", file=path, remedy="give the files of the split that was predicted"
         )
     missing = [key for key in wanted if key not in predicted]
     if missing:

@@ -31,7 +31,7 @@ def is_there(path: Path, error: type[TwelveError] = TwelveError) -> bool:
     try:
         mode = os.stat(path).st_mode
     except PermissionError as refused:
-        remedy = f"allow yourself to read it: chmod u+rX {quoted(path.parent)}"
+        remedy = f"make it readable: chmod u+rX {quoted(path.parent)}"
         raise error(f"cannot be accessed: {refused.strerror}", file=path, remedy=remedy) from None
     except (OSError, ValueError):  # a ValueError for NUL in the name
         return False
@@ -73,12 +73,12 @@ def _check_same_kind(new: Path, path: Path) -> None:
 
 
 def _not_a_file(path: Path) -> ConfigError:
-    return ConfigError("a file is wanted here, this is a folder", file=path, remedy="name a file in it")
+    return ConfigError("expected a file, found a folder", file=path, remedy="name a file in it")
 
 
 def _not_a_folder(path: Path) -> ConfigError:
     remedy = "choose another folder, or move that file away"
-    return ConfigError("a folder is wanted here, this is a file", file=path, remedy=remedy)
+    return ConfigError("expected a folder, found a file", file=path, remedy=remedy)
 
 
 def _replacing(path: Path) -> Iterator[Path]:
@@ -227,7 +227,7 @@ def check_folder(folder: Path) -> None:
         if place == folder:
             raise _not_a_folder(folder)
         remedy = "choose another folder, or move that file away"
-        raise TwelveError(f"cannot be made: {place} is a file", file=folder, remedy=remedy)
+        raise TwelveError(f"cannot be created: {place} is a file", file=folder, remedy=remedy)
     try:
         with tempfile.TemporaryFile(dir=place):
             pass
@@ -262,7 +262,7 @@ def check_replaceable(folder: Path, *, marks: Collection[str], names: Collection
     if not foreign and not set(marks) <= {path.name for path in there}:
         foreign = [path.name for path in there]
     if foreign:
-        problem = f"this folder would be replaced, and holds something else than {what}: {', '.join(foreign[:3])}"
+        problem = f"refusing to replace this folder: it contains files that are not {what} ({', '.join(foreign[:3])})"
         raise ConfigError(problem, file=folder, remedy="name a new folder")
 
 
@@ -281,7 +281,7 @@ def check_links(paths: Iterable[Path], home: Path, what: str) -> None:
     for path in paths:
         real = os.path.realpath(path)
         if path.is_symlink() and os.path.dirname(real) != inside:
-            problem = f"is a link out of its {what}, and what it leads to would be replaced: {real}"
+            problem = f"is a link out of its {what}; the file that it leads to would be replaced: {real}"
             raise ConfigError(problem, file=path, remedy="put the file itself here, if it is yours")
 
 
@@ -295,7 +295,7 @@ def write_error(error: OSError, path: Path) -> TwelveError:
         errno.EACCES: "choose a folder that you may write to",
         errno.EPERM: "choose a folder that you may write to",
         errno.EROFS: "choose a folder on a disk that can be written",
-        errno.ENOENT: "choose a folder that exists or can be made",
+        errno.ENOENT: "choose a folder that exists or can be created",
         errno.ENOTDIR: "choose a folder that is not inside a file",
         errno.EISDIR: "name a file, not a folder",
         errno.ENAMETOOLONG: "choose a shorter name",
@@ -311,7 +311,7 @@ def reading_remedy(error: Exception, path: Path, otherwise: str) -> str:
         otherwise: the remedy where the reason is neither its permissions nor its kind.
     """
     if isinstance(error, PermissionError):
-        return f"allow yourself to read it: chmod u+rX {quoted(path)}"
+        return f"make it readable: chmod u+rX {quoted(path)}"
     if isinstance(error, IsADirectoryError):
         return "name a file, this is a folder"
     return otherwise

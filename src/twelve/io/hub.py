@@ -119,7 +119,7 @@ def _reason(problem: Exception) -> str:
     """The first line of an error."""
     first = next(iter(str(problem).strip().splitlines()), "")
     if isinstance(problem, LookupError | TypeError | AttributeError | JSONDecodeError):
-        return f"not an answer of the hub ({type(problem).__name__}: {first})"
+        return f"not a valid answer from the hub ({type(problem).__name__}: {first})"
     return first or type(problem).__name__
 
 
@@ -137,7 +137,7 @@ def _of_package(module: str, error: type[TwelveError]) -> Path:
     else:
         folder = Path(package.__file__ or "").parent / "model"
     if not folder.is_dir():
-        raise error(f"the package {module} holds no model", file=folder, remedy="install a package with a model")
+        raise error(f"the package {module} contains no model", file=folder, remedy="install a package with a model")
     return folder
 
 

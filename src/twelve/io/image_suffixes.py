@@ -17,6 +17,8 @@ _BEGINNINGS = (
 )
 """First bytes of :data:`twelve.regions.images.FORMATS`, without WebP and AVIF, which are in containers."""
 
+IMAGE_FILE = "give a JPEG, PNG, WebP, GIF, BMP or TIFF file"
+"""What to do about a file that is no image: the usual formats, which are always read."""
 _URL = re.compile(r"(https?|ftps?|s3|gs|file):/{1,3}", re.IGNORECASE)
 
 
@@ -50,7 +52,7 @@ def images_in(folder: Path) -> list[Path]:
         raise InputError(problem, file=folder, remedy="give a folder to --images")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not found:
-        raise InputError("no image files here", file=folder, remedy="give the folder that holds them to --images")
+        raise InputError("no image files here", file=folder, remedy="give the folder that contains them to --images")
     return found
 
 
@@ -98,4 +100,4 @@ def flaw_of(head: bytes) -> str:
     if not head:
         return "is empty"
     contained = (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:8] == b"ftyp"
-    return "" if contained or head.startswith(_BEGINNINGS) else "is not an image, judging by its first bytes"
+    return "" if contained or head.startswith(_BEGINNINGS) else "is not an image (checked by content)"

@@ -16,7 +16,7 @@ _KINDS = {
     "int": "an integer",
     "float": "a number",
     "bool": "true or false",
-    "string": "a text",
+    "string": "a string",
     "list": "a list",
     "tuple": "a list",
     "set": "a list",
@@ -75,7 +75,7 @@ def problem_of(error: Mapping[str, Any], found: Callable[[object], str] = beginn
     if kind.startswith("string_too_"):
         words, most = _size(kind.removeprefix("string_"), context)
         there = f"one of {len(str(value)):,}" if value else "an empty one"
-        return f"expected a text of {words} {counted(most, 'character')}, found {there}"
+        return f"expected a string of {words} {counted(most, 'character')}, found {there}"
     if kind in _SIZES:
         words, most = _size(kind, context)
         return f"expected {words} {counted(most, 'item')}, found {context.get('actual_length') or 'none'}"

@@ -203,13 +203,13 @@ def limit(error: Exception) -> str:
     if isinstance(error, Twice):
         return f"the key {str(error)[:60]!r} occurs twice in an object"
     if isinstance(error, RecursionError):
-        return "lists or objects within each other, too deep"
+        return "lists or objects nested too deeply"
     if isinstance(error, json.JSONDecodeError):
         if not error.doc[error.pos :].strip() and (opened := _unclosed(error.doc)) is not None:
             mark = error.doc[opened]
             return f"the {mark} at column {opened + 1} is not closed: write {_CLOSING[mark]} at its end"
         return f"{reason(error.msg)} at column {error.colno}"
-    return "a number of thousands of digits" if "digits" in str(error) else str(error)
+    return "a number with thousands of digits" if "digits" in str(error) else str(error)
 
 
 _CLOSING = {"{": "}", "[": "]"}
@@ -236,7 +236,7 @@ def _text(path: Path, most: int) -> str:
             raise Flaw(f"expected at most {most:,} bytes, found {there:,}")
         while piece := stream.read(_PIECE):
             if (at := piece.find(b"\0")) >= 0 and not (size == 0 and at < 4):  # UTF-16 has its own message
-                raise Flaw("no text: it holds NUL", f"byte {size + at + 1}")
+                raise Flaw("not text: it contains NUL", f"byte {size + at + 1}")
             size += len(piece)
             if size > most:
                 raise Flaw(f"expected at most {most:,} bytes, found more")
@@ -265,7 +265,7 @@ def _check(tree: Any) -> None:
         value, place, depth = waiting.pop()
         if isinstance(value, dict | list):
             if depth >= DEEP:
-                raise Flaw("not JSON that can be read: lists or objects within each other, too deep", _place(place))
+                raise Flaw("not JSON that can be read: lists or objects nested too deeply", _place(place))
             if isinstance(value, dict):
                 for key, item in value.items():
                     _check_plain(key, (place, key))

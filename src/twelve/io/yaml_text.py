@@ -27,7 +27,7 @@ class _StrictLoader(yaml.SafeLoader):
                 continue
             line = key.start_mark.line + 1
             if key.value in lines:
-                problem = f"the key {key.value!r} stands in line {lines[key.value]} and again in line {line}"
+                problem = f"the key {key.value!r} occurs in line {lines[key.value]} and again in line {line}"
                 raise ConfigError(problem, record=f"line {line}", remedy="remove one of the two")
             lines[key.value] = line
         return super().construct_mapping(node, deep)

@@ -195,7 +195,7 @@ def _arranged(texts: Any, scenes: Any, images: int) -> list[tuple[str, tuple[Sce
             f"expected scenes or regions, found {describe(scenes)}", remedy="make them: model.scene(image)"
         )
     if not isinstance(texts, str | list | tuple | np.ndarray):
-        raise InputError(f"expected a text or a list of texts, found {describe(texts)}", remedy=_NESTED)
+        raise InputError(f"expected a string or a list of strings, found {describe(texts)}", remedy=_NESTED)
     groups: list[Any]
     if images == 2:
         if not whole and len(scenes) == 2 and all(map(_is_scene, scenes)):
@@ -223,7 +223,7 @@ def _arranged(texts: Any, scenes: Any, images: int) -> list[tuple[str, tuple[Sce
             raise InputError(f"texts[{row}]: expected at least one text, found none", remedy=_NESTED)
         for text in own if isinstance(own, list | tuple) else [own]:
             if not isinstance(text, str) or not text.strip():
-                raise InputError(f"texts[{row}]: expected a text, found {describe(text)}", remedy=_NESTED)
+                raise InputError(f"texts[{row}]: expected a string, found {describe(text)}", remedy=_NESTED)
             found.append((text, tuple(group)))
     return found
 

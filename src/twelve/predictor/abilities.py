@@ -17,6 +17,9 @@ from twelve.predictor.warnings import words_of
 from twelve.tasks.base import Task, all_tasks
 from twelve.types.examples import Box
 
+_ASKED = {"locate": "phrase", "entails": "statement", "verify": "statement", "match": "caption"}
+"""Method -> what its text is called; of other methods, a question."""
+
 
 class UnknownTask(InputError):
     """A model has no task of this name."""
@@ -130,18 +133,19 @@ class Abilities:
         self.task_for(method, task)
         check_shape(method, len(boxes) > 0, threshold, images)
         for each in [question for question, _ in turns_of(text)] if method == "guess" else [text]:
-            self.check_words(each)
+            self.check_words(each, _ASKED.get(method, "question"))
 
-    def check_words(self, text: object) -> None:
+    def check_words(self, text: object, called: str = "text") -> None:
         """Raise InputError if a text is not a string, or has no words. Symbols that the model does not know, such as
-        pictograms, are words: results warn of them."""
+        pictograms, are words: results warn of them. ``called`` is the name of the text in the error, such as question.
+        """
         check_text(text)
         assert isinstance(text, str)
         if not text.strip():
-            raise InputError("expected a text, found an empty one", remedy="give a text")
+            raise InputError(f"the {called} is empty", remedy=f"write a {called}")
         pieces = set(self.processor.tokenizer.encode(text, add_special_tokens=False).ids)
         if not pieces - {self.processor.special[token] for token in ("[PAD]", "[CLS]", "[SEP]")}:
-            raise InputError(f"this text has no words: {beginning(text)}", remedy="give a text")
+            raise InputError(f"this {called} has no words: {beginning(text)}", remedy=f"write a {called} in words")
         if not any(mark.isalnum() for mark in text) and not words_of(self.processor, text):
-            problem = f"this text has no letter and no digit: {beginning(text)}"
-            raise InputError(problem, remedy="give a text with words")
+            problem = f"this {called} has no letter and no digit: {beginning(text)}"
+            raise InputError(problem, remedy=f"write a {called} in words")

@@ -11,7 +11,7 @@ from twelve.errors import CheckpointError, InputError, quoted
 from twelve.formats.records import describe
 from twelve.io.files import folder_beside
 from twelve.io.hub import HUB_NAME, PACKAGE, resolve
-from twelve.io.image_suffixes import SUFFIXES, beside, flaw, refuse_url, repeating
+from twelve.io.image_suffixes import IMAGE_FILE, SUFFIXES, beside, flaw, refuse_url, repeating
 from twelve.run_folder import model_folder
 
 _FILES = ("*.json", "*.safetensors")
@@ -155,6 +155,6 @@ def check_images(paths: Iterable[Path], corrections: Mapping[Path, str] | None =
     flaws = {path: flaw(path) for path in dict.fromkeys(paths)}
     if flaws and all(flaws.values()):
         file, why = next(iter(flaws.items()))
-        remedy = "give an image file" if file.exists() else (corrections or {}).get(file, "check its path")
+        remedy = IMAGE_FILE if file.exists() else (corrections or {}).get(file, "check its path")
         hint = "" if file.exists() else beside(file)
         raise InputError(why + hint, file=file, remedy=remedy)

@@ -89,7 +89,7 @@ def control(mark: str) -> str:
     return f"contains the control character {mark}"
 
 
-UNSTEERED = "remove it; of control characters, a text has tabs and line breaks only"
+UNSTEERED = "remove it; the only control characters allowed are tabs and line breaks"
 """What to do about it."""
 
 
@@ -100,8 +100,8 @@ def check_text(text: object) -> None:
     if isinstance(text, str) and len(text) > MOST_TEXT:
         raise InputError(f"expected at most {MOST_TEXT:,} characters, found {len(text):,}", remedy="shorten the text")
     if not isinstance(text, str) or not writable(text.replace("\0", "")):
-        remedy = "give a text in UTF-8" if isinstance(text, str) else "give a text"
-        raise InputError(f"expected a text, found {describe(text)}", remedy=remedy)
+        remedy = "pass a string in UTF-8" if isinstance(text, str) else "pass a string"
+        raise InputError(f"expected a string, found {describe(text)}", remedy=remedy)
     if (mark := steering(text)) is not None:
         raise InputError(f"this text {control(mark)}: {beginning(text)}", remedy=UNSTEERED)
 

@@ -237,7 +237,7 @@ def read_index(file: Path) -> tuple[dict[str, tuple[Entry, Vectors16]], str]:
         with safe_open(file, framework="numpy") as opened:
             about = opened.metadata() or {}
             if about.get("format") != MAGIC or set(opened.keys()) != {"vectors", "entries"}:
-                raise wrong("something else is in it", ours=False)
+                raise wrong("it contains other data", ours=False)
             tensors = {name: opened.get_tensor(name) for name in ("vectors", "entries")}
     except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise wrong(f"it cannot be read ({str(error)[:200]})", ours=False) from None

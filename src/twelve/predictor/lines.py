@@ -44,7 +44,7 @@ MEANT = {
     **dict.fromkeys(("box", "bbox", "bboxes", "candidates"), "boxes"),
 }
 """Names that people and other programs give to fields -> ours."""
-_REMEDY = "correct this line; docs/predict.md shows one of every kind"
+_REMEDY = "correct this line; docs/predict.md shows an example of every kind"
 
 
 @dataclass(frozen=True, slots=True)

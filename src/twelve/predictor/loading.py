@@ -79,7 +79,7 @@ def _to_search(folder: Path, remedy: str) -> str:
     with suppress(TwelveError):  # the model that the run began with may be gone
         if init is not None and _has_contrast(model_folder(Path(init))):
             remedy += f", or with the model that this run began with, which has the head: {quoted(init)}"
-    return f"{remedy}; the head learns from captions, of which this model's tasks have none"
+    return f"{remedy}; the head learns from captions, which this model's tasks do not have"
 
 
 def _own_tasks(folder: Path) -> Mapping[str, Task]:

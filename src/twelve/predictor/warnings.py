@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 FOREIGN = Warned("unusual_image", "the image may be unlike the training images, so the result may be meaningless")
 """It says "may", because the limits are such that up to 1 in 100 images like the training images exceed one of them
 (:data:`twelve.model.familiarity.BEYOND`)."""
-NO_REGION = Warned("no_regions", "no box was found in the image, so the model only has the feature of the whole image")
+NO_REGION = Warned("no_regions", "no box was found in the image, so the model sees only the feature of the whole image")
 SIDES = ("left image: ", "right image: ")
 """What a warning of one of two images begins with."""
 UNKNOWN_WORDS = "the training texts hardly contain these words, so the result may be meaningless"
-FEW_SHARED = "its training texts contain few words of this text, so the result may be meaningless"
+FEW_SHARED = "few words of this text occur in the task's training texts, so the result may be meaningless"
 OTHER_SPELLING = "words are read as the training texts spell them"
-LEFT_OUT = "the last training changed the model without this task, so its answers may no longer be right"
+LEFT_OUT = "this task was not part of the last training, so the model may have forgotten it"
 
 
 def of_regions(processor: TwelveProcessor, regions: Regions) -> tuple[Warned, ...]:

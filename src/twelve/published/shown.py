@@ -41,9 +41,8 @@ _COMPARE = "Compare your score only with those of the same split, metric and pro
 _LEGEND = {
     "S": GRADES["S"].removeprefix("read "),
     "C": GRADES["C"].removeprefix("read "),
-    "R": "written down from memory. The value, its split and its protocol could not be compared with the paper, which "
-    "cannot be reached from the machines where this list was written. The values agree with their averages and with "
-    "those that were read.",
+    "R": "from memory. The value, its split and its protocol were not checked against the paper. The values agree with "
+    "their averages and with those that were read.",
 }
 
 

@@ -23,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from twelve.errors import InputError, RegionError
 from twelve.formats.data_root import image_key
-from twelve.io.image_suffixes import beside, flaw_of, images_in, refuse_url
+from twelve.io.image_suffixes import IMAGE_FILE, beside, flaw_of, images_in, refuse_url
 from twelve.regions.sizes import MAX_PIXELS
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -148,7 +148,7 @@ def refused(image: ImageLike, error: Exception, accepted: str = ACCEPTED) -> Inp
     elif isinstance(error, TooLarge):
         remedy = "scale it down"
     elif isinstance(error, Foreign):
-        remedy = "give an image file"
+        remedy = IMAGE_FILE
     elif isinstance(image, np.ndarray | torch.Tensor):
         remedy = "pass uint8 levels or floats in 0..1, of shape H x W x 3 in an array, 3 x H x W in a tensor"
     elif file is not None and not os.path.exists(file):

@@ -10,7 +10,7 @@ from twelve.report.step import Step, to_check, to_train_again
 from twelve.report.verdict import ScoredTask
 from twelve.types.cut import Cut
 
-_WHY = "What decides may be in the part that is not read."
+_WHY = "The part that is not read may decide the answer."
 
 
 def whole_texts(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:

@@ -87,9 +87,7 @@ def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
         *_tuned(run, scored),
         *_small(run, scored),
         *_wide(run, scored, told),
-        Step(
-            "Ask it", "A page on this machine answers questions about your images.", [command_line("serve", run.folder)]
-        ),
+        Step("Try it", "Opens a local web page where you can ask about images.", [command_line("serve", run.folder)]),
     ]
 
 
@@ -118,7 +116,7 @@ def _evaluation(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
         why = f"Without baselines ({', '.join(without)}), nothing shows that it uses the images."
         yield Step("Measure the baselines", why, to_evaluate(run))
     elif since is None:
-        why = "These results are of an earlier version, which did not measure the parts of a task."
+        why = "These results come from an earlier version, which did not measure the parts of a task."
         yield Step("Evaluate it again", why, to_evaluate(run))
 
 

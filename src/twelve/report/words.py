@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from twelve.errors import shortened
-from twelve.evaluation.compared import GUESS, MAY_BE_CHANCE, NOT_SHOWN, UNDECIDED, explained
+from twelve.evaluation.compared import MAY_BE_CHANCE, NOT_SHOWN, UNDECIDED, explained
 from twelve.evaluation.recorded import KEPT
 from twelve.types.measurement import Owner
 
@@ -41,9 +41,9 @@ BASELINES = {
 }
 
 INTERVAL = (
-    "The range next to it is the 95% interval: how much the score would vary with other images of the same kind. It is "
-    "Wilson's interval if the score is the share of correct examples and each image has one example; otherwise it is "
-    "from resampling whole images."
+    "The range next to it is the 95% interval: how much the score could change with different images of the same kind. "
+    "It is Wilson's interval if the score is the share of correct examples and each image has one example; otherwise "
+    "it is from resampling whole images."
 )
 ONE_SEED = (
     "One training run (one seed): the 95% intervals are over test examples only, and another seed may differ by more."
@@ -54,7 +54,7 @@ BEATEN = (
     f"is below; otherwise, this is {UNDECIDED}: it is {NOT_SHOWN}, {MAY_BE_CHANCE}."
 )
 UPPER_BOUND = (
-    "The best possible score on this split, from full knowledge of the scene, the best detected box, or the best "
+    "The best possible score on this split, given full knowledge of the scene, the best detected box, or the best "
     "answer in the vocabulary."
 )
 NORMALISED = "Where the score lies between the best baseline (0) and the upper bound (100)."
@@ -71,8 +71,8 @@ CONFUSIONS = (
     "listed, out of all examples with that correct answer."
 )
 LOSS = (
-    "The quantity that training minimises: the distance to the correct outputs. Losses of different tasks are not "
-    "comparable."
+    "What training minimises: how far the outputs are from the correct ones. Losses of different tasks cannot "
+    "be compared."
 )
 _VALIDATION = "The score of the task on training images that are held out for validation"
 VALIDATIONS: Mapping[Owner, str] = {
@@ -82,7 +82,7 @@ VALIDATIONS: Mapping[Owner, str] = {
 }
 EASIER = "{}, so it is usually higher than the score."
 """Follows ``the share of``: why a validation score differs from the score of its task."""
-OWN_MARKS = "Mean mark of the answers, as your test file gives them; 100 means every answer is correct."
+OWN_MARKS = "Mean mark of the answers. Your test file sets the marks; 100 means that every answer is correct."
 """The accuracy of a task of one's own whose answers have marks."""
 OWN_ANSWERS = "Share of the questions that are answered correctly."
 """The accuracy of a task of one's own whose answers are correct or not."""
@@ -91,15 +91,15 @@ STOPPED = (
     "until its score drops."
 )
 DRAWN = (
-    f"The examples are not hand-picked: {KEPT} examples of the split (all, if it has fewer) were drawn at random. Of "
-    "these, the first correct and the first wrong ones are shown, each answer once before any comes twice."
+    f"The examples are not hand-picked. {KEPT} examples of the split (or all, if there are fewer) were drawn at "
+    "random. The first correct and the first wrong ones are shown, each answer once before any is repeated."
 )
 
 
 _NUMBERS: Mapping[Owner, str] = {
-    "dataset": "A number of the official scorer of the dataset.",
-    "file": "A number computed on your test file.",
-    "code": "A number that the code of your task computes.",
+    "dataset": "Computed by the official scorer of the dataset.",
+    "file": "Computed on your test file.",
+    "code": "Computed by the code of your task.",
 }
 _METRICS: Mapping[Owner, str] = {
     "dataset": "the official metric of the dataset",
@@ -205,7 +205,10 @@ def baseline(name: str, answers: int | None = None, drawn_from: int | None = Non
 def guesses(names: Iterable[str]) -> str:
     """What baselines are, and these do, each once."""
     told = "; ".join(f"{name}: {explained(name)}" for name in dict.fromkeys(names))
-    return f"A baseline is {GUESS}: only a better score shows that the model uses it. {told[:1].upper()}{told[1:]}."
+    return (
+        "A baseline does not see the correct image. Only a score above it shows that the model uses the image. "
+        f"{told[:1].upper()}{told[1:]}."
+    )
 
 
 def legend(text: str, uncalibrated: str) -> str:

@@ -91,7 +91,7 @@ def configured(folder: Path, tasks: Sequence[str], settings: Sequence[str]) -> R
         remedy = "name the data root: --set data=DATA"
         if RunFolder(folder.parent).config.is_file():
             remedy = f"name its run: {quoted(folder.parent)}; or the data root: --set data=DATA"
-        raise ConfigError("a model folder names no data", file=folder, remedy=remedy)
+        raise ConfigError("a model folder does not name its data", file=folder, remedy=remedy)
     asked_for = list(dict.fromkeys(tasks or known))
     given = tuple(setting.split("=")[0] for setting in settings)
     if own := [name for name in asked_for if name not in all_tasks() and f"tasks.{name}.kind" not in given]:
@@ -110,7 +110,7 @@ def _check_able(folder: Path, name: str, known: Any) -> None:
     if task is not None and pretrained and task.kind == ABLE:
         return
     listed = ", ".join(known) or "none"
-    others = "; the heads of pretraining can be asked for retrieval alone" if pretrained and task is not None else ""
+    others = "; pretraining heads support retrieval only" if pretrained and task is not None else ""
     raise ConfigError(
         f"the run has no task {name!r}{nearest(name, known)}{others}", file=folder, remedy=f"it has {listed}"
     )

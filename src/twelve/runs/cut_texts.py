@@ -93,5 +93,5 @@ def _here(name: str, *files: str) -> str:
     try:
         return str(resolve(name, TOKENIZER_FILE, "vocab.txt", *files, local_files_only=True))
     except CheckpointError:
-        remedy = "start the training: it fetches the tokenizer, and says how many texts are cut"
+        remedy = "start the training: it fetches the tokenizer, and reports how many texts are cut"
         raise CheckpointError("the tokenizer is not on this machine", file=name, remedy=remedy) from None

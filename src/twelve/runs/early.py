@@ -57,7 +57,7 @@ def _check_folder(config: RunConfig, resume: bool) -> None:
             remedy = f"train into another: --set run=ANOTHER (to train it longer, add {join(found.longer)})"
         raise ConfigError(problem, file=run.path, remedy=remedy)
     if resume and not exists:
-        remedy = "leave out --resume, or write --continue, which begins where nothing is"
+        remedy = "omit --resume, or use --continue, which starts a run if there is none"
         raise ConfigError("there is no run to resume", file=run.path, remedy=remedy)
 
 

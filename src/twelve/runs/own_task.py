@@ -90,7 +90,7 @@ def make(
         remedy = f"choose among {', '.join(KINDS)}; for others, see docs/add-a-task.md"
         raise ConfigError(f"unknown --kind {kind!r}{nearest(kind, KINDS)}", remedy=remedy)
     if test is not None and fraction is not None:
-        raise ConfigError("--test names what is tested on, so there is no --test-fraction", remedy="leave one out")
+        raise ConfigError("expected --test or --test-fraction, found both", remedy="leave one out")
     _check_out(out)
     name, named = (name, []) if name is not None else _name(out, kind)
     task = _task(name, kind)
@@ -125,7 +125,7 @@ def make(
             f"columns: {', '.join(f'{field} is {column}' for field, column in called.items())}",
             *(_told(split, rows) for split, rows in ((_TRAIN, train), (_TEST, tested))),
             *(f"warning: {warning}" for warning in warnings),
-            *([f"to correct the table, run: rm -r {quoted(out)}; then run this command again"] if warnings else []),
+            *([f"if you change the table, delete the folder first: rm -r {quoted(out)}"] if warnings else []),
         ],
         [
             RegionStore(regions, data=out, recipes=recipes).command(name) if recipes else extract,
@@ -228,7 +228,7 @@ tasks:
     images: {_scalar(name)}
     batch_size: 5
     learning_rate: 1e-4
-val_fraction: 0.2                # a fifth of the training images is left out of training, to watch it
+val_fraction: 0.2                # hold out 20% of the training images for validation
 vocabulary: {{min_count: 1}}       # keep answers that occur once
 schedule: {{name: always-go}}
 training: {{iterations: {iterations}, eval_every: {iterations // 10}, save_every: {iterations // 3}, keep_model: last}}

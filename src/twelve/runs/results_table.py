@@ -24,7 +24,7 @@ _SHARE = (
     "otherwise from resampling images"
 )
 _ONE_TRAINING = (
-    "It says how much the score may vary with other test images. With another training seed, the score may vary more."
+    "It shows how much the score could change with different test images. Another training seed may change it more."
 )
 _BASELINES = (
     f"over ...: a baseline, {GUESS}; lead: the model minus it, points. "
@@ -124,7 +124,8 @@ def protocol_line(result: TaskResult) -> str:
     told = ""
     others = [f"{name} {value:.2f}" for name, value in result.metrics.items() if "question type" not in name]
     if result.calibration_error is not None:
-        raw = f"; {result.uncalibrated}" if result.uncalibrated else ""
+        why = result.uncalibrated.removeprefix("not calibrated").removeprefix(": ")
+        raw = f", without calibration{why and f' ({why})'}" if result.uncalibrated else ""
         told = f"\n  calibration error {result.calibration_error:.2f} percentage points{raw}"
     note = result.interval_note and f"\n  {result.interval_note}"
     if not note and result.examples > result.groups and (few := few_groups(result.groups)):

@@ -178,7 +178,7 @@ def _train(
         for noted in trainer.checkpoints.resume(trainer.record, allow_changed_data=allow_changed_data):
             say(noted)
         at = trainer.state.iteration
-        say(f"resumed at iteration {at} of {trainer.total}" if at else "the run has no checkpoint: it begins again")
+        say(f"resumed at iteration {at} of {trainer.total}" if at else "the run has no checkpoint: it starts again")
     if devices.main:
         for noted in _write_facts(config, data, trainer, base):
             say(noted)

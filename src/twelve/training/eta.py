@@ -23,10 +23,11 @@ class Pace:
     Args:
         iterations: remaining iterations of the run.
         validations: task -> number of examples that all its remaining validations read.
+        stops: whether the schedule can stop a task.
     """
 
-    def __init__(self, iterations: int, validations: Mapping[str, float]) -> None:
-        self.iterations, self.validations = iterations, validations
+    def __init__(self, iterations: int, validations: Mapping[str, float], *, stops: bool = False) -> None:
+        self.iterations, self.validations, self.stops = iterations, validations, stops
         self._iterations: list[float] = []
         self._examples: dict[str, list[float]] = {}
         self._told = False
@@ -59,7 +60,5 @@ class Pace:
         left = each * (self.iterations - len(self._iterations)) + validating
         if left < SOON:
             return None
-        return (
-            f"{each:.2g} s an iteration: about {clock(left)} to go for the {counted(self.iterations, 'iteration')} and "
-            "their validations; less when tasks stop"
-        )
+        what = f"{counted(self.iterations, 'iteration')} and validations{', less if tasks stop' * self.stops}"
+        return f"{each:.2g} s per iteration: about {clock(left)} left ({what})"

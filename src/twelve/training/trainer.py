@@ -183,7 +183,8 @@ class Trainer:
         state, started = self.state, time.monotonic() - self.state.seconds
         self._saved = self.run.lacking() is None  # here, where no process can have written it yet
         with Track("training", self.total, "iterations", done=state.iteration, shown=self.devices.main) as track:
-            pace = Pace(self.total - state.iteration, {name: self._eval_examples(name) for name in self.streams})
+            reading = {name: self._eval_examples(name) for name in self.streams}
+            pace = Pace(self.total - state.iteration, reading, stops=self.schedule.stops)
             if state.unvalidated:  # a signal ended the run before these validations
                 self._end_iteration({})
             while state.iteration < self.total and not self._out_of_patience:

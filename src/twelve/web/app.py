@@ -34,7 +34,7 @@ from twelve.web.samples import Sample, samples_for
 from twelve.web.service import Service
 
 _ABOUT = (
-    f"Upload an image to `{PREFIX}/scenes`, and write the `id` in the reply in place of `ID`. Examples use "
+    f"Upload an image to `{PREFIX}/scenes`, then replace `ID` with the `id` from the reply. Examples use "
     f"`examples/scene.jpg` of the repository; those of `{PREFIX}/search` use an index of "
     "`examples/tutorial/images/mine`. The replies are those of the model `examples/quickstart-model`."
 )

@@ -122,7 +122,7 @@ _TYPES = {
     "float_type": "a number, without quotes",
     "finite_number": "a finite number",
     "bool_type": "true or false, without quotes",
-    "string_type": "a text, in quotes",
+    "string_type": "a string, in quotes",
 }
 """Type of an error about the type of a value -> how to give it."""
 _SHAPES = ("model_type", "model_attributes_type", "list_type", "tuple_type")

@@ -247,7 +247,7 @@ class TaskChoice(BaseModel):
     title: str = Field(description="name of its dataset, for people")
     own: bool = Field(description="whether a user defined the task; its title is then the text of the user")
     synthetic: bool = Field(description="whether its data were synthetic stand-ins for the dataset")
-    left_out: bool = Field(False, description="whether the last training changed the model without this task")
+    left_out: bool = Field(False, description="whether this task was not part of the last training")
     test_score: str | None = Field(
         None,
         description="the score of the task on its test examples, in words; null if the model has changed since the "

@@ -42,7 +42,7 @@ function taskChoice(tasks, { label, hint } = ANSWERS) {
   const lost = tasks.some((task) => task.left_out) ? el("p", { role: "status", class: "tip lost" }) : null;
   const warn = () => {
     const task = tasks.find(({ name }) => name === choice.value);
-    lost.textContent = task.left_out ? `The last training changed this model without ${titled(task)}: replies here may no longer be right.` : "";
+    lost.textContent = task.left_out ? `${titled(task)} was not part of the last training and may have been forgotten: replies here may be wrong.` : "";
   };
   if (lost) {
     choice.addEventListener("change", warn);

@@ -122,8 +122,8 @@ function build(model) {
   for (const method of methods) {
     const [name, takes, purpose] = TABS[method];
     const shown = panelOf(method, model, image);
-    if (method === methods.find(earlier)) tablist.append(el("span", { class: "earlier", role: "presentation" }, "earlier tasks (may be forgotten):"));
-    const tip = earlier(method) ? "Of an earlier training: replies may no longer be right." : takes;
+    if (method === methods.find(earlier)) tablist.append(el("span", { class: "earlier", role: "presentation" }, "Base-model tasks (may no longer work):"));
+    const tip = earlier(method) ? "Not part of the last training: replies may be wrong." : takes;
     const tab = el("button", { type: "button", role: "tab", id: `tab-${method}`, "aria-controls": `panel-${method}`, "data-label": name, title: tip, click: () => select(method) }, name);
     const endpoint = el("a", { class: "endpoint", href: `docs#${method}`, title: "What this tab sends, in the documentation of the API" }, `POST /${api.API}/${method}`);
     const columns = el("div", { class: `columns${method === "search" ? " one" : ""}` }, shown.images ?? null, shown.element);
