@@ -252,12 +252,12 @@ def test_verify_good_regions_and_list_what_ships(root: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["data", "clean", "{root}", "--out", "{file}"], ["a folder is wanted here", "{file}"]),
+        (["data", "clean", "{root}", "--out", "{file}"], ["expected a folder, found a file", "{file}"]),
         (["data", "clean", "{root}", "--out", "{root}"], ["holds something else"]),
-        (["data", "vocabulary", "{root}", "vqa", "--out", "{root}"], ["a file is wanted here"]),
-        (["data", "make-microworld", "--out", "{file}/world"], ["cannot be made", "{file}"]),
-        (["quickstart", "--set", "run={file}", "--set", "data={new}"], ["a folder is wanted here", "{file}"]),
-        (["quickstart", "--set", "regions={file}/x", "--set", "data={new}"], ["cannot be made", "{file}"]),
+        (["data", "vocabulary", "{root}", "vqa", "--out", "{root}"], ["expected a file, found a folder"]),
+        (["data", "make-microworld", "--out", "{file}/world"], ["cannot be created", "{file}"]),
+        (["quickstart", "--set", "run={file}", "--set", "data={new}"], ["expected a folder, found a file", "{file}"]),
+        (["quickstart", "--set", "regions={file}/x", "--set", "data={new}"], ["cannot be created", "{file}"]),
     ],
     ids=lambda value: " ".join(value)[:40],
 )

@@ -254,8 +254,8 @@ def written(tmp_path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("run: r\ndata: d\nrun: s\n", 3, "'run' stands in line 1 and again in line 3"),
-        ("run: r\ntraining:\n  epochs: 1\n  epochs: 2\n", 4, "'epochs' stands in line 3 and again in line 4"),
+        ("run: r\ndata: d\nrun: s\n", 3, "'run' occurs in line 1 and again in line 3"),
+        ("run: r\ntraining:\n  epochs: 1\n  epochs: 2\n", 4, "'epochs' occurs in line 3 and again in line 4"),
     ],
 )
 def test_a_key_given_twice_is_named_with_its_line(tmp_path: Path, text: str, line: int, words: str) -> None:

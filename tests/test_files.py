@@ -249,9 +249,9 @@ def test_a_folder_is_tried_before_work_begins(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "file").write_text("")
     with pytest.raises(TwelveError, match="expected a folder, found a file"):
         check_folder(tmp_path / "file")
-    with pytest.raises(TwelveError, match=r"file/run cannot be made: \S*/file is a file"):
+    with pytest.raises(TwelveError, match=r"file/run cannot be created: \S*/file is a file"):
         check_folder(tmp_path / "file" / "run")
-    with pytest.raises(TwelveError, match="a folder is wanted here"), alone(tmp_path / "file"):
+    with pytest.raises(TwelveError, match="expected a folder, found a file"), alone(tmp_path / "file"):
         pass
     with pytest.raises(TwelveError, match="expected a file, found a folder"):
         check_file(tmp_path)

@@ -490,7 +490,7 @@ def _archived(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "found"),
     [
-        (_archived, "but v2_Questions_Train_mscoco.zip holds it -> unpack"),
+        (_archived, "but v2_Questions_Train_mscoco.zip contains it -> unpack"),
         (lambda path: _moved(path, f"unpacked/{path.name}"), "but there is unpacked/v2_OpenEnded"),
         (lambda path: (packed(path), _moved(path, f"{path.name}.gz")), "questions.json.gz -> unpack it: gunzip"),
         (Path.unlink, None),
@@ -567,7 +567,7 @@ def test_what_is_not_allowed_to_be_read(root: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Path, "open", refused)
     report = check_root(root, ["vqa"])
     assert not report.ok and report.tasks[0].runs
-    assert f"test-dev: error: {path} cannot be read: Permission denied -> allow yourself to read it" in str(report)
+    assert f"test-dev: error: {path} cannot be read: Permission denied -> make it readable" in str(report)
     assert "vqa (VQA v2): can run, but there are errors" in str(report)
 
 
@@ -605,7 +605,7 @@ def test_remedies_followed_to_the_letter(root: Path) -> None:
         cases.append((lambda p: _moved(p, f"unpacked/{p.name}"), "but there is", lambda r: run(r, r"move \S+ to \S+")))
         cases.append((lambda p: (packed(p), _moved(p, f"{p.name}.gz")), "gunzip", lambda r: run(r, r"gunzip \S+")))
         cases.append(
-            (_archived, "holds it", lambda r: shutil.unpack_archive(re.findall(r"unpack (\S+) and", r)[0], folder))
+            (_archived, "contains it", lambda r: shutil.unpack_archive(re.findall(r"unpack (\S+) and", r)[0], folder))
         )
     for damage, expected, follow in cases:
         damage(path)

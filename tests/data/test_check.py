@@ -146,7 +146,7 @@ def test_sizes_that_the_files_state(tmp_path: Path, task: Boxed, monkeypatch: py
     for path in (tmp_path / "images" / "x").iterdir():
         path.unlink()
     tiny.write_regions(tmp_path / "regions", {"x/1": 1, "x/2": 2, "x/3": 3})  # of images of 100x100
-    assert "2 of 2 images have another size" in check_root(tmp_path, ["boxed"]).tasks[0].train.errors[0]
+    assert "2 of 2 images do not have the size" in check_root(tmp_path, ["boxed"]).tasks[0].train.errors[0]
     stated[:] = [("y/1", (100, 50)), ("y/1", (50, 100))]  # neither an image nor regions are here
     assert "y/1: 50x100 stated, 100x50 before" in check_root(tmp_path, ["boxed"]).tasks[0].train.errors[0]
 

@@ -95,7 +95,7 @@ def test_clean_warns_of_both(tmp_path: Path) -> None:
     images(tmp_path, "w", "1.png", "2.png")
     for pixels in (True, False):
         found = find_exclusions(DataRoot(tmp_path), tasks=tasks, pixels=pixels, progress=False)
-        assert "2 of 2 have the names of images in images/w: if they are these, say so: --source a=w" in str(found)
+        assert "2 of 2 have the names of images in images/w: if these are the images, use --source a=w" in str(found)
     found = find_exclusions(DataRoot(tmp_path, {"a": "w", "b": "w"}), tasks={"a": tasks["a"]}, progress=False)
     assert "x/1" not in str(found)
     images(tmp_path, "x", "1.png")

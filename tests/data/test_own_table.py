@@ -201,7 +201,7 @@ def test_an_error_in_a_row_of_several_lines_names_its_first(photographs: Path, t
         ("a.jpg,what\x1b[2J?,yes", r"the text has the control character U\+001B -> remove the character"),
         ("z.jpg,what?,yes", "image z.jpg in photographs: no such image -> correct the row or the image; paths are"),
         ("empty.png,what?,yes", "image empty.png in photographs: is empty"),
-        ("text.png,what?,yes", "image text.png in photographs: is not an image (checked by content)"),
+        ("text.png,what?,yes", r"image text.png in photographs: is not an image \(checked by content\)"),
         ("d.jpg,what?,yes", "image d.jpg in photographs: is a folder"),
         (f"{'d' * 300}.jpg,what?,yes", "image d+.jpg in photographs: File name too long -> correct the row or"),
         (f"{LONG},what?,yes", "the image is copied under its folders' names and its own, which are 306 bytes together"),

@@ -296,7 +296,7 @@ def test_a_lock_that_holds_anything_else_is_damaged(changes: dict[str, object], 
     with pytest.raises(DataError, match=rf"fetched.lock.json \[files.*{said}.* -> move fetched.lock.json away"):
         FetchLock(tmp_path)
     (tmp_path / LOCK).write_bytes(b'{"version": 1, "files": {}}\0\0')
-    with pytest.raises(DataError, match=r"holds NUL.* -> move fetched.lock.json away"):
+    with pytest.raises(DataError, match=r"contains NUL.* -> move fetched.lock.json away"):
         FetchLock(tmp_path)
 
 

@@ -113,7 +113,7 @@ def test_a_file_that_cannot_be_read_fails_alone(
 
     monkeypatch.setattr(verify, "open", refusing, raising=False)
     first, second = fetch([one, other], tmp_path, patience=QUICK, progress=None).files
-    assert first.outcome == "failed" and "cannot be read: Permission denied -> allow yourself to read it" in first.note
+    assert first.outcome == "failed" and "cannot be read: Permission denied -> make it readable" in first.note
     assert second.outcome == "fetched"
 
 

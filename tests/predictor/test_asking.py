@@ -172,7 +172,7 @@ def test_a_control_character_is_refused(model: Predictor, scene: Scene, text: st
 @pytest.mark.parametrize("text", ["???", "... !", "()", "\N{INVERTED QUESTION MARK}", "-- \u200b?"])
 def test_a_text_of_marks_alone_asks_nothing(model: Predictor, scene: Scene, text: str) -> None:
     for asked in (text, ["what is it ?", text]):
-        with pytest.raises(InputError, match=r"no letter and no digit: .* -> give a text with words"):
+        with pytest.raises(InputError, match=r"no letter and no digit: .* -> write a question with words"):
             scene.answer(asked)
     with pytest.raises(InputError, match="no letter and no digit"):
         scene.guess([("is it red ?", "yes"), (text, "yes")], BOXES)

@@ -672,7 +672,7 @@ def test_parts_are_told_in_words(kind: str, value: str, words: str) -> None:
 def test_steps_follow_from_the_numbers(run: Path) -> None:
     found = titles(run)
     assert found[:3] == ["Train VQA v2 alone", "Train NLVR2 alone", "Train longer"]
-    assert "Get more examples" in found and found[-1] == "Ask it"
+    assert "Get more examples" in found and found[-1] == "Try it"
     assert titles(changed(run, lambda tree: tree["facts"].update(iterations=30)))[0] == "Evaluate it again"
     assert titles(changed(run, lambda tree: tree["facts"].pop("iterations")))[0] == "Evaluate it again"
     assert titles(configured(run, iterations=400)) == ["Resume the training"]
@@ -1087,7 +1087,7 @@ def small(run: Path, score: float, lowest: float, train: int = 83, **settings: o
 
 
 def test_texts_that_are_cut_are_read_whole_before_examples_are_added(run: Path) -> None:
-    """What decides may be in the part that is cut, which no further examples bring back."""
+    """The part that is cut may decide the answer, which no further examples bring back."""
     small(run, 40.0, -70.0, train=20)
     (run / "model").mkdir(exist_ok=True)
     (run / "model" / "config.json").write_text('{"max_position_embeddings": 64}')

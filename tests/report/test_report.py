@@ -297,7 +297,7 @@ def test_a_dialogue_is_shown_as_questions_and_answers(root: Path, tmp_path: Path
 
 
 def test_how_examples_were_chosen_is_said_once(html: str, page: Page, root: Path, tmp_path: Path) -> None:
-    assert page.text.count("hand-picked") == page.text.count("examples of the split (all, if it has") == 1
+    assert page.text.count("hand-picked") == page.text.count("examples of the split (or all, if there") == 1
     assert "hand-picked" in html.partition("<h2>Tasks</h2>")[2].partition("<details")[0]  # seen without a click
     run = fake_run.make(tmp_path / "run", root)
     (run / "predictions.jsonl").unlink()

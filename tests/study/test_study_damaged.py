@@ -180,7 +180,7 @@ def test_pages_that_are_links_out_of_the_study_are_refused(study: Path, tmp_path
     mine.write_text("x")
     (study / name).unlink()
     (study / name).symlink_to(mine)
-    with pytest.raises(ConfigError, match="is a link out of its study, and what it leads to would be replaced"):
+    with pytest.raises(ConfigError, match="is a link out of its study; the file that it leads to would be replaced"):
         show(study, console=QUIET)
     assert mine.read_text() == "x"
 

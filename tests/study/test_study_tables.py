@@ -158,4 +158,4 @@ def test_the_command_prints_the_files(tmp_path: Path) -> None:
             ]
     (tmp_path / "file").write_text("")
     failed = CliRunner().invoke(cli.app, [*asked[:-1], str(tmp_path / "file")])
-    assert isinstance(failed.exception, ConfigError) and "a folder is wanted here" in str(failed.exception)
+    assert isinstance(failed.exception, ConfigError) and "expected a folder, found a file" in str(failed.exception)

@@ -283,7 +283,7 @@ def test_what_a_flaw_is_called(client: TestClient) -> None:
         '{"question": ""}': f'add "image": {{"scene": "ID"}}; {docs}',
         '{"image": {"scene": "a"}, "question": "\\ud800"}': "send the question in UTF-8, or with both halves of each "
         "character: \\ud83d\\ude00",
-        '{"image": {"scene": "a"}, "question": "what\\u0000 ?"}': "remove it; of control characters, a text "
+        '{"image": {"scene": "a"}, "question": "what\\u0000 ?"}': "remove it; the only control characters allowed "
         "has tabs and line breaks only",
         '{"image": {"scene": "a"}, "question": "a\\tb\\nc", "x": "\\u0000"}': "remove x; expected image, question, "
         "task or explain",

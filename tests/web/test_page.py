@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -1032,6 +1033,11 @@ def test_a_page_opens_with_a_task_of_the_last_training(visit: Visit) -> None:
     page.get_by_role("tab").first.press("ArrowRight")
     assert page.locator("[role=tab][aria-selected=true]").inner_text() == "Answer"
     assert tabs_move(page) == []
+
+
+def test_no_tab_stands_alone_in_a_row(visit: Visit) -> None:
+    rows = Counter(box["y"] for box in (tab.bounding_box() for tab in visit.page.get_by_role("tab").all()) if box)
+    assert rows.total() >= 7 and min(rows.values()) > 1
 
 
 def test_tabs_stay_where_they_are_when_another_one_is_selected(visit: Visit) -> None:

@@ -122,7 +122,7 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: client.post("/api/v1/answer", json={"image": inline(png(1)), "question": "it", "task": "gqa"}),
     ),
     "nothing asked": (
-        "give a text",
+        "write a text with words",
         lambda client: client.post("/api/v1/answer", json={"image": inline(png(1)), "question": "\u200b"}),
         lambda client: client.post("/api/v1/answer", json={"image": inline(png(1)), "question": "what ?"}),
     ),

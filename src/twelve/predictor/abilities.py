@@ -145,7 +145,7 @@ class Abilities:
             raise InputError(f"the {called} is empty", remedy=f"write a {called}")
         pieces = set(self.processor.tokenizer.encode(text, add_special_tokens=False).ids)
         if not pieces - {self.processor.special[token] for token in ("[PAD]", "[CLS]", "[SEP]")}:
-            raise InputError(f"this {called} has no words: {beginning(text)}", remedy=f"write a {called} in words")
+            raise InputError(f"this {called} has no words: {beginning(text)}", remedy=f"write a {called} with words")
         if not any(mark.isalnum() for mark in text) and not words_of(self.processor, text):
             problem = f"this {called} has no letter and no digit: {beginning(text)}"
-            raise InputError(problem, remedy=f"write a {called} in words")
+            raise InputError(problem, remedy=f"write a {called} with words")
