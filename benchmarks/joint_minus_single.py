@@ -1,7 +1,8 @@
 """The figure of docs/joint-vs-single.md and the table of its numbers: the joint model minus single-task models in every
 recorded study that compares them.
 
-The numbers are those of the studies' results.json. The table goes to docs/joint-vs-single-studies.md, with links.
+The numbers are those of the studies' results.json. The table goes to docs/joint-vs-single-studies.md, with links. The
+last line is for docs/real-photographs.md: Flickr30k Entities, over the trainings of two studies.
 
     python benchmarks/joint_minus_single.py      # writes docs/joint-minus-single.svg and prints the table
 """
@@ -14,10 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import TypeAdapter
 
 from twelve.metrics.bootstrap import Interval
-from twelve.study.bootstrap import by_bootstrap_alone, significant, t_interval
+from twelve.study.bootstrap import (
+    Sampled,
+    by_bootstrap_alone,
+    interval,
+    observed,
+    significant,
+    t_interval,
+    two_level,
+)
 from twelve.study.cells import MARK, gain_of, spread, table
 from twelve.study.finding_types import Comparison
 from twelve.study.report import plots
@@ -29,6 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HOME = Path(__file__).parents[1]
+RESULTS = HOME / "benchmarks" / "results"
 FIGURE = HOME / "docs" / "joint-minus-single.svg"
 STUDIES = {
     "six-tasks-joint-vs-single": "six synthetic tasks, all rates searched",
@@ -39,12 +50,17 @@ STUDIES = {
     "four-tasks-pretrained/pretrained-total minus single-pretrained": (
         "four synthetic tasks after pretraining, about equal updates in all"
     ),
+    "four-tasks-pretrained/stop-and-go minus single-pretrained": (
+        "four synthetic tasks, only single-task models pretrained"
+    ),
     "microworld": "twelve synthetic tasks",
     "three-photograph-tasks": "three tasks on photographs, searched rates",
     "real-sample": "five tasks on photographs",
     "real-photographs-small": "four tasks on photographs, longer training",
 }
 """Study, and its contrast if that is not the first -> what the documentation calls it."""
+POOLED = ("three-photograph-tasks", "real-photographs-small")
+"""Studies with the same test images of Flickr30k Entities (RefCOCO)."""
 WIDTH, LINE = 5.6, 0.21
 """Inches of the figure and of a line."""
 SIZES: dict[Any, Any] = dict.fromkeys(
@@ -90,7 +106,7 @@ class Mean:
 def means(study: str) -> list[Mean]:
     """The mean over all tasks and, unless it is the same, that over the learned ones."""
     study, _, contrast = study.partition("/")
-    file = HOME / "benchmarks" / "results" / f"study-{study}" / "results.json"
+    file = RESULTS / f"study-{study}" / "results.json"
     found_in = json.loads(file.read_text(encoding="utf-8"))["comparisons"]
     comparisons = TypeAdapter(list[Comparison]).validate_python(found_in)
     compared = next(each for each in comparisons if contrast in ("", each.contrast.name))
@@ -118,6 +134,19 @@ def rows() -> str:
 def _number(mean: Mean) -> str:
     gain = gain_of(mean.gain)
     return (f"**{gain}**" if mean.significant else gain) + mean.mark.replace("*", r"\*")
+
+
+def pooled() -> Mean:
+    """Accuracy on Flickr30k Entities, joint minus single-longer, over all trainings of ``POOLED``."""
+    trained = []
+    for seed in (seed for study in POOLED for seed in sorted((RESULTS / f"study-{study}").glob("seed-*"))):
+        files = [seed / "results" / arm / "refcoco.json" for arm in ("joint", "single-longer")]
+        joint, single = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+        trained.append(Sampled(np.array([joint["values"], single["values"]], float), joint["groups"], 0.0, 1.0))
+    cells = {"refcoco": trained}
+    found, drawn = (100 * each.points["refcoco"] for each in (observed(cells), two_level(cells, shared=True)))
+    seeds, samples = (each[:, 0] - each[:, 1] for each in (found, drawn))
+    return Mean("Flickr30k Entities", interval(samples, float(seeds.mean())), seeds.tolist(), True, LEARNED)
 
 
 def figure() -> Figure:
@@ -203,6 +232,8 @@ def drawn() -> bytes:
 def main() -> None:
     FIGURE.write_bytes(drawn())
     print(rows())
+    entities = pooled()
+    print(f"{entities.tasks}, points of accuracy: {_number(entities)}, t {spread(entities.seeds)}")
 
 
 if __name__ == "__main__":

@@ -253,6 +253,24 @@ def test_the_table_of_joint_minus_single_is_that_of_the_results(joint_minus_sing
     assert names == ["study", *joint_minus_single.STUDIES.values()]
 
 
+def test_the_difference_on_entities_is_that_of_both_studies(joint_minus_single: ModuleType) -> None:
+    """The studies share the test images, the joint model is behind in every training, and the page has the numbers."""
+    groups = {
+        tuple(json_of(file)["groups"])
+        for study in joint_minus_single.POOLED
+        for file in RESULTS.glob(f"study-{study}/seed-*/results/*/refcoco.json")
+    }
+    assert len(groups) == 1
+    found = joint_minus_single.pooled()
+    assert found.significant and len(found.seeds) == 6 and max(found.seeds) < 0
+    text = " ".join((RESULTS.parents[1] / "docs" / "real-photographs.md").read_text(encoding="utf-8").split())
+    behind, few = f"{-found.gain.mean:.1f} points of accuracy", f"[{-found.gain.high:.1f}, {-found.gain.low:.1f}]"
+    assert f"**{behind} {few}**, t" in text and f"the {len(set(*groups))} test images" in text
+    by_seed = [f"{-seed:.1f}" for seed in found.seeds]
+    first, second = (f"{a}, {b} and {c}" for a, b, c in (by_seed[:3], by_seed[3:]))
+    assert f"(by seed {first}; {second})" in text
+
+
 def json_of(file: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
