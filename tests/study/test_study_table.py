@@ -13,6 +13,7 @@ from statistics import stdev
 
 import numpy as np
 import pytest
+from made_findings import joint_vs_single
 from rich.console import Console
 from tiny_study import made_up
 
@@ -21,7 +22,7 @@ from twelve.metrics.bootstrap import Interval
 from twelve.study import multiple
 from twelve.study import plan as plans
 from twelve.study.brief import brief
-from twelve.study.cells import gain_of, plain, spread, with_sign
+from twelve.study.cells import bounds, gain_of, plain, spread, with_sign
 from twelve.study.costs import unequal
 from twelve.study.finding_types import Comparison
 from twelve.study.findings import findings
@@ -40,6 +41,7 @@ from twelve.study.uneven import origin
 
 TASKS = ("vqa", "nlvr2")
 QUIET = Console(quiet=True)
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,45 @@ def test_intervals_that_end_near_zero() -> None:
     interval = Interval(-0.01, -3.0, 0.02)
     assert gain_of(interval) == "0.0 [-3.0, 0.0]" and plain(interval) == "0.0 [-3.0, 0.0]"
     assert spread((-1.0, 1.0, 0.0)) == "[-2.5, +2.5]" and spread((-0.02, 0.0)) == "[-0.1, +0.1]"
-    assert spread((-0.01, -0.01)) == "[0.0, 0.0]"
+    assert spread((-0.01, -0.01)) == "[-0.01, -0.01]" and spread((0.0, 0.0)) == "[0.0, 0.0]"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (-1.924, -0.011, "[-1.9, -0.01]"),
+        (0.004, 2.0, "[+0.004, +2.0]"),
+        (-0.06, -0.04, "[-0.1, -0.04]"),
+        (0.0, 2.0, "[0.0, +2.0]"),  # contains 0
+        (-0.04, 2.0, "[0.0, +2.0]"),
+        (-2.0, -1e-12, "[-2.0, 0.0]"),  # an error of rounding
+    ],
+)
+def test_an_interval_that_excludes_zero_shows_so(low: float, high: float, text: str) -> None:
+    """Also that of a score, which has no plus sign, and in the terminal."""
+    interval = Interval((low + high) / 2, low, high)
+    assert bounds(low, high) == text and gain_of(interval).endswith(f" {text}")
+    assert plain(interval).endswith(f" {text.replace('+', '')}")
+    joint = joint_vs_single()
+    shown = brief(replace(joint, closed={name: interval for name in joint.closed}), "results.md")
+    assert shown.count(f" {text.replace('+', '')}  ") == len(joint.arms)
+
+
+def test_the_page_shows_that_an_interval_excludes_zero() -> None:
+    joint = joint_vs_single()
+    near = replace(joint, closed={name: Interval(2.0, 0.004, 4.0) for name in joint.closed}, comparisons=(), curves=())
+    assert page.render([page.part_of(near, "key")]).count("[0.004, 4.0]") >= len(joint.arms)
+
+
+def test_a_t_interval_that_excludes_zero_shows_so() -> None:
+    """By as little as in a recorded study; and one with two digits."""
+    (longer,) = (
+        each
+        for each in findings(RESULTS / "study-four-tasks-pretrained-fine-tuning").comparisons
+        if each.contrast.name == "fine-tuned minus joint-longer"
+    )
+    assert spread(longer.seeds) == "[-1.9, -0.01]"
+    assert bounds(-0.5, -0.004, 2) == "[-0.50, -0.004]"
 
 
 def test_numbers_of_the_main_measure(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable
 
 from twelve.progress import WIDTH, counted
+from twelve.study.cells import bounds
 from twelve.study.converged import convergence
 from twelve.study.finding_types import Findings
 from twelve.study.table import incomplete, said_first, short_limits
@@ -40,7 +41,7 @@ def _scores(found: Findings) -> list[str]:
     lines = ["  ".join([f"{'arm':<{width}}", head or wide, *(["by seed"] * by_seed if head is None else tasks)])]
     for arm in found.arms:
         score = found.closed[arm.name]
-        mean = f"{score.mean:z5.1f}" + f" [{score.low:z.1f}, {score.high:z.1f}]" * (head != narrow)
+        mean = f"{score.mean:z5.1f}" + f" {bounds(score.low, score.high, signed=False)}" * (head != narrow)
         more = [", ".join(f"{each:z.1f}" for each in found.closed_seeds[arm.name])] * by_seed
         if head is not None:
             known = [row.scores.get(arm.name) for row in found.rows]

@@ -11,6 +11,10 @@ MARK = " *"
 """After a difference whose bootstrap interval does not contain 0, while its t interval over the seeds does."""
 REMAINS = " ‡"
 """After a difference that remains significant after Holm's correction (multiple.py)."""
+UNCOUNTED = " †"
+"""After a mean over all tasks that is not counted (finding_types.py)."""
+MOST_DIGITS = 9
+"""Fewer digits than these show the sign of a bound; what needs more is an error of rounding."""
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -25,15 +29,27 @@ def with_sign(value: float, digits: int = 1) -> str:
     return text if float(text) else text[1:]
 
 
+def bounds(low: float, high: float, digits: int = 1, *, signed: bool = True) -> str:
+    """An interval: ``[-1.2, +0.3]``. Where it excludes 0, a bound that would round to 0 has as many more digits as show
+    its sign: ``[-1.2, -0.01]``."""
+
+    def said(bound: float) -> str:
+        shown = (places for places in range(digits, MOST_DIGITS) if low * high > 0 and round(bound, places))
+        places = next(shown, digits)
+        return with_sign(bound, places) if signed else f"{bound:z.{places}f}"
+
+    return f"[{said(low)}, {said(high)}]"
+
+
 def gain_of(gain: Interval) -> str:
-    return f"{with_sign(gain.mean)} [{with_sign(gain.low)}, {with_sign(gain.high)}]"
+    return f"{with_sign(gain.mean)} {bounds(gain.low, gain.high)}"
 
 
 def plain(found: Interval) -> str:
-    return f"{found.mean:z.1f} [{found.low:z.1f}, {found.high:z.1f}]"
+    return f"{found.mean:z.1f} {bounds(found.low, found.high, signed=False)}"
 
 
 def spread(seeds: Sequence[float]) -> str:
     """The t interval over the (S,) seeds of a difference; empty where it is not known."""
     found = t_interval(seeds)
-    return "" if found is None else f"[{with_sign(found.low)}, {with_sign(found.high)}]"
+    return "" if found is None else bounds(found.low, found.high)

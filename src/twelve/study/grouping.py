@@ -20,7 +20,7 @@ from twelve.io import files
 from twelve.progress import counted, tell
 from twelve.study import plan as plans
 from twelve.study.bootstrap import Array
-from twelve.study.cells import table, with_sign
+from twelve.study.cells import bounds, table, with_sign
 from twelve.study.finding_types import Findings
 from twelve.study.findings import findings
 from twelve.study.measures.affinities import PROBE, OfRun, control, own_effects, read_affinities
@@ -287,8 +287,7 @@ def _named(one: Ranked) -> str:
 
 
 def _interval(found: Correlation) -> str:
-    mean, low, high = (with_sign(value, 2) for value in (found.mean, found.low, found.high))
-    return f"{mean} [{low}, {high}]"
+    return f"{with_sign(found.mean, 2)} {bounds(found.low, found.high, 2)}"
 
 
 def _by_seed(found: Correlation) -> str:

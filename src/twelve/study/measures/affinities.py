@@ -19,7 +19,7 @@ from twelve.metrics.bootstrap import percentiles
 from twelve.progress import counted, enumerated
 from twelve.settings import Strict
 from twelve.study.bootstrap import Array
-from twelve.study.cells import with_sign
+from twelve.study.cells import bounds, with_sign
 from twelve.study.results import probe_file
 
 PROBE = "affinity"
@@ -178,8 +178,8 @@ def control(runs: Sequence[OfRun]) -> str:
 
 
 def _of(found: Intervals, place: int) -> str:
-    mean, low, high = (with_sign(part[place], 2) for part in (found.mean, found.low, found.high))
-    return f"{mean} [{low}, {high}]%"
+    mean, low, high = (float(part[place]) for part in (found.mean, found.low, found.high))
+    return f"{with_sign(mean, 2)} {bounds(low, high, 2)}%"
 
 
 def _resampled(values: Array, rng: np.random.Generator) -> Array:

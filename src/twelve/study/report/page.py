@@ -22,7 +22,7 @@ from twelve.progress import clock, counted, enumerated, tell
 from twelve.study import multiple, unseen
 from twelve.study import plan as plans
 from twelve.study.bootstrap import by_bootstrap_alone, significant
-from twelve.study.cells import spread, with_sign
+from twelve.study.cells import bounds, spread, with_sign
 from twelve.study.converged import convergence, is_clear, late_gains
 from twelve.study.costs import lengths
 from twelve.study.equal_updates import by_updates
@@ -276,6 +276,7 @@ def render(parts: Sequence[StudyPart]) -> str:
         titled,
         unlearned,
         clock,
+        bounds,
         spread,
         with_sign,
         by_bootstrap_alone,
