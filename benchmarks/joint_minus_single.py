@@ -28,11 +28,10 @@ from twelve.study.bootstrap import (
     t_interval,
     two_level,
 )
-from twelve.study.cells import MARK, gain_of, spread, table
+from twelve.study.cells import MARK, UNCOUNTED, gain_of, spread, table
 from twelve.study.finding_types import Comparison
 from twelve.study.report import plots
 from twelve.study.report.beside import minus
-from twelve.study.table import UNCOUNTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -149,11 +149,14 @@ def detected(count: int, power: float = 0.8) -> float:
 def t_probability(seeds: Sequence[float]) -> float:
     """Two-sided p-value of the mean of (S,) values, S of 2 or more, by Student's t: below 0.05 where their
     :func:`t_interval` does not contain 0."""
-    mean, error = abs(float(np.mean(seeds))), float(np.std(seeds, ddof=1)) / len(seeds) ** 0.5
-    if error == 0:
-        return float(mean == 0)
-    x, area = _t_areas(len(seeds) - 1)
-    return 1 - float(np.interp(np.arctan(mean / error / (len(seeds) - 1) ** 0.5), x, area))
+    mean, error = float(np.mean(seeds)), float(np.std(seeds, ddof=1)) / len(seeds) ** 0.5
+    return float(mean == 0) if error == 0 else beyond(mean / error, len(seeds) - 1)
+
+
+def beyond(t: float, freedom: float) -> float:
+    """The probability that Student's t with this many degrees of freedom (at least 1) exceeds ``t`` in size."""
+    x, area = _t_areas(freedom)
+    return 1 - float(np.interp(np.arctan(abs(t) / freedom**0.5), x, area))
 
 
 @functools.cache  # a page asks hundreds of times for the same few

@@ -41,14 +41,16 @@ def least(resamples: int) -> float:
 def holm(values: Sequence[float]) -> list[bool]:
     """Which (N,) p-values of a family remain significant after Holm's correction; none of a single one, of which
     :func:`told` says nothing."""
-    remain, left = [False] * len(values), len(values)
-    if left < 2:
-        return remain
+    return [len(values) > 1 and each <= ERROR for each in adjusted(values)]
+
+
+def adjusted(values: Sequence[float]) -> list[float]:
+    """(N,) p-values of a family after Holm's correction."""
+    found, least, left = [1.0] * len(values), 0.0, len(values)
     for place in sorted(range(len(values)), key=values.__getitem__):
-        if values[place] > ERROR / left:
-            break
-        remain[place], left = True, left - 1
-    return remain
+        least = max(least, min(1.0, left * values[place]))
+        found[place], left = least, left - 1
+    return found
 
 
 def corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:

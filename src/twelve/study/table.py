@@ -12,7 +12,7 @@ from twelve.metrics.bootstrap import Interval
 from twelve.progress import clock, counted
 from twelve.study import base_model, multiple
 from twelve.study.bootstrap import by_bootstrap_alone, sign
-from twelve.study.cells import MARK, REMAINS, gain_of, plain, spread, table, with_sign
+from twelve.study.cells import MARK, REMAINS, UNCOUNTED, gain_of, plain, spread, table, with_sign
 from twelve.study.converged import convergence, unconverged
 from twelve.study.costs import lengths
 from twelve.study.equal_updates import by_updates
@@ -20,6 +20,7 @@ from twelve.study.finding_types import Comparison, Findings, Row, Score
 from twelve.study.identical import same_scores
 from twelve.study.losses import meaning
 from twelve.study.memorised import by_training
+from twelve.study.pooled import by_pooling
 from twelve.study.report.unlearned import doubts, warnings
 from twelve.study.tables import OWN
 from twelve.study.trunk_rates import rates_differ, trunk_rates, written
@@ -40,8 +41,6 @@ LEAST_COVERAGE = 92
 """Coverage, per cent, below which the seeds are said to be few: at a share of 75% for three, and 86% for five."""
 ALONE = "*: by the bootstrap interval alone, and not significant: the t interval over the seeds contains 0."
 """What the mark says."""
-UNCOUNTED = " †"
-"""After a mean over all tasks that would be significant by its bootstrap interval, but is not (finding_types.py)."""
 WHY_UNCOUNTED = (
     "†: not counted: most of its tasks are learned by none of its arms, the subtracted arm learned none, or a warning "
     "says why."
@@ -69,6 +68,7 @@ def markdown(found: Findings) -> str:
         _titled("Differences on each task, by seed", _by_task(found)),
         _titled("Differences on seen and unseen examples", by_part(found)),
         _titled("Differences at equal updates", by_updates(found)),
+        _titled("Pooled over arms (added afterwards; assumes equal variance)", by_pooling(found)),
         _titled("Scores", _scores(found)),
         _titled("Scores by seed", scores_by_seed(found)),
         _titled("Scores on training examples", by_training(found)),

@@ -26,6 +26,7 @@ _SPECIAL = {
     **{character: rf"\{character}" for character in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "†": r"$\dagger$", "‡": r"$\ddagger$"},
+    "§": r"\S{}",
 }
 """What LaTeX reads in another way than it is written -> how to write it."""
 
