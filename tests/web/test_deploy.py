@@ -457,17 +457,21 @@ def test_compose_starts_the_container_of_the_command_of_docker(monkeypatch: pyte
     assert "healthcheck" not in service and "\nHEALTHCHECK " in (HOME / "Dockerfile").read_text(encoding="utf-8")
 
 
-def test_the_host_name_and_its_certificate_are_written_into_the_configuration_of_nginx() -> None:
+@pytest.mark.parametrize("own", [False, True])
+def test_the_host_name_and_its_certificate_are_written_into_the_configuration_of_nginx(own: bool) -> None:
     text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
     (edit,) = re.findall(r"^(sed -e .*?) \| sudo tee /etc/nginx/conf\.d/twelve\.conf", text, flags=re.M | re.S)
+    folder = "/etc/letsencrypt/live/a.example.com"
+    files = ("/etc/ssl/our.pem", "/etc/ssl/our.key") if own else (f"{folder}/fullchain.pem", f"{folder}/privkey.pem")
+    given = dict(zip(("CERT", "KEY"), files if own else ("", ""), strict=True))
     made = subprocess.run(
-        ["sh", "-c", edit], cwd=HOME, env={"HOST": "a.example.com", "PATH": "/usr/bin:/bin"}, check=True,
+        ["sh", "-c", edit], cwd=HOME, env={"HOST": "a.example.com", **given, "PATH": "/usr/bin:/bin"}, check=True,
         capture_output=True, text=True,
     ).stdout  # fmt: skip
     usual = (HOME / "deploy" / "nginx" / "twelve.conf").read_text(encoding="utf-8")
     changed = [new.split() for new, old in zip(made.splitlines(), usual.splitlines(), strict=True) if new != old]
-    name, folder = ["server_name", "a.example.com;"], "/etc/letsencrypt/live/a.example.com"
-    certificate = ["ssl_certificate", f"{folder}/fullchain.pem;"], ["ssl_certificate_key", f"{folder}/privkey.pem;"]
+    name = ["server_name", "a.example.com;"]
+    certificate = ["ssl_certificate", f"{files[0]};"], ["ssl_certificate_key", f"{files[1]};"]
     assert changed == [name, name, *certificate] and "images.example.org" not in made
 
 
