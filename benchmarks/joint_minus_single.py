@@ -46,11 +46,11 @@ STUDIES = {
     "four-tasks-joint-vs-single": "four synthetic tasks, equal updates of the trunk",
     "four-tasks-ten-times": "four synthetic tasks, ten times the updates",
     "four-tasks-pretrained": "four synthetic tasks after pretraining, equal updates of the trunk",
-    "four-tasks-pretrained/pretrained-total minus single-pretrained": (
-        "four synthetic tasks after pretraining, about equal updates in all"
-    ),
     "four-tasks-pretrained/stop-and-go minus single-pretrained": (
         "four synthetic tasks, only single-task models pretrained"
+    ),
+    "four-tasks-pretrained/pretrained-total minus single-pretrained": (
+        "four synthetic tasks after pretraining, about equal updates in all"
     ),
     "microworld": "twelve synthetic tasks",
     "three-photograph-tasks": "three tasks on photographs, searched rates",
