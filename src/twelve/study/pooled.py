@@ -83,8 +83,10 @@ def pooled(scores: Mapping[str, Sequence[float]]) -> Pooled | None:
     """
     if len({*map(len, scores.values())}) > 1 or not all(np.isfinite(seeds).all() for seeds in scores.values()):
         raise ValueError("expected a score of every arm in every seed, found gaps")
-    distinct = {tuple(np.round(seeds, 9)): arm for arm, seeds in reversed(scores.items())}
-    names = [*distinct.values()][::-1]
+    distinct = dict[tuple[float, ...], str]()
+    for arm, own in scores.items():
+        distinct.setdefault(tuple(np.round(own, 9).tolist()), arm)
+    names = [*distinct.values()]
     if len(names) < 2 or len(scores[names[0]]) < 2:
         return None
     layout = np.array([scores[name] for name in names])
