@@ -122,7 +122,7 @@ def test_a_study_that_lacks_a_seed_says_so_first(tmp_path: Path) -> None:
     [
         ("four-tasks-ablations/joint", "four-tasks-joint-vs-single/stop-and-go"),
         ("four-tasks-ablations/always-go", "four-tasks-balancing/static"),
-        ("four-tasks-affinity/joint", "four-tasks-fine-tuning/joint", "four-tasks-groups/all"),
+        ("four-tasks-fine-tuning/joint", "four-tasks-groups/all"),
         (
             "four-tasks-pretrained-groups/all",
             "four-tasks-pretrained/pretrained",

@@ -21,7 +21,7 @@ from twelve.errors import ConfigError
 from twelve.run_folder import RunFolder
 from twelve.runs.train import train
 from twelve.settings import RunConfig
-from twelve.training.affinity import Affinity
+from twelve.training.affinity import Affinity, _products
 from twelve.training.hooks import MeasuringHook, SelectiveHook
 from twelve.training.optimizer import AdamW
 from twelve.training.trainer import Trainer
@@ -183,6 +183,12 @@ def test_the_step_is_what_a_gradient_adds_to_the_run_over_its_life() -> None:
         optimizer.step()
         parameter.grad = torch.zeros(50)
     torch.testing.assert_close(before - parameter.detach(), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_cosines_of_long_gradients_are_exact() -> None:
+    vectors = torch.randn(2, 1_500_000, generator=torch.Generator().manual_seed(0))
+    exact = vectors.double() @ vectors.double().T
+    torch.testing.assert_close(_products(vectors), exact, rtol=1e-9, atol=1e-6)
 
 
 def test_what_cannot_be_measured() -> None:

@@ -166,10 +166,10 @@ class Affinity:
             finally:
                 for parameter, was in zip(trunk, saved, strict=True):
                     parameter.copy_(was)
-        norms = torch.stack([gradient.norm() for gradient in gradients])
-        unit = torch.stack(gradients) / norms.clamp_min(1e-30)[:, None]
+        products = _products(torch.stack(gradients))
+        norms = products.diagonal().sqrt()
         affinity = 1 - np.array(after) / np.array(before)
-        cosines = (unit @ unit.T).tolist()
+        cosines = (products / (norms[:, None] * norms).clamp_min(1e-30)).tolist()
         return {"losses": before, "norms": norms.tolist(), "cosines": cosines, "affinity": affinity.tolist()}
 
     def _trunk(self) -> tuple[list[nn.Parameter], list[float]]:
@@ -216,6 +216,11 @@ class Affinity:
                 moment += defaults["betas"][1] * state["exp_avg_sq"]
             steps.append(rate * own / (moment.sqrt() + defaults["eps"]))
         return steps
+
+
+def _products(vectors: Tensor) -> Tensor:
+    """(T, T) inner products of (T, N) vectors. In fp32, a sum of millions of products is wrong in its fourth digit."""
+    return torch.stack([part.double() @ part.double().T for part in vectors.split(1 << 20, dim=1)]).sum(0)
 
 
 def _flat(parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
