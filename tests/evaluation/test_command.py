@@ -310,7 +310,7 @@ def test_a_table_fits_into_80_columns(groups: int, monkeypatch: pytest.MonkeyPat
         "from resampling images"
     )
     one_training = "how much the score could change with different test images. Another training seed may"
-    assert f"interval: 95%, {one_each}. It says {one_training} vary more." in legend
+    assert f"interval: 95%, {one_each}. It shows {one_training} change it more." in legend
     several = replace(result, examples=2 * groups)
     assert "interval: 95%, from resampling images; of 0 and 100," in " ".join(table([several]).split())
     assert "Wilson" not in table([replace(several, score=Interval(50, 0, 100))])

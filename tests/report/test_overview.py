@@ -1104,8 +1104,8 @@ def test_texts_that_are_cut_are_read_whole_before_examples_are_added(run: Path) 
     assert (first.title, second.title) == ("Let the model read whole texts", "Add training examples")
     longest = "are cut: the longest has {} word pieces with [CLS] and [SEP], max_text is 30."
     assert first.why == (
-        f"20 of 20 test texts (100%) {longest.format(46)} 4 of 400 training texts (1.0%) {longest.format(31)} What "
-        "decides may be in the part that is not read."
+        f"20 of 20 test texts (100%) {longest.format(46)} 4 of 400 training texts (1.0%) {longest.format(31)} The "
+        "part that is not read may decide the answer."
     )
     assert first.commands[0].endswith(f"--set tasks.mine.max_text=46 --set run={run}-whole-texts")
     assert first.details == ""

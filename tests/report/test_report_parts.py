@@ -353,7 +353,7 @@ def test_scores_that_are_not_calibrated_are_not_called_probabilities(tmp_path: P
     (folder / "evaluation.json").write_text(json.dumps(tree))
     page = render(read_run(folder))
     assert (
-        page.count("each with its own confidence; ✓ marks what is correct. Not calibrated (6 validation examples") == 2
+        page.count("each with its own confidence; ✓ marks what is correct. Not calibrated (this needs 50 validation examples") == 2
     )
     assert page.count(f"marks what is correct. Not calibrated: {told}") == 2 and page.count(told) == 4
     assert "probability of each class" not in page and "the confidence of each class" in page
@@ -398,11 +398,11 @@ def test_a_task_of_ones_own_is_not_told_in_the_words_of_a_dataset(tmp_path: Path
     data["cleaned"]["overlap"] = overlap
     result["protocol"] |= {"note": MARKS}
     marked = page()
-    assert "as your test file gives them" in marked and "<dt>equal scores</dt>" in marked
+    assert "Your test file sets the marks" in marked and "<dt>equal scores</dt>" in marked
     assert "2 of your files read" in alone and "given by your files" in alone
     beside = page("vqa")
     assert "<dt>your test file</dt><dd>check.jsonl</dd>" in beside and "<dt>protocol</dt><dd>official</dd>" in beside
-    assert "as the dataset&#39;s own scorer gives them" in beside and "as your test file gives them" in beside
+    assert "as the dataset&#39;s own scorer gives them" in beside and "Your test file sets the marks" in beside
     assert "Images of any task's test sets were removed" in beside
     assert "3 files, 2 of them yours, read" in beside and ">Metric</th>" in beside
     for name in ("evaluation.json", "data.json"):
