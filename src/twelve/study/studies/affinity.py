@@ -25,6 +25,10 @@ WORDS = {
 }
 
 
+FIRST = {"affinity": "a step on", "cosines": "gradient of"}
+"""Header of the first column of each."""
+
+
 @register
 class AffinityStudy(Study):
     """Norms, cosines and look-ahead affinity (training/affinity.py) during a joint run."""
@@ -59,11 +63,11 @@ class AffinityStudy(Study):
         tasks, parts = runs[0].tasks, []
         for name, words in WORDS.items():
             seeds = [100 * run.over_time(name) for run in runs]
-            parts.append(f"{name.capitalize()}: {words}.\n\n" + _matrix(tasks, intervals(seeds)))
+            parts.append(f"{name.capitalize()}: {words}.\n\n" + _matrix(tasks, intervals(seeds), FIRST[name]))
             if len(groups) > 1:
                 grouped = [np.stack([group_affinity(tasks, each, groups) for each in seed]) for seed in seeds]
                 title = f"The same between groups of tasks, without pairs of a task with itself ({name})."
-                parts.append(f"{title}\n\n" + _matrix(tuple(groups), intervals(grouped)))
+                parts.append(f"{title}\n\n" + _matrix(tuple(groups), intervals(grouped), FIRST[name]))
         norms = intervals([run.over_time("norms") for run in runs])
         rows = [[task, f"{_cell(norms, (place,), '{:.3g}'.format)}"] for place, task in enumerate(tasks)]
         title = "Norms of the trunk gradients, multiplied by the task's loss scale, as the optimizer gets them."
@@ -101,6 +105,6 @@ def _cell(found: Intervals, place: tuple[int | np.int64, ...], form: Callable[[f
     return "" if np.isnan(mean) else f"{form(mean)} [{form(low)}, {form(high)}]"
 
 
-def _matrix(names: Sequence[str], found: Intervals) -> str:
+def _matrix(names: Sequence[str], found: Intervals, first: str) -> str:
     rows = [[name, *(_cell(found, (row, column)) for column in range(len(names)))] for row, name in enumerate(names)]
-    return table(["", *names], rows)
+    return table([first, *names], rows)
