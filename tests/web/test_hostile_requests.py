@@ -284,7 +284,7 @@ def test_what_a_flaw_is_called(client: TestClient) -> None:
         '{"image": {"scene": "a"}, "question": "\\ud800"}': "send the question in UTF-8, or with both halves of each "
         "character: \\ud83d\\ude00",
         '{"image": {"scene": "a"}, "question": "what\\u0000 ?"}': "remove it; the only control characters allowed "
-        "has tabs and line breaks only",
+        "are tabs and line breaks",
         '{"image": {"scene": "a"}, "question": "a\\tb\\nc", "x": "\\u0000"}': "remove x; expected image, question, "
         "task or explain",
         '{"image": {"scene": "a"}, "question": 5, "explain": "yes"}': "give explain as true or false, without quotes",
