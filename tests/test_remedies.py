@@ -650,7 +650,7 @@ def test_a_run_that_is_there(place: Path, tmp_path: Path) -> None:
 
 def test_a_run_that_is_not_there(place: Path, tmp_path: Path) -> None:
     words = ["train", str(place / "mine.yaml"), "--set", f"run={tmp_path / 'none'}", "--resume"]
-    assert "leave out --resume" in refused(lambda: run(*words), "no run to resume")
+    assert "omit --resume" in refused(lambda: run(*words), "no run to resume")
     run(*words[:-1])
     (tmp_path / "empty").mkdir()
     for command in ("evaluate", "report"):
@@ -702,12 +702,12 @@ def test_measuring(place: Path, tmp_path: Path) -> None:
 def test_other_places_to_write(place: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     words = ["data", "clean", str(place / "own data"), "--no-pixels", "--out", str(tmp_path / "file")]
-    assert "choose another folder" in refused(lambda: run(*words), "this is a file")
+    assert "choose another folder" in refused(lambda: run(*words), "found a file")
     run(*words[:-1], str(tmp_path / "lists"))
     (tmp_path / "file").unlink()
     run(*words)
     words = ["data", "vocabulary", str(place / "own data"), "vqa", "--min-count", "1", "--out", str(tmp_path)]
-    assert "name a file in it" in refused(lambda: run(*words), "this is a folder")
+    assert "name a file in it" in refused(lambda: run(*words), "found a folder")
     run(*words[:-1], str(tmp_path / "answers.json"))
     assert "in a folder of your own" in refused(lambda: run(*words[:-1], "/dev/null"), "a device")
     (tmp_path / "below").write_text("mine")
@@ -908,7 +908,7 @@ def test_a_study_begins_again(place: Path, tmp_path: Path) -> None:
     plan = planned(study, config, seeds=1, arms=("single",))
     out = tmp_path / "my study"
     out.mkdir()
-    assert "leave out --resume" in refused(lambda: begun(plan, out, True), "no study to resume")
+    assert "omit --resume" in refused(lambda: begun(plan, out, True), "no study to resume")
     begun(plan, out, False)
     begun(plan, out, False)  # nothing has been made yet
     (out / f"seed-{plan.seeds[0]}" / "start").mkdir(parents=True)

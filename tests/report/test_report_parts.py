@@ -352,8 +352,8 @@ def test_scores_that_are_not_calibrated_are_not_called_probabilities(tmp_path: P
     tree["tasks"]["refcoco"]["uncalibrated"] = "not calibrated"  # its examples have frames, no bars
     (folder / "evaluation.json").write_text(json.dumps(tree))
     page = render(read_run(folder))
-    shown = "each with its own confidence; ✓ marks what is correct. Not calibrated (this needs 50 validation examples"
-    assert page.count(shown) == 2
+    legend = "each with its own confidence; ✓ marks what is correct. Not calibrated (this needs 50 validation examples"
+    assert page.count(legend) == 2
     assert page.count(f"marks what is correct. Not calibrated: {told}") == 2 and page.count(told) == 4
     assert "probability of each class" not in page and "the confidence of each class" in page
 

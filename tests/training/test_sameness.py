@@ -429,7 +429,7 @@ def test_a_run_that_was_stopped_early_is_complete(made: Path, tmp_path: Path, mo
 
 def test_strictly_resumed_a_run_must_be_there(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made / "data", tmp_path / "data")
-    with pytest.raises(ConfigError, match=r"no run to resume -> leave out --resume, or write --continue"):
+    with pytest.raises(ConfigError, match=r"no run to resume -> omit --resume, or use --continue"):
         train(parsed(tmp_path), resume=True, console=Console(quiet=True))
 
 

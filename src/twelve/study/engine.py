@@ -286,7 +286,7 @@ def resumed(plan: Plan, out: Path, file: Path | None) -> Plan:
         ConfigError: there is none, or it is another plan; or steps are left, and the file is another one.
     """
     if not files.is_there(out / plans.FILE, DataError):
-        raise ConfigError("there is no study to resume", file=out, remedy="leave out --resume")
+        raise ConfigError("there is no study to resume", file=out, remedy="omit --resume")
     recorded = plans.read(out)
     agreed = plans.agree(plan, recorded, out)
     if file is not None and not all(is_done(out, step) for step in agreed.steps()):  # else, only its words are left
