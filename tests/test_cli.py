@@ -292,7 +292,7 @@ def test_where_nothing_can_be_written_is_said_before_the_work(
         (["data", "clean", "{empty}", "--out", "{new}"], ["no training set of any task"]),
         (["data", "vocabulary", "{root}", "nlvr2", "--out", "{new}"], ["nlvr2 has no answers"]),
         (["report", "{empty}"], ["holds no run"]),
-        (["data", "check", "{binary}"], ["this is a file"]),
+        (["data", "check", "{binary}"], ["found a file"]),
     ],
     ids=lambda value: " ".join(value)[:40],
 )

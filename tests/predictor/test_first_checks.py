@@ -125,7 +125,7 @@ MISTAKES = {
     "jsonl": ("predict {model} --jsonl {folder}/no.jsonl", "no such file"),
     "line": ("predict {model} --jsonl {folder}/bad.jsonl", "did you mean"),
     "image of a line": ("predict {model} --jsonl {folder}/away.jsonl", "no such"),
-    "out": ("predict {model} --image {image} --ask what --out {folder}/empty", "this is a folder"),
+    "out": ("predict {model} --image {image} --ask what --out {folder}/empty", "found a folder"),
     "out's folder": (
         "predict {model} --image {image} --ask what --out {folder}/none/deep/a.csv",
         "folder {folder}/none/deep does not exist -> create it: mkdir -p {folder}/none/deep",
@@ -179,7 +179,7 @@ MISTAKES = {
     ),
     "extract's place": (
         "regions extract --images {images} --boxes grid --backbone x152 --out {folder}/notes.txt",
-        "this is a file",
+        "found a file",
     ),
     "info": ("regions info {folder}/none", "no such file or folder"),
     "info's store": ("regions info {folder}/empty", "no region files here"),

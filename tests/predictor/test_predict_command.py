@@ -397,11 +397,11 @@ def test_output_files_are_checked_before_the_work(model: Path, images: Path, tmp
     notes = tmp_path / "notes.txt"
     notes.write_text('{"image": "my own"}\n')
     for options, message in (
-        (["--out", tmp_path], "this is a folder"),
+        (["--out", tmp_path], "found a folder"),
         (["--out", tmp_path / "0.png"], "0.png: this input file would be replaced"),
         (["--out", tmp_path / "link.png"], "link.png: this input file would be replaced"),
         (["--out", notes], "notes.txt: this file exists and does not contain results"),
-        (["--draw", tmp_path / "0.png"], "this is a file"),
+        (["--draw", tmp_path / "0.png"], "found a file"),
         (["--draw", tmp_path], "00000-0.png: this input file would be replaced"),
     ):
         for asked in (["--image", tmp_path / "0.png", "--ask", "is it red ?"], ["--jsonl", questions]):
