@@ -253,7 +253,7 @@ def test_verify_good_regions_and_list_what_ships(root: Path) -> None:
     ("command", "words"),
     [
         (["data", "clean", "{root}", "--out", "{file}"], ["expected a folder, found a file", "{file}"]),
-        (["data", "clean", "{root}", "--out", "{root}"], ["holds something else"]),
+        (["data", "clean", "{root}", "--out", "{root}"], ["refusing to replace this folder"]),
         (["data", "vocabulary", "{root}", "vqa", "--out", "{root}"], ["expected a file, found a folder"]),
         (["data", "make-microworld", "--out", "{file}/world"], ["cannot be created", "{file}"]),
         (["quickstart", "--set", "run={file}", "--set", "data={new}"], ["expected a folder, found a file", "{file}"]),

@@ -144,7 +144,9 @@ def test_only_a_folder_of_ones_own_may_be_replaced(tmp_path: Path) -> None:
         ([], ["a.json"], r"a\.json"),
         (["a.json"], ["thesis"], "thesis"),
     ):
-        with pytest.raises(ConfigError, match=f"contains files that are not an a \\({foreign}\\) -> name a new folder"):
+        with pytest.raises(
+            ConfigError, match=f"contains something that does not belong to an a \\({foreign}\\) -> name a new folder"
+        ):
             check(*names, folders=folders)
     check_replaceable(tmp_path / "new" / "one", marks=("a.json",), names=(), what="an a")
     (tmp_path / "file").write_text("")

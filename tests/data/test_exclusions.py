@@ -85,7 +85,7 @@ def test_nothing_but_earlier_lists_is_replaced(tmp_path: Path) -> None:
     root = draw_root(tmp_path / "root")
     found = find_exclusions(root, tasks=TASKS, pixels=False, progress=False)
     for folder in (root.path, tmp_path):
-        with pytest.raises(ConfigError, match="contains files that are not lists of exclusions"):
+        with pytest.raises(ConfigError, match="contains something that does not belong to lists of exclusions"):
             found.write(folder)
     assert (root.path / "images" / "x" / "1.png").is_file()
     for _ in range(2):

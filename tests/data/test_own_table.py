@@ -435,7 +435,7 @@ def test_what_may_be_wrong_is_said_as_elsewhere(photographs: Path, tmp_path: Pat
 def test_a_warning_has_a_remedy_that_works(photographs: Path, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("image,text,target\na.jpg,x,yes\nb.JPG,x,yes\nc.png,x,yse\nsub/a.jpg,x,yes\n")
     words = ["data", "table", tmp_path / "t.csv", "--images", photographs, "--init", MODEL, "--out", "my own"]
-    remedy = "if you change the table, delete the folder first: rm -r 'my own'\n"
+    remedy = "if you change the table, delete the folder and run this command again: rm -r 'my own'\n"
     for _ in range(2):
         made = run(*words)
         assert made.exit_code == 0 and made.output.index("\nwarning: ") < made.output.index(f"\n{remedy}")

@@ -56,7 +56,7 @@ def test_packed_and_marked_files(tmp_path: Path) -> None:
         ("{3: {}}", "expected a key, found int 3"),
         ('{"a": {"b": }}', "not valid JSON: Expecting value"),
         ('{"a": 3}', r"\[a\]: expected an object with fields, found int 3"),
-        ('{"a": {}} x', "more follows after its end"),
+        ('{"a": {}} x', "there is more data after its end"),
         ('{"a": {"b": ' + "[" * 100_000, "not valid JSON: lists or objects nested too deeply"),
     ],
 )
@@ -93,14 +93,14 @@ def test_a_list_inside_an_object(
     ("text", "problem"),
     [
         ("[]", "expected an object with fields, found list"),
-        ("[] x", "more follows after its end"),
+        ("[] x", "there is more data after its end"),
         ("{}", "field 'rows' is missing"),
         ('{"other": []}', "field 'rows' is missing"),
         ('{"rows": {}}', "field 'rows' must be a list, found dict"),
         ('{"rows": [3]}', r"\[rows\[0\]\]: expected an object with fields, found int 3"),
         ('{"rows": [{}] "a": 1}', "expected ',', found"),
         ('{"rows": [{}', "it ends before ','"),
-        ('{"rows": []} x', "more follows after its end"),
+        ('{"rows": []} x', "there is more data after its end"),
         ('{"rows": [], "rows": []}', "the key 'rows' occurs twice"),
     ],
 )

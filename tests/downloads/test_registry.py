@@ -247,7 +247,7 @@ def test_rough_sizes_count(tmp_path: Path) -> None:
 
     assert told(exact) == "1 file, 1.0 kB"
     assert told(exact, rough) == "2 files, about 1.4 GB"
-    assert told(exact, rough, over, nobody) == "4 files, about 91.4 GB, plus 1 file of unknown size"
+    assert told(exact, rough, over, nobody) == "4 files, about 91.4 GB without 1 of unknown size"
     assert make_plan([exact, rough], tmp_path, ask=False).known_bytes == 1_400_001_000
 
 

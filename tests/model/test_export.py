@@ -256,7 +256,7 @@ def test_what_people_get_wrong(saved: Path, tmp_path: Path, monkeypatch: pytest.
         export(saved, tmp_path / "out", output="anser")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    with pytest.raises(ConfigError, match="contains files that are not an export"):
+    with pytest.raises(ConfigError, match="contains something that does not belong to an export"):
         export(saved, tmp_path / "mine", output="answer")
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
     export(saved, tmp_path / "again", output="answer")

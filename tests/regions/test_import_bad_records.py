@@ -94,7 +94,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "not a dict": (lambda: pickle.dumps([1]), "a list instead of a dict"),
     "a cut pickle": (lambda: changed()[:-20], "a pickle that is not plain"),
     "nothing": (lambda: b"", "a pickle that is not plain"),
-    "something behind it": (lambda: changed() + b"x", "more follows after its end"),
+    "something behind it": (lambda: changed() + b"x", "there is more data after its end"),
     "objects inside arrays": (lambda: changed(boxes=np.array([None, 1], object)), "an array of Python objects"),
     "a record array": (lambda: changed(boxes=np.zeros(2, [("x", "f4")])), "arrays of type 'V4'"),
     "dates": (lambda: changed(boxes=np.zeros(2, "M8[s]")), "arrays of type 'M8'"),

@@ -127,7 +127,7 @@ def test_it_is_a_table_of_its_own_that_changes_no_other(tmp_path: Path) -> None:
 def test_arms_that_vary_too_differently_are_told_and_nothing_is_marked() -> None:
     text = by_pooling(of("four-tasks-pretrained-fine-tuning"))
     assert "is that of single-equal, 64%; if all arms vary alike, this part is at most 57% in 95% of studies" in text
-    assert "do not trust this table, in which nothing is marked.\n" in text and "§" not in text
+    assert "do not trust this table, in which no difference is marked as significant.\n" in text and "§" not in text
     assert cells(text, "joint minus single-equal")[1:] == ["<0.001", "0.001"]
 
 

@@ -78,7 +78,7 @@ def test_a_dry_run_tells_the_time_and_names_the_folder_without_a_word_twice(tmp_
     longer = ["study", "groups", "--config", "study-four-tasks.yaml", "--set", "training.iterations=4000", "--dry-run"]
     said = " ".join(CliRunner().invoke(cli.app, longer).output.split())
     assert 'time: study-four-tasks.yaml says at its head: "A joint' in said
-    assert 'per seed". So all runs take about 5.3 hours, without' in said  # 24 joint runs, each 3.3 times as long
+    assert 'per seed". So all runs take about 5.3 hours, not counting' in said  # 24 joint runs, each 3.3 times as long
     assert '"A joint run of 1,200 iterations takes about 4 minutes' in said and "(4,000 iterations)" in said
     other = ["study", "balancing", "--config", "study-four-tasks.yaml", "--dry-run"]
     said = " ".join(CliRunner().invoke(cli.app, other).output.split())
@@ -87,13 +87,15 @@ def test_a_dry_run_tells_the_time_and_names_the_folder_without_a_word_twice(tmp_
     said = " ".join(CliRunner().invoke(cli.app, [*main, "study-microworld.yaml"]).output.split())
     assert "arms of joint-vs-single take about two to three hours on one CPU core" in said and "take longer." in said
     said = " ".join(CliRunner().invoke(cli.app, [*main, "study-six-tasks.yaml"]).output.split())
-    assert 'each seed of the two arms about 22". So all runs take about 3.0 hours, without' in said  # 25.5 joint runs
+    assert (
+        'each seed of the two arms about 22". So all runs take about 3.0 hours, not counting' in said
+    )  # 25.5 joint runs
     little = [*longer[:5], "training.iterations=10", "--dry-run"]
     said = " ".join(CliRunner().invoke(cli.app, little).output.split())
-    assert "So all runs take about a minute, without generating worlds and evaluating models." in said
+    assert "So all runs take about a minute, not counting the time for generating worlds and evaluating models." in said
     two = ["study", "groups", "--config", "study-four-tasks.yaml", "--set", "tasks=[vqa, refcoco]", "--dry-run"]
     said = " ".join(CliRunner().invoke(cli.app, two).output.split())
-    assert "So all runs, of 2 tasks in place of 4, take about 12 minutes, without" in said  # 6 as long as both
+    assert "So all runs, of 2 tasks in place of 4, take about 12 minutes, not counting" in said  # 6 as long as both
     own = tmp_path / "own.yaml"
     own.write_text(configuration.find("study-apart.yaml").read_text())
     said = " ".join(CliRunner().invoke(cli.app, ["study", "groups", "--config", str(own), "--dry-run"]).output.split())

@@ -95,7 +95,7 @@ def test_a_killed_run_goes_on_without_losing_or_counting_twice(
         train(config, console=QUIET, hook=Affinity(every=2))
     with pytest.raises(ConfigError, match="expected measurements every 2 iterations, as before, found 3"):
         train(config, console=QUIET, hook=Affinity(every=3), resume=True)
-    with pytest.raises(ConfigError, match="expected 1 batches a measurement, as before, found 2"):
+    with pytest.raises(ConfigError, match="expected gradients over 1 batch, as before, found 2"):
         train(config, console=QUIET, hook=Affinity(every=2, batches=2), resume=True)
     train(config, console=QUIET, hook=Affinity(every=2), resume=True)
     assert measured(tmp_path / "killed") == measured(whole)

@@ -157,7 +157,7 @@ def test_a_run_makes_its_parents_but_none_at_the_root_of_the_file_system(
     for path in (Path("runs/new"), Path("new"), Path("runs/sweep/new"), tmp_path / "runs" / "new", Path("/new-run")):
         early.check(parsed(root, path), resume=False, reads=False)
     for path in (Path("/no such folder/new"), Path("/no such folder/x/new")):
-        with pytest.raises(ConfigError, match=r"there is no /no such folder .*: mkdir '/no such folder'$"):
+        with pytest.raises(ConfigError, match=r"folder /no such folder does not exist .*: mkdir '/no such folder'$"):
             early.check(parsed(root, path), resume=False, reads=False)
 
 

@@ -238,7 +238,7 @@ def _none_there(missing: Sequence[Path], folder: Path, file: Path) -> DataError:
     images = list(dict.fromkeys(missing))
     above = Path(os.path.normpath(folder / os.pardir))
     near = [above, *_folders(folder), *_folders(above)]
-    there = {one: sum((one / image).is_file() for image in images[:_TRIED]) for one in near}
+    there = {one: sum(os.path.isfile(one / image) for image in images[:_TRIED]) for one in near}
     best = max(near, key=there.__getitem__)
     remedy = "name the folder of the images with --images, to which the table's paths are relative"
     if 2 * there[best] > min(len(images), _TRIED):
@@ -250,7 +250,7 @@ def _none_there(missing: Sequence[Path], folder: Path, file: Path) -> DataError:
 def _folders(parent: Path) -> list[Path]:
     """The first folders in a folder; none if it cannot be read."""
     try:
-        return list(islice((one for one in sorted(parent.iterdir()) if one.is_dir()), _TRIED))
+        return list(islice((one for one in sorted(parent.iterdir()) if os.path.isdir(one)), _TRIED))
     except OSError:
         return []
 

@@ -62,7 +62,7 @@ class FetchPlan:
         unknown = sum(size is None for size in sizes)
         if sizes and unknown == len(sizes):
             return "of unknown size"
-        more = f", plus {counted(unknown, 'file')} of unknown size" if unknown else ""
+        more = f" without {unknown} of unknown size" if unknown else ""
         return f"{'about ' if rough else ''}{decimal(self.known_bytes)}{more}"
 
     def check_room(self) -> None:

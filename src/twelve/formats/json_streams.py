@@ -201,7 +201,7 @@ class _Text:
     def end(self) -> None:
         """Raise an error if anything but space follows."""
         if self.mark():
-            raise self.error("more follows after its end")
+            raise self.error("there is more data after its end")
 
     def value(self) -> Any:
         """Consume the value at the current position."""

@@ -52,7 +52,7 @@ def _begins(path: Path, beginning: bytes, official: bool) -> tuple[str, str] | N
     lower = text.lower()
     if lower.startswith(_PAGES) or (lower.startswith(b"<?xml") and (b"<error>" in lower or b"<html" in lower)):
         remedy = Again(
-            "download the file itself: a page comes if the link has moved, or needs a login or a confirmation"
+            "download the file itself: you get a web page if the link has moved or needs a login or a confirmation"
         )
         return "is a web page that was downloaded instead of the file", remedy
     if text.startswith(_POINTER):

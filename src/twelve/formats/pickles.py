@@ -94,7 +94,7 @@ def load_pickle(content: bytes, *, arrays: bool = False) -> Any:
     except Exception as error:  # a damaged or hostile pickle can raise anything at all
         raise UnsafePickle(str(error) or type(error).__name__) from None
     if stream.read(1):
-        raise UnsafePickle("more follows after its end")
+        raise UnsafePickle("there is more data after its end")
     return value
 
 

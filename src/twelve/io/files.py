@@ -262,7 +262,8 @@ def check_replaceable(folder: Path, *, marks: Collection[str], names: Collection
     if not foreign and not set(marks) <= {path.name for path in there}:
         foreign = [path.name for path in there]
     if foreign:
-        problem = f"refusing to replace this folder: it contains files that are not {what} ({', '.join(foreign[:3])})"
+        odd = ", ".join(foreign[:3])
+        problem = f"refusing to replace this folder: it contains something that does not belong to {what} ({odd})"
         raise ConfigError(problem, file=folder, remedy="name a new folder")
 
 

@@ -40,14 +40,14 @@ def text_config_from(source: str | Path) -> dict[str, Any]:
     tree = read_object(file, remedy=_COMPLETE)
     if tree.get("model_type") != "bert":
         raise CheckpointError(
-            f"expected a string encoder of type 'bert', found {tree.get('model_type')!r}",
+            f"expected a text encoder of type 'bert', found {tree.get('model_type')!r}",
             file=file,
             remedy="choose an encoder of BERT's architecture",
         )
     for key, wanted in _ENCODER_FIXED.items():
         if tree.get(key, wanted) not in (wanted, None):
             raise CheckpointError(
-                f"expected a string encoder with {key} {wanted!r}, found {tree[key]!r}",
+                f"expected a text encoder with {key} {wanted!r}, found {tree[key]!r}",
                 file=file,
                 remedy="choose an encoder of BERT's architecture",
             )

@@ -14,8 +14,8 @@ STATES: Mapping[str, tuple[Need, Need]] = {
 }
 """Representation that a head may read -> the positions of text and regions that it is made of."""
 MASK = "region_mask"
-"""What a head may read besides regions: (P, R) bool, False at padding. Its logits are its own affair; those of other
-heads on regions are masked."""
+"""What a head may read besides regions: (P, R) bool, False at padding. A head that reads it treats padding itself; of
+other heads on regions, the logits of padding are masked."""
 
 
 class Head(NamedTuple):

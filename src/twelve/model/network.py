@@ -86,7 +86,7 @@ class Network(nn.Module):
                 raise ConfigError(f"{key!r} cannot name a head", remedy="choose another key")
             output = get_output(head["kind"])
             made = output.head(fused_size=trunk.fused_size, visual_size=trunk.visual_size, size=head["size"])
-            masks = output.reads == "regions" and "mask" in signature(made.forward).parameters
+            masks = output.reads == "regions" and [*signature(made.forward).parameters][1:2] == ["mask"]
             self._heads[key] = Head(f"heads.{key}", (output.reads, MASK) if masks else (output.reads,))
             self.heads[key] = made
         self.pretraining = PretrainingHeads(config, trunk.visual_size) if config.pretraining else None

@@ -345,7 +345,7 @@ class Predictor(Abilities):
             raise InputError("nothing to match", remedy="give at least one image and one caption")
         check_weight(contrast_weight)
         for text in texts:
-            self.check_words(text)
+            self.check_words(text, "caption")
         scenes = [image if isinstance(image, Scene) else self.scene(image) for image in several]
         options: dict[str, Any] = {"pairs": pairs, "shortlist": shortlist, "contrast_weight": contrast_weight}
         return (yield from matching(self, name, scenes, texts, **options))

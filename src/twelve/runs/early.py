@@ -38,13 +38,13 @@ def check(config: RunConfig, *, resume: bool, reads: bool = True) -> None:
 
 def _check_folder(config: RunConfig, resume: bool) -> None:
     """Raise an error rather than overwrite anything trained, or make a folder at the root of the file system for the
-    run to lie in, which is a slip of the pen: there, nobody looks for it."""
+    run to lie in, which is probably a typing mistake."""
     run = RunFolder(config.run)
     run.check_links()
-    _, *above = reversed(run.path.absolute().parents)
-    if above and not above[0].exists():
-        remedy = f"correct the path (--set run=FOLDER), or make that folder: mkdir {quoted(above[0])}"
-        raise ConfigError(f"there is no {above[0]} for the run to lie in", file=run.path, record="run", remedy=remedy)
+    top = run.path.absolute().parents[-2:-1]
+    if top and not top[0].exists():
+        remedy = f"correct the path (--set run=FOLDER), or make that folder: mkdir {quoted(top[0])}"
+        raise ConfigError(f"the folder {top[0]} does not exist", file=run.path, record="run", remedy=remedy)
     exists = files.is_there(run.config, ConfigError)
     if exists and not resume and run.holds_training():
         found: Ended | None = None

@@ -125,7 +125,11 @@ def make(
             f"columns: {', '.join(f'{field} is {column}' for field, column in called.items())}",
             *(_told(split, rows) for split, rows in ((_TRAIN, train), (_TEST, tested))),
             *(f"warning: {warning}" for warning in warnings),
-            *([f"if you change the table, delete the folder first: rm -r {quoted(out)}"] if warnings else []),
+            *(
+                [f"if you change the table, delete the folder and run this command again: rm -r {quoted(out)}"]
+                if warnings
+                else []
+            ),
         ],
         [
             RegionStore(regions, data=out, recipes=recipes).command(name) if recipes else extract,

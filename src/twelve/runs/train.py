@@ -29,6 +29,7 @@ from twelve.formats.data_root import IMAGES, DataRoot
 from twelve.io import files
 from twelve.model.familiarity import MOST, Familiarity, familiarity_of
 from twelve.model.known_words import MOST_TEXTS, KnownWords, usual_in, words_in
+from twelve.model.precision import for_predicting
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs.pretraining import Pretraining
@@ -293,11 +294,11 @@ def of_training_examples(trainer: Trainer, model: Twelve) -> dict[str, float]:
     it was trained on. Beside the score on other examples, it tells whether the model has memorised them."""
     if trainer.devices.count > 1 or trainer.contrast.alone:
         return {}
-    model.train(False)
+    network = for_predicting(model, trainer.config.evaluation.precision)
     every = {name: task.train for name, task in trainer.data.tasks.items()}
     steps = {name: max(1, len(train) // TRAINING_EXAMPLES) for name, train in every.items()}
     return {
-        name: round(trainer.validation.score(model, name, train[:: steps[name]][:TRAINING_EXAMPLES]), 5)
+        name: round(trainer.validation.score(network, name, train[:: steps[name]][:TRAINING_EXAMPLES]), 5)
         for name, train in every.items()
     }
 

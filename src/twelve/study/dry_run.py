@@ -159,7 +159,7 @@ def _time(file: Path, plan: Plan, iterations: float) -> str:
         few = "a minute" if minutes < 1.5 else f"{minutes:.0f} minutes"
         all_of_it = f"{minutes / 60:.1f} hours" if minutes > 90 else few
         besides = "generating worlds and " * plan.worlds + "evaluating models"
-        return f"{said} So {runs} take about {all_of_it}, without {besides}."
+        return f"{said} So {runs} take about {all_of_it}, not counting the time for {besides}."
     return (
         "time: not known. Each step prints how long it took and how long the rest will take. With --parts 10, the "
         "command ends at the first checkpoint after ten minutes."

@@ -41,7 +41,8 @@ class Score:
         learned_seeds: ``learned`` of each seed by itself, from intervals over its examples alone; empty for one seed.
         on_training_examples: the validation score of the kept model on examples that it was trained on, of each seed;
             None where it was not measured.
-        passes: how often training has seen each training example of the task, of each seed; None where not known.
+        passes: how often the arm's own training has seen each training example of the task, of each seed; None where
+            that is not known.
     """
 
     score: Interval

@@ -8,8 +8,9 @@ from twelve.study.cells import table
 from twelve.study.finding_types import Findings, Score
 
 SAID = (
-    "Of the kept models: how often training has seen each training example of the task, and validation scores on "
-    "training examples and on the validation split, in per cent, means of the seeds. Where the first score is far "
+    "How often the arm's own training, in its whole length but without that of a model that it starts from, has seen "
+    "each training example of the task; and, of the kept models, validation scores on training examples and on the "
+    "validation split, in per cent, means of the seeds. Where the first score is far "
     "above the second, the model has memorised training examples; more of them may then help more than longer training."
 )
 
@@ -26,7 +27,7 @@ def by_training(found: Findings) -> str:
                 return ""
             cells = [_mean(passes), _mean(seen), _mean(score.validation), _gap(score, seen)]
             rows.append([row.title, arm.name, *cells, ", ".join(f"{each:.1f}" for each in seen)])
-    header = ["task", "arm", "passes", "on training examples", "on the validation split", "minus"]
+    header = ["task", "arm", "passes", "on training examples", "on the validation split", "difference"]
     return "\n\n".join([SAID, table([*header, "on training examples, by seed"], rows)]) if rows else ""
 
 

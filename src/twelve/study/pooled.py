@@ -150,7 +150,7 @@ def _told(layout: Pooled) -> str:
         f"The residual has a standard deviation of {layout.error:.1f} points and {layout.freedom} degrees of freedom. "
         f"The largest part of its sum of squares is that of {layout.most}, {layout.share:.0f}%; if all arms vary "
         f"alike, this part is at most {layout.by_chance:.0f}% in 95% of studies of this size."
-        + " So they hardly vary alike: do not trust this table, in which nothing is marked."
+        + " So they hardly vary alike: do not trust this table, in which no difference is marked as significant."
         * layout.unlike
     )
 

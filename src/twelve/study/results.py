@@ -146,7 +146,8 @@ class Result(Spent):
 
     @property
     def passes(self) -> float | None:
-        """How often training has seen each of the task's training examples; None where that is not known."""
+        """How often the arm's own training has seen each of the task's training examples; None where that is not
+        known."""
         seen = (self.examples or {}).get(self.task)
         return None if seen is None or not self.training_examples else seen / self.training_examples
 

@@ -17,7 +17,7 @@ All tasks are measured at the same parameters, in fp32 and without dropout, on t
 of them for the mean gradient and B others for the mean losses, so that Z_ii can be compared with the rest. The gradient
 of a single batch of 8 to 24 examples is mostly noise: a step on it often raises the loss of its own task on another
 batch (docs/relations.md). Norms and cosines are those of the mean gradients. So with T tasks, a measurement takes B T
-forward and backward passes and B (T + T T) forward passes, and memory for 2 T gradients of the trunk.
+forward and backward passes and B (T + T T) forward passes, and memory for 2 T gradients of the trunk and B T batches.
 """
 
 from __future__ import annotations
@@ -128,10 +128,10 @@ class Affinity:
         """
         if state["every"] != self.every:
             problem = f"expected measurements every {state['every']} iterations, as before, found {self.every}"
-            raise ConfigError(problem, remedy="resume with the same interval")
-        if state["batches"] != self.batches:
-            problem = f"expected {state['batches']} batches a measurement, as before, found {self.batches}"
-            raise ConfigError(problem, remedy="resume with the same number of batches")
+            raise ConfigError(problem, remedy="remove this run's folder and go on: --resume")
+        if (before := state.get("batches", 1)) != self.batches:  # an earlier version knew no other number
+            problem = f"expected gradients over {before} batch{'es' * (before != 1)}, as before, found {self.batches}"
+            raise ConfigError(problem, remedy="remove this run's folder and go on: --resume")
         self.measured, self.seconds = list(state["measured"]), float(state["seconds"])
 
     # --- one measurement ----------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ class Affinity:
 
 def _products(vectors: Tensor) -> Tensor:
     """(T, T) inner products of (T, N) vectors. In fp32, a sum of millions of products is wrong in its fourth digit."""
-    return torch.stack([part.double() @ part.double().T for part in vectors.split(1 << 20, dim=1)]).sum(0)
+    return torch.stack([part.double() @ part.double().T for part in torch.split(vectors, 1 << 20, dim=1)]).sum(0)
 
 
 def _flat(parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
