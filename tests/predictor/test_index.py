@@ -342,7 +342,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut short": (lambda file: file.write_bytes(file.read_bytes()[:-9]), "cannot be read"),
     "empty": (lambda file: file.write_bytes(b""), "cannot be read"),
     "another file": (lambda file: file.write_text("my diary, which nothing may replace"), "cannot be read"),
-    "another safetensors file": (lambda file: save_file({"a": np.zeros(3)}, file), "something else"),
+    "another safetensors file": (lambda file: save_file({"a": np.zeros(3)}, file), "other data"),
     "a bit": (damaged(lambda tensors, about: tensors["vectors"].view(np.uint16).__ixor__(1), False), "checksum"),
     "not finite": (damaged(lambda tensors, about: tensors["vectors"].fill(np.nan)), "not finite"),
     "fewer entries": (damaged(entries(f"[{ONE}]")), "its images have 4 regions, its vectors are"),
@@ -356,9 +356,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         damaged(lambda tensors, about: tensors.update(vectors=tensors["vectors"].astype(np.float64))),
         "float64 vectors",
     ),
-    "another kind": (damaged(lambda tensors, about: about.update(format="x")), "something else"),
+    "another kind": (damaged(lambda tensors, about: about.update(format="x")), "other data"),
 }
-FOREIGN = ("cannot be read", "something else")
+FOREIGN = ("cannot be read", "other data")
 """Problems of a file that may never have been an index."""
 
 
