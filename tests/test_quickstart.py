@@ -40,11 +40,11 @@ def test_interrupted_it_goes_on_and_finished_it_is_shown(
     monkeypatch.setattr(module, "_sizes", lambda _: SIZES)
     validation, validations = Validation.score, []
 
-    def interrupted(self: Validation, network: Any, name: str) -> float:
+    def interrupted(self: Validation, network: Any, name: str, examples: Any = None) -> float:
         validations.append(name)
         if len(validations) > 12:  # all twelve tasks have been looked at, so a best model is there already
             raise KeyboardInterrupt
-        return validation(self, network, name)
+        return validation(self, network, name, examples)
 
     monkeypatch.setattr(Validation, "score", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -200,7 +200,7 @@ def test_a_file_of_others_is_refused_before_anything_is_computed(
     else:
         file.parent.mkdir()
         file.write_text("precious")
-    with pytest.raises(TwelveError, match=r"nlvr2.*(is there, and results\.json does not name it|is a file).* -> "):
+    with pytest.raises(TwelveError, match=r"nlvr2.*(is there, and results\.json does not name it|found a file).* -> "):
         evaluate_run(run, tasks=["vqa", "nlvr2"], results_folder=tmp_path, baselines=False, console=QUIET)
     assert not (tmp_path / "vqa").exists() and not (tmp_path / "results.json").exists()
     if what == "file":

@@ -56,7 +56,7 @@ def lines(run: Path, kind: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def constant(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look finds the same."""
-    monkeypatch.setattr(Validation, "score", lambda self, network, name: 0.5)
+    monkeypatch.setattr(Validation, "score", lambda self, network, name, examples=None: 0.5)
 
 
 def test_old_tasks_begin_stopped_and_train_in_every_fourth_iteration(
@@ -74,7 +74,9 @@ def test_old_tasks_begin_stopped_and_train_in_every_fourth_iteration(
 
 def test_a_task_that_falls_is_woken(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     of_vqa = iter([0.5])  # before the first iteration
-    monkeypatch.setattr(Validation, "score", lambda self, network, name: next(of_vqa, 0.4) if name == "vqa" else 0.5)
+    monkeypatch.setattr(
+        Validation, "score", lambda self, network, name, examples=None: next(of_vqa, 0.4) if name == "vqa" else 0.5
+    )
     run = grow(trained, tmp_path / "grown")
     assert {(e["iteration"], e["task"], e["event"]) for e in lines(run, "event")} >= {(4, "vqa", "go")}
     assert [line["iteration"] for line in lines(run, "step") if "vqa" in line["losses"]] == [1, 5, 6, 7, 8]

@@ -89,7 +89,9 @@ def test_which_model_is_kept(keep: str, root: Path, tmp_path: Path, monkeypatch:
         save(self)
 
     monkeypatch.setattr(Trainer, "save_model", noted)
-    monkeypatch.setattr(Validation, "score", lambda self, network, name: next(scores))
+    monkeypatch.setattr(
+        Validation, "score", lambda self, network, name, examples=None: 0.0 if examples else next(scores)
+    )
     run = train(parsed(root, tmp_path / "run", iterations=3, eval_every=1, keep_model=keep), console=QUIET)
     assert kept == ([1, 2] if keep == "best" else [1, 2, 3])
     assert kept_scores(run) == dict.fromkeys(TASKS, 0.6 if keep == "best" else 0.4)
@@ -103,7 +105,9 @@ def test_a_model_that_is_gone_is_saved_again(
 ) -> None:
     """The best one is gone with the folder, so it is the last one, whatever its score."""
     scores = iter([0.6, 0.6, 0.4, 0.4, 0.4, 0.4])
-    monkeypatch.setattr(Validation, "score", lambda self, network, name: next(scores))
+    monkeypatch.setattr(
+        Validation, "score", lambda self, network, name, examples=None: 0.0 if examples else next(scores)
+    )
     run = RunFolder(train(parsed(root, tmp_path / "run"), console=QUIET))
     last = checkpoint.newest(run)
     assert kept_scores(run.path) == dict.fromkeys(TASKS, 0.6) and last is not None
@@ -272,8 +276,8 @@ def test_the_time_left_of_a_resumed_run_is_that_of_what_is_left(
     given: list[int] = []
 
     class Noting(Pace):
-        def __init__(self, iterations: int, validations: Mapping[str, float]) -> None:
-            super().__init__(iterations, validations)
+        def __init__(self, iterations: int, validations: Mapping[str, float], *, stops: bool) -> None:
+            super().__init__(iterations, validations, stops=stops)
             given.append(iterations)
 
     def noted(*_: object, done: int, **__: object) -> Track:

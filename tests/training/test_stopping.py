@@ -186,7 +186,7 @@ def test_a_signal_after_the_last_look_acts_after_training(
 def test_patience_that_has_ended_is_logged_before_the_checkpoint(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(validation.Validation, "score", lambda self, network, name: 0.5)
+    monkeypatch.setattr(validation.Validation, "score", lambda self, network, name, examples=None: 0.5)
     config = configuration.parse(tree(root, tmp_path / "run", patience=1))
     forget = Trainer._forget
 
