@@ -17,7 +17,7 @@ from rich.console import Console
 
 from twelve.errors import DataError
 from twelve.io import files
-from twelve.progress import counted, tell
+from twelve.progress import counted, enumerated, tell
 from twelve.study import plan as plans
 from twelve.study.bootstrap import Array
 from twelve.study.cells import bounds, table, with_sign
@@ -51,6 +51,10 @@ PREDICTORS = {
 """The first one is TAG's, and the one that the sentences are about."""
 
 
+STARTS = {"seed": "new weights", "pretrained": "a pretrained trunk"}
+"""``Arm.start`` in words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lattice:
     """Measured gains of groups by being trained with others, in points of normalised score.
@@ -76,7 +80,8 @@ def show(lattice: Path, affinity: Path, out: Path | None = None, *, console: Con
     Raises:
         DataError: one of the two is none, is damaged, or they are of different tasks.
     """
-    measured, runs = lattice_of(findings(lattice)), affinities_of(affinity)
+    groups, steps = findings(lattice), findings(affinity)
+    measured, runs = lattice_of(groups), affinities_of(steps)
     missing = {task for tasks in measured.groups.values() for task in tasks} - set(runs[0].tasks)
     if missing:
         problem = f"no affinities of {', '.join(sorted(missing))}, which {lattice} has trained"
@@ -86,10 +91,15 @@ def show(lattice: Path, affinity: Path, out: Path | None = None, *, console: Con
     failed = control(runs)
     if failed:
         del predictions[RELATIVE]
-    correlations = {name: rank_correlation(_paired(each, own), own) for name, each in predictions.items()}
+    places = [steps.seeds.index(seed) for seed in groups.seeds if seed in steps.seeds]
+    paired = len(places) == len(groups.seeds)
+    correlations = {
+        name: rank_correlation(each[places] if paired else each.mean(0, keepdims=True), own)
+        for name, each in predictions.items()
+    }
     means = {name: group_means(measured.groups, runs, name) for name in PREDICTORS}
     ranking = rankings(measured, means["look-ahead"])
-    text = _page(measured, cells, predictions, correlations, ranking, failed)
+    text = _page(measured, cells, predictions, correlations, ranking, failed, _unlike(groups, steps, paired))
     if out is not None:
         tree = _tree(measured, cells, predictions, correlations, ranking, failed)
         own_effect = own_effects(runs)
@@ -138,18 +148,17 @@ def lattice_of(found: Findings) -> Lattice:
     return Lattice(groups, gains, unlearned)
 
 
-def affinities_of(study: Path) -> list[OfRun]:
+def affinities_of(found: Findings) -> list[OfRun]:
     """The affinities of all complete seeds of a study.
 
     Raises:
         DataError: the study has no arm with the probe.
     """
-    found = findings(study)
     arm = next((arm for arm in found.arms if PROBE in arm.probes and len(arm.models) == 1), None)
     if arm is None:
         problem = "no arm of this study has measured affinities"
-        raise DataError(problem, file=study / plans.FILE, remedy="name the folder of: twelve study affinity")
-    return read_affinities(study, found.seeds, arm.key(arm.models[0]))
+        raise DataError(problem, file=found.folder / plans.FILE, remedy="name the folder of: twelve study affinity")
+    return read_affinities(found.folder, found.seeds, arm.key(arm.models[0]))
 
 
 def group_means(groups: Mapping[str, Sequence[str]], runs: Sequence[OfRun], name: str) -> Array:
@@ -198,9 +207,18 @@ def rankings(lattice: Lattice, affinity: Array) -> dict[int, list[Ranked]]:
     return found
 
 
-def _paired(predictions: Array, measured: Array) -> Array:
-    """Predictions for the rows of the measured gains: seed by seed where there are as many, else their mean."""
-    return predictions if len(predictions) == len(measured) else predictions.mean(0, keepdims=True)
+def _unlike(groups: Findings, steps: Findings, paired: bool) -> str:
+    """What differs between the runs of two studies, beside the tasks that they train; "" if nothing does."""
+    told = []
+    begun = [enumerated(sorted({STARTS.get(arm.start, arm.start) for arm in found.arms})) for found in (groups, steps)]
+    if begun[0] != begun[1]:
+        told.append(f"the models of the groups start from {begun[0]}, those of the affinities from {begun[1]}")
+    if not paired:
+        seeds = [", ".join(map(str, found.seeds)) for found in (groups, steps)]
+        told.append(
+            f"the gains have seeds {seeds[0]}, the affinities {seeds[1]}, so their mean predicts for every seed"
+        )
+    return f"Note: the two studies differ: {'; '.join(told)}." * bool(told)
 
 
 # --- the page -----------------------------------------------------------------------------------------------------
@@ -211,6 +229,7 @@ def _page(
     correlations: Mapping[str, Correlation],
     ranking: Mapping[int, Sequence[Ranked]],
     failed: str,
+    unlike: str,
 ) -> str:
     rows = [
         [
@@ -223,6 +242,7 @@ def _page(
     ]
     parts = [
         *sentences(correlations, ranking, len(cells), failed),
+        *filter(None, [unlike]),
         "Rank correlation of prediction and measured gain, means over the seeds, with 95% bootstrap intervals over "
         "seeds and cells. Cells share models and groups, so they are not independent, and the intervals are too narrow "
         "rather than too wide." + f" {LEFT_OUT}" * bool(failed),
@@ -283,7 +303,7 @@ def _divided(ranking: Mapping[int, Sequence[Ranked]]) -> str:
 
 
 def _named(one: Ranked) -> str:
-    return " | ".join("+".join(each) for each in one.partition)
+    return ", ".join("+".join(each) for each in one.partition)
 
 
 def _interval(found: Correlation) -> str:
