@@ -137,7 +137,7 @@ def test_affinities_of_an_extension_go_on_at_the_runs_interval(tmp_path: Path) -
     run = of_run(observed)
     object.__setattr__(observed, "earlier", (1200, 600))
     extension = of_run(observed)
-    assert (run.every, run.before) == (10, 0) and (extension.every, extension.before) == (30, 1800)
+    assert (run.every, run.before) == (20, 0) and (extension.every, extension.before) == (60, 1800)
 
 
 def test_hooks_are_told_what_they_want() -> None:
