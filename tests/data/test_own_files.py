@@ -12,9 +12,9 @@ from PIL import Image
 
 from twelve import config as configuration
 from twelve.data.check import check_root
-from twelve.data.own_files import misspelt, unanswerable, with_counts
+from twelve.data.own_files import misspelt, unanswerable, warnings_of, with_counts
 from twelve.formats.data_root import DataRoot
-from twelve.tasks.custom import own_tasks
+from twelve.tasks.custom import FileTask, own_tasks
 
 
 def test_the_most_frequent_answers_are_listed() -> None:
@@ -77,7 +77,7 @@ def test_answers_of_another_file_are_compared_with_those_of_training() -> None:
 
 
 def test_data_check_compares_the_answers_of_both_files(tmp_path: Path) -> None:
-    found = checked(tmp_path, [("t", "yes"), ("t", "no")] * 10, [("t", "yse"), ("t", "yes"), ("t", "no")])
+    found = checked(tmp_path, [("t", "yes"), ("u", "no")] * 10, [("t", "yse"), ("u", "yes"), ("v", "no")])
     assert [line for line in found if "warning" in line] == [
         "  val.jsonl: warning: the answer to 1 of 3 questions never occurs in train.jsonl, so training cannot teach "
         "it: yse (1)",
@@ -115,6 +115,8 @@ def test_data_check_says_what_may_be_wrong(tmp_path: Path) -> None:
     assert "  val.jsonl: answers: maybe (2), no (1)" in found
     assert [line for line in found if "warning" in line] == [
         "  train.jsonl: warning: 2 of 6 texts are empty, the first in line 3",
+        "  train.jsonl: warning: 2 questions have different answers in train.jsonl, first: 't' about a.jpg: no (2), "
+        "No (1), yes (1)",
         "  train.jsonl: warning: answer 'No' (1 time) differs from 'no' (3 times) only in case or spaces",
         "  train.jsonl: warning: mine has 6 training examples: fewer than 20 often teach nothing; compare the test "
         "score with the baselines",
@@ -124,13 +126,51 @@ def test_data_check_says_what_may_be_wrong(tmp_path: Path) -> None:
 
 
 def test_data_check_says_nothing_of_sound_files(tmp_path: Path) -> None:
-    found = checked(tmp_path, [("t", "yes"), ("t", "no")] * 10, [("t", "yes")])
+    found = checked(tmp_path, [("t", "yes"), ("u", "no")] * 10, [("t", "yes")])
     assert not any("warning" in line for line in found) and "  train.jsonl: answers: no (10), yes (10)" in found
+
+
+def contradicted(root: Path, kind: str, *lines: dict[str, object]) -> list[str]:
+    """What is said of lines about one or two images."""
+    settings = {"kind": kind, "train": "train.jsonl", "test_split": "val.jsonl"}
+    task = own_tasks(configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}}).tasks)["mine"]
+    assert isinstance(task, FileTask)
+    image = {"images": ["a.jpg", "b.jpg"]} if kind == "pair" else {"image": "a.jpg"}
+    tiny.write_lines(root / "train.jsonl", [image | line for line in lines])
+    data = DataRoot(root)
+    said = warnings_of(task, data, "train.jsonl", task.read(data, "train.jsonl"), None)
+    return [line for line in said if "different answers" in line]
+
+
+def test_the_same_question_with_different_answers_is_told(tmp_path: Path) -> None:
+    def said(kind: str, *targets: object) -> list[str]:
+        texts = ["Is it  a dog?", "is it a dog?"] * len(targets)
+        return contradicted(
+            tmp_path, kind, *({"text": text, "target": target} for text, target in zip(texts, targets, strict=False))
+        )
+
+    first = "different answers in train.jsonl, first: 'Is it  a dog?' about"
+    assert said("answer", "yes", "no", "yes") == [f"1 question has {first} a.jpg: yes (2), no (1)"]
+    assert said("answer", {"cup": 1.0, "mug": 0.6}, "jug") == [f"1 question has {first} a.jpg: cup (1), jug (1)"]
+    assert said("pair", True, False) == [f"1 statement has {first} a.jpg and b.jpg: false (1), true (1)"]
+    assert said("entailment", "neutral", "contradiction") == [
+        f"1 statement has {first} a.jpg: contradiction (1), neutral (1)"
+    ]
+    for targets in (("yes", "yes"), ("yes", "Yes"), ({"cup": 1.0, "mug": 0.6}, "mug"), ("yes", {"no": 0.0})):
+        assert said("answer", *targets) == []  # the same, in other letters, one in common, none that is right
+    assert said("pair", True, True) == said("region", [1, 2, 3, 4], [5, 6, 7, 8]) == []
+
+
+def test_different_answers_about_different_images_or_to_different_questions_are_no_contradiction(
+    tmp_path: Path,
+) -> None:
+    lines = [{"text": "t", "target": "yes"}, {"text": "t", "target": "no", "image": "b.jpg"}]
+    assert contradicted(tmp_path, "answer", *lines, {"text": "u", "target": "no"}) == []
 
 
 def test_data_check_warns_of_training_images_that_are_tested_too(tmp_path: Path) -> None:
     with_images(tmp_path, "a.jpg", "c.jpg", "d.jpg")
-    train = [("t", "yes", "a.jpg"), ("t", "no", "c.jpg"), *[("t", "yes", "d.jpg"), ("t", "no", "d.jpg")] * 10]
+    train = [("t", "yes", "a.jpg"), ("t", "no", "c.jpg"), *[("t", "yes", "d.jpg"), ("u", "no", "d.jpg")] * 10]
     found = checked(tmp_path, train, [("t", "yes", "a.jpg")])
     assert found[0] == "mine (mine): can run once regions are extracted"
     assert [line for line in found if "warning" in line] == [
@@ -140,7 +180,7 @@ def test_data_check_warns_of_training_images_that_are_tested_too(tmp_path: Path)
 
 def test_data_check_names_the_line_of_an_image_with_another_suffix(tmp_path: Path) -> None:
     with_images(tmp_path, "a.jpg", "b.png", "c.jpg", "c.jpeg")
-    train = [("t", "yes", "c.jpeg"), *[("t", "yes", "a.jpeg"), ("t", "no", "a.jpeg")] * 10]
+    train = [("t", "yes", "c.jpeg"), *[("t", "yes", "a.jpeg"), ("u", "no", "a.jpeg")] * 10]
     found = checked(tmp_path, train, [("t", "yes", "b.PNG")])
     said = (
         "1 image is named with another suffix than its file has (the file is used): line 3 has a.jpeg, "
@@ -158,7 +198,7 @@ def test_data_check_names_the_line_of_an_image_with_another_suffix(tmp_path: Pat
 )
 def test_the_same_images_for_training_and_test_are_no_damage(tmp_path: Path, images: list[str], told: str) -> None:
     with_images(tmp_path, *images, "b.jpg")
-    lines = [("t", answer, image) for answer, image in zip(["yes", "no"] * 10, images, strict=True)]
+    lines = [(f"{answer}?", answer, image) for answer, image in zip(["yes", "no"] * 10, images, strict=True)]
     error = f"{told.format('val.jsonl')} from training -> put different images into the two files"
     found = checked(tmp_path, lines, lines)
     assert found[0] == "mine (mine): cannot run" and not any("warning" in line for line in found)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from twelve.data.examples.columns import counted, distinct_images, texts_of
+from twelve.data.examples.columns import counted, distinct_images, images_of, texts_of
 from twelve.data.vocabulary import labels_of
 from twelve.errors import DataError
 from twelve.formats.data_root import IMAGES, SUFFIXES, DataRoot
@@ -18,7 +18,7 @@ from twelve.progress import counted as number
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task
 from twelve.tasks.custom import AnswerFile, EntailmentFile, FileTask, PairFile, own_tasks
-from twelve.types.examples import Example
+from twelve.types.examples import Example, Target
 
 FEW = 20
 """With fewer training examples of a task, a warning says that there may be too few to learn it."""
@@ -50,6 +50,8 @@ def warnings_of(
     found += other_suffixes(task, root, split)
     if split != task.train_split and trained is not None:
         found += shared_images(split, examples, trained)
+    if isinstance(task, AnswerFile | PairFile | EntailmentFile):  # a text may mean several boxes, or have no target
+        found += contradictions(task, root, split, examples)
     if isinstance(task, PairFile | EntailmentFile):
         classes = _classes_of(examples)
         found += _one_answer(task, split, classes, classes)
@@ -130,6 +132,34 @@ def shared_images(split: str, examples: Sequence[Example], trained: Sequence[Exa
         return []
     verb, them = ("is", "it") if count == 1 else ("are", "them")
     return [f"{count:,} of {len(images):,} training images {verb} also in {split}; training leaves {them} out"]
+
+
+def contradictions(task: FileTask, root: DataRoot, split: str, examples: Sequence[Example]) -> list[str]:
+    """A sentence about texts that several lines have with the same images, but without a right answer in common; both
+    are compared without case and spaces (:func:`misspelt` tells of the answers that differ only in these)."""
+    column = images_of(examples)
+    asked: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
+    for row, (images, text) in enumerate(zip(column.codes.tolist(), texts_of(examples), strict=True)):
+        asked[images, _folded(text)].append(row)
+    found: dict[int, Counter[str]] = {}
+    for rows in asked.values():
+        rights = [right for row in rows if (right := _right(examples[row].target))] if len(rows) > 1 else []
+        if rights and not set.intersection(*(set(map(_folded, right)) for right in rights)):
+            found[rows[0]] = Counter(best for best, *_ in rights)
+    if not found:
+        return []
+    row, answers = next(iter(found.items()))
+    lines = (task.line_of(image, root, split) for image in examples[row].images)
+    about = " and ".join(line[1] for line in lines if line)
+    have = number(len(found), "question" if isinstance(task, AnswerFile) else "statement", "have")
+    first = f"{examples[row].text!r} about {about}: {with_counts(answers)}"
+    return [f"{have} different answers in {split}, first: {first}"]
+
+
+def _right(target: Target) -> list[str]:
+    """The answers that a target gives a mark, the best first, or its class."""
+    marks = target if isinstance(target, Mapping) else {} if target is None else {str(target).lower(): 1.0}
+    return sorted((answer for answer in marks if marks[answer] > 0), key=marks.__getitem__, reverse=True)
 
 
 def none_left(task: FileTask, root: DataRoot, splits: Sequence[str], removed: int, total: int) -> DataError:
