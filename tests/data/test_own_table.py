@@ -21,8 +21,10 @@ from typer.testing import CliRunner
 from twelve import cli
 from twelve import config as configuration
 from twelve.data.check import check_root
+from twelve.data.clean import split_validation
 from twelve.data.own_table import LEAST, ExampleRow, divided, read_table
 from twelve.errors import DataError, TwelveError
+from twelve.evaluation.calibration import FEWEST_EXAMPLES
 from twelve.formats.data_root import DataRoot
 from twelve.formats.flaws import BadLines
 from twelve.model.processor_file import CONFIG_FILE
@@ -151,6 +153,20 @@ def test_the_page_shows_what_its_command_prints(monkeypatch: pytest.MonkeyPatch,
     shutil.copytree(HOME / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     assert run(*shlex.split(command.replace("\\\n", " "))[1:]).output == shown
+
+
+@pytest.mark.parametrize("times", [12, 13])
+def test_a_table_says_if_too_few_rows_validate_to_calibrate(times: int, faces: Path) -> None:
+    header, *rows = faces.read_text().splitlines()
+    faces.write_text("\n".join([header, *rows * times]) + "\n")
+    made = make(faces, IMAGES, MODEL, Path("mine"))
+    config = configuration.load("mine/mine.yaml")
+    train = own_tasks(config.tasks)["mine"].read(DataRoot("mine"), "train.jsonl")
+    _, validation = split_validation({"mine": train}, config.val_fraction, config.seed, counted=["mine"])["mine"]
+    said = "confidence will not be calibrated: this needs 50 validation examples, of about 250 in train.jsonl; the"
+    assert len(validation) == 4 * times and FEWEST_EXAMPLES == 50
+    told = [line for line in made.told if "calibrated" in line]
+    assert told == ([f"{said} table gives 48 of 240"] if times == 12 else [])
 
 
 def test_more_examples_are_trained_longer(faces: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from twelve.data.clean import split_validation
 from twelve.data.own_files import FEW, too_few, warnings_of, with_counts
 from twelve.data.own_table import KINDS, ExampleRow, check_apart, check_names, divided, read_table
 from twelve.errors import ConfigError, nearest, quoted
@@ -25,10 +26,13 @@ from twelve.run_folder import model_folder
 from twelve.settings import TaskSettings
 from twelve.tasks.base import Task
 from twelve.tasks.custom import own_tasks
+from twelve.types.examples import Example
 
 FRACTION = 0.5
 """Share of the images that are tested on, unless another is named."""
 _TRAIN, _TEST = "train.jsonl", "test.jsonl"
+_VALIDATED = 0.2
+"""Share of the training images that are held out for validation."""
 _SMALLER = (0.45, 0.4, 0.35, 0.3, 0.25, 0.2)
 """Smaller shares that leave more rows for training; the first that suffices is advised."""
 _MINE, _PLANNED = "mine", 60
@@ -124,6 +128,7 @@ def make(
             *named,
             f"columns: {', '.join(f'{field} is {column}' for field, column in called.items())}",
             *(_told(split, rows) for split, rows in ((_TRAIN, train), (_TEST, tested))),
+            *_uncalibrated(name, examples[_TRAIN]),
             *(f"warning: {warning}" for warning in warnings),
             *(
                 [f"if you change the table, delete the folder and run this command again: rm -r {quoted(out)}"]
@@ -140,6 +145,18 @@ def make(
             *(_to_ask(run, out / IMAGES / name, kind, tested) if recipes else ()),
         ],
     )
+
+
+def _uncalibrated(name: str, train: Sequence[Example]) -> list[str]:
+    """A line about training rows that leave too few for validation to calibrate the confidence."""
+    from twelve.evaluation.calibration import FEWEST_EXAMPLES  # imports torch, as above
+
+    _, validation = split_validation({name: train}, _VALIDATED, 0, counted=[name])[name]
+    if len(validation) >= FEWEST_EXAMPLES:
+        return []
+    needs = f"{FEWEST_EXAMPLES} validation examples, of about {FEWEST_EXAMPLES / _VALIDATED:.0f} in {_TRAIN}"
+    gives = f"{len(validation)} of {len(train):,}"
+    return [f"confidence will not be calibrated: this needs {needs}; the table gives {gives}"]
 
 
 def _name(out: Path, kind: str) -> tuple[str, list[str]]:
@@ -232,7 +249,7 @@ tasks:
     images: {_scalar(name)}
     batch_size: 5
     learning_rate: 1e-4
-val_fraction: 0.2                # hold out 20% of the training images for validation
+val_fraction: {_VALIDATED}                # hold out {_VALIDATED:.0%} of the training images for validation
 vocabulary: {{min_count: 1}}       # keep answers that occur once
 schedule: {{name: always-go}}
 training: {{iterations: {iterations}, eval_every: {iterations // 10}, save_every: {iterations // 3}, keep_model: last}}
