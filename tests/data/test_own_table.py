@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -373,9 +374,22 @@ def test_the_remedy_for_a_full_folder_works(faces: Path) -> None:
     assert "twelve evaluate runs/mine-2" in str(make(faces, IMAGES, MODEL, Path("my data")))
     with pytest.raises(TwelveError, match="not empty") as raised:
         make(faces, IMAGES, MODEL, Path("my data"))
-    _, out = shlex.split(str(raised.value).partition("name a new one: ")[2])
+    assert str(raised.value).endswith(" -> delete it (rm -r 'my data') or name another: --out 'my data-2'")
+    _, out = shlex.split(str(raised.value).partition("name another: ")[2])
     make(faces, IMAGES, MODEL, Path(out))
     assert configuration.load(Path(out, "mine.yaml")).run == "runs/mine-2"
+    subprocess.run(re.findall(r"\((rm .*)\)", str(raised.value))[0], shell=True, check=True)
+    make(faces, IMAGES, MODEL, Path("my data"))
+
+
+def test_a_folder_of_something_else_is_not_to_be_deleted(faces: Path) -> None:
+    """Nor one whose configuration was written for another folder, or by hand."""
+    make(faces, IMAGES, MODEL, Path("mine"))
+    shutil.move("mine", "moved")
+    shutil.copytree(HOME / "examples" / "tutorial", "mine")
+    for name in ("moved", "mine"):
+        with pytest.raises(TwelveError, match=f"not empty -> name a new one: --out {name}-2$"):
+            make(faces, IMAGES, MODEL, Path(name))
 
 
 def test_what_is_interrupted_leaves_nothing(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:

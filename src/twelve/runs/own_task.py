@@ -108,10 +108,10 @@ def make(
         check_names([*train, *tested], test)
         check_apart(train, tested, table, test)
     run = _free(Path("runs") / name)
-    command = f"twelve train {quoted(out / f'{name}.yaml')}"
+    configuration = out / f"{name}.yaml"
     with replacing(out) as partial:
         _write(partial, name, train, tested)
-        text = f"# {command}\n{_configuration(out, run, init, name, kind, len(train))}"
+        text = f"{_first_line(configuration)}\n{_configuration(out, run, init, name, kind, len(train))}"
         (partial / f"{name}.yaml").write_text(text, encoding="utf-8")
         root = DataRoot(partial, own_tasks={name: task})
         examples = {split: task.read(root, split) for split in (_TRAIN, _TEST)}
@@ -138,8 +138,8 @@ def make(
         ],
         [
             RegionStore(regions, data=out, recipes=recipes).command(name) if recipes else extract,
-            f"twelve data check {quoted(out)} --config {quoted(out / f'{name}.yaml')}",
-            command,
+            f"twelve data check {quoted(out)} --config {quoted(configuration)}",
+            f"twelve train {quoted(configuration)}",
             f"twelve evaluate {quoted(run)}",
             f"twelve report {quoted(run)}",
             *(_to_ask(run, out / IMAGES / name, kind, tested) if recipes else ()),
@@ -207,7 +207,25 @@ def _check_out(out: Path) -> None:
         raise ConfigError("expected the name of a new folder", file=out, remedy="name one: --out mine")
     check_folder(out)
     if out.is_dir() and any(out.iterdir()):
-        raise ConfigError("this folder is not empty", file=out, remedy=f"name a new one: --out {quoted(_free(out))}")
+        another = f"--out {quoted(_free(out))}"
+        ours = f"delete it (rm -r {quoted(out)}) or name another: {another}"
+        remedy = ours if _is_ours(out) else f"name a new one: {another}"
+        raise ConfigError("this folder is not empty", file=out, remedy=remedy)
+
+
+def _is_ours(out: Path) -> bool:
+    """Whether this command wrote the folder, which may then be deleted: a configuration begins with its path, as those
+    of the tutorial do, and what :func:`_write` writes is beside it."""
+    with suppress(OSError):
+        return all((out / split).is_file() for split in (_TRAIN, _TEST)) and any(
+            (out / IMAGES / file.stem).is_dir() and file.read_bytes().startswith(f"{_first_line(file)}\n".encode())
+            for file in out.glob("*.yaml")
+        )
+    return False
+
+
+def _first_line(configuration: Path) -> str:
+    return f"# twelve train {quoted(configuration)}"
 
 
 def _free(path: Path) -> Path:
