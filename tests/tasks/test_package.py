@@ -106,7 +106,7 @@ def test_the_page_in_order(
     assert "fficial" not in page and "own scorer" not in page and "your test file" not in page
 
     riding = SimpleNamespace(name="riding")
-    step = on_more(read_run(Path("runs/riding")), [riding], "Evaluate on more examples", "20 are too few", set())
+    step = on_more(read_run(Path("runs/riding")), [riding], "Evaluate on more examples", "20 are too few")
     assert step.why == "20 are too few: add lines to own/riding/test.csv."
     assert step.commands[-2:] == ["twelve evaluate runs/riding", "twelve report runs/riding"]
 

@@ -63,7 +63,7 @@ def next_steps(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
     found = dict[tuple[str, ...], Step]()
     for step in _all(run, scored):
         same = found.setdefault(tuple(step.commands), step)
-        if step.title != same.title:
+        if (step.title, step.why) != (same.title, same.why):
             more = f"{same.details} {step.title}: {step.why} {step.details}".strip()
             found[tuple(step.commands)] = replace(same, details=more)
     return list(found.values())
@@ -71,22 +71,22 @@ def next_steps(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
 
 def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
     """The steps of an evaluated run; several may have the same commands."""
-    told, trained = set[str](), [*little_trained(run, scored), *fallen(run, scored)]
+    trained = [*little_trained(run, scored), *fallen(run, scored)]
     rises = [] if trained or overfits(run, scored) else [*_rising(run, scored)]
     longer = trained or rises or [*train_longer(run, scored)]
-    few = [*few_learned(run, scored, told, longer)]
+    few = [*few_learned(run, scored, longer)]
     first = longer if few and longer_first(run, scored) else trained
     return [
         *_evaluation(run, scored),
         *whole_texts(run, scored),
         *first,
         *few,
-        *_undecided(run, scored, told),
-        *_unlearned(run, scored, told),
+        *_undecided(run, scored),
+        *_unlearned(run, scored),
         *(rises if first is not rises else ()),
         *_tuned(run, scored),
         *_small(run, scored),
-        *_wide(run, scored, told),
+        *_wide(run, scored),
         Step("Try it", "Opens a local web page where you can ask about images.", [command_line("serve", run.folder)]),
     ]
 
@@ -132,8 +132,8 @@ def _newer(run: Run, since: int) -> str:
     )
 
 
-def _undecided(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
-    """Scores above every baseline, of too few examples to tell whether by chance; ``told``: see :func:`_new_images`."""
+def _undecided(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
+    """Scores above every baseline, of too few examples to tell whether by chance."""
     found = [each for each in scored if each.score.undecided and each.score.groups >= FEWEST_GROUPS]
     if found:
         each, best = found[0], found[0].score.best_unbeaten
@@ -143,16 +143,12 @@ def _undecided(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
             f"{examples(each)} are too few to tell whether {each.score.bar.value:.1f} is better than "
             f"{named(best.name, best.bar.value)}"
         )
-        yield on_more(run, found, "Evaluate on more examples", why, told, others)
+        yield on_more(run, found, "Evaluate on more examples", why, others)
 
 
-def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
+def _unlearned(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     """Tasks that are not above a baseline: add training examples if few, change the question or the base model, train
-    them alone, or check their data.
-
-    Args:
-        told: see :func:`_new_images`.
-    """
+    them alone, or check their data."""
     tried = [each for each in scored if each.score.groups >= FEWEST_GROUPS]
     below = [each for each in tried if each.score.unbeaten and not each.score.undecided]
     said = verdict(run, scored).sentence
@@ -164,7 +160,7 @@ def _unlearned(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterat
         alone = None
         if len(run.config.tasks) > 1:
             alone = to_train(config_of(run), f"tasks=[{each.name}]", beside(run, each.name))
-        few = too_hard(run, each) or more_lines(run, each, why, told)
+        few = too_hard(run, each) or more_lines(run, each, why)
         if few is not None:
             yield few
         elif alone is None:
@@ -256,13 +252,13 @@ def _share(run: Run, name: str, size: int) -> float | None:
     return size / official if official else None
 
 
-def _wide(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[Step]:
-    """Scores of too few examples to compare; ``told``: see :func:`_new_images`."""
+def _wide(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
+    """Scores of too few examples to compare."""
     few = [each for each in scored if each.score.groups < FEWEST_GROUPS]
     if few:
         titles = ", ".join(each.title for each in few)
         why = f"With fewer than {FEWEST_GROUPS} images, no interval of {titles} can be trusted"
-        yield on_more(run, few, "Evaluate on more images", why, told)
+        yield on_more(run, few, "Evaluate on more images", why)
         return
     # Of an undecided one, this is said already.
     least = 0 if len(scored) == 1 and scored[0].score.groups < FEW_IMAGES else WIDE  # the verdict says so
@@ -278,7 +274,7 @@ def _wide(run: Run, scored: Sequence[ScoredTask], told: set[str]) -> Iterator[St
         if len(scored) == 1:
             why = f"The 95% interval is {ends}"
         chance = "Other scores in this range may differ by chance alone."
-        yield on_more(run, [worst], "Evaluate on more examples", why, told, chance)
+        yield on_more(run, [worst], "Evaluate on more examples", why, chance)
 
 
 def _width(each: ScoredTask) -> float:

@@ -156,11 +156,10 @@ def train_longer(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
             yield Step("Train longer", why, commands, f"Twice the training needs no new examples{spent}.")
 
 
-def few_learned(run: Run, scored: Sequence[ScoredTask], told: set[str], longer: Sequence[Step]) -> Iterator[Step]:
+def few_learned(run: Run, scored: Sequence[ScoredTask], longer: Sequence[Step]) -> Iterator[Step]:
     """Tasks of one's own that few examples taught something: more of them teach more.
 
     Args:
-        told: see :func:`_new_images`.
         longer: steps that train longer, which come before this one unless the examples are memorised.
     """
     for each in _room(run, scored):
@@ -168,7 +167,7 @@ def few_learned(run: Run, scored: Sequence[ScoredTask], told: set[str], longer: 
         few = f"The score of {found} leaves room for improvement, and there are few training examples"
         rest = f"If that does not raise the score of {found} enough, more examples may" if longer else few
         why = memorised(run, each) or rest
-        step = more_lines(run, each, why, told, FEW_LEARNED)
+        step = more_lines(run, each, why, FEW_LEARNED)
         yield from [] if step is None else [step]
 
 
@@ -190,12 +189,11 @@ def memorised(run: Run, each: ScoredTask) -> str:
     )
 
 
-def more_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: float = FEW_LINES) -> Step | None:
+def more_lines(run: Run, each: ScoredTask, why: str, most: float = FEW_LINES) -> Step | None:
     """Add examples to the few training examples of a task of one's own that is not learned, and train again.
 
     Args:
         why: a clause with the numbers that tell that it is not learned; may be empty.
-        told: see :func:`_new_images`.
         most: lines, or examples, from which there are not few.
     """
     found = _training_files(run, each.name)
@@ -214,7 +212,7 @@ def more_lines(run: Run, each: ScoredTask, why: str, told: set[str], most: float
     )
     if again is None:
         return None
-    extract, which = _new_images(run, [task], told)
+    extract, which = _new_images(run, [task])
     even = " About as many of each answer are best." if task.kind in ("answer", "pair", "entailment") else ""
     unit, files = "line" if in_lines else "example", " and ".join(map(str, paths))
     there = f"{'has' if len(paths) == 1 else 'have'} {counted(count, unit)}"
@@ -295,12 +293,11 @@ def _lines(path: Path) -> int:
         return 0
 
 
-def on_more(run: Run, scored: Sequence[ScoredTask], title: str, why: str, told: set[str], more: str = "") -> Step:
+def on_more(run: Run, scored: Sequence[ScoredTask], title: str, why: str, more: str = "") -> Step:
     """Evaluate on more test examples: one's own can be added to, those of a dataset may be incomplete.
 
     Args:
         why: a clause.
-        told: see :func:`_new_images`.
         more: a sentence for the details.
     """
     tasks = [run.task(each.name) for each in scored]
@@ -310,31 +307,23 @@ def on_more(run: Run, scored: Sequence[ScoredTask], title: str, why: str, told: 
     files = list(dict.fromkeys(as_named(run, path) for path in paths))
     if not files:
         return Step(title, f"{why}.", to_check(run), more)
-    extract, which = _new_images(run, own, told)
+    extract, which = _new_images(run, own)
     how = f"add lines to {' and '.join(map(str, files))}."
     details = f"{more} Four times as many halve the interval. {_like(files[0])}{which}".lstrip()
     return Step("Add test examples", sentence(why, how), [*extract, *to_evaluate(run)], details)
 
 
-def _new_images(run: Run, tasks: Sequence[Task], told: set[str]) -> tuple[list[str], str]:
-    """The commands that extract the regions of new images, and a sentence that says so.
-
-    Args:
-        told: commands that an earlier step recommends, which are not repeated; these are added.
-    """
+def _new_images(run: Run, tasks: Sequence[Task]) -> tuple[list[str], str]:
+    """The commands that extract the regions of new images, and a sentence that says so. Every step that adds examples
+    has them, because each may be the only one that is followed; images that have regions are skipped."""
     from twelve.regions.store.region_store import RegionStore  # loads pyarrow, which an early error must not wait for
 
     root = DataRoot(run.config.data, run.config.sources)
     store = RegionStore(as_named(run, run.config.regions_folder), data=as_named(run, root.path))
-    found = [store.command(source) for source in dict.fromkeys(root.image_source(task) for task in tasks)]
-    new = [command for command in found if command not in told]
-    told.update(new)
-    folders = [str(as_named(run, root.path / IMAGES / root.image_source(task))) for task in tasks]
-    copied = f"Copy images that are new into {' and '.join(dict.fromkeys(folders))}"
-    if not new:
-        return [], f"{copied}, and extract their regions first: {' && '.join(found)}."
-    first = "command extracts" if len(new) == 1 else f"{len(new)} commands extract"
-    return new, f"{copied}; the first {first} their regions."
+    commands = [store.command(source) for source in dict.fromkeys(root.image_source(task) for task in tasks)]
+    folders = dict.fromkeys(str(as_named(run, root.path / IMAGES / root.image_source(task))) for task in tasks)
+    first = "command extracts" if len(commands) == 1 else f"{len(commands)} commands extract"
+    return commands, f"Copy images that are new into {' and '.join(folders)}; the first {first} their regions."
 
 
 def _like(path: Path) -> str:
