@@ -112,7 +112,12 @@ def test_a_known_spelling_is_read_for_an_unknown_one(folder: Path) -> None:
         other, same = scene.answer(there), scene.answer(here)
         assert other.confidence == same.confidence and other.text == there != same.text
         assert (model.match([scene], there).logits == model.match([scene], here).logits).all()
-        assert model.match([scene], there).warnings[-1].startswith(f"{there}: {OTHER_SPELLING}: ")
+        matched = model.match([scene], there)
+        assert matched.warnings[-1].startswith(f"{there}: {OTHER_SPELLING}: ")
+        for found in (other, matched):  # printed, and in a notebook
+            note = f"note: {found.warnings[-1]}"
+            assert str(found).endswith(f"\n{note}") and f">{note}</div>" in found._repr_html_()
+            assert "warning: " not in str(found) + found._repr_html_()
 
 
 def test_words_of_the_training_texts_are_known_and_no_others(folder: Path, tmp_path: Path) -> None:

@@ -376,8 +376,7 @@ def warn(warnings: Iterable[Warned], printed: set[str]) -> None:
     for warning in warnings:
         if warning not in printed:
             printed.add(warning)
-            kind = "note" if warning.code in NOTED else "warning"
-            print(one_line(f"{kind}: {warning}"), file=sys.stderr, flush=True)
+            print(one_line(warning.line), file=sys.stderr, flush=True)
 
 
 def note_synthetic(abilities: Abilities) -> None:

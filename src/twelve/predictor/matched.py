@@ -202,7 +202,7 @@ class Matched:
         if self.shortlist:
             lines.append(self.selection)
         lines += [f"skipped: {located_problem(*each)}" for each in self.skipped.items()]
-        lines += [f"warning: {warning}" for warning in self.warnings_of(SHOWN)]
+        lines += [warning.line for warning in self.warnings_of(SHOWN)]
         return "\n".join(lines)
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL import Image
 
+    from twelve.outputs.parts.warned import Warned
+
 BARS = 5
 """Alternatives that are shown as bars."""
 _BAR = (
@@ -31,7 +33,7 @@ def figure(
     image: Image.Image | None,
     lines: Sequence[str],
     bars: Sequence[tuple[str, float, str]] = (),
-    warnings: Sequence[str] = (),
+    warnings: Sequence[Warned] = (),
 ) -> str:
     """An image with lines of text and bars below it; every text is escaped.
 
@@ -52,5 +54,5 @@ def figure(
     for name, length, share in bars[:BARS]:
         width = 160 * min(1.0, max(0.0, length))
         parts.append(_BAR.format(name=escape(name), width=width, share=escape(share)))
-    parts += [f'<div style="color:#a33">warning: {escape(warning)}</div>' for warning in warnings]
+    parts += [f'<div style="color:#a33">{escape(warning.line)}</div>' for warning in warnings]
     return f'<figure style="margin:0">{"".join(parts)}</figure>'

@@ -66,7 +66,7 @@ class Result:
     attention: Any = field(default=None, repr=False, compare=False, metadata=HIDDEN)
 
     def __str__(self) -> str:
-        return "\n".join((self.line, *(f"warning: {warning}" for warning in self.warnings)))
+        return "\n".join((self.line, *(warning.line for warning in self.warnings)))
 
     @property
     def reliable(self) -> bool:

@@ -20,7 +20,7 @@ HARMLESS: frozenset[WarningCode] = frozenset({"other_spelling", "long_text"})
 """Warnings that leave the confidence as it is. Each of the others says that the result may be meaningless. form.js of
 the page has them too."""
 NOTED: frozenset[WarningCode] = frozenset({"other_spelling"})
-"""Those of which a reader has nothing to do or to doubt: the shell calls them notes."""
+"""Those of which a reader has nothing to do or to doubt: they are printed as notes."""
 
 NAMED = 5
 """Words or images that a warning names at most."""
@@ -46,6 +46,11 @@ class Warned(str):
     def after(self, beginning: str) -> Warned:
         """The same warning, with its text after another one, such as the name of an image."""
         return Warned(self.code, beginning + self)
+
+    @property
+    def line(self) -> str:
+        """The warning as it is printed: after ``warning:``, or after ``note:`` if it is only a note."""
+        return f"{'note' if self.code in NOTED else 'warning'}: {self}"
 
     def to_dict(self) -> dict[str, str]:
         """The warning in JSON."""
