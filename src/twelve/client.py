@@ -264,6 +264,7 @@ class RemoteScene:
         width, height: of the image, in pixels.
         boxes: of its regions: x1, y1, x2, y2 in pixels of the image after its EXIF rotation.
         labels: the detector's class of each region; empty if the detector names no classes.
+        warnings: reasons to doubt replies about the image, each with a ``code`` and a ``text``.
     """
 
     def __init__(self, client: Client, image: bytes) -> None:
@@ -277,6 +278,7 @@ class RemoteScene:
         self.height: int = told["height"]
         self.boxes: list[list[float]] = told["boxes"]
         self.labels: list[str] = told["labels"]
+        self.warnings: list[Reply] = told["warnings"]
 
     def _stored_again(self, lost: str) -> None:
         with self._lock:

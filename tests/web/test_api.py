@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from twelve.microworld.draw import draw
 from twelve.microworld.scene import sample_scene
 from twelve.predictor import Predictor, Scene
-from twelve.predictor.warnings import LEFT_OUT
+from twelve.predictor.warnings import FOREIGN, LEFT_OUT
 from twelve.regions.recipe import Recipe
 from twelve.web.api import describe
 from twelve.web.fields import PREFIX
@@ -201,8 +201,13 @@ def test_a_scene_says_what_the_model_sees(
     assert near(found["boxes"], regions.boxes.tolist())
     assert regions.class_ids is not None
     assert found["labels"] == [predictor.extractor.network.classes[k] for k in regions.class_ids]
+    assert found["warnings"] == []
     monkeypatch.setattr(Scene, "labels", None)
     assert client.get(f"/api/v1/scenes/{scenes[0]}").json()["labels"] == []
+    monkeypatch.setattr("twelve.predictor.warnings.of_regions", lambda *_: (FOREIGN,))
+    unusual = client.post("/api/v1/scenes", content=png(1), headers={"content-type": "image/png"}).json()
+    assert unusual["warnings"] == [{"code": "unusual_image", "text": str(FOREIGN)}]
+    assert client.get(f"/api/v1/scenes/{unusual['id']}").json() == unusual
 
 
 def test_a_reply_says_where_the_new_image_is(client: TestClient) -> None:

@@ -57,6 +57,7 @@ def test_every_method_replies_as_the_service_does(model_folder: Path, tmp_path: 
         service = Client(address + "/")
         with service.scene(str(tmp_path / "1.png")) as left, service.scene(tmp_path / "2.png") as right:
             assert (left.width, left.height, len(left.boxes)) == (160, 128, len(left.labels))
+            assert left.warnings == service.get(f"/api/v1/scenes/{left.id}")["warnings"] == []
             asked = left.answer(["what?", "which colour?"])
             assert [each["text"] for each in asked] == ["what?", "which colour?"]
             assert asked[1] == left.answer("which colour?")

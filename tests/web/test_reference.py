@@ -269,7 +269,7 @@ def test_objects_in_objects_are_shown_with_their_fields(app: FastAPI) -> None:
             assert f'<th scope="row"{mark}><code>{own}</code></th>' in section, field
     replies = page.count('<a href="#attention">its fields</a>')
     assert replies == 6 and page.count("words_to_regions</code></th>") == 1  # described once
-    assert page.count('; <a href="#warnings">their fields</a>') == replies + 3
+    assert page.count('; <a href="#warnings">their fields</a>') == replies + 5
     assert "<td>list of lists of numbers; " in page and "<td>list of lists of numbers or null; " in page
     assert "<td>list of 4 numbers; " in page and "<td>object with a list of objects for each name; " in page
     assert "array" not in page and "boolean" not in page and "integer" not in page

@@ -425,7 +425,7 @@ def said(result: Result) -> dict[str, Any]:
 
 
 def described_scene(service: Service, name: str, scene: Scene) -> replies.SceneReply:
-    """The size and the boxes of a scene."""
+    """The size and the boxes of a scene, and what is unusual about it."""
     regions = scene.regions
     boxes = rounded([tuple(map(float, box)) for box in regions.boxes])
     return replies.SceneReply(
@@ -435,6 +435,7 @@ def described_scene(service: Service, name: str, scene: Scene) -> replies.SceneR
         boxes=boxes,
         labels=scene.labels or [],
         expires_in=service.limits.scene_seconds,
+        warnings=[replies.WarningReply(code=each.code, text=str(each)) for each in scene.warnings],
     )
 
 

@@ -67,6 +67,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "boxes": [[88.425674, 98.752869, 136.940536, 125.396088], [70.967575, 69.14045, 95.799118, 89.652611]],
         "labels": ["car", "boat"],
         "expires_in": 900.0,
+        "warnings": [],
     },
     "AnswerReply": _reply(
         "what colour is the boat?",

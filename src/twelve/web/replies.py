@@ -75,6 +75,7 @@ class SceneReply(BaseModel):
     boxes: list[Box] = Field(description="regions of the image, without the whole image")
     labels: list[str] = Field(description="the detector's class for each box; empty if it names no classes")
     expires_in: float = Field(description="seconds for which the scene is stored after the last question about it")
+    warnings: list[WarningReply] = Field(default=[], description="reasons to doubt replies about the scene")
 
 
 class AttentionReply(BaseModel):
