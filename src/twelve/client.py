@@ -278,7 +278,7 @@ class RemoteScene:
         self.height: int = told["height"]
         self.boxes: list[list[float]] = told["boxes"]
         self.labels: list[str] = told["labels"]
-        self.warnings: list[Reply] = told["warnings"]
+        self.warnings: list[Reply] = told.get("warnings", [])  # an earlier service sends none
 
     def _stored_again(self, lost: str) -> None:
         with self._lock:
