@@ -262,7 +262,7 @@ def test_what_people_get_wrong(saved: Path, tmp_path: Path, monkeypatch: pytest.
     export(saved, tmp_path / "again", output="answer")
     export(saved, tmp_path / "again", output="answer")
     (tmp_path / "again" / "notes.txt").write_text("mine")
-    with pytest.raises(ConfigError, match=r"files that are not an export \(notes\.txt\)"):
+    with pytest.raises(ConfigError, match=r"does not belong to an export \(notes\.txt\)"):
         export(saved, tmp_path / "again", output="answer")
     with monkeypatch.context() as patched:
         patched.setattr(export_check, "TOLERANCE", 0.0)
