@@ -93,7 +93,7 @@ def test_nothing_but_earlier_lists_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "report.txt").is_file()
     for name in ("notes.txt", "notes.json"):
         (tmp_path / "out" / name).write_text("mine")
-        with pytest.raises(ConfigError, match=re.escape(f"files that are not lists of exclusions ({name})")):
+        with pytest.raises(ConfigError, match=re.escape(f"does not belong to lists of exclusions ({name})")):
             found.write(tmp_path / "out")
         (tmp_path / "out" / name).unlink()
 

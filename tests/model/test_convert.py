@@ -115,7 +115,7 @@ def test_only_an_earlier_model_is_replaced(released: dict[str, Path], tmp_path: 
     (tmp_path / "home" / "thesis").mkdir(parents=True)
     (tmp_path / "out" / "notes.txt").write_text("mine")
     for folder, name in (("home", "thesis"), ("out", "notes.txt")):
-        with pytest.raises(ConfigError, match=re.escape(f"files that are not a model ({name}) -> name a new folder")):
+        with pytest.raises(ConfigError, match=re.escape(f"does not belong to a model ({name}) -> name a new folder")):
             convert(released["multi_task_model.bin"], tmp_path / folder, **options(released))
     assert (tmp_path / "home" / "thesis").is_dir() and (tmp_path / "out" / "notes.txt").is_file()
 
