@@ -303,9 +303,6 @@ def configs(name: Annotated[str | None, typer.Argument(help="The configuration t
 app.command(epilog="Example: twelve published vqa")(published)
 use.register(app)
 app.command(epilog=EXAMPLE)(reproduce)
-app.command(epilog="Example: twelve convert multi_task_model.bin released --labels answer=trainval_label2ans.pkl")(
-    use.convert
-)
 
 
 UNREAD = 141

@@ -1,12 +1,13 @@
-"""Command-line options that take more than a word: groups of them as dataclasses, and pairs."""
+"""What several commands share: options, groups of options as dataclasses, pairs, and a warning."""
 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -16,6 +17,18 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Setting = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the configuration, e.g. --set data=DIR."),
+]
+Run = Annotated[str, typer.Argument(help="A run's folder, a model's folder, or hub:owner/model.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help="The extractor's weights, if the package does not include them: FILE, pretrained, ... (docs/predict.md)."
+    ),
+]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    typer.Option(help="Precision of the model's layers; auto is bf16 where it is faster."),
 ]
 
 
@@ -55,3 +68,12 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     return run
+
+
+def warn_unfinished(folder: Path) -> None:
+    """Print to stderr that the training of the model in a folder has not ended, if that is so."""
+    from twelve.errors import one_line
+    from twelve.runs.unfinished import unfinished
+
+    if (line := unfinished(folder)) is not None:
+        print(one_line(f"warning: {line}"), file=sys.stderr, flush=True)
