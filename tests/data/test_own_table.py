@@ -271,7 +271,7 @@ def test_a_wrong_folder_of_images_is_said_in_one_line(
     (tmp_path / "t.csv").write_text(f"image,text,target\n{rows}")
     which = f"none of its {len(set(images))} images is" if len(set(images)) > 1 else "its image is not"
     said = re.escape(f"t.csv: {which} in {named}: there is no {Path(named, images[0])} -> ")
-    remedy = "name the folder of the images with --images" if advised is None else f"name .*: --images {advised}$"
+    remedy = "use --images to name the folder" if advised is None else f"name .*: --images {advised}$"
     with pytest.raises(DataError, match=f"^{said}{remedy}") as caught:
         make(Path("t.csv"), Path(named), MODEL, Path("mine"))
     assert not caught.value.listed

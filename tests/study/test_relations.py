@@ -172,8 +172,8 @@ def test_grouping_tells_how_the_runs_of_the_two_studies_differ() -> None:
     studies = [RESULTS / f"study-four-tasks-{name}" for name in ("pretrained-groups-again", "affinity")]
     assert (
         "Note: the two studies differ: the models of the groups start from a pretrained trunk, those of the affinities "
-        "from new weights; the gains have seeds 3, 4, 5, 6, 7, the affinities 0, 1, 2, 3, 4, so their mean predicts "
-        "for every seed."
+        "from the model of the seed; the gains have seeds 3, 4, 5, 6, 7, the affinities 0, 1, 2, 3, 4, so their mean "
+        "predicts for every seed."
     ) in grouping.show(*studies, console=QUIET)
 
 

@@ -154,7 +154,7 @@ def test_a_run_that_failed_in_its_first_step_is_begun_again(
         train(parsed(root, tmp_path / "run"), console=QUIET)
 
 
-def test_a_run_makes_its_parents_but_none_at_the_root_of_the_file_system(
+def test_a_run_may_lie_in_new_folders_but_not_in_a_new_one_at_the_root(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -34,7 +34,7 @@ LEAST = 3
 _LONGEST = 255
 """Most bytes of a file's name."""
 _TRIED = 100
-"""Most images that are looked for in other folders than the one that was named, and most folders in one."""
+"""At most so many images are looked for in other folders, and in at most so many folders of one."""
 USUAL = 2
 """Other names of a column that an error about it tells."""
 _SEPARATORS = ",;\t"
@@ -206,15 +206,16 @@ def _row(
         return wrong(f"the image {cells['image']} is outside {folder}", "name an image in this folder")
     if path.suffix.lower() not in SUFFIXES:
         return wrong(f"expected a .jpg, .jpeg or .png image, found {cells['image']}", "convert it to one of these")
+    inside = path.relative_to(os.path.abspath(folder))
     if problem := flaw(path):
+        said = f"image {inside} in {folder}: {problem}"
         remedy = "correct the row or the image; paths are relative to the folder that --images names"
-        inside = path.relative_to(os.path.abspath(folder))
         if problem != NO_IMAGE:
-            return wrong(f"image {inside} in {folder}: {problem}", remedy)
-        missing = _NoImage(f"image {inside} in {folder}: {problem}", file=file, record=place, remedy=remedy)
+            return wrong(said, remedy)
+        missing = _NoImage(said, file=file, record=place, remedy=remedy)
         missing.image = inside
         return missing
-    *above, _ = path.relative_to(os.path.abspath(folder)).parts
+    *above, _ = inside.parts
     name = "_".join([*above, image_key(path.stem) + path.suffix])
     if (length := len(os.fsencode(name))) > _LONGEST:
         problem = f"the image is copied under its folders' names and its own, which are {length} bytes together"
@@ -240,7 +241,7 @@ def _none_there(missing: Sequence[Path], folder: Path, file: Path) -> DataError:
     near = [above, *_folders(folder), *_folders(above)]
     there = {one: sum(os.path.isfile(one / image) for image in images[:_TRIED]) for one in near}
     best = max(near, key=there.__getitem__)
-    remedy = "name the folder of the images with --images, to which the table's paths are relative"
+    remedy = "use --images to name the folder that the table's paths are relative to"
     if 2 * there[best] > min(len(images), _TRIED):
         remedy = f"name the folder that has them: --images {quoted(best)}"
     which = "its image is not" if len(images) == 1 else f"none of its {len(images):,} images is"

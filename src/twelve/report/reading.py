@@ -107,7 +107,7 @@ class Run:
     Attributes:
         trained: whether training has ended.
         saved_scores: task -> validation score of the saved model, 0..1; empty until training has ended.
-        learned: task of one's own, also in Python -> score of the saved model on examples that it was trained on, 0..1.
+        learned: task -> score of the saved model on examples that it was trained on, 0..1.
         examples: task -> how many examples were trained on, each counted as often; empty until training has ended.
         model, checkpoints: whether the folder holds a model, and checkpoints to resume from.
         positions: word pieces that the model reads, at most; None if that is not known.

@@ -118,33 +118,31 @@ def make(
         warnings = [f"{each}; {_more(rows, seed, table, test)}" for each in too_few({name: len(train)})]
         for split in examples:
             warnings += warnings_of(task, root, split, examples[split], examples[_TRAIN])
+    told = [
+        *named,
+        f"columns: {', '.join(f'{field} is {column}' for field, column in called.items())}",
+        *(_told(split, rows) for split, rows in ((_TRAIN, train), (_TEST, tested))),
+        *_uncalibrated(name, examples[_TRAIN]),
+        *(f"warning: {warning}" for warning in warnings),
+    ]
+    if warnings:
+        told.append(f"if you change the table, delete the folder and run this command again: rm -r {quoted(out)}")
     from twelve.regions.store.region_store import RegionStore  # imports torch, which a mistake need not wait for
 
-    regions = out / "regions"
-    extract = f"extract regions into {quoted(regions)} in the same way as the model's regions (docs/regions.md)"
-    return OwnTask(
-        out,
-        [
-            *named,
-            f"columns: {', '.join(f'{field} is {column}' for field, column in called.items())}",
-            *(_told(split, rows) for split, rows in ((_TRAIN, train), (_TEST, tested))),
-            *_uncalibrated(name, examples[_TRAIN]),
-            *(f"warning: {warning}" for warning in warnings),
-            *(
-                [f"if you change the table, delete the folder and run this command again: rm -r {quoted(out)}"]
-                if warnings
-                else []
-            ),
-        ],
-        [
-            RegionStore(regions, data=out, recipes=recipes).command(name) if recipes else extract,
-            f"twelve data check {quoted(out)} --config {quoted(configuration)}",
-            f"twelve train {quoted(configuration)}",
-            f"twelve evaluate {quoted(run)}",
-            f"twelve report {quoted(run)}",
-            *(_to_ask(run, out / IMAGES / name, kind, tested) if recipes else ()),
-        ],
+    extract = (
+        RegionStore(out / "regions", data=out, recipes=recipes).command(name)
+        if recipes
+        else f"extract regions into {quoted(out / 'regions')} in the same way as the model's regions (docs/regions.md)"
     )
+    commands = [
+        extract,
+        f"twelve data check {quoted(out)} --config {quoted(configuration)}",
+        f"twelve train {quoted(configuration)}",
+        f"twelve evaluate {quoted(run)}",
+        f"twelve report {quoted(run)}",
+        *(_to_ask(run, out / IMAGES / name, kind, tested) if recipes else ()),
+    ]
+    return OwnTask(out, told, commands)
 
 
 def _uncalibrated(name: str, train: Sequence[Example]) -> list[str]:

@@ -41,8 +41,8 @@ def bounds(low: float, high: float, digits: int = 1, *, signed: bool = True) -> 
     return f"[{said(low)}, {said(high)}]"
 
 
-def gain_of(gain: Interval) -> str:
-    return f"{with_sign(gain.mean)} {bounds(gain.low, gain.high)}"
+def gain_of(gain: Interval, digits: int = 1) -> str:
+    return f"{with_sign(gain.mean, digits)} {bounds(gain.low, gain.high, digits)}"
 
 
 def plain(found: Interval) -> str:

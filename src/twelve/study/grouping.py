@@ -17,10 +17,11 @@ from rich.console import Console
 
 from twelve.errors import DataError
 from twelve.io import files
+from twelve.metrics.bootstrap import Interval
 from twelve.progress import counted, enumerated, tell
 from twelve.study import plan as plans
 from twelve.study.bootstrap import Array
-from twelve.study.cells import bounds, table, with_sign
+from twelve.study.cells import gain_of, table, with_sign
 from twelve.study.finding_types import Findings
 from twelve.study.findings import findings
 from twelve.study.measures.affinities import PROBE, OfRun, control, own_effects, read_affinities
@@ -51,7 +52,7 @@ PREDICTORS = {
 """The first one is TAG's, and the one that the sentences are about."""
 
 
-STARTS = {"seed": "new weights", "pretrained": "a pretrained trunk"}
+STARTS = {"seed": "the model of the seed", "pretrained": "a pretrained trunk"}
 """``Arm.start`` in words."""
 
 
@@ -208,7 +209,7 @@ def rankings(lattice: Lattice, affinity: Array) -> dict[int, list[Ranked]]:
 
 
 def _unlike(groups: Findings, steps: Findings, paired: bool) -> str:
-    """What differs between the runs of two studies, beside the tasks that they train; "" if nothing does."""
+    """What differs in the starts and seeds of two studies; "" if nothing does."""
     told = []
     begun = [enumerated(sorted({STARTS.get(arm.start, arm.start) for arm in found.arms})) for found in (groups, steps)]
     if begun[0] != begun[1]:
@@ -307,7 +308,7 @@ def _named(one: Ranked) -> str:
 
 
 def _interval(found: Correlation) -> str:
-    return f"{with_sign(found.mean, 2)} {bounds(found.low, found.high, 2)}"
+    return gain_of(Interval(found.mean, found.low, found.high), 2)
 
 
 def _by_seed(found: Correlation) -> str:

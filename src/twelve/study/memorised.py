@@ -8,8 +8,8 @@ from twelve.study.cells import table
 from twelve.study.finding_types import Findings, Score
 
 SAID = (
-    "How often the arm's own training, in its whole length but without that of a model that it starts from, has seen "
-    "each training example of the task; and, of the kept models, validation scores on training examples and on the "
+    "Passes: how often the arm's whole training has seen each training example of the task, without the training of a "
+    "model that it starts from. The scores are validation scores of the kept models, on training examples and on the "
     "validation split, in per cent, means of the seeds. Where the first score is far "
     "above the second, the model has memorised training examples; more of them may then help more than longer training."
 )

@@ -46,10 +46,10 @@ def holm(values: Sequence[float]) -> list[bool]:
 
 def adjusted(values: Sequence[float]) -> list[float]:
     """(N,) p-values of a family after Holm's correction."""
-    found, least, left = [1.0] * len(values), 0.0, len(values)
+    found, largest, left = [1.0] * len(values), 0.0, len(values)
     for place in sorted(range(len(values)), key=values.__getitem__):
-        least = max(least, min(1.0, left * values[place]))
-        found[place], left = least, left - 1
+        largest = max(largest, min(1.0, left * values[place]))
+        found[place], left = largest, left - 1
     return found
 
 

@@ -19,7 +19,7 @@ from twelve.metrics.bootstrap import Interval
 from twelve.study.bootstrap import Array, beyond, t_quantile
 from twelve.study.cells import UNCOUNTED, gain_of, table
 from twelve.study.finding_types import Findings
-from twelve.study.multiple import ERROR, adjusted, holm
+from twelve.study.multiple import ERROR, adjusted
 
 LEAST_ARMS = 3
 """Of two arms, the analysis is the t interval over the seeds."""
@@ -131,15 +131,16 @@ def by_pooling(found: Findings) -> str:
         return ""
     known = [layout.difference(each.every.mean, len(each.contrast.compared)) for each in compared]
     family = [p for each, (_, p) in zip(compared, known, strict=True) if not each.uncounted]
-    corrected = iter(zip(adjusted(family), holm(family), strict=True))
+    corrected = iter(adjusted(family))
     rows = []
     for each, (gain, p) in zip(compared, known, strict=True):
         cells = [each.contrast.name, gain_of(gain), _shown(p)]
         if each.uncounted:
             rows.append([cells[0], cells[1] + UNCOUNTED, cells[2], ""])
         else:
-            after, remains = next(corrected)
-            rows.append([cells[0], cells[1] + REMAINS * (remains and not layout.unlike), cells[2], _shown(after)])
+            after = next(corrected)
+            remains = len(family) > 1 and after <= ERROR and not layout.unlike
+            rows.append([cells[0], cells[1] + REMAINS * remains, cells[2], _shown(after)])
     header = ["difference", "normalised score, all tasks, pooled", "p", "p after Holm's correction"]
     return "\n\n".join([f"{SAID} {_told(layout)}", table(header, rows), *_marks(rows)])
 

@@ -15,11 +15,11 @@ from pydantic import ValidationError
 from twelve.errors import DataError
 from twelve.formats.records import read_object
 from twelve.io import files
-from twelve.metrics.bootstrap import percentiles
+from twelve.metrics.bootstrap import Interval, percentiles
 from twelve.progress import counted, enumerated
 from twelve.settings import Strict
 from twelve.study.bootstrap import Array
-from twelve.study.cells import bounds, with_sign
+from twelve.study.cells import gain_of
 from twelve.study.results import probe_file
 
 PROBE = "affinity"
@@ -124,6 +124,10 @@ class Intervals:
     low: Array
     high: Array
 
+    def at(self, place: int | tuple[int | np.int64, ...]) -> Interval:
+        """One of them."""
+        return Interval(*(float(part[place]) for part in (self.mean, self.low, self.high)))
+
     @property
     def sign(self) -> Array:
         """1 where the interval is above zero, -1 where it is below, else 0."""
@@ -178,8 +182,7 @@ def control(runs: Sequence[OfRun]) -> str:
 
 
 def _of(found: Intervals, place: int) -> str:
-    mean, low, high = (float(part[place]) for part in (found.mean, found.low, found.high))
-    return f"{with_sign(mean, 2)} {bounds(low, high, 2)}%"
+    return f"{gain_of(found.at(place), 2)}%"
 
 
 def _resampled(values: Array, rng: np.random.Generator) -> Array:

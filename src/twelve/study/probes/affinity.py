@@ -8,7 +8,8 @@ from twelve.training.affinity import Affinity
 TIMES = 20
 """Measurements in a run."""
 BATCHES = 16
-"""Batches a gradient. With one, measurements fail their control; with 16, they pass it (docs/relations.md)."""
+"""Batches that each gradient is a mean of. With one, measurements fail their control; with 16, they pass it
+(docs/relations.md)."""
 
 
 def of_run(observed: Observed) -> Affinity:

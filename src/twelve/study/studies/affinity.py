@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from twelve.study.arms import Arm, Contrast
 from twelve.study.bootstrap import Array
-from twelve.study.cells import table, with_sign
+from twelve.study.cells import gain_of, table
 from twelve.study.finding_types import Findings
 from twelve.study.measures.affinities import PROBE, Intervals, OfRun, control, intervals, read_affinities
 from twelve.study.measures.grouping import group_affinity
@@ -18,7 +18,6 @@ from twelve.study.report.plots import available, drawn, heat_map
 from twelve.study.studies.base import Study, Subjects, register
 
 JOINT = "joint"
-PER_CENT = partial(with_sign, digits=2)
 WORDS = {
     "affinity": "a step on the row's task lowers the loss of the column's task by this many per cent",
     "cosines": "cosine between the trunk gradients of two tasks, per cent",
@@ -69,7 +68,10 @@ class AffinityStudy(Study):
                 title = f"The same between groups of tasks, without pairs of a task with itself ({name})."
                 parts.append(f"{title}\n\n" + _matrix(tuple(groups), intervals(grouped), FIRST[name]))
         norms = intervals([run.over_time("norms") for run in runs])
-        rows = [[task, f"{_cell(norms, (place,), '{:.3g}'.format)}"] for place, task in enumerate(tasks)]
+        of = [norms.at(place) for place in range(len(tasks))]
+        rows = [
+            [task, f"{norm.mean:.3g} [{norm.low:.3g}, {norm.high:.3g}]"] for task, norm in zip(tasks, of, strict=True)
+        ]
         title = "Norms of the trunk gradients, multiplied by the task's loss scale, as the optimizer gets them."
         return [*parts, f"{title}\n\n" + table(["task", "norm"], rows)]
 
@@ -100,9 +102,9 @@ def _extremes(values: Array, among: np.ndarray[tuple[int, ...], np.dtype[np.bool
     return int(np.where(among, values, -np.inf).argmax()), int(np.where(among, values, np.inf).argmin())
 
 
-def _cell(found: Intervals, place: tuple[int | np.int64, ...], form: Callable[[float], str] = PER_CENT) -> str:
-    mean, low, high = (float(part[place]) for part in (found.mean, found.low, found.high))
-    return "" if np.isnan(mean) else f"{form(mean)} [{form(low)}, {form(high)}]"
+def _cell(found: Intervals, place: tuple[int | np.int64, ...]) -> str:
+    own = found.at(place)
+    return "" if np.isnan(own.mean) else gain_of(own, 2)
 
 
 def _matrix(names: Sequence[str], found: Intervals, first: str) -> str:
