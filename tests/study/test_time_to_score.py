@@ -75,9 +75,17 @@ def test_a_model_that_does_not_reach_the_score_gives_a_bound(script: ModuleType)
 
 
 def test_the_table_of_the_page_is_that_of_the_script(script: ModuleType) -> None:
+    """It has the rows of one study, and the ratios of its tasks at 90% in a sentence."""
+    name = "four synthetic tasks after pretraining, about equal updates in all"
     text = (HOME / "docs" / "joint-vs-single-studies.md").read_text(encoding="utf-8")
     section = text.partition("\n## Time to a score\n")[2].partition("\n## ")[0]
     every, by_task, without = script.lines()
     rows = [line.strip("| ").split(" | ") for line in section.splitlines() if re.match(r"\| (?!---)", line)]
-    assert rows == [list(script.HEADER), *every] and without == ["twelve synthetic tasks"]
+    shown = [line for line in every if line[0] == name]
+    assert rows == [list(script.HEADER), *shown] and [line[2] for line in shown] == ["50%", "90%"]
+    assert len(every) == 14 and shown == every[-2:] and without == ["twelve synthetic tasks"]
     assert len(by_task) == 57 and sum(line[2] == "not learned" for line in by_task) == 7
+    told = re.findall(r"(SNLI-VE|VQA|RefCOCO|COCO) \((\d\.\d\d \[\d\.\d\d, \d\.\d\d\])", " ".join(section.split()))
+    of_tasks = {line[1]: line[3] for line in by_task if line[0] == name and line[2] == "90%"}
+    names = {"VQA": "VQA v2", "COCO": "COCO retrieval"}
+    assert len(told) == 4 and {names.get(task, task): found for task, found in told} == of_tasks
