@@ -20,7 +20,7 @@ FALLS = "because the second arm's learning rate has not yet fallen"
 
 
 def test_recorded_photographs() -> None:
-    """The joint model makes fewer updates of each task; docs/real-photographs.md has the numbers."""
+    """The joint model makes fewer updates of each task; results.md of the study has the numbers."""
     found = findings(RESULTS / "study-three-photograph-tasks")
     text = by_updates(found)
     rows = [line.strip("| ").split(" | ")[1:] for line in text.splitlines() if line.startswith("| joint minus")]
