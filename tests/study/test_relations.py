@@ -56,6 +56,22 @@ def lattice(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run("groups", config, seeds=1, out=tmp_path_factory.mktemp("studies") / "groups", console=QUIET)
 
 
+def test_what_the_other_tasks_gain_from_each_group_is_said() -> None:
+    """From the model of all groups and those of all but one; the largest gain first, significant ones named."""
+    study = RESULTS / "study-four-tasks-pretrained-groups-again"
+    found = findings(study)
+    (said,) = (each for each in found.sentences if each.startswith("What the other tasks gain from each group"))
+    lost = {}
+    for left in ("pointing", "answering", "verification", "retrieval"):
+        without = "+".join(name for name in ("answering", "retrieval", "pointing", "verification") if name != left)
+        compared = found.comparison("all", without)
+        assert compared is not None
+        lost[left] = compared.every.mean
+        assert f"{left} {compared.every.mean:+.1f} [{compared.every.low:+.1f}, {compared.every.high:+.1f}]" in said
+    order = [said.index(f"{left} {mean:+.1f}") for left, mean in sorted(lost.items(), key=lambda each: -each[1])]
+    assert order == sorted(order) and said.endswith(" Significant: pointing.")
+
+
 def test_affinity(affinity: Path) -> None:
     (measured,) = read_affinities(affinity, (3,), "joint")
     assert measured.tasks == TASKS and [each.iteration for each in measured.measured] == list(range(1, 6))

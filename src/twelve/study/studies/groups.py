@@ -79,6 +79,7 @@ class Groups(Study):
             why = "learns" if alone else "was trained"
             return [*only_with, f"No group {why} alone, so nothing is compared."]
         said = f"{_counted(known)}{by_two_seeds(found)}{_uncertain(known)}."
+        only_with += _left_out(found.comparisons)
         gains = [f"{_trained(each)} ({gain_of(each.main_measure_points)})" for each in known if _sign(each) > 0]
         if 0 < len(gains) <= MOST_GAINS:
             said += f" The gain{'s' * (len(gains) > 1)}, in points of the official metric: {'; '.join(gains)}."
@@ -92,6 +93,26 @@ class Groups(Study):
             for each, unit in ((worst, ""), (best, " points of the official metric"))
         )
         return [said, *only_with, f"The differences range from {low}, to {high}."]
+
+
+def _left_out(comparisons: Sequence[Comparison]) -> list[str]:
+    """What the other tasks lose without each group: the model of all groups minus that of all but one; the largest loss
+    first. Nothing for fewer than three groups, where a model of all but one has one group."""
+    groups = {name for each in comparisons for arm in each.contrast.arms for name in arm.split("+")} - {ALL}
+    lost = {
+        left: each
+        for each in comparisons
+        if each.contrast.arm == ALL and "+" in each.contrast.minus
+        for left in groups - {*each.contrast.minus.split("+")}
+        if len(groups) == len(each.contrast.minus.split("+")) + 1
+    }
+    if len(lost) < 2:
+        return []
+    ordered = sorted(lost.items(), key=lambda item: -item[1].every.mean)
+    costs = ", ".join(f"{name} {gain_of(each.every)}" for name, each in ordered)
+    sure = [name for name, each in ordered if each.every_significant]
+    verdict = f"Significant: {enumerated(sure)}" if sure else "None is significant"
+    return [f"What the other tasks gain from each group, in points of normalised score: {costs}. {verdict}."]
 
 
 def _learned_only_with(unlearned: Sequence[Comparison]) -> list[str]:
