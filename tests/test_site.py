@@ -278,9 +278,9 @@ def test_the_answers_of_studies_are_as_wide_as_the_screen(width: int, shown: str
         (
             "joint-vs-single",
             "six synthetic tasks, all rates searched",
-            ["learned alone", "where the difference comes from"],
+            ["learned alone", "all tasks", "where the difference comes from"],
         ),
-        ("results", "Does fine-tuning improve", ["question", "answer", "difference", "t"]),
+        ("study-record", "Does fine-tuning improve", ["question", "answer", "difference", "t"]),
     ):
         page.goto(f"{address}/{name}.html")
         page.locator(".md-typeset__scrollwrap").first.wait_for()
