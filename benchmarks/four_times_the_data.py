@@ -1,0 +1,72 @@
+"""Does the joint model lead because of its other tasks, or because it sees more data in all?
+
+    python benchmarks/four_times_the_data.py
+
+Two studies share worlds and test images (docs/joint-vs-single-studies.md): in the first, every model trains on all N
+examples of its tasks; in the second, on N / 4 of each. So a joint model of the second study sees as many examples in
+all as a single-task model of the first, with as many updates of the trunk. The second study's arms are added to a copy
+of the first, so that the study's own bootstrap compares them example by example.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from twelve.study.cells import gain_of, spread
+from twelve.study.findings import findings
+from twelve.study.plan import FILE
+
+RESULTS = Path(__file__).parent / "results"
+ALL, QUARTER = RESULTS / "study-four-tasks-more-data", RESULTS / "study-four-tasks-quarter-data"
+JOINT, SINGLE, LESS = "stop-and-go", "single-trunk", "-quarter"
+CONTRASTS = (
+    (JOINT + LESS, SINGLE),
+    (JOINT, SINGLE),
+    (JOINT + LESS, SINGLE + LESS),
+    (SINGLE, SINGLE + LESS),
+    (JOINT, JOINT + LESS),
+)
+
+
+def both(place: Path, of_all: Path = ALL, of_quarter: Path = QUARTER) -> Path:
+    """A study in ``place`` with the arms of both, those of a quarter under names of their own, and the contrasts of
+    this script between arms that have results."""
+    copy = shutil.copytree(of_all, place / "study")
+    record = json.loads((copy / FILE).read_text(encoding="utf-8"))
+    plan = record["plan"]
+    for arm in [each for each in plan["arms"] if (of_quarter / "seed-0" / "results" / each["name"]).is_dir()]:
+        name = arm["name"] + LESS
+        plan["arms"].append({**arm, "name": name, "meaning": f"{arm['meaning']}, a quarter of the examples"})
+        for file in sorted(of_quarter.glob(f"seed-*/results/{arm['name']}/*.json")):
+            result = json.loads(file.read_text(encoding="utf-8")) | {"arm": name}
+            made = copy / file.parts[-4] / "results" / name / file.name
+            made.parent.mkdir(parents=True, exist_ok=True)
+            made.write_text(json.dumps(result), encoding="utf-8")
+    names, tasks = {arm["name"] for arm in plan["arms"]}, plan["contrasts"][0]["tasks"]
+    plan["contrasts"] = [
+        {"arm": arm, "minus": minus, "tasks": tasks} for arm, minus in CONTRASTS if {arm, minus} <= names
+    ]
+    (copy / FILE).write_text(json.dumps(record), encoding="utf-8")
+    return copy
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        found = findings(both(Path(place)))
+    for arm, score in found.closed.items():
+        tasks = ", ".join(f"{row.title} {row.scores[arm].score.mean:.1f}" for row in found.rows)
+        print(f"{arm}: normalised score {score.mean:.1f} [{score.low:.1f}, {score.high:.1f}]; {tasks}")
+    for each in found.comparisons:
+        seeds = ", ".join(f"{seed:+.1f}" for seed in each.seeds)
+        told = f"{gain_of(each.every)}, t {spread(each.seeds)} ({seeds})"
+        print(f"{each.contrast.arm} minus {each.contrast.minus}: {told}")
+        for cell in each.cells:
+            known = "" if cell.learned else ", not learned"
+            print(f"    {cell.task}: {gain_of(cell.points)}, t {spread(cell.seeds)}{known}")
+
+
+if __name__ == "__main__":
+    main()
