@@ -21,8 +21,10 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve import config as configuration
+from twelve.data import own_table
 from twelve.data.check import check_root
 from twelve.data.clean import split_validation
+from twelve.data.image_sizes import size_or_flaw
 from twelve.data.own_table import LEAST, ExampleRow, divided, read_table
 from twelve.errors import DataError, TwelveError
 from twelve.evaluation.calibration import FEWEST_EXAMPLES
@@ -36,6 +38,7 @@ from twelve.tasks.custom import own_tasks
 HOME = Path(__file__).parents[2]
 MODEL = HOME / "examples" / "quickstart-model"
 IMAGES = HOME / "examples" / "tutorial" / "images" / "mine"
+SCENE = HOME / "examples" / "scene.jpg"
 LONG = f"{'e' * 150}/{'f' * 149}/a.jpg"
 
 
@@ -217,9 +220,10 @@ def test_an_error_in_a_row_of_several_lines_names_its_first(photographs: Path, t
         (",what?,yes", "the image is empty"),
         ("a.jpg,what\x1b[2J?,yes", r"the text has the control character U\+001B -> remove the character"),
         ("z.jpg,what?,yes", "image z.jpg in photographs: no such image -> correct the row or the image; paths are"),
-        ("empty.png,what?,yes", "image empty.png in photographs: is empty"),
-        ("text.png,what?,yes", r"image text.png in photographs: is not an image \(checked by content\)"),
-        ("d.jpg,what?,yes", "image d.jpg in photographs: is a folder"),
+        ("empty.png,what?,yes", "image empty.png in photographs is empty"),
+        ("text.png,what?,yes", r"image text.png in photographs is not an image \(checked by content\)"),
+        ("cut.jpg,what?,yes", "image cut.jpg in photographs: image file is truncated"),
+        ("d.jpg,what?,yes", "image d.jpg in photographs is a folder"),
         (f"{'d' * 300}.jpg,what?,yes", "image d+.jpg in photographs: File name too long -> correct the row or"),
         (f"{LONG},what?,yes", "the image is copied under its folders' names and its own, which are 306 bytes together"),
         (f"a.jpg,{'x' * 140_000},yes", "cannot be read as CSV: field larger than field limit .* -> shorten this cell"),
@@ -235,6 +239,7 @@ def test_a_bad_row_is_refused_with_its_line(row: str, said: str, photographs: Pa
     (tmp_path / "x.jpg").write_bytes((photographs / "a.jpg").read_bytes())
     (photographs / "empty.png").write_bytes(b"")
     (photographs / "text.png").write_text("no image")
+    (photographs / "cut.jpg").write_bytes(SCENE.read_bytes()[:1500])
     (photographs / "d.jpg").mkdir()
     (photographs / LONG).parent.mkdir(parents=True)
     shutil.copyfile(photographs / "a.jpg", photographs / LONG)
@@ -242,6 +247,27 @@ def test_a_bad_row_is_refused_with_its_line(row: str, said: str, photographs: Pa
     with pytest.raises(DataError, match=rf"^t.csv \[line 3\]:? {said}"):
         make(Path("t.csv"), Path("photographs"), MODEL, Path("mine"))
     assert not Path("mine").exists()
+
+
+def test_a_truncated_image_is_listed_with_the_other_bad_rows(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file is read once, of however many rows it is the image."""
+    read: list[str] = []
+
+    def recorded(path: Path) -> tuple[int, int] | str:
+        read.append(path.name)
+        return size_or_flaw(path)
+
+    monkeypatch.setattr(own_table, "size_or_flaw", recorded)
+    (photographs / "cut.jpg").write_bytes(SCENE.read_bytes()[:1500])
+    rows = ("a.jpg,x,no", "cut.jpg,x,no", "a.jpg,,no", "cut.jpg,y,no", "a.jpg,y,no")
+    (tmp_path / "t.csv").write_text("\n".join(("image,text,target", *rows)))
+    with pytest.raises(DataError, match="3 of 5 lines are wrong, listed above") as raised:
+        make(Path("t.csv"), Path("photographs"), MODEL, Path("mine"))
+    assert "[line 3]: image cut.jpg in photographs: image file is truncated" in raised.value.listed[0]
+    assert raised.value.listed[1] == "the same: line 5" and "[line 4]: the text is empty" in raised.value.listed[2]
+    assert read == ["a.jpg", "cut.jpg"] and not Path("mine").exists()
 
 
 def test_all_bad_rows_are_listed(photographs: Path, tmp_path: Path) -> None:

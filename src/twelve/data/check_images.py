@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-from PIL import Image
 
 from twelve.data.examples.columns import have_boxes, take
+from twelve.data.image_sizes import size_or_flaw
 from twelve.data.opening import misnamed, no_images
 from twelve.data.own_files import missing_images
 from twelve.data.sources import MOST, elsewhere, fetching_images
 from twelve.errors import DataError, TwelveError, located_problem
 from twelve.formats import flaws
 from twelve.formats.data_root import DataRoot
-from twelve.formats.mistaken import what_is
-from twelve.formats.records import check_regular
 from twelve.regions.store.region_store import RegionStore
 from twelve.tasks.base import Task
 from twelve.tasks.custom import FileTask
 from twelve.types.examples import Box, Example
 
-_END = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
-"""Format -> what every file ends with."""
 _FRACTION = 2.0
 """Pixels: boxes that all lie within this are fractions of the image's size."""
-_TAIL = 64
-"""Bytes at the end of a file that are read."""
 
 
 class CheckedImages:
@@ -99,33 +91,8 @@ class CheckedImages:
     def _file(self, image: str) -> tuple[int, int] | str:
         if image not in self._sizes:
             path = self._root.image_file(image)
-            self._sizes[image] = "no file" if path is None else _opened(path)
+            self._sizes[image] = "no file" if path is None else size_or_flaw(path)
         return self._sizes[image]
-
-
-def _opened(path: Path) -> tuple[int, int] | str:
-    """Width and height of an image, or what is wrong with its file.
-
-    A file that does not end as its format should (an interrupted download) is decoded, since it may be complete and
-    have something after its end.
-    """
-    try:
-        check_regular(path)
-        if (found := what_is(path)) is not None:
-            return found[0]
-        with Image.open(path) as opened:
-            size = opened.size
-            if not _ends(path, opened.format):
-                opened.load()
-            return size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, TwelveError) as error:
-        return error.problem if isinstance(error, TwelveError) else str(error)
-
-
-def _ends(path: Path, kind: str | None) -> bool:
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - _TAIL))
-        return _END.get(kind or "", b"") in stream.read()
 
 
 def wrong_sizes(task: Task, root: DataRoot, split: str, seen: CheckedImages) -> list[str]:

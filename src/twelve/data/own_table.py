@@ -7,14 +7,15 @@ import csv
 import io
 import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 
 from twelve.data.image_digests import content_digest
-from twelve.errors import ConfigError, DataError, check_all, nearest, quoted
+from twelve.data.image_sizes import size_or_flaw
+from twelve.errors import ConfigError, DataError, check_all, located_problem, nearest, quoted
 from twelve.formats.data_root import NO_FILE, SUFFIXES, image_key
 from twelve.formats.flaws import without_flaws
 from twelve.formats.records import steering
@@ -92,7 +93,8 @@ def read_table(
 
     check_all([partial(place_of, field) for field in KINDS[kind]])
     _check_distinct(places, names, columns, file, start)
-    read = [_row(place, row, names, places, folder, file, kind) for place, row in rows]
+    flaw_in = cache(_flaw)  # several rows may be about an image
+    read = [_row(place, row, names, places, folder, file, kind, flaw_in) for place, row in rows]
     missing = [each.image for each in read if isinstance(each, _NoImage)]
     if len(missing) == len(read) > 1:
         raise _none_there(missing, folder, file)
@@ -181,8 +183,23 @@ def _check_distinct(
             raise DataError(problem, file=file, record=start, remedy=f"name another column with --{field}-column")
 
 
+def _flaw(image: Path) -> str:
+    """Why a file is not a complete image; an empty string where it is one."""
+    if problem := flaw(image):
+        return problem
+    found = size_or_flaw(image)
+    return found if isinstance(found, str) else ""
+
+
 def _row(
-    place: str, row: list[str], names: Sequence[str], places: Mapping[str, int], folder: Path, file: Path, kind: str
+    place: str,
+    row: list[str],
+    names: Sequence[str],
+    places: Mapping[str, int],
+    folder: Path,
+    file: Path,
+    kind: str,
+    flaw_in: Callable[[Path], str],
 ) -> ExampleRow | DataError:
     """A row, or what is wrong with it."""
 
@@ -207,8 +224,8 @@ def _row(
     if path.suffix.lower() not in SUFFIXES:
         return wrong(f"expected a .jpg, .jpeg or .png image, found {cells['image']}", "convert it to one of these")
     inside = path.relative_to(os.path.abspath(folder))
-    if problem := flaw(path):
-        said = f"image {inside} in {folder}: {problem}"
+    if problem := flaw_in(path):
+        said = located_problem(f"image {inside} in {folder}", problem)
         remedy = "correct the row or the image; paths are relative to the folder that --images names"
         if problem != NO_IMAGE:
             return wrong(said, remedy)
