@@ -539,6 +539,19 @@ def test_images(name: str, harm: Callable[[Path], object], found: str, world: Pa
     assert found in error and f" of {total:,} image" in error
 
 
+def test_one_damaged_image_is_told_in_the_singular(world: Path, tmp_path: Path) -> None:
+    shutil.copytree(world / "nlvr2", tmp_path / "nlvr2")
+    shutil.copytree(world / "images" / "nlvr2", tmp_path / "images" / "nlvr2")
+    seen = check_root(tmp_path, ["nlvr2"]).tasks[0].train.images
+    for path in sorted(path for path in (tmp_path / "images").rglob("*") if path.is_file()):
+        whole = path.read_bytes()
+        path.write_bytes(b"")
+        if errors := check_root(tmp_path, ["nlvr2"]).tasks[0].train.errors:
+            break
+        path.write_bytes(whole)  # an image of another split
+    assert errors[0].startswith(f"1 of {seen:,} image files is damaged; the first: ")
+
+
 def test_what_stands_behind_an_images_end_is_no_damage(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "nlvr2", tmp_path / "nlvr2")
     shutil.copytree(world / "images" / "nlvr2", tmp_path / "images" / "nlvr2")

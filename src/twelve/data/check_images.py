@@ -60,7 +60,7 @@ class CheckedImages:
         damaged = [(image, found) for image in bare if isinstance(found := self._file(image), str)]
         if damaged:
             image, found = damaged[0]
-            share = f"{len(damaged):,} of {len(images):,} image files are damaged"
+            share = f"{len(damaged):,} of {len(images):,} image files {'is' if len(damaged) == 1 else 'are'} damaged"
             remedy = "replace them by complete copies" if isinstance(task, FileTask) else "download them again"
             first = located_problem(str(root.image_file(image)), found)
             return [f"{share}; the first: {first} -> {remedy}"], []
