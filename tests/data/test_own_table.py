@@ -139,7 +139,7 @@ def test_a_task_is_named_after_its_folder(faces: Path) -> None:
     for folder in ("Shelf", "vqa"):  # no name of a task; a known dataset
         made = make(faces, IMAGES, MODEL, Path(folder))
         assert made.told[0] == (
-            f"the task is called mine, because your task cannot be called {folder}; --name sets another name"
+            f"'{folder}' is not a valid task name, so the task is called mine; --name sets another name"
         )
         assert list(configuration.load(Path(folder, "mine.yaml")).tasks) == ["mine"]
 

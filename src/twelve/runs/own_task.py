@@ -162,7 +162,7 @@ def _name(out: Path, kind: str) -> tuple[str, list[str]]:
     with suppress(ConfigError):
         _task(out.name, kind)
         return out.name, []
-    said = f"the task is called {_MINE}, because your task cannot be called {out.name}"
+    said = f"{out.name!r} is not a valid task name, so the task is called {_MINE}"
     return _MINE, [f"{said}; --name sets another name"]
 
 
