@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from twelve.errors import InputError
 from twelve.outputs import get_output
 from twelve.outputs.answer import Answered
 from twelve.outputs.parts.drawing import enlarged, framed
@@ -269,8 +270,9 @@ def test_attention_is_drawn_of_a_whole_word_at_the_first_connection() -> None:
     assert reds(attention.draw("dog", connection=1))[0] > 100
     twice = dataclasses.replace(attention, boxes=(*boxes[:3], right))  # one box: the mean of both
     assert reds(twice.draw("dog"))[1] == pytest.approx((0.35 + 0.65 * 0.15) * 214, abs=2)
-    with pytest.raises(ValueError, match=r"expected one of the words \[CLS\], \[TASK\], the, dog, .*, found 'do'"):
-        attention.draw("do")
+    for missing in ("do", 99):
+        with pytest.raises(InputError, match=f"^expected one of the words the, dog, found {missing!r} -> pass one of "):
+            attention.draw(missing)
     none = Attention(words, boxes[:1], {name: values[:, :1] for name, values in maps.items()}, attention.image)
     assert reds(none.draw("dog")) == [0, 0, 0] and none.draw().size == none.draw("the").size
 

@@ -223,7 +223,7 @@ def test_attention_between_words_and_regions(scene: Scene) -> None:
     assert np.all(attention.strongest() >= attention.regions_to_words(0) - 1e-6)
     assert attention.draw("ball").width == 640  # small images are enlarged
     assert attention.draw().size[1] > scene.regions.height
-    with pytest.raises(ValueError, match="found 'dog'"):
+    with pytest.raises(InputError, match="found 'dog'"):
         attention.draw("dog")
     for connection in (2, -1):
         with pytest.raises(ValueError, match=f"expected a connection below 2, found {connection}"):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from twelve.errors import InputError
 from twelve.outputs.parts.drawing import caption_below, framed
 from twelve.outputs.parts.notebook import png
 from twelve.outputs.parts.result import percent, rounded
@@ -96,7 +97,8 @@ class Attention:
             connection: its number, from 0.
 
         Raises:
-            ValueError: there is no such word or connection, or no image.
+            InputError: there is no such word.
+            ValueError: there is no such connection, or no image.
         """
         if self.image is None:
             raise ValueError("there is no image to draw on")
@@ -142,7 +144,11 @@ class Attention:
         for text, pieces in words:
             if place in pieces or (isinstance(word, str) and text.lower() == word.lower()):
                 return text, pieces
-        raise ValueError(f"expected one of the words {', '.join(text for text, _ in words)}, found {word!r}")
+        known = ", ".join(dict.fromkeys(text for text, _ in words if not text.startswith("[")))
+        raise InputError(
+            f"expected one of the words {known}, found {word!r}",
+            remedy="pass one of these words, or the index of one of its pieces in words",
+        )
 
     @staticmethod
     def _distinct(words: Sequence[tuple[str, list[int]]], values: NDArray[np.float32]) -> tuple[str, list[int]]:
