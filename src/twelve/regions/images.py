@@ -50,6 +50,8 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_PLURALS = {"is": "are", "has": "have"}
+"""Verbs that a problem of a file begins with."""
 _OPENING = threading.Lock()
 _TOO_MANY = "{} more than {:,} pixels"
 
@@ -159,7 +161,11 @@ def refused(image: ImageLike, error: Exception, accepted: str = ACCEPTED) -> Inp
         remedy = "check its path"
     elif file is not None and os.path.isdir(file):
         remedy = "pass the path of one image file"
-    return InputError(str(error) or type(error).__name__, file=file, remedy=remedy)
+    problem = str(error) or type(error).__name__
+    verb, _, rest = problem.partition(" ")
+    if isinstance(image, bytes | bytearray | memoryview) and verb in _PLURALS:
+        problem = f"these bytes {_PLURALS[verb]} {rest}"
+    return InputError(problem, file=file, remedy=remedy)
 
 
 def decode(path: Path, max_pixels: int = MAX_PIXELS, *, raw: bool = False) -> Image.Image:
