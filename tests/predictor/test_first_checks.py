@@ -75,6 +75,10 @@ MISTAKES = {
         'no such image (did you mean "{images}/one.png"?) -> check its path',
     ),
     "image's suffix": ("predict {model} --image {images}/one.jpg --ask what", 'did you mean "{images}/one.png"?'),
+    "image's misspelt suffix": (
+        "predict {model} --image {images}/one.pn --ask what",
+        'no such folder or image (did you mean "{images}/one.png"?) -> check its path',
+    ),
     "link to a missing image": (
         "predict {model} --image {images}/gone.png --ask what",
         'no such image (did you mean "{images}/one.png"?) -> check its path',

@@ -345,6 +345,8 @@ def test_a_missing_image_is_told_with_the_nearest_name(tmp_path: Path) -> None:
     for missing, told in (
         (tmp_path / "on.png", f' (did you mean "{tmp_path}/one.png"?)'),
         (str(tmp_path / "one.jpg"), f' (did you mean "{tmp_path}/one.png"?)'),
+        (tmp_path / "one.pn", f' (did you mean "{tmp_path}/one.png"?)'),
+        (tmp_path / "one", f' (did you mean "{tmp_path}/one.png"?)'),
         (tmp_path / "quite-different.png", ""),
     ):
         with pytest.raises(InputError) as error:

@@ -67,8 +67,13 @@ def beside(path: Path) -> str:
         inside = sorted(one for one in missing.parent.iterdir() if one != missing)  # it may be a link to nothing
     except OSError:
         return ""
-    named = {one.stem: one.name for one in inside if is_image and one.suffix.lower() in SUFFIXES}
-    named |= {one.name: one.name for one in inside if not is_image and one.is_dir()}
+    images = [one for one in inside if one.suffix.lower() in SUFFIXES]
+    if is_image:
+        named = {one.stem: one.name for one in images}
+    else:
+        named = {one.name: one.name for one in inside if one.is_dir()}
+        if missing is path:  # the suffix of an image may be misspelt too
+            named |= {one.name: one.name for one in images}
     near = closest(missing.stem if is_image else missing.name, named)
     above = str(missing).removesuffix(missing.name)  # so that the hint can be pasted
     return "" if near is None else f' (did you mean "{above}{named[near]}"?)'
