@@ -16,7 +16,7 @@ from PIL import Image
 
 import twelve
 from twelve.data.batch import Collator
-from twelve.errors import ConfigError, InputError
+from twelve.errors import ConfigError, InputError, RegionError
 from twelve.evaluation.predict import predict
 from twelve.outputs import get_output
 from twelve.predictor import Predictor, Scene
@@ -303,6 +303,11 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
 @pytest.mark.parametrize("text", ["\ud800 what", b"what", None])
 def test_what_is_no_text(model: Predictor, scene: Scene, text: Any) -> None:
     """An argument in another encoding than UTF-8 comes as half characters, which no tokenizer takes."""
+    with pytest.raises(
+        RegionError, match=r"^no\.pth: no such weight file -> pass the path of a file as weights=, or leave"
+    ):
+        twelve.load(model.model.config.name_or_path, weights="no.pth")
+    assert "answer" in twelve.load(model.model.config.name_or_path, weights="package:none").methods  # not needed yet
     for ask in (lambda: scene.answer([text]), lambda: model.match(scene, [text])):
         with pytest.raises(InputError, match="expected a string"):
             ask()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twelve.config import load_run
-from twelve.errors import CheckpointError, ConfigError, TwelveError, quoted
+from twelve.errors import CheckpointError, ConfigError, RegionError, TwelveError, quoted
 from twelve.io.files import is_there
 from twelve.io.hub import inside
 from twelve.io.json_file import read_object
@@ -18,6 +18,7 @@ from twelve.model.settings import no_contrast
 from twelve.outputs import check_kinds, get_output
 from twelve.predictor.abilities import Abilities
 from twelve.predictor.asked import find
+from twelve.regions.asked import check_weights
 from twelve.run_folder import RunFolder, model_folder
 from twelve.settings import Precision
 from twelve.tasks.base import Task, all_tasks
@@ -109,7 +110,13 @@ def load(
     Raises:
         CheckpointError: there is no model, or it is damaged.
         ConfigError: ``path`` is not a path, the device cannot be used, or there is no such precision.
+        RegionError: the file of weights does not exist.
     """
+    try:
+        check_weights(weights)
+    except RegionError as error:
+        remedy = "pass the path of a file as weights=, or leave it out"
+        raise RegionError(error.problem, file=error.file, remedy=remedy) from None
     folder = find(path)
     options: dict[str, Any] = {"extractor": extractor, "weights": weights, "device": device, "precision": precision}
     return opened(folder, _own_tasks(folder), **options)
