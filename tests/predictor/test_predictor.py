@@ -285,7 +285,15 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
         model.search("https://example.org/a", "a ball")
     with pytest.raises(InputError, match="nothing to match"):
         model.match([], ["x"])
-    with pytest.raises(InputError, match="expected boxes as numbers"):
+    with pytest.raises(InputError, match=r"^expected boxes as numbers, found list \[\('a', 'b', 'c', 'd'\)\] -> "):
+        scene.choose("x", [("a", "b", "c", "d")])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"^expected a list of questions, found str 'is it red \?' -> "):
+        model.ask("is it red ?")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"^expected a list of questions, found int 3 in it -> "):
+        model.ask([3])  # type: ignore[list-item]
+    with pytest.raises(InputError, match=r"^expected scenes, found int 3 -> "):
+        model.question("answer", "is it red ?", 3)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="expected boxes as numbers, found list"):
         model.scene(Image.new("RGB", (64, 64)), boxes=[["a", 0, 5, 5]])  # type: ignore[arg-type]
     with pytest.raises(InputError, match="a tensor that is not an array"):
         model.scene(torch.zeros(3, 8, 8, device="meta"))
@@ -295,6 +303,11 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
         Predictor(model.model, model.processor, device="cuda:77")
     with pytest.raises(ConfigError, match=r"'gpu' cannot be used \(expected cpu, cuda or cuda:NUMBER\) -> choose"):
         Predictor(model.model, model.processor, device="gpu")
+    with pytest.raises(
+        RegionError, match=r"^no\.pth: no such weight file -> pass the path of a file as weights=, or leave"
+    ):
+        twelve.load(model.model.config.name_or_path, weights="no.pth")
+    assert "answer" in twelve.load(model.model.config.name_or_path, weights="package:none").methods  # not needed yet
     with pytest.raises(InputError, match=r"wholly outside its image of .* -> give four numbers per box"):
         scene.choose("x", [[5000, 5000, 6000, 6000]])
     assert isinstance(scene.regions, Regions)
@@ -303,11 +316,6 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
 @pytest.mark.parametrize("text", ["\ud800 what", b"what", None])
 def test_what_is_no_text(model: Predictor, scene: Scene, text: Any) -> None:
     """An argument in another encoding than UTF-8 comes as half characters, which no tokenizer takes."""
-    with pytest.raises(
-        RegionError, match=r"^no\.pth: no such weight file -> pass the path of a file as weights=, or leave"
-    ):
-        twelve.load(model.model.config.name_or_path, weights="no.pth")
-    assert "answer" in twelve.load(model.model.config.name_or_path, weights="package:none").methods  # not needed yet
     for ask in (lambda: scene.answer([text]), lambda: model.match(scene, [text])):
         with pytest.raises(InputError, match="expected a string"):
             ask()

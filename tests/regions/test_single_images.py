@@ -158,9 +158,9 @@ def test_probabilities_and_bfloat16_in_a_store(folder: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("boxes", "problem"),
     [
-        ([["a", "b", "c", "d"]], "expected boxes as numbers"),
+        ([["a", "b", "c", "d"]], r"^expected boxes as numbers, found list \[\['a', 'b', 'c', 'd'\]\]"),
         ([[1, 2, 3, 4], [1, 2]], "expected boxes as numbers"),
-        ({"x": 1}, "expected boxes as numbers"),
+        ({"x": 1}, "expected boxes as numbers, found dict"),
         (torch.zeros(1, 4, device="meta"), "expected boxes as numbers"),
         ([[0, 0, 1e300, 5]], "is not finite"),
         ([[9, 9, 1, 1]], "ends before it begins"),

@@ -159,7 +159,7 @@ def corners(boxes: ArrayLike) -> tuple[Box, ...]:
     try:
         found = np.asarray(boxes, dtype=np.float64)
     except (TypeError, ValueError, OverflowError, RuntimeError):  # the last one: tensors with gradients
-        raise InputError("expected boxes as numbers, found something else", remedy=_BOXES) from None
+        raise InputError(f"expected boxes as numbers, found {describe(boxes)}", remedy=_BOXES) from None
     if found.ndim and not len(found):
         raise InputError("expected at least one box, found none", remedy=_BOXES)
     if found.ndim != 2 or found.shape[1] != 4:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from twelve.device import usable
 from twelve.errors import ConfigError, InputError, RegionError, found_in
 from twelve.evaluation.predict import finished
+from twelve.formats.records import describe
 from twelve.model.network import Network
 from twelve.model.precision import for_predicting, weights_of
 from twelve.model.processor import TwelveProcessor
@@ -202,8 +203,10 @@ class Predictor(Abilities):
         if method == "match":
             raise InputError("match takes no question", remedy="call match(images, captions)")
         several = tuple(texts_of(scenes))
-        if not all(isinstance(scene, Scene) for scene in several):
-            raise InputError("expected scenes, found something else", remedy="make them first: model.scene(image)")
+        if others := [scene for scene in several if not isinstance(scene, Scene)]:
+            raise InputError(
+                f"expected scenes, found {describe(others[0])}", remedy="make them first: model.scene(image)"
+            )
         candidates = () if isinstance(boxes, list | tuple) and not boxes else corners(boxes)
         turns = turns_of(text) if method == "guess" else ()
         self.check(method, turns or text, task=task, boxes=candidates, threshold=threshold, images=len(several))
@@ -227,9 +230,11 @@ class Predictor(Abilities):
                 its image.
         """
         check_threshold(threshold)
-        if not isinstance(questions, list | tuple) or not all(isinstance(one, Question) for one in questions):
+        listed = isinstance(questions, list | tuple)
+        others = [one for one in questions if not isinstance(one, Question)] if listed else [questions]
+        if others:
             raise InputError(
-                "expected a list of questions, found something else",
+                f"expected a list of questions, found {describe(others[0])}{' in it' if listed else ''}",
                 remedy="create them with question(method, text, scene)",
             )
         by_task: dict[tuple[str, bool], list[int]] = {}

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from twelve.device import usable
 from twelve.errors import ConfigError, InputError, RegionError
+from twelve.formats.records import describe
 from twelve.regions.detectors.build import build, takes_levels
 from twelve.regions.detectors.feature_extractor import FeatureExtractor, fingerprint, lacking
 from twelve.regions.extraction.box_sources import (
@@ -194,7 +195,7 @@ def _corners(boxes: ArrayLike) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):  # numbers beyond float32 become infinite, and are refused
             found = np.asarray(boxes.detach() if isinstance(boxes, torch.Tensor) else boxes, dtype=np.float32)
     except (TypeError, ValueError, RuntimeError):
-        raise InputError("expected boxes as numbers, found something else", remedy=_BOXES) from None
+        raise InputError(f"expected boxes as numbers, found {describe(boxes)}", remedy=_BOXES) from None
     if found.size == 0:
         return np.empty((0, 4), dtype=np.float32)
     if found.ndim != 2 or found.shape[1] != 4:
