@@ -271,6 +271,8 @@ def test_what_a_flaw_is_called(client: TestClient) -> None:
         '{"image": {"scene": "a"}, "question": 5, "explain": "yes"}': "explain: expected true or false, "
         "found 'yes'; question: expected a string, found 5",
         "[]": "the body: expected a JSON object, found []",
+        '{"image": {"scene": "a"}, "question": null}': "question: expected a string, found null",
+        '{"image": {"scene": "a"}, "question": [true, NaN]}': "question: expected a string, found [true, NaN]",
         "": "the body: expected a JSON object, found nothing",
         "null": "the body: expected a JSON object, found null",
         '{"image": {"scene": "a", "scene": "b"}}': "the key 'scene' is repeated",
@@ -280,6 +282,8 @@ def test_what_a_flaw_is_called(client: TestClient) -> None:
     }
     remedies = {
         '{"image": {"scene": "a", "scene": "b"}}': "write each key of an object once",
+        '{"image": {"scene": "a"}, "question": null}': "give question as a string, in quotes",
+        '{"image": {"scene": "a"}, "question": [true, NaN]}': "give question as a string, in quotes",
         '{"question": ""}': f'add "image": {{"scene": "ID"}}; {docs}',
         '{"image": {"scene": "a"}, "question": "\\ud800"}': "send the question in UTF-8, or with both halves of each "
         "character: \\ud83d\\ude00",

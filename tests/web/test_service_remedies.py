@@ -148,8 +148,13 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         ),
         lambda client: client.post("/api/v1/locate", json={"image": inline(png(1)), "phrase": "it", "threshold": 0.5}),
     ),
+    "true in place of a number": (
+        "give threshold as a number",
+        lambda client: client.post("/api/v1/locate", json={"image": inline(png(1)), "phrase": "it", "threshold": True}),
+        lambda client: client.post("/api/v1/locate", json={"image": inline(png(1)), "phrase": "it", "threshold": 1}),
+    ),
     "half a shortlist": (
-        "give shortlist as an integer, without quotes",
+        "give shortlist as an integer",
         lambda client: client.post(
             "/api/v1/match", json={"images": [inline(png(1))], "captions": ["it"], "shortlist": 0.5}
         ),

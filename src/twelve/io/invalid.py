@@ -46,13 +46,35 @@ class _Short(reprlib.Repr):
         return repr(x) if abs(x) < 10**40 else f"of {x.bit_length()} bits"
 
 
-_SHORT = _Short()
-_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60
+class _ShortJson(_Short):
+    """The same with the words of JSON for values that Python calls otherwise."""
+
+    def repr_NoneType(self, x: None, level: int) -> str:
+        return json.dumps(x)
+
+    def repr_bool(self, x: bool, level: int) -> str:
+        return json.dumps(x)
+
+    def repr_float(self, x: float, level: int) -> str:
+        return json.dumps(x)
+
+
+_SHORT, _SHORT_JSON = _Short(), _ShortJson()
+for _each in (_SHORT, _SHORT_JSON):
+    _each.maxlevel, _each.maxstring, _each.maxother = 3, 60, 60
 
 
 def beginning(value: object) -> str:
     """The beginning of a value, as Python writes it."""
-    text = _SHORT.repr(value)
+    return _cut(_SHORT.repr(value))
+
+
+def json_beginning(value: object) -> str:
+    """The same with null, true, false, NaN and Infinity, as in JSON."""
+    return _cut(_SHORT_JSON.repr(value))
+
+
+def _cut(text: str) -> str:
     return f"{text[:40]}{'...' if len(text) > 40 else ''}"
 
 

@@ -17,7 +17,7 @@ from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
 from twelve.errors import TwelveError, closest, located_problem, quoted
-from twelve.io.invalid import beginning, bound, problem_of
+from twelve.io.invalid import bound, json_beginning, problem_of
 from twelve.io.json_file import reason
 from twelve.predictor.abilities import UnknownTask
 from twelve.predictor.checks import UNSTEERED, control
@@ -118,10 +118,10 @@ _FORMS = {
 TEXTS = {"question", "phrase", "statement", "text", "caption"}
 """Fields that hold what is asked, and one of ``captions``."""
 _TYPES = {
-    "int_type": "an integer, without quotes",
-    "float_type": "a number, without quotes",
+    "int_type": "an integer",
+    "float_type": "a number",
     "finite_number": "a finite number",
-    "bool_type": "true or false, without quotes",
+    "bool_type": "true or false",
     "string_type": "a string, in quotes",
 }
 """Type of an error about the type of a value -> how to give it."""
@@ -347,6 +347,8 @@ def _remedy(errors: Sequence[Mapping[str, Any]], request: Request) -> str | None
         remedy = f"give {'.'.join(map(str, first['loc'][1:]))} as {allowed}"
     elif first["type"] in _TYPES:
         remedy = f"give {'.'.join(map(str, first['loc'][1:]))} as {_TYPES[first['type']]}"
+        if isinstance(first["input"], str):
+            remedy += ", without quotes"
     elif (text := "caption" if "captions" in where else name) in TEXTS:
         if first["type"] == "string_too_long":
             remedy = f"shorten it to {first['ctx']['max_length']:,} characters"
@@ -419,11 +421,13 @@ def _field(error: Mapping[str, Any], body: Any) -> FieldProblem:
     # In invalid JSON, the location is a number of characters.
     places = [] if invalid else [str(part)[:40] for part in error["loc"] if part != "body"]
     place = _place(body, error["loc"][-1]) if invalid else ""
-    flaw = f"is not valid JSON ({reason(error['ctx']['error'])}{place})" if invalid else problem_of(error)
-    if not invalid and error["loc"] == ("body",):
-        sent = "null" if error["input"] is None else beginning(error["input"])
-        flaw = f"expected a JSON object, found {'nothing' if error['type'] == 'missing' else sent}"
-    if error["type"] in ("model_type", "model_attributes_type") and len(error["loc"]) > 1 and "dialogue" not in places:
-        flaw = _IMAGE
+    flaw = problem_of(error, json_beginning)
+    if invalid:
+        flaw = f"is not valid JSON ({reason(error['ctx']['error'])}{place})"
+    elif error["loc"] == ("body",):
+        sent = "nothing" if error["type"] == "missing" else json_beginning(error["input"])
+        flaw = f"expected a JSON object, found {sent}"
+    elif error["type"] in ("model_type", "model_attributes_type"):
+        flaw = f"expected a JSON object, found {json_beginning(error['input'])}" if "dialogue" in places else _IMAGE
     path, message = (text.encode("utf-8", "replace").decode("utf-8")[:300] for text in (".".join(places), flaw))
     return FieldProblem(path=path, message=message)
