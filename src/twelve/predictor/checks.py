@@ -177,14 +177,19 @@ def corners(boxes: ArrayLike) -> tuple[Box, ...]:
     return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in found)
 
 
+def is_mostly_outside(box: Box, size: tuple[int, int]) -> bool:
+    """Whether a part of a box, but less than half of it, lies inside an image of size (width, height)."""
+    width, height = min(box[2], size[0]) - max(box[0], 0), min(box[3], size[1]) - max(box[1], 0)
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    inside = min(width, height, box[2] - box[0], box[3] - box[1]) > 0
+    return inside and width * height / area < 0.5
+
+
 def check_inside(boxes: Iterable[Box], size: tuple[int, int]) -> None:
     """Raise InputError if less than half of a box (xyxy pixels) lies inside an image of size (width, height); names
     the box, counted from 1. Boxes that lie outside are left to the extractor, which refuses them."""
     for number, box in enumerate(boxes, start=1):
-        width, height = min(box[2], size[0]) - max(box[0], 0), min(box[3], size[1]) - max(box[1], 0)
-        area = (box[2] - box[0]) * (box[3] - box[1])
-        inside = min(width, height, box[2] - box[0], box[3] - box[1]) > 0
-        if inside and width * height / area < 0.5:
+        if is_mostly_outside(box, size):
             raise InputError(
                 f"box {number} ({', '.join(f'{value:g}' for value in box)}) lies mostly outside its image of "
                 f"{size[0]}x{size[1]} pixels",

@@ -12,7 +12,7 @@ from PIL import Image
 
 from twelve.freed_memory import give_back
 from twelve.predictor import Dependence, Matched, Predictor, Result, Scene
-from twelve.predictor.checks import Turn
+from twelve.predictor.checks import Turn, is_mostly_outside
 from twelve.predictor.open_index import OpenIndex
 from twelve.predictor.predictor import NotFiniteLogits
 from twelve.regions.extraction.pipeline import NotFinite
@@ -371,12 +371,16 @@ def no_index() -> ServiceError:
 
 
 def inside(boxes: Sequence[Box], scene: Scene) -> None:
-    """Raise ServiceError if a box lies outside the image."""
+    """Raise ServiceError, with the field of the box, if a box or more than half of it lies outside the image."""
     width, height = scene.regions.width, scene.regions.height
-    for place, (x1, y1, x2, y2) in enumerate(boxes, start=1):
+    for place, box in enumerate(boxes):
+        x1, y1, x2, y2 = box
+        problem = None
         if min(x2, width) - max(x1, 0) < 1 or min(y2, height) - max(y1, 0) < 1:
-            raise ServiceError(
-                "invalid_input",
-                f"box {place} lies outside the image ({width} x {height} pixels)",
-                "give x1, y1, x2, y2 in pixels of the image after its EXIF rotation",
-            )
+            problem = f"the box lies outside the image ({width} x {height} pixels)"
+        elif is_mostly_outside(box, (width, height)):
+            problem = f"the box lies mostly outside the image ({width} x {height} pixels)"
+        if problem is not None:
+            field = f"boxes.{place}"
+            remedy = "give x1, y1, x2, y2 in pixels of the image after its EXIF rotation"
+            raise ServiceError("invalid_input", f"{field}: {problem}", remedy, field=field)
