@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -85,10 +86,54 @@ def test_each_invalid_field_is_named(client: TestClient) -> None:
     assert told["fields"][0]["message"] == "expected a string, found 5"
     (whole,) = client.post("/api/v1/choose", content="{", headers={"content-type": "application/json"}).json()["fields"]
     assert whole["path"] == "" and whole["message"].startswith("is not valid JSON")
-    assert client.post("/api/v1/answer", json=ASKED).json()["fields"] is None
+    assert client.get("/api/v1/scenes/none").json()["fields"] is None
     many = [[0, 0, 0, 0]] * 90
     told = client.post("/api/v1/choose", json={**ASKED, "boxes": many}).json()
     assert len(told["fields"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("method", "field", "asked"),
+    [
+        ("answer", "image.scene", lambda good, gone: {"image": gone, "question": "what ?"}),
+        ("depends", "right.scene", lambda good, gone: {"image": good, "right": gone, "text": "it", "method": "verify"}),
+        ("choose", "image.scene", lambda good, gone: {"image": gone, "question": "which ?", "boxes": BOXES}),
+        ("verify", "left.scene", lambda good, gone: {"left": gone, "right": good, "statement": "it"}),
+        ("verify", "right.scene", lambda good, gone: {"left": good, "right": gone, "statement": "it"}),
+        ("ask", "images.0.scene", lambda good, gone: {"images": [gone], "text": "what ?", "method": "answer"}),
+        ("match", "images.1.scene", lambda good, gone: {"images": [good, gone], "captions": ["a ball"]}),
+    ],
+)
+def test_a_scene_that_is_gone_is_named_by_its_field(
+    method: str, field: str, asked: Callable[[Any, Any], Any], client: TestClient
+) -> None:
+    good = {"scene": upload(client, encoded("PNG")).json()["id"]}
+    told = client.post(f"/api/v1/{method}", json=asked(good, {"scene": "zzz"})).json()
+    ((path, message),) = [each.values() for each in told["fields"]]
+    assert (told["code"], path, told["error"]) == ("unknown_scene", field, f"{field}: {message}")
+    assert message == "no scene has this id, or it has expired"
+
+
+@pytest.mark.parametrize(
+    ("box", "problem"),
+    [([500, 500, 600, 600], "the box lies outside the image"), ([-60, 0, 20, 20], "the box lies mostly outside the")],
+)
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_box_outside_the_image_is_named_by_its_field(
+    box: list[int], problem: str, stored: bool, client: TestClient
+) -> None:
+    sent = {"base64": base64.b64encode(encoded("PNG")).decode()}
+    image = {"scene": upload(client, encoded("PNG")).json()["id"]} if stored else sent
+    asked = {"image": image, "question": "which ?", "boxes": [[0, 0, 20, 20], box]}
+    told = client.post("/api/v1/choose", json=asked).json()
+    ((path, message),) = [each.values() for each in told["fields"]]
+    assert (told["code"], path, told["error"]) == ("invalid_input", "boxes.1", f"boxes.1: {message}")
+    assert message.startswith(problem)
+
+
+def test_a_turn_of_another_form_is_told_in_words_of_json(client: TestClient) -> None:
+    told = client.post("/api/v1/guess", json={**SCENE, "dialogue": [["is it red?", "yes"]], "boxes": BOXES}).json()
+    assert told["error"] == "dialogue.0: expected a JSON object, found ['is it red?', 'yes']"
 
 
 @pytest.mark.parametrize("text", ["???", "[PAD]"])

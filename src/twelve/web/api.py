@@ -218,7 +218,9 @@ def _single(router: APIRouter, service: Service) -> None:
     async def answer(asked: requests.AnswerRequest) -> replies.AnswerReply:
         """Answer a question about an image."""
         _check_words(asked, service.predictor)
-        found = await service.ask("answer", asked.question, [asked.image], task=asked.task, explain=asked.explain)
+        found = await service.ask(
+            "answer", asked.question, {"image": asked.image}, task=asked.task, explain=asked.explain
+        )
         return replies.AnswerReply(**said(found))
 
     @router.post(
@@ -232,7 +234,7 @@ def _single(router: APIRouter, service: Service) -> None:
         found = await service.ask(
             "locate",
             asked.phrase,
-            [asked.image],
+            {"image": asked.image},
             task=asked.task,
             explain=asked.explain,
             threshold=asked.threshold,
@@ -247,7 +249,9 @@ def _single(router: APIRouter, service: Service) -> None:
     async def entails(asked: requests.EntailsRequest) -> replies.EntailsReply:
         """Check whether an image entails a statement."""
         _check_words(asked, service.predictor)
-        found = await service.ask("entails", asked.statement, [asked.image], task=asked.task, explain=asked.explain)
+        found = await service.ask(
+            "entails", asked.statement, {"image": asked.image}, task=asked.task, explain=asked.explain
+        )
         return replies.EntailsReply(**said(found))
 
 
@@ -271,7 +275,7 @@ def _depends(router: APIRouter, service: Service) -> None:
                 field="right",
             )
         _check_words(asked, service.predictor)
-        images = [asked.image] if asked.right is None else [asked.image, asked.right]
+        images = {"image": asked.image} | ({} if asked.right is None else {"right": asked.right})
         found = await service.depends(asked.method, asked.text, images, asked.task)
         return replies.DependsReply(**found.to_dict())
 
@@ -284,7 +288,7 @@ def _boxes(router: APIRouter, service: Service) -> None:
         found = await service.ask(
             method,
             text,
-            [asked.image],
+            {"image": asked.image},
             task=asked.task,
             explain=asked.explain,
             threshold=asked.threshold,
@@ -313,7 +317,11 @@ def _several(router: APIRouter, service: Service) -> None:
         """
         _check_words(asked, service.predictor)
         found = await service.ask(
-            "verify", asked.statement, [asked.left, asked.right], task=asked.task, explain=asked.explain
+            "verify",
+            asked.statement,
+            {"left": asked.left, "right": asked.right},
+            task=asked.task,
+            explain=asked.explain,
         )
         return replies.VerifyReply(**said(found))
 
@@ -335,7 +343,8 @@ def _several(router: APIRouter, service: Service) -> None:
         """
         _check_method(asked.method, ASKED, service.predictor)
         _check_words(asked, service.predictor)
-        return said(await service.ask(asked.method, asked.text, asked.images, task=asked.task, explain=asked.explain))
+        images = _by_path(asked.images)
+        return said(await service.ask(asked.method, asked.text, images, task=asked.task, explain=asked.explain))
 
     @router.post("/match", response_description="The images for each caption, best first.", responses=_ASKED)
     async def match(asked: requests.MatchRequest) -> replies.MatchReply:
@@ -345,7 +354,7 @@ def _several(router: APIRouter, service: Service) -> None:
         """
         _check_words(asked, service.predictor)
         chosen = asked.shortlist, asked.contrast_weight
-        found = await service.match(asked.images, asked.captions, asked.task, *chosen)
+        found = await service.match(_by_path(asked.images), asked.captions, asked.task, *chosen)
         told = found.to_dict()
         for each in told["captions"]:  # an image's name is its index
             each["images"] = [{"index": ranked["image"], "share": ranked["share"]} for ranked in each["images"]]
@@ -385,6 +394,11 @@ def _search(router: APIRouter, service: Service, digest: str | None) -> None:
     async def thumbnail(image: ImageName) -> Response:
         """Return a thumbnail of an image that can be searched."""
         return Response(await service.thumbnail(image), media_type="image/jpeg")
+
+
+def _by_path(images: Sequence[requests.ImageOf]) -> dict[str, requests.ImageOf]:
+    """The images of a list by their paths in the request."""
+    return {f"images.{place}": image for place, image in enumerate(images)}
 
 
 def _check_method(method: str, taken: Sequence[str], predictor: Predictor) -> None:

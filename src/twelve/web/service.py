@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from PIL import Image
@@ -150,13 +150,13 @@ class Service:
     def _count_decoded(self, count: int) -> None:
         self._decoded += count
 
-    async def _checked(self, images: Sequence[ImageOf]) -> list[int]:
+    async def _checked(self, images: Mapping[str, ImageOf]) -> list[int]:
         """The number of pixels of each image. Raise ServiceError, before any is decoded, if one does not exist, or if
         one or all of them exceed a limit."""
         sizes, sent = [], 0
-        for image in images:
+        for path, image in images.items():
             if image.base64 is None:
-                regions = self.scenes.get(image.scene or "").regions
+                regions = self._stored(path, image).regions
                 sizes.append(regions.width * regions.height)
             else:
                 sizes.append(await asyncio.to_thread(uploads.check, image.base64, self.limits))
@@ -166,23 +166,32 @@ class Service:
             raise ServiceError("too_many_pixels", problem, f"send each to {PREFIX}/scenes")
         return sizes
 
-    async def _regions(self, images: Sequence[ImageOf], until: float, boxes: Sequence[Box] = ()) -> list[Scene]:
+    async def _regions(self, images: Mapping[str, ImageOf], until: float, boxes: Sequence[Box] = ()) -> list[Scene]:
         """The regions that a question needs: those of its images and of ``boxes``. Images are processed one after the
         other, so that a request with many of them delays others by at most one."""
         sizes = await self._checked(images)
         return [
-            await self._regions_of(image, pixels, until, boxes) for image, pixels in zip(images, sizes, strict=True)
+            await self._regions_of(path, image, pixels, until, boxes)
+            for (path, image), pixels in zip(images.items(), sizes, strict=True)
         ]
 
-    async def _regions_of(self, image: ImageOf, pixels: int, until: float, boxes: Sequence[Box]) -> Scene:
+    def _stored(self, path: str, image: ImageOf) -> Scene:
+        """The stored scene that an image names; raises ServiceError, with the field of ``path``, if there is none."""
+        try:
+            return self.scenes.get(image.scene or "")
+        except ServiceError as error:
+            field = f"{path}.scene"
+            raise ServiceError(error.code, f"{field}: {error.problem}", error.remedy, field=field) from None
+
+    async def _regions_of(self, path: str, image: ImageOf, pixels: int, until: float, boxes: Sequence[Box]) -> Scene:
         if image.base64 is None:
             if not boxes:
-                return without_pixels(self.scenes.get(image.scene or ""))
-            inside(boxes, self.scenes.get(image.scene or ""))  # an error is raised before the request waits
+                return without_pixels(self._stored(path, image))
+            inside(boxes, self._stored(path, image))  # an error is raised before the request waits
 
         def work() -> Scene:
             kept = image.base64 is None
-            scene = self.scenes.get(image.scene or "") if kept else self._extracted(image.base64 or b"")
+            scene = self._stored(path, image) if kept else self._extracted(image.base64 or b"")
             inside(boxes, scene)
             return without_pixels(scene, boxes)
 
@@ -193,7 +202,7 @@ class Service:
         self,
         method: str,
         text: str | Sequence[Turn],
-        images: Sequence[ImageOf],
+        images: Mapping[str, ImageOf],
         *,
         task: str | None,
         explain: bool,
@@ -214,7 +223,7 @@ class Service:
             raise no_number()
         return found
 
-    async def depends(self, method: str, text: str, images: Sequence[ImageOf], task: str | None) -> Dependence:
+    async def depends(self, method: str, text: str, images: Mapping[str, ImageOf], task: str | None) -> Dependence:
         """The confidence of a result without each region of its images.
 
         Raises:
@@ -228,7 +237,7 @@ class Service:
 
     async def match(
         self,
-        images: Sequence[ImageOf],
+        images: Mapping[str, ImageOf],
         captions: Sequence[str],
         task: str | None,
         shortlist: int | None = None,
