@@ -17,14 +17,24 @@ from rich.console import Console
 
 from twelve.config import load, parse
 from twelve.study import plan as plans
+from twelve.study.bootstrap import significant
 from twelve.study.cells import gain_of
 from twelve.study.findings import findings
 from twelve.study.report import plots
 from twelve.study.show import TABLE, show
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+QUARTER = {"vqa": 7345, "coco": 3673, "refcoco": 3666, "snli_ve": 1138}
 CHANGED: dict[str, tuple[str, list[str]]] = {
     "study-four-tasks-ten-times": ("study-four-tasks.yaml", []),
+    "study-four-tasks-more-data": ("study-four-tasks.yaml", ["microworld.scale=4"]),
+    "study-four-tasks-quarter-data": (
+        "study-four-tasks.yaml",
+        [
+            "microworld.scale=4",
+            *(f"tasks.{task}.max_train={most}" for task, most in QUARTER.items()),
+        ],
+    ),
     "study-four-tasks-always-go-groups": ("study-four-tasks.yaml", ["schedule={name: always-go}"]),
     "study-four-tasks-one-rate-groups": (
         "study-four-tasks.yaml",
@@ -80,11 +90,13 @@ def test_there_are_some() -> None:
         "four-tasks-groups",
         "four-tasks-joint-vs-single",
         "four-tasks-lower-rate-groups",
+        "four-tasks-more-data",
         "four-tasks-one-rate-groups",
         "four-tasks-pretrained",
         "four-tasks-pretrained-fine-tuning",
         "four-tasks-pretrained-groups",
         "four-tasks-pretrained-groups-again",
+        "four-tasks-quarter-data",
         "four-tasks-static-weights",
         "four-tasks-ten-times",
         "microworld",
@@ -220,6 +232,24 @@ def test_retrieval_alone_makes_the_lead_on_photographs() -> None:
     )
     text = (RESULTS.parents[1] / "docs" / "real-photographs.md").read_text(encoding="utf-8")
     assert told in " ".join(text.split())
+
+
+def test_the_differences_with_a_quarter_of_the_data_are_those_of_the_page(tmp_path: Path) -> None:
+    """Of arms of two studies with the same test images, as benchmarks/four_times_the_data.py compares them."""
+    sys.path.insert(0, str(RESULTS.parent))
+    try:
+        from four_times_the_data import both
+    finally:
+        sys.path.pop(0)
+    text = (RESULTS.parents[1] / "docs" / "joint-vs-single-studies.md").read_text(encoding="utf-8")
+    rows = {line.split(" | ")[0]: line for line in text.splitlines() if line.startswith("| ") and " minus " in line}
+    compared = findings(both(tmp_path)).comparisons
+    assert len(compared) == 3
+    for each in compared:
+        row = rows[f"| {each.contrast.arm} minus {each.contrast.minus}"]
+        bold = "**" * abs(significant(each.every, each.seeds))
+        assert f"| {bold}{gain_of(each.every)}{bold} |" in row
+        assert all(gain_of(cell.points) in row for cell in each.cells if cell.learned)
 
 
 @pytest.fixture
