@@ -2,10 +2,11 @@
 
     python benchmarks/four_times_the_data.py
 
-Two studies share worlds and test images (docs/joint-vs-single-studies.md): in the first, every model trains on all N
-examples of its tasks; in the second, on N / 4 of each. So a joint model of the second study sees as many examples in
-all as a single-task model of the first, with as many updates of the trunk. The second study's arms are added to a copy
-of the first, so that the study's own bootstrap compares them example by example.
+Two studies share worlds and test images (docs/joint-vs-single-studies.md): in the first, every model trains on all
+examples of its tasks; in the second, on a quarter of each task's. A joint model of the second study thus has about as
+many examples in all as a single-task model of COCO or RefCOCO in the first, half as many as one of VQA, and 3.5 times
+as many as one of SNLI-VE, with as many updates of the trunk. The second study's arms are added to a copy of the first,
+so that the study's own bootstrap compares them example by example.
 """
 
 from __future__ import annotations

@@ -644,7 +644,8 @@ def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
     rest = found.comparison("all", "answering+pointing")
     assert rest is not None and [cell.task for cell in rest.cells] == ["vqa", "refcoco"]
     assert found.closed["answering"].mean == pytest.approx(100 / 3, abs=5)
-    counted, only, ranged = found.sentences[:3]
+    counted, only, lost, ranged = found.sentences[:4]
+    assert lost.startswith("What the other tasks gain from each group, in points of normalised score: ")
     learned_with = "verification in 3 of 3 models (with answering +"
     assert only.startswith(f"Not learned alone, but learned with others: {learned_with}") and only.count(", with ") == 2
     assert ", with pointing +" in only and ", with all others +" in only
