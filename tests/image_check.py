@@ -32,14 +32,16 @@ class Page:
 
     Attributes:
         build, token, run: the commands that build the image, write the token to a file, and start the container.
+        host, model: the values of the variables in them.
         question, begins: the command that asks the service, and the start of its reply.
     """
 
     def __init__(self) -> None:
         text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8").partition("\n### ")[0]
-        start, self.question = re.findall(r"```bash\n(.*?)```", text, flags=re.S)
+        start, _, self.question = re.findall(r"```bash\n(.*?)```", text, flags=re.S)
         (self.begins,) = re.findall(r"```json\n(.*?)\d+,\n```", text, flags=re.S)
         (self.host,) = re.findall(r"^HOST=(\S+)", start, flags=re.M)
+        (self.model,) = re.findall(r"^MODEL=(\S+)", start, flags=re.M)
         (self.build,) = re.findall(r"^docker build .+$", start, flags=re.M)
         (self.token,) = re.findall(r"^\(umask .+$", start, flags=re.M)
         (self.run,) = re.findall(r"^docker run (?:.*\\\n)*.*$", start, flags=re.M)
@@ -88,7 +90,8 @@ def status_without_token() -> int:
 
 def check(page: Page, shell: Shell) -> None:
     """What docs/deploy.md says about the container. Raises AssertionError."""
-    shell(f"set -a; . ./twelve.env; set +a; HOST={page.host}; {page.run.replace('docker', shell._docker, 1)}")
+    values = f"HOST={page.host}; MODEL={page.model}"
+    shell(f"set -a; . ./twelve.env; set +a; {values}; {page.run.replace('docker', shell._docker, 1)}")
     wait()
     asked = page.question.replace("https://$HOST", SERVICE)
     reply = shell(f"set -a; . ./twelve.env; set +a; {asked}")
