@@ -274,7 +274,7 @@ def test_mistakes_are_named(model: Predictor, scene: Scene, tmp_path: Path) -> N
     with pytest.raises(InputError, match="a folder -> pass the path of one image file"):
         model.scene(tmp_path)
     with pytest.raises(
-        InputError, match=r"^these bytes are not an image \(checked by content\) -> give a JPEG, PNG, .* or TIFF file"
+        InputError, match=r"^the data is not an image \(checked by content\) -> give a JPEG, PNG, .* or TIFF file"
     ):
         model.scene(b"no image")
     with pytest.raises(InputError, match=r"^int is not an image -> pass a path, .* or regions \(twelve.Regions\)$"):

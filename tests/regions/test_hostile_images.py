@@ -310,10 +310,10 @@ def test_images_in_memory() -> None:
 @pytest.mark.parametrize(
     ("image", "why"),
     [
-        (b"", "^these bytes are empty -> give a JPEG, PNG, WebP, GIF, BMP or TIFF file"),
+        (b"", "^the data is empty -> give a JPEG, PNG, WebP, GIF, BMP or TIFF file"),
         (
             b"words",
-            r"^these bytes are not an image \(checked by content\) -> give a JPEG, PNG, WebP, GIF, BMP or TIFF file",
+            r"^the data is not an image \(checked by content\) -> give a JPEG, PNG, WebP, GIF, BMP or TIFF file",
         ),
         (np.zeros((3, 64, 96), np.uint8), r"shape \(3, 64, 96\) is not an image: arrays are H x W x 3"),
         (torch.zeros(64, 96, 3), "is not an image: arrays are H x W x 3, tensors 3 x H x W"),

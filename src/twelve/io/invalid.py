@@ -42,6 +42,10 @@ _SIZES = {"too_short": ("min_length", "at least"), "too_long": ("max_length", "a
 class _Short(reprlib.Repr):
     """The beginning of any value, also of long, deep or circular ones."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother = 3, 60, 60
+
     def repr_int(self, x: int, level: int) -> str:
         return repr(x) if abs(x) < 10**40 else f"of {x.bit_length()} bits"
 
@@ -60,8 +64,6 @@ class _ShortJson(_Short):
 
 
 _SHORT, _SHORT_JSON = _Short(), _ShortJson()
-for _each in (_SHORT, _SHORT_JSON):
-    _each.maxlevel, _each.maxstring, _each.maxother = 3, 60, 60
 
 
 def beginning(value: object) -> str:

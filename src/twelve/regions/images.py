@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from twelve.errors import InputError, RegionError
+from twelve.errors import InputError, RegionError, with_subject
 from twelve.formats.data_root import image_key
 from twelve.io.image_suffixes import IMAGE_FILE, beside, flaw_of, images_in, refuse_url
 from twelve.regions.sizes import MAX_PIXELS
@@ -50,8 +50,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_PLURALS = {"is": "are", "has": "have"}
-"""Verbs that a problem of a file begins with."""
 _OPENING = threading.Lock()
 _TOO_MANY = "{} more than {:,} pixels"
 
@@ -162,9 +160,8 @@ def refused(image: ImageLike, error: Exception, accepted: str = ACCEPTED) -> Inp
     elif file is not None and os.path.isdir(file):
         remedy = "pass the path of one image file"
     problem = str(error) or type(error).__name__
-    verb, _, rest = problem.partition(" ")
-    if isinstance(image, bytes | bytearray | memoryview) and verb in _PLURALS:
-        problem = f"these bytes {_PLURALS[verb]} {rest}"
+    if isinstance(image, bytes | bytearray | memoryview):
+        problem = with_subject("the data", problem)
     return InputError(problem, file=file, remedy=remedy)
 
 

@@ -99,16 +99,15 @@ def _left_out(comparisons: Sequence[Comparison]) -> list[str]:
     """What the other tasks lose without each group: the model of all groups minus that of all but one; the largest loss
     first. Nothing for fewer than three groups, where a model of all but one has one group."""
     groups = {name for each in comparisons for arm in each.contrast.arms for name in arm.split("+")} - {ALL}
-    lost = {
-        left: each
-        for each in comparisons
-        if each.contrast.arm == ALL and "+" in each.contrast.minus
-        for left in groups - {*each.contrast.minus.split("+")}
-        if len(groups) == len(each.contrast.minus.split("+")) + 1
-    }
+    lost = []
+    for each in comparisons:
+        kept = each.contrast.minus.split("+")
+        left = groups - {*kept}
+        if each.contrast.arm == ALL and len(kept) > 1 and len(left) == 1:
+            lost.append((left.pop(), each))
     if len(lost) < 2:
         return []
-    ordered = sorted(lost.items(), key=lambda item: -item[1].every.mean)
+    ordered = sorted(lost, key=lambda item: -item[1].every.mean)
     costs = ", ".join(f"{name} {gain_of(each.every)}" for name, each in ordered)
     sure = [name for name, each in ordered if each.every_significant]
     verdict = f"Significant: {enumerated(sure)}" if sure else "None is significant"
