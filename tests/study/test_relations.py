@@ -19,6 +19,8 @@ from twelve.errors import ConfigError, DataError
 from twelve.metrics.bootstrap import Interval
 from twelve.study import errors, grouping
 from twelve.study.arms import Arm
+from twelve.study.bootstrap import t_interval
+from twelve.study.cells import gain_of
 from twelve.study.engine import run
 from twelve.study.findings import findings
 from twelve.study.measures.affinities import OfRun, control, intervals, read_affinities
@@ -26,6 +28,7 @@ from twelve.study.measures.errors import KindDifference
 from twelve.study.measures.grouping import CellOf
 from twelve.study.plan import read
 from twelve.study.report.plots import drawn, heat_map
+from twelve.study.studies.groups import Groups
 from twelve.study.table import ALONE
 
 QUIET = Console(quiet=True)
@@ -70,6 +73,28 @@ def test_what_the_other_tasks_gain_from_each_group_is_said() -> None:
         assert f"{left} {compared.every.mean:+.1f} [{compared.every.low:+.1f}, {compared.every.high:+.1f}]" in said
     order = [said.index(f"{left} {mean:+.1f}") for left, mean in sorted(lost.items(), key=lambda each: -each[1])]
     assert order == sorted(order) and said.endswith(" Significant: pointing.")
+
+
+@pytest.mark.parametrize(("count", "ahead"), [(5, True), (2, False), (1, None)])
+def test_how_much_more_the_others_gain_from_the_group_that_helps_most_is_said(count: int, ahead: bool | None) -> None:
+    """By t intervals of the differences in each seed; with two seeds, none excludes 0; one seed has none."""
+    found = findings(RESULTS / "study-four-tasks-pretrained-groups-again")
+    fewer = tuple(replace(each, seeds=each.seeds[:count]) for each in found.comparisons)
+    without = {each.contrast.minus: each.seeds for each in fewer if each.contrast.arm == "all"}
+    said = Groups().sentences(replace(found, comparisons=fewer))
+    told = [each for each in said if "another group" in each or "more from" in each]
+    if ahead is None:
+        assert not told
+    elif not ahead:
+        assert told == ["No difference between pointing and another group is shown."]
+    else:
+        (more,) = told
+        assert more.startswith("They gain more from pointing than from answering (") and more.endswith("not corrected.")
+        first, second = (
+            np.array(without[name]) for name in ("answering+retrieval+verification", "answering+pointing+verification")
+        )
+        apart = t_interval((first - second).tolist())
+        assert apart is not None and f"retrieval ({gain_of(apart)})" in more
 
 
 def test_affinity(affinity: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
 from pydantic import Field
 
 from twelve.errors import ConfigError
 from twelve.progress import counted, enumerated
 from twelve.study.arms import Arm, Contrast
-from twelve.study.bootstrap import by_bootstrap_alone, significant
+from twelve.study.bootstrap import by_bootstrap_alone, significant, t_interval
 from twelve.study.cells import gain_of, spread
 from twelve.study.finding_types import Comparison, Findings
 from twelve.study.studies.base import Study, Subjects, by_two_seeds, pretrained, register
@@ -97,7 +98,8 @@ class Groups(Study):
 
 def _left_out(comparisons: Sequence[Comparison]) -> list[str]:
     """What the other tasks lose without each group: the model of all groups minus that of all but one; the largest loss
-    first. Nothing for fewer than three groups, where a model of all but one has one group."""
+    first, and by how much it exceeds the others. Nothing for fewer than three groups, where a model of all but one has
+    one group."""
     groups = {name for each in comparisons for arm in each.contrast.arms for name in arm.split("+")} - {ALL}
     lost = []
     for each in comparisons:
@@ -111,7 +113,22 @@ def _left_out(comparisons: Sequence[Comparison]) -> list[str]:
     costs = ", ".join(f"{name} {gain_of(each.every)}" for name, each in ordered)
     sure = [name for name, each in ordered if each.every_significant]
     verdict = f"Significant: {enumerated(sure)}" if sure else "None is significant"
-    return [f"What the other tasks gain from each group, in points of normalised score: {costs}. {verdict}."]
+    said = f"What the other tasks gain from each group, in points of normalised score: {costs}. {verdict}."
+    return [said, *_largest(ordered)]
+
+
+def _largest(ordered: Sequence[tuple[str, Comparison]]) -> list[str]:
+    """From which groups the other tasks gain less than from the first one, by t intervals of the paired differences;
+    nothing for one seed."""
+    (largest, first), *rest = ordered
+    pairs = [(name, t_interval(np.subtract(first.seeds, each.seeds).tolist())) for name, each in rest]
+    known = [(name, found) for name, found in pairs if found is not None]
+    more = [f"{name} ({gain_of(found)})" for name, found in known if found.low > 0]
+    if more:
+        return [
+            f"They gain more from {largest} than from {enumerated(more)}; t intervals over the seeds, not corrected."
+        ]
+    return [f"No difference between {largest} and another group is shown."] * bool(known)
 
 
 def _learned_only_with(unlearned: Sequence[Comparison]) -> list[str]:
