@@ -20,7 +20,7 @@ from twelve.microworld.scene import sample_scene
 from twelve.predictor import Predictor, Scene
 from twelve.predictor.warnings import FOREIGN, LEFT_OUT
 from twelve.regions.recipe import Recipe
-from twelve.web.api import describe
+from twelve.web.described import describe
 from twelve.web.fields import PREFIX
 from twelve.web.limits import Limits
 from twelve.web.samples import samples_for

@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
-from json import JSONDecodeError
 from operator import or_
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from twelve.errors import InputError, nearest
-from twelve.io.json_file import DECODER, Twice
-from twelve.outputs.parts.result import rounded
-from twelve.predictor import Predictor, Result, Scene
+from twelve.predictor import Predictor
 from twelve.predictor.checks import METHODS, Turn
-from twelve.predictor.synthetic import own_tasks, synthetic_tasks
-from twelve.version import __version__
 from twelve.web import replies, requests
-from twelve.web.fields import (
-    ASKED,
-    MAX_BOXES,
-    MAX_CAPTIONS,
-    MAX_ID,
-    MAX_IMAGES,
-    MAX_NAME,
-    MAX_TEXT,
-    MAX_TURNS,
-    MEASURED,
-    PREFIX,
-)
-from twelve.web.limits import Limits
+from twelve.web.described import describe, described_scene, said
+from twelve.web.fields import ASKED, MAX_ID, MAX_NAME, MEASURED, PREFIX
+from twelve.web.json_route import JsonRoute
 from twelve.web.measured import TaskStanding
 from twelve.web.problems import TEXTS, ServiceError, documented
 from twelve.web.replies import Code
@@ -75,46 +58,11 @@ _UPLOADED = documented(*_WITH_IMAGES, "foreign_origin")
 _SEARCHED = documented(*_SENT, "no_index", "unknown_task")
 _SHOWN = documented(*CLOSED, "unknown_image", "no_index", "invalid_input", "busy", "too_slow")
 _STORED = documented(*CLOSED, "unknown_scene", "unknown_path", "invalid_input")
-_NAMES = {"true": "verdict"}
-"""Field of a result in Python -> in replies, where a word of JSON would name it."""
 _LOCATION = {"description": "Where the scene is, relative to the path of the request.", "schema": {"type": "string"}}
 _CREATED: dict[int | str, dict[str, Any]] = {201: {"headers": {"Location": _LOCATION}}}
 SceneId = Annotated[str, Path(min_length=1, max_length=MAX_ID, description="scene id")]
 SampleName = Annotated[str, Path(min_length=1, max_length=MAX_ID, description=f"one of those in {PREFIX}/model")]
 ImageName = Annotated[str, Query(min_length=1, max_length=MAX_NAME, description="its name in the reply to a search")]
-
-
-class _Request(Request):
-    repeated: str | None = None
-    """A key that occurs twice in an object of the body."""
-
-    async def json(self) -> Any:
-        """The body; raises JSONDecodeError for a key that occurs twice, of which Python would drop one."""
-        try:
-            return DECODER.decode((await self.body()).decode("utf-8-sig"))
-        except Twice as error:
-            self.repeated = str(error)[:60]
-            raise JSONDecodeError("", "", 0) from None  # FastAPI replies to any other error with 400
-
-
-class _Route(APIRoute):
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """A handler that reads JSON as above."""
-        handle = super().get_route_handler()
-
-        async def handled(request: Request) -> Response:
-            own = _Request(request.scope, request.receive)
-            try:
-                return await handle(own)
-            except RequestValidationError:
-                if own.repeated is None:
-                    raise
-            problem = f"the key {own.repeated!r} is repeated"
-            raise ServiceError("invalid_input", problem, "write each key of an object once", field="")
-
-        return handled
-
-
 TAGS = {
     "scenes": "Upload an image once. The service stores it with its regions as a scene, in memory, until some time "
     "after the last question. Ask about the scene by its id.",
@@ -129,7 +77,7 @@ def routes(
     service: Service, samples: list[Sample], standings: Mapping[str, TaskStanding], digest: str | None = None
 ) -> list[APIRouter]:
     """Everything under :data:`~twelve.web.fields.PREFIX`."""
-    found = [APIRouter(prefix=PREFIX, tags=[tag], route_class=_Route) for tag in TAGS]
+    found = [APIRouter(prefix=PREFIX, tags=[tag], route_class=JsonRoute) for tag in TAGS]
     scenes, questions, searched, about = found
     _keep(scenes, service)
     _single(questions, service)
@@ -217,11 +165,7 @@ def _single(router: APIRouter, service: Service) -> None:
     )
     async def answer(asked: requests.AnswerRequest) -> replies.AnswerReply:
         """Answer a question about an image."""
-        _check_words(asked, service.predictor)
-        found = await service.ask(
-            "answer", asked.question, {"image": asked.image}, task=asked.task, explain=asked.explain
-        )
-        return replies.AnswerReply(**said(found))
+        return replies.AnswerReply(**await _result(service, "answer", asked.question, {"image": asked.image}, asked))
 
     @router.post(
         "/locate",
@@ -230,16 +174,7 @@ def _single(router: APIRouter, service: Service) -> None:
     )
     async def locate(asked: requests.LocateRequest) -> replies.LocateReply:
         """Locate what a phrase refers to."""
-        _check_words(asked, service.predictor)
-        found = await service.ask(
-            "locate",
-            asked.phrase,
-            {"image": asked.image},
-            task=asked.task,
-            explain=asked.explain,
-            threshold=asked.threshold,
-        )
-        return replies.LocateReply(**said(found))
+        return replies.LocateReply(**await _result(service, "locate", asked.phrase, {"image": asked.image}, asked))
 
     @router.post(
         "/entails",
@@ -248,11 +183,7 @@ def _single(router: APIRouter, service: Service) -> None:
     )
     async def entails(asked: requests.EntailsRequest) -> replies.EntailsReply:
         """Check whether an image entails a statement."""
-        _check_words(asked, service.predictor)
-        found = await service.ask(
-            "entails", asked.statement, {"image": asked.image}, task=asked.task, explain=asked.explain
-        )
-        return replies.EntailsReply(**said(found))
+        return replies.EntailsReply(**await _result(service, "entails", asked.statement, {"image": asked.image}, asked))
 
 
 def _depends(router: APIRouter, service: Service) -> None:
@@ -281,31 +212,16 @@ def _depends(router: APIRouter, service: Service) -> None:
 
 
 def _boxes(router: APIRouter, service: Service) -> None:
-    async def chosen(
-        method: str, text: str | list[Turn], asked: requests.ChooseRequest | requests.GuessRequest
-    ) -> dict[str, Any]:
-        _check_words(asked, service.predictor)
-        found = await service.ask(
-            method,
-            text,
-            {"image": asked.image},
-            task=asked.task,
-            explain=asked.explain,
-            threshold=asked.threshold,
-            boxes=asked.boxes,
-        )
-        return said(found)
-
     @router.post("/choose", response_description="The best box, and the confidence of all boxes.", responses=_ASKED)
     async def choose(asked: requests.ChooseRequest) -> replies.ChooseReply:
         """Choose the box that answers a question."""
-        return replies.ChooseReply(**await chosen("choose", asked.question, asked))
+        return replies.ChooseReply(**await _result(service, "choose", asked.question, {"image": asked.image}, asked))
 
     @router.post("/guess", response_description="The best box, and the confidence of all boxes.", responses=_ASKED)
     async def guess(asked: requests.GuessRequest) -> replies.GuessReply:
         """Guess which box a dialogue is about."""
         turns: list[Turn] = [(turn.question, turn.answer) for turn in asked.dialogue]
-        return replies.GuessReply(**await chosen("guess", turns, asked))
+        return replies.GuessReply(**await _result(service, "guess", turns, {"image": asked.image}, asked))
 
 
 def _several(router: APIRouter, service: Service) -> None:
@@ -315,15 +231,8 @@ def _several(router: APIRouter, service: Service) -> None:
 
         The attention is that of the left image.
         """
-        _check_words(asked, service.predictor)
-        found = await service.ask(
-            "verify",
-            asked.statement,
-            {"left": asked.left, "right": asked.right},
-            task=asked.task,
-            explain=asked.explain,
-        )
-        return replies.VerifyReply(**said(found))
+        images = {"left": asked.left, "right": asked.right}
+        return replies.VerifyReply(**await _result(service, "verify", asked.statement, images, asked))
 
     # A further output has replies of its own.
     every = [getattr(replies, f"{method.capitalize()}Reply", dict[str, Any]) for method in ASKED]
@@ -342,9 +251,7 @@ def _several(router: APIRouter, service: Service) -> None:
         `answer`.
         """
         _check_method(asked.method, ASKED, service.predictor)
-        _check_words(asked, service.predictor)
-        images = _by_path(asked.images)
-        return said(await service.ask(asked.method, asked.text, images, task=asked.task, explain=asked.explain))
+        return await _result(service, asked.method, asked.text, _by_path(asked.images), asked)
 
     @router.post("/match", response_description="The images for each caption, best first.", responses=_ASKED)
     async def match(asked: requests.MatchRequest) -> replies.MatchReply:
@@ -396,6 +303,27 @@ def _search(router: APIRouter, service: Service, digest: str | None) -> None:
         return Response(await service.thumbnail(image), media_type="image/jpeg")
 
 
+async def _result(
+    service: Service,
+    method: str,
+    text: str | Sequence[Turn],
+    images: Mapping[str, requests.ImageOf],
+    asked: requests.Explained,
+) -> dict[str, Any]:
+    """The fields of a method's reply to a request, whose texts are checked first."""
+    _check_words(asked, service.predictor)
+    found = await service.ask(
+        method,
+        text,
+        images,
+        task=asked.task,
+        explain=asked.explain,
+        threshold=getattr(asked, "threshold", None),
+        boxes=getattr(asked, "boxes", ()),
+    )
+    return said(found)
+
+
 def _by_path(images: Sequence[requests.ImageOf]) -> dict[str, requests.ImageOf]:
     """The images of a list by their paths in the request."""
     return {f"images.{place}": image for place, image in enumerate(images)}
@@ -428,75 +356,4 @@ def _texts(asked: BaseModel) -> Iterator[tuple[str, str]]:
     yield from ((f"captions.{place}", text) for place, text in enumerate(getattr(asked, "captions", ())))
     yield from (
         (f"dialogue.{place}.question", turn.question) for place, turn in enumerate(getattr(asked, "dialogue", ()))
-    )
-
-
-def said(result: Result) -> dict[str, Any]:
-    """A result as plain values, with its attention if it was requested."""
-    attention = None if result.attention is None else result.attention.to_dict()
-    values = {_NAMES.get(name, name): value for name, value in result.to_dict().items()}
-    return {**values, "attention": attention}
-
-
-def described_scene(service: Service, name: str, scene: Scene) -> replies.SceneReply:
-    """The size and the boxes of a scene, and what is unusual about it."""
-    regions = scene.regions
-    boxes = rounded([tuple(map(float, box)) for box in regions.boxes])
-    return replies.SceneReply(
-        id=name,
-        width=regions.width,
-        height=regions.height,
-        boxes=boxes,
-        labels=scene.labels or [],
-        expires_in=service.limits.scene_seconds,
-        warnings=[replies.WarningReply(code=each.code, text=str(each)) for each in scene.warnings],
-    )
-
-
-def describe(
-    predictor: Predictor,
-    limits: Limits,
-    samples: list[Sample],
-    standings: Mapping[str, TaskStanding],
-    digest: str | None = None,
-) -> replies.ModelReply:
-    """What a model can do."""
-    drawn, own = synthetic_tasks(predictor.processor), own_tasks(predictor.processor)
-    return replies.ModelReply(
-        version=__version__,
-        parameters=sum(weights.numel() for weights in predictor.model.parameters()),
-        digest=digest,
-        methods={
-            method: [
-                replies.TaskChoice(
-                    name=name,
-                    title=predictor.titles[name],
-                    own=name in own,
-                    synthetic=name in drawn,
-                    left_out=name in predictor.processor.left_out,
-                    test_score=standings.get(name, TaskStanding()).test_score,
-                    doubt=standings.get(name, TaskStanding()).doubt,
-                    texts=predictor.processor.own_texts.get(name, []) if name in own else [],
-                )
-                for name in names
-            ]
-            for method, names in predictor.methods.items()
-        },
-        note=predictor.note,
-        synthetic=drawn >= predictor.processor.task_outputs.keys() > set(),
-        samples=[
-            replies.SampleReply(name=sample.name, alt=sample.alt, texts=sample.texts, correct=sample.correct)
-            for sample in samples
-        ],
-        limits=replies.LimitsReply(
-            max_bytes=limits.max_bytes,
-            max_pixels=limits.max_pixels,
-            max_request_pixels=limits.max_request_pixels,
-            text=MAX_TEXT,
-            turns=MAX_TURNS,
-            boxes=MAX_BOXES,
-            images=MAX_IMAGES,
-            captions=MAX_CAPTIONS,
-            scene_seconds=limits.scene_seconds,
-        ),
     )

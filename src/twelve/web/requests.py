@@ -63,18 +63,20 @@ class _Asking(_Closed):
     )
 
 
-class _Explained(_Asking):
+class Explained(_Asking):
+    """A request for a result, whose attention can be requested too."""
+
     explain: bool = Field(False, description="add the attention between words and regions to the reply")
 
 
-class AnswerRequest(_Explained):
+class AnswerRequest(Explained):
     """A question about an image."""
 
     image: ImageOf
     question: Text
 
 
-class LocateRequest(_Explained):
+class LocateRequest(Explained):
     """A phrase that refers to something in an image."""
 
     image: ImageOf
@@ -82,14 +84,14 @@ class LocateRequest(_Explained):
     threshold: Threshold = None
 
 
-class EntailsRequest(_Explained):
+class EntailsRequest(Explained):
     """A statement about an image."""
 
     image: ImageOf
     statement: Text
 
 
-class ChooseRequest(_Explained):
+class ChooseRequest(Explained):
     """A question that one of several boxes answers."""
 
     image: ImageOf
@@ -105,7 +107,7 @@ class Turn(_Closed):
     answer: Literal["yes", "no", "n/a"]
 
 
-class GuessRequest(_Explained):
+class GuessRequest(Explained):
     """A dialogue that is about one of several boxes."""
 
     image: ImageOf
@@ -116,7 +118,7 @@ class GuessRequest(_Explained):
     threshold: Threshold = None
 
 
-class VerifyRequest(_Explained):
+class VerifyRequest(Explained):
     """A statement about two images."""
 
     left: ImageOf
@@ -124,7 +126,7 @@ class VerifyRequest(_Explained):
     statement: Text
 
 
-class AskRequest(_Explained):
+class AskRequest(Explained):
     """A text for any method that takes a text and no boxes."""
 
     method: AskedMethod
