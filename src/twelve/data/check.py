@@ -4,7 +4,7 @@ examples compare with the official ones."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -260,42 +260,9 @@ def _check_task(
     read: dict[str, Sequence[Example]] = {}
     train, *measured = (_check_split(root, task, split, seen, read, more) for split in default)
     if isinstance(task, FileTask) and task.train_split in read:
-        tested = {image for split in measured for image in distinct_images(read.get(split.split, ()))}
-        examples = read[task.train_split]
-        needed = least(task.name)  # 0: no image is removed
-        left = [example for example in examples if not needed or tested.isdisjoint(example.images)]
-        if len(left) == len(examples) or len(distinct_images(left)) >= needed:
-            train = replace(train, warnings=(*train.warnings, *too_few({task.title: len(left)})))
-        else:
-            total, kept = (len(distinct_images(some) if task.images_each == 1 else some) for some in (examples, left))
-            error = none_left(task, root, [task.test_split], total - kept, total)
-            train = replace(train, errors=(*train.errors, f"{error.problem} -> {error.remedy}"))
-    checked = {path for split in default for path in task.input_files(root, split)}
-    others = []
-    for split in task.splits:
-        paths = task.input_files(root, split)
-        here = any(os.path.exists(root.path / task.folder / name) for name in task.files(split))
-        if here and not checked.issuperset(paths):
-            others.append(_check_split(root, task, split, seen, {}, more, needed=False))
-            checked |= {*paths}
-    notes, errors = [], []
-    said = {error for split in (train, *measured, *others) for error in split.errors}
-    folder = root.path / task.folder
-    if folder.is_dir():
-        try:
-            with root.mended():
-                task.same_images(root)
-        except MissingData as error:
-            notes.append(f"{error.problem}: no {error.file}")
-        except DataError as error:
-            errors.append(str(error))
-        for path, reader in task.beside(root):
-            try:
-                with root.mended():
-                    reader(path)
-            except DataError as error:
-                if str(error) not in said:  # else reported with its split
-                    errors.append(str(error))
+        train = _left_to_train(root, task, train, read, least(task.name))
+    others = tuple(_others(root, task, seen, more))
+    notes, errors = _beside(root, task, {error for split in (train, *measured, *others) for error in split.errors})
     if not isinstance(task, FileTask):  # of which equal images are a warning, or an error of the training split
         errors += _repeated(task, read)
     states = lock.states_in(task.folder)
@@ -309,11 +276,60 @@ def _check_task(
         train,
         tuple(measured),
         tuple(notes),
-        tuple(others),
+        others,
         tuple(errors),
         fetched,
         lacking=_merged(seen.lacking.get((task.name, split), {}) for split in default),
     )
+
+
+def _left_to_train(
+    root: DataRoot, task: FileTask, train: SplitCheck, read: Mapping[str, Sequence[Example]], needed: int
+) -> SplitCheck:
+    """The training split, with what is wrong once the images of the other splits are removed from it: an error if fewer
+    than ``needed`` images are left (0: none is removed), or a warning about few examples."""
+    examples = read[task.train_split]
+    tested = {image for split in read if split != task.train_split for image in distinct_images(read[split])}
+    left = [example for example in examples if not needed or tested.isdisjoint(example.images)]
+    if len(left) == len(examples) or len(distinct_images(left)) >= needed:
+        return replace(train, warnings=(*train.warnings, *too_few({task.title: len(left)})))
+    total, kept = (len(distinct_images(some) if task.images_each == 1 else some) for some in (examples, left))
+    error = none_left(task, root, [task.test_split], total - kept, total)
+    return replace(train, errors=(*train.errors, f"{error.problem} -> {error.remedy}"))
+
+
+def _others(root: DataRoot, task: Task, seen: CheckedImages, more: Told) -> Iterator[SplitCheck]:
+    """The splits that are there, although neither training nor evaluation reads them."""
+    checked = {path for split in splits_of(task) for path in task.input_files(root, split)}
+    for split in task.splits:
+        paths = task.input_files(root, split)
+        here = any(os.path.exists(root.path / task.folder / name) for name in task.files(split))
+        if here and not checked.issuperset(paths):
+            yield _check_split(root, task, split, seen, {}, more, needed=False)
+            checked |= {*paths}
+
+
+def _beside(root: DataRoot, task: Task, said: Collection[str]) -> tuple[list[str], list[str]]:
+    """Notes and errors on the files that belong to no split; without the errors that were ``said`` of a split."""
+    notes: list[str] = []
+    errors: list[str] = []
+    if not (root.path / task.folder).is_dir():
+        return notes, errors
+    try:
+        with root.mended():
+            task.same_images(root)
+    except MissingData as error:
+        notes.append(f"{error.problem}: no {error.file}")
+    except DataError as error:
+        errors.append(str(error))
+    for path, reader in task.beside(root):
+        try:
+            with root.mended():
+                reader(path)
+        except DataError as error:
+            if str(error) not in said:
+                errors.append(str(error))
+    return notes, errors
 
 
 def _merged(lacking: Iterable[Mapping[str, bool]]) -> dict[str, bool]:
@@ -371,21 +387,9 @@ def _check_split(
     try:
         examples = read_examples(task, root, split)
     except MissingData as error:
-        folder = root.path / task.folder
-        missing = tuple(name for name in task.files(split) if not os.path.exists(folder / name))
-        if missing:  # the error says where else the file is, in a folder or an archive
-            told = isinstance(task, FileTask) or error.problem != NO_FILE
-            nearby = (str(error),) if folder.is_dir() and told else ()
-            return SplitCheck(split, missing, official=official, notes=nearby)
-        damaged = task.files(split) != task.files(task.train_split)  # a file for all splits may lack this one
-        return SplitCheck(split, official=official, errors=(str(error),), damaged=damaged)
+        return replace(_missing(root, task, split, error), official=official)
     except DataError as error:
-        errors, warnings = flaws.first_of(task.reader.flaws(root, split)) or [str(error)], tuple[str, ...]()
-        if isinstance(task, FileTask):  # its images too, so that all can be mended at once
-            good = [example for _, example in task.sound_lines(root, split)]
-            errors += seen.check(task, split, distinct_images(good), [])[0]
-            warnings = tuple(warnings_of(task, root, split, good, read.get(task.train_split)))
-        return SplitCheck(split, official=official, errors=tuple(errors), damaged=True, warnings=warnings)
+        return replace(_damaged(root, task, split, error, seen, read.get(task.train_split)), official=official)
     read[split] = examples
     images = distinct_images(examples)
     errors, notes = seen.check(task, split, images, distinct_images(take(examples, have_candidates(examples))))
@@ -401,15 +405,9 @@ def _check_split(
     wrong, beyond = wrong_boxes(examples, seen)
     errors += [*wrong, *wrong_sizes(task, root, split, seen)]
     notes += beyond
-    if official is not None:
-        expected = zip((len(examples), len(images)), official, _COUNTED, strict=True)
-        odd = [f"{is_:,} {what}, officially {of:,}" for is_, of, what in expected if of is not None and is_ != of]
-        twin = next(
-            (other for other, size in task.official_counts.items() if size == (len(examples), len(images))), split
-        )
-        if odd and twin != split:
-            errors.append(f"it has exactly as many examples and images as {twin}: is it that file?")
-        notes += odd
+    odd, like = _unlike_official(task, split, (len(examples), len(images)))
+    errors += like
+    notes += odd
     damaged = len(errors) > lacking
     added, others = more(task, split, examples)
     return SplitCheck(
@@ -425,3 +423,36 @@ def _check_split(
         (*warnings_of(task, root, split, examples, read.get(task.train_split)), *added),
         with_counts(labels_of(examples)) if needed and isinstance(task, AnswerFile) else "",
     )
+
+
+def _missing(root: DataRoot, task: Task, split: str, error: MissingData) -> SplitCheck:
+    """A split without one of its files."""
+    folder = root.path / task.folder
+    missing = tuple(name for name in task.files(split) if not os.path.exists(folder / name))
+    if missing:  # the error says where else the file is, in a folder or an archive
+        told = isinstance(task, FileTask) or error.problem != NO_FILE
+        return SplitCheck(split, missing, notes=(str(error),) if folder.is_dir() and told else ())
+    damaged = task.files(split) != task.files(task.train_split)  # a file for all splits may lack this one
+    return SplitCheck(split, errors=(str(error),), damaged=damaged)
+
+
+def _damaged(
+    root: DataRoot, task: Task, split: str, error: DataError, seen: CheckedImages, train: Sequence[Example] | None
+) -> SplitCheck:
+    """A split that cannot be read, with its first flaws; ``train`` has the training examples, if they can be read."""
+    errors, warnings = flaws.first_of(task.reader.flaws(root, split)) or [str(error)], tuple[str, ...]()
+    if isinstance(task, FileTask):  # its images too, so that all can be mended at once
+        good = [example for _, example in task.sound_lines(root, split)]
+        errors += seen.check(task, split, distinct_images(good), [])[0]
+        warnings = tuple(warnings_of(task, root, split, good, train))
+    return SplitCheck(split, errors=tuple(errors), damaged=True, warnings=warnings)
+
+
+def _unlike_official(task: Task, split: str, found: tuple[int, int]) -> tuple[list[str], list[str]]:
+    """Notes and errors on numbers of examples and images that are not the official ones."""
+    official = task.official_counts.get(split, (None, None))
+    expected = zip(found, official, _COUNTED, strict=True)
+    odd = [f"{is_:,} {what}, officially {of:,}" for is_, of, what in expected if of is not None and is_ != of]
+    twin = next((other for other, size in task.official_counts.items() if size == found), split)
+    like = odd and twin != split
+    return odd, [f"it has exactly as many examples and images as {twin}: is it that file?"] if like else []
