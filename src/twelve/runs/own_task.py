@@ -108,11 +108,10 @@ def make(
         check_names([*train, *tested], test)
         check_apart(train, tested, table, test)
     run = _free(Path("runs") / name)
-    configuration = out / f"{name}.yaml"
     with replacing(out) as partial:
         _write(partial, name, train, tested)
-        text = f"{_first_line(configuration)}\n{_configuration(out, run, init, name, kind, len(train))}"
-        (partial / f"{name}.yaml").write_text(text, encoding="utf-8")
+        configuration = _configuration(out, run, init, name, kind, len(train))
+        (partial / f"{name}.yaml").write_text(configuration, encoding="utf-8")
         root = DataRoot(partial, own_tasks={name: task})
         examples = {split: task.read(root, split) for split in (_TRAIN, _TEST)}
         warnings = [f"{each}; {_more(rows, seed, table, test)}" for each in too_few({name: len(train)})]
@@ -127,22 +126,26 @@ def make(
     ]
     if warnings:
         told.append(f"if you change the table, delete the folder and run this command again: rm -r {quoted(out)}")
+    return OwnTask(out, told, [*_commands(out, name, run, kind, tested, recipes)])
+
+
+def _commands(
+    out: Path, name: str, run: Path, kind: str, tested: Sequence[ExampleRow], recipes: Mapping[str, str]
+) -> Iterator[str]:
+    """The commands of :attr:`OwnTask.commands`; ``recipes``: those of the model's regions (none: not known)."""
     from twelve.regions.store.region_store import RegionStore  # imports torch, which a mistake need not wait for
 
-    extract = (
-        RegionStore(out / "regions", data=out, recipes=recipes).command(name)
-        if recipes
-        else f"extract regions into {quoted(out / 'regions')} in the same way as the model's regions (docs/regions.md)"
-    )
-    commands = [
-        extract,
-        f"twelve data check {quoted(out)} --config {quoted(configuration)}",
-        f"twelve train {quoted(configuration)}",
-        f"twelve evaluate {quoted(run)}",
-        f"twelve report {quoted(run)}",
-        *(_to_ask(run, out / IMAGES / name, kind, tested) if recipes else ()),
-    ]
-    return OwnTask(out, told, commands)
+    configuration = out / f"{name}.yaml"
+    if recipes:
+        yield RegionStore(out / "regions", data=out, recipes=recipes).command(name)
+    else:
+        yield f"extract regions into {quoted(out / 'regions')} in the same way as the model's regions (docs/regions.md)"
+    yield f"twelve data check {quoted(out)} --config {quoted(configuration)}"
+    yield f"twelve train {quoted(configuration)}"
+    yield f"twelve evaluate {quoted(run)}"
+    yield f"twelve report {quoted(run)}"
+    if recipes:
+        yield from _to_ask(run, out / IMAGES / name, kind, tested)
 
 
 def _uncalibrated(name: str, train: Sequence[Example]) -> list[str]:
@@ -254,6 +257,7 @@ def _write(folder: Path, name: str, train: Sequence[ExampleRow], test: Sequence[
 def _configuration(out: Path, run: Path, init: Path, name: str, kind: str, examples: int) -> str:
     iterations = max(_LEAST, -(-_PER_EXAMPLE * examples // 100) * 100)
     return f"""\
+{_first_line(out / f"{name}.yaml")}
 run: {_scalar(run)}
 data: {_scalar(out)}
 model: {{init: {_scalar(init)}}}
