@@ -22,6 +22,7 @@ from twelve.run_folder import RunFolder
 from twelve.settings import RunConfig
 
 if TYPE_CHECKING:
+    from twelve.microworld.tally import Tally
     from twelve.microworld.world import WorldSizes
 
 CONFIG = "quickstart.yaml"
@@ -79,35 +80,24 @@ def _stages(asked: RunConfig, run: RunFolder, console: Console) -> list[Stage]:
     """The stages; each imports the heavy modules that it needs when it runs."""
     data = Path(asked.data)
 
-    def draw() -> None:
-        from twelve.microworld.make import make_microworld, summary
+    def made(shown: Console | None = None) -> list[Tally]:
+        from twelve.microworld.make import make_microworld
 
-        console.print(
-            summary(
-                make_microworld(
-                    data,
-                    asked.seed,
-                    _sizes(asked),
-                    console,
-                    apart=asked.microworld.apart,
-                    draw_wordings=asked.microworld.draw_wordings,
-                )
-            )
+        world = asked.microworld
+        return make_microworld(
+            data, asked.seed, _sizes(asked), shown, apart=world.apart, draw_wordings=world.draw_wordings
         )
+
+    def draw() -> None:
+        from twelve.microworld.make import summary
+
+        console.print(summary(made(console)))
 
     def drawn() -> bool:
         """Whether the microworld has been generated; raises TwelveError where the data root holds another one."""
-        from twelve.microworld.make import make_microworld
-
         there = data.exists() and (not data.is_dir() or any(data.iterdir()))
         if there:
-            make_microworld(
-                data,
-                asked.seed,
-                _sizes(asked),
-                apart=asked.microworld.apart,
-                draw_wordings=asked.microworld.draw_wordings,
-            )
+            made()
         return there
 
     def extract() -> None:

@@ -48,6 +48,14 @@ def reached(scene: WorldScene, things: Sequence[Thing], inverse: str, other: Des
     return [thing for thing in things if any(holds(scene, one, thing) for one in others if one is not thing)]
 
 
+def related(scene: WorldScene, things: Sequence[Thing], slots: Slots) -> list[Thing]:
+    """``things`` in every relation of a wording with the slots ``relation``, ``inverse`` and ``also``."""
+    for name, other, keep in (("relation", "thing2", stand), ("inverse", "thing2", reached), ("also", "thing3", stand)):
+        if name in slots:
+            things = keep(scene, things, slots[name], slots[other])
+    return [*things]
+
+
 def extreme(scene: WorldScene, things: Sequence[Thing], superlative: str) -> list[Thing]:
     """The referent of the superlative among ``things``; empty if two are too close."""
     holds = RELATIONS[EXTREMES[superlative]]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from twelve.microworld.language import LIVELY, Slots, Wording, choose, read, sentence
-from twelve.microworld.meaning import at_side, fitting, reached, sample_slots, stand
+from twelve.microworld.meaning import at_side, fitting, related, sample_slots, stand
 from twelve.microworld.relations import RELATIONS
 from twelve.microworld.reserved import wordings_of
 from twelve.microworld.scene import Thing, WorldScene
@@ -47,16 +47,9 @@ def _there(scene: WorldScene, slots: Slots, number: str) -> bool:
 
 
 def _related(scene: WorldScene, slots: Slots) -> bool:
-    found = fitting(scene, slots["thing"])
-    if "relation" in slots:
-        found = stand(scene, found, slots["relation"], slots["thing2"])
-    if "inverse" in slots:
-        found = reached(scene, found, slots["inverse"], slots["thing2"])
-    if "also" in slots:
-        found = stand(scene, found, slots["also"], slots["thing3"])
     if "relation2" in slots:
         return bool(_chain(scene, slots))
-    return bool(found)
+    return bool(related(scene, fitting(scene, slots["thing"]), slots))
 
 
 def _chain(scene: WorldScene, slots: Slots) -> list[Thing]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from twelve.microworld.language import Slots, Wording, adjective, choose, pick, read
-from twelve.microworld.meaning import at_level, at_side, extreme, fitting, nth, reached, sample_slots, stand, the
+from twelve.microworld.meaning import at_level, at_side, extreme, fitting, nth, related, sample_slots, stand, the
 from twelve.microworld.reserved import wordings_of
 from twelve.microworld.scene import KINDS, Thing, WorldScene
 from twelve.microworld.tally import Tally
@@ -88,18 +88,10 @@ def _related(scene: WorldScene, slots: Slots) -> list[Thing]:
         return []
     if slots.get("ground", scene.ground) != scene.ground:
         return []
-    found = _looks(scene, slots)
-    if "relation" in slots:
-        found = stand(scene, found, slots["relation"], slots["thing2"])
-    if "inverse" in slots:
-        found = reached(scene, found, slots["inverse"], slots["thing2"])
-    if "also" in slots:
-        found = stand(scene, found, slots["also"], slots["thing3"])
+    found = related(scene, _looks(scene, slots), slots)
     if "unrelated" in slots:
-        related = stand(scene, found, slots["unrelated"], slots["thing2"])
-        found = [
-            thing for thing in found if not slots["thing2"].fits(thing) and all(thing is not other for other in related)
-        ]
+        near = stand(scene, found, slots["unrelated"], slots["thing2"])
+        found = [one for one in found if not slots["thing2"].fits(one) and all(one is not other for other in near)]
     return found
 
 

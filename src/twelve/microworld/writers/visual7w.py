@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from twelve.microworld.language import Slots, Wording, choose, pick, read, sentence
-from twelve.microworld.meaning import at_level, at_side, fitting, reached, sample_slots, stand, the
+from twelve.microworld.meaning import at_level, at_side, fitting, related, sample_slots, the
 from twelve.microworld.reserved import wordings_of
 from twelve.microworld.scene import HEIGHT, WIDTH, Box, Thing, WorldScene, covered
 from twelve.microworld.tally import Tally
@@ -40,11 +40,7 @@ def _which(scene: WorldScene, slots: Slots) -> list[Thing]:
         found = at_side(scene, found, slots["side"])
     if "level" in slots:
         found = at_level(scene, found, slots["level"])
-    if "relation" in slots:
-        found = stand(scene, found, slots["relation"], slots["thing2"])
-    if "inverse" in slots:
-        found = reached(scene, found, slots["inverse"], slots["thing2"])
-    return found
+    return related(scene, found, slots)
 
 
 def _not(scene: WorldScene, slots: Slots) -> list[Thing]:
