@@ -17,7 +17,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from twelve import config as configuration
 from twelve.data.own_files import FEW, too_few
 from twelve.errors import ConfigError
-from twelve.runs import train as run
+from twelve.runs import announced
 from twelve.runs.new_model import new_model
 from twelve.runs.train import train
 from twelve.training import memory
@@ -119,7 +119,7 @@ def test_saying_so_changes_nothing(root: Path, tmp_path: Path, monkeypatch: pyte
     short = {"iterations": 3, "eval_every": 3}
     train(parsed(root, tmp_path / "told", training=short), console=QUIET)
     assert len(losses(tmp_path / "told")) == 3
-    monkeypatch.setattr(run, "need_of", lambda trainer: Need(0, 0, 0, 0, 0, "", 1, 1))
+    monkeypatch.setattr(announced, "need_of", lambda trainer: Need(0, 0, 0, 0, 0, "", 1, 1))
     train(parsed(root, tmp_path / "silent", training=short), console=QUIET)
     assert losses(tmp_path / "told") == losses(tmp_path / "silent")
 
@@ -147,8 +147,8 @@ def test_training_prints_how_many_images_and_examples_it_holds_out(
     (said,) = [line for line in capsys.readouterr().out.splitlines() if "training examples" in line]
     assert re.match(rf"RefCOCO: \d+ training examples of \d+ images?, \d+ validation examples? of {len(held)} im", said)
     examples = [Example(str(k), "", (f"a/{min(k, 2)}",), None, "a") for k in range(4)]
-    assert run.sizes("training", examples) == "4 training examples of 3 images"
-    assert run.sizes("validation", examples[:1]) == "1 validation example of 1 image"
+    assert announced.sizes("training", examples) == "4 training examples of 3 images"
+    assert announced.sizes("validation", examples[:1]) == "1 validation example of 1 image"
 
 
 def test_the_pace_is_told_once_without_the_first_iteration() -> None:

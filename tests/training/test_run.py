@@ -33,9 +33,10 @@ from twelve.report.reading import read_run
 from twelve.report.write import write_report
 from twelve.run_folder import RunFolder
 from twelve.runs import early
+from twelve.runs.announced import without_regions
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.run_card import kept_scores
-from twelve.runs.train import _familiar, _without_regions, train
+from twelve.runs.train import _familiar, train
 from twelve.runs.unfinished import unfinished
 from twelve.settings import RunConfig, TaskSettings
 from twelve.tasks.custom import own_tasks
@@ -220,10 +221,10 @@ def test_test_images_without_regions_are_told_before_training(
         for split in data.held_out.splits
         if split.task == "snli_ve" and split.split == data.tasks["snli_ve"].test_split
     )
-    assert not list(_without_regions(data))
+    assert not list(without_regions(data))
     lacking.add(min(images))
     monkeypatch.setattr(RegionStore, "__contains__", lambda self, image: image not in lacking)
-    (line,) = _without_regions(data)
+    (line,) = without_regions(data)
     title, split = data.tasks["snli_ve"].task.title, data.tasks["snli_ve"].test_split
     assert line.startswith(f"{title}: 1 of {len(images)} images of its test split {split} have no regions")
     assert "extract them, now or after training: twelve regions " in line
@@ -244,14 +245,14 @@ def test_each_source_without_regions_has_its_command(
 
     with monkeypatch.context() as patch:
         patch.setattr(DataRoot, "image_file", sought)
-        (line,) = _without_regions(data)
+        (line,) = without_regions(data)
     assert "3 of 3 images" in line and "put the" not in line
     coco, flickr = line.partition("now or after training: ")[2].split("; twelve")
     assert coco.startswith("twelve regions extract") and "images/coco" in coco
     assert flickr.startswith(" regions extract") and "images/flickr30k" in flickr
     own = own_tasks({"mine": TaskSettings(kind="answer", train="a.jsonl", test_split="b.jsonl", images="coco")})["mine"]
     tasks = {"snli_ve": replace(data.tasks["snli_ve"], task=own)}
-    (line,) = _without_regions(replace(data, tasks=tasks))
+    (line,) = without_regions(replace(data, tasks=tasks))
     for count, source in ((2, "coco"), (1, "flickr30k")):
         assert f"put the {count} that are missing into {root / 'images' / source}, then " in line
 

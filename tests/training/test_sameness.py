@@ -467,7 +467,7 @@ def test_what_is_wrong_with_an_example_is_one_line_with_workers_too(
 
     monkeypatch.setattr("twelve.data.loader.Collator.__call__", flawed)
     monkeypatch.setattr(Validation, "score", lambda self, network, name, examples=None: 0.0)
-    monkeypatch.setattr("twelve.runs.train._describe", lambda *_: None)
+    monkeypatch.setattr("twelve.runs.train.announced", lambda *_: ())
     with pytest.raises(DataError) as caught:
         resumed(place, parsed(place, workers=1))
     assert str(caught.value) == "somewhere: a flaw that shows late -> mend it"

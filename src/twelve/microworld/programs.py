@@ -42,7 +42,11 @@ class Undefined(ValueError):
 
 def select(description: Description) -> Program:
     """The things that a description fits."""
-    program: Program = (Step("select", description.noun),)
+    return _filtered((Step("select", description.noun),), description)
+
+
+def _filtered(program: Program, description: Description) -> Program:
+    """The things of a program that have the attributes of a description."""
     for name, value in (("size", description.size), ("color", description.colour), ("pattern", description.pattern)):
         if value is not None:
             program = then(program, f"filter {name}", value)
@@ -64,15 +68,7 @@ def join(one: Program, other: Program, operation: str, argument: str = "") -> Pr
 def relate(to: Program, relation: str, description: Description) -> Program:
     """The things that fit a description and are in ``relation`` to the result of ``to``."""
     name = "_" if description.noun == ANYTHING else description.noun
-    program = then(to, "relate", f"{name},{relation},s")
-    for attribute, value in (
-        ("size", description.size),
-        ("color", description.colour),
-        ("pattern", description.pattern),
-    ):
-        if value is not None:
-            program = then(program, f"filter {attribute}", value)
-    return program
+    return _filtered(then(to, "relate", f"{name},{relation},s"), description)
 
 
 def answer(program: Program, scene: WorldScene) -> str:

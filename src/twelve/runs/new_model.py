@@ -43,22 +43,42 @@ def new_model(config: RunConfig) -> Start:
             "call twelve.runs.train.beginning(config), which starts from it; for a new model, set model.init to null"
         )
         raise ConfigError("new_model starts from no other model", record="model.init", remedy=remedy)
-    encoder = config.model.text_encoder
-    named = config.model.tokenizer or encoder
     data = prepare(config)
+    heads = _heads(data)
+    processor = _processor(config, data, heads)
+    fields = _fields(config, data, processor, heads)
+    torch.manual_seed(config.seed)
+    try:
+        model = Twelve(TwelveConfig(**fields))
+    except ConfigError as error:
+        raise ConfigError(error.problem, record="model.architecture", remedy=error.remedy) from None
+    model.standardise_regions(*_statistics(data))
+    start_heads(model, data, data.tasks.values(), processor, config.seed)
+    if config.model.text_encoder is not None:
+        load_text_encoder(model, config.model.text_encoder)
+    return model, processor, data, []
+
+
+def _heads(data: Prepared) -> dict[str, dict[str, Any]]:
+    """Output -> the kind and the size of its head."""
+    return {
+        key: {"kind": output.head_kind, "size": max(1, len(data.vocabularies.get(key, ())))}
+        for key, output in ((task.task.output, task.output) for task in data.tasks.values())
+        if output.own_head
+    }
+
+
+def _processor(config: RunConfig, data: Prepared, heads: dict[str, dict[str, Any]]) -> TwelveProcessor:
+    """The processor: its tokenizer, tasks and vocabularies, and how the regions were made."""
+    named = config.model.tokenizer or config.model.text_encoder
     processor = TwelveProcessor(load_tokenizer(named) if named else tokenizer_from(_texts(data)))
     processor.max_regions = config.model.max_regions
     processor.use_task_tokens(_task_tokens(config))
     rows = config.model.architecture.get("num_task_tokens")
     rows = rows if isinstance(rows, int) else TOKEN_ROWS  # the model's own check names what is no number
-    heads: dict[str, dict[str, Any]] = {}
     for name, task in data.tasks.items():
-        key = task.task.output
-        processor.add_task(
-            name, output=key, max_text=task.max_text, row=task.task.token, reserved=reserved_rows(), rows=rows
-        )
-        if task.output.own_head:
-            heads[key] = {"kind": task.output.head_kind, "size": max(1, len(data.vocabularies.get(key, ())))}
+        key, row = task.task.output, task.task.token
+        processor.add_task(name, output=key, max_text=task.max_text, row=row, reserved=reserved_rows(), rows=rows)
     for key, vocabulary in data.vocabularies.items():
         processor.vocabularies[key] = list(vocabulary)
     processor.use_heads(heads)
@@ -67,27 +87,26 @@ def new_model(config: RunConfig) -> Start:
     for source in sources:
         processor.region_fingerprints[source] = data.store.fingerprint(source)
         processor.region_recipes |= recipe_of(data.store.metadata(source), source)
-    asked = architecture(data, config.model.architecture.get("visual_target"))
+    return processor
+
+
+def _fields(
+    config: RunConfig, data: Prepared, processor: TwelveProcessor, heads: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """The fields of the model's configuration: ``model.architecture``, and what follows from the data."""
+    encoder, given = config.model.text_encoder, config.model.architecture
+    asked = architecture(data, given.get("visual_target"))
     fields: dict[str, Any] = {"task_specific_tokens": processor.task_tokens != "none", **asked}
     fields |= {"vocab_size": processor.vocab_size} if encoder is None else text_config_from(encoder)
     fields |= {"v_feature_size": data.store.feature_size, "heads": heads}
     fields["contrast"] = contrast_size(config)
     for key, source in (("heads", "tasks"), ("contrast", "contrast section")):
-        if key in config.model.architecture:
+        if key in given:
             problem = f"{key} follows from the {source}"
             raise ConfigError(problem, record=f"model.architecture.{key}", remedy="leave it out")
-    fields |= config.model.architecture
+    fields |= given
     _check_fit(fields, data, processor, asked)
-    torch.manual_seed(config.seed)
-    try:
-        model = Twelve(TwelveConfig(**fields))
-    except ConfigError as error:
-        raise ConfigError(error.problem, record="model.architecture", remedy=error.remedy) from None
-    model.standardise_regions(*_statistics(data))
-    start_heads(model, data, data.tasks.values(), processor, config.seed)
-    if encoder is not None:
-        load_text_encoder(model, encoder)
-    return model, processor, data, []
+    return fields
 
 
 def _task_tokens(config: RunConfig) -> str:

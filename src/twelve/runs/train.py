@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from functools import partial
@@ -19,13 +18,8 @@ from rich.console import Console
 from twelve import freed_memory
 from twelve.config import load_run
 from twelve.data.examples.columns import distinct_images, take
-from twelve.data.examples.reading import read_examples
-from twelve.data.opening import command_for
-from twelve.data.own_files import too_few, warnings_of, with_counts
 from twelve.data.prepare import Prepared, TaskData, sources_of
-from twelve.data.vocabulary import labels_of
 from twelve.errors import CheckpointError, ConfigError, MissingData, RegionError
-from twelve.formats.data_root import IMAGES, DataRoot
 from twelve.io import files
 from twelve.model.familiarity import MOST, Familiarity, familiarity_of
 from twelve.model.known_words import MOST_TEXTS, KnownWords, usual_in, words_in
@@ -36,28 +30,25 @@ from twelve.outputs.pretraining import Pretraining
 from twelve.progress import clock, counted, tell
 from twelve.regions.store.samples import sampled
 from twelve.run_folder import DIVERGED, RunFolder, model_folder
-from twelve.runs.base_images import BaseImages, compare, lines, trained_images
+from twelve.runs.announced import announced
+from twelve.runs.base_images import BaseImages, compare, trained_images
 from twelve.runs.complete import completion
-from twelve.runs.cut_texts import is_official
 from twelve.runs.early import base_folder, check
 from twelve.runs.new_model import Start, new_model
 from twelve.runs.next_command import next_command
 from twelve.runs.run_card import write_run_card
 from twelve.runs.run_summary import history, kept, remembered
 from twelve.settings import OptimizerSettings, RunConfig
-from twelve.tasks.base import Task, foreign
-from twelve.tasks.custom import AnswerFile, FileTask
+from twelve.tasks.base import foreign
 from twelve.threads import given_back
 from twelve.training.checkpoint import record_in
 from twelve.training.continued import continued
 from twelve.training.hooks import TrainingHook
 from twelve.training.losses import NonFiniteLoss
-from twelve.training.memory import advice, need_of
 from twelve.training.provenance import fingerprints, machine
 from twelve.training.sameness import check_same, record_of
 from twelve.training.sameness import compare as compare_records
 from twelve.types.cut import Cut
-from twelve.types.examples import Example
 from twelve.types.half_precision import as_tensor
 
 if TYPE_CHECKING:
@@ -174,7 +165,8 @@ def _train(
     trainer = Trainer(config, data, model, processor, run.path, devices, known, say, hook)
     trainer.record = record_of(config, data, processor, iterations=trainer.total, processes=devices.count)
     if devices.main:
-        _describe(config, data, model, trainer, base, say)
+        for noted in announced(config, data, model, trainer, base):
+            say(noted)
     if resume:
         for noted in trainer.checkpoints.resume(trainer.record, allow_changed_data=allow_changed_data):
             say(noted)
@@ -196,24 +188,31 @@ def _train(
             lower = _lower_rate(config, error.task, data.tasks[error.task])
             trainer.log.write("event", trainer.state.iteration, event=DIVERGED, task=error.task, setting=lower)
         raise
-    state = trainer.state
     if devices.main:
-        saved = Twelve.from_pretrained(model_folder(run.path)).to(trainer.device)
-        for noted in calibrate(trainer, saved):
+        for noted in _finish(trainer):
             say(noted)
-        learned = of_training_examples(trainer, saved)
-        counts = {name: len(task.train) for name, task in data.tasks.items()}
-        run.write(run.trained, history(trainer) | {"training_examples": counts, "on_training_examples": learned})
-        for name, score in learned.items():
-            if _is_own(data.tasks[name]):
-                say(f"{data.tasks[name].task.title}: {100 * score:.1f} on its own training examples")
     for line in (*kept(trainer), *remembered(trainer)):
         say(line)
     tasks = {name: (task.task, task.output) for name, task in data.tasks.items()}
+    state = trainer.state
     say(
         f"trained {counted(state.iteration, 'iteration')}, {counted(state.pairs, 'pair')} in {clock(state.seconds)}; "
         f"next: {next_command(run.path, model.config, tasks)}"
     )
+
+
+def _finish(trainer: Trainer) -> Iterator[str]:
+    """Calibrate the saved model, and write the history of its training into the run's folder. Yields a note on each
+    task that is not calibrated, and on what the model learned of the training examples of each task of one's own."""
+    run, tasks = trainer.run, trainer.data.tasks
+    saved = Twelve.from_pretrained(model_folder(run.path)).to(trainer.device)
+    yield from calibrate(trainer, saved)
+    learned = of_training_examples(trainer, saved)
+    counts = {name: len(task.train) for name, task in tasks.items()}
+    run.write(run.trained, history(trainer) | {"training_examples": counts, "on_training_examples": learned})
+    for name, score in learned.items():
+        if _is_own(tasks[name]):
+            yield f"{tasks[name].task.title}: {100 * score:.1f} on its own training examples"
 
 
 def _lower_rate(config: RunConfig, name: str, task: TaskData) -> str:
@@ -386,97 +385,6 @@ def _check_trained_on(config: RunConfig, run: RunFolder, start: Start | None, al
         return
     now = record_of(config, data, processor, iterations=0, processes=1)  # which are not refused
     compare_records(then, now, done=0, file=run.path, complete=True)
-
-
-def _describe(
-    config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer, base: BaseImages, say: Callable[[str], None]
-) -> None:
-    """Say what will be trained on what, and how much memory that needs."""
-    say(str(data.cleaned))
-    if config.model.init is not None:
-        for line in lines(base, data, trainer.run.path, config.model.init):
-            say(line)
-    for name, task in data.tasks.items():
-        train, validation = sizes("training", task.train), sizes("validation", task.validation)
-        line = f"{task.task.title}: {train}, {validation}"
-        for noted in (data.coverage, data.found):
-            line += f"; {noted[name]}" if name in noted else ""
-        if isinstance(task.task, AnswerFile):
-            line += f"; the training examples have {with_counts(labels_of(task.train))}"
-        say(line + _defaults(task))
-    for task in data.tasks.values():
-        for warning in _of_own_file(task.task, data.root):
-            say(f"warning: {data.root.path / task.task.train_split}: {warning}")
-    for line in _without_regions(data):
-        say(f"warning: {line}")
-    for line in too_few({task.task.title: len(task.train) for task in data.tasks.values()}):
-        say(f"warning: {line}")
-    for name, cut in trainer.cut.items():
-        if cut.same or cut.matters(official=is_official(data.tasks[name].task)):
-            kind = "note" if cut.same else "warning"
-            positions, grows = model.config.max_position_embeddings, config.model.grows
-            told = cut.told(name, positions, grows=grows, texts="training texts")
-            say(f"{kind}: {data.tasks[name].task.title}: {told}")
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    frozen = f" ({trainer.frozen / 1e6:.1f} M frozen)" if trainer.frozen else ""
-    threads = "" if trainer.threads.auto else f", {counted(torch.get_num_threads(), 'thread')}"
-    if trainer.helpers:
-        threads = f", {1 + trainer.helpers} processes side by side, each with one thread"
-    say(
-        f"one model, {parameters / 1e6:.1f} M parameters{frozen}, {counted(trainer.total, 'iteration')}, "
-        f"{config.training.precision}{threads} on {trainer.device}"
-    )
-    need = need_of(trainer)
-    for line in (str(need), *advice(need, trainer)):
-        say(line)
-
-
-def _without_regions(data: Prepared) -> Iterator[str]:
-    """Which tasks cannot be evaluated because test images have no regions, with the commands that extract them:
-    training, which does not read these images, does not stop."""
-    for split in data.held_out.splits:
-        trained = data.tasks.get(split.task)
-        if trained is None or split.split != trained.test_split or trained.task.partial:  # of these, a part is enough
-            continue
-        task, missing = trained.task, [image for image in sorted(split.images) if image not in data.store]
-        if not missing:
-            continue
-        sought = missing if isinstance(task, FileTask) else ()  # the images of a known dataset come with it
-        absent = Counter(image.split("/")[0] for image in sought if data.root.image_file(image) is None)
-        first = "".join(
-            f"put the {count:,} that are missing into {data.root.path / IMAGES / source}, then "
-            for source, count in absent.items()
-        )
-        sources, given = dict.fromkeys(image.split("/")[0] for image in missing), [task] if task.has_candidates else []
-        yield (
-            f"{task.title}: {len(missing):,} of {counted(len(split.images), 'image')} of its test split {split.split} "
-            f"have no regions, so twelve evaluate will not run; {first}extract them, now or after training: "
-            f"{'; '.join(command_for(data.store, source, given) for source in sources)}"
-        )
-
-
-def _of_own_file(task: Task, root: DataRoot) -> list[str]:
-    """What data check warns of in the training file of a task of one's own."""
-    if not isinstance(task, FileTask):
-        return []
-    examples = read_examples(task, root, task.train_split)  # also those whose images are left out of training
-    return warnings_of(task, root, task.train_split, examples, examples)
-
-
-def sizes(part: str, examples: Sequence[Example]) -> str:
-    """How many examples and images a part of a training set has: of few images, another share than
-    ``val_fraction`` may be held out."""
-    count, images = len(examples), len(distinct_images(examples))
-    return f"{counted(count, f'{part} example')} of {counted(images, 'image')}"
-
-
-def _defaults(task: TaskData) -> str:
-    """The task's own values of what a configuration does not say, if it leaves out how many or how fast."""
-    settings = task.settings
-    if settings.batch_size is not None and settings.learning_rate is not None:
-        return ""
-    values = {"batch_size": task.batch_size, "learning_rate": task.learning_rate, "max_text": task.max_text}
-    return f"; by default {', '.join(f'{k} {v:g}' for k, v in values.items() if getattr(settings, k) is None)}"
 
 
 def summary(data: Prepared, cut: Mapping[str, Cut]) -> dict[str, Any]:
