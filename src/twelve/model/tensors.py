@@ -96,62 +96,70 @@ def read_weights(weights: Mapping[str, Weight]) -> dict[str, Any]:
 
 def _header(file: Path) -> dict[str, Weight]:
     """Read a safetensors header and check its consistency and the file's size."""
+    tree, start, size = _tree(file)
+    notes = tree.pop("__metadata__", {})
+    if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
+        raise _wrong(file, "expected texts", "__metadata__")
+    found: dict[str, Weight] = {}
+    spans: list[tuple[int, int, str]] = []
+    for name, entry in tree.items():
+        found[name], (begin, end) = _weight(file, name, entry)
+        spans.append((begin, end, name))
+    place = 0
+    for begin, end, name in sorted(spans):
+        if begin != place:
+            raise _wrong(file, f"expected it to start at byte {place:,}, found {begin:,}", name)
+        place = end
+    if place > size - start:
+        raise _incomplete(file, start + place, size)
+    if place != size - start:
+        raise _wrong(file, f"expected {place:,} bytes of data, found {size - start:,}")
+    return found
 
-    def wrong(problem: str, record: str | None = None, remedy: str = _REMEDY) -> CheckpointError:
-        return CheckpointError(f"not a valid safetensors file: {problem}", file=file, record=record, remedy=remedy)
 
-    def incomplete(least: int) -> CheckpointError:
-        return wrong(f"expected at least {least:,} bytes, found {size:,}: the file is incomplete", None, _COPY)
-
+def _tree(file: Path) -> tuple[dict[str, Any], int, int]:
+    """The JSON object of a header, the byte where the weights start, and the size of the file in bytes."""
     try:
         with json_file.opened(file) as stream:
             size = os.fstat(stream.fileno()).st_size
             length = int.from_bytes(stream.read(8), "little")
             most = min(_HEADER, size - 8)
             if most < 2:
-                raise wrong(f"expected a header, found {size} bytes")
+                raise _wrong(file, f"expected a header, found {size} bytes")
             if most < length <= _HEADER:
-                raise incomplete(8 + length)
+                raise _incomplete(file, 8 + length, size)
             if not 2 <= length <= most:
-                raise wrong(f"expected a header of at most {most:,} bytes, found {length:,}")
+                raise _wrong(file, f"expected a header of at most {most:,} bytes, found {length:,}")
             tree = json_file.decode(stream.read(length).decode())
     except OSError as problem:
         raise CheckpointError(f"cannot be read: {problem.strerror}", file=file, remedy=_REMEDY) from None
     except UnicodeDecodeError:
-        raise wrong("its header is not text") from None
+        raise _wrong(file, "its header is not text") from None
     except json_file.Flaw as flaw:
-        raise wrong(flaw.problem, flaw.place) from None
+        raise _wrong(file, flaw.problem, flaw.place) from None
     if not isinstance(tree, dict):
-        raise wrong("its header is not a JSON object")
-    notes = tree.pop("__metadata__", {})
-    if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
-        raise wrong("expected texts", "__metadata__")
-    found: dict[str, Weight] = {}
-    spans: list[tuple[int, int, str]] = []
-    for name, entry in tree.items():
-        if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-            raise wrong("expected dtype, shape and data_offsets", name)
-        dtype, shape, span = entry["dtype"], entry["shape"], entry["data_offsets"]
-        if not isinstance(dtype, str) or dtype not in _BYTES:
-            raise wrong(f"expected dtype {', '.join(_BYTES)}, found {str(dtype)[:80]!r}", name)
-        for numbers, most in ((shape, _AXES), (span, 2)):
-            if (
-                not isinstance(numbers, list)
-                or len(numbers) > most
-                or any(type(n) is not int or n < 0 for n in numbers)
-            ):
-                raise wrong("shape and data_offsets must be integers", name)
-        if len(span) != 2 or span[1] - span[0] != math.prod(shape) * _BYTES[dtype]:
-            raise wrong(f"{dtype} values of shape {shape} do not fill bytes {span}", name)
-        found[name] = Weight(tuple(shape), dtype, file)
-        spans.append((span[0], span[1], name))
-    place = 0
-    for begin, end, name in sorted(spans):
-        if begin != place:
-            raise wrong(f"expected it to start at byte {place:,}, found {begin:,}", name)
-        place = end
-    if place > size - 8 - length:
-        raise incomplete(8 + length + place)
-    if place != size - 8 - length:
-        raise wrong(f"expected {place:,} bytes of data, found {size - 8 - length:,}")
-    return found
+        raise _wrong(file, "its header is not a JSON object")
+    return tree, 8 + length, size
+
+
+def _weight(file: Path, name: str, entry: object) -> tuple[Weight, list[int]]:
+    """A weight in a header, and where its bytes begin and end, counted from the start of the weights."""
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise _wrong(file, "expected dtype, shape and data_offsets", name)
+    dtype, shape, span = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in _BYTES:
+        raise _wrong(file, f"expected dtype {', '.join(_BYTES)}, found {str(dtype)[:80]!r}", name)
+    for numbers, most in ((shape, _AXES), (span, 2)):
+        if not isinstance(numbers, list) or len(numbers) > most or any(type(n) is not int or n < 0 for n in numbers):
+            raise _wrong(file, "shape and data_offsets must be integers", name)
+    if len(span) != 2 or span[1] - span[0] != math.prod(shape) * _BYTES[dtype]:
+        raise _wrong(file, f"{dtype} values of shape {shape} do not fill bytes {span}", name)
+    return Weight(tuple(shape), dtype, file), span
+
+
+def _incomplete(file: Path, least: int, size: int) -> CheckpointError:
+    return _wrong(file, f"expected at least {least:,} bytes, found {size:,}: the file is incomplete", remedy=_COPY)
+
+
+def _wrong(file: Path, problem: str, record: str | None = None, remedy: str = _REMEDY) -> CheckpointError:
+    return CheckpointError(f"not a valid safetensors file: {problem}", file=file, record=record, remedy=remedy)
