@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -12,33 +12,24 @@ import numpy as np
 from pydantic import ValidationError
 
 from twelve.errors import DataError, quoted
-from twelve.evaluation.own_kinds import SEEN, UNSEEN
 from twelve.io import files, json_file
 from twelve.io.invalid import problem_of
 from twelve.metrics.bootstrap import Interval
-from twelve.metrics.retrieval import of_size
 from twelve.study import costs, multiple, uneven, unseen
 from twelve.study import plan as plans
 from twelve.study.arms import Arm, Contrast
-from twelve.study.bootstrap import Array, Resampled, Sampled, between, interval, observed, sign, two_level
-from twelve.study.finding_types import Cell, Comparison, Curve, Findings, Part, Row, Score, Uneven
-from twelve.study.measures.errors import LEAST
-from twelve.study.plan import EARLIER_GALLERY, Plan
-from twelve.study.results import AGAIN, ByType, Result, has_result, read_result, result_file
+from twelve.study.bootstrap import Array, between, sign
+from twelve.study.finding_types import Cell, Comparison, Findings, Row, Score, Uneven
+from twelve.study.plan import Plan
+from twelve.study.results import ByType, has_result
+from twelve.study.scores import Samples, TaskResults, interval_of, seeds_of
 from twelve.study.studies import FROM_FILES, STUDIES
 from twelve.study.studies.base import said
 
 NOTES = "notes.md"
+"""What somebody wrote about a recorded study: retractions, limits."""
 WARNING = "Warning: "
 """How a note begins that stands before the answer."""
-"""What somebody wrote about a recorded study: retractions, limits."""
-EARLIER_METRIC = "R@1"
-"""What results of retrieval called their metric before they said how many images were ranked."""
-SHUFFLED = "shuffled images"
-RESAMPLES_ALONE = 1000
-"""Most resamples of each seed by itself: these intervals are only compared with 0."""
-MODELS_OWN = (SHUFFLED,)
-"""Baselines that depend on a model: those of the first arm's model count for all arms."""
 
 
 def findings(out: str | Path) -> Findings:
@@ -53,12 +44,12 @@ def findings(out: str | Path) -> Findings:
     out = Path(out)
     plan = plans.read(out)
     seeds, arms, missing = _complete(plan, out)
-    tasks = [_Task(plan, out, name, seeds, arms) for name in plan.tasks if any(name in arm.tasks for arm in arms)]
+    tasks = [TaskResults(plan, out, name, seeds, arms) for name in plan.tasks if any(name in arm.tasks for arm in arms)]
     usable = [task for task in tasks if task.has_room]
     if not usable:
         problem = "no task has room between its baseline and its upper bound"
         raise DataError(problem, file=out, remedy="measure other tasks")
-    drawn = _Samples(plan, usable)
+    drawn = Samples(plan, usable)
     rows = tuple(_row(task, drawn) for task in usable)
     results = [result for task in tasks for by_arm in task.results.values() for result in by_arm.values()]
     names = {arm.name for arm in arms}
@@ -150,7 +141,7 @@ def _complete(plan: Plan, out: Path) -> tuple[tuple[int, ...], tuple[Arm, ...], 
 
 
 def _identical(
-    tasks: Sequence[_Task], arms: Sequence[Arm], contrasts: Sequence[Contrast]
+    tasks: Sequence[TaskResults], arms: Sequence[Arm], contrasts: Sequence[Contrast]
 ) -> tuple[tuple[str, str], ...]:
     """See :class:`Findings`."""
     compared = {name for each in contrasts for name in each.arms}
@@ -163,212 +154,7 @@ def _identical(
     return tuple(pairs)
 
 
-class _Task:
-    """The results of one task: seed -> arm -> result, checked to be on the same examples in all arms of a seed."""
-
-    def __init__(self, plan: Plan, out: Path, name: str, seeds: Sequence[int], arms: Sequence[Arm]) -> None:
-        self.name, base = name, plan.base(name).name
-        self._plan = plan
-        self.arms = tuple(arm.name for arm in arms if name in arm.tasks)
-        self.results = {seed: {arm: read_result(plan, out, seed, arm, name) for arm in self.arms} for seed in seeds}
-        self.bases = {
-            seed: by_arm[base] if base in by_arm else read_result(plan, out, seed, base, name)
-            for seed, by_arm in self.results.items()
-        }
-        for seed, by_arm in self.results.items():
-            if self.bases[seed].baselines is None:
-                file = result_file(out, seed, base, name)
-                problem = "no baselines, which the first arm that trains a task has"
-                raise DataError(problem, file=file, record="baselines", remedy=AGAIN)
-            for arm, result in by_arm.items():
-                if result.groups != self.bases[seed].groups:
-                    file = result_file(out, seed, arm, name)
-                    problem = f"of other examples than those of {base}"
-                    raise DataError(problem, file=file, record="groups", remedy=AGAIN)
-
-    @property
-    def title(self) -> str:
-        result = next(iter(self.bases.values()))
-        return f"{result.title}, {self.metric}"
-
-    @property
-    def metric(self) -> str:
-        """Its name; that of retrieval says the gallery, which earlier results did not."""
-        metric = next(iter(self.bases.values())).metric
-        if metric == EARLIER_METRIC and (gallery := self._plan.parsed().evaluation.gallery) == EARLIER_GALLERY:
-            return of_size(metric, gallery)
-        return metric
-
-    @property
-    def has_room(self) -> bool:
-        return all(cell.upper_bound > cell.baseline for cell in self.cells())
-
-    def by_seed(self, arm: str) -> list[Result] | None:
-        """An arm's results, one per seed; None if it does not train the task."""
-        return [by_arm[arm] for by_arm in self.results.values()] if arm in self.arms else None
-
-    def cells(self, *, models_own: bool = True) -> list[Sampled]:
-        """One a seed: values of all arms and, after them, those with shuffled images of all arms."""
-        return [self._cell(seed, models_own) for seed in self.results]
-
-    def _cell(self, seed: int, models_own: bool) -> Sampled:
-        base, results = self.bases[seed], [self.results[seed][arm] for arm in self.arms]
-        scores = [score for name, score in (base.baselines or {}).items() if models_own or name not in MODELS_OWN]
-        upper_bound = 100.0 if base.upper_bound is None else base.upper_bound
-        values = [result.values for result in results]
-        values += [result.shuffled_values or result.values for result in results]
-        return Sampled(np.array(values), base.groups, max(scores, default=0.0) / 100, upper_bound / 100)
-
-    def parts(self) -> list[_PartCells]:
-        """The values of all arms on the examples that are like those of training, and on the others, for each kind that
-        tells which are."""
-        found, cells = [], self.cells()
-        recorded = [base.kinds or {} for base in self.bases.values()]
-        for kind in recorded[0]:
-            if not all({*kinds.get(kind, ())} == {SEEN, UNSEEN} for kinds in recorded):
-                continue
-            for value in (SEEN, UNSEEN):
-                rows = [np.flatnonzero(np.array(kinds[kind]) == value) for kinds in recorded]
-                if sum(map(len, rows)) >= LEAST:
-                    parts = [
-                        replace(cell, values=cell.values[:, own], groups=[cell.groups[row] for row in own.tolist()])
-                        for cell, own in zip(cells, rows, strict=True)
-                    ]
-                    shares = [len(own) / len(kinds[kind]) for own, kinds in zip(rows, recorded, strict=True)]
-                    found.append(_PartCells(kind, value == SEEN, float(np.mean(shares)), parts))
-        return found
-
-    def curves(self) -> list[Curve]:
-        found = []
-        for seed, by_arm in self.results.items():
-            for arm, result in by_arm.items():
-                if (recorded := result.recorded) is not None:
-                    points = tuple((iteration, 100 * score) for iteration, score in recorded.curve)
-                    norms = recorded.gradient_norms
-                    found.append(Curve(arm, self.name, seed, points, recorded.events, norms, result.parts))
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class _PartCells:
-    """One cell a seed, of a part of the examples; see :class:`Part`. ``share`` is 0..1."""
-
-    kind: str
-    seen: bool
-    share: float
-    cells: list[Sampled]
-
-
-class _Samples:
-    """The observed scores of all tasks, and resampled ones; of every arm, and of every arm with shuffled images."""
-
-    def __init__(self, plan: Plan, tasks: Sequence[_Task]) -> None:
-        self.tasks = {task.name: task for task in tasks}
-        resamples, shared = plan.parsed().evaluation.resamples, not plan.worlds
-
-        def both(models_own: bool) -> tuple[Resampled, Resampled]:
-            cells = {task.name: task.cells(models_own=models_own) for task in tasks}
-            return observed(cells), two_level(cells, resamples=resamples, shared=shared)
-
-        self.seen, self.drawn = both(True)
-        self.free_seen, self.free_drawn = both(False)
-        self.alone = _alone(tasks, min(resamples, RESAMPLES_ALONE))
-        self.parts = {task.name: task.parts() for task in tasks}
-        self.on_parts = {
-            (name, part.kind, part.seen): (
-                observed({name: part.cells}).points[name],
-                two_level({name: part.cells}, resamples=resamples, shared=shared).points[name],
-            )
-            for name, parts in self.parts.items()
-            for part in parts
-        }
-
-    def place(self, arm: str, task: str, *, shuffled: bool = False) -> int:
-        arms = self.tasks[task].arms
-        return arms.index(arm) + shuffled * len(arms)
-
-    def mean(self, arm: str, tasks: Sequence[str]) -> Interval:
-        """Mean of ``closed`` over tasks, per cent."""
-        seen, drawn = (
-            np.mean([each.closed[task][:, self.place(arm, task)] for task in tasks], axis=0)
-            for each in (self.seen, self.drawn)
-        )
-        return _interval(seen, drawn)
-
-    def mean_seeds(self, arm: str, tasks: Sequence[str]) -> tuple[float, ...]:
-        return _seeds(np.mean([self.seen.closed[task][:, self.place(arm, task)] for task in tasks], axis=0))
-
-    def difference(self, contrast: Contrast, task: str, scale: str) -> tuple[Array, Array]:
-        """(S,) observed and (R,) resampled differences: of ``points``, ``closed``, or ``free``."""
-        seen, drawn = {
-            "points": (self.seen.points, self.drawn.points),
-            "closed": (self.seen.closed, self.drawn.closed),
-            "free": (self.free_seen.closed, self.free_drawn.closed),
-        }[scale]
-        return self._subtracted(contrast, task, seen[task]), self._subtracted(contrast, task, drawn[task])
-
-    def _subtracted(self, contrast: Contrast, task: str, scores: Array) -> Array:
-        """The difference of a contrast in (R, A) scores."""
-        places = [self.place(arm, task) for arm in contrast.compared]
-        signs = np.array((1.0, -1.0, -1.0, 1.0)[: len(places)])
-        difference: Array = scores[:, places] @ signs
-        return difference
-
-    def by_part(self, contrast: Contrast, task: str) -> tuple[Part, ...]:
-        """The difference of ``points`` on each part of the examples."""
-        found = []
-        for part in self.parts[task]:
-            seen, drawn = (self._subtracted(contrast, task, each) for each in self.on_parts[task, part.kind, part.seen])
-            found.append(Part(part.kind, part.seen, 100 * part.share, _interval(seen, drawn), _seeds(seen)))
-        return tuple(found)
-
-    def learned(self, arm: str, task: str) -> bool:
-        """Whether the intervals of an arm's lead over the best baseline and, where that was measured, of what it
-        gains from the correct image are above zero."""
-        return self._is_learned(arm, task, self.seen, self.drawn)
-
-    def learned_seeds(self, arm: str, task: str) -> tuple[bool, ...]:
-        """The same of each seed by itself; empty for one seed."""
-        return tuple(self._is_learned(arm, task, seen, drawn) for seen, drawn in self.alone)
-
-    def _is_learned(self, arm: str, task: str, seen: Resampled, drawn: Resampled) -> bool:
-        place = self.place(arm, task)
-        advantage = _interval(seen.closed[task][:, place], drawn.closed[task][:, place])
-        looking = self._looking(arm, task, seen, drawn)
-        return advantage.low > 0 and (looking is None or looking.low > 0)
-
-    def looking(self, arm: str, task: str) -> Interval | None:
-        """The score minus that with shuffled images; None if that was not measured."""
-        return self._looking(arm, task, self.seen, self.drawn)
-
-    def _looking(self, arm: str, task: str, seen: Resampled, drawn: Resampled) -> Interval | None:
-        if any(
-            result.shuffled is None or result.shuffled_values is None for result in self.tasks[task].by_seed(arm) or []
-        ):
-            return None
-        place, other = self.place(arm, task), self.place(arm, task, shuffled=True)
-        observed, samples = seen.points[task], drawn.points[task]
-        return _interval(observed[:, place] - observed[:, other], samples[:, place] - samples[:, other])
-
-
-def _alone(tasks: Sequence[_Task], resamples: int) -> list[tuple[Resampled, Resampled]]:
-    """The observed and the resampled scores of each seed by itself; empty for one seed."""
-    every = {task.name: task.cells() for task in tasks}
-    seeds = [{name: [cell] for name, cell in zip(every, row, strict=True)} for row in zip(*every.values(), strict=True)]
-    if len(seeds) == 1:
-        return []
-    return [(observed(cells), two_level(cells, resamples=resamples, shared=True)) for cells in seeds]
-
-
-def _interval(seen: Array, drawn: Array) -> Interval:
-    return interval(100 * drawn, 100 * float(seen.mean()))
-
-
-def _seeds(values: Array) -> tuple[float, ...]:
-    return tuple(100 * float(value) for value in values)
-
-
-def _row(task: _Task, drawn: _Samples) -> Row:
+def _row(task: TaskResults, drawn: Samples) -> Row:
     cells = task.cells()
     first = next(iter(task.bases.values()))
     bases = [base.baselines or {} for base in task.bases.values()]
@@ -389,21 +175,21 @@ def _row(task: _Task, drawn: _Samples) -> Row:
     )
 
 
-def _score(task: _Task, arm: str, drawn: _Samples) -> Score:
+def _score(task: TaskResults, arm: str, drawn: Samples) -> Score:
     results, place = task.by_seed(arm) or [], drawn.place(arm, task.name)
     seen, samples = drawn.seen.points[task.name], drawn.drawn.points[task.name]
     looking = drawn.looking(arm, task.name)
     shuffled = None if looking is None else float(np.mean([result.shuffled or 0.0 for result in results]))
     unshuffled = seen[:, place] - seen[:, drawn.place(arm, task.name, shuffled=True)]
     return Score(
-        score=_interval(seen[:, place], samples[:, place]),
-        closed=_interval(drawn.seen.closed[task.name][:, place], drawn.drawn.closed[task.name][:, place]),
-        seeds=_seeds(seen[:, place]),
-        closed_seeds=_seeds(drawn.seen.closed[task.name][:, place]),
+        score=interval_of(seen[:, place], samples[:, place]),
+        closed=interval_of(drawn.seen.closed[task.name][:, place], drawn.drawn.closed[task.name][:, place]),
+        seeds=seeds_of(seen[:, place]),
+        closed_seeds=seeds_of(drawn.seen.closed[task.name][:, place]),
         learned=drawn.learned(arm, task.name),
         shuffled=shuffled,
         looking=looking,
-        looking_seeds=() if looking is None else _seeds(unshuffled),
+        looking_seeds=() if looking is None else seeds_of(unshuffled),
         validation=tuple(100 * result.validation for result in results),
         converged=tuple(result.converged and not result.falls for result in results),
         falling=tuple(result.falls for result in results),
@@ -432,7 +218,7 @@ def _by_type(seeds: Sequence[ByType]) -> ByType:
     return found
 
 
-def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples, *, warned: bool) -> Comparison | None:
+def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: Samples, *, warned: bool) -> Comparison | None:
     """A contrast on those of its tasks that have room; None if none has."""
     if not tasks:
         return None
@@ -445,11 +231,11 @@ def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples, *, wa
     cells = tuple(
         Cell(
             task=task,
-            points=_interval(*drawn.difference(contrast, task, "points")),
-            closed=_interval(*drawn.difference(contrast, task, "closed")),
-            seeds=_seeds(drawn.difference(contrast, task, "points")[0]),
+            points=interval_of(*drawn.difference(contrast, task, "points")),
+            closed=interval_of(*drawn.difference(contrast, task, "closed")),
+            seeds=seeds_of(drawn.difference(contrast, task, "points")[0]),
             learned=task in learned,
-            closed_seeds=_seeds(drawn.difference(contrast, task, "closed")[0]),
+            closed_seeds=seeds_of(drawn.difference(contrast, task, "closed")[0]),
             by_none=not any(drawn.learned(arm, task) for arm in contrast.arms),
             unlearned=tuple(judge for judge in contrast.judges if not drawn.learned(judge, task)),
             parts=drawn.by_part(contrast, task),
@@ -458,25 +244,25 @@ def _comparison(contrast: Contrast, tasks: Sequence[str], drawn: _Samples, *, wa
         for task in tasks
     )
     seen, samples = mean("closed", tasks)
-    every = _interval(seen, samples)
+    every = interval_of(seen, samples)
     return Comparison(
         contrast=contrast,
         cells=cells,
-        learned=_interval(*mean("closed", learned)) if learned else None,
-        learned_points=_interval(*mean("points", learned)) if learned else None,
+        learned=interval_of(*mean("closed", learned)) if learned else None,
+        learned_points=interval_of(*mean("points", learned)) if learned else None,
         every=every,
-        every_points=_interval(*mean("points", tasks)),
-        image_free=_interval(*mean("free", tasks)),
-        seeds=_seeds(seen),
+        every_points=interval_of(*mean("points", tasks)),
+        image_free=interval_of(*mean("free", tasks)),
+        seeds=seeds_of(seen),
         between=between(samples, seen),
-        learned_seeds=_seeds(mean("closed", learned)[0]) if learned else (),
+        learned_seeds=seeds_of(mean("closed", learned)[0]) if learned else (),
         uneven=_uneven(contrast, cells, every, drawn),
         warned=warned,
         p=multiple.p_value(seen, samples),
     )
 
 
-def _uneven(contrast: Contrast, cells: Sequence[Cell], every: Interval, drawn: _Samples) -> Uneven | None:
+def _uneven(contrast: Contrast, cells: Sequence[Cell], every: Interval, drawn: Samples) -> Uneven | None:
     """Where a difference of two arms over several tasks comes from; see :class:`Comparison`."""
     if contrast.than is not None or len(cells) < 2 or sign(every) == 0:
         return None
@@ -490,4 +276,4 @@ def _uneven(contrast: Contrast, cells: Sequence[Cell], every: Interval, drawn: _
         return Uneven(behind, tasks, share, None)
     parts = (drawn.difference(contrast, task, "closed") for task in others)
     seen, samples = (np.mean(each, axis=0) for each in zip(*parts, strict=True))
-    return Uneven(behind, tasks, share, _interval(seen, samples), _seeds(seen))
+    return Uneven(behind, tasks, share, interval_of(seen, samples), seeds_of(seen))
