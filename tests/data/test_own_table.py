@@ -74,6 +74,15 @@ def lines(file: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
+def run_all(commands: Sequence[str]) -> None:
+    """Run commands that :func:`make` printed; training is two iterations long."""
+    short = [word for key in ("iterations", "eval_every", "save_every") for word in ("--set", f"training.{key}=2")]
+    for command in commands:
+        words = shlex.split(command)[1:]
+        done = run(*words, *(short if words[0] == "train" else ()))
+        assert done.exit_code == 0, (command, done.output, done.exception)
+
+
 def test_from_the_table_to_a_trained_model(faces: Path) -> None:
     made = run("data", "table", faces, "--images", IMAGES, "--init", MODEL, "--out", "mine")
     assert made.exit_code == 0, (made.output, made.exception)
@@ -101,11 +110,19 @@ def test_from_the_table_to_a_trained_model(faces: Path) -> None:
     assert run(*shlex.split(extract)[1:]).exit_code == 0
     checked = run("data", "check", "mine", "--config", "mine/mine.yaml")
     assert checked.exit_code == 0 and "mine (mine): can run\n" in checked.output
-    short = [word for key in ("iterations", "eval_every", "save_every") for word in ("--set", f"training.{key}=2")]
-    for command in others:
-        words = shlex.split(command)[1:]
-        done = run(*words, *(short if words[0] == "train" else ()))
-        assert done.exit_code == 0, (command, done.output, done.exception)
+    run_all(others)
+
+
+def test_images_of_other_formats_go_through_every_step(tmp_path: Path) -> None:
+    names = [*(f"{number}.webp" for number in range(8)), "mug.GIF", "jug.tiff"]
+    (tmp_path / "photographs").mkdir()
+    for number, name in enumerate(names):
+        Image.new("RGB", (40, 40), (25 * number, 80, 0)).save(tmp_path / "photographs" / name)
+    rows = "".join(f"{name},is it red?,{('yes', 'no')[number % 2]}\n" for number, name in enumerate(names))
+    (tmp_path / "t.csv").write_text(f"image,text,target\n{rows}")
+    made = make(Path("t.csv"), Path("photographs"), MODEL, Path("mine"))
+    assert {path.name for path in Path("mine/images/mine").iterdir()} == set(names)
+    run_all(made.commands)
 
 
 def test_the_configuration_begins_with_its_command_and_is_that_of_the_tutorial(faces: Path) -> None:
@@ -227,7 +244,9 @@ def test_an_error_in_a_row_of_several_lines_names_its_first(photographs: Path, t
         (f"{'d' * 300}.jpg,what?,yes", "image d+.jpg in photographs: File name too long -> correct the row or"),
         (f"{LONG},what?,yes", "the image is copied under its folders' names and its own, which are 306 bytes together"),
         (f"a.jpg,{'x' * 140_000},yes", "cannot be read as CSV: field larger than field limit .* -> shorten this cell"),
-        ("a.webp,what?,yes", "expected a .jpg, .jpeg or .png image, found a.webp -> convert it"),
+        ("cut.webp,what?,yes", "image cut.webp in photographs"),
+        ("cut.bmp,what?,yes", "image cut.bmp in photographs: image file is truncated"),
+        ("a.avif,what?,yes", "expected a .bmp, .gif, .jpeg, .* or .webp image, found a.avif -> convert it to one of"),
         ("../x.jpg,what?,yes", "the image ../x.jpg is outside photographs -> name an image in this folder"),
         ("sub/../../x.jpg,what?,yes", "the image sub/../../x.jpg is outside photographs"),
         ("/etc/x.jpg,what?,yes", "the image /etc/x.jpg is outside photographs"),
@@ -240,6 +259,9 @@ def test_a_bad_row_is_refused_with_its_line(row: str, said: str, photographs: Pa
     (photographs / "empty.png").write_bytes(b"")
     (photographs / "text.png").write_text("no image")
     (photographs / "cut.jpg").write_bytes(SCENE.read_bytes()[:1500])
+    for cut in (photographs / "cut.webp", photographs / "cut.bmp"):
+        Image.open(SCENE).save(cut)
+        cut.write_bytes(cut.read_bytes()[:1500])
     (photographs / "d.jpg").mkdir()
     (photographs / LONG).parent.mkdir(parents=True)
     shutil.copyfile(photographs / "a.jpg", photographs / LONG)

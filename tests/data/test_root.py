@@ -44,6 +44,7 @@ def root(tmp_path: Path) -> Path:
         ("v7w_x.jpg", "v7w_x"),
         ("dev-850-0-img0.png", "dev-850-0-img0"),
         ("some.photo.JPEG", "some.photo"),
+        ("some.photo.WebP", "some.photo"),
         ("some.photo", "some.photo"),
     ],
 )

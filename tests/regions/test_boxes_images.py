@@ -12,6 +12,7 @@ from making import draw_image, regions, write
 from PIL import Image
 
 from twelve.errors import ConfigError, InputError, RegionError
+from twelve.formats.data_root import image_key
 from twelve.regions.extraction import box_sources
 from twelve.regions.extraction.box_sources import BoxFiles, BoxSource, Grid, cell_boxes, parse_boxes
 from twelve.regions.extractor_config import ExtractorConfig
@@ -147,6 +148,7 @@ def test_ids_and_sources() -> None:
     assert image_id(Path("COCO_train2014_000000000003.jpg"), "coco") == "coco/3"
     assert image_id(Path("1000268201.jpg"), "f") == "f/1000268201"
     assert image_id(Path("dev-1021-0-img0.png"), "n") == "n/dev-1021-0-img0"
+    assert image_id(Path("cup.jpg.webp"), "n") == f"n/{image_key('cup.jpg.webp')}" == "n/cup.jpg"
     assert source_of(Path("/data/images/coco/train2014")) == "coco"
     assert source_of(Path("/data/images/vg")) == "vg"
     assert source_of(Path("/data/photos")) == "photos"

@@ -11,7 +11,7 @@ from twelve.formats.mistaken import what_is
 from twelve.formats.records import check_regular
 
 _END = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
-"""Format -> what every file ends with."""
+"""Format -> what every file ends with; files of other formats are decoded."""
 _TAIL = 64
 """Bytes at the end of a file that are read."""
 
@@ -20,7 +20,7 @@ def size_or_flaw(path: Path) -> tuple[int, int] | str:
     """Width and height of an image, or what is wrong with its file.
 
     A file that does not end as its format should (an interrupted download) is decoded, since it may be complete and
-    have something after its end.
+    have something after its end. So is a file of a format without such an end.
     """
     try:
         check_regular(path)
@@ -38,4 +38,4 @@ def size_or_flaw(path: Path) -> tuple[int, int] | str:
 def _ends(path: Path, kind: str | None) -> bool:
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - _TAIL))
-        return _END.get(kind or "", b"") in stream.read()
+        return kind in _END and _END[kind] in stream.read()

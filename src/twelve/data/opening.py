@@ -8,7 +8,8 @@ from pathlib import Path
 from twelve.data.examples.columns import distinct_images, have_candidates, images_of, take
 from twelve.data.files_there import data_root
 from twelve.errors import ConfigError, RegionError, nearest
-from twelve.formats.data_root import IMAGES, SUFFIXES, DataRoot, image_key
+from twelve.formats.data_root import IMAGES, DataRoot, image_key
+from twelve.io.image_suffixes import SUFFIXES
 from twelve.regions.store.region_file import GIVEN
 from twelve.regions.store.region_store import RegionStore
 from twelve.settings import RunConfig

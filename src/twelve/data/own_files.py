@@ -13,7 +13,8 @@ from pathlib import Path
 from twelve.data.examples.columns import counted, distinct_images, images_of, texts_of
 from twelve.data.vocabulary import labels_of
 from twelve.errors import DataError
-from twelve.formats.data_root import IMAGES, SUFFIXES, DataRoot
+from twelve.formats.data_root import IMAGES, DataRoot
+from twelve.io.image_suffixes import SUFFIXES
 from twelve.progress import counted as number
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task

@@ -16,11 +16,11 @@ from pathlib import Path
 from twelve.data.image_digests import content_digest
 from twelve.data.image_sizes import size_or_flaw
 from twelve.errors import ConfigError, DataError, check_all, located_problem, nearest, quoted
-from twelve.formats.data_root import NO_FILE, SUFFIXES, image_key
+from twelve.formats.data_root import NO_FILE, image_key
 from twelve.formats.flaws import without_flaws
 from twelve.formats.records import steering
 from twelve.io.files import folder_beside, from_here, is_there, reading_remedy
-from twelve.io.image_suffixes import NO_IMAGE, flaw
+from twelve.io.image_suffixes import NO_IMAGE, SUFFIXES, flaw
 from twelve.metrics.entailment import CLASSES
 from twelve.tasks.formats.field_names import MEANT
 
@@ -39,6 +39,7 @@ _TRIED = 100
 USUAL = 2
 """Other names of a column that an error about it tells."""
 _SEPARATORS = ",;\t"
+_SUFFIXES = " or ".join(", ".join(sorted(SUFFIXES)).rsplit(", ", 1))
 _AS_TEXT = "save the table as CSV in UTF-8 (Excel: CSV UTF-8)"
 
 
@@ -222,7 +223,7 @@ def _row(
     if not path.is_relative_to(os.path.abspath(folder)):
         return wrong(f"the image {cells['image']} is outside {folder}", "name an image in this folder")
     if path.suffix.lower() not in SUFFIXES:
-        return wrong(f"expected a .jpg, .jpeg or .png image, found {cells['image']}", "convert it to one of these")
+        return wrong(f"expected a {_SUFFIXES} image, found {cells['image']}", "convert it to one of these")
     inside = path.relative_to(os.path.abspath(folder))
     if problem := flaw_in(path):
         said = located_problem(f"image {inside} in {folder}", problem)

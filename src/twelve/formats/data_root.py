@@ -25,6 +25,7 @@ from twelve.formats.records import check_regular, read_object, unreadable
 from twelve.formats.results import mended_by
 from twelve.io import json_file
 from twelve.io.files import folder_beside, from_here, is_there
+from twelve.io.image_suffixes import SUFFIXES
 
 IMAGES = "images"
 SOURCES = "sources.json"
@@ -35,7 +36,6 @@ APART = "apart"
 """Its key that says that tasks share nothing."""
 DRAW_WORDINGS = "draw_wordings"
 """Its key that says that the seed drew the wordings that only test sets have."""
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 """Names of image sources, which are names of folders."""
 COCO = "coco"

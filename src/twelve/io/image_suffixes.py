@@ -9,6 +9,7 @@ from pathlib import Path
 from twelve.errors import InputError, closest, quoted
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+"""Suffixes by which images are recognised in data roots, tables and folders."""
 NO_IMAGE = "no such image"
 _BEGINNINGS = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"P"),

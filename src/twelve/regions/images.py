@@ -79,7 +79,7 @@ def source_of(folder: Path) -> str:
 def image_id(path: Path, source: str) -> str:
     """The id of the image in a file: the source, and the key used in data roots
     (:func:`twelve.formats.data_root.image_key`)."""
-    return printable(f"{source}/{image_key(path.stem)}")
+    return printable(f"{source}/{image_key(path.name)}")
 
 
 def printable(text: str) -> str:

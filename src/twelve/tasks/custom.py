@@ -42,9 +42,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twelve.errors import ConfigError, DataError, MissingData, Own, closest, nearest
-from twelve.formats.data_root import FOLDER, NO_FILE, SUFFIXES, DataRoot, image_key
+from twelve.formats.data_root import FOLDER, NO_FILE, DataRoot, image_key
 from twelve.formats.records import Record, describe, read_each_line, read_lines, writable
 from twelve.formats.results import mended, mended_by
+from twelve.io.image_suffixes import SUFFIXES
 from twelve.metrics import referring
 from twelve.metrics.entailment import CLASSES
 from twelve.tasks.base import Defaults, Task, all_tasks
