@@ -115,6 +115,34 @@ def test_a_scene_that_is_gone_is_named_by_its_field(
 
 
 @pytest.mark.parametrize(
+    ("image", "code"),
+    [
+        (b"", "invalid_image"),
+        (b"no image", "unsupported_type"),
+        (bomb(8000, 8000), "too_many_pixels"),
+        (encoded("PNG")[:500], "invalid_image"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "field", "asked"),
+    [
+        ("answer", "image.base64", lambda bad, _: {"image": bad, "question": "what ?"}),
+        ("choose", "image.base64", lambda bad, _: {"image": bad, "question": "which ?", "boxes": BOXES}),
+        ("verify", "right.base64", lambda bad, good: {"left": good, "right": bad, "statement": "it"}),
+        ("match", "images.1.base64", lambda bad, good: {"images": [good, bad], "captions": ["a ball"]}),
+    ],
+)
+def test_an_image_that_is_refused_is_named_by_its_field(
+    method: str, field: str, asked: Callable[[Any, Any], Any], image: bytes, code: str, client: TestClient
+) -> None:
+    bad, good = ({"base64": base64.b64encode(each).decode()} for each in (image, encoded("PNG")))
+    told = client.post(f"/api/v1/{method}", json=asked(bad, good)).json()
+    ((path, message),) = [each.values() for each in told["fields"]]
+    assert (told["code"], path, told["error"]) == (code, field, f"{field}: {message}")
+    assert message == upload(client, image).json()["error"]
+
+
+@pytest.mark.parametrize(
     ("box", "problem"),
     [([500, 500, 600, 600], "the box lies outside the image"), ([-60, 0, 20, 20], "the box lies mostly outside the")],
 )

@@ -48,7 +48,7 @@ class Problem(BaseModel):
     code: Code = Field(description="kind of the error; within v1 it keeps its name and meaning")
     error: str = Field(description="what is wrong, for people")
     remedy: str | None = Field(None, description="what to do about it, for people")
-    fields: list[FieldProblem] | None = Field(None, description="the fields that are wrong, if the schema tells")
+    fields: list[FieldProblem] | None = Field(None, description="the fields that are wrong, if they are known")
 
 
 class WarningReply(BaseModel):

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from PIL import Image
@@ -159,7 +160,8 @@ class Service:
                 regions = self._stored(path, image).regions
                 sizes.append(regions.width * regions.height)
             else:
-                sizes.append(await asyncio.to_thread(uploads.check, image.base64, self.limits))
+                with _about(f"{path}.base64"):
+                    sizes.append(await asyncio.to_thread(uploads.check, image.base64, self.limits))
                 sent += sizes[-1]
         if sent > (most := self.limits.max_request_pixels):
             problem = f"the images have more than {most:,} pixels together"
@@ -177,11 +179,8 @@ class Service:
 
     def _stored(self, path: str, image: ImageOf) -> Scene:
         """The stored scene that an image names; raises ServiceError, with the field of ``path``, if there is none."""
-        try:
+        with _about(f"{path}.scene"):
             return self.scenes.get(image.scene or "")
-        except ServiceError as error:
-            field = f"{path}.scene"
-            raise ServiceError(error.code, f"{field}: {error.problem}", error.remedy, field=field) from None
 
     async def _regions_of(self, path: str, image: ImageOf, pixels: int, until: float, boxes: Sequence[Box]) -> Scene:
         if image.base64 is None:
@@ -190,8 +189,11 @@ class Service:
             inside(boxes, self._stored(path, image))  # an error is raised before the request waits
 
         def work() -> Scene:
-            kept = image.base64 is None
-            scene = self._stored(path, image) if kept else self._extracted(image.base64 or b"")
+            if image.base64 is None:
+                scene = self._stored(path, image)
+            else:
+                with _about(f"{path}.base64"):
+                    scene = self._extracted(image.base64)
             inside(boxes, scene)
             return without_pixels(scene, boxes)
 
@@ -352,6 +354,15 @@ class Service:
         for line in self._lines():
             line.stop(within)
         self.scenes.clear()
+
+
+@contextmanager
+def _about(field: str) -> Iterator[None]:
+    """Name the field of the request that a ServiceError is about."""
+    try:
+        yield
+    except ServiceError as error:
+        raise ServiceError(error.code, f"{field}: {error.problem}", error.remedy, field=field) from None
 
 
 def without_pixels(scene: Scene, boxes: Sequence[Box] = ()) -> Scene:
