@@ -480,6 +480,25 @@ def test_one_training_image_is_refused(photographs: Path, tmp_path: Path) -> Non
     assert not Path("mine").exists()
 
 
+@pytest.mark.parametrize("tested", [True, False])
+@pytest.mark.parametrize(("kind", "answer"), [("answer", "yes"), ("entailment", "neutral")])
+def test_a_table_with_one_answer_is_refused(
+    kind: str, answer: str, tested: bool, photographs: Path, tmp_path: Path
+) -> None:
+    """A test table may have one."""
+    other = {"answer": "no", "entailment": "entailment"}[kind]
+    rows = "".join(f"{name},x,{answer}\n" for name in ("a.jpg", "b.JPG", "c.png"))
+    (tmp_path / "t.csv").write_text(f"image,text,target\n{rows}")
+    (tmp_path / "test.csv").write_text(f"image,text,target\nsub/a.jpg,x,{other}\n")
+    test = tmp_path / "test.csv" if tested else None
+    said = f"t.csv: all 3 rows have the answer '{answer}', so the model can learn nothing -> add rows with other"
+    with pytest.raises(DataError, match=said):
+        make(tmp_path / "t.csv", photographs, MODEL, Path("mine"), kind=kind, test=test)
+    assert not Path("mine").exists()
+    (tmp_path / "t.csv").write_text(f"image,text,target\n{rows}a.jpg,y,{other}\n")
+    make(tmp_path / "t.csv", photographs, MODEL, Path("mine"), kind=kind, test=test)
+
+
 def test_a_long_line_does_not_hide_the_separator(photographs: Path, tmp_path: Path) -> None:
     """Commas would make one cell of it, longer than any may be."""
     names = [f"a column with number {number}" for number in range(6000)]
@@ -498,14 +517,14 @@ def test_two_images_of_one_name_are_refused(photographs: Path, tmp_path: Path) -
 
 
 def test_what_may_be_wrong_is_said_as_elsewhere(photographs: Path, tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("image,text,target\na.jpg,x,yes\nb.JPG,x,yes\n")
-    (tmp_path / "test.csv").write_text("image,text,target\nc.png,x,no\n")
+    (tmp_path / "t.csv").write_text("image,text,target\na.jpg,x,yes\nb.JPG,x,no\n")
+    (tmp_path / "test.csv").write_text("image,text,target\nc.png,x,perhaps\n")
     made = str(make(tmp_path / "t.csv", photographs, MODEL, Path("mine"), test=tmp_path / "test.csv"))
-    assert "train.jsonl: 2 examples of 2 images: yes (2)\ntest.jsonl: 1 example of 1 image: no (1)\n" in made
+    assert "train.jsonl: 2 examples of 2 images: no (1), yes (1)\n" in made
+    assert "test.jsonl: 1 example of 1 image: perhaps (1)\n" in made
     for warning in (
         "mine has 2 training examples: fewer than 20 often teach nothing",
-        "all 2 training examples have the answer yes, so the model can learn only this one",
-        "the answer to 1 of 1 questions never occurs in train.jsonl, so training cannot teach it: no (1)",
+        "the answer to 1 of 1 questions never occurs in train.jsonl, so training cannot teach it: perhaps (1)",
     ):
         assert f"\nwarning: {warning}" in made
 
@@ -549,13 +568,14 @@ def test_the_last_command_asks_as_the_kind_of_the_task_does(
     kind: str, target: str, asked: str, photographs: Path, tmp_path: Path
 ) -> None:
     """The text that it asks has one line, and is no option."""
-    names = ["a.jpg", "b.JPG", "c.png"]
-    (tmp_path / "t.csv").write_text("image,text,target\n" + "".join(f"{name},a cup,{target}\n" for name in names))
+    targets = {"a.jpg": target, "b.JPG": target, "c.png": target and "contradiction"}
+    rows = [f"{name},a cup,{each}\n" for name, each in targets.items()]
+    (tmp_path / "t.csv").write_text("".join(["image,text,target\n", *rows]))
     made = make(tmp_path / "t.csv", photographs, MODEL, Path("own"), kind=kind)
     image = lines(Path("own/test.jsonl"))[0]["image"]
     assert made.commands[-1] == asked.format(image=image)
     for text in ('"two\nlines"', "--help"):
-        (tmp_path / "t.csv").write_text("image,text,target\n" + "".join(f"{name},{text},{target}\n" for name in names))
+        (tmp_path / "t.csv").write_text("".join(["image,text,target\n", *rows]).replace("a cup", text))
         assert make(tmp_path / "t.csv", photographs, MODEL, tmp_path / f"own{len(text)}", kind=kind).commands[-1] == (
             f"twelve report runs/own{len(text)}"
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from twelve.data.image_digests import content_digest
 from twelve.data.image_sizes import size_or_flaw
-from twelve.errors import ConfigError, DataError, check_all, located_problem, nearest, quoted
+from twelve.errors import ConfigError, DataError, check_all, located_problem, nearest, quoted, shortened
 from twelve.formats.data_root import NO_FILE, image_key
 from twelve.formats.flaws import without_flaws
 from twelve.formats.records import steering
@@ -284,6 +284,14 @@ def check_names(rows: Sequence[ExampleRow], file: Path) -> None:
             raise DataError(
                 problem, file=file, record=row.place, remedy="rename one of the two files, also in the table"
             )
+
+
+def check_answers(rows: Sequence[ExampleRow], file: Path) -> None:
+    """Raise DataError if all rows have the same target: a model can learn nothing from them."""
+    answer = rows[0].target
+    if answer is not None and all(row.target == answer for row in rows):
+        problem = f"all {len(rows):,} rows have the answer {shortened(answer)!r}, so the model can learn nothing"
+        raise DataError(problem, file=file, remedy="add rows with other answers")
 
 
 def contents(rows: Sequence[ExampleRow]) -> dict[Path, bytes]:

@@ -15,7 +15,7 @@ import yaml
 
 from twelve.data.clean import split_validation
 from twelve.data.own_files import FEW, too_few, warnings_of, with_counts
-from twelve.data.own_table import KINDS, ExampleRow, check_apart, check_names, divided, read_table
+from twelve.data.own_table import KINDS, ExampleRow, check_answers, check_apart, check_names, divided, read_table
 from twelve.errors import ConfigError, nearest, quoted
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.formats.data_root import IMAGES, DataRoot
@@ -107,6 +107,7 @@ def make(
         train, (tested, _) = rows, read_table(test, images, kind, columns or {})
         check_names([*train, *tested], test)
         check_apart(train, tested, table, test)
+    check_answers(rows, table)
     run = _free(Path("runs") / name)
     with replacing(out) as partial:
         _write(partial, name, train, tested)
