@@ -1233,10 +1233,16 @@ def test_of_few_training_examples_more_are_added_before_test_examples(run: Path)
     alone(run, 70.0, 0.0)
     changed(run, lambda tree: tree["tasks"]["mine"]["score"].update(low=50.0, high=90.0))
     assert said(run).word == "Undecided"
+    assert titles(run)[:2] == ["Add training examples", "Add test examples"] and "Train longer" not in titles(run)
+    first = next_steps(read_run(run), scored(run))[0]
+    assert first.why.startswith(
+        "The score of 70.0 leaves room for improvement, and there are few training examples: add 50 to 100 lines"
+    )
+    (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 0.8}}))
     longer, first = next_steps(read_run(run), scored(run))[:2]
     assert titles(run)[:3] == ["Train longer", "Add training examples", "Add test examples"]
     assert titles(run).count("Add test examples") == titles(run).count("Train longer") == 1
-    assert longer.why == "The score of 70.0 leaves room for improvement."
+    assert longer.why == "The model scores only 80.0 on its own training examples: it has not learned them yet."
     assert longer.details == "Twice the training needs no new examples and takes about 3 min."
     assert longer.commands == [
         f"twelve train {run / 'config.yaml'} --set training.iterations=80 --set run={run}-longer",
@@ -1271,10 +1277,7 @@ def test_whether_longer_training_or_more_examples_come_first_follows_from_the_ev
         return titles(run)[:2]
 
     both = ["Train longer", "Add training examples"]
-    assert told(0.98438) == both
-    assert next_steps(read_run(run), scored(run))[0].why.startswith(
-        "The model scores 98.4 on its own training examples and 86.0 on the test examples, which does not tell whether "
-    )
+    assert told(0.98438)[0] == "Add training examples" and "Train longer" not in titles(run)  # it knows them
     assert told(0.875) == both
     assert "only 87.5 on its own training examples: it has not learned them yet.\n" in render(read_run(run))
     assert told(1.0)[0] == "Add training examples" and "Train longer" not in titles(run)  # all are memorised
@@ -1283,6 +1286,11 @@ def test_whether_longer_training_or_more_examples_come_first_follows_from_the_ev
     # As many epochs, however many lines are added: 40 iterations of 5 are 4 of the 50 examples.
     epochs = "--set training.iterations=null --set training.epochs=4"
     assert more.commands[1] == f"twelve train {run / 'config.yaml'} {epochs} --set run={run}-more"
+    for size, asked in ((6, 31), (8, 25)):  # 33 and 25 epochs
+        small(run, 86.0, 10.0, train=size)
+        told(1.0)
+        assert f" --set training.epochs={asked} " in next_steps(read_run(run), scored(run))[0].commands[1]
+    small(run, 86.0, 10.0, train=50)
     told(0.95)
     of_mine(run, 0.2, 0.4, 0.6, 0.8)  # it still rises: that step is the one that trains longer
     data = json.loads((run / "data.json").read_text())
@@ -1291,6 +1299,9 @@ def test_whether_longer_training_or_more_examples_come_first_follows_from_the_ev
     rises, second = next_steps(read_run(run), scored(run))[:2]
     assert (rises.title, second.title) == tuple(both) and titles(run).count("Train longer") == 1
     assert "the validation score rose by " in rises.why
+    of_mine(run, 0.2, 0.8, 0.8, 0.8)
+    assert told(0.875)[0] == "Add training examples" and "Train longer" not in titles(run)  # it has levelled off
+    of_mine(run, 0.2, 0.4, 0.6, 0.8)
     told(1.0)
     assert titles(run).index("Add training examples") < titles(run).index("Train longer")
     configured(run, iterations=400)  # it ended early, because nothing improved

@@ -16,6 +16,7 @@ from twelve.progress import counted
 from twelve.report import words
 from twelve.report.one_answer import one_answer
 from twelve.report.reading import Run
+from twelve.report.rising import rising
 from twelve.report.step import (
     Step,
     as_named,
@@ -42,6 +43,9 @@ FEW_LEARNED = 500
 """The same where the task may be learned, but the score leaves room, or where the model has memorised its examples."""
 MEMORISED = 0.15
 """By how much (0..1) the score on training examples is above that on test examples if the model has memorised them."""
+MOST_EPOCHS = 31
+"""Most epochs on more examples: five iterations for each line, as docs/tutorial.md advises, are so many if a batch has
+five examples and 20% of the lines are held out for validation."""
 ENOUGH = 95
 """Score of a task of one's own from which neither longer training nor more examples are advised."""
 KNOWN = 0.9
@@ -135,21 +139,14 @@ def longer_first(run: Run, scored: Sequence[ScoredTask]) -> bool:
 
 
 def train_longer(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
-    """A single task whose score leaves room, and whose examples are not memorised: train longer."""
+    """A single task whose score leaves room, and whose training examples are not learned yet: train longer, unless the
+    validation score has levelled off. If it still rises, there is a step for it already."""
     for each in _room(run, scored):
-        known, found, done = run.learned.get(each.name), each.score.bar.value, run.history.iterations
+        known, done = run.learned.get(each.name), run.history.iterations
         ended = (run.config.training.iterations or done) > done  # early, because nothing improved
-        if run.alone != each.name or ended or not done or memorised(run, each):
+        if run.alone != each.name or ended or not done or known is None or known >= KNOWN or rising(run) is not None:
             continue
-        if known is None:
-            why = f"The score of {found:.1f} leaves room for improvement."
-        elif known < KNOWN:
-            why = f"The model scores only {100 * known:.1f} on its own training examples: it has not learned them yet."
-        else:
-            why = (
-                f"The model scores {100 * known:.1f} on its own training examples and {found:.1f} on the test "
-                "examples, which does not tell whether it needs more training or more examples."
-            )
+        why = f"The model scores only {100 * known:.1f} on its own training examples: it has not learned them yet."
         spent = f" and takes about {words.about(2 * run.history.seconds)}" if run.history.seconds else ""
         commands = to_train_again(run, "longer", f"training.iterations={2 * done}")
         if commands:
@@ -202,11 +199,11 @@ def more_lines(run: Run, each: ScoredTask, why: str, most: float = FEW_LINES) ->
     (split, paths, count), task = found, run.task(each.name)
     in_lines = isinstance(task, FileTask)
     chosen = beside(run, "more" if len(run.config.tasks) == 1 else f"{each.name}-more")
-    # As often through the examples as now, so that a new score is due to the examples alone.
+    # As often through the examples as now, so that a new score is due to the examples alone, but no more than suffice.
     longer, before = min(MOST_TIMES, round((count + max(count, ADDED)) / count)), run.config.training.iterations
     settings = [] if before is None else [f"training.iterations={longer * before}"]
     if before is not None and run.epochs and run.alone == each.name:
-        settings = ["training.iterations=null", f"training.epochs={max(1, round(run.epochs))}"]
+        settings = ["training.iterations=null", f"training.epochs={min(max(1, round(run.epochs)), MOST_EPOCHS)}"]
     again = to_train(
         config_of(run), *(() if len(run.config.tasks) == 1 else (f"tasks=[{each.name}]",)), *settings, chosen
     )
