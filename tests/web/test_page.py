@@ -927,6 +927,31 @@ def test_a_meaningless_answer_begins_with_the_warning_and_claims_no_score(visit:
     assert result.locator(".headline.doubtful").count() == 0 and "baseline" in result.inner_text()
 
 
+def test_an_unusual_image_is_told_when_it_is_uploaded(visit: Visit) -> None:
+    """It is said once: the reply, which has the warning too, takes its place."""
+    page = visit.page
+
+    def warns(route: sync_api.Route) -> None:
+        told = (reply := route.fetch()).json()
+        route.fulfill(response=reply, json={**told, "warnings": [FOREIGN.to_dict()]})
+
+    page.route("**/api/v1/scenes", warns)
+    page.route("**/api/v1/answer", warns)
+    upload(page, "answer")
+    warning, said = page.locator("#panel-answer .warning"), f"{FOREIGN[0].upper()}{FOREIGN[1:]}."
+    assert warning.all_inner_texts() == [said]
+    page.locator("#tab-locate").click()
+    assert page.locator("#panel-locate .warning").all_inner_texts() == [said]
+    page.locator("#tab-answer").click()
+    assert warning.all_inner_texts() == [said] and axe.findings(page) == []
+    ask(page, "answer", "what is it ?")
+    assert warning.all_inner_texts() == [said]
+    page.locator("#tab-verify").click()
+    page.locator("#panel-verify .headline").wait_for()
+    upload(page, "verify")
+    page.get_by_text(f"Left image: {FOREIGN}.").wait_for()
+
+
 def test_tasks_of_the_users_own_name_the_page(visit: Visit) -> None:
     page = visit.page
     assert page.locator("h1").inner_text() == "twelve"

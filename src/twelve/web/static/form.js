@@ -12,9 +12,11 @@ const PHONE = matchMedia("(max-width: 760px)"); // as in page.css
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
- * The form, and `clear` and `demonstrate`, which sends it for the user: without scrolling, and until the user sends it.
+ * The form, `clear`, which replaces a reply by the warnings of the images, and `demonstrate`, which sends it for the
+ * user: without scrolling, and until the user sends it.
  * @param more an element beside the button
  * @param notes (images) => texts that stand beside every reply about these images
+ * @param doubts () => the warnings of the images that are open, which every reply about them will have
  * @param asked () => {images, body, problem}: the request, or why it is incomplete
  * @param said (reply) => [headline, element]
  * @param redraw draws the image as it is without a reply
@@ -27,7 +29,7 @@ const CALM = matchMedia("(prefers-reduced-motion: reduce)");
  * @param depends arguments of dependsView; null if it is not measured
  * @param explained arguments of attentionView; null if there is no attention to show
  */
-export function form({ method, button, fields, more = null, asked, said, redraw = () => {}, depends = null, explained = null, notes = () => [], tasks = [], named = (text) => text, keeps = () => false, apart = () => false, readFirst = false, concerns = null }) {
+export function form({ method, button, fields, more = null, asked, said, redraw = () => {}, depends = null, explained = null, notes = () => [], doubts = () => [], tasks = [], named = (text) => text, keeps = () => false, apart = () => false, readFirst = false, concerns = null }) {
   const result = el("section", { class: "result", "aria-live": "polite", "aria-label": "Reply" });
   const problem = el("p", { role: "alert", class: "problem" });
   // Not disabled while busy, because it would lose the focus.
@@ -37,7 +39,7 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
 
   function clear() {
     latest += 1;
-    result.replaceChildren();
+    result.replaceChildren(...doubts().map((text) => el("p", { class: "warning" }, `${capital(text)}.`)));
     problem.textContent = "";
   }
 

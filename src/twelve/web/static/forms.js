@@ -112,6 +112,7 @@ export function textForm(method, { label, key, placeholder, button, image, tasks
       return said(told, image);
     },
     redraw,
+    doubts: () => image.doubts,
     depends: method === "locate" ? null : { method, quick, images: [image] },
     explained: { image, called: (box) => image.called(box) },
     notes,
@@ -145,6 +146,7 @@ export function boxesForm(method, { label, placeholder, button, image, tasks, no
       return replies.chosen(told, candidates.chosen, image);
     },
     redraw: () => candidates.show(),
+    doubts: () => image.doubts,
     explained: { image, called: (box) => candidates.called(box), isMark: dialogue ? isMark : undefined },
     notes,
     tasks,
@@ -179,6 +181,7 @@ export function pairForm({ button, left, right, tasks, notes, quick }) {
       return replies.verified(told);
     },
     redraw,
+    doubts: () => [...left.doubts, ...right.doubts],
     depends: { method: "verify", quick, images: [left, right] },
     explained: { image: left, called: (box) => left.called(box), note: "The attention is that of the left image." },
     notes,

@@ -14,6 +14,7 @@ export class ImageView extends EventTarget {
   /** @param model whose samples can be opened, and whose synthetic ones have classes that the detector knows */
   constructor(title, { samples, synthetic }) {
     super();
+    this.side = title === "Image" ? "" : `${title}: `;
     this.synthetic = synthetic;
     this.scene = null;
     this.sample = null; // that is open
@@ -118,6 +119,11 @@ export class ImageView extends EventTarget {
   /** Upload the image again, after its scene has expired. */
   async again(say) {
     if (this.blob) this.scene = { ...this.scene, id: (await api.upload(this.blob, say)).id };
+  }
+
+  /** The warnings of this image; each of one of two images begins with its side. */
+  get doubts() {
+    return (this.scene?.warnings ?? []).map(({ text }) => `${this.side}${text}`);
   }
 
   /** This image in a request. */
