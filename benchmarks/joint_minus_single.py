@@ -41,7 +41,7 @@ HOME = Path(__file__).parents[1]
 RESULTS = HOME / "benchmarks" / "results"
 FIGURE = HOME / "docs" / "joint-minus-single.svg"
 STUDIES = {
-    "six-tasks-joint-vs-single": "six synthetic tasks, all rates searched",
+    "six-tasks-joint-vs-single": "six synthetic tasks, all learning rates searched",
     "six-tasks": "six synthetic tasks",
     "four-tasks-joint-vs-single": "four synthetic tasks, equal updates of the trunk",
     "four-tasks-ten-times": "four synthetic tasks, ten times the updates",
@@ -53,7 +53,7 @@ STUDIES = {
         "four synthetic tasks after pretraining, about equal updates in all"
     ),
     "microworld": "twelve synthetic tasks",
-    "three-photograph-tasks": "three tasks on photographs, searched rates",
+    "three-photograph-tasks": "three tasks on photographs, searched learning rates",
     "real-sample": "five tasks on photographs",
     "real-photographs-small": "four tasks on photographs, longer training",
 }

@@ -1,6 +1,6 @@
 """How soon joint and single-task models reach a validation score, in the recorded studies of joint-vs-single on
-synthetic images. docs/joint-vs-single-studies.md has the last two rows of the first table; the second table has the
-same task by task.
+synthetic images. docs/joint-vs-single-studies.md has the ratios of the last two rows of the first table; the second
+table has the same task by task.
 
 - **Score.** In each seed, 50% and 90% of the way from a task's best baseline to the best validation score of its
   single-task model. These shares were fixed before any time was computed. The baseline is that of the test set; for

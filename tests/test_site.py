@@ -277,8 +277,8 @@ def test_the_answers_of_studies_are_as_wide_as_the_screen(width: int, shown: str
     for name, text, columns in (
         (
             "joint-vs-single",
-            "six synthetic tasks, all rates searched",
-            ["learned alone", "all tasks", "where the difference comes from"],
+            "six synthetic tasks, all learning rates searched",
+            ["learned by single-task models", "all tasks", "where the difference comes from"],
         ),
         ("study-record", "Does fine-tuning improve", ["question", "answer", "difference", "t"]),
     ):
