@@ -1,8 +1,8 @@
 """Reads official files record by record; every error names the file, the record, what was expected, and what to do.
 
 Datasets are JSON objects, JSON lines (also packed with gzip) or pickles (pickles.py). A :class:`Record` is one object
-of such a file, and knows its place in it. Files of gigabytes are streamed (json_streams.py). docs/data.md lists what is
-accepted in a file, and what is refused.
+of such a file, and knows its place in it. Files of gigabytes are streamed (json_streams.py). docs/data.md summarises
+what is accepted in a file, and what is refused.
 """
 
 from __future__ import annotations

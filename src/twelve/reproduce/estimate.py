@@ -23,7 +23,7 @@ CONVERSION = 20.0
 IMPORT = 80e6
 """Bytes of regions a second that an import of released features writes, on the same core."""
 EXTRACTION = 11.0
-"""Seconds that x152 needs for one image on two cores (docs/regions.md)."""
+"""Seconds that x152 needs for one image on two cores (docs/the-papers-numbers.md)."""
 REGIONS = 101
 """Regions of an image with the global one."""
 OTHERS = 1.3
