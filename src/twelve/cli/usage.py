@@ -23,8 +23,8 @@ _MEANT = {
 }
 """Option that other programs have -> what means the same here, whatever it is called: the nearest spelling may not."""
 
-_SEVERAL = "a process serves one model: start several behind nginx (docs/deploy.md, Several processes and updates)"
-_RESTART = "start the new process beside the old one (docs/deploy.md, Several processes and updates)"
+_SEVERAL = "a process serves one model: start several behind nginx (docs/deploy.md, Several processes, and updates)"
+_RESTART = "start the new process beside the old one (docs/deploy.md, Several processes, and updates)"
 _TLS = "put a reverse proxy with TLS in front of the service (docs/deploy.md, Behind a reverse proxy)"
 _ELSEWHERE = {
     **{("twelve serve", option): _SEVERAL for option in ("--workers", "--processes", "--replicas")},
