@@ -644,8 +644,9 @@ def test_groups_are_compared_on_their_own_tasks(tmp_path: Path) -> None:
     rest = found.comparison("all", "answering+pointing")
     assert rest is not None and [cell.task for cell in rest.cells] == ["vqa", "refcoco"]
     assert found.closed["answering"].mean == pytest.approx(100 / 3, abs=5)
-    counted, only, lost, ranged = found.sentences[:4]
+    counted, only, lost, more, ranged = found.sentences[:5]
     assert lost.startswith("What the other tasks gain from each group, in points of normalised score: ")
+    assert more.startswith("They gain more from answering than from verification (+")
     learned_with = "verification in 3 of 3 models (with answering +"
     assert only.startswith(f"Not learned alone, but learned with others: {learned_with}") and only.count(", with ") == 2
     assert ", with pointing +" in only and ", with all others +" in only
