@@ -78,7 +78,7 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "quickstart-model"
         (
             "serve RUN --workers 2",
             "no such option --workers ->",
-            "docs/deploy.md, several processes and updates",
+            "docs/deploy.md, several processes, and updates",
         ),
         ("serve RUN --threads 2", "no such option --threads ->", "set OMP_NUM_THREADS"),
         ("serve RUN --reload", "no such option --reload ->", "docs/deploy.md"),
