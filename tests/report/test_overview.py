@@ -1286,8 +1286,10 @@ def test_whether_longer_training_or_more_examples_come_first_follows_from_the_ev
     # As many epochs, however many lines are added: 40 iterations of 5 are 4 of the 50 examples.
     epochs = "--set training.iterations=null --set training.epochs=4"
     assert more.commands[1] == f"twelve train {run / 'config.yaml'} {epochs} --set run={run}-more"
-    for size, asked in ((6, 31), (8, 25)):  # 33 and 25 epochs
-        small(run, 86.0, 10.0, train=size)
+    # But no more than five iterations for each line: 5 * 5 / 0.95 and 5 * 5 / 0.8 instead of 33 epochs.
+    for size, batch, held_out, asked in ((6, 5, 0.05, 26), (6, 5, 0.2, 31), (8, 5, 0.2, 25), (6, 8, 0.05, 40)):
+        tree = yaml.safe_load((small(run, 86.0, 10.0, train=size, batch_size=batch) / "config.yaml").read_text())
+        (run / "config.yaml").write_text(yaml.safe_dump(tree | {"val_fraction": held_out}, sort_keys=False))
         told(1.0)
         assert f" --set training.epochs={asked} " in next_steps(read_run(run), scored(run))[0].commands[1]
     small(run, 86.0, 10.0, train=50)

@@ -378,7 +378,7 @@ class Predictor(Abilities):
         regions only from these images, and from images that are new or have changed.
 
         Args:
-            images: a folder, or image files and folders. Subfolders are searched, except hidden ones and links to them.
+            images: a folder, or image files and folders. Subfolders are searched, except hidden and linked ones.
             captions: one or several.
             index: a file that keeps the contrast head's vectors of the images; written, and updated by every search.
                 None to extract the regions of all images.

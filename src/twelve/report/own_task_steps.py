@@ -30,6 +30,7 @@ from twelve.report.step import (
     to_train_again,
 )
 from twelve.report.verdict import ScoredTask
+from twelve.runs.own_task import PER_EXAMPLE
 from twelve.tasks.base import Task, foreign
 from twelve.tasks.custom import FileTask
 
@@ -43,9 +44,6 @@ FEW_LEARNED = 500
 """The same where the task may be learned, but the score leaves room, or where the model has memorised its examples."""
 MEMORISED = 0.15
 """By how much (0..1) the score on training examples is above that on test examples if the model has memorised them."""
-MOST_EPOCHS = 31
-"""Most epochs on more examples: five iterations for each line, as docs/tutorial.md advises, are so many if a batch has
-five examples and 20% of the lines are held out for validation."""
 ENOUGH = 95
 """Score of a task of one's own from which neither longer training nor more examples are advised."""
 KNOWN = 0.9
@@ -203,7 +201,10 @@ def more_lines(run: Run, each: ScoredTask, why: str, most: float = FEW_LINES) ->
     longer, before = min(MOST_TIMES, round((count + max(count, ADDED)) / count)), run.config.training.iterations
     settings = [] if before is None else [f"training.iterations={longer * before}"]
     if before is not None and run.epochs and run.alone == each.name:
-        settings = ["training.iterations=null", f"training.epochs={min(max(1, round(run.epochs)), MOST_EPOCHS)}"]
+        suffice = (
+            PER_EXAMPLE * run.batch_size(each.name) / (1 - run.config.val_fraction)
+        )  # not all lines are trained on
+        settings = ["training.iterations=null", f"training.epochs={max(1, round(min(run.epochs, suffice)))}"]
     again = to_train(
         config_of(run), *(() if len(run.config.tasks) == 1 else (f"tasks=[{each.name}]",)), *settings, chosen
     )

@@ -37,8 +37,8 @@ _SMALLER = (0.45, 0.4, 0.35, 0.3, 0.25, 0.2)
 """Smaller shares that leave more rows for training; the first that suffices is advised."""
 _MINE, _PLANNED = "mine", 60
 """Name of a task whose folder has no name for one; training examples that are advised (docs/tutorial.md)."""
-_PER_EXAMPLE, _LEAST = 5, 300
-"""Iterations for each training example, and fewest (docs/tutorial.md, More images)."""
+PER_EXAMPLE, _LEAST = 5, 300
+"""Iterations for each line of training examples, and fewest (docs/tutorial.md, More images)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +256,7 @@ def _write(folder: Path, name: str, train: Sequence[ExampleRow], test: Sequence[
 
 
 def _configuration(out: Path, run: Path, init: Path, name: str, kind: str, examples: int) -> str:
-    iterations = max(_LEAST, -(-_PER_EXAMPLE * examples // 100) * 100)
+    iterations = max(_LEAST, -(-PER_EXAMPLE * examples // 100) * 100)
     return f"""\
 {_first_line(out / f"{name}.yaml")}
 run: {_scalar(run)}
