@@ -30,7 +30,6 @@ from twelve.report.step import (
     to_train_again,
 )
 from twelve.report.verdict import ScoredTask
-from twelve.runs.own_task import PER_EXAMPLE
 from twelve.tasks.base import Task, foreign
 from twelve.tasks.custom import FileTask
 
@@ -201,9 +200,10 @@ def more_lines(run: Run, each: ScoredTask, why: str, most: float = FEW_LINES) ->
     longer, before = min(MOST_TIMES, round((count + max(count, ADDED)) / count)), run.config.training.iterations
     settings = [] if before is None else [f"training.iterations={longer * before}"]
     if before is not None and run.epochs and run.alone == each.name:
-        suffice = (
-            PER_EXAMPLE * run.batch_size(each.name) / (1 - run.config.val_fraction)
-        )  # not all lines are trained on
+        from twelve.runs.own_task import PER_EXAMPLE  # imports Pillow, which a mistake need not wait for
+
+        trained = 1 - run.config.val_fraction  # of the lines, of which PER_EXAMPLE counts all
+        suffice = PER_EXAMPLE * run.batch_size(each.name) / trained
         settings = ["training.iterations=null", f"training.epochs={max(1, round(min(run.epochs, suffice)))}"]
     again = to_train(
         config_of(run), *(() if len(run.config.tasks) == 1 else (f"tasks=[{each.name}]",)), *settings, chosen
