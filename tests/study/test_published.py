@@ -212,7 +212,7 @@ def test_leads_on_tasks_that_are_learned_well_are_those_of_the_page(
 def test_one_recorded_validation_of_retrieval_is_that_of_a_collapsed_model() -> None:
     """What study-record.md says of studies whose validation counted equal logits as right."""
     text = " ".join((RESULTS.parents[1] / "docs" / "study-record.md").read_text(encoding="utf-8").split())
-    told = text.partition("## Which used the old validation of retrieval?")[2]
+    told = text.partition("## Which studies used the faulty validation of retrieval?")[2]
     older = {f"study-{name}" for name in re.findall("`([^`]+)`", told.partition("Before commit")[0])}
     assert len(older) == 10 and older <= {study.name for study in STUDIES}
     scores: dict[str, list[float]] = {}
