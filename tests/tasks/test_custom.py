@@ -474,8 +474,8 @@ def test_the_page_about_ones_own_file(root: Path, tmp_path: Path) -> None:
         assert len(mine.read(DataRoot(tmp_path), "x")) == 1
     tiny_own.settings(root, "answer", train=9, val=4)
     (root / "mugs").mkdir()
-    for name in ("train", "val"):
-        (root / "mugs" / f"{name}.jsonl").write_text((root / "answer" / f"{name}.jsonl").read_text())
+    for name, source in (("train", "train"), ("test", "val")):
+        (root / "mugs" / f"{name}.jsonl").write_text((root / "answer" / f"{source}.jsonl").read_text())
     tasks = yaml.safe_load(settings)["tasks"]
     tasks["mugs"] |= {"images": "flickr30k", "max_text": 12}
     run = train(configuration.parse(configured(root, tmp_path / "run", tasks)), console=QUIET)
