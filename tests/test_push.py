@@ -97,6 +97,16 @@ def test_a_dry_run_writes_what_would_be_pushed(run: Path) -> None:
     )
 
 
+def test_scores_of_an_earlier_model_are_not_pushed(run: Path) -> None:
+    shutil.copytree(run, "longer")
+    with Path("longer/metrics.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps({"kind": "train", "iteration": 3}) + "\n")
+    code, shown = twelve("push", "longer", "me/tiny", "--dry-run", "pushed")
+    shown = " ".join(shown.split())
+    assert code and "measured after 2 iterations, and the run was trained on since then" in shown
+    assert "twelve evaluate longer" in shown and not Path("pushed").exists()
+
+
 def test_a_card_that_is_kept_has_the_new_name_everywhere() -> None:
     assert twelve("push", EXAMPLE, "me/tiny", "--dry-run", "first")[0] == 0
     assert twelve("push", "first", "you/other", "--dry-run", "second")[0] == 0

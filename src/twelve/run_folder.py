@@ -132,6 +132,15 @@ class RunFolder:
             if isinstance(tree, dict) and type(tree.get("iteration")) is int:
                 yield tree
 
+    def trained_since(self, iterations: object) -> bool:
+        """Whether the run was trained on after so many iterations, those of an evaluation; its scores may then be those
+        of an earlier model. False if ``iterations`` is no number.
+
+        Raises:
+            CheckpointError: the log cannot be read.
+        """
+        return type(iterations) is int and any(line["iteration"] > iterations for line in self.logged())
+
     def diverged(self) -> str | None:
         """The command that trains a run again which stopped because a loss was not a number; None if none was."""
         stopped = [line for line in self.logged() if line.get("event") == DIVERGED]

@@ -17,6 +17,7 @@ from twelve.model.network import STALE
 from twelve.model.opening import open_network
 from twelve.model.processor import FILES
 from twelve.model.tensors import weights_of
+from twelve.progress import counted
 from twelve.run_folder import INDEX, WEIGHTS, RunFolder, model_folder
 from twelve.runs.card import FILE, write_card
 from twelve.runs.card_origin import Origin
@@ -49,7 +50,7 @@ def push(run: Path, name: str, *, licence: str | None = None, private: bool = Fa
         private: of a new repository.
 
     Raises:
-        CheckpointError: the model is damaged, or the hub refuses it.
+        CheckpointError: the model is damaged, its results are those of an earlier model, or the hub refuses it.
     """
     with tempfile.TemporaryDirectory() as folder:
         assemble(run, Path(folder), name, licence=licence)
@@ -113,7 +114,11 @@ def _renamed(card: str, name: str) -> str:
 
 
 def _origin(run: Path, saved: Path) -> tuple[Origin | None, Path | None]:
-    """What a card says about a model, and the file of its results; None to keep the card that the model has."""
+    """What a card says about a model, and the file of its results; None to keep the card that the model has.
+
+    Raises:
+        CheckpointError: the results are those of an earlier model.
+    """
     if saved == run:
         known = files.is_there(saved / FILE, CheckpointError)
         return (None if known else Origin("How this model was made is not recorded."), None)
@@ -121,6 +126,10 @@ def _origin(run: Path, saved: Path) -> tuple[Origin | None, Path | None]:
     if not files.is_there(folder.evaluation, CheckpointError):
         return origin_of(run, kept_scores(run)), None
     results, facts = read_results(folder.evaluation)
+    since = facts.get("iterations")
+    if isinstance(since, int) and folder.trained_since(since):
+        problem = f"measured after {counted(since, 'iteration')}, and the run was trained on since then"
+        raise CheckpointError(problem, file=folder.evaluation, remedy=f"twelve evaluate {quoted(run)}")
     machine = facts.get("machine")
     made_by = str(machine.get("processor", "")) if isinstance(machine, dict) else ""
     return origin_of(run, kept_scores(run), results, made_by), folder.evaluation

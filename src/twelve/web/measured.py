@@ -45,7 +45,7 @@ def standings_of(run: str | Path) -> dict[str, TaskStanding]:
         if file is None:
             return {}
         results, facts = read_results(file)
-        earlier = _trained_since(RunFolder(file.parent), facts)
+        earlier = RunFolder(file.parent).trained_since(facts.get("iterations"))
     except (TwelveError, OSError):  # a service needs no evaluation
         return {}
     return {result.task: _standing(result, facts, earlier=earlier) for result in results}
@@ -59,12 +59,6 @@ def digest_of(folder: Path) -> str | None:
             while piece := stream.read(1 << 20):
                 digest.update(piece)
     return digest.hexdigest() if files else None
-
-
-def _trained_since(run: RunFolder, facts: Mapping[str, Any]) -> bool:
-    """Whether a run was trained on since its evaluation, whose scores may then be those of an earlier model."""
-    since = facts.get("iterations")
-    return type(since) is int and any(line["iteration"] > since for line in run.logged())
 
 
 def _standing(result: TaskResult, facts: Mapping[str, Any], *, earlier: bool) -> TaskStanding:
