@@ -98,13 +98,21 @@ def test_a_dry_run_writes_what_would_be_pushed(run: Path) -> None:
 
 
 def test_scores_of_an_earlier_model_are_not_pushed(run: Path) -> None:
-    shutil.copytree(run, "longer")
-    with Path("longer/metrics.jsonl").open("a", encoding="utf-8") as log:
-        log.write(json.dumps({"kind": "train", "iteration": 3}) + "\n")
+    """Only steps and validations are training: a new evaluation would not change what an event says."""
+    for folder, line in (
+        ("longer", {"kind": "step", "iteration": 3, "seconds": 1.0}),
+        ("ended", {"kind": "event", "event": "diverged", "iteration": 3}),
+    ):
+        shutil.copytree(run, folder)
+        with Path(folder, "metrics.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+    assert twelve("push", "ended", "me/tiny", "--dry-run", "pushed-ended")[0] == 0
     code, shown = twelve("push", "longer", "me/tiny", "--dry-run", "pushed")
     shown = " ".join(shown.split())
     assert code and "measured after 2 iterations, and the run was trained on since then" in shown
-    assert "twelve evaluate longer" in shown and not Path("pushed").exists()
+    assert "-> twelve evaluate longer" in shown and not Path("pushed").exists()
+    evaluate_run(Path("longer"), console=Console(quiet=True))
+    assert twelve("push", "longer", "me/tiny", "--dry-run", "pushed")[0] == 0
 
 
 def test_a_card_that_is_kept_has_the_new_name_everywhere() -> None:

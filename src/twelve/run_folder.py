@@ -132,14 +132,27 @@ class RunFolder:
             if isinstance(tree, dict) and type(tree.get("iteration")) is int:
                 yield tree
 
-    def trained_since(self, iterations: object) -> bool:
-        """Whether the run was trained on after so many iterations, those of an evaluation; its scores may then be those
-        of an earlier model. False if ``iterations`` is no number.
+    def iterations(self) -> int:
+        """How many iterations were trained, by the steps and validations in the log; 0 without any.
 
         Raises:
             CheckpointError: the log cannot be read.
         """
-        return type(iterations) is int and any(line["iteration"] > iterations for line in self.logged())
+        done = (line["iteration"] for line in self.logged() if line.get("kind") in ("step", "validation"))
+        return max(done, default=0)
+
+    def outdated(self, facts: Mapping[str, Any]) -> int | None:
+        """After how many iterations an evaluation was made, if the run was trained on since: its scores may be those of
+        an earlier model. None if it was not, or if the evaluation does not tell.
+
+        Args:
+            facts: what the evaluation says of the run (evaluation/results.py).
+
+        Raises:
+            CheckpointError: the log cannot be read.
+        """
+        since = facts.get("iterations")
+        return since if type(since) is int and self.iterations() > since else None
 
     def diverged(self) -> str | None:
         """The command that trains a run again which stopped because a loss was not a number; None if none was."""

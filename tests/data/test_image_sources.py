@@ -288,8 +288,9 @@ def test_a_csv_table_is_recognised_and_converted_by_the_page(
         Image.new("RGB", (8, 8), (80 * number, 0, 0)).save(Path("folder") / image)
     make(Path(name), Path("folder"), home / "examples" / "quickstart-model", Path("mine"))
     found = [example for split in ("train", "test") for example in task.read(DataRoot("mine"), f"{split}.jsonl")]
-    assert {each.text for each in found} == {"red, or blue?"}
-    assert sorted(answer for each in found for answer in each.target) == ["blue", "red", "red"]
+    target = {"red": {"red": 1}, "blue": {"blue": 1}}
+    wanted = [("red, or blue?", target[answer]) for answer in ("blue", "red", "red")]
+    assert sorted(((each.text, each.target) for each in found), key=str) == wanted
 
 
 @pytest.mark.parametrize(
@@ -347,7 +348,7 @@ def test_the_page_on_own_data_holds_a_configuration(tmp_path: Path) -> None:
     tree = tree | {"data": str(root), "run": str(tmp_path / "run"), "model": tiny.tree(root, tmp_path / "run")["model"]}
     names = [f"mugs/{number}" for number in range(6)]
     tiny.write_regions(root / "regions", dict(zip(names, range(6), strict=True)))
-    for split, numbers in (("train", range(4)), ("val", range(4, 6))):
+    for split, numbers in (("train", range(4)), ("test", range(4, 6))):
         lines = [{"text": "what is it ?", "image": f"mugs/{number}", "target": "red"} for number in numbers]
         tiny.write_lines(root / "mugs" / f"{split}.jsonl", lines)
     data = prepare(parse(tree))

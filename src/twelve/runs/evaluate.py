@@ -360,7 +360,7 @@ def _facts(run: RunFolder, model: Twelve, evaluator: Evaluator, seconds: float) 
     lines = [line for line in run.logged() if finite(line.get("seconds"))]
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "iterations": max((line["iteration"] for line in lines), default=0),
+        "iterations": run.iterations(),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "precision": evaluator.model.precision,
         published_scores.DRAWN: is_drawn(evaluator.data.root.path),

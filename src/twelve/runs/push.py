@@ -126,8 +126,7 @@ def _origin(run: Path, saved: Path) -> tuple[Origin | None, Path | None]:
     if not files.is_there(folder.evaluation, CheckpointError):
         return origin_of(run, kept_scores(run)), None
     results, facts = read_results(folder.evaluation)
-    since = facts.get("iterations")
-    if isinstance(since, int) and folder.trained_since(since):
+    if (since := folder.outdated(facts)) is not None:
         problem = f"measured after {counted(since, 'iteration')}, and the run was trained on since then"
         raise CheckpointError(problem, file=folder.evaluation, remedy=f"twelve evaluate {quoted(run)}")
     machine = facts.get("machine")

@@ -45,7 +45,7 @@ def standings_of(run: str | Path) -> dict[str, TaskStanding]:
         if file is None:
             return {}
         results, facts = read_results(file)
-        earlier = RunFolder(file.parent).trained_since(facts.get("iterations"))
+        earlier = RunFolder(file.parent).outdated(facts) is not None
     except (TwelveError, OSError):  # a service needs no evaluation
         return {}
     return {result.task: _standing(result, facts, earlier=earlier) for result in results}
