@@ -190,7 +190,7 @@ def test_a_task_that_is_above_every_baseline_tells_its_score(run: Path) -> None:
     )
     assert [task["test_score"] for task in tasks] == [measured, None]
     for iteration, known in ((4, True), (5, False)):  # evaluated after 4 iterations
-        RunFolder(run).metrics.write_text(json.dumps({"iteration": iteration}) + "\n")
+        RunFolder(run).metrics.write_text(json.dumps({"kind": "step", "iteration": iteration}) + "\n")
         assert scores() == {"mine": measured if known else None}
 
 
