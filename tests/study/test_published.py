@@ -263,7 +263,7 @@ def test_the_differences_with_a_quarter_of_the_data_are_those_of_the_page(tmp_pa
         sys.path.pop(0)
     text = (RESULTS.parents[1] / "docs" / "joint-vs-single-studies.md").read_text(encoding="utf-8")
     rows = {line.split(" | ")[0]: line for line in text.splitlines() if line.startswith("| ") and " minus " in line}
-    compared = findings(both(tmp_path)).comparisons
+    compared = both(tmp_path).comparisons
     assert len(compared) == 3
     for each in compared:
         row = rows[f"| {each.contrast.arm} minus {each.contrast.minus}"]
