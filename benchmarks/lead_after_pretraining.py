@@ -1,4 +1,4 @@
-"""How much of a joint model's lead over a model for each task is left after pretraining (docs/relations.md).
+"""How much of a joint model's lead over a model for each task is left after pretraining (docs/joint-vs-single.md).
 
 The lead is the mean over four tasks of the joint model's normalised score minus that of the task's own model, in
 points. Two studies have it, which differ in pretraining only: in the same seed, they have the same worlds, test images

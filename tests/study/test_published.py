@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +18,7 @@ from rich.console import Console
 from twelve.config import load, parse
 from twelve.study import plan as plans
 from twelve.study.bootstrap import significant
-from twelve.study.cells import gain_of
+from twelve.study.cells import gain_of, spread
 from twelve.study.findings import findings
 from twelve.study.report import plots
 from twelve.study.show import TABLE, show
@@ -272,15 +272,93 @@ def test_the_differences_with_a_quarter_of_the_data_are_those_of_the_page(tmp_pa
         assert all(gain_of(cell.points) in row for cell in each.cells if cell.learned)
 
 
-@pytest.fixture
-def joint_minus_single() -> Iterator[ModuleType]:
+def script(name: str) -> ModuleType:
+    """A script of the folder benchmarks."""
     sys.path.insert(0, str(RESULTS.parent))
     try:
-        import joint_minus_single
-
-        yield joint_minus_single
+        return importlib.import_module(name)
     finally:
         sys.path.pop(0)
+
+
+@pytest.fixture
+def joint_minus_single() -> ModuleType:
+    return script("joint_minus_single")
+
+
+def page(name: str) -> str:
+    """The text of a page, without line breaks."""
+    return " ".join((RESULTS.parents[1] / "docs" / name).read_text(encoding="utf-8").split())
+
+
+def test_numbers_without_a_seed_or_a_task_are_those_of_the_pages() -> None:
+    left_out = script("left_out")
+    found = {each: {of.contrast.name: of for of in left_out.without(*each)} for each in left_out.WITHOUT}
+    seed, searched, photographs = found.values()
+    total, quarter = (seed[f"{arm} minus single-pretrained"].every for arm in ("pretrained-total", "pretrained"))
+    text = page("joint-vs-single-studies.md")
+    assert f"the lead of `pretrained-total` is **{gain_of(total)}**" in text
+    assert f"difference of `pretrained` is {gain_of(quarter)} (`python benchmarks/left_out.py`)" in text
+    lead = searched["stop-and-go minus single-longer"]
+    assert f"the lead is {lead.every.mean:+.1f}, t {spread(lead.seeds)} (`python benchmarks/left_out.py`)" in text
+    few, text = photographs["joint minus single-longer"], page("real-photographs.md")
+    assert f"the mean difference is {gain_of(few.every)}, t {spread(few.seeds)} (not significant)" in text
+    assert few.every.low < 0 < few.every.high
+    assert f"of single-task models is only {left_out.alone()}" in text
+    shares = tuple(f"{share:.0%}" for share in left_out.processor_time())
+    assert shares == ("39%", "45%") and "takes 39% of their processor time (about 45%, estimated" in text
+
+
+def test_what_repeated_extensions_cost_are_the_updates_of_the_page() -> None:
+    left_out = script("left_out")
+    files = sorted((RESULTS / f"study-{left_out.PHOTOGRAPHS}").glob("seed-*/results/single-longer/*.json"))
+    repeated = [left_out.repeats(json_of(file)) for file in files]
+    assert sum(map(bool, repeated)) == 3  # of four runs with two extensions
+    assert f"so {sum(repeated) / 3:,.0f} of the 43,809 updates had no effect" in page("real-photographs.md")
+
+
+def test_what_the_lead_loses_by_pretraining_is_that_of_the_page() -> None:
+    module = script("lead_after_pretraining")
+    (joint, single), (joint_after, single_after) = map(module.scores, module.STUDIES)
+    before, after, gained = joint - single, joint_after - single_after, single_after - single
+    lost = spread((before - after).tolist()).replace("+", "")
+    text = page("joint-vs-single.md")
+    assert f"by {(before - after).mean():.1f} points (t {lost}, three seeds)" in text
+    assert f"it is {before.mean():.1f} without pretraining and {after.mean():.1f} with it" in text
+    assert f"gain {gained.mean():.1f} points (t {spread(gained.tolist()).replace('+', '')})" in text
+
+
+def test_stop_and_go_with_twelve_tasks_is_that_of_the_page() -> None:
+    found, text = findings(RESULTS / "study-microworld"), page("ablations.md").partition("## Stop-and-go with")[2]
+    for each in found.comparisons:
+        arm = each.contrast.minus
+        if arm in ("always-go", "always-go-equal", "proportional-equal"):
+            updates = f"{found.costs[arm].updates:,.0f}"
+            row = text.partition(f"| `{arm}`: ")[2].split(" | ")[1:4]
+            assert row == [updates, gain_of(each.every), spread(each.seeds)], arm
+
+
+def test_the_set_ups_are_those_of_the_records() -> None:
+    """Iterations, parameters and, where a study recorded them, training examples."""
+    text = page("joint-vs-single-studies.md").partition("## Set-ups")[2].partition("## Numbers of all studies")[0]
+    for study, row in {
+        "six-tasks": "six synthetic tasks",
+        "four-tasks-joint-vs-single": "four synthetic tasks, from random weights",
+        "microworld": "twelve synthetic tasks",
+        "three-photograph-tasks": "three tasks on photographs",
+        "real-photographs-small": "four tasks on photographs",
+        "real-sample": "five tasks on photographs",
+    }.items():
+        cells = text.partition(f"| {row}")[2].partition(" | |")[0].split(" | ")
+        costs = [*json_of(RESULTS / f"study-{study}" / "results.json")["costs"].values()]
+        joint, single = costs[0]["parameters"], min(each["parameters"] / each["models"] for each in costs)
+        assert cells[2].startswith(f"{plans.read(RESULTS / f'study-{study}').config['training']['iterations']:,}")
+        assert cells[3] == f"{joint / 1e6:.1f} M" and single / joint > 0.9
+    for file in (RESULTS / "study-four-tasks-groups" / "seed-0" / "results" / "all").glob("*.json"):
+        result = json_of(file)
+        assert (
+            f"{result['title'].removesuffix(' v2').removesuffix(' retrieval')} {result['training_examples']:,}" in text
+        )
 
 
 @pytest.mark.skipif(not plots.available(), reason="matplotlib is not installed (pip install 'twelve-vl[plots]')")
