@@ -32,6 +32,9 @@ def test_every_cell_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
         exec(compile(cell, f"cell {number}", "exec"), known)  # our own page
     losses = known["losses"]
     assert sum(losses[-5:]) < 0.85 * 5 * losses[0]
+    text = notebook.PAGE.read_text(encoding="utf-8")
+    assert "first delete the two folders that it makes, `small-world` and `runs`" in text
+    assert {path.name for path in tmp_path.iterdir()} == {"small-world", "runs"}
     runs = {path.name for path in (tmp_path / "runs").iterdir()}
     assert runs == {"by-trainer", "focal", "gated", "own-head", "pooled"}
     assert twelve.load("runs/gated").model.config.trunk == "gated"
