@@ -84,6 +84,21 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {each["task"] for each in kept} == {"mine"}
 
 
+def test_what_the_base_model_can_tell() -> None:
+    """The questions that the page recommends and advises against, if the model does not learn one's own."""
+    told = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert '`--ask "is there a boat?"` and `--locate "boat"`' in told and '"is the boat red or blue?": "small"' in told
+    model = twelve.load(EXAMPLES / "quickstart-model")
+    scenes = [model.scene(EXAMPLES / f"tutorial/images/mine/{number:02}.jpg") for number in range(20)]
+    boats, small = {0, 4, 8, 10, 12}, 0
+    for number, scene in enumerate(scenes):
+        assert scene.answer("is there a boat?").answer == ("yes" if number in boats else "no")
+        assert number in boats or scene.locate("boat").unlikely
+        small += scene.answer("is the boat red or blue?").answer in ("small", "large")
+    assert small == len(scenes) and not scenes[0].locate("boat").unlikely
+    assert scenes[0].answer("is the boat red or blue?").answer == "small"  # it is purple
+
+
 def test_the_page_shows_the_files() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert test_docs.blocks(text, "yaml")[0].strip() == (EXAMPLES / "tutorial" / "tutorial.yaml").read_text().strip()

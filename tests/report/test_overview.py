@@ -1052,7 +1052,8 @@ def test_examples_that_were_added_in_vain_are_not_asked_for_again(run: Path) -> 
     check, ask = first.commands
     images = Path(read_run(run).config.data, "images", "mine")
     assert check.startswith("twelve data check ")
-    assert ask == f"twelve predict {BASE} --image {images} --ask 'what is this?'"
+    assert ask == f"twelve predict {BASE} --image {images} --ask 'is there a NAME?'"
+    assert "instead of NAME" in str(first.details)
     page = html.unescape(render(read_run(run)))
     opened = re.sub("<details>.*?</details>", "", page, flags=re.S)
     assert "the question may be too hard for this model" in opened and "Add training examples" not in page

@@ -245,6 +245,8 @@ def too_hard(run: Run, each: ScoredTask) -> Step | None:
         f"this model; {ask}{change} (docs/tutorial.md, “If it is still at chance”)."
     )
     details = "The first command checks the files."
+    if asking:
+        details += " In the second, write an object that you ask about instead of NAME."
     if based:
         details += (
             " If the base model does not recognise what you ask about, start from one that does. If it does, word the "
@@ -265,7 +267,7 @@ def _to_ask_base(run: Run, name: str) -> list[str]:
         fields = {} if folder is None else read_fields(folder / CONFIG_FILE)
         if fields.get("region_recipes") and "answer" in fields["task_outputs"].values():
             base = as_named(run, str(run.config.model.init))
-            return [command_line("predict", base, "--image", images, "--ask", "what is this?")]
+            return [command_line("predict", base, "--image", images, "--ask", "is there a NAME?")]
     return []
 
 
