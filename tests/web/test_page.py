@@ -107,15 +107,15 @@ def ask(page: sync_api.Page, panel: str, text: str) -> sync_api.Locator:
     return page.locator(headline)
 
 
-def test_a_tab_names_its_endpoint(visit: Visit) -> None:
-    """With a link to its description; on a phone, there is no room for it."""
+def test_the_api_is_linked_below_the_tabs(visit: Visit) -> None:
+    """To the endpoint of the open tab; what is above is for visitors."""
     docs = urlopen(f"{visit.address}/docs").read().decode()
     table = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
     for method, name in TABS.items():
         visit.page.get_by_role("tab", name=name, exact=True).click()
-        link = visit.page.locator(f"#panel-{method} .endpoint")
-        assert link.is_visible() != visit.phone and link.text_content() == f"POST /api/v1/{method}"
-        assert link.get_attribute("href") == f"docs#{method}" and f'<section id="{method}">' in docs
+        link = visit.page.get_by_role("link", name="The API")
+        assert link.get_attribute("href") == f"docs#{method}" and "/api/" not in visit.page.inner_text("body")
+        assert f'<section id="{method}">' in docs
         assert re.search(rf"^\| {name} \|.* `/api/v1/{method}` \|$", table, re.M)
 
 
@@ -144,14 +144,46 @@ def test_uploads_asks_and_shows_the_box(visit: Visit) -> None:
         assert card and card["y"] >= 0 and card["height"] < 0.35 * 844 and card["y"] + card["height"] < 0.5 * 844
 
 
+def test_texts_are_offered_about_objects_that_a_synthetic_image_has_once(visit: Visit) -> None:
+    page = visit.page
+    doubts: list[dict[str, str]] = []
+
+    def named(route: sync_api.Route) -> None:
+        reply = route.fetch()
+        told = reply.json()
+        told["boxes"], told["warnings"] = told["boxes"][:1] * 5, doubts
+        route.fulfill(response=reply, json={**told, "labels": ["kite", "ball", "kite", "umbrella", "car"]})
+
+    page.route("**/api/v1/scenes", named)
+    upload(page, "answer")
+    for tab, texts in (
+        ("answer", ["What colour is the ball?", "What colour is the umbrella?"]),
+        ("locate", ["the ball", "the umbrella"]),
+        ("entails", ["There is a ball.", "There is an umbrella."]),
+    ):
+        page.locator(f"#tab-{tab}").click()
+        offered = page.locator(f"#panel-{tab} .offers button")
+        assert offered.all_inner_texts() == texts
+        offered.last.click()
+        line = page.locator(f"#panel-{tab} form input[type=text]").first
+        assert line.input_value() == texts[-1] and line.evaluate("one => one === document.activeElement")
+    assert axe.findings(page) == []
+    ask(page, "entails", "it is green")
+    assert page.locator("#panel-entails .offers").is_visible() != visit.phone  # there, the reply needs the room
+    doubts.append({"code": "unusual_image", "text": "the image may be unlike the training images"})
+    choose_file(page, "entails", "b.png", png(2))
+    page.locator("#panel-entails img[alt='The image b.png']").wait_for()
+    assert page.locator(".offers:not([hidden])").count() == 0  # names in it may be wrong
+
+
 def test_boxes_and_their_rows_have_one_name(visit: Visit) -> None:
     page = visit.page
     page.get_by_role("tab", name="Locate").click()
     ask(page, "locate", "the red one")
     rows = page.locator("#panel-locate .ranking .name")
     names = rows.all_inner_texts()
-    assert names and all(re.fullmatch(r"\d+ [a-z]+|the whole image", name) for name in names)
-    numbers = {name.split()[0] for name in names} - {"the"}
+    assert names and all(re.fullmatch(r"[a-z]+ \(box \d+\)|the whole image", name) for name in names)
+    numbers = {number for name in names for number in re.findall(r"\d+", name)}
     assert set(page.locator("#panel-locate .frame text").all_text_contents()) == numbers
     page.mouse.move(0, 0)
     assert page.locator("#panel-locate .frame.pointed").count() == 0
@@ -164,7 +196,7 @@ def test_boxes_and_their_rows_have_one_name(visit: Visit) -> None:
     upload(page, "locate")  # on an image of one's own, the detector's classes are guesses
     ask(page, "locate", "the red one")
     names = rows.all_inner_texts()
-    assert names and all(re.fullmatch(r"\d+|the whole image", name) for name in names)
+    assert names and all(re.fullmatch(r"box \d+|the whole image", name) for name in names)
 
 
 @pytest.mark.parametrize(("others", "shown"), [((0.2, 0.004, 0.0004), 2), ((0.004, 0.003, 0.0004), 1)])
@@ -754,7 +786,8 @@ def test_without_samples_the_first_button_opens_an_image(visit: Visit) -> None:
     page.reload()
     page.get_by_role("tab").first.wait_for()
     # Nothing is dropped with a finger.
-    assert page.get_by_text("or drop one here").first.is_visible() != visit.phone
+    hint = page.locator("#panel-answer .hint")
+    assert hint.is_visible() != visit.phone and hint.inner_text() == "or drop one here"
     assert not page.locator("#panel-answer .stage").is_visible()  # no empty area
     assert primary(page) == ["Select an image"] and not page.get_by_text("Another image").first.is_visible()
     page.locator("#panel-answer form button[type=submit]").click()
@@ -763,9 +796,11 @@ def test_without_samples_the_first_button_opens_an_image(visit: Visit) -> None:
     assert primary(page) == ["Select an image"]
     page.locator("#tab-match").click()
     assert primary(page) == ["Add images"]
+    assert page.get_by_text("or drop some here").is_visible() != visit.phone
     assert axe.findings(page) == []
     page.locator("#tab-answer").click()
     upload(page, "answer")
+    assert hint.is_visible() != visit.phone  # another image can be dropped
     assert primary(page) == ["Answer"] and page.locator("#panel-answer .headline").count() == 0
 
 

@@ -10,6 +10,9 @@ import * as replies from "./replies.js";
 /** Images that a search shows. */
 const SHOWN = 12;
 
+/** Texts about the open image that a tab offers. */
+const OFFERED = 2;
+
 /** A field for a text. Its placeholder is a text that the model was trained on, if it tells one: an example of others may
  *  be a question that this model cannot answer. */
 function line(placeholder, tasks) {
@@ -18,15 +21,32 @@ function line(placeholder, tasks) {
   return el("input", { type: "text", maxlength: 2000, required: true, placeholder: shown, autocomplete: "off" });
 }
 
-/** Buttons that fill a field with the texts that the model was trained on; null if it tells none. */
-function usual(input, tasks) {
+/** Buttons that fill a field with texts. */
+function fillers(input, texts) {
   const fill = (text) => () => {
     input.value = text;
     input.dispatchEvent(new Event("input", { bubbles: true })); // as if it were typed
     input.focus();
   };
-  const texts = usualTexts(tasks).map((text) => el("button", { type: "button", class: "plain", click: fill(text) }, text));
+  return texts.map((text) => el("button", { type: "button", class: "plain", click: fill(text) }, text));
+}
+
+/** Buttons with the texts that the model was trained on; null if it tells none. */
+function usual(input, tasks) {
+  const texts = fillers(input, usualTexts(tasks));
   return texts.length ? el("p", { class: "usual" }, el("small", {}, "Trained on texts such as "), ...texts) : null;
+}
+
+/** Buttons with texts about the image that is open, without that of its sample, which the field has. */
+function offers(input, image, offer) {
+  const row = el("p", { class: "usual offers", hidden: true });
+  image.addEventListener("opened", () => {
+    const asked = Object.values(image.sample?.texts ?? {});
+    const texts = fillers(input, image.objects.map(offer).filter((text) => !asked.includes(text)).slice(0, OFFERED));
+    row.hidden = !texts.length;
+    row.replaceChildren(el("small", {}, "For example "), ...texts);
+  });
+  return row;
 }
 
 const typed = (input, what) => (input.value.trim() ? null : `Type ${what} first.`);
@@ -88,7 +108,7 @@ function suggestions(form, current) {
 }
 
 /** answer, locate, entails: one text about the image. */
-export function textForm(method, { label, key, placeholder, button, image, tasks, notes, quick }) {
+export function textForm(method, { label, key, placeholder, offer, button, image, tasks, notes, quick }) {
   const input = line(placeholder, tasks);
   const task = taskChoice(tasks);
   const threshold = method === "locate" ? el("input", { type: "range", min: 0, max: 1, step: 0.05, value: 0 }) : null;
@@ -97,7 +117,7 @@ export function textForm(method, { label, key, placeholder, button, image, tasks
   const shown = form({
     method,
     button,
-    fields: [task.lost, field(label, input), usual(input, tasks)],
+    fields: [task.lost, field(label, input), usual(input, tasks) ?? (tasks[0].own ? null : offers(input, image, offer))],
     more: advanced(task.field, threshold && thresholdField(threshold)),
     asked: () => ({
       problem: opened(image) || typed(input, `a ${label.toLowerCase()}`),

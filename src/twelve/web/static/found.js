@@ -3,12 +3,10 @@
 import * as api from "./api.js";
 import { capital, el, percent } from "./dom.js";
 
-/** The folders that all paths begin with. */
-function common([first = "", ...others]) {
-  let folder = first.slice(0, first.lastIndexOf("/") + 1);
-  while (!others.every((path) => path.startsWith(folder))) folder = folder.slice(0, folder.lastIndexOf("/", folder.length - 2) + 1);
-  return folder;
-}
+const fileName = (path) => path.slice(path.lastIndexOf("/") + 1);
+
+/** The name of a file; of several files with one name, their paths. */
+const shortest = (path, all) => (all.filter((other) => fileName(other) === fileName(path)).length > 1 ? path : fileName(path));
 
 export class Found {
   constructor() {
@@ -21,18 +19,18 @@ export class Found {
    */
   show(images, warnings = []) {
     this.clear();
-    const folder = common(images.map(({ image }) => image));
+    const paths = images.map(({ image }) => image);
     const shown = images.map(({ image, share }, place) => {
       const thumbnail = el("img", { alt: `Image ${place + 1}`, hidden: true });
       const frame = el("div", { class: "frame-of" }, thumbnail);
-      const caption = el("figcaption", {}, el("strong", {}, `${place + 1}.`), ` ${percent(share)} `, el("span", { class: "file-name", title: image }, image.slice(folder.length)));
+      const caption = el("figcaption", {}, el("strong", {}, `${place + 1}.`), ` ${percent(share)} `, el("span", { class: "file-name", title: image }, shortest(image, paths)));
       for (const { said } of warnings.filter(({ names }) => names.includes(image))) caption.append(el("span", { class: "warned" }, `${capital(said)}.`));
       return { image, thumbnail, frame, element: el("li", place ? {} : { class: "first" }, el("figure", {}, frame, caption)) };
     });
     this.load(shown, this.urls);
     const list = el("ol", { class: "gallery", "aria-label": "Images, best first" }, ...shown.map(({ element }) => element));
     const best = shown.length > 1 ? [el("p", { class: "tip" }, "The frame marks the best match.")] : [];
-    return el("div", {}, ...(folder ? [el("p", { class: "tip folder" }, `Images in ${folder}`)] : []), ...best, list);
+    return el("div", {}, ...best, list);
   }
 
   /** Load thumbnails until others are wanted: `urls` is then another list. */

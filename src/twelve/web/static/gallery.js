@@ -22,7 +22,7 @@ export class Gallery {
       el("h2", {}, "Images to match"),
       this.list,
       this.status,
-      el("p", { class: "row" }, el("label", { class: "file" }, fileInput(files, { multiple: true }), "Add images"), all),
+      el("p", { class: "row" }, el("label", { class: "file" }, fileInput(files, { multiple: true }), "Add images"), el("span", { class: "hint" }, "or drop some here"), all),
       sampleButtons(samples, (sample) => this.addSamples([sample]), "or add one of these"),
     );
     dropped(this.element, files);

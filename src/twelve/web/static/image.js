@@ -126,6 +126,14 @@ export class ImageView extends EventTarget {
     return (this.scene?.warnings ?? []).map(({ text }) => `${this.side}${text}`);
   }
 
+  /** Names of objects that the image probably has one of each: what a detector of synthetic images names in others is
+   *  often wrong. */
+  get objects() {
+    const { labels } = this.scene;
+    const known = this.synthetic && !this.doubts.length;
+    return known ? labels.filter((label, k) => labels.indexOf(label) === k && labels.lastIndexOf(label) === k) : [];
+  }
+
   /** This image in a request. */
   get reference() {
     return { scene: this.scene.id };

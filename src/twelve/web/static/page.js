@@ -8,9 +8,9 @@ import { ImageView } from "./image.js";
 
 /** Method -> the name of its tab, which is a request; what it takes; what it is for; its field. */
 const TABS = {
-  answer: ["Answer", "Question about an image", "A question about the image.", { label: "Question", key: "question", placeholder: "What colour is …?" }],
-  locate: ["Locate", "Phrase to find in an image", "Where in the image is what a phrase refers to?", { label: "Phrase", key: "phrase", placeholder: "the red …" }],
-  entails: ["Check", "Statement about an image", "Is a statement true of the image?", { label: "Statement", key: "statement", placeholder: "There is …" }],
+  answer: ["Answer", "Question about an image", "A question about the image.", { label: "Question", key: "question", placeholder: "What colour is …?", offer: (thing) => `What colour is the ${thing}?` }],
+  locate: ["Locate", "Phrase to find in an image", "Where in the image is what a phrase refers to?", { label: "Phrase", key: "phrase", placeholder: "the red …", offer: (thing) => `the ${thing}` }],
+  entails: ["Check", "Statement about an image", "Is a statement true of the image?", { label: "Statement", key: "statement", placeholder: "There is …", offer: (thing) => `There is ${/^[aeiou]/.test(thing) ? "an" : "a"} ${thing}.` }],
   choose: ["Choose", "Question about boxes", "Which of the boxes answers the question?", { label: "Question", placeholder: "Which …?" }],
   guess: ["Guess", "Dialogue about a box", "Which of the boxes is a dialogue about?", {}],
   verify: ["Verify", "Statement about two images", "Is a statement about two images true?", {}],
@@ -116,6 +116,7 @@ function build(model) {
     }
     begin();
     history.replaceState(null, "", `#${method}`);
+    document.getElementById("api").href = `docs#${method}`; // what this tab sends
     if (focus) tab.focus();
   }
 
@@ -125,9 +126,8 @@ function build(model) {
     if (method === methods.find(earlier)) tablist.append(el("span", { class: "earlier", role: "presentation" }, "Base-model tasks (may no longer work):"));
     const tip = earlier(method) ? "Not part of the last training: replies may be wrong." : takes;
     const tab = el("button", { type: "button", role: "tab", id: `tab-${method}`, "aria-controls": `panel-${method}`, "data-label": name, title: tip, click: () => select(method) }, name);
-    const endpoint = el("a", { class: "endpoint", href: `docs#${method}`, title: "What this tab sends, in the documentation of the API" }, `POST /${api.API}/${method}`);
     const columns = el("div", { class: `columns${method === "search" ? " one" : ""}` }, shown.images ?? null, shown.element);
-    const panel = el("div", { role: "tabpanel", id: `panel-${method}`, "aria-labelledby": `tab-${method}`, hidden: true }, el("p", { class: "purpose" }, purpose, " ", endpoint), columns);
+    const panel = el("div", { role: "tabpanel", id: `panel-${method}`, "aria-labelledby": `tab-${method}`, hidden: true }, el("p", { class: "purpose" }, purpose), columns);
     parts[method] = { ...shown, tab, panel };
     tablist.append(tab);
     panels.append(panel);

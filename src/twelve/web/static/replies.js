@@ -73,7 +73,7 @@ const worthDrawing = ({ confidence }, place) => !place || confidence >= LITTLE;
 export function located(told, image) {
   const best = told.alternatives.slice(0, RANKED).filter(worthDrawing).map((each) => ({ ...each, ...image.called(each.box) }));
   image.show(best.map(({ box, number }, k) => ({ box, kind: told.box && k === 0 ? "best" : "other", text: number })));
-  const list = ranking(best.map(({ name, confidence, box }) => [name, confidence, box]), "Boxes, best first", (box) => image.point(box));
+  const list = ranking(best.map((one) => [placed(one), one.confidence, one.box]), "Boxes, best first", (box) => image.point(box));
   return [
     told.box
       ? withConfidence(`${told.unlikely ? "Probably not in the image. Closest" : "Found"}: ${placed(best[0])}`, told.confidence)
@@ -87,7 +87,7 @@ export function located(told, image) {
  * @param sent the candidates of the request; the reply contains their indices
  */
 export function chosen(told, sent, image) {
-  const rows = told.alternatives.slice(0, 8).filter(worthDrawing).map(({ index, box, confidence }) => [sent[index].name, confidence, box]);
+  const rows = told.alternatives.slice(0, 8).filter(worthDrawing).map(({ index, box, confidence }) => [placed(sent[index]), confidence, box]);
   const list = ranking(rows, "Boxes, best first", (box) => image.point(box));
   return [
     withConfidence(`Found: ${placed(sent[told.index])}`, told.confidence),
