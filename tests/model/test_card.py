@@ -38,8 +38,11 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model.make(tmp_path_factory.mktemp("saved") / "model")
 
 
-def card(folder: Path, origin: Origin, tasks: int | None = None) -> str:
+def card(folder: Path, origin: Origin, tasks: int | None = None, left_out: tuple[str, ...] = ()) -> str:
     processor = TwelveProcessor.from_pretrained(folder)
+    processor.left_out = left_out
+    if not (origin.drawn or left_out):
+        processor.region_recipes = {}  # of an extractor of the microworld
     for name in list(processor.task_outputs)[tasks:] if tasks else []:
         del processor.task_outputs[name]
     return write_card(folder, Twelve.from_pretrained(folder).config, processor, origin, 1000).read_text()
@@ -57,14 +60,38 @@ def test_a_drawn_world_is_none_of_the_real_datasets(saved: Path) -> None:
         and "7,410 examples" in text
         and "annotators" in text
     )
-    assert "licences of their" in text
+    assert "licences of their" in text and "\npip install -c constraints.txt .  # in a clone of" in text
 
 
 def test_what_is_known_when_a_model_is_saved(saved: Path) -> None:
-    text = card(saved, origin_of_run(DATA, **RUN | {"validations": {"vqa": 0.4652}, "began": "runs/first"}))
-    assert "| 7,410 examples | 46.5 |" in text and "continued from the model `runs/first`" in text
+    text = card(saved, origin_of_run(DATA, **RUN | {"validations": {"vqa": 0.4652}, "began": "/home/me/first"}))
+    assert "| 7,410 examples | 46.5 |" in text and "Trained on vqa, refcoco. " in text
+    assert "continued from the model `first`" in text and "left out" not in text
     assert "not been evaluated yet" in text and f"Written on {date.today().isoformat()}" in text
     assert 'twelve.load("PATH OF THIS FOLDER")' in text and "for 7 tasks" in text
+
+
+def test_tasks_that_the_last_training_left_out_are_no_skills_of_the_model(saved: Path) -> None:
+    """The fixture's regions are those of a microworld, which the base model therefore knew."""
+    old = tuple(tiny_model.TASKS)[1:]
+    origin = origin_of_run({"tasks": {"vqa": {"train": 16}}}, **RUN | {"began": "/home/me/old/run"})
+    text = card(saved, origin, left_out=old)
+    assert "model for 1 task\n" in text and "`old/run`" in text and "/home" not in text
+    assert "left out these tasks of the base model:** COCO retrieval, RefCOCO, " in text
+    assert text.count("| left out |") == len(old) and "| VQA v2 | answer | answer, 6 answers | 0 | 16 | 16 ex" in text
+    assert "trained on synthetic images only" in text and ModelCard(text).data.tags[-1] == "synthetic-data"
+
+
+def test_a_task_of_ones_own_does_not_hide_that_its_base_was_synthetic(saved: Path) -> None:
+    processor = TwelveProcessor.from_pretrained(saved)
+    processor.left_out = tuple(processor.task_outputs)
+    processor.task_outputs = {"mine": "answer"} | processor.task_outputs
+    settings = TaskSettings(kind="answer", train="train.jsonl", test_split="val.jsonl")
+    origin = origin_of_run({"tasks": {"mine": {"train": 5}}}, **RUN | {"began": "base"})
+    config = Twelve.from_pretrained(saved).config
+    text = write_card(saved, config, processor, origin, 1000, own_tasks({"mine": settings})).read_text()
+    first = "This model was first trained on synthetic images only, not on photographs; then on “mine”."
+    assert f"\n**{first}**\n" in text and 'model.scene("image.jpg")' in text
 
 
 def test_one_task_is_one(saved: Path) -> None:

@@ -19,7 +19,7 @@ from twelve.predictor.abilities import Abilities
 from twelve.progress import counted
 from twelve.runs.card_metadata import metadata
 from twelve.runs.card_origin import Origin
-from twelve.tasks.base import Task, all_tasks
+from twelve.tasks.base import Task
 from twelve.version import __version__
 
 if TYPE_CHECKING:
@@ -39,11 +39,15 @@ _DRAWN = """
 examples about them in the datasets' formats. The model has never seen a photograph, and its scores cannot be compared
 with published ones.
 """
+_LEFT_OUT = """
+**The last training left out these tasks of the base model:** {tasks}. The model may have forgotten them, and was not
+evaluated on them again. Use the base model for them.
+"""
 _USE = """
 ## Use
 
 ```bash
-pip install twelve-vl  # or, if PyPI does not have it, from a clone of the project
+pip install -c constraints.txt .  # in a clone of twelve's repository
 ```
 
 ```python
@@ -97,17 +101,20 @@ def write_card(
         parameters: number of parameters of the model.
         own: the run's own tasks.
     """
-    count = len(processor.task_outputs)
+    abilities = Abilities(processor, config.heads, own)
+    count = len(processor.task_outputs.keys() - set(processor.left_out))
     kinds = {config.heads[key]["kind"] for key in processor.task_outputs.values() if key in config.heads}
     text = _HEAD.format(
-        head=metadata(origin, kinds),
+        head=metadata(origin, kinds, synthetic=origin.drawn or abilities.note is not None),
         count=counted(count, "task"),
         origin=origin.words,
     )
-    text += _DRAWN if origin.drawn else ""
-    text += _use(config, processor, origin, own or {})
+    text += _DRAWN if origin.drawn else f"\n**{abilities.note}**\n" if abilities.note else ""
+    if processor.left_out:
+        text += _LEFT_OUT.format(tasks=", ".join(abilities.titles[name] for name in processor.left_out))
+    text += _use(config, abilities, origin)
     text += _results(origin) if origin.results else ""
-    text += _tasks(config, processor, origin, all_tasks(own))
+    text += _tasks(config, abilities, origin)
     text += _sizes(config, processor, parameters)
     text += _LIMITS.format(
         regions=f"at most {processor.max_regions}",
@@ -121,13 +128,13 @@ def write_card(
     return folder / FILE
 
 
-def _use(config: Settings, processor: TwelveProcessor, origin: Origin, own: Mapping[str, Task]) -> str:
+def _use(config: Settings, abilities: Abilities, origin: Origin) -> str:
     """A program in Python that asks the tasks of the last run, each method its default task; a model of the microworld
     draws its image."""
-    methods = Abilities(processor, config.heads, own).methods
+    methods, outputs = abilities.methods, abilities.processor.task_outputs
     asked = {method: tasks[0] for method, tasks in methods.items() if tasks[0] in (origin.data or tasks)}
     calls = {
-        task: _call(config.heads[processor.task_outputs[task]]["kind"], method, task in own)
+        task: _call(config.heads[outputs[task]]["kind"], method, task in abilities.own)
         for method, task in asked.items()
     }
     if not any(calls.values()):
@@ -135,7 +142,7 @@ def _use(config: Settings, processor: TwelveProcessor, origin: Origin, own: Mapp
     return _USE.format(
         imports=_DRAWING if origin.drawn else "import twelve\n",
         source=origin.source,
-        image=_DRAWN_IMAGE if origin.drawn else '"photograph.jpg"',
+        image=_DRAWN_IMAGE if origin.drawn else '"image.jpg"' if abilities.note else '"photograph.jpg"',
         calls="\n".join(f"print({call})  # {task}" for task, call in calls.items() if call),
     )
 
@@ -146,7 +153,8 @@ def _call(kind: str, method: str, own: bool) -> str:
     return _QUESTION.sub('"YOUR QUESTION"', call, count=1) if own else call
 
 
-def _tasks(config: Settings, processor: TwelveProcessor, origin: Origin, known: Mapping[str, Task]) -> str:
+def _tasks(config: Settings, abilities: Abilities, origin: Origin) -> str:
+    processor = abilities.processor
     header = ["task", "kind", "head", "token row", "longest text"]
     header += ["trained on"] if origin.data else []
     header += ["score when saved, %"] if origin.validations else []
@@ -154,13 +162,14 @@ def _tasks(config: Settings, processor: TwelveProcessor, origin: Origin, known: 
     for name, key in processor.task_outputs.items():
         size = len(processor.vocabularies.get(key, ()))
         cells = [
-            known[name].title if name in known else name,
+            abilities.titles[name],
             config.heads[key]["kind"] if key in config.heads else "",
             f"{key}, {counted(size, 'answer')}" if size else key,
             f"{processor.token_rows.get(name, '')}",
             f"{processor.max_text.get(name, '')}",
         ]
-        cells += [origin.data.get(name, "")] if origin.data else []
+        untrained = "left out" if name in processor.left_out else ""
+        cells += [origin.data.get(name, untrained)] if origin.data else []
         cells += (
             [f"{100 * origin.validations[name]:.1f}" if name in origin.validations else ""]
             if origin.validations

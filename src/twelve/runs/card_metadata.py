@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from twelve.runs.card_origin import Origin
 
 
-def metadata(origin: Origin, kinds: Collection[str]) -> str:
+def metadata(origin: Origin, kinds: Collection[str], synthetic: bool) -> str:
     """The head as YAML: library, licence, tags, and the results as a *model index*.
 
     Args:
         kinds: of the model's outputs.
+        synthetic: whether the model, or its base model, was trained on synthetic data.
     """
     tree: dict[str, Any] = {
         "library_name": "twelve",  # not transformers: its Auto classes do not know the architecture
@@ -28,7 +29,7 @@ def metadata(origin: Origin, kinds: Collection[str]) -> str:
     }
     if "answer" in kinds:
         tree["pipeline_tag"] = "visual-question-answering"
-    if origin.drawn:
+    if synthetic:
         tree["tags"].append("synthetic-data")
     if origin.results:
         name = origin.source.removeprefix(HUB_NAME)

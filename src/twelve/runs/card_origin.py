@@ -58,15 +58,19 @@ def origin_of_run(
     tasks = {name: part for name, part in data.get("tasks", {}).items() if isinstance(part, dict)}
     kind = "synthetic examples" if drawn else "examples"
     trained = {name: f"{part['train']:,} {kind}" for name, part in tasks.items()}
-    alone, together = (
-        f"Trained on {next(iter(tasks), None)} alone.",
-        "One model, trained on all of these tasks together.",
-    )
-    words = alone if len(tasks) == 1 else together
+    if began is None and len(tasks) > 1:
+        words = "One model, trained on all of these tasks together."
+    else:
+        words = f"Trained on {', '.join(tasks)}{' alone' if len(tasks) == 1 else ''}."
     words += " Images that any of the tasks is evaluated on were removed from the training sets of all tasks."
     if began is not None:
-        words += f" It continued from the model `{'/'.join(Path(began).parts[-2:])}`."
+        words += f" It continued from the model `{_name_of(Path(began))}`."
     words += "".join(f" {each}." for each in seen)
     if not results:
         words += " It has not been evaluated yet: `twelve evaluate` puts its scores here, beside the best baseline."
     return Origin(words, drawn, trained, validations, results, machine)
+
+
+def _name_of(base: Path) -> str:
+    """The name of a base model's folder, without the path on this machine; of ``quickstart/run``, both parts."""
+    return "/".join(base.parts[-2:]) if base.name in ("run", "model") else base.name
