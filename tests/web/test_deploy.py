@@ -454,7 +454,9 @@ def test_compose_starts_the_container_of_the_command_of_docker(monkeypatch: pyte
     ((secret, where),) = about["secrets"].items()
     assert service["secrets"] == [secret]
     assert service["environment"] == {"TWELVE_TOKEN_FILE": f"/run/secrets/{secret}"}
-    assert (DEPLOY / "compose" / where["file"]).resolve() == HOME / "twelve.token" and "> twelve.token)" in DEPLOY_PAGE
+    assert (DEPLOY / "compose" / where["file"]).resolve() == HOME / "twelve.token"
+    (user,) = re.findall(r"^USER (\d+)$", (HOME / "Dockerfile").read_text(encoding="utf-8"), flags=re.M)
+    assert f"| sudo install -o {user} -m 400 /dev/stdin twelve.token\n" in DEPLOY_PAGE
     assert (DEPLOY / "compose" / service["build"]).resolve() == HOME
     assert "healthcheck" not in service and "\nHEALTHCHECK " in (HOME / "Dockerfile").read_text(encoding="utf-8")
 
