@@ -19,8 +19,12 @@ def check_name(name: str) -> None:
     """Raise ConfigError for what names no device (of :data:`KINDS`, such as cuda:1), whether or not it is here."""
     kind, _, number = name.partition(":")
     if kind not in KINDS or (":" in name and not re.fullmatch(r"\d{1,3}", number)):
-        hint = nearest("cuda" if kind.lower() == "gpu" else kind, KINDS)
-        raise ConfigError(f"device {name!r} cannot be used: there is none{hint}", remedy=IN_SHELL)
+        raise ConfigError(f"device {name!r} cannot be used: there is none{_meant(kind)}", remedy=IN_SHELL)
+
+
+def _meant(kind: str) -> str:
+    """The name of a device that is close to a misspelt one, as a hint; "" if there is none."""
+    return nearest("cuda" if kind.lower() == "gpu" else kind, KINDS)
 
 
 def check_usable(name: str) -> None:
@@ -41,7 +45,7 @@ def usable(name: str, remedy: str = 'choose device="cpu"') -> torch.device:
     try:
         device = torch.device(name)
     except (RuntimeError, TypeError) as error:  # with a list of what torch knows
-        problem = f"device {name!r} cannot be used (expected cpu, cuda or cuda:NUMBER)"
+        problem = f"device {name!r} cannot be used (expected cpu, cuda or cuda:NUMBER){_meant(str(name))}"
         raise ConfigError(problem, remedy=remedy) from error
     try:
         torch.empty(1, device=device).cpu()

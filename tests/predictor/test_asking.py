@@ -86,7 +86,9 @@ def test_two_images_are_explained_and_drawn(model: Predictor, scene: Scene, imag
     other = model.scene(image.crop((0, 0, 100, 90)), name="other")
     found = model.verify(scene, other, "both show a ball", explain=True)
     assert found.confidence == pytest.approx(model.verify(scene, other, "both show a ball").confidence, abs=1e-5)
-    assert found.attention is not None and len(found.attention.boxes) == 1 + len(scene.regions.boxes)
+    assert len(found.attention.boxes) == 1 + len(scene.regions.boxes)
+    with pytest.raises(InputError, match=r"^this result has no attention -> ask again with explain=True$"):
+        scene.answer("is it red ?").attention.draw()
     assert repr(found.attention) == f"Attention(7 words, {1 + len(scene.regions.boxes)} regions, 2 connections)"
     drawn = np.asarray(found.draw())
     left, right = image.resize((640, 512), BICUBIC), image.crop((0, 0, 100, 90)).resize((640, 576), BICUBIC)

@@ -87,7 +87,8 @@ def test_regions_of_two_images(model: Predictor, scene: Scene, image: Image.Imag
         assert confidence == pytest.approx(same, abs=1e-5)
     assert found.labels == (*(scene.labels or ()), *(right.labels or ()))
     assert found.draw().width > 2 * 640
-    assert json.loads(json.dumps(found.to_dict()))["sides"] == list(found.sides)
+    assert json.loads(found.to_json())["sides"] == list(found.sides)
+    assert json.loads(found.to_json()) == found.to_dict()
     with pytest.raises(InputError, match=r"verify: expected two images, found one -> .*right=model.scene\(image\)"):
         scene.depends(statement, method="verify")
     with pytest.raises(InputError, match="answer: expected 1 image, found 2"):

@@ -75,7 +75,7 @@ def test_what_differs_is_asked_apart(make: Any, recording: Recording, predictor:
     futures = [worker.ask(question, threshold=threshold) for threshold in (0.1, None, 0.1)]
     futures += [worker.ask(question, explain=True) for _ in range(2)]
     free.set()
-    assert [future.result(30).attention is not None for future in futures] == [False] * 3 + [True] * 2
+    assert [future.result(30).explained is not None for future in futures] == [False] * 3 + [True] * 2
     assert recording.asked == [(2, 0.1, False), (1, None, False), (1, None, True), (1, None, True)]
 
 

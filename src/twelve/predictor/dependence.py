@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from twelve.io.json_file import readable
 from twelve.outputs.parts.drawing import caption_below, framed, side_by_side
 from twelve.outputs.parts.notebook import png
 from twelve.outputs.parts.result import NO_IMAGE, named, percent, rounded
@@ -145,3 +146,7 @@ class Dependence:
             }
         )
         return found
+
+    def to_json(self) -> str:
+        """:meth:`to_dict` as a line of JSON."""
+        return readable(self.to_dict())

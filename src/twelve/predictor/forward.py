@@ -83,7 +83,7 @@ def results(predictor: Computes, questions: Sequence[Question], explain: bool, t
             "calibrated": predictor.calibrated(task),
             "warnings": warnings.of_question(processor, question),
             "image": images[0],
-            "attention": attention,
+            "explained": attention,
         }
         least = threshold if question.threshold is None else question.threshold
         context = Context(fields, question.boxes, least, images, processor.likely.get(task, 0.0))

@@ -74,6 +74,8 @@ class Predictor(Abilities):
     Attributes:
         model: as saved, or a copy that predicts faster (:func:`twelve.model.precision.for_predicting`).
         processor: as saved.
+        methods: method -> its tasks; the first is the default.
+        titles: task -> its readable name.
         threads: number of threads for the model; torch's number of threads until :meth:`measure_threads` is called.
 
     Raises:
@@ -95,7 +97,7 @@ class Predictor(Abilities):
         super().__init__(processor, model.config.heads, own)
         torch.nn.Module.to(model, usable(device))
         self.model = for_predicting(model, precision)
-        self._extractor, self._weights, self.device, self.folder = extractor, weights, device, folder
+        self._extractor, self._weights, self._device, self.folder = extractor, weights, device, folder
         self.threads = unchanged(self.model.device)
 
     def measure_threads(self, say: Callable[[str], None] = lambda text: None) -> None:
@@ -129,7 +131,7 @@ class Predictor(Abilities):
                     remedy="pass an extractor of the same features: twelve.load(..., extractor=Extractor(...))",
                 )
             # All recipes have the same fingerprint; one without files of boxes comes first.
-            found = Extractor.from_recipe(recipes[0], weights=self._weights, device=self.device)
+            found = Extractor.from_recipe(recipes[0], weights=self._weights, device=self._device)
             if found.feature_size != (size := self.model.config.v_feature_size):
                 raise RegionError(
                     f"expected {size} features (v_feature_size), found {found.feature_size} of "

@@ -22,7 +22,7 @@ _NAMES = {"true": "verdict"}
 
 def said(result: Result) -> dict[str, Any]:
     """A result as plain values, with its attention if it was requested."""
-    attention = None if result.attention is None else result.attention.to_dict()
+    attention = None if result.explained is None else result.explained.to_dict()
     values = {_NAMES.get(name, name): value for name, value in result.to_dict().items()}
     return {**values, "attention": attention}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from twelve.errors import InputError
 from twelve.io.json_file import readable
 from twelve.outputs.parts.warned import Warned
 from twelve.outputs.parts.warned import reliable as reliable_with
@@ -54,7 +55,7 @@ class Result:
         warnings: reasons to doubt the result (:mod:`twelve.predictor.warnings`), each a text with a ``code``; most
             results have none.
         image: the photograph, upright.
-        attention: a :class:`twelve.predictor.Attention` to ``image``, with ``explain=True``.
+        explained: :attr:`attention`; None without ``explain=True``.
     """
 
     text: str
@@ -63,10 +64,21 @@ class Result:
     calibrated: bool = False
     warnings: tuple[Warned, ...] = ()
     image: Image.Image | None = field(default=None, repr=False, compare=False, metadata=HIDDEN)
-    attention: Any = field(default=None, repr=False, compare=False, metadata=HIDDEN)
+    explained: Any = field(default=None, repr=False, compare=False, metadata=HIDDEN)
 
     def __str__(self) -> str:
         return "\n".join((self.line, *(warning.line for warning in self.warnings)))
+
+    @property
+    def attention(self) -> Any:
+        """A :class:`twelve.predictor.Attention` to :attr:`image`.
+
+        Raises:
+            InputError: the question was asked without ``explain=True``.
+        """
+        if self.explained is None:
+            raise InputError("this result has no attention", remedy="ask again with explain=True")
+        return self.explained
 
     @property
     def reliable(self) -> bool:
