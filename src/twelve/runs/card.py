@@ -46,9 +46,7 @@ evaluated on them again. Use the base model for them.
 _USE = """
 ## Use
 
-```bash
-pip install -c constraints.txt .  # in a clone of twelve's repository
-```
+Install twelve as the README of its repository says. Then run:
 
 ```python
 {imports}
