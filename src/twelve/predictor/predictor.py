@@ -97,7 +97,7 @@ class Predictor(Abilities):
         super().__init__(processor, model.config.heads, own)
         torch.nn.Module.to(model, usable(device))
         self.model = for_predicting(model, precision)
-        self._extractor, self._weights, self._device, self.folder = extractor, weights, device, folder
+        self._extractor, self._weights, self.device, self.folder = extractor, weights, device, folder
         self.threads = unchanged(self.model.device)
 
     def measure_threads(self, say: Callable[[str], None] = lambda text: None) -> None:
@@ -131,7 +131,7 @@ class Predictor(Abilities):
                     remedy="pass an extractor of the same features: twelve.load(..., extractor=Extractor(...))",
                 )
             # All recipes have the same fingerprint; one without files of boxes comes first.
-            found = Extractor.from_recipe(recipes[0], weights=self._weights, device=self._device)
+            found = Extractor.from_recipe(recipes[0], weights=self._weights, device=self.device)
             if found.feature_size != (size := self.model.config.v_feature_size):
                 raise RegionError(
                     f"expected {size} features (v_feature_size), found {found.feature_size} of "
