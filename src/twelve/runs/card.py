@@ -46,7 +46,7 @@ evaluated on them again. Use the base model for them.
 _USE = """
 ## Use
 
-Install twelve as the README of its repository says. Then run:
+Install the package as the README of its repository says. Then run:
 
 ```python
 {imports}
