@@ -246,6 +246,11 @@ def test_an_error_in_a_row_of_several_lines_names_its_first(photographs: Path, t
         (f"a.jpg,{'x' * 140_000},yes", "cannot be read as CSV: field larger than field limit .* -> shorten this cell"),
         ("cut.webp,what?,yes", "image cut.webp in photographs"),
         ("cut.bmp,what?,yes", "image cut.bmp in photographs: image file is truncated"),
+        (
+            "https://example.org/a.jpg,what?,yes",
+            "the image https://example.org/a.jpg is a URL -> images must be local files: save it in photographs, and "
+            "write the file's name into the cell",
+        ),
         ("a.avif,what?,yes", "expected a .bmp, .gif, .jpeg, .* or .webp image, found a.avif -> convert it to one of"),
         ("../x.jpg,what?,yes", "the image ../x.jpg is outside photographs -> name an image in this folder"),
         ("sub/../../x.jpg,what?,yes", "the image sub/../../x.jpg is outside photographs"),
@@ -339,11 +344,20 @@ def test_not_all_bad_rows_are_said_to_be_listed(photographs: Path, tmp_path: Pat
     ("content", "columns", "said"),
     [
         (
-            b"photo,text,target\n",
+            b"my scan,text,target\n",
             {},
-            "[line 1]: expected a column image, found photo, text, target -> name the column ",
+            "[line 1]: expected a column image, found my scan, text, target -> if my scan is this column, rename it to "
+            "image, or add --image-column 'my scan'",
         ),
-        (b"photo,text,target\n", {}, "with --image-column"),
+        (b"scan,id,text,target\n", {}, "found scan, id, text, target -> name the column with --image-column, or call"),
+        (
+            b"\nred?,a.JPG,yes\nred?,b.JPG,no\n",
+            {},
+            "[line 2]: expected the names of columns, found red?, a.JPG, yes -> write a line above it that names your "
+            "columns in their order, such as text,image,target",
+        ),
+        (b"a.jpg,yes,red?\n", {}, "names your columns in their order, such as image,text,target"),
+        (b"a.jpg,text,target\n", {}, "expected a column image, found a.jpg, text, target"),
         (b"a,b\n", {"text": "be"}, "expected a column be, found a, b"),
         (b"question,text2\n", {"text": "texd2"}, '(did you mean "text2"?) -> name the column with --text-column'),
         (b"image,text,answer,label\n", {}, "expected one column target, found answer, label -> name the column with"),
@@ -381,6 +395,12 @@ def test_a_column_can_be_named(photographs: Path, tmp_path: Path) -> None:
     columns: dict[str, str | None] = {"text": "q", "image": "photo", "target": "label"}
     (row,), called = read_table(tmp_path / "t.csv", photographs, "answer", columns)
     assert (row.text, row.name, row.target) == ("why?", "a.jpg", "yes") and called == columns
+
+
+def test_a_column_of_photos_is_one_of_images(photographs: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("Photo,text,target\na.jpg,why?,yes\n")
+    (row,), called = read_table(tmp_path / "t.csv", photographs, "answer", {})
+    assert (row.name, called["image"]) == ("a.jpg", "Photo")
 
 
 @pytest.mark.parametrize(

@@ -260,6 +260,7 @@ def test_mistakes_in_settings_are_named(tasks: dict[str, Any], words: str) -> No
             {"text": "t", "img": "a.jpg", "target": "x"},
             "found 'img' -> rename 'img' to 'image' in every line without 'image'$",
         ),
+        ("answer", {"text": "t", "photo": "a.jpg", "target": "x"}, "rename 'photo' to 'image' in every line without"),
         ("answer", {"text": "t", "image": "a.jpg", "targett": "x"}, "expected 'target', found 'targett'"),
         (
             "region",

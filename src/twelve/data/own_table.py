@@ -87,6 +87,7 @@ def read_table(
         remedy = f"write a first line of column names, such as {columns_needed}, and a row for each example"
         raise DataError("is empty", file=file, remedy=remedy)
     names = [name.strip() for name in header]
+    _check_header(names, kind, columns, file, start)
     places: dict[str, int] = {}
 
     def place_of(field: str) -> None:
@@ -152,6 +153,18 @@ def _width(line: Sequence[str], mark: str) -> int:
         return 0
 
 
+def _check_header(names: Sequence[str], kind: str, columns: Mapping[str, str | None], file: Path, start: str) -> None:
+    """Raise DataError if the first row names an image, as rows below a header do, and no column."""
+    known = {*KINDS[kind], *MEANT, *columns.values()}
+    image = next((place for place, name in enumerate(names) if Path(name).suffix.lower() in SUFFIXES), None)
+    if image is None or any(name in known or name.lower() in known for name in names):
+        return
+    needed = [field for field in KINDS[kind] if field != "image"]
+    needed.insert(image, "image")
+    remedy = f"write a line above it that names your columns in their order, such as {','.join(needed)}"
+    raise DataError(f"expected the names of columns, found {', '.join(names)}", file=file, record=start, remedy=remedy)
+
+
 def _place(names: Sequence[str], field: str, wanted: str | None, file: Path, start: str) -> int:
     """Which column holds a field; a column that is not named may be called what people call it (``question``)."""
     places = [place for place, name in enumerate(names) if name == (wanted or field)]
@@ -165,6 +178,9 @@ def _place(names: Sequence[str], field: str, wanted: str | None, file: Path, sta
         if wanted is None:  # these names need no option
             others = [name for name, ours in MEANT.items() if ours == field]
             remedy += f", or call it {field}, {', '.join(others[:USUAL])} ..."
+            left = [name for name in names if name and MEANT.get(name.lower(), name.lower()) not in KINDS["answer"]]
+            if len(left) == 1:
+                remedy = f"if {left[0]} is this column, rename it to {field}, or add --{field}-column {quoted(left[0])}"
         problem = f"expected a column {wanted or field}, found {there or 'no columns'}{hint}"
     elif len({names[place] for place in places}) > 1:
         problem = f"expected one column {field}, found {', '.join(names[place] for place in places)}"
@@ -219,6 +235,9 @@ def _row(
     target = cells.get("target")
     if kind == "entailment" and target not in CLASSES:
         return wrong(f"expected a target {', '.join(CLASSES)}, found {target}", "write one of these")
+    if "://" in cells["image"]:
+        remedy = f"images must be local files: save it in {folder}, and write the file's name into the cell"
+        return wrong(f"the image {cells['image']} is a URL", remedy)
     path = Path(os.path.abspath(folder / cells["image"]))
     if not path.is_relative_to(os.path.abspath(folder)):
         return wrong(f"the image {cells['image']} is outside {folder}", "name an image in this folder")

@@ -13,6 +13,7 @@ MEANT = {
     **dict.fromkeys(("statement", "hypothesis", "phrase", "expression"), "text"),
     **dict.fromkeys(("answer", "answers", "label", "gold", "truth", "class", "gold_label", "bbox", "box"), "target"),
     **dict.fromkeys(("img", "image_path", "image_file", "file", "filename", "file_name", "path"), "image"),
+    **dict.fromkeys(("photo", "photograph"), "image"),
     **dict.fromkeys(("imgs", "image_paths", "image_files", "files"), "images"),
     **dict.fromkeys(("boxes", "bboxes", "regions"), "candidates"),
 }
