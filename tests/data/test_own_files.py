@@ -77,7 +77,7 @@ def test_answers_of_another_file_are_compared_with_those_of_training() -> None:
 
 
 def test_data_check_compares_the_answers_of_both_files(tmp_path: Path) -> None:
-    found = checked(tmp_path, [("t", "yes"), ("u", "no")] * 10, [("t", "yse"), ("u", "yes"), ("v", "no")])
+    found = checked(tmp_path, twenty(), [("t", "yse"), ("u", "yes"), ("v", "no")])
     assert [line for line in found if "warning" in line] == [
         "  val.jsonl: warning: the answer to 1 of 3 questions never occurs in train.jsonl, so training cannot teach "
         "it: yse (1)",
@@ -89,6 +89,11 @@ def with_images(root: Path, *names: str) -> None:
     (root / "images" / "mine").mkdir(parents=True)
     for name in names:
         Image.new("RGB", (8, 8)).save(root / "images" / "mine" / name)
+
+
+def twenty(*image: str) -> list[tuple[str, ...]]:
+    """Different questions, every other one with the answer "yes"."""
+    return [(f"t{row}", "no" if row % 2 else "yes", *image) for row in range(20)]
 
 
 def checked(
@@ -115,6 +120,8 @@ def test_data_check_says_what_may_be_wrong(tmp_path: Path) -> None:
     assert "  val.jsonl: answers: maybe (2), no (1)" in found
     assert [line for line in found if "warning" in line] == [
         "  train.jsonl: warning: 2 of 6 texts are empty, the first in line 3",
+        "  train.jsonl: warning: 1 of 6 lines of train.jsonl repeats an earlier one, first: 't' about a.jpg; remove "
+        "what counts twice",
         "  train.jsonl: warning: 2 questions have different answers in train.jsonl, first: 't' about a.jpg: no (2), "
         "No (1), yes (1)",
         "  train.jsonl: warning: answer 'No' (1 time) differs from 'no' (3 times) only in case or spaces",
@@ -126,7 +133,7 @@ def test_data_check_says_what_may_be_wrong(tmp_path: Path) -> None:
 
 
 def test_data_check_says_nothing_of_sound_files(tmp_path: Path) -> None:
-    found = checked(tmp_path, [("t", "yes"), ("u", "no")] * 10, [("t", "yes")])
+    found = checked(tmp_path, twenty(), [("t", "yes")])
     assert not any("warning" in line for line in found) and "  train.jsonl: answers: no (10), yes (10)" in found
 
 
@@ -168,9 +175,55 @@ def test_different_answers_about_different_images_or_to_different_questions_are_
     assert contradicted(tmp_path, "answer", *lines, {"text": "u", "target": "no"}) == []
 
 
+def repeated(root: Path, kind: str, *lines: dict[str, object]) -> list[str]:
+    task = own_tasks(
+        configuration.parse(
+            {
+                "run": "r",
+                "data": "d",
+                "tasks": {"mine": {"kind": kind, "train": "train.jsonl", "test_split": "val.jsonl"}},
+            }
+        ).tasks
+    )["mine"]
+    assert isinstance(task, FileTask)
+    tiny.write_lines(root / "train.jsonl", [{"image": "a.jpg", "text": "t"} | line for line in lines])
+    said = warnings_of(task, DataRoot(root), "train.jsonl", task.read(DataRoot(root), "train.jsonl"), None)
+    return [line for line in said if "repeat" in line or "several images" in line]
+
+
+def test_lines_that_say_the_same_are_told(tmp_path: Path) -> None:
+    yes, no = {"target": "yes"}, {"target": "no"}
+    first = "first: 't' about a.jpg; remove what counts twice"
+    assert repeated(tmp_path, "answer", yes, yes, no) == [
+        f"1 of 3 lines of train.jsonl repeats an earlier one, {first}"
+    ]
+    same = {"text": " T", "target": "yes"}
+    assert repeated(tmp_path, "answer", {"text": "u"} | no, yes, same, yes, no) == [
+        f"2 of 5 lines of train.jsonl repeat earlier ones, {first}"
+    ]
+    assert repeated(tmp_path, "answer", yes, no, yes | {"image": "b.jpg"}, yes | {"text": "u"}) == []
+    box = {"target": [0, 0, 9, 9]}
+    assert repeated(tmp_path, "region", box, {"target": [0, 0, 9, 8]}) == []
+    assert repeated(tmp_path, "region", box, box)
+
+
+def test_a_caption_of_several_images_is_told(tmp_path: Path) -> None:
+    images = [{"image": f"{name}.jpg"} for name in "abcd"]
+    cats = [image | {"text": "A cat"} for image in images[:3]]
+    assert repeated(tmp_path, "retrieval", *cats, images[3]) == [
+        "1 caption is of several images in train.jsonl, such as 'A cat' of 3; a search for it cannot find the right "
+        "one: write what only that image shows"
+    ]
+    dogs = [image | {"text": "a dog"} for image in images[1:3]]
+    (said,) = repeated(tmp_path, "retrieval", *dogs, *cats)
+    assert said.startswith("2 captions are of several images in train.jsonl, such as 'A cat' of 3;")
+    assert repeated(tmp_path, "retrieval", cats[0], dogs[0], images[3]) == []
+    assert repeated(tmp_path, "pretraining", *cats, cats[0]) == []  # of millions of captions, some are the same
+
+
 def test_data_check_warns_of_training_images_that_are_tested_too(tmp_path: Path) -> None:
     with_images(tmp_path, "a.jpg", "c.jpg", "d.jpg")
-    train = [("t", "yes", "a.jpg"), ("t", "no", "c.jpg"), *[("t", "yes", "d.jpg"), ("u", "no", "d.jpg")] * 10]
+    train = [("t", "yes", "a.jpg"), ("t", "no", "c.jpg"), *twenty("d.jpg")]
     found = checked(tmp_path, train, [("t", "yes", "a.jpg")])
     assert found[0] == "mine (mine): can run once regions are extracted"
     assert [line for line in found if "warning" in line] == [
@@ -180,7 +233,7 @@ def test_data_check_warns_of_training_images_that_are_tested_too(tmp_path: Path)
 
 def test_data_check_names_the_line_of_an_image_with_another_suffix(tmp_path: Path) -> None:
     with_images(tmp_path, "a.jpg", "b.png", "c.jpg", "c.jpeg")
-    train = [("t", "yes", "c.jpeg"), *[("t", "yes", "a.jpeg"), ("u", "no", "a.jpeg")] * 10]
+    train = [("t", "yes", "c.jpeg"), *twenty("a.jpeg")]
     found = checked(tmp_path, train, [("t", "yes", "b.PNG")])
     said = (
         "1 image is named with another suffix than its file has (the file is used): line 3 has a.jpeg, "
@@ -198,7 +251,7 @@ def test_data_check_names_the_line_of_an_image_with_another_suffix(tmp_path: Pat
 )
 def test_the_same_images_for_training_and_test_are_no_damage(tmp_path: Path, images: list[str], told: str) -> None:
     with_images(tmp_path, *images, "b.jpg")
-    lines = [(f"{answer}?", answer, image) for answer, image in zip(["yes", "no"] * 10, images, strict=True)]
+    lines = [(text, answer, image) for (text, answer, *_), image in zip(twenty(), images, strict=True)]
     error = f"{told.format('val.jsonl')} from training -> put different images into the two files"
     found = checked(tmp_path, lines, lines)
     assert found[0] == "mine (mine): cannot run" and not any("warning" in line for line in found)

@@ -290,7 +290,9 @@ def test_data_check_warns_of_the_good_lines_of_a_bad_file(tmp_path: Path) -> Non
     config = configuration.parse({"run": "r", "data": "d", "tasks": {"mine": settings}})
     good = {"text": "t", "image": "a.jpg", "target": "garage"}
     for name in ("train", "val"):
-        tiny.write_lines(tmp_path / f"{name}.jsonl", [good, good, good | {"target": "Garage"}, {"text": "t"}])
+        tiny.write_lines(
+            tmp_path / f"{name}.jsonl", [good, good | {"text": "u"}, good | {"target": "Garage"}, {"text": "t"}]
+        )
     (found,) = check_root(DataRoot(tmp_path, own_tasks=own_tasks(config.tasks)), ["mine"]).tasks
     assert "[line 4]" in found.train.errors[0]
     assert found.train.warnings == ("answer 'Garage' (1 time) differs from 'garage' (2 times) only in case or spaces",)

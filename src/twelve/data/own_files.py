@@ -18,7 +18,15 @@ from twelve.io.image_suffixes import SUFFIXES
 from twelve.progress import counted as number
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task
-from twelve.tasks.custom import AnswerFile, EntailmentFile, FileTask, PairFile, own_tasks
+from twelve.tasks.custom import (
+    AnswerFile,
+    EntailmentFile,
+    FileTask,
+    PairFile,
+    PretrainingFile,
+    RetrievalFile,
+    own_tasks,
+)
 from twelve.types.examples import Example, Target
 
 FEW = 20
@@ -49,6 +57,8 @@ def warnings_of(
         return []
     found = [said] if (said := empty_texts(task, root, split, examples)) else []
     found += other_suffixes(task, root, split)
+    if not isinstance(task, PretrainingFile):  # of millions of lines, some are the same
+        found += repeats(task, root, split, examples)
     if split != task.train_split and trained is not None:
         found += shared_images(split, examples, trained)
     if isinstance(task, AnswerFile | PairFile | EntailmentFile):  # a text may mean several boxes, or have no target
@@ -135,25 +145,54 @@ def shared_images(split: str, examples: Sequence[Example], trained: Sequence[Exa
     return [f"{count:,} of {len(images):,} training images {verb} also in {split}; training leaves {them} out"]
 
 
+def repeats(task: FileTask, root: DataRoot, split: str, examples: Sequence[Example]) -> Iterator[str]:
+    """A sentence about lines that are the same but for case and spaces of their text, and one about captions of several
+    images, which no search can find by their caption."""
+    asked, extra, first, captioned = _asked(examples), 0, -1, defaultdict[str, list[int]](list)
+    for (_, text), rows in asked.items():
+        captioned[text].append(rows[0])
+        if len(rows) > 1:
+            distinct = {repr((examples[row].target, examples[row].candidates)) for row in rows}
+            first = rows[0] if not extra and len(distinct) < len(rows) else first
+            extra += len(rows) - len(distinct)
+    if extra:
+        verb = "repeats an earlier one" if extra == 1 else "repeat earlier ones"
+        lines = f"{extra:,} of {len(examples):,} lines of {split} {verb}"
+        yield f"{lines}, first: {_named(task, root, split, examples[first])}; remove what counts twice"
+    if task.kind == RetrievalFile.kind and (shared := [rows for rows in captioned.values() if len(rows) > 1]):
+        most = max(shared, key=len)
+        are = f"{number(len(shared), 'caption', 'are')} of several images in {split}"
+        said = f"{are}, such as {examples[most[0]].text!r} of {len(most):,}"
+        yield f"{said}; a search for it cannot find the right one: write what only that image shows"
+
+
+def _asked(examples: Sequence[Example]) -> dict[tuple[int, str], list[int]]:
+    """(images, text without case and spaces) -> rows of the examples that have both."""
+    found: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
+    for row, (images, text) in enumerate(zip(images_of(examples).codes.tolist(), texts_of(examples), strict=True)):
+        found[images, _folded(text)].append(row)
+    return found
+
+
+def _named(task: FileTask, root: DataRoot, split: str, example: Example) -> str:
+    """An example by its text and the names of its images."""
+    lines = (task.line_of(image, root, split) for image in example.images)
+    return f"{example.text!r} about {' and '.join(line[1] for line in lines if line)}"
+
+
 def contradictions(task: FileTask, root: DataRoot, split: str, examples: Sequence[Example]) -> list[str]:
     """A sentence about texts that several lines have with the same images, but without a right answer in common; both
     are compared without case and spaces (:func:`misspelt` tells of the answers that differ only in these)."""
-    column = images_of(examples)
-    asked: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
-    for row, (images, text) in enumerate(zip(column.codes.tolist(), texts_of(examples), strict=True)):
-        asked[images, _folded(text)].append(row)
     found: dict[int, Counter[str]] = {}
-    for rows in asked.values():
+    for rows in _asked(examples).values():
         rights = [right for row in rows if (right := _right(examples[row].target))] if len(rows) > 1 else []
         if rights and not set.intersection(*(set(map(_folded, right)) for right in rights)):
             found[rows[0]] = Counter(best for best, *_ in rights)
     if not found:
         return []
     row, answers = next(iter(found.items()))
-    lines = (task.line_of(image, root, split) for image in examples[row].images)
-    about = " and ".join(line[1] for line in lines if line)
     have = number(len(found), "question" if isinstance(task, AnswerFile) else "statement", "have")
-    first = f"{examples[row].text!r} about {about}: {with_counts(answers)}"
+    first = f"{_named(task, root, split, examples[row])}: {with_counts(answers)}"
     return [f"{have} different answers in {split}, first: {first}"]
 
 
