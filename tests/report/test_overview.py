@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import re
@@ -818,6 +819,7 @@ def test_a_run_is_evaluated_again_if_another_model_is_kept(run: Path) -> None:
         "These results were measured after 20 iterations; 40 are done now, and the model of iteration 30, which is "
         "better on the validation images, has replaced the measured one.",
     )
+    assert titles(run) == ["Evaluate it again"]  # other steps would follow from the scores of another model
     assert said(run).sentence.startswith("Measured after 20 iterations; the model has changed since. On ")
     configured(run, iterations=90)
     told = "So far: Learned in part. Measured after 20 iterations; the model has changed since. On "
@@ -938,6 +940,7 @@ STATES: dict[str, Callable[[Path], object]] = {
     "drawn": lambda run: changed(run, lambda tree: tree["facts"].update(drawn=True)),
     "good": lambda run: [changed(run, lambda tree: beaten(tree, 55.0, 100.0)), (run / "model").mkdir()],
     "own task": lambda run: alone(run, 90.0, 0.0),
+    "own task, flawed": lambda run: flawed(run, {"questions.jsonl": 2}),
     "own task, not learned": lambda run: alone(run, 40.0, -70.0),
     "own task, few examples": lambda run: lines_of(alone(run, 40.0, -70.0)),
     "own task, too hard": lambda run: too_hard(run),
@@ -1093,6 +1096,84 @@ def small(run: Path, score: float, lowest: float, train: int = 83, **settings: o
     data = json.loads((run / "data.json").read_text())
     (run / "data.json").write_text(json.dumps(data | {"tasks": {"mine": {"train": train, "validation": 20}}}))
     return run
+
+
+def flawed(run: Path, contradicted: dict[str, int]) -> Path:
+    """A task of one's own whose test file has an answer that the model does not know, and lines that contradict."""
+    found = {
+        "unanswerable": ["the model cannot give the answer to 1 of 10 questions of check.jsonl: maybe (1)"],
+        "contradicted": contradicted,
+        "upper_bound": 80.0,
+    }
+    return changed(small(run, 60.0, 5.0, train=20), lambda tree: tree["tasks"]["mine"].update(found))
+
+
+def test_what_no_model_can_answer_is_corrected_before_examples_are_added(run: Path) -> None:
+    root = Path(read_run(flawed(run, {"check.jsonl": 1})).config.data)
+    check, train = root / "check.jsonl", root / "questions.jsonl"
+    train.write_text('{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n' * 20)
+    first, second = next_steps(read_run(run), scored(run))[:2]
+    lacking = "The model cannot give the answer to 1 of 10 questions of check.jsonl: maybe (1)"
+    assert first.why == (
+        f"{lacking}; 1 question has different answers in check.jsonl; the best possible score is 80.0: correct these "
+        f"lines in {check}, or add examples with the missing answers to {train}."
+    )
+    assert "evaluate this run again instead of training. Add at least 9 of each answer" in first.details
+    checked = f"twelve data check {root} --config {run / 'config.yaml'}"
+    again = [
+        f"twelve train {run / 'config.yaml'} --set run={run}-corrected",
+        f"twelve evaluate {run}-corrected",
+        f"twelve report {run}-corrected",
+    ]
+    assert first.commands[0].startswith("twelve regions extract ") and first.commands[1:] == [checked, *again]
+    assert second.title == "Add training examples"
+    changed(run, lambda tree: tree["tasks"]["mine"].update(unanswerable=[]))
+    first = next_steps(read_run(run), scored(run))[0]
+    assert first.why.endswith(f"in check.jsonl; the best possible score is 80.0: correct these lines in {check}.")
+    assert first.commands == [checked, f"twelve evaluate {run}", f"twelve report {run}"]
+    changed(run, lambda tree: tree["tasks"]["mine"].update(contradicted={"questions.jsonl": 2}))
+    first = next_steps(read_run(run), scored(run))[0]
+    assert first.why.startswith("2 questions have different answers in questions.jsonl; ")
+    assert first.why.endswith(f" in {train}.") and first.commands == [checked, *again]
+    tree = yaml.safe_load((run / "config.yaml").read_text())
+    tree["tasks"]["vqa"] = {"test_split": "val"}
+    (run / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    assert " --set 'tasks=[mine]' " in next_steps(read_run(run), scored(run))[0].commands[1]
+    changed(run, lambda tree: tree["tasks"]["mine"].update(contradicted={}))
+    assert "Correct the lines that no model can answer" not in titles(run)
+
+
+def test_what_is_left_to_gain_ends_at_the_best_possible_score(run: Path) -> None:
+    root = Path(read_run(small(run, 76.0, 10.0, train=20)).config.data)
+    (root / "questions.jsonl").write_text('{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n' * 20)
+    (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 0.95}}))
+
+    def bounded(bound: float | None) -> str:
+        changed(run, lambda tree: tree["tasks"]["mine"].update(upper_bound=bound))
+        return "".join(
+            step.why for step in next_steps(read_run(run), scored(run)) if step.title == "Add training examples"
+        )
+
+    assert "has memorised" in bounded(None) and "has memorised" in bounded(92.0)
+    assert "The score of 76.0 (of 90.0 at most) leaves room for improvement" in bounded(90.0)  # not 15 below 90
+    assert bounded(81.0) == "" and bounded(81.1)
+
+
+def test_results_of_files_that_have_changed_are_measured_again(run: Path) -> None:
+    """Other steps would follow from scores of other examples."""
+    root = Path(read_run(alone(run, 90.0, 20.0)).config.data)
+    (root / "check.jsonl").write_text("{}\n")
+    digest = hashlib.sha256(b"{}\n").hexdigest()
+    changed(run, lambda tree: tree["tasks"]["mine"].update(files={"check.jsonl": digest, "gone.jsonl": digest}))
+    assert "Evaluate it again" not in titles(run) and "changed" not in said(run).sentence
+    (root / "check.jsonl").write_text("{} \n")
+    (step,) = next_steps(read_run(run), scored(run))
+    assert (step.title, step.why) == ("Evaluate it again", "check.jsonl has changed since the evaluation.")
+    assert step.commands == [f"twelve evaluate {run}", f"twelve report {run}"]
+    assert said(run).sentence.startswith("Measured before check.jsonl changed. The model scores 90.0")
+    changed(run, lambda tree: tree["facts"].update(iterations=20))
+    (step,) = next_steps(read_run(run), scored(run))
+    assert step.why.startswith("These results were measured after 20 iterations") and "check.jsonl" in step.details
 
 
 def test_texts_that_are_cut_are_read_whole_before_examples_are_added(run: Path) -> None:

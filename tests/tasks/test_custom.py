@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -25,6 +26,7 @@ from twelve.data.check import check_root
 from twelve.data.prepare import prepare
 from twelve.errors import CheckpointError, ConfigError, DataError, TwelveError
 from twelve.evaluation import published_scores
+from twelve.evaluation.results import read_results
 from twelve.evaluation.submission import write_submission
 from twelve.formats.data_root import DataRoot
 from twelve.model.processor import TwelveProcessor
@@ -156,6 +158,18 @@ def test_training_and_evaluation_say_what_may_be_wrong_in_the_files(root: Path, 
     shown = " ".join(said.getvalue().split())
     assert re.search(
         r"warning: mine: the model cannot give the answers? to \d of 4 questions of answer/val.jsonl: ", shown
+    )
+    (result,), _ = read_results(run / "evaluation.json")
+    assert result.unanswerable[0] in shown and result.contradicted == {}
+    digest = hashlib.sha256((root / "answer/val.jsonl").read_bytes()).hexdigest()
+    assert result.files == {"answer/val.jsonl": digest}
+    both = [json.loads(line) for line in (root / "answer/val.jsonl").read_text().splitlines()]
+    tiny.write_lines(root / "answer/two.jsonl", [*both, both[0] | {"id": "again", "target": "neither"}])
+    said = io.StringIO()
+    (result,) = evaluate_run(run, split="answer/two.jsonl", console=Console(file=said))
+    assert result.contradicted == {"answer/two.jsonl": 1}
+    assert "warning: mine: 1 question has different answers in answer/two.jsonl, first: " in " ".join(
+        said.getvalue().split()
     )
 
 

@@ -61,8 +61,7 @@ def warnings_of(
         found += repeats(task, root, split, examples)
     if split != task.train_split and trained is not None:
         found += shared_images(split, examples, trained)
-    if isinstance(task, AnswerFile | PairFile | EntailmentFile):  # a text may mean several boxes, or have no target
-        found += contradictions(task, root, split, examples)
+    found += contradictions(task, root, split, examples)
     if isinstance(task, PairFile | EntailmentFile):
         classes = _classes_of(examples)
         found += _one_answer(task, split, classes, classes)
@@ -181,19 +180,33 @@ def _named(task: FileTask, root: DataRoot, split: str, example: Example) -> str:
 
 
 def contradictions(task: FileTask, root: DataRoot, split: str, examples: Sequence[Example]) -> list[str]:
-    """A sentence about texts that several lines have with the same images, but without a right answer in common; both
-    are compared without case and spaces (:func:`misspelt` tells of the answers that differ only in these)."""
+    """A sentence about lines that contradict each other (:func:`contradicted`)."""
+    found = contradicted(task, examples)
+    if not found:
+        return []
+    row, answers = next(iter(found.items()))
+    first = f"{_named(task, root, split, examples[row])}: {with_counts(answers)}"
+    return [f"{different_answers(task, split, len(found))}, first: {first}"]
+
+
+def different_answers(task: Task, split: str, count: int) -> str:
+    """How many questions have different answers in a file, as a clause."""
+    noun = "question" if isinstance(task, AnswerFile) else "statement"
+    return f"{number(count, noun, 'have')} different answers in {split}"
+
+
+def contradicted(task: Task, examples: Sequence[Example]) -> dict[int, Counter[str]]:
+    """The first row of each text that several lines have with the same images, but without a right answer in common,
+    and these answers; both are compared without case and spaces (:func:`misspelt` tells of the answers that differ only
+    in these)."""
     found: dict[int, Counter[str]] = {}
+    if not isinstance(task, AnswerFile | PairFile | EntailmentFile):  # a text may mean several boxes, or have no target
+        return found
     for rows in _asked(examples).values():
         rights = [right for row in rows if (right := _right(examples[row].target))] if len(rows) > 1 else []
         if rights and not set.intersection(*(set(map(_folded, right)) for right in rights)):
             found[rows[0]] = Counter(best for best, *_ in rights)
-    if not found:
-        return []
-    row, answers = next(iter(found.items()))
-    have = number(len(found), "question" if isinstance(task, AnswerFile) else "statement", "have")
-    first = f"{_named(task, root, split, examples[row])}: {with_counts(answers)}"
-    return [f"{have} different answers in {split}, first: {first}"]
+    return found
 
 
 def _right(target: Target) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -117,6 +117,12 @@ class TaskResult:
     (evaluation/remeasured.py)."""
     cut: Cut | None = None
     """How many texts of the split the model did not read to the end; None if it read all of them."""
+    unanswerable: tuple[str, ...] = ()
+    """Of which questions of a file of one's own the model cannot be right, in clauses (data/own_files.py)."""
+    contradicted: Mapping[str, int] = field(default_factory=dict)
+    """Test or training file of one's own -> how many of its texts have answers that contradict each other."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Each file of the split, relative to the data root -> its SHA-256; empty in results of earlier versions."""
 
     @property
     def ties_matter(self) -> bool:

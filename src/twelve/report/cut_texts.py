@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from twelve.report.own_task_steps import ENOUGH
+from twelve.report.own_task_steps import LEAST
 from twelve.report.reading import Run
 from twelve.report.step import Step, to_check, to_train_again
 from twelve.report.verdict import ScoredTask
@@ -19,7 +19,7 @@ def whole_texts(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     said, settings, shorten = list[str](), list[str](), False
     for each in scored:
         found = {texts: cut for texts, cut in _cut(run, each) if cut.matters(official=not run.can_grow(each.name))}
-        if not found or (each.score.bar.value >= ENOUGH and not each.score.unbeaten):
+        if not found or (each.score.left <= LEAST and not each.score.unbeaten):
             continue
         longest = max(found.values(), key=lambda cut: cut.longest)
         own = longest.settings(each.name, run.positions or longest.limit, grows=run.config.model.grows)

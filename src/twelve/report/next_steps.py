@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from twelve.evaluation.compared import named
 from twelve.evaluation.parts import FEWEST_GROUPS
-from twelve.progress import counted
+from twelve.progress import counted, enumerated
 from twelve.report import words
 from twelve.report.cut_texts import whole_texts
+from twelve.report.flawed_lines import corrected_lines
 from twelve.report.heading import is_synthetic
 from twelve.report.own_task_steps import (
     fallen,
@@ -60,6 +61,8 @@ def next_steps(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
         return list(_unfinished(run))
     if not scored:
         return [Step("Evaluate it", f"There is no {words.score(run.own)} and no baseline yet.", to_evaluate(run))]
+    if (stale := _stale(run)) is not None:
+        return [stale]  # other steps would follow from the scores of another model, or of other examples
     found = dict[tuple[str, ...], Step]()
     for step in _all(run, scored):
         same = found.setdefault(tuple(step.commands), step)
@@ -78,6 +81,7 @@ def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
     first = longer if few and longer_first(run, scored) else trained
     return [
         *_evaluation(run, scored),
+        *corrected_lines(run, scored),
         *whole_texts(run, scored),
         *first,
         *few,
@@ -106,13 +110,22 @@ def _unfinished(run: Run) -> Iterator[Step]:
         yield Step("Evaluate the model so far", f"The {which} is saved.", to_evaluate(run))
 
 
+def _stale(run: Run) -> Step | None:
+    """Evaluate again, where the results are of an earlier model, or of examples that have changed."""
+    before, why = run.measured_before, list[str]()
+    if run.changed:
+        verb = "has" if len(run.changed) == 1 else "have"
+        why.append(f"{enumerated(run.changed)} {verb} changed since the evaluation.")
+    if before is not None:
+        why.append(_newer(run, before))
+    return Step("Evaluate it again", why[-1], to_evaluate(run), " ".join(why[:-1])) if why else None
+
+
 def _evaluation(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
-    """An evaluation that lacks something, or is of an earlier model."""
+    """An evaluation that lacks something."""
     since = run.facts.get("iterations")
     without = [each.title for each in scored if not each.score.baselines]
-    if (before := run.measured_before) is not None:
-        yield Step("Evaluate it again", _newer(run, before), to_evaluate(run))
-    elif without:
+    if without:
         why = f"Without baselines ({', '.join(without)}), nothing shows that it uses the images."
         yield Step("Measure the baselines", why, to_evaluate(run))
     elif since is None:

@@ -43,8 +43,8 @@ FEW_LEARNED = 500
 """The same where the task may be learned, but the score leaves room, or where the model has memorised its examples."""
 MEMORISED = 0.15
 """By how much (0..1) the score on training examples is above that on test examples if the model has memorised them."""
-ENOUGH = 95
-"""Score of a task of one's own from which neither longer training nor more examples are advised."""
+LEAST = 5
+"""Points left to gain on a task of one's own, up to which neither longer training nor more examples are advised."""
 KNOWN = 0.9
 """Score on training examples (0..1) below which they are not learned yet."""
 FEW_EPOCHS, ENOUGH_EPOCHS = 10, 25
@@ -157,7 +157,8 @@ def few_learned(run: Run, scored: Sequence[ScoredTask], longer: Sequence[Step]) 
         longer: steps that train longer, which come before this one unless the examples are memorised.
     """
     for each in _room(run, scored):
-        found = f"{each.score.bar.value:.1f}"
+        bound = each.score.upper_bound
+        found = f"{each.score.bar.value:.1f}{'' if bound is None else f' (of {bound.value:.1f} at most)'}"
         few = f"The score of {found} leaves room for improvement, and there are few training examples"
         rest = f"If that does not raise the score of {found} enough, more examples may" if longer else few
         why = memorised(run, each) or rest
@@ -168,14 +169,15 @@ def few_learned(run: Run, scored: Sequence[ScoredTask], longer: Sequence[Step]) 
 def _room(run: Run, scored: Sequence[ScoredTask]) -> list[ScoredTask]:
     """Tasks of one's own that are learned, or may be, with a score that leaves room for improvement."""
     own = (each for each in scored if run.can_grow(each.name) and each.score.groups >= FEWEST_GROUPS)
-    return [each for each in own if each.score.bar.value < ENOUGH and (each.score.beats_all or each.score.undecided)]
+    return [each for each in own if each.score.left > LEAST and (each.score.beats_all or each.score.undecided)]
 
 
 def memorised(run: Run, each: ScoredTask) -> str:
     """A clause that says so if the model knows its training examples, and far better than the test examples, or all of
     them."""
     known, found = run.learned.get(each.name), each.score.bar.value
-    if known is None or known < KNOWN or (known < 1 and 100 * known - found < 100 * MEMORISED):
+    gap = 0.0 if known is None else min(100 * known, found + each.score.left) - found
+    if known is None or known < KNOWN or (known < 1 and gap < 100 * MEMORISED):
         return ""
     return (
         f"The model has memorised its training examples (it scores {100 * known:.1f} on them, {found:.1f} on the test "
@@ -210,7 +212,7 @@ def more_lines(run: Run, each: ScoredTask, why: str, most: float = FEW_LINES) ->
     )
     if again is None:
         return None
-    extract, which = _new_images(run, [task])
+    extract, which = new_images(run, [task])
     even = " About as many of each answer are best." if task.kind in ("answer", "pair", "entailment") else ""
     unit, files = "line" if in_lines else "example", " and ".join(map(str, paths))
     there = f"{'has' if len(paths) == 1 else 'have'} {counted(count, unit)}"
@@ -307,13 +309,13 @@ def on_more(run: Run, scored: Sequence[ScoredTask], title: str, why: str, more: 
     files = list(dict.fromkeys(as_named(run, path) for path in paths))
     if not files:
         return Step(title, f"{why}.", to_check(run), more)
-    extract, which = _new_images(run, own)
+    extract, which = new_images(run, own)
     how = f"add lines to {' and '.join(map(str, files))}."
     details = f"{more} Four times as many halve the interval. {_like(files[0])}{which}".lstrip()
     return Step("Add test examples", sentence(why, how), [*extract, *to_evaluate(run)], details)
 
 
-def _new_images(run: Run, tasks: Sequence[Task]) -> tuple[list[str], str]:
+def new_images(run: Run, tasks: Sequence[Task]) -> tuple[list[str], str]:
     """The commands that extract the regions of new images, and a sentence that says so. Every step that adds examples
     has them, because each may be the only one that is followed; images that have regions are skipped."""
     from twelve.regions.store.region_store import RegionStore  # loads pyarrow, which an early error must not wait for

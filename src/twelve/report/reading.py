@@ -111,6 +111,7 @@ class Run:
         examples: task -> how many examples were trained on, each counted as often; empty until training has ended.
         model, checkpoints: whether the folder holds a model, and checkpoints to resume from.
         positions: word pieces that the model reads, at most; None if that is not known.
+        changed: files of the evaluated splits, relative to the data root, that have changed since the evaluation.
     """
 
     folder: Path
@@ -129,6 +130,7 @@ class Run:
     model: bool = False
     checkpoints: bool = False
     positions: int | None = None
+    changed: Sequence[str] = ()
 
     @property
     def finished(self) -> bool:
@@ -240,7 +242,19 @@ def read_run(folder: Path) -> Run:
         model=files.model.is_dir(),
         checkpoints=bool(files.saved()),
         positions=_positions(files.model),
+        changed=_changed(Path(config.data), results),
     )
+
+
+def _changed(root: Path, results: Sequence[TaskResult]) -> list[str]:
+    """The evaluated files that are there, but are not as they were."""
+    from twelve.data.examples.store import checksum  # imports pyarrow, which an early error does not need
+
+    found, changed = {name: digest for result in results for name, digest in result.files.items()}, []
+    for name, digest in found.items():
+        with contextlib.suppress(OSError, ValueError):  # it is not there, or cannot be read
+            changed += [name] if checksum(root / name) != digest else []
+    return changed
 
 
 def _positions(model: Path) -> int | None:

@@ -17,8 +17,8 @@ from twelve.types.measurement import OFFICIAL, Owner
 FEW = 100
 """Test images below which a score above every baseline may still decide nothing: with as many, the 95% interval of a
 share reaches up to 10 points to either side."""
-HIGH = 90
-"""Score from which a task leaves little room for improvement."""
+LITTLE = 10
+"""Points left to gain, up to which a task leaves little room for improvement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,11 @@ class TaskScore:
     groups: int
     others: tuple[tuple[str, float, str], ...]
     seconds: float
+
+    @property
+    def left(self) -> float:
+        """Points left to gain, up to the best possible score."""
+        return (100.0 if self.upper_bound is None else self.upper_bound.value) - self.bar.value
 
     @property
     def has_parts(self) -> bool:

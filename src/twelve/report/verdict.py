@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from twelve.evaluation.compared import BETTER, GUESS, NOT_SHOWN, UNDECIDED, WORSE, guess, named
 from twelve.evaluation.parts import FEWEST_GROUPS
-from twelve.progress import counted
+from twelve.progress import counted, enumerated
 from twelve.report import words
 from twelve.report.one_answer import one_answer
 from twelve.report.reading import Run
@@ -64,6 +64,8 @@ def verdict(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
     if (since := run.measured_before) is not None:
         changed = "the model has changed since" if run.kept else f"{run.history.iterations:,} are done now"
         found = replace(found, sentence=f"Measured after {counted(since, 'iteration')}; {changed}. {found.sentence}")
+    if run.changed:
+        found = replace(found, sentence=f"Measured before {enumerated(run.changed)} changed. {found.sentence}")
     if run.finished or not run.history.iterations:
         return found
     sentence = found.sentence.replace(f" {_MORE}.", "")

@@ -13,7 +13,7 @@ from twelve.report import words
 from twelve.report.gallery import HALF
 from twelve.report.one_answer import ASKED
 from twelve.report.reading import Run
-from twelve.report.scores import HIGH
+from twelve.report.scores import LITTLE
 
 SHOWN, PER_TASK, WORSE_PER_TASK = 9, 2, 4
 """Most parts that are listed, most of one task, and most of one task where they are worse than a baseline."""
@@ -150,7 +150,7 @@ def _answers(run: Run, result: TaskResult) -> list[WeakPart]:
         for name in names
         # Rounded, because the difference is often a whole number but for the last digit.
         if round(of[name] * (result.score.mean - scores[name].mean) / 100, 3) >= 1
-        and (result.score.mean < HIGH or scores[name].high < result.score.mean)
+        and (_bound(result) - result.score.mean > LITTLE or scores[name].high < result.score.mean)
     ]
 
 

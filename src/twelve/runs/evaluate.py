@@ -18,7 +18,7 @@ from transformers.utils.logging import disable_progress_bar
 from twelve import forked
 from twelve.data.examples.columns import distinct_images
 from twelve.data.examples.reading import read_examples
-from twelve.data.own_files import unanswerable
+from twelve.data.own_files import contradictions
 from twelve.data.prepare import Prepared, ValidationImages, prepare_measuring
 from twelve.errors import DataError
 from twelve.evaluation import published_scores, recorded
@@ -48,10 +48,11 @@ from twelve.runs.next_command import next_report
 from twelve.runs.results_table import lines_of
 from twelve.runs.run_card import kept_scores, write_run_card
 from twelve.runs.same_regions import SameRegions
+from twelve.runs.tested_files import with_files
 from twelve.runs.unfinished import unfinished
 from twelve.settings import RunConfig
 from twelve.tasks.base import get
-from twelve.tasks.custom import AnswerFile, own_tasks
+from twelve.tasks.custom import FileTask, own_tasks
 from twelve.threads import Threads, given_back
 from twelve.training.provenance import machine
 from twelve.types.predictions import Prediction, RecordedPrediction
@@ -127,12 +128,12 @@ def evaluate_run(
         written = written if processes.main else None
         results, wrote = _measured(evaluator, names, split, predictions, say, written=written, skip=whole, most=most)
         facts = _facts(run, model, evaluator, round(time.monotonic() - began, 1)) | regions.facts
-        results = [_calibrated(result, run, processor) for result in results]
+        results = [_completed(_calibrated(result, run, processor), evaluator) for result in results]
         for line in (
             *lines_of(results, facts),
             *comparison(earlier(config.model.init), results),
             *wrote,
-            *_warnings(evaluator, names, split),
+            *_warnings(evaluator, results, split),
             *_cut(evaluator, results, trained=trained),
             *_known_to_base(evaluator, run, settings, names, split),
         ):
@@ -268,17 +269,25 @@ def _measured(
     return [result for result, _, _ in done], [line for _, line, _ in done if line]
 
 
-def _warnings(evaluator: Evaluator, names: Sequence[str], split: str | None) -> Iterator[str]:
-    """What speaks against a score: answers of one's own that the model cannot give, or was not trained to give; and,
-    of a split that was asked for, images that the model was trained on (unknown without the training files)."""
-    for data in (evaluator.data.tasks[name] for name in names):
-        task, name = data.task, split or data.test_split
-        if split is None and not isinstance(task, AnswerFile):
+def _completed(result: TaskResult, evaluator: Evaluator) -> TaskResult:
+    """The result, with what is known of its files."""
+    data = evaluator.data.tasks[result.task]
+    return with_files(result, data, evaluator.data.root, evaluator.processor.vocabularies.get(data.task.output, ()))
+
+
+def _warnings(evaluator: Evaluator, results: Sequence[TaskResult], split: str | None) -> Iterator[str]:
+    """What speaks against a score: answers of one's own that the model cannot give, or was not trained to give, or that
+    contradict each other; and, of a split that was asked for, images that the model was trained on (unknown without the
+    training files)."""
+    for result in results:
+        data = evaluator.data.tasks[result.task]
+        task, name, title = data.task, result.protocol.split, data.task.title
+        if split is None and not isinstance(task, FileTask):
             continue
-        examples, title = read_examples(task, evaluator.data.root, name), task.title
-        vocabulary = evaluator.processor.vocabularies.get(task.output, ())
-        for line in unanswerable(task, name, examples, data.train, vocabulary):
-            yield f"warning: {title}: {line}"
+        examples, told = read_examples(task, evaluator.data.root, name), [*result.unanswerable]
+        if isinstance(task, FileTask):
+            told += contradictions(task, evaluator.data.root, name, examples)
+        yield from (f"warning: {title}: {line}" for line in told)
         images = set(distinct_images(examples)) if split is not None else set()
         if seen := len(images.intersection(distinct_images(data.train))):
             yield (

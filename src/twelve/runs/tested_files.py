@@ -1,0 +1,39 @@
+"""What an evaluation records about the files that it has read, so that a report can tell what is wrong with them, and
+whether they have changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from os.path import relpath
+from pathlib import Path
+
+from twelve.data.examples.reading import read_examples
+from twelve.data.examples.store import checksum
+from twelve.data.own_files import contradicted, unanswerable
+from twelve.data.prepare import TaskData
+from twelve.evaluation.results import TaskResult
+from twelve.formats.data_root import DataRoot
+from twelve.tasks.custom import FileTask
+
+
+def with_files(result: TaskResult, data: TaskData, root: DataRoot, vocabulary: Collection[str]) -> TaskResult:
+    """A result with the checksums of its split's files and, of a file of one's own, what is wrong with it.
+
+    Args:
+        vocabulary: the answers that the model can give.
+    """
+    task, split = data.task, result.protocol.split
+    paths = sorted({path for path in task.input_files(root, split) if path.is_file()})
+    result = replace(result, files={Path(relpath(path, root.path)).as_posix(): checksum(path) for path in paths})
+    if not isinstance(task, FileTask):
+        return result
+    examples = read_examples(task, root, split)
+    counts = {
+        name: len(contradicted(task, lines)) for name, lines in ((task.train_split, data.train), (split, examples))
+    }
+    return replace(
+        result,
+        unanswerable=tuple(unanswerable(task, split, examples, data.train, vocabulary)),
+        contradicted={name: count for name, count in counts.items() if count},
+    )
