@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tiny_study import made_up
+from tiny_study import made_up, write_config
 from typer.testing import CliRunner
 
 from twelve import cli
 from twelve.config import load
 from twelve.errors import ConfigError
 from twelve.study import plan as plans
+from twelve.study.arms import Arm
 from twelve.study.brief import brief
-from twelve.study.engine import _announce, planned
+from twelve.study.engine import _announce, planned, run
 from twelve.study.findings import findings
 from twelve.study.identical import same_scores
+from twelve.study.overrides import check_overrides
 from twelve.study.report import page
 from twelve.study.results import result_file
 from twelve.study.studies import get_study
@@ -133,6 +135,18 @@ def test_a_contrast_of_an_arm_that_does_not_run_is_left_out(tmp_path: Path) -> N
         ({"schedule": {"name": "always-go", "options": {"x": 1}}}, ".schedule.options", "has no option 'x'"),
         ({"balancing": {"name": "pcgrad"}}, ".optimizer.update", "pcgrad weighs the gradients of all tasks together"),
         ({"optimizer.weight_dekay": 1}, ".optimizer.weight_dekay", "unknown key"),
+        (
+            {"model.architecture.hiden_size": 48},
+            ".model.architecture.hiden_size",
+            "unknown setting 'hiden_size' (value 48) (did",
+        ),
+        ({"model.architecture.hidden_size": 49}, ".model.architecture", "must be a multiple of num_attention_heads"),
+        ({"model.architecture.trunk": "one_stream"}, ".model.architecture", "found 'one_stream'"),
+        (
+            {"model": {"text_encoder": "bert", "architecture": {"hiden": 1}}},
+            ".model.architecture.hiden",
+            "setting 'hiden'",
+        ),
         ({"seed": 3}, "", "the arm always-go changes seed"),
     ],
 )
@@ -142,6 +156,30 @@ def test_what_an_arm_overrides_is_checked_before_anything_is_trained(
     (error,), _ = dry_run(tmp_path, changed={"overrides": changed})
     arm = f"arms.always-go{place}" if place else "arms"
     assert error.startswith(f"{tmp_path / 'mistaken.py'} [{arm}]: ") and told in error
+
+
+def test_sizes_that_do_not_suit_the_data_stop_a_study_before_an_arm_is_trained(tmp_path: Path) -> None:
+    file, out = tmp_path / "mistaken.py", tmp_path / "study"
+    wrong = {"overrides": {"model.architecture.v_feature_size": 99}}
+    file.write_text(STUDY.replace("{changed}", repr(wrong)).replace("{contrasts}", "()"))
+    expected = r"^mistaken\.py \[arms\.always-go\.model\.architecture\]: v_feature_size is 99"
+    with pytest.raises(ConfigError, match=expected):
+        run(str(file), write_config(tmp_path), seeds=1, out=out, console=Console(quiet=True))
+    assert list(out.glob("seed-*/start")) and not list(out.glob("seed-*/runs"))
+
+
+def test_an_arm_cannot_change_the_sizes_of_a_trained_model() -> None:
+    arm = Arm(name="wide", meaning="", models=(FOUR,), overrides={"model.architecture.intermediate_size": 64})
+    check_overrides(load(CONFIG), arm)
+    with pytest.raises(
+        ConfigError, match=r"^\[arms\.wide\.model\.architecture\]: a trained model \(model\.init\) keeps"
+    ):
+        check_overrides(load(CONFIG, ["model.init=run"]), arm)
+
+
+def test_a_mistake_in_the_architecture_of_the_configuration_is_not_put_down_to_the_study(tmp_path: Path) -> None:
+    (error,), _ = dry_run(tmp_path, "--set", "model.architecture.hiden_size=48")
+    assert error.startswith("--set model.architecture.hiden_size=48 [model.architecture.hiden_size]: unknown setting")
 
 
 def test_an_unknown_loss_or_probe_names_the_file_of_the_study(tmp_path: Path) -> None:

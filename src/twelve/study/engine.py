@@ -28,7 +28,7 @@ from twelve.study.arms import Arm, Contrast, Length, Rates
 from twelve.study.base_model import known_tasks, told
 from twelve.study.identical import same_configurations
 from twelve.study.losses import check_losses, meaning
-from twelve.study.overrides import check_overrides
+from twelve.study.overrides import check_architecture, check_overrides
 from twelve.study.plan import Plan, Step
 from twelve.study.remaining import Remaining
 from twelve.study.results import is_done
@@ -156,6 +156,7 @@ def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] 
     if seeds < 1:
         raise ConfigError(f"expected 1 or more, found {seeds}", record="seeds", remedy="give --seeds 1 or more")
     check_schedule(config)
+    check_architecture(config)
     subjects = Subjects(config)
     worlds = "microworld" in config.model_fields_set
     own = {"run", "data", "regions"} if worlds else {"run"}

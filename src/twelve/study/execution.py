@@ -31,6 +31,7 @@ from twelve.study import pretraining, runs, worlds
 from twelve.study.arms import Arm, Length
 from twelve.study.losses import with_losses
 from twelve.study.observing import PartOver
+from twelve.study.overrides import model_overrides, naming_arm
 from twelve.study.plan import Plan, Step
 from twelve.study.results import (
     History,
@@ -88,8 +89,13 @@ class Seed:
         return not self.plan.worlds or worlds.is_finished(self.out, self.seed)
 
     def prepare(self) -> None:
-        """Draw or take the seed's world, and open its data, unless that was done."""
+        """Draw or take the seed's world, open its data, and make the initial models of arms that change ``model``, if
+        that was not done. So an arm whose model cannot be made ends the study before an arm is trained."""
         _ = self.beginning
+        left = {step.arm.name for step in self.plan.steps() if step.seed == self.seed and not self.done(step)}
+        for arm in self.plan.arms:
+            if arm.name in left and arm.start == "seed":
+                self._made(arm)
 
     def forget(self) -> None:
         """Free the memory of the data."""
@@ -237,12 +243,23 @@ class Seed:
         if arm.start_arm is not None:
             source = self.plan.arm(arm.start_arm)
             return self.kept(source, source.model_of(model[0]))
-        made = {key: value for key, value in arm.overrides.items() if key.partition(".")[0] == "model"}
+        if arm.start == "seed":
+            return self._made(arm)
         beginning = self.beginning
         with files.alone(self.folder, wait=True):
-            if arm.start == "pretrained":
-                return pretraining.start(beginning, arm, self.over)
-            return beginning.made_otherwise(arm.name, made) if made else beginning.folder
+            return pretraining.start(beginning, arm, self.over)
+
+    def _made(self, arm: Arm) -> Path:
+        """The saved model, not trained, that an arm begins with."""
+        beginning, made = self.beginning, model_overrides(arm)
+        if not made:
+            return beginning.folder
+        code = self.plan.code
+        with (
+            files.alone(self.folder, wait=True),
+            naming_arm(arm, code.name if code else f"the study {self.plan.study}"),
+        ):
+            return beginning.made_otherwise(arm.name, made)
 
     def kept(self, arm: Arm, model: tuple[str, ...]) -> Path:
         """The model of a run or, if it was extended, the best one of it and its extensions."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from twelve.config import parse
 from twelve.errors import ConfigError
+from twelve.model.settings import Settings, defaults, unknown_setting
 from twelve.runs.early import check_schedule
 from twelve.settings import RunConfig, TaskSettings
 from twelve.study.arms import Arm
@@ -43,8 +46,8 @@ def overridden(tree: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
 
 def check_overrides(config: RunConfig, arm: Arm) -> None:
     """Raises ConfigError, naming the arm, for a key that does not exist, that is the study's own or that would change
-    the data, for a value of the wrong type, for an unknown schedule or balancing, and for a schedule that needs the
-    arm's ``convergence``."""
+    the data, for a value of the wrong type, for an unknown schedule or balancing, for a schedule that needs the arm's
+    ``convergence``, and for sizes that no model can have."""
     for key in arm.overrides:
         parts = key.split(".")
         if parts[0] in SAME or key in OWN or _decides_what_is_read(parts):
@@ -56,16 +59,51 @@ def check_overrides(config: RunConfig, arm: Arm) -> None:
     tree = config.model_dump(mode="json")
     if arm.alone:  # as in a run (runs.py)
         tree["schedule"] = ALONE
-    try:
+    with naming_arm(arm):
         found = parse(overridden(tree, arm.overrides))
         check_schedule(found)
         _make_schedules(found, arm)
-    except ConfigError as error:
-        place = f"arms.{arm.name}.{error.record}" if error.record else f"arms.{arm.name}"
-        raise ConfigError(error.problem, record=place, remedy=error.remedy) from None
+        check_architecture(found)
+        if found.model.init is not None and found.model.architecture != config.model.architecture:
+            problem, remedy = "a trained model (model.init) keeps its sizes", "leave it out of overrides"
+            raise ConfigError(problem, record="model.architecture", remedy=remedy)
     if found.tasks.keys() != config.tasks.keys():
         problem = f"the arm {arm.name} changes a task that is not there"
         raise ConfigError(problem, record="arms", remedy=f"name one of {', '.join(config.tasks)}")
+
+
+@contextmanager
+def naming_arm(arm: Arm, file: str | Path | None = None) -> Iterator[None]:
+    """Errors from within about a key of the configuration name the arm, and ``file`` unless they name another."""
+    try:
+        yield
+    except ConfigError as error:
+        place = f"arms.{arm.name}.{error.record}" if error.record else f"arms.{arm.name}"
+        raise ConfigError(error.problem, file=error.file or file, record=place, remedy=error.remedy) from None
+
+
+def model_overrides(arm: Arm) -> dict[str, Any]:
+    """What an arm changes of the section ``model``: how its initial model is made."""
+    return {key: value for key, value in arm.overrides.items() if key.partition(".")[0] == "model"}
+
+
+def check_architecture(config: RunConfig) -> None:
+    """Raises ConfigError for an unknown field of ``model.architecture``, and for values that no model can have. Whether
+    they suit a text encoder, the texts and the regions is checked when the model is made."""
+    given, record = config.model.architecture, "model.architecture"
+    try:
+        for key in given:
+            if key not in defaults():
+                record += f".{key}"
+                raise unknown_setting(key, given[key])
+        if config.model.text_encoder is None:
+            settings = Settings(**given)
+            if "trunk" in given:
+                from twelve.model.trunk import trunk_class  # imports torch
+
+                trunk_class(settings)
+    except ConfigError as error:
+        raise ConfigError(error.problem, record=record, remedy=error.remedy) from None
 
 
 def _decides_what_is_read(parts: Sequence[str]) -> bool:
