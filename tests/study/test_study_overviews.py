@@ -13,6 +13,7 @@ from twelve import cli
 from twelve import config as configuration
 from twelve.cli import study as cli_study
 from twelve.errors import MissingData
+from twelve.study.brief import brief
 from twelve.study.findings import findings
 from twelve.study.studies import STUDIES
 
@@ -131,3 +132,12 @@ def test_brief_is_the_answer_and_the_scores(tmp_path: Path) -> None:
     twelve = CliRunner().invoke(cli.app, ["study", "show", str(RESULTS.with_name("study-microworld"))]).output
     assert "  normalised score [95%]  by seed\n" in twelve and " 39.3 [37.1, 41.6]      41.4, 37.6, 39.0\n" in twelve
     assert len(said.splitlines()) < 20 and "| " not in said and "results.md" in said
+
+
+def test_brief_explains_its_numbers_and_gives_each_limit_a_line() -> None:
+    *lines, last = brief(findings(RESULTS.with_name("study-four-tasks-groups")), "results.md").splitlines()
+    assert max(map(len, lines)) <= 80 and last.endswith(" All tables: results.md")
+    assert "Normalised score: 0 best baseline, 100 upper bound. Tasks: official metrics, %." in lines
+    assert "Brackets: 95% intervals." in " ".join(" ".join([*lines, last]).split())
+    starts = ("Learned on average", "No learning rate was searched. In 13 of 32", "On learned tasks,", "Up to 99%")
+    assert all(any(line.startswith(f"- {start}") for line in lines) for start in starts)

@@ -11,24 +11,23 @@ from twelve.study.converged import convergence
 from twelve.study.finding_types import Findings
 from twelve.study.table import incomplete, said_first, short_limits
 
+SCALE = "Normalised score: 0 best baseline, 100 upper bound."
+
 
 def brief(found: Findings, page: str) -> str:
     """Question, sentences, notes, normalised scores and convergence; ``page`` has all tables."""
     plan, seeds = found.plan, ", ".join(map(str, found.seeds))
     sentences = found.sentences or ["There is nothing to compare."]
     notes = [f"Note: {note}" for note in found.notes]
-    answer = _listed([*said_first(found), *sentences, *notes, short_limits(found) or None])
-    several = len(found.seeds) > 1
-    rows = _scores(found)
+    answer = _listed([*said_first(found), *sentences, *notes, *short_limits(found)])
+    rows, several = _scores(found), len(found.seeds) > 1
     if len({frozenset(arm.tasks) for arm in found.arms}) > 1:
         rows.append("Each normalised score is the mean of the arm's own tasks.")
+    rows.append(SCALE + ("" if "by seed" in rows[0] else " Tasks: official metrics, %."))
     own = "its own microworld" if plan.worlds else "its own models" + ", on the same data" * several
-    last = _listed([convergence(found), incomplete(found)])
-    metrics = "" if "by seed" in rows[0] else " Tasks: official metrics, per cent."
-    last += (
-        f"\n- {counted(len(found.seeds), 'seed')} ({seeds}), {'each ' * several}with {own}.{metrics} All tables: {page}"
-    )
-    return "\n\n".join([f"{textwrap.fill(found.question, WIDTH)}\n{answer}", "\n".join(rows), last])
+    each = f"{counted(len(found.seeds), 'seed')} ({seeds}), {'each ' * several}with {own}. Brackets: 95% intervals."
+    last = f"{_listed([convergence(found), incomplete(found), each])} All tables: {page}"  # a path is not broken
+    return "\n\n".join([f"{textwrap.fill(found.question, WIDTH)}\n{answer}", "\n".join([*rows, last])])
 
 
 def _scores(found: Findings) -> list[str]:

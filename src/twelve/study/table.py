@@ -170,11 +170,12 @@ def few_seeds(found: Findings, *, short: bool = False) -> str | None:
     )
 
 
-def short_limits(found: Findings) -> str:
-    """What limits the findings but their notes and convergence, in few sentences; "" if nothing does."""
-    told = [*same_scores(found), *doubts(found), no_search(found), *rates_differ(found), over_seeds(found)]
-    told += [multiple.told(found, short=True), few_seeds(found, short=True), *lengths(found)]
-    return " ".join(filter(None, told))
+def short_limits(found: Findings) -> list[str]:
+    """What limits the findings but their notes and convergence; empty if nothing does."""
+    rates = " ".join(filter(None, [no_search(found), *rates_differ(found)]))
+    told = [*same_scores(found), *doubts(found), rates, over_seeds(found), multiple.told(found, short=True)]
+    told += [few_seeds(found, short=True), *lengths(found)]
+    return [each for each in told if each]
 
 
 def _arms(found: Findings) -> str:
