@@ -60,7 +60,8 @@ def test_a_drawn_world_is_none_of_the_real_datasets(saved: Path) -> None:
         and "7,410 examples" in text
         and "annotators" in text
     )
-    assert "licences of their" in text and "\nInstall the package as the README of" in text and "pip install" not in text
+    assert "licences of their" in text and "\nInstall the package as the README of" in text
+    assert "pip install" not in text
 
 
 def test_what_is_known_when_a_model_is_saved(saved: Path) -> None:
