@@ -322,7 +322,7 @@ def test_why_validation_scores_of_retrieval_are_higher_is_said_at_the_curves(htm
 
 def test_intervals_are_said_to_be_of_one_seed_where_the_scores_are(html: str) -> None:
     weakest, scores = (html.partition(f"<h2>{title}</h2>")[2] for title in ("Where it is weak", "Scores"))
-    assert "95% intervals over examples; one seed." in weakest.partition('<ol class="weak">')[0]
+    assert "95% intervals over examples, of one training run." in weakest.partition('<ol class="weak">')[0]
     assert "(one seed): the 95% intervals are over test examples only" in scores.partition("<table")[0]
     assert html.count("another seed may differ by more") == 1
 

@@ -111,7 +111,9 @@ def _untold(run: Run) -> Verdict:
         return Verdict("Not trained", "This run has not logged an iteration yet.", None)
     scores = [100 * points[-1][1] for points in history.scores.values()]
     mean = (
-        f"the mean validation score is {sum(scores) / len(scores):.1f}" if scores else "no task has been validated yet"
+        f"the {'mean ' * (len(scores) > 1)}validation score is {sum(scores) / len(scores):.1f}"
+        if scores
+        else "no task has been validated yet"
     )
     if run.finished:
         done = counted(history.iterations, "iteration", "are")

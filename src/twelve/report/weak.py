@@ -76,9 +76,7 @@ def weak(run: Run) -> Weak:
     results = list(run.results.values())
     if not results:
         found = sorted(_validated(run), key=lambda each: each.score.mean)
-        nothing = (
-            "Too few validation examples to compare tasks." if run.history.scores else "Nothing has been measured yet."
-        )
+        nothing = "Too few validation examples to tell." if run.history.scores else "Nothing has been measured yet."
         return Weak(found[:SHOWN], len(found), measured=False, nothing="" if found else nothing)
     results = [replace(result, title=run.task(result.task).title) for result in results]
     alone = len(results) == 1  # its score as a whole is that of the verdict
