@@ -131,3 +131,12 @@ def test_the_glossary_defines_a_term_once() -> None:
     text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
     terms = re.findall(r"^\| ([^|]+?) \|", text, re.MULTILINE)
     assert len(terms) > 50 and {term for term in terms if terms.count(term) > 1} == {"term"}  # the heads of the tables
+
+
+def test_the_marks_of_differences_are_explained_on_each_page_that_has_them() -> None:
+    root = Path(__file__).parents[1]
+    pages = {path.name: path.read_text(encoding="utf-8") for path in (root / "docs").rglob("*.md")}
+    found = [(name, mark) for name, text in pages.items() for mark in "†‡§" if mark in text]
+    assert found
+    for name, mark in found:
+        assert re.search(rf"{mark}\W{{0,3}}\s(marks|means|of a)|\bwith {mark}", pages[name]), f"{name}: what is {mark}?"
