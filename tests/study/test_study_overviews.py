@@ -29,6 +29,7 @@ def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, monkeypatch: pytest
     assert max(map(len, said.output.splitlines())) <= 80 and "nothing was written" in said.output
     assert said.stderr == "" and said.stdout == said.output  # it is the result: `| less` and `> plan.txt` have it
     assert "with 2 seeds, the t interval of a difference of 11.5 standard deviations" in " ".join(said.output.split())
+    assert "the study shows a difference of 58 points, but often none that is smaller" in " ".join(said.output.split())
     one = CliRunner().invoke(cli.app, ["study", *asked[1:4], "--seeds", "1", "--dry-run"])
     assert one.exit_code == 0 and "t interval" not in one.output
     few = CliRunner().invoke(cli.app, [*asked, "--only", "stop-and-go"])
@@ -107,6 +108,8 @@ def test_a_dry_run_finds_missing_data(tmp_path: Path) -> None:
     asked = ["study", "real-photographs", "--config", "study-real-photographs.yaml", "--dry-run"]
     with pytest.raises(MissingData, match="gone: data root not found -> name a folder that exists"):
         CliRunner().invoke(cli.app, [*asked, "--set", f"data={tmp_path / 'gone'}"], catch_exceptions=False)
+    with pytest.raises(MissingData, match="has no folder for vqa -> "):
+        CliRunner().invoke(cli.app, [*asked, "--set", f"data={tmp_path}"], catch_exceptions=False)
 
 
 def test_the_list_has_each_option_as_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from twelve.config import find, load
+from twelve.data.files_there import check_annotations
 from twelve.errors import ConfigError, DataError, check_all, found_in, located_problem, nearest, shown
-from twelve.formats.data_root import DataRoot
 from twelve.io import files
 from twelve.io.invalid import problem_of
 from twelve.progress import clock, counted, tell
@@ -84,7 +84,7 @@ def run(
     Raises:
         ConfigError: the folder holds a study with a model or results and ``resume`` is False, or that study was begun
             with another plan; ``worlds_of`` cannot give its worlds.
-        DataError: the data root does not exist.
+        DataError: the data root does not exist, or lacks files.
         TwelveError: a run failed.
     """
     base, console, asked = load(config, settings), console or progress_console(), get_study(study, options or {})
@@ -98,7 +98,7 @@ def run(
         plan = resumed(plan, out, asked.file) if resume else plan
         print(shown(overview(plan, _chosen(plan, only), out, find(config), worlds_of, resume=resume)))
         if not plan.worlds:
-            DataRoot(base.data, base.sources)  # raises DataError if the data are not there
+            check_annotations(base)
         return out
     plan = begun(plan, out, resume, asked.file)
     from twelve.study.execution import Seed
