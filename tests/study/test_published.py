@@ -52,6 +52,10 @@ CHANGED: dict[str, tuple[str, list[str]]] = {
         "study-four-tasks.yaml",
         [f"tasks.{task}.learning_rate=2e-4" for task in ("vqa", "refcoco", "snli_ve")],
     ),
+    "study-four-tasks-pretrained-longer": (
+        "study-four-tasks.yaml",
+        [f"tasks.{task}.learning_rate=2e-4" for task in ("vqa", "refcoco", "snli_ve")],
+    ),
     "study-four-tasks-drawn-wordings": (
         "study-four-tasks.yaml",
         [
@@ -96,6 +100,7 @@ def test_there_are_some() -> None:
         "four-tasks-pretrained-fine-tuning",
         "four-tasks-pretrained-groups",
         "four-tasks-pretrained-groups-again",
+        "four-tasks-pretrained-longer",
         "four-tasks-quarter-data",
         "four-tasks-static-weights",
         "four-tasks-ten-times",
@@ -414,3 +419,10 @@ def test_the_configuration_is_the_shipped_one(study: Path) -> None:
     shipped = load(*CHANGED.get(study.name, (f"{study.name.removesuffix(f'-{plan.study}')}.yaml",)))
     elsewhere = {"run": str(shipped.run)} | ({} if plan.worlds else {"data": str(shipped.data)})
     assert parse(plan.config | elsewhere) == shipped
+
+
+def test_the_lead_over_single_task_models_that_train_as_long_is_that_of_the_page(tmp_path: Path) -> None:
+    found = script("as_long_as_joint").both(tmp_path)
+    (joint,) = (each for each in found.comparisons if each.contrast.minus == "single-pretrained-longer")
+    told = f"`pretrained-total` leads by {gain_of(joint.every)} \\*, t {spread(joint.seeds)}, in every seed"
+    assert told in page("joint-vs-single-studies.md")
