@@ -27,6 +27,7 @@ from twelve.study.measures.affinities import OfRun, control, intervals, read_aff
 from twelve.study.measures.errors import KindDifference
 from twelve.study.measures.grouping import CellOf
 from twelve.study.plan import read
+from twelve.study.report import page
 from twelve.study.report.plots import drawn, heat_map
 from twelve.study.studies.groups import Groups
 from twelve.study.table import ALONE
@@ -73,6 +74,7 @@ def test_what_the_other_tasks_gain_from_each_group_is_said() -> None:
         assert f"{left} {compared.every.mean:+.1f} [{compared.every.low:+.1f}, {compared.every.high:+.1f}]" in said
     order = [said.index(f"{left} {mean:+.1f}") for left, mean in sorted(lost.items(), key=lambda each: -each[1])]
     assert order == sorted(order) and said.endswith(" Significant: pointing.")
+    assert f"<li>{page.minus(said)}</li>" in page.render([page.part_of(found, "key")])
 
 
 @pytest.mark.parametrize(("count", "ahead"), [(5, True), (2, False), (1, None)])
