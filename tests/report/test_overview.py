@@ -1122,8 +1122,8 @@ def test_what_no_model_can_answer_is_corrected_before_examples_are_added(run: Pa
     first, second = next_steps(read_run(run), scored(run))[:2]
     lacking = "The model cannot give the answer to 1 of 10 questions of check.jsonl: maybe (1)"
     assert first.why == (
-        f"{lacking}; 1 question has different answers in check.jsonl; the best possible score is 80.0: correct these "
-        f"lines in {check}, or add examples with the missing answers to {train}."
+        f"{lacking}; 1 question has different answers in check.jsonl; the best possible score is at most 80.0: correct "
+        f"these lines in {check}, or add examples with the missing answers to {train}."
     )
     assert "evaluate this run again instead of training. Add at least 9 of each answer" in first.details
     checked = f"twelve data check {root} --config {run / 'config.yaml'}"
@@ -1136,7 +1136,9 @@ def test_what_no_model_can_answer_is_corrected_before_examples_are_added(run: Pa
     assert second.title == "Add training examples"
     changed(run, lambda tree: tree["tasks"]["mine"].update(unanswerable=[]))
     first = next_steps(read_run(run), scored(run))[0]
-    assert first.why.endswith(f"in check.jsonl; the best possible score is 80.0: correct these lines in {check}.")
+    assert first.why.endswith(
+        f"in check.jsonl; the best possible score is at most 80.0: correct these lines in {check}."
+    )
     assert first.commands == [checked, f"twelve evaluate {run}", f"twelve report {run}"]
     changed(run, lambda tree: tree["tasks"]["mine"].update(contradicted={"questions.jsonl": 2}))
     first = next_steps(read_run(run), scored(run))[0]

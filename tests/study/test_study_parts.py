@@ -302,6 +302,8 @@ def test_arms_that_cannot_be(wrong: dict[str, Any]) -> None:
         ),
         ({"tasks.vqa": {}}, "changes tasks.vqa, which is the same in all arms"),
         ({"training.iterations": 5}, "changes training.iterations"),
+        ({"training": {"iterations": 5}}, r"whole section training -> override single keys, named training\.KEY"),
+        ({"optimizer": {"weight_decay": 0.0}}, r"whole section optimizer -> override single keys"),
         ({"tasks.nlvr2.batch_size": 5}, "a task that is not there"),
         ({"schedule": {"name": "curriculum"}}, r"arms\.a\.schedule\.options.*how long .* takes to converge"),
     ],

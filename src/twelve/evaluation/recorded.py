@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from twelve.errors import quoted
 from twelve.formats.records import Record, describe, finite, read_lines, writable
 from twelve.formats.results import mended_by
 from twelve.io import files
@@ -116,7 +117,7 @@ def read(path: Path) -> dict[str, list[RecordedPrediction]]:
         DataError: the file cannot be read, or a line is not a prediction; names the line.
     """
     found: dict[str, list[RecordedPrediction]] = {}
-    with mended_by(path, "measure the run again: twelve evaluate RUN"):
+    with mended_by(path, f"measure the run again: twelve evaluate {quoted(path.parent)}"):
         for row in read_lines(path):
             prediction = _prediction(row)
             found.setdefault(prediction.task, []).append(prediction)

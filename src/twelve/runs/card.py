@@ -41,7 +41,7 @@ with published ones.
 """
 _LEFT_OUT = """
 **The last training left out these tasks of the base model:** {tasks}. The model may have forgotten them, and was not
-evaluated on them again. Use the base model for them.
+evaluated on them again. For these tasks, use the model that was last trained on them.
 """
 _USE = """
 ## Use

@@ -22,6 +22,9 @@ SAME = (
 """Sections that are the same in all arms: the data."""
 OWN = ("model.init", "training.iterations", "training.epochs", "training.keep")
 """Keys that a study sets itself."""
+IN_PART = ("optimizer", "training")
+"""Sections with keys that a study sets itself: an arm changes single keys, because a whole section would replace the
+values of the configuration and of the study, too."""
 OF_TASKS = ("learning_rate", "batch_size")
 """What an arm may change of a task: the rest decides what is read."""
 ALONE: Mapping[str, Any] = {"name": "always-go", "options": {}}
@@ -46,10 +49,14 @@ def overridden(tree: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
 
 def check_overrides(config: RunConfig, arm: Arm) -> None:
     """Raises ConfigError, naming the arm, for a key that does not exist, that is the study's own or that would change
-    the data, for a value of the wrong type, for an unknown schedule or balancing, for a schedule that needs the arm's
-    ``convergence``, and for sizes that no model can have."""
+    the data, for a whole section of which the study sets keys, for a value of the wrong type, for an unknown schedule
+    or balancing, for a schedule that needs the arm's ``convergence``, and for sizes that no model can have."""
     for key in arm.overrides:
         parts = key.split(".")
+        if key in IN_PART:
+            problem = f"the arm {arm.name} replaces the whole section {key}"
+            remedy = f"override single keys, named {key}.KEY"
+            raise ConfigError(problem, record="arms", remedy=remedy)
         if parts[0] in SAME or key in OWN or _decides_what_is_read(parts):
             problem = f"the arm {arm.name} changes {key}, which is the same in all arms or set by the study"
             remedy = "set it for all arms in the configuration"
