@@ -4,11 +4,13 @@ recorded study that compares them.
 The numbers are those of the studies' results.json. The table goes to docs/joint-vs-single-studies.md, with links. The
 last line is for docs/real-photographs.md: Flickr30k Entities, over the trainings of two studies.
 
-    python benchmarks/joint_minus_single.py      # writes docs/joint-minus-single.svg and prints the table
+    python benchmarks/joint_minus_single.py              # prints the table
+    python benchmarks/joint_minus_single.py --write      # also writes docs/joint-minus-single.svg
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -229,7 +231,10 @@ def drawn() -> bytes:
 
 
 def main() -> None:
-    FIGURE.write_bytes(drawn())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help=f"write {FIGURE.relative_to(HOME)}")
+    if parser.parse_args().write:
+        FIGURE.write_bytes(drawn())
     print(rows())
     entities = pooled()
     print(f"{entities.tasks}, points of accuracy: {_number(entities)}, t {spread(entities.seeds)}")

@@ -375,6 +375,19 @@ def test_the_figure_of_joint_minus_single_is_that_of_the_results(joint_minus_sin
     assert now == there or re.findall(version, now) != re.findall(version, there)
 
 
+@pytest.mark.skipif(not plots.available(), reason="matplotlib is not installed (pip install 'twelve-vl[plots]')")
+def test_joint_minus_single_writes_its_figure_only_if_asked(
+    joint_minus_single: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(joint_minus_single, "HOME", tmp_path)
+    monkeypatch.setattr(joint_minus_single, "FIGURE", tmp_path / "figure.svg")
+    for asked in ([], ["--write"]):
+        monkeypatch.setattr(sys, "argv", ["joint_minus_single.py", *asked])
+        joint_minus_single.main()
+        assert (tmp_path / "figure.svg").exists() == bool(asked)
+        assert "| study | folder " in capsys.readouterr().out
+
+
 def test_the_table_of_joint_minus_single_is_that_of_the_results(joint_minus_single: ModuleType) -> None:
     """Its rows, and the names and the order of the studies on the page with the figure, which leaves out two."""
     docs = RESULTS.parents[1] / "docs"

@@ -144,3 +144,13 @@ def test_brief_explains_its_numbers_and_gives_each_limit_a_line() -> None:
     assert "Brackets: 95% intervals." in " ".join(" ".join([*lines, last]).split())
     starts = ("Learned on average", "No learning rate was searched. In 13 of 32", "On learned tasks,", "Up to 99%")
     assert all(any(line.startswith(f"- {start}") for line in lines) for start in starts)
+
+
+def test_brief_has_the_scores_before_the_limits() -> None:
+    """And says which data a column has whose task has another name, and how to see the differences on each task."""
+    said = brief(findings(RESULTS.with_name("study-real-sample")), "results.md")
+    places = [said.index(part) for part in ("\n- stop-and-go scores lower", "\n- Note: ", "\narm ", "\n- On learned")]
+    assert places == sorted(places)
+    assert "\nvqa: DAQUAR; refcoco: Flickr30k Entities; nlvr2: NLVR.\n" in said
+    assert said.endswith(" Differences on each task: --tables. All tables: results.md")
+    assert "vqa: " not in brief(findings(RESULTS), "results.md")

@@ -8,25 +8,27 @@ from collections.abc import Iterable
 from twelve.progress import WIDTH, counted
 from twelve.study.cells import bounds
 from twelve.study.converged import convergence
-from twelve.study.finding_types import Findings
+from twelve.study.finding_types import Findings, Row
 from twelve.study.table import incomplete, said_first, short_limits
 
 SCALE = "Normalised score: 0 best baseline, 100 upper bound."
 
 
 def brief(found: Findings, page: str) -> str:
-    """Question, sentences, notes, normalised scores and convergence; ``page`` has all tables."""
+    """Question, answer and notes, every arm's scores, and what limits both; ``page`` has all tables."""
     plan, seeds = found.plan, ", ".join(map(str, found.seeds))
     sentences = found.sentences or ["There is nothing to compare."]
     notes = [f"Note: {note}" for note in found.notes]
-    answer = _listed([*said_first(found), *sentences, *notes, *short_limits(found)])
+    answer = _listed([*said_first(found), *sentences, *notes])
     rows, several = _scores(found), len(found.seeds) > 1
     if len({frozenset(arm.tasks) for arm in found.arms}) > 1:
         rows.append("Each normalised score is the mean of the arm's own tasks.")
     rows.append(SCALE + ("" if "by seed" in rows[0] else " Tasks: official metrics, %."))
+    rows += [] if "by seed" in rows[0] else _renamed(found.rows)
     own = "its own microworld" if plan.worlds else "its own models" + ", on the same data" * several
     each = f"{counted(len(found.seeds), 'seed')} ({seeds}), {'each ' * several}with {own}. Brackets: 95% intervals."
-    last = f"{_listed([convergence(found), incomplete(found), each])} All tables: {page}"  # a path is not broken
+    limits = _listed([convergence(found), incomplete(found), *short_limits(found), each])
+    last = f"{limits} Differences on each task: --tables. All tables: {page}"  # a path is not broken
     return "\n\n".join([f"{textwrap.fill(found.question, WIDTH)}\n{answer}", "\n".join([*rows, last])])
 
 
@@ -48,6 +50,16 @@ def _scores(found: Findings) -> list[str]:
             more = [each.rjust(len(title)) for each, title in zip(more, tasks, strict=True)]
         lines.append("  ".join([f"{arm.name:<{width}}", mean.ljust(len(head or wide)), *more]).rstrip())
     return lines
+
+
+def _renamed(rows: Iterable[Row]) -> list[str]:
+    """What the columns of tasks hold whose data has another name, such as a substitute; at most one paragraph."""
+    names = [(row.name, row.title) for row in rows if not _letters(row.title).startswith(_letters(row.name))]
+    return [textwrap.fill("; ".join(f"{name}: {title}" for name, title in names) + ".", WIDTH)] if names else []
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
 
 
 def _listed(told: Iterable[str | None]) -> str:
