@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import as_long_as_joint
 import numpy as np
 from pydantic import TypeAdapter
 
@@ -53,6 +55,9 @@ STUDIES = {
     ),
     "four-tasks-pretrained/pretrained-total minus single-pretrained": (
         "four synthetic tasks after pretraining, about equal updates in all"
+    ),
+    "four-tasks-pretrained-longer/pretrained-total minus single-pretrained-longer": (
+        "four synthetic tasks after pretraining, equal updates of the trunk, longer training"
     ),
     "microworld": "twelve synthetic tasks",
     "three-photograph-tasks": "three tasks on photographs, searched learning rates",
@@ -107,16 +112,23 @@ class Mean:
 def means(study: str) -> list[Mean]:
     """The mean over all tasks and, unless it is the same, that over the learned ones."""
     study, _, contrast = study.partition("/")
-    file = RESULTS / f"study-{study}" / "results.json"
-    found_in = json.loads(file.read_text(encoding="utf-8"))["comparisons"]
-    comparisons = TypeAdapter(list[Comparison]).validate_python(found_in)
-    compared = next(each for each in comparisons if contrast in ("", each.contrast.name))
+    compared = next(each for each in comparisons(study) if contrast in ("", each.contrast.name))
     learned, count = sum(cell.learned for cell in compared.cells), len(compared.cells)
     words = f"all {count}" + ", learned" * (learned == count)
     found = [Mean(words, compared.every, compared.seeds, not compared.uncounted, ALL)]
     if compared.learned is not None and learned < count:
         found.append(Mean(f"{learned} learned", compared.learned, compared.learned_seeds, True, LEARNED))
     return found
+
+
+def comparisons(study: str) -> Sequence[Comparison]:
+    """The recorded contrasts of a study; of ``as_long_as_joint.LONGER``, those with the other study's joint model."""
+    if study == as_long_as_joint.LONGER.name.removeprefix("study-"):
+        with tempfile.TemporaryDirectory() as place:
+            return as_long_as_joint.both(Path(place)).comparisons
+    file = RESULTS / f"study-{study}" / "results.json"
+    found = json.loads(file.read_text(encoding="utf-8"))["comparisons"]
+    return TypeAdapter(list[Comparison]).validate_python(found)
 
 
 def rows() -> str:

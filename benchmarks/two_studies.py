@@ -16,16 +16,24 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def with_arm(
-    place: Path, study: Path, other: Path, arm: str, name: str, contrasts: Sequence[tuple[str, str]]
+    place: Path,
+    study: Path,
+    other: Path,
+    arm: str,
+    name: str,
+    contrasts: Sequence[tuple[str, str]],
+    without: Sequence[int] = (),
 ) -> Findings:
     """What ``study`` finds with one more arm, ``arm`` of the study ``other``, called ``name``, in the seeds that both
-    have, by the study's own bootstrap, for these contrasts (arm, minus). Writes a copy of the study to ``place``."""
+    have, leaving out the seeds ``without``, by the study's own bootstrap, for these contrasts (arm, minus). Writes a
+    copy of the study to ``place``."""
     copy = shutil.copytree(study, place / "study")
     record = json.loads((copy / FILE).read_text(encoding="utf-8"))
     plan = record["plan"]
     (added,) = (each for each in json.loads((other / FILE).read_text("utf-8"))["plan"]["arms"] if each["name"] == arm)
     plan["arms"].append({**added, "name": name})
-    plan["seeds"] = [seed for seed in plan["seeds"] if (other / f"seed-{seed}" / "results" / arm).is_dir()]
+    shared = [seed for seed in plan["seeds"] if (other / f"seed-{seed}" / "results" / arm).is_dir()]
+    plan["seeds"] = [seed for seed in shared if seed not in without]
     for seed in plan["seeds"]:
         made = copy / f"seed-{seed}" / "results" / name
         made.mkdir(parents=True)
