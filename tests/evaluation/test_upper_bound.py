@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ import numpy as np
 import pytest
 
 from twelve.errors import DataError
+from twelve.evaluation.galleries import RankedGalleries
 from twelve.evaluation.results import normalised
 from twelve.evaluation.upper_bound import gallery_upper_bound, upper_bound
 from twelve.formats.data_root import DataRoot
 from twelve.outputs import OUTPUTS
 from twelve.outputs.alignment import RetrievalScores
+from twelve.settings import TaskSettings
 from twelve.tasks.base import Task, get
+from twelve.tasks.custom import own_tasks
 from twelve.types.examples import Example
 from twelve.types.measurement import Protocol
 from twelve.types.regions import Regions
@@ -78,8 +82,8 @@ def test_vocabulary_and_regions_bound_what_can_be_reached(tmp_path: Path) -> Non
 def test_a_caption_that_is_true_of_two_images(tmp_path: Path) -> None:
     scores = RetrievalScores(np.zeros((2, 3), np.float32), ("a", "b"), ("x/1", "x/2", "x/3"), np.array([0, 1]))
     root = root_with(tmp_path, "flickr30k", {"a": ["x/1", "x/3", "x/99"], "b": ["x/2"]})
-    assert gallery_upper_bound(get("flickr30k"), root, "val", scores) == 75
-    assert gallery_upper_bound(get("flickr30k"), root, "test", scores) is None
+    assert gallery_upper_bound(get("flickr30k"), root, "val", [], scores) == 75
+    assert gallery_upper_bound(get("flickr30k"), root, "test", [], scores) is None
 
 
 def test_normalised() -> None:
@@ -104,7 +108,7 @@ def test_answers_of_another_kind_are_refused(tmp_path: Path, answer: Any, proble
     scores = RetrievalScores(np.zeros((1, 1), np.float32), ("c",), ("x/1",), np.array([0]))
     root = root_with(tmp_path, "flickr30k", {"c": answer})
     with pytest.raises(DataError, match=r"oracle\.json \[val\]: field 'c' must be a list"):
-        gallery_upper_bound(get("flickr30k"), root, "val", scores)
+        gallery_upper_bound(get("flickr30k"), root, "val", [], scores)
 
 
 def test_a_pipe_in_the_oracles_place_is_not_nothing(tmp_path: Path) -> None:
@@ -114,3 +118,61 @@ def test_a_pipe_in_the_oracles_place_is_not_nothing(tmp_path: Path) -> None:
         upper_bound(
             nlvr2(), OUTPUTS["pair"], DataRoot(tmp_path), protocol("val"), [statement("a", True)], no_regions, []
         )
+
+
+def of_ones_own(kind: str) -> Task:
+    settings = TaskSettings(kind=kind, train="train.jsonl", test_split="val.jsonl", images="x")
+    return own_tasks({"mine": settings})["mine"]
+
+
+FAR = (50.0, 50.0, 60.0, 60.0)
+ASKED_AGAIN: list[tuple[str, list[Any], float | None]] = [
+    ("answer", [{"yes": 1.0}, {"no": 1.0}, {"yes": 1.0}, {"other": 1.0}], 60),
+    ("answer", [{"yes": 0.4, "cup": 0.8}, {"no": 1.0, "yes": 0.7}, {"cup": 0.2}, {"yes": 0.1}], 44),
+    ("answer", [{"other": 1.0}] * 4, 20),
+    ("answer", [{"yes": 1.0}] * 4, None),
+    ("pair", [True, False, False, False], 80),
+    ("entailment", ["neutral", "entailment", "contradiction", "neutral"], 60),
+    ("candidates", [0, 1, 2, 0], 60),
+    ("region", [(0.0, 0.0, 10.0, 10.0), FAR, FAR, (30.0, 0.0, 40.0, 10.0)], 60),
+    ("region", [(0.0, 0.0, 10.0, 10.0), (0.0, 0.0, 10.0, 12.0), (0.0, 0.0, 10.0, 9.0), (0.0, 0.0, 9.0, 10.0)], 100),
+]
+
+
+@pytest.mark.parametrize(("kind", "targets", "most"), ASKED_AGAIN)
+def test_lines_that_ask_the_same_get_the_same_answer(
+    kind: str, targets: list[Any], most: float | None, tmp_path: Path
+) -> None:
+    """Four lines ask the same, but for case and spaces; a fifth asks something else, which can be right."""
+    task = of_ones_own(kind)
+    boxes: tuple[Any, ...] = ((0, 0, 9, 9), (9, 9, 20, 20), (1, 1, 5, 5)) if kind == "candidates" else ()
+    images = ("x/1", "x/2") if kind == "pair" else ("x/1",)
+    texts = ["is it red ?", "Is it red ?", "is  it red ?", "is it red ? ", "another"]
+    wanted = zip(texts, [*targets, {"yes": 1.0} if kind == "answer" else targets[0]], strict=True)
+    examples = [Example(str(k), text, images, target, candidates=boxes) for k, (text, target) in enumerate(wanted)]
+    regions = Regions("x/1", 100, 100, np.array([[0, 0, 10, 10], FAR, [30, 0, 40, 10]], dtype=np.float32))
+    found = upper_bound(
+        task,
+        OUTPUTS[task.output],
+        DataRoot(tmp_path),
+        protocol("val.jsonl", task.protocol_name()),
+        examples,
+        lambda _: regions,
+        ["yes", "no", "cup"],
+    )
+    assert found == (None if most is None else pytest.approx(most))
+
+
+def test_a_caption_of_several_images_finds_one_of_them(tmp_path: Path) -> None:
+    texts, target = ["a cup", "A cup", "a  cup", "a car", "a dog"], np.array([0, 1, 1, 2, 0])
+    captions = [
+        Example(str(k), text, (f"x/{column}",)) for k, (text, column) in enumerate(zip(texts, target, strict=True))
+    ]
+    scores = RetrievalScores(np.zeros((5, 3), np.float32), tuple("01234"), ("x/0", "x/1", "x/2"), target)
+    mine, root = of_ones_own("retrieval"), DataRoot(tmp_path)
+    assert gallery_upper_bound(mine, root, "val.jsonl", captions, scores) == pytest.approx(80)
+    distinct = replace(scores, target=np.array([0, 0, 0, 2, 1]))
+    assert gallery_upper_bound(mine, root, "val.jsonl", captions, distinct) is None
+    assert gallery_upper_bound(get("flickr30k"), root, "val", captions, scores) is None
+    galleries = RankedGalleries(mine, protocol("val.jsonl"), [captions, captions], [scores, distinct])
+    assert galleries.upper_bound(root) == pytest.approx(90)

@@ -1168,6 +1168,23 @@ def test_what_is_left_to_gain_ends_at_the_best_possible_score(run: Path) -> None
     assert bounded(81.0) == "" and bounded(81.1)
 
 
+def test_a_test_file_on_which_no_model_can_beat_a_guess_says_nothing_of_training(run: Path) -> None:
+    small(run, 48.0, -10.0)
+    assert said(run).word == "Not learned so far" and "Lower the learning rate" not in titles(run)
+    assert titles(run)[0] == "Train longer"
+    found = {"upper_bound": 52.5, "contradicted": {"check.jsonl": 5}}
+    changed(run, lambda tree: tree["tasks"]["mine"].update(found))
+    verdict = said(run)
+    assert (verdict.word, verdict.good) == ("These test examples cannot tell", None)
+    assert verdict.sentence.endswith(" No model can score more than 52.5 on these examples.")
+    assert titles(run)[0] == "Correct the lines that no model can answer"
+    assert not {"Train longer", "Lower the learning rate", "Add training examples", "Check the data of mine"} & {
+        *titles(run)
+    }
+    changed(run, lambda tree: tree["tasks"]["mine"].update(upper_bound=55.1))
+    assert said(run).word == "Not learned so far"
+
+
 def test_results_of_files_that_have_changed_are_measured_again(run: Path) -> None:
     """Other steps would follow from scores of other examples."""
     root = Path(read_run(alone(run, 90.0, 20.0)).config.data)

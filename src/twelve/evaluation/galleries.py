@@ -63,9 +63,12 @@ class RankedGalleries:
 
     def upper_bound(self, root: DataRoot) -> float | None:
         """The mean of the galleries' upper bounds; None if there is no known bound."""
-        found = [gallery_upper_bound(self.task, root, self.protocol.split, each) for each in self.scores]
-        known = [each for each in found if each is not None]
-        return float(np.mean(known)) if known else None
+        found = [
+            gallery_upper_bound(self.task, root, self.protocol.split, captions, scores)
+            for captions, scores in zip(self.captions, self.scores, strict=True)
+        ]
+        known = [100.0 if each is None else each for each in found]
+        return None if all(each is None for each in found) else float(np.mean(known))
 
 
 def rank(

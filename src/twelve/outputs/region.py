@@ -205,7 +205,7 @@ class Region(Output):
         for row, (example, seen) in enumerate(zip(examples, regions, strict=True)):
             valid[row, : 1 + len(seen.boxes)] = True
             if example.target is not None:
-                found = overlap_with(_with_whole(seen), _box(example))
+                found = overlap_with(with_whole(seen), _box(example))
                 overlap[row, : len(found)] = torch.from_numpy(found)
         return {"target": _thresholded(overlap), "overlap": overlap, "valid": valid}
 
@@ -218,7 +218,7 @@ class Region(Output):
                 chance[row] = 1 / len(example.candidates)
                 continue
             meant = _box(example)
-            right = [iou(box, meant) >= THRESHOLD for box in _with_whole(seen).tolist()]
+            right = [iou(box, meant) >= THRESHOLD for box in with_whole(seen).tolist()]
             chance[row], best[row] = sum(right) / len(right), any(right)
         return Prospects(chance, best)
 
@@ -236,7 +236,7 @@ class Region(Output):
                 columns = candidate_columns(example, seen)
                 row, values, shown = row[columns], range(len(columns)), len(columns)
             else:
-                values = [cast(Box, tuple(box)) for box in _with_whole(seen).tolist()]
+                values = [cast(Box, tuple(box)) for box in with_whole(seen).tolist()]
                 row, shown = row[: len(values)], KEPT
             order = np.argsort(-row, kind="stable")[:shown]
             shares = torch.sigmoid(torch.from_numpy(row[order])).tolist()
@@ -345,7 +345,7 @@ def _thresholded(overlap: Tensor) -> Tensor:
     return torch.where(overlap < THRESHOLD, torch.zeros(()), overlap)
 
 
-def _with_whole(seen: Regions) -> NDArray[np.float32]:
+def with_whole(seen: Regions) -> NDArray[np.float32]:
     """(1 + R, 4) boxes, the whole image first."""
     whole = np.array([[0, 0, seen.width, seen.height]], dtype=np.float32)
     return np.concatenate([whole, seen.boxes])

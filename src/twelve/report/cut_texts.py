@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from twelve.report.own_task_steps import LEAST
 from twelve.report.reading import Run
+from twelve.report.scores import LEAST
 from twelve.report.step import Step, to_check, to_train_again
 from twelve.report.verdict import ScoredTask
 from twelve.types.cut import Cut

@@ -46,7 +46,6 @@ def _clauses(run: Run, each: ScoredTask) -> Iterator[str]:
     yield from (f"{of}{clause}" for clause in found.unanswerable)
     yield from (f"{of}{different_answers(run.task(each.name), *item)}" for item in found.contradicted.items())
     if each.score.upper_bound is not None:
-        # The bound counts answers that the model lacks, not contradictions, which may lower it further.
         yield f"{of}the best possible score is at most {each.score.upper_bound.value:.1f}"
 
 

@@ -163,7 +163,7 @@ def _unlearned(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     """Tasks that are not above a baseline: add training examples if few, change the question or the base model, train
     them alone, or check their data."""
     tried = [each for each in scored if each.score.groups >= FEWEST_GROUPS]
-    below = [each for each in tried if each.score.unbeaten and not each.score.undecided]
+    below = [each for each in tried if each.score.unbeaten and not each.score.undecided and not each.score.no_room]
     said = verdict(run, scored).sentence
     for each in below[:UNLEARNED]:
         best = each.score.best_unbeaten

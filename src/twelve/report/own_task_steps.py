@@ -17,6 +17,7 @@ from twelve.report import words
 from twelve.report.one_answer import one_answer
 from twelve.report.reading import Run
 from twelve.report.rising import rising
+from twelve.report.scores import LEAST
 from twelve.report.step import (
     Step,
     as_named,
@@ -43,8 +44,6 @@ FEW_LEARNED = 500
 """The same where the task may be learned, but the score leaves room, or where the model has memorised its examples."""
 MEMORISED = 0.15
 """By how much (0..1) the score on training examples is above that on test examples if the model has memorised them."""
-LEAST = 5
-"""Points left to gain on a task of one's own, up to which neither longer training nor more examples are advised."""
 KNOWN = 0.9
 """Score on training examples (0..1) below which they are not learned yet."""
 FEW_EPOCHS, ENOUGH_EPOCHS = 10, 25
@@ -111,9 +110,9 @@ def overfits(run: Run, scored: Sequence[ScoredTask]) -> bool:
 
 
 def _not_learned(run: Run, scored: Sequence[ScoredTask]) -> ScoredTask | None:
-    """The run's only task, if its score is not better than a baseline."""
+    """The run's only task, if its score is not better than a baseline, but could be."""
     tried = (each for each in scored if each.name == run.alone and each.score.groups >= FEWEST_GROUPS)
-    return next((each for each in tried if each.score.unbeaten), None)
+    return next((each for each in tried if each.score.unbeaten and not each.score.no_room), None)
 
 
 def _iterations(run: Run) -> int | None:

@@ -19,6 +19,8 @@ FEW = 100
 share reaches up to 10 points to either side."""
 LITTLE = 10
 """Points left to gain, up to which a task leaves little room for improvement."""
+LEAST = 5
+"""Points left to gain, up to which neither longer training nor more examples are advised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,13 @@ class TaskScore:
     def left(self) -> float:
         """Points left to gain, up to the best possible score."""
         return (100.0 if self.upper_bound is None else self.upper_bound.value) - self.bar.value
+
+    @property
+    def no_room(self) -> bool:
+        """Whether even the best possible score is hardly above a baseline, so that the examples cannot tell a good
+        model from one that learned nothing."""
+        best = max((baseline.bar.value for baseline in self.baselines), default=0.0)
+        return self.upper_bound is not None and self.upper_bound.value - best <= LEAST
 
     @property
     def has_parts(self) -> bool:

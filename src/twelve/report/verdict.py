@@ -147,6 +147,8 @@ def _compared(scored: Sequence[ScoredTask], failed: bool) -> Verdict:
     if not judged:
         return Verdict(UNDECIDED.capitalize(), sentence, None)
     if below:
+        if len(below) == len(judged) and all(each.score.no_room for each in below):
+            return Verdict("These test examples cannot tell", f"{sentence} {_no_room(below)}", None)
         word = "Learned in part" if len(below) < len(judged) else "Not learned"
         word += " so far" if len(below) == len(judged) and all(map(_may_be_luck, below)) else ""
         return Verdict(word, sentence, False, decided=True)
@@ -159,6 +161,13 @@ def _compared(scored: Sequence[ScoredTask], failed: bool) -> Verdict:
         on = f"{most} test images only" if len(judged) == 1 else f"at most {most} test images a task"
         return Verdict(f"Above every baseline{parts}, but measured on {on}", sentence, None, decided=True)
     return Verdict(f"{word}{parts}", sentence, good, decided=True)
+
+
+def _no_room(scored: Sequence[ScoredTask]) -> str:
+    """That no model can be much better than the baselines."""
+    most = max(each.score.upper_bound.value for each in scored if each.score.upper_bound is not None)
+    where = "on these examples" if len(scored) == 1 else "on any of these tasks"
+    return f"No model can score more than {most:.1f} {where}."
 
 
 def _on_few(scored: Sequence[ScoredTask]) -> bool:
