@@ -14,7 +14,7 @@ configs/paper.yaml, the model is small (64 wide): the numbers are about the data
 * ``loader``: 504 batches, 42 of every task, as fast as this machine builds them, by 0, 1, 2 and 4 workers. Memory is
   noted six times on the way: of all processes, shared pages counted once, and what the largest worker has written and
   shares with no other process. And how many batches a GPU would consume, from counted operations.
-* ``everything``: prepare on GQA's train_all in place of train_balanced, without a cache and with one.
+* ``everything``: prepare on GQA's train_all instead of train_balanced, without a cache and with one.
 
 Seconds of a busy machine say little; processor seconds are of all threads and processes. "resident" counts mapped pages
 of files, which the system takes back when it needs them; "own" does not (Linux). Files are made unless the folder has

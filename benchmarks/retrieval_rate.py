@@ -1,4 +1,4 @@
-r"""Retrieval alone, trained in another way than in a study, in place of the study's single-task models.
+r"""Retrieval alone, trained in another way than in a study, instead of the study's single-task models.
 
 On the small real sample, at lower learning rates: 0.3 and 0.5 times its own, which the study of four tasks on
 photographs did not search. The second is the rate at which the trunk of the joint models trained. For the rates 1.8e-4
@@ -92,7 +92,7 @@ def found(study: Path, joint: str, run: Path) -> dict[str, Any]:
 
 
 def mean(study: Path, joint: str, runs: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Means over the runs of one rate; adds to each run the lead with its score in place of the study's."""
+    """Means over the runs of one rate; adds to each run the lead with its score instead of the study's."""
     scores = {run["seed"]: run["R@1 of 100"]["mean"] for run in runs}
     for run, lead in zip(runs, leads(study, joint, scores).values(), strict=True):
         run["lead over all tasks"] = lead

@@ -417,6 +417,18 @@ def test_what_leaving_out_refcoco_costs_is_divided_as_on_the_page() -> None:
     ) in text
 
 
+def test_what_is_better_than_a_plain_sum_of_gradients_is_that_of_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    script("balancing_minus_mixed").main()
+    told = {line.partition(":")[0]: line for line in capsys.readouterr().out.splitlines()}
+    corrected = {name: float(line.rpartition(": ")[2]) for name, line in told.items()}
+    assert [name for name, p in corrected.items() if p <= 0.05] == ["cagrad"]
+    text = page("balancing.md")
+    assert f"only `cagrad` remains, with p = {corrected['cagrad']:.3f} (" in text
+    rows = {name: re.findall(r"\**[-+][^|*]*]\**", text.partition(f"| `{name}` | ")[2])[1] for name in told}
+    better = [name for name, cell in rows.items() if cell.startswith("**")]
+    assert better == ["pcgrad", "cagrad"] and all(rows[name].strip("*") in line for name, line in told.items())
+
+
 def test_stop_and_go_with_twelve_tasks_is_that_of_the_page() -> None:
     found, text = findings(RESULTS / "study-microworld"), page("ablations.md").partition("## Stop-and-go with")[2]
     for each in found.comparisons:
@@ -429,7 +441,9 @@ def test_stop_and_go_with_twelve_tasks_is_that_of_the_page() -> None:
 
 def test_the_set_ups_are_those_of_the_records() -> None:
     """Iterations, parameters and, where a study recorded them, training examples."""
-    text = page("joint-vs-single-studies.md").partition("## Set-ups")[2].partition("## Numbers of all studies")[0]
+    whole = (RESULTS.parents[1] / "docs" / "joint-vs-single-studies.md").read_text(encoding="utf-8")
+    raw = whole.partition("## Set-ups")[2].partition("## Numbers of all studies")[0]
+    text = " ".join(raw.split())
     for study, row in {
         "six-tasks": "six synthetic tasks",
         "four-tasks-joint-vs-single": "four synthetic tasks, from random weights",
@@ -443,10 +457,13 @@ def test_the_set_ups_are_those_of_the_records() -> None:
         joint, single = costs[0]["parameters"], min(each["parameters"] / each["models"] for each in costs)
         assert cells[2].startswith(f"{plans.read(RESULTS / f'study-{study}').config['training']['iterations']:,}")
         assert cells[3] == f"{joint / 1e6:.1f} M" and single / joint > 0.9
+    named, _, counts = (line.strip("| ").split(" | ") for line in raw.strip().splitlines()[-3:])
+    examples = dict(zip(named, counts, strict=True))
     for file in (RESULTS / "study-four-tasks-groups" / "seed-0" / "results" / "all").glob("*.json"):
         result = json_of(file)
         assert (
-            f"{result['title'].removesuffix(' v2').removesuffix(' retrieval')} {result['training_examples']:,}" in text
+            examples[result["title"].removesuffix(" v2").removesuffix(" retrieval")]
+            == f"{result['training_examples']:,}"
         )
 
 

@@ -205,6 +205,8 @@ def test_what_grouping_says_of_the_recorded_affinities(tmp_path: Path) -> None:
     text = grouping.show(*studies, tmp_path, console=QUIET)
     found = "+0.16 [-0.45, +0.69] over 14 cells (by seed +0.05, +0.22, +0.39, +0.28, +0.09; bootstrap median +0.13)."
     assert f"is not shown to predict which groups gain from which others: rank correlation {found}" in text
+    told = " ".join((RESULTS.parents[1] / "docs" / "relations.md").read_text(encoding="utf-8").split())
+    assert f"from random weights is {found.partition(' over ')[0]}, over 14 gains of two tasks" in told
     assert "| relative |" in text and "Positive control" not in text and "Note:" not in text
     tree = json.loads((tmp_path / "grouping.json").read_text())
     assert all(low > 0 for _, low, _ in tree["own_effects"].values())

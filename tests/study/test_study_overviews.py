@@ -97,7 +97,7 @@ def test_a_dry_run_tells_the_time_and_names_the_folder_without_a_word_twice(tmp_
     assert "So all runs take about a minute, not counting the time for generating worlds and evaluating models." in said
     two = ["study", "groups", "--config", "study-four-tasks.yaml", "--set", "tasks=[vqa, refcoco]", "--dry-run"]
     said = " ".join(CliRunner().invoke(cli.app, two).output.split())
-    assert "So all runs, of 2 tasks in place of 4, take about 12 minutes, not counting" in said  # 6 as long as both
+    assert "So all runs, of 2 tasks instead of 4, take about 12 minutes, not counting" in said  # 6 as long as both
     own = tmp_path / "own.yaml"
     own.write_text(configuration.find("study-apart.yaml").read_text())
     said = " ".join(CliRunner().invoke(cli.app, ["study", "groups", "--config", str(own), "--dry-run"]).output.split())

@@ -78,7 +78,7 @@ class Arm(Strict):
             learnt the captions of the retrieval tasks (pretraining.py); ``model of ARM``: the model that ARM has
             trained.
         overrides: key of the configuration, with dots -> value.
-        losses: task -> name of the loss that the task trains with, in place of its own loss (losses.py).
+        losses: task -> name of the loss that the task trains with, instead of its own loss (losses.py).
         convergence: the arm in whose curves the schedule's option ``convergence`` is measured (a curriculum needs it).
         pretraining, pretraining_rate: iterations of the pretraining, as a share of the joint run's, and its learning
             rate; None: the rate of the retrieval tasks.

@@ -34,7 +34,7 @@ def brief(found: Findings, page: str) -> str:
 
 def _scores(found: Findings) -> list[str]:
     """A line for each arm: its normalised score and, as far as they fit, its interval and the score in each task; by
-    seed in place of the tasks if these are too many."""
+    seed instead of the tasks if these are too many."""
     wide, narrow, width = "normalised score [95%]", "normalised", max(len(arm.name) for arm in found.arms)
     tasks = [f"{row.name:>5}" for row in found.rows]
     head = next((each for each in (wide, narrow) if len("  ".join([" " * width, each, *tasks])) <= WIDTH), None)

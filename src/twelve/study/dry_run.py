@@ -159,7 +159,7 @@ def _time(file: Path, plan: Plan, iterations: float) -> str:
             return f"{said} More iterations, arms or seeds take longer."
         tasks, of = len(plan.tasks), _tasks_of(file) or len(plan.tasks)
         minutes = float(one[2]) * iterations / int(one[1].replace(",", "")) * tasks / of
-        runs = "all runs" if tasks == of else f"all runs, of {tasks} tasks in place of {of},"
+        runs = "all runs" if tasks == of else f"all runs, of {tasks} tasks instead of {of},"
         few = "a minute" if minutes < 1.5 else f"{minutes:.0f} minutes"
         all_of_it = f"{minutes / 60:.1f} hours" if minutes > 90 else few
         besides = "generating worlds and " * plan.worlds + "evaluating models"

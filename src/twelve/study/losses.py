@@ -1,4 +1,4 @@
-"""Losses of a study's own, which an arm trains a task with in place of the loss of the task's output.
+"""Losses of a study's own, which an arm trains a task with instead of the loss of the task's output.
 
 The file of a study registers them in :data:`LOSSES` under a name. A loss replaces nothing else: head, examples, metric
 and baselines stay those of the task, so that arms can be compared.
