@@ -57,7 +57,7 @@ STUDIES = {
         "four synthetic tasks after pretraining, about equal updates in all"
     ),
     "four-tasks-pretrained-longer/pretrained-total minus single-pretrained-longer": (
-        "four synthetic tasks after pretraining, equal updates of the trunk, longer training"
+        "four synthetic tasks after pretraining, longer training"
     ),
     "microworld": "twelve synthetic tasks",
     "three-photograph-tasks": "three tasks on photographs, searched learning rates",
