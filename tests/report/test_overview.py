@@ -28,6 +28,8 @@ from twelve.evaluation import calibration, recorded
 from twelve.evaluation.results import Baseline
 from twelve.metrics.bootstrap import Interval
 from twelve.model.processor_file import CONFIG_FILE
+from twelve.regions.store.region_store import RegionStore
+from twelve.regions.store.samples import sampled
 from twelve.report.heading import CHANGES, heading
 from twelve.report.heading import configuration as name_of
 from twelve.report.next_steps import next_steps
@@ -35,7 +37,7 @@ from twelve.report.own_task_steps import FEW_LEARNED, FEW_LINES
 from twelve.report.reading import read_run
 from twelve.report.rising import Rising, late_gain, rising
 from twelve.report.scores import task_score
-from twelve.report.step import Step, sibling
+from twelve.report.step import Step, in_program, sibling
 from twelve.report.verdict import ScoredTask, Verdict, verdict
 from twelve.report.weak import PER_TASK, low_parts, weak
 from twelve.report.words import about, part
@@ -1190,7 +1192,7 @@ def test_results_of_files_that_have_changed_are_measured_again(run: Path) -> Non
     root = Path(read_run(alone(run, 90.0, 20.0)).config.data)
     (root / "check.jsonl").write_text("{}\n")
     digest = hashlib.sha256(b"{}\n").hexdigest()
-    changed(run, lambda tree: tree["tasks"]["mine"].update(files={"check.jsonl": digest, "gone.jsonl": digest}))
+    changed(run, lambda tree: tree["tasks"]["mine"].update(files={"check.jsonl": digest}))
     assert "Evaluate it again" not in titles(run) and "changed" not in said(run).sentence
     (root / "check.jsonl").write_text("{} \n")
     (step,) = next_steps(read_run(run), scored(run))
@@ -1200,6 +1202,47 @@ def test_results_of_files_that_have_changed_are_measured_again(run: Path) -> Non
     changed(run, lambda tree: tree["facts"].update(iterations=20))
     (step,) = next_steps(read_run(run), scored(run))
     assert step.why.startswith("These results were measured after 20 iterations") and "check.jsonl" in step.details
+
+
+def test_a_test_file_that_is_gone_is_put_back_first(run: Path) -> None:
+    """Without it, no step could be followed to its end; a data root that is elsewhere now says nothing."""
+    root = Path(read_run(alone(run, 90.0, 20.0)).config.data)
+    changed(run, lambda tree: tree["tasks"]["mine"].update(files={"check.jsonl": "0" * 64}))
+    (step,) = next_steps(read_run(run), scored(run))
+    assert step.title == "Put back the test file"
+    assert step.why == f"{root / 'check.jsonl'} is no longer there: put it back, then check and evaluate again."
+    checked = f"twelve data check {root} --config {run / 'config.yaml'}"
+    assert step.commands == [checked, f"twelve evaluate {run}", f"twelve report {run}"]
+    assert said(run).sentence.startswith("Measured on check.jsonl, which is no longer there. The model scores 90.0")
+    root.rename(root.with_name("moved"))
+    assert not read_run(run).gone
+
+
+def test_regions_that_have_changed_are_said_and_the_commands_evaluate_them(run: Path) -> None:
+    alone(run, 90.0, 20.0)
+    recorded.write(RunFolder(run).predictions, [replace(fake_run.predictions()[0], task="mine", images=("own/1",))])
+    store, names = Path(read_run(run).config.regions_folder), ("own", "train_only")
+    tiny.write_regions(store, {f"{name}/1": 0 for name in names})
+    samples = {image: one for name in names for image, one in sampled(RegionStore(store), name).items()}
+    data = json.loads((run / "data.json").read_text())
+    (run / "data.json").write_text(json.dumps(data | {"region_samples": samples}))
+    before = titles(run)
+    tiny.write_regions(store, {f"{name}/1": 1 for name in names})
+    (step,) = next_steps(read_run(run), scored(run))
+    assert (step.title, step.why) == ("Evaluate it again", "The regions of own have changed since the evaluation.")
+    assert step.commands == [f"twelve evaluate {run} --allow-changed-data", f"twelve report {run}"]
+    assert "allow_changed_data=True" in in_program(step).commands[0]
+    assert said(run).sentence.startswith("Measured before the regions of own changed. The model scores 90.0")
+    changed(run, lambda tree: tree["facts"].update(changed_regions={"own": "others"}))  # it was evaluated with them
+    assert titles(run) == before and "Measured before" not in said(run).sentence
+    changed(run, lambda tree: tree["facts"].pop("changed_regions"))
+    shutil.copytree(BASE, run / "model", dirs_exist_ok=True)  # of another extractor, so they have to be made again
+    (step,) = next_steps(read_run(run), scored(run))
+    assert [line.split()[:3] for line in step.commands[:2]] == [
+        ["mv", f"{store}/own", f"{store}-own-before"],
+        ["twelve", "regions", "extract"],
+    ]
+    assert step.commands[2:] == [f"twelve evaluate {run}", f"twelve report {run}"]
 
 
 def test_texts_that_are_cut_are_read_whole_before_examples_are_added(run: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from twelve.evaluation.compared import named
 from twelve.evaluation.parts import FEWEST_GROUPS
@@ -111,14 +112,21 @@ def _unfinished(run: Run) -> Iterator[Step]:
 
 
 def _stale(run: Run) -> Step | None:
-    """Evaluate again, where the results are of an earlier model, or of examples that have changed."""
-    before, why = run.measured_before, list[str]()
-    if run.changed:
-        verb = "has" if len(run.changed) == 1 else "have"
-        why.append(f"{enumerated(run.changed)} {verb} changed since the evaluation.")
+    """Evaluate again, where the results are of an earlier model, or of examples or regions that have changed."""
+    if run.gone:
+        files = enumerated([str(as_named(run, Path(run.config.data, name))) for name in run.gone])
+        verb, them = ("is", "it") if len(run.gone) == 1 else ("are", "them")
+        why = f"{files} {verb} no longer there: put {them} back, then check and evaluate again."
+        return Step(
+            f"Put back the test file{'' if len(run.gone) == 1 else 's'}", why, [*to_check(run), *to_evaluate(run)]
+        )
+    before, said = run.measured_before, list[str]()
+    if changed := run.changed_data:
+        what = enumerated(changed) if run.changed else changed[0].replace("the", "The", 1)
+        said.append(f"{what} {'has' if run.changed and len(changed) == 1 else 'have'} changed since the evaluation.")
     if before is not None:
-        why.append(_newer(run, before))
-    return Step("Evaluate it again", why[-1], to_evaluate(run), " ".join(why[:-1])) if why else None
+        said.append(_newer(run, before))
+    return Step("Evaluate it again", said[-1], to_evaluate(run), " ".join(said[:-1])) if said else None
 
 
 def _evaluation(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:

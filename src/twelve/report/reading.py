@@ -19,6 +19,8 @@ from twelve.io.files import is_there
 from twelve.io.invalid import problem_of
 from twelve.io.json_file import read_object, read_or_none
 from twelve.io.yaml_text import read_text
+from twelve.progress import enumerated
+from twelve.report.measured_data import other_files, other_regions
 from twelve.run_folder import MODEL_FILES, RunFolder
 from twelve.runs.base_images import BaseImages
 from twelve.settings import RunConfig
@@ -111,7 +113,9 @@ class Run:
         examples: task -> how many examples were trained on, each counted as often; empty until training has ended.
         model, checkpoints: whether the folder holds a model, and checkpoints to resume from.
         positions: word pieces that the model reads, at most; None if that is not known.
-        changed: files of the evaluated splits, relative to the data root, that have changed since the evaluation.
+        changed, gone: files of the evaluated splits, relative to the data root, that have changed since the evaluation,
+            or are no longer there.
+        other_regions: see :func:`twelve.report.measured_data.other_regions`; of the evaluated images.
     """
 
     folder: Path
@@ -131,6 +135,8 @@ class Run:
     checkpoints: bool = False
     positions: int | None = None
     changed: Sequence[str] = ()
+    gone: Sequence[str] = ()
+    other_regions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -173,6 +179,13 @@ class Run:
         examples = [count for task in tasks if (count := self.validation_examples(task)) is not None]
         last = self.config.training.keep_model == "last"
         return kept_model(tasks, self.history.scores, self.saved_scores, examples, last=last)
+
+    @property
+    def changed_data(self) -> list[str]:
+        """What has changed since the evaluation, in words: files, and the regions of image sources."""
+        known = self.facts.get("changed_regions")  # they were other ones already when they were evaluated
+        others = [each for each in self.other_regions if not isinstance(known, dict) or each not in known]
+        return [*self.changed, *([f"the regions of {enumerated(others)}"] if others else [])]
 
     @property
     def measured_before(self) -> int | None:
@@ -225,16 +238,20 @@ def read_run(folder: Path) -> Run:
     results, facts = read_results(files.evaluation) if is_there(files.evaluation, DataError) else ([], {})
     again = f"it is written again by: twelve train {quoted(files.config)} --continue"
     trained = files.read(files.trained)
+    data = _data(files.data, again)
+    predictions = recorded.read(files.predictions) if is_there(files.predictions, DataError) else {}
+    shown = {image.partition("/")[0] for each in predictions.values() for one in each for image in one.images}
+    changed, gone = other_files(Path(config.data), results)
     return Run(
         folder=folder.relative_to(Path.cwd()) if Path.cwd() in folder.parents else folder,
         config=config,
         config_text=read_text(files.config),
-        data=_data(files.data, again),
+        data=data,
         machine=_tree(files.machine, again),
         results={result.task: result for result in results},
         facts=facts,
         history=read_history(files),
-        predictions=recorded.read(files.predictions) if is_there(files.predictions, DataError) else {},
+        predictions=predictions,
         trained=is_there(files.trained, DataError),
         saved_scores=_scores(trained.get("kept")),
         learned=_scores(trained.get("on_training_examples")),
@@ -242,19 +259,10 @@ def read_run(folder: Path) -> Run:
         model=files.model.is_dir(),
         checkpoints=bool(files.saved()),
         positions=_positions(files.model),
-        changed=_changed(Path(config.data), results),
+        changed=changed,
+        gone=gone,
+        other_regions=other_regions(config, files.model, data.region_samples, sorted(shown)),
     )
-
-
-def _changed(root: Path, results: Sequence[TaskResult]) -> list[str]:
-    """The evaluated files that are there, but are not as they were."""
-    from twelve.data.examples.store import checksum  # imports pyarrow, which an early error does not need
-
-    found, changed = {name: digest for result in results for name, digest in result.files.items()}, []
-    for name, digest in found.items():
-        with contextlib.suppress(OSError, ValueError):  # it is not there, or cannot be read
-            changed += [name] if checksum(root / name) != digest else []
-    return changed
 
 
 def _positions(model: Path) -> int | None:

@@ -40,7 +40,11 @@ def command_line(*parts: str | Path) -> str:
 
 
 def to_evaluate(run: Run) -> list[str]:
-    return [command_line("evaluate", run.folder), command_line("report", run.folder)]
+    """The commands that evaluate a run again, if need be after its regions are made again; those of the same extractor
+    are evaluated although they have changed."""
+    made = [line for remedy in run.other_regions.values() if remedy for line in remedy.split(" && ")]
+    allow = ["--allow-changed-data"] if "" in run.other_regions.values() else []
+    return [*made, command_line("evaluate", run.folder, *allow), command_line("report", run.folder)]
 
 
 def to_check(run: Run) -> list[str]:
@@ -98,6 +102,8 @@ def _called(line: str) -> str:
     match command, rest:
         case "evaluate", [run]:
             return f"twelve.runs.evaluate.evaluate_run(Path({run!r}))"
+        case "evaluate", [run, "--allow-changed-data"]:
+            return f"twelve.runs.evaluate.evaluate_run(Path({run!r}), allow_changed_data=True)"
         case "evaluate", [run, "--split", name]:
             return f"twelve.runs.evaluate.evaluate_run(Path({run!r}), split={name!r})"
         case "report", [run]:

@@ -64,8 +64,11 @@ def verdict(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
     if (since := run.measured_before) is not None:
         changed = "the model has changed since" if run.kept else f"{run.history.iterations:,} are done now"
         found = replace(found, sentence=f"Measured after {counted(since, 'iteration')}; {changed}. {found.sentence}")
-    if run.changed:
-        found = replace(found, sentence=f"Measured before {enumerated(run.changed)} changed. {found.sentence}")
+    if run.changed_data:
+        found = replace(found, sentence=f"Measured before {enumerated(run.changed_data)} changed. {found.sentence}")
+    if run.gone:
+        there = "is no longer there" if len(run.gone) == 1 else "are no longer there"
+        found = replace(found, sentence=f"Measured on {enumerated(run.gone)}, which {there}. {found.sentence}")
     if run.finished or not run.history.iterations:
         return found
     sentence = found.sentence.replace(f" {_MORE}.", "")

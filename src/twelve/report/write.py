@@ -122,7 +122,7 @@ def render(run: Run) -> str:
     program = _program(run)
     steps = [Step("Evaluate it", "", to_evaluate(run)), *next_steps(run, scored)]
     measuring, *steps = [*map(in_program, steps)] if program else steps
-    evaluating, reporting = measuring.commands
+    *_, evaluating, reporting = measuring.commands
     return environment.get_template("report.html").render(
         run=run,
         heading=heading(run),
