@@ -23,8 +23,8 @@ MODEL_FILES = ("config.json", "processor_config.json")
 WEIGHTS = "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
 DIVERGED = "diverged"
-"""The event in a run's log that says that training stopped because a loss was not a number, and which ``setting``, with
-a lower rate, to try."""
+"""The event in a run's log that says that training stopped because a loss or a weight was not a number, and which
+``setting``, with a lower rate, to try."""
 NAMED = 3
 """Most runs in a folder that are named."""
 KIND = "twelve"
@@ -155,7 +155,8 @@ class RunFolder:
         return since if type(since) is int and self.iterations() > since else None
 
     def diverged(self) -> str | None:
-        """The command that trains a run again which stopped because a loss was not a number; None if none was."""
+        """The command that trains a run again which stopped because a loss or a weight was not a number; None if none
+        was."""
         stopped = [line for line in self.logged() if line.get("event") == DIVERGED]
         if not stopped:
             return None
@@ -311,7 +312,7 @@ def model_folder(path: Path) -> Path:
             return folder
     if files.is_there(run.config, CheckpointError):
         if (again := run.diverged()) is not None:
-            problem = "this run has no model: its training stopped because a loss was not a number"
+            problem = "this run has no model: its training stopped because a loss or a weight was not a number"
             raise CheckpointError(problem, file=path, remedy=f"train it with a lower learning rate: {again}")
         if run.model.is_dir():
             raise _incomplete(run, str(run.lacking()))

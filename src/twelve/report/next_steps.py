@@ -100,7 +100,9 @@ def _unfinished(run: Run) -> Iterator[Step]:
     done, length = run.history.iterations, run.config.training.iterations
     why = f"{done:,} of {length:,} iterations are done." if length else f"{counted(done, 'iteration', 'are')} done."
     if (again := RunFolder(run.folder).diverged()) is not None:
-        yield Step("Train it with a lower learning rate", "It stopped because a loss was not a number.", [again])
+        yield Step(
+            "Train it with a lower learning rate", "It stopped because a loss or a weight was not a number.", [again]
+        )
         return
     if not done:
         yield Step("Train it", "Nothing has been trained yet.", [command_line("train", config_of(run), "--continue")])

@@ -187,6 +187,8 @@ def _train(
         if error.task in data.tasks:
             lower = _lower_rate(config, error.task, data.tasks[error.task])
             trainer.log.write("event", trainer.state.iteration, event=DIVERGED, task=error.task, setting=lower)
+            remedy = f"train it with a lower learning rate: {run.diverged()}"
+            raise NonFiniteLoss(error.problem, file=run.path, remedy=remedy) from error
         raise
     if devices.main:
         for noted in _finish(trainer):

@@ -36,11 +36,13 @@ def _progress(run: RunFolder) -> str | None:
     training = load_run(run.path).training
     total = training.iterations
     done = max((line["iteration"] for line in run.logged()), default=0)
-    if not done or (total is not None and done >= total):
+    again = run.diverged()
+    if not done or (total is not None and done >= total and again is None):
         return None
     far = f"{done:,} of {total:,} iterations are done" if total else f"{done:,} iterations are done"
-    if (again := run.diverged()) is not None:
-        return f"training stopped because a loss was not a number; {far}; to train it with a lower rate: {again}"
+    if again is not None:
+        why = "training stopped because a loss or a weight was not a number"
+        return f"{why}; {far}; to train it with a lower rate: {again}"
     again = f"twelve train {quoted(run.config)} --continue"
     more = ""  # checkpoints that are gone are not resumed
     if run.saved():

@@ -14,14 +14,23 @@ from twelve.errors import TwelveError
 
 
 class NonFiniteLoss(TwelveError):
-    """The loss is not a number: the run stops before the optimizer step. Exit code 1: it is no mistake of the user.
+    """The loss is not a number, so the run stops before the optimizer step; or weights are not finite after one, so it
+    stops before they are written. Exit code 1: it is no mistake of the user.
 
     Attributes:
-        task: whose loss it is.
+        task: whose loss it is, or whose learning rate may be too high.
     """
 
     exit_code = 1
     task = ""
+
+
+def diverged(problem: str, task: str, folder: Path) -> NonFiniteLoss:
+    """The error about a run, by its folder, that cannot go on because of a task."""
+    remedy = "train again with a lower learning_rate of its task or optimizer.head_learning_rate"
+    error = NonFiniteLoss(problem, file=folder, remedy=remedy)
+    error.task = task
+    return error
 
 
 class Losses:
@@ -49,13 +58,8 @@ class Losses:
         values = torch.stack([loss for *_, loss in self._unread]).tolist() if self._unread else []
         for (task, iteration, step, _), value in zip(self._unread, values, strict=True):
             if not math.isfinite(value):
-                error = NonFiniteLoss(
-                    f"the loss of {task} is {value} in iteration {iteration}, step {step}",
-                    file=self._folder,
-                    remedy="train again with a lower learning_rate of its task or optimizer.head_learning_rate",
-                )
-                error.task = task
-                raise error
+                problem = f"the loss of {task} is {value} in iteration {iteration}, step {step}"
+                raise diverged(problem, task, self._folder)
             self._read.setdefault(task, []).append(value)
         self._unread.clear()
 

@@ -7,7 +7,7 @@ updated parameter. All of it runs in torch's fused kernel.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast, overload
 
 import torch
@@ -132,6 +132,13 @@ class AdamW(torch.optim.AdamW):
         state["step"] = torch.tensor(count, dtype=torch.float32, device=parameter.device)
         state["exp_avg"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
         state["exp_avg_sq"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+
+    @property
+    def moments(self) -> Iterator[Tensor]:
+        """``m`` and ``v`` of every parameter, of every task that has its own."""
+        for states in self._states.values() or [self.state]:
+            for state in states.values():
+                yield from (value for name, value in state.items() if name != "step")
 
     def zero_grad(self, set_to_none: bool = False, *, fill: bool | None = None) -> None:
         """Drop the gradients, and choose what a step does with parameters that have none.

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from twelve.data.loader import Pool
 from twelve.data.prepare import Prepared
@@ -35,7 +36,7 @@ from twelve.training.eta import Pace
 from twelve.training.freezing import freeze
 from twelve.training.hooks import MeasuringHook, SelectiveHook, TrainingHook
 from twelve.training.log import RunLog
-from twelve.training.losses import Losses
+from twelve.training.losses import Losses, diverged
 from twelve.training.run_checkpoints import RunCheckpoints
 from twelve.training.side_by_side import Computed, SideBySide, computed, helpers
 from twelve.training.state import TrainerState
@@ -190,6 +191,8 @@ class Trainer:
             while state.iteration < self.total and not self._out_of_patience:
                 self.negatives.refresh(state.iteration)
                 took = self._iterate(pace)
+                if any(map(self._due, self.data.tasks)):
+                    self._check_finite()
                 state.seconds = time.monotonic() - started
                 if self.probe is not None:
                     self.probe.after_iteration(state.iteration)
@@ -445,10 +448,27 @@ class Trainer:
         """Write a checkpoint.
 
         Raises:
-            NonFiniteLoss: a loss since the last time was not a number.
+            NonFiniteLoss: a loss since the last time was not a number, or weights are not finite.
         """
         self.losses.read()
+        self._check_finite()
         self.checkpoints.save(self.record)
+
+    def _check_finite(self) -> None:
+        """Stop before a model or a checkpoint is overwritten by one that cannot be used. The loss of a next step would
+        tell, but none follows the last one.
+
+        Raises:
+            NonFiniteLoss: a weight, or a moment of the optimizer, is not finite, in any process.
+        """
+        found = (*self.model.parameters(), *self.optimizer.moments)
+        here = [each.to_local() if isinstance(each, DTensor) else each for each in found]
+        finite = torch.stack([each.detach().isfinite().all() for each in here]).all()
+        if self.devices.largest(float(not finite)):
+            tasks = self.data.tasks  # the one whose rate is most above the usual one
+            rates = {name: task.learning_rate / task.task.defaults.learning_rate for name, task in tasks.items()}
+            problem = f"the weights are no longer finite numbers after iteration {self.state.iteration}"
+            raise diverged(problem, max(rates, key=rates.__getitem__), self.run.path)
 
     def save_model(self) -> None:
         """Write the model and its processor into the run's folder, where from_pretrained opens them."""
