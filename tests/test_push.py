@@ -262,3 +262,16 @@ def test_facts_of_the_machine_stay(run: Path) -> None:
     assert twelve("push", run, "me/tiny", "--dry-run", "pushed")[0] == 0
     facts = json.loads(Path("pushed/evaluation.json").read_text())["facts"]
     assert not {"user", "host", "node"} & set(facts["machine"])
+
+
+def test_scores_of_a_test_file_that_has_changed_are_pushed_with_a_warning(run: Path, tmp_path: Path) -> None:
+    evaluation = run / "evaluation.json"
+    before, tree = evaluation.read_text(), json.loads(evaluation.read_text())
+    name, task = next((name, task) for task in tree["tasks"].values() for name in task["files"])
+    tree["tasks"] = {task["task"]: task | {"files": {name: "0" * 64}}}
+    evaluation.write_text(json.dumps(tree))
+    code, shown = twelve("push", run, "me/tiny", "--dry-run", tmp_path / "pushed")
+    evaluation.write_text(before)
+    assert code == 0 and f"warning: {name} has changed since the evaluation, so the card has scores" in shown
+    assert f"to measure them again: twelve evaluate {run}" in shown
+    assert "changed since" not in twelve("push", run, "me/tiny", "--dry-run", tmp_path / "again")[1]

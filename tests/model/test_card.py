@@ -93,6 +93,11 @@ def test_a_task_of_ones_own_does_not_hide_that_its_base_was_synthetic(saved: Pat
     text = write_card(saved, config, processor, origin, 1000, own_tasks({"mine": settings})).read_text()
     first = "This model was first trained on synthetic images only, not on photographs; then on “mine”."
     assert f"\n**{first}**\n" in text and 'model.scene("image.jpg")' in text
+    processor.task_outputs = {"second": "answer"} | processor.task_outputs  # of a run that began with this one
+    text = write_card(
+        saved, config, processor, origin, 1000, own_tasks({"mine": settings, "second": settings})
+    ).read_text()
+    assert f"\n**{first.replace('“mine”', '“mine”, “second”')}**\n" in text
 
 
 def test_one_task_is_one(saved: Path) -> None:

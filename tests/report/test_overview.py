@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve import config as configuration
+from twelve.errors import DataError
 from twelve.evaluation import calibration, recorded
 from twelve.evaluation.results import Baseline
 from twelve.metrics.bootstrap import Interval
@@ -1216,6 +1217,15 @@ def test_a_test_file_that_is_gone_is_put_back_first(run: Path) -> None:
     assert said(run).sentence.startswith("Measured on check.jsonl, which is no longer there. The model scores 90.0")
     root.rename(root.with_name("moved"))
     assert not read_run(run).gone
+
+
+def test_an_evaluation_that_was_edited_is_refused_in_words(run: Path) -> None:
+    changed(run, lambda tree: tree["tasks"]["vqa"].update(files=[]))
+    with pytest.raises(
+        DataError,
+        match=r"evaluation\.json \[vqa\]: files: expected a mapping of keys to values, found \[\] -> .*evaluate",
+    ):
+        read_run(run)
 
 
 def test_regions_that_have_changed_are_said_and_the_commands_evaluate_them(run: Path) -> None:

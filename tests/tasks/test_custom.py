@@ -173,6 +173,16 @@ def test_training_and_evaluation_say_what_may_be_wrong_in_the_files(root: Path, 
     )
 
 
+def test_contradictions_of_the_training_file_are_those_that_data_check_counts(root: Path, tmp_path: Path) -> None:
+    """With the lines that are held out for validation."""
+    mine = own(root, "answer") | {"train": "answer/twice.jsonl"}
+    once = [record | {"target": "red"} for record in tiny_own.lines("answer", range(9))]
+    tiny.write_lines(root / mine["train"], [*once, *(record | {"target": "blue"} for record in once)])
+    run = train(configuration.parse(configured(root, tmp_path / "run", {"mine": mine})), console=QUIET)
+    (result,) = evaluate_run(run, console=QUIET)
+    assert result.contradicted == {"answer/twice.jsonl": 9}
+
+
 @pytest.mark.parametrize(("kind", "output"), [("answer", None), ("answer", "mine"), ("pair", None)])
 def test_a_saved_model_learns_another_task(
     kind: str, output: str | None, known: Path, root: Path, tmp_path: Path

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from twelve.errors import DataError, quoted
 from twelve.formats.records import REMEDY, read_object
 from twelve.formats.results import mended_by
 from twelve.io import files
+from twelve.io.invalid import problem_of
 from twelve.metrics.bootstrap import Interval
 from twelve.types.cut import Cut
 from twelve.types.measurement import Protocol
@@ -162,7 +163,11 @@ def read_results(path: Path) -> tuple[list[TaskResult], dict[str, Any]]:
                 _text(asdict(found[-1]))  # a number too large for a float has become infinite
                 if found[-1].task != task:
                     raise ValueError(f"expected task {task}, found {found[-1].task}")
-        except (ValueError, RecursionError) as error:  # pydantic's are ValueErrors
+        except ValidationError as error:
+            first = error.errors()[0]
+            problem = f"{'.'.join(map(str, first['loc']))}: {problem_of(first)}"
+            raise DataError(problem, file=path, record=task, remedy=REMEDY) from None
+        except (ValueError, RecursionError) as error:
             problem = f"not the results of an evaluation: {str(error)[:300]}"
             raise DataError(problem, file=path, record=task, remedy=REMEDY) from None
     return found, dict(facts.fields)

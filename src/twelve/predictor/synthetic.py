@@ -27,7 +27,7 @@ def note_for(processor: TwelveProcessor, titles: Mapping[str, str]) -> str | Non
     own = [named(name, titles) for name in processor.task_outputs if name not in synthetic]
     if own and synthetic.issubset(processor.left_out):  # they are of an earlier training
         first = "This model was first trained on synthetic images only, not on photographs"
-        return f"{first}; then on {', '.join(own)}."
+        return f"{first}; then on {', '.join(reversed(own))}."  # the last run's are the first ones
     if own:
         return f"Apart from {', '.join(own)}, this model was trained on synthetic images only, not on photographs."
     return "This model was trained on synthetic images only, not on photographs."

@@ -20,9 +20,9 @@ from twelve.io.invalid import problem_of
 from twelve.io.json_file import read_object, read_or_none
 from twelve.io.yaml_text import read_text
 from twelve.progress import enumerated
-from twelve.report.measured_data import other_files, other_regions
 from twelve.run_folder import MODEL_FILES, RunFolder
 from twelve.runs.base_images import BaseImages
+from twelve.runs.measured_data import other_files, other_regions
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task, called, foreign, get
 from twelve.tasks.custom import own_tasks
@@ -115,7 +115,7 @@ class Run:
         positions: word pieces that the model reads, at most; None if that is not known.
         changed, gone: files of the evaluated splits, relative to the data root, that have changed since the evaluation,
             or are no longer there.
-        other_regions: see :func:`twelve.report.measured_data.other_regions`; of the evaluated images.
+        other_regions: see :func:`twelve.runs.measured_data.other_regions`; of the evaluated images.
     """
 
     folder: Path

@@ -9,6 +9,7 @@ from dataclasses import replace
 from math import prod
 from pathlib import Path
 
+from twelve.config import load_run
 from twelve.errors import CheckpointError, ConfigError, quoted
 from twelve.evaluation.results import read_results
 from twelve.io import files
@@ -17,10 +18,11 @@ from twelve.model.network import STALE
 from twelve.model.opening import open_network
 from twelve.model.processor import FILES
 from twelve.model.tensors import weights_of
-from twelve.progress import counted
+from twelve.progress import counted, enumerated
 from twelve.run_folder import INDEX, WEIGHTS, RunFolder, model_folder
 from twelve.runs.card import FILE, write_card
 from twelve.runs.card_origin import Origin
+from twelve.runs.measured_data import other_files
 from twelve.runs.run_card import kept_scores, origin_of, own_tasks_of
 
 _NAME = re.compile(r"(?!.*(--|\.\.))(\b[\w.-]{1,96}\b/)\b[\w.-]{1,96}\b(?<!\.git)", re.ASCII)
@@ -135,7 +137,14 @@ def _origin(run: Path, saved: Path) -> tuple[Origin | None, Path | None]:
 
 
 def lacking(run: Path) -> str | None:
-    """What a card will lack, as a line that says how to add it."""
-    if model_folder(run) == run or files.is_there(RunFolder(run).evaluation, CheckpointError):
+    """What a card will lack, as a line that says how to add it: results, or those of the test files as they are."""
+    if model_folder(run) == run:
         return None
+    if files.is_there(file := RunFolder(run).evaluation, CheckpointError):
+        changed, _ = other_files(Path(load_run(run).data), read_results(file)[0])
+        verb = "has" if len(changed) == 1 else "have"
+        said = (
+            f"warning: {enumerated(changed)} {verb} changed since the evaluation, so the card has scores of other lines"
+        )
+        return f"{said}; to measure them again: twelve evaluate {quoted(run)}" if changed else None
     return f"the card has no results, since the run was not evaluated; to add them: twelve evaluate {quoted(run)}"

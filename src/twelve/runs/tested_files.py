@@ -4,6 +4,7 @@ whether they have changed since."""
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from os.path import relpath
 from pathlib import Path
@@ -12,6 +13,7 @@ from twelve.data.examples.reading import read_examples
 from twelve.data.examples.store import checksum
 from twelve.data.own_files import contradicted, unanswerable
 from twelve.data.prepare import TaskData
+from twelve.errors import DataError
 from twelve.evaluation.results import TaskResult
 from twelve.formats.data_root import DataRoot
 from twelve.tasks.custom import FileTask
@@ -28,10 +30,12 @@ def with_files(result: TaskResult, data: TaskData, root: DataRoot, vocabulary: C
     result = replace(result, files={Path(relpath(path, root.path)).as_posix(): checksum(path) for path in paths})
     if not isinstance(task, FileTask):
         return result
-    examples = read_examples(task, root, split)
-    counts = {
-        name: len(contradicted(task, lines)) for name, lines in ((task.train_split, data.train), (split, examples))
-    }
+    examples, trained = read_examples(task, root, split), data.train
+    with suppress(DataError):  # it is not needed where nothing is trained
+        trained = read_examples(
+            task, root, task.train_split
+        )  # with the lines that are held out, as data check reads it
+    counts = {name: len(contradicted(task, lines)) for name, lines in ((task.train_split, trained), (split, examples))}
     return replace(
         result,
         unanswerable=tuple(unanswerable(task, split, examples, data.train, vocabulary)),
