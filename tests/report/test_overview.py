@@ -281,6 +281,18 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     )
 
 
+@pytest.mark.parametrize(
+    ("score", "low", "good"), [(98.4, 91.0, True), (98.4, 74.0, None), (94.9, 91.0, None), (98.4, 76.0, True)]
+)
+def test_a_score_that_leaves_nothing_to_gain_is_good_on_few_images_too(
+    run: Path, score: float, low: float, good: bool | None
+) -> None:
+    """If even the low end of its interval is, between the best baseline, 50, and 100."""
+    changed(alone(run, score, 20.0, 62), lambda tree: tree["tasks"]["mine"]["score"].update(low=low, high=100.0))
+    word = "Good, measured on" if good else "Above every baseline, but measured on"
+    assert (said(run).word, said(run).good) == (f"{word} 62 test images only", good)
+
+
 def test_a_small_lead_on_few_examples_is_not_learned_so_far(run: Path) -> None:
     """A reader need not add test examples to learn that 52.5 beside 50 is nothing yet."""
 

@@ -13,6 +13,7 @@ from twelve.report.one_answer import one_answer
 from twelve.report.reading import Run
 from twelve.report.rising import rising
 from twelve.report.scores import FEW as FEW_IMAGES
+from twelve.report.scores import LEAST
 from twelve.report.scores import TaskScore
 from twelve.report.weak import weak
 
@@ -162,6 +163,8 @@ def _compared(scored: Sequence[ScoredTask], failed: bool) -> Verdict:
     if _on_few(judged):  # that it is no accident is all that few images tell
         most = max(each.score.groups for each in judged)
         on = f"{most} test images only" if len(judged) == 1 else f"at most {most} test images a task"
+        if all(map(_surely_good, judged)):
+            return Verdict(f"Good{parts}, measured on {on}", sentence, True, decided=True)
         return Verdict(f"Above every baseline{parts}, but measured on {on}", sentence, None, decided=True)
     return Verdict(f"{word}{parts}", sentence, good, decided=True)
 
@@ -176,6 +179,13 @@ def _no_room(scored: Sequence[ScoredTask]) -> str:
 def _on_few(scored: Sequence[ScoredTask]) -> bool:
     """Whether every score is of so few images that its interval is wide."""
     return all(each.score.groups < FEW_IMAGES for each in scored)
+
+
+def _surely_good(each: ScoredTask) -> bool:
+    """Whether a score on few images leaves next to nothing to gain, and even the low end of its interval is good."""
+    score, low = each.score, each.score.bar.low
+    best, most = max(baseline.bar.value for baseline in score.baselines), score.bar.value + score.left
+    return score.left <= LEAST and low is not None and low - best >= GOOD / 100 * (most - best)
 
 
 def _may_be_luck(each: ScoredTask) -> bool:
