@@ -1167,6 +1167,29 @@ def test_what_no_model_can_answer_is_corrected_before_examples_are_added(run: Pa
     assert "Correct the lines that no model can answer" not in titles(run)
 
 
+def test_what_may_be_wrong_in_the_training_file_comes_before_more_examples(run: Path) -> None:
+    root = Path(read_run(small(run, 76.0, 10.0, train=20)).config.data)
+    (root / "questions.jsonl").write_text('{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n' * 20)
+    before = titles(run)
+    assert before[0] != "Correct the training file"
+    warnings = ["answer 'No' (1 time) differs from 'no' (9 times) only in case or spaces", "a second", "a third"]
+    changed(run, lambda tree: tree["tasks"]["mine"].update(train_warnings=warnings))
+    step, *others = next_steps(read_run(run), scored(run))
+    assert [step.title, *(each.title for each in others)] == ["Correct the training file", *before]
+    named = root / "questions.jsonl"
+    looked = f"; a second. Look at these lines of {named}, and correct what is wrong."
+    assert step.why == f"A{warnings[0][1:]}{looked}"
+    assert step.details == "The first command also says: a third."
+    assert step.commands == [
+        f"twelve data check {root} --config {run / 'config.yaml'}",
+        f"twelve train {run / 'config.yaml'} --set run={run}-retrained",
+        f"twelve evaluate {run}-retrained",
+        f"twelve report {run}-retrained",
+    ]
+    changed(run, lambda tree: tree["tasks"]["mine"]["score"].update(mean=95.1))
+    assert "Correct the training file" not in titles(run)
+
+
 def test_what_is_left_to_gain_ends_at_the_best_possible_score(run: Path) -> None:
     root = Path(read_run(small(run, 76.0, 10.0, train=20)).config.data)
     (root / "questions.jsonl").write_text('{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n' * 20)

@@ -161,6 +161,7 @@ def test_training_and_evaluation_say_what_may_be_wrong_in_the_files(root: Path, 
     )
     (result,), _ = read_results(run / "evaluation.json")
     assert result.unanswerable[0] in shown and result.contradicted == {}
+    assert "answer 'Red' (1 time) differs from 'red' (8 times) only in case or spaces" in result.train_warnings
     digest = hashlib.sha256((root / "answer/val.jsonl").read_bytes()).hexdigest()
     assert result.files == {"answer/val.jsonl": digest}
     both = [json.loads(line) for line in (root / "answer/val.jsonl").read_text().splitlines()]

@@ -9,8 +9,12 @@ from pathlib import Path
 from twelve.progress import enumerated
 from twelve.report.own_task_steps import new_images
 from twelve.report.reading import Run
+from twelve.report.scores import LEAST
 from twelve.report.step import Step, as_named, to_check, to_evaluate, to_train_again
 from twelve.report.verdict import ScoredTask
+
+SHOWN = 2
+"""Warnings about a training file that are shown at once."""
 
 
 def corrected_lines(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
@@ -38,6 +42,27 @@ def corrected_lines(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     yield Step("Correct the lines that no model can answer", f"{said[:1].upper()}{said[1:]}: {how}.", commands, details)
 
 
+def corrected_training(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
+    """Correct what the evaluation has found in the training files of tasks of one's own, and train again, unless the
+    score leaves nothing to gain."""
+    own = [each for each in scored if each.name in run.config.tasks and each.score.left > LEAST]
+    for each in own:
+        warnings = run.results[each.name].train_warnings
+        folder = "retrained" if each.name == run.alone else f"{each.name}-retrained"
+        train = to_train_again(run, folder, *_only(run, [each.name]))
+        if warnings and train:
+            file = as_named(run, Path(run.config.data, run.task(each.name).train_split))
+            said = "; ".join(warnings[:SHOWN])
+            more = f"The first command also says: {'; '.join(warnings[SHOWN:])}." if warnings[SHOWN:] else ""
+            why = f"{said[:1].upper()}{said[1:]}. Look at these lines of {file}, and correct what is wrong."
+            yield Step("Correct the training file", why, [*to_check(run), *train], more)
+
+
+def _only(run: Run, names: Sequence[str]) -> Sequence[str]:
+    """The setting that trains these tasks alone, unless the run has no others."""
+    return () if len(run.config.tasks) == len(names) else (f"tasks=[{','.join(names)}]",)
+
+
 def _clauses(run: Run, each: ScoredTask) -> Iterator[str]:
     """What is wrong with the files of a task."""
     from twelve.data.own_files import different_answers  # imports pyarrow, which an early error does not need
@@ -62,5 +87,4 @@ def _again(run: Run, flawed: Sequence[ScoredTask]) -> Sequence[str]:
     results = [run.results[name] for name in names]
     if not any(each.unanswerable or run.task(each.task).train_split in each.contradicted for each in results):
         return to_evaluate(run)
-    chosen = () if len(run.config.tasks) == len(names) else (f"tasks=[{','.join(names)}]",)
-    return to_train_again(run, "corrected", *chosen)
+    return to_train_again(run, "corrected", *_only(run, names))

@@ -11,7 +11,7 @@ from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.progress import counted, enumerated
 from twelve.report import words
 from twelve.report.cut_texts import whole_texts
-from twelve.report.flawed_lines import corrected_lines
+from twelve.report.flawed_lines import corrected_lines, corrected_training
 from twelve.report.heading import is_synthetic
 from twelve.report.own_task_steps import (
     fallen,
@@ -83,6 +83,7 @@ def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
     return [
         *_evaluation(run, scored),
         *corrected_lines(run, scored),
+        *corrected_training(run, scored),
         *whole_texts(run, scored),
         *first,
         *few,

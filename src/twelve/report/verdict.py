@@ -13,8 +13,7 @@ from twelve.report.one_answer import one_answer
 from twelve.report.reading import Run
 from twelve.report.rising import rising
 from twelve.report.scores import FEW as FEW_IMAGES
-from twelve.report.scores import LEAST
-from twelve.report.scores import TaskScore
+from twelve.report.scores import LEAST, TaskScore
 from twelve.report.weak import weak
 
 GOOD = 50

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from twelve.data.examples.reading import read_examples
 from twelve.data.examples.store import checksum
-from twelve.data.own_files import contradicted, unanswerable
+from twelve.data.own_files import contradicted, contradictions, unanswerable, warnings_of
 from twelve.data.prepare import TaskData
 from twelve.errors import DataError
 from twelve.evaluation.results import TaskResult
@@ -30,14 +30,16 @@ def with_files(result: TaskResult, data: TaskData, root: DataRoot, vocabulary: C
     result = replace(result, files={Path(relpath(path, root.path)).as_posix(): checksum(path) for path in paths})
     if not isinstance(task, FileTask):
         return result
-    examples, trained = read_examples(task, root, split), data.train
+    examples, trained, warnings = read_examples(task, root, split), data.train, list[str]()
     with suppress(DataError):  # it is not needed where nothing is trained
-        trained = read_examples(
-            task, root, task.train_split
-        )  # with the lines that are held out, as data check reads it
+        # As data check reads it, with the lines that are held out.
+        trained = read_examples(task, root, task.train_split)
+        warnings = warnings_of(task, root, task.train_split, trained, None)
+        warnings = [each for each in warnings if each not in contradictions(task, root, task.train_split, trained)]
     counts = {name: len(contradicted(task, lines)) for name, lines in ((task.train_split, trained), (split, examples))}
     return replace(
         result,
         unanswerable=tuple(unanswerable(task, split, examples, data.train, vocabulary)),
         contradicted={name: count for name, count in counts.items() if count},
+        train_warnings=tuple(warnings),
     )
