@@ -203,7 +203,9 @@ def lines() -> tuple[list[list[str]], list[list[str]], list[str]]:
         if not study.curves:
             without.append(name)
             continue
-        contrast = next(each for each in study.plan.contrasts if wanted in ("", each.name))
+        contrast = next((each for each in study.plan.contrasts if wanted in ("", each.name)), None)
+        if contrast is None:  # with an arm of another study, whose curves are not here
+            continue
         found = {share: times(study, contrast, share) for share in SHARES}
         learned = found[SHARES[0]]
         every += [line(name, f"{len(learned)} of {len(study.rows)}", share, made) for share, made in found.items()]
