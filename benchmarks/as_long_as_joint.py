@@ -22,8 +22,6 @@ from twelve.study.finding_types import Findings
 STUDY, LONGER = RESULTS / "study-four-tasks-pretrained", RESULTS / "study-four-tasks-pretrained-longer"
 JOINT, SINGLE, LONG = "pretrained-total", "single-pretrained", "single-pretrained-longer"
 CONTRASTS = ((JOINT, LONG), (LONG, SINGLE), (JOINT, SINGLE))
-
-
 WITHOUT = ((), (3, 4), (4,))
 """Seeds that are left out, in the order in which the comparison is printed."""
 

@@ -15,6 +15,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +122,7 @@ def means(study: str) -> list[Mean]:
     return found
 
 
+@cache  # for the figure and the table
 def comparisons(study: str) -> Sequence[Comparison]:
     """The recorded contrasts of a study; of ``as_long_as_joint.LONGER``, those with the other study's joint model."""
     if study == as_long_as_joint.LONGER.name.removeprefix("study-"):

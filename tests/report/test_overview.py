@@ -1177,8 +1177,8 @@ def test_what_may_be_wrong_in_the_training_file_comes_before_more_examples(run: 
     step, *others = next_steps(read_run(run), scored(run))
     assert [step.title, *(each.title for each in others)] == ["Correct the training file", *before]
     named = root / "questions.jsonl"
-    looked = f"; a second. Look at these lines of {named}, and correct what is wrong."
-    assert step.why == f"A{warnings[0][1:]}{looked}"
+    rest = f"; a second. Look at these lines of {named}, and correct what is wrong."
+    assert step.why == f"A{warnings[0][1:]}{rest}"
     assert step.details == "The first command also says: a third."
     assert step.commands == [
         f"twelve data check {root} --config {run / 'config.yaml'}",

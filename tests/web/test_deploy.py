@@ -385,7 +385,8 @@ def test_the_page_names_the_alerts_of_the_file() -> None:
 
 def test_the_token_of_docker_is_in_a_file_that_only_its_owner_can_read(tmp_path: Path) -> None:
     text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
-    (make, file, read), _ = re.findall(r"^(\(umask .+ > (\S+)\))\n(.+)$", text, flags=re.M)
+    docker = text.partition("## Deploy with Docker and nginx")[2]
+    (make, file, read), _ = re.findall(r"^(\(umask .+ > (\S+)\))\n(.+)$", docker, flags=re.M)
     assert f"\ndocker run -d --restart unless-stopped --env-file {file} " in text
     assert f"/{file}" in (HOME / ".gitignore").read_text(encoding="utf-8").splitlines()
     ran = f"{make} && {read} && python3 -c 'import os; print(os.environ[\"TWELVE_TOKEN\"], end=str())'"

@@ -98,7 +98,8 @@ def _same(keys: Iterable[Hashable]) -> Collection[list[int]]:
 
 
 def _read(text: str) -> str:
-    """A text as the tokenizer reads it: without case and without spaces that tell nothing."""
+    """A text as the tokenizer reads it: without case and without spaces that tell nothing. (A warning may compare texts
+    less strictly, as data/own_files.py does; a bound may not.)"""
     return " ".join(text.lower().split())
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twelve.errors import RegionError, TwelveError
 from twelve.evaluation.results import TaskResult
 from twelve.settings import RunConfig
+
+if TYPE_CHECKING:
+    from twelve.regions.store.region_store import RegionStore
 
 
 def other_files(root: Path, results: Sequence[TaskResult]) -> tuple[list[str], list[str]]:
@@ -43,11 +47,11 @@ def other_regions(
     return found
 
 
-def _made_again(store: object, model: Path, source: str) -> str:
+def _made_again(store: RegionStore, model: Path, source: str) -> str:
     from twelve.model.processor import TwelveProcessor  # imports torch, which few reports need
 
     try:
-        TwelveProcessor.from_pretrained(model).check_regions(store, [source])  # type: ignore[arg-type]
+        TwelveProcessor.from_pretrained(model).check_regions(store, [source])
     except TwelveError as error:  # another one is about the model, which says nothing of the regions
         return error.remedy or "" if isinstance(error, RegionError) else ""
     return ""

@@ -63,5 +63,9 @@ class Gradients:
 @torch.no_grad()
 def local(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
     """This process's part of the gradients that there are; changing one in place changes the gradient."""
-    found = [each.grad for each in parameters if each.grad is not None]
-    return [each.to_local() if isinstance(each, DTensor) else each for each in found]
+    return own_parts(each.grad for each in parameters if each.grad is not None)
+
+
+def own_parts(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """This process's part of each tensor."""
+    return [each.to_local() if isinstance(each, DTensor) else each for each in tensors]

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from twelve.data.loader import Pool
 from twelve.data.prepare import Prepared
@@ -34,6 +33,7 @@ from twelve.training.contrast import ContrastTraining, HardNegatives
 from twelve.training.devices import Devices, whole
 from twelve.training.eta import Pace
 from twelve.training.freezing import freeze
+from twelve.training.gradients import own_parts
 from twelve.training.hooks import MeasuringHook, SelectiveHook, TrainingHook
 from twelve.training.log import RunLog
 from twelve.training.losses import Losses, diverged
@@ -191,7 +191,7 @@ class Trainer:
             while state.iteration < self.total and not self._out_of_patience:
                 self.negatives.refresh(state.iteration)
                 took = self._iterate(pace)
-                if any(map(self._due, self.data.tasks)):
+                if any(map(self._due, self.data.tasks)):  # before the log says that this iteration is done
                     self._check_finite()
                 state.seconds = time.monotonic() - started
                 if self.probe is not None:
@@ -461,8 +461,7 @@ class Trainer:
         Raises:
             NonFiniteLoss: a weight, or a moment of the optimizer, is not finite, in any process.
         """
-        found = (*self.model.parameters(), *self.optimizer.moments)
-        here = [each.to_local() if isinstance(each, DTensor) else each for each in found]
+        here = own_parts([*self.model.parameters(), *self.optimizer.moments])
         finite = torch.stack([each.detach().isfinite().all() for each in here]).all()
         if self.devices.largest(float(not finite)):
             tasks = self.data.tasks  # the one whose rate is most above the usual one
