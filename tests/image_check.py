@@ -37,7 +37,8 @@ class Page:
     """
 
     def __init__(self) -> None:
-        text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8").partition("\n### ")[0]
+        page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+        text = page.partition("\n## Deploy with Docker and nginx\n")[2].partition("\n### ")[0]
         start, _, self.question = re.findall(r"```bash\n(.*?)```", text, flags=re.S)
         (self.begins,) = re.findall(r"```json\n(.*?)\d+,\n```", text, flags=re.S)
         (self.host,) = re.findall(r"^HOST=(\S+)", start, flags=re.M)
