@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve import config as configuration
-from twelve.data import own_table
+from twelve.data import own_table, table_origin
 from twelve.data.check import check_root
 from twelve.data.clean import split_validation
 from twelve.data.image_sizes import size_or_flaw
@@ -87,10 +87,11 @@ def test_from_the_table_to_a_trained_model(faces: Path) -> None:
     made = run("data", "table", faces, "--images", IMAGES, "--init", MODEL, "--out", "mine")
     assert made.exit_code == 0, (made.output, made.exception)
     assert "columns: text is question, image is image, target is answer\n" in made.output
-    for split in ("train", "test"):
-        assert f"{split}.jsonl: 20 examples of 20 images: no (10), yes (10)\n" in made.output
+    for split, parts in (("train", "; 16 to train on, 4 for validation"), ("test", "")):
+        assert f"{split}.jsonl: 20 examples of 20 images: no (10), yes (10){parts}\n" in made.output
     assert "warning" not in made.output
-    assert {path.name for path in Path("mine").iterdir()} == {"images", "mine.yaml", "test.jsonl", "train.jsonl"}
+    files = {"images", "mine.yaml", "table.json", "test.jsonl", "train.jsonl"}
+    assert {path.name for path in Path("mine").iterdir()} == files
     assert {path.name: path.read_bytes() for path in Path("mine/images/mine").iterdir()} == {
         path.name: path.read_bytes() for path in IMAGES.iterdir()
     }
@@ -442,22 +443,132 @@ def test_the_remedy_for_a_full_folder_works(faces: Path) -> None:
     assert "twelve evaluate runs/mine-2" in str(make(faces, IMAGES, MODEL, Path("my data")))
     with pytest.raises(TwelveError, match="not empty") as raised:
         make(faces, IMAGES, MODEL, Path("my data"))
-    assert str(raised.value).endswith(" -> delete it (rm -r 'my data') or name another: --out 'my data-2'")
+    ours = "add --update to replace the data that this command made there, or name another: --out 'my data-2'"
+    assert str(raised.value).endswith(f" -> {ours}")
     _, out = shlex.split(str(raised.value).partition("name another: ")[2])
     make(faces, IMAGES, MODEL, Path(out))
     assert configuration.load(Path(out, "mine.yaml")).run == "runs/mine-2"
-    subprocess.run(re.findall(r"\((rm .*)\)", str(raised.value))[0], shell=True, check=True)
-    make(faces, IMAGES, MODEL, Path("my data"))
+    make(faces, IMAGES, MODEL, Path("my data"), update=True)
 
 
-def test_a_folder_of_something_else_is_not_to_be_deleted(faces: Path) -> None:
-    """Nor one whose configuration was written for another folder, or by hand."""
-    make(faces, IMAGES, MODEL, Path("mine"))
-    shutil.move("mine", "moved")
+def test_a_folder_of_something_else_is_not_to_be_updated(faces: Path) -> None:
     shutil.copytree(HOME / "examples" / "tutorial", "mine")
-    for name in ("moved", "mine"):
-        with pytest.raises(TwelveError, match=f"not empty -> name a new one: --out {name}-2$"):
-            make(faces, IMAGES, MODEL, Path(name))
+    with pytest.raises(TwelveError, match=r"not empty -> name a new one: --out mine-2$"):
+        make(faces, IMAGES, MODEL, Path("mine"))
+    for name in ("mine", "new"):
+        with pytest.raises(TwelveError, match=f"{name}: there is no data of an earlier .* -> leave out --update$"):
+            make(faces, IMAGES, MODEL, Path(name), update=True)
+
+
+def update(*words: object) -> Any:
+    return run("data", "table", "faces.csv", "--images", IMAGES, "--init", MODEL, "--out", "my own", *words, "--update")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_an_edited_table_is_converted_again_over_the_files_made_from_it(faces: Path) -> None:
+    """What the command did not make stays; the image of a row that is gone does not."""
+    make(faces, IMAGES, MODEL, Path("my own"))
+    others = {"regions/mine/a": b"1", "notes.txt": b"2", "images/mine/other.jpg": b"3"}
+    for name, content in others.items():
+        Path("my own", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("my own", name).write_bytes(content)
+    Path("my own/linked").symlink_to("regions")
+    (header, first, *rows) = faces.read_text().splitlines()
+    faces.write_text("\n".join([header, *rows]) + "\n")
+    updated = update()
+    assert updated.exit_code == 0, (updated.output, updated.exception)
+    assert sum(len(lines(Path("my own", f"{split}.jsonl"))) for split in ("train", "test")) == 39
+    found = contents(Path("my own"))
+    assert others.items() <= found.items() and Path("my own/linked").readlink() == Path("regions")
+    assert first.partition(",")[0] not in str(found)
+    assert update().exit_code == 0 and contents(Path("my own")) == found  # a second time, too
+    assert [path.name for path in Path().iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "mine.yaml", "images/mine/00.jpg"])
+def test_an_update_replaces_no_file_edited_since(name: str, faces: Path) -> None:
+    make(faces, IMAGES, MODEL, Path("my own"))
+    edited = Path("my own", name)
+    edited.write_bytes(edited.read_bytes() + b" ")
+    before = contents(Path("my own"))
+    refused = update()
+    assert isinstance(refused.exception, TwelveError)
+    assert str(refused.exception).startswith(f"my own/{name} has been changed since it was made from the table -> ")
+    assert contents(Path("my own")) == before
+    subprocess.run(re.findall(r"\((mv .*)\)", str(refused.exception))[0], shell=True, check=True)
+    assert update().exit_code == 0
+    after = contents(Path("my own"))
+    assert after[str(edited.relative_to("my own").with_stem(f"{edited.stem}-kept"))] == before[name]
+    assert after[name] == before[name][:-1]
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"command": ["rm", "-r", "."]},
+        {"command": ["twelve", "data", "table", "a\nrm -r ."]},
+        {"command": "twelve data table"},
+        {"tables": {"train.jsonl": "a\x1b[2J"}},
+        {"tables": {"train.jsonl": 3}},
+        {"files": {"../outside": ""}},
+        {"files": {"/dev/zero": ""}},
+        {"files": ["train.jsonl"]},
+    ],
+)
+def test_a_note_that_the_command_cannot_have_written_is_not_believed(forged: dict[str, Any], faces: Path) -> None:
+    make(faces, IMAGES, MODEL, Path("my own"))
+    note = Path("my own", table_origin.FILE)
+    assert table_origin.read(Path("my own")) is not None
+    note.write_text(json.dumps(json.loads(note.read_text()) | forged))
+    assert table_origin.read(Path("my own")) is None
+
+
+def test_an_update_replaces_no_file_that_it_did_not_make(faces: Path) -> None:
+    make(faces, IMAGES, MODEL, Path("my own"))
+    Path("my own/boats.yaml").write_text("mine")
+    before = contents(Path("my own"))
+    refused = update("--name", "boats")
+    assert str(refused.exception).startswith("my own/boats.yaml was not made from the table -> --update would replace")
+    assert contents(Path("my own")) == before
+    subprocess.run(re.findall(r"\((mv .*)\)", str(refused.exception))[0], shell=True, check=True)
+    assert update("--name", "boats").exit_code == 0
+    after = contents(Path("my own"))
+    assert after["boats-kept.yaml"] == b"mine" and "mine.yaml" not in after and "images/mine/00.jpg" not in after
+
+
+def test_warnings_name_the_lines_of_the_table_and_the_command_that_converts_it_again(faces: Path) -> None:
+    """Where the files are made from it: not of files that are edited themselves."""
+    question = "could I ride on something here?"
+    rows = ["00.jpg,{},no", "00.jpg,{},yes", "01.jpg,{},no", "02.jpg,{},yes", "03.jpg,is it?,yse", "01.jpg,is it?,yse"]
+    with faces.open("a") as stream:
+        stream.writelines(f"{row.format(question)}\n" for row in rows)
+    words = ["faces.csv", "--images", IMAGES, "--init", MODEL, "--out", "my own", "--test-fraction", "0.3"]
+    made = run("data", "table", *words).output
+    checked = run("data", "check", "my own", "--config", "my own/mine.yaml").output
+    for said in (made, checked):
+        assert (
+            f"different answers in train.jsonl, first: {question!r} about 00.jpg (lines 2, 42 and 43 of faces.csv): "
+            in said
+        )
+        assert f"repeats an earlier one, first: {question!r} about 02.jpg (lines 4 and 45 of faces.csv); remove" in said
+        assert re.search(r"'yse' .* may be a misspelling of 'yes' \(.*\): lines 46 and 47 of faces.csv\n", said)
+    command = next(line for line in made.splitlines() if line.startswith("to correct lines, edit faces.csv and run: "))
+    assert f"note: {command}\n" in checked
+    extract, _, train, *_ = [shlex.split(line)[1:] for line in made.partition("next:\n")[2].splitlines()]
+    short = [word for key in ("iterations", "eval_every", "save_every") for word in ("--set", f"training.{key}=2")]
+    assert run(*extract).exit_code == 0
+    assert f"note: {command}\n" in run(*train, *short).output
+    faces.write_text("\n".join(faces.read_text().splitlines()[:41]) + "\n")
+    assert run(*shlex.split(command.partition("run: ")[2])[1:]).exit_code == 0
+    checked = run("data", "check", "my own", "--config", "my own/mine.yaml").output
+    assert "warning" not in checked and "faces.csv" not in checked
+    with open("my own/train.jsonl", "a") as stream:
+        stream.write(Path("my own/train.jsonl").read_text().splitlines()[0].replace('"id": ', '"id": 9') + "\n")
+    checked = run("data", "check", "my own", "--config", "my own/mine.yaml").output
+    assert "repeats an earlier one" in checked and "faces.csv" not in checked
 
 
 def test_what_is_interrupted_leaves_nothing(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -484,7 +595,7 @@ def test_images_of_subfolders_and_of_coco_are_found_again(photographs: Path, tmp
         f"caption {number}": name
         for number, name in enumerate(["a.jpg", "sub_a.jpg", "b.JPG", "c.png", "sub_262148.jpg", "x.png"])
     }
-    assert all(line.keys() == {"text", "image"} for line in written)
+    assert all(line.keys() == {"id", "text", "image"} for line in written)
     config = configuration.load("mine/cups.yaml")
     assert check_root(DataRoot("mine", own_tasks=own_tasks(config.tasks)), ["cups"]).ok
 
@@ -540,7 +651,7 @@ def test_what_may_be_wrong_is_said_as_elsewhere(photographs: Path, tmp_path: Pat
     (tmp_path / "t.csv").write_text("image,text,target\na.jpg,x,yes\nb.JPG,x,no\n")
     (tmp_path / "test.csv").write_text("image,text,target\nc.png,x,perhaps\n")
     made = str(make(tmp_path / "t.csv", photographs, MODEL, Path("mine"), test=tmp_path / "test.csv"))
-    assert "train.jsonl: 2 examples of 2 images: no (1), yes (1)\n" in made
+    assert "train.jsonl: 2 examples of 2 images: no (1), yes (1); 1 to train on, 1 for validation\n" in made
     assert "test.jsonl: 1 example of 1 image: perhaps (1)\n" in made
     for warning in (
         "mine has 2 training examples: fewer than 20 often teach nothing",
@@ -552,11 +663,10 @@ def test_what_may_be_wrong_is_said_as_elsewhere(photographs: Path, tmp_path: Pat
 def test_a_warning_has_a_remedy_that_works(photographs: Path, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("image,text,target\na.jpg,x,yes\nb.JPG,x,yes\nc.png,x,yse\nsub/a.jpg,x,yes\n")
     words = ["data", "table", tmp_path / "t.csv", "--images", photographs, "--init", MODEL, "--out", "my own"]
-    remedy = "if you change the table, delete the folder and run this command again: rm -r 'my own'\n"
-    for _ in range(2):
-        made = run(*words)
+    for again in ((), ("--update",)):
+        made = run(*words, *again)
+        remedy = f"to correct lines, edit {words[2]} and run: {shlex.join(['twelve', *map(str, words), '--update'])}\n"
         assert made.exit_code == 0 and made.output.index("\nwarning: ") < made.output.index(f"\n{remedy}")
-        shutil.rmtree("my own")
 
 
 @pytest.mark.parametrize(("count", "fraction"), [(30, 0.35), (38, 0.45), (29, None), (12, None)])

@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from twelve import cli
 from twelve import config as configuration
+from twelve.data import table_origin
 from twelve.errors import DataError
 from twelve.evaluation import calibration, recorded
 from twelve.evaluation.results import Baseline
@@ -1130,6 +1131,23 @@ def flawed(run: Path, contradicted: dict[str, int]) -> Path:
     return changed(small(run, 60.0, 5.0, train=20), lambda tree: tree["tasks"]["mine"].update(found))
 
 
+def test_lines_made_from_a_table_are_corrected_in_the_table(run: Path) -> None:
+    root = Path(read_run(flawed(run, {"check.jsonl": 1})).config.data)
+    for name in ("check.jsonl", "questions.jsonl"):
+        (root / name).write_text('{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n' * 20)
+    command = ["twelve", "data", "table", "my boats.csv", "--out", str(root), "--update"]
+    table_origin.write(root, command, {"check.jsonl": "my boats.csv", "questions.jsonl": "my boats.csv"})
+    first = next_steps(read_run(run), scored(run))[0]
+    assert first.why.endswith(
+        "correct these lines in my boats.csv, or add examples with the missing answers to my boats.csv."
+    )
+    assert first.commands[0] == f"twelve data table 'my boats.csv' --out {root} --update"
+    with (root / "check.jsonl").open("a") as stream:  # edited itself, it is to be corrected itself
+        stream.write(" ")
+    why = next_steps(read_run(run), scored(run))[0].why
+    assert f"correct these lines in {root / 'check.jsonl'}, or add examples with the missing answers to my boats" in why
+
+
 def test_what_no_model_can_answer_is_corrected_before_examples_are_added(run: Path) -> None:
     root = Path(read_run(flawed(run, {"check.jsonl": 1})).config.data)
     check, train = root / "check.jsonl", root / "questions.jsonl"
@@ -1177,15 +1195,19 @@ def test_what_may_be_wrong_in_the_training_file_comes_before_more_examples(run: 
     step, *others = next_steps(read_run(run), scored(run))
     assert [step.title, *(each.title for each in others)] == ["Correct the training file", *before]
     named = root / "questions.jsonl"
-    rest = f"; a second. Look at these lines of {named}, and correct what is wrong."
+    rest = f"; a second. Look at these lines of {named}, and correct them."
     assert step.why == f"A{warnings[0][1:]}{rest}"
-    assert step.details == "The first command also says: a third."
+    assert step.details == "`twelve data check` also says: a third."
     assert step.commands == [
         f"twelve data check {root} --config {run / 'config.yaml'}",
         f"twelve train {run / 'config.yaml'} --set run={run}-retrained",
         f"twelve evaluate {run}-retrained",
         f"twelve report {run}-retrained",
     ]
+    table_origin.write(root, convert := ["twelve", "data", "table", "b.csv", "--update"], {"questions.jsonl": "b.csv"})
+    step, *_ = next_steps(read_run(run), scored(run))
+    assert step.why.endswith(" Look at these lines of b.csv, and correct them.")
+    assert step.commands[0] == shlex.join(convert)
     changed(run, lambda tree: tree["tasks"]["mine"]["score"].update(mean=95.1))
     assert "Correct the training file" not in titles(run)
 

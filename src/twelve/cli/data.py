@@ -49,6 +49,9 @@ def table(
     images: Annotated[Path, typer.Option(help="The folder of the images that the table names.")],
     init: Annotated[Path, typer.Option(help="The model to start from: a run or a model.")],
     out: Annotated[Path, typer.Option(help="The data root to write; new, or an empty folder.")],
+    update: Annotated[
+        bool, typer.Option("--update", help="Convert a changed table again, over the files that this command made.")
+    ] = False,
     name: Annotated[
         str | None, typer.Option(help="The name of the task.", show_default="the name of the folder --out, or mine")
     ] = None,
@@ -79,7 +82,17 @@ def table(
 
     columns = {"text": text_column, "image": image_column, "target": target_column}
     made = make(
-        file, images, init, out, name=name, kind=kind, columns=columns, test=test, fraction=test_fraction, seed=seed
+        file,
+        images,
+        init,
+        out,
+        name=name,
+        kind=kind,
+        columns=columns,
+        test=test,
+        fraction=test_fraction,
+        seed=seed,
+        update=update,
     )
     typer.echo(shown(str(made)))
 

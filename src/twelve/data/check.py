@@ -21,7 +21,7 @@ from twelve.data.examples.columns import (
 )
 from twelve.data.examples.reading import read_examples
 from twelve.data.opening import command_for
-from twelve.data.own_files import none_left, too_few, warnings_of, with_counts
+from twelve.data.own_files import correcting, none_left, too_few, warnings_of, with_counts
 from twelve.data.sources import MOST, fetching
 from twelve.data.vocabulary import labels_of
 from twelve.downloads.lock import FetchLock
@@ -267,6 +267,7 @@ def _check_task(
         errors += _repeated(task, read)
     states = lock.states_in(task.folder)
     notes += noted(task, read)
+    notes += correcting(task, root) if any(split.warnings for split in (train, *measured)) else []
     notes += [f"{name} {state}" for name, state in states.items() if state == "changed since it was fetched"]
     fetched = tuple(name for name, state in states.items() if state == "as fetched")
     return TaskCheck(

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
+from twelve.data import table_origin
 from twelve.data.examples.columns import counted, distinct_images, images_of, texts_of
 from twelve.data.vocabulary import labels_of
 from twelve.errors import DataError
@@ -69,11 +70,11 @@ def warnings_of(
         return found
     if split == task.train_split:
         labels = labels_of(examples)
-        return found + one_answer(labels) + misspelt(labels)
+        return found + one_answer(labels) + misspelt(labels, at=_answers_at(root, split, examples))
     found += _one_answer(task, split, labels_of(examples), _marks_of(examples))
     if trained is not None and (lacking := unknown(examples, taught := labels_of(trained))):
         found.append(_untaught(examples, lacking, task.train_split))
-        found += misspelt(taught, lacking, f" in {task.train_split}")
+        found += misspelt(taught, lacking, f" in {task.train_split}", _answers_at(root, split, examples))
     return found
 
 
@@ -147,17 +148,17 @@ def shared_images(split: str, examples: Sequence[Example], trained: Sequence[Exa
 def repeats(task: FileTask, root: DataRoot, split: str, examples: Sequence[Example]) -> Iterator[str]:
     """A sentence about lines that are the same but for case and spaces of their text, and one about captions of several
     images, which no search can find by their caption."""
-    asked, extra, first, captioned = _asked(examples), 0, -1, defaultdict[str, list[int]](list)
+    asked, extra, first, captioned = _asked(examples), 0, list[int](), defaultdict[str, list[int]](list)
     for (_, text), rows in asked.items():
         captioned[text].append(rows[0])
         if len(rows) > 1:
             distinct = {repr((examples[row].target, examples[row].candidates)) for row in rows}
-            first = rows[0] if not extra and len(distinct) < len(rows) else first
+            first = rows if not extra and len(distinct) < len(rows) else first
             extra += len(rows) - len(distinct)
     if extra:
         verb = "repeats an earlier one" if extra == 1 else "repeat earlier ones"
         lines = f"{extra:,} of {len(examples):,} lines of {split} {verb}"
-        yield f"{lines}, first: {_named(task, root, split, examples[first])}; remove what counts twice"
+        yield f"{lines}, first: {_named(task, root, split, [examples[row] for row in first])}; remove what counts twice"
     if task.kind == RetrievalFile.kind and (shared := [rows for rows in captioned.values() if len(rows) > 1]):
         most = max(shared, key=len)
         are = f"{number(len(shared), 'caption', 'are')} of several images in {split}"
@@ -173,10 +174,31 @@ def _asked(examples: Sequence[Example]) -> dict[tuple[int, str], list[int]]:
     return found
 
 
-def _named(task: FileTask, root: DataRoot, split: str, example: Example) -> str:
-    """An example by its text and the names of its images."""
-    lines = (task.line_of(image, root, split) for image in example.images)
-    return f"{example.text!r} about {' and '.join(line[1] for line in lines if line)}"
+def _named(task: FileTask, root: DataRoot, split: str, examples: Sequence[Example]) -> str:
+    """Examples that ask the same, by their text and the names of their images; of a table, also by their lines."""
+    lines = (task.line_of(image, root, split) for image in examples[0].images)
+    origin = table_origin.of_split(root.path, split)
+    where = "" if origin is None else f" ({origin.lines(split, [example.id for example in examples])})"
+    return f"{examples[0].text!r} about {' and '.join(line[1] for line in lines if line)}{where}"
+
+
+def _answers_at(root: DataRoot, split: str, examples: Sequence[Example]) -> Callable[[str], str]:
+    """What says of an answer in which lines of a table it is; nothing where the file is not made from one."""
+
+    def at(answer: str) -> str:
+        if (origin := table_origin.of_split(root.path, split)) is None:
+            return ""
+        ids = [each.id for each in examples if isinstance(each.target, Mapping) and answer in each.target]
+        return f": {origin.lines(split, ids)}"
+
+    return at
+
+
+def correcting(task: Task, root: DataRoot) -> list[str]:
+    """A sentence about how to correct the files of a task of one's own that are made from a table; none of others."""
+    splits = (task.train_split, task.test_split) if isinstance(task, FileTask) else ()
+    origins = [table_origin.of_split(root.path, split) for split in splits]
+    return [origins[0].remedy] if origins and origins[0] is not None and None not in origins else []
 
 
 def contradictions(task: FileTask, root: DataRoot, split: str, examples: Sequence[Example]) -> list[str]:
@@ -185,7 +207,8 @@ def contradictions(task: FileTask, root: DataRoot, split: str, examples: Sequenc
     if not found:
         return []
     row, answers = next(iter(found.items()))
-    first = f"{_named(task, root, split, examples[row])}: {with_counts(answers)}"
+    same = next(rows for rows in _asked(examples).values() if rows[0] == row)
+    first = f"{_named(task, root, split, [examples[each] for each in same])}: {with_counts(answers)}"
     return [f"{different_answers(task, split, len(found))}, first: {first}"]
 
 
@@ -272,7 +295,12 @@ def with_counts(counts: Mapping[str, int]) -> str:
     return ", ".join([*(f"{_shown(answer)} ({counts[answer]:,})" for answer in ordered[:_SHOWN]), *more])
 
 
-def misspelt(counts: Mapping[str, int], lacking: Mapping[str, int] | None = None, where: str = "") -> list[str]:
+def misspelt(
+    counts: Mapping[str, int],
+    lacking: Mapping[str, int] | None = None,
+    where: str = "",
+    at: Callable[[str], str] = lambda answer: "",
+) -> list[str]:
     """A sentence about each answer that differs from a more frequent one only in case, spaces or, if it is much rarer,
     one letter, or two letters that are swapped.
 
@@ -281,6 +309,7 @@ def misspelt(counts: Mapping[str, int], lacking: Mapping[str, int] | None = None
         lacking: the same of answers that only another file has. The sentences are then about these alone, each compared
             with the answers of the first file.
         where: ``" in train.jsonl"``, said of the counts of the first file.
+        at: gives what is added to the sentence about an answer.
     """
     found: list[str] = []
     written: dict[str, str] = {}
@@ -289,7 +318,7 @@ def misspelt(counts: Mapping[str, int], lacking: Mapping[str, int] | None = None
 
     def tell(answer: str, what: str, meant: str) -> None:
         if lacking is None or answer in lacking:
-            found.append(f"answer {_times(answer, all_counts)} {what.format(_times(meant, counts, where))}")
+            found.append(f"answer {_times(answer, all_counts)} {what.format(_times(meant, counts, where))}{at(answer)}")
 
     all_counts = {**counts, **(lacking or {})}
     for answer in [*_by_count(counts), *_by_count(lacking or {})]:

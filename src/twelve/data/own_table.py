@@ -60,6 +60,11 @@ class ExampleRow:
     name: str
     target: str | None
 
+    @property
+    def line(self) -> int:
+        """The number in ``place``."""
+        return int(self.place.removeprefix("line "))
+
 
 def read_table(
     file: Path, folder: Path, kind: str, columns: Mapping[str, str | None]

@@ -3,9 +3,12 @@ contradict each other. Neither more examples of the same kind nor longer trainin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from twelve.data import table_origin
+from twelve.data.table_origin import TableOrigin
 from twelve.progress import enumerated
 from twelve.report.own_task_steps import new_images
 from twelve.report.reading import Run
@@ -25,20 +28,17 @@ def corrected_lines(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     if not flawed:
         return
     said = "; ".join(clause for each in flawed for clause in _clauses(run, each))
-    files = dict.fromkeys(
-        str(as_named(run, Path(run.config.data, name))) for each in flawed for name in _files(run, each)
-    )
-    how, details, extract = f"correct these lines in {enumerated([*files])}", "", list[str]()
+    names = dict.fromkeys(name for each in flawed for name in _files(run, each))
+    how, details, extract = f"correct these lines in {_sources(run, names)}", "", list[str]()
     if lacking:
-        trained = dict.fromkeys(str(as_named(run, Path(run.config.data, task.train_split))) for task in lacking)
-        how += f", or add examples with the missing answers to {enumerated([*trained])}"
+        how += f", or add examples with the missing answers to {_sources(run, [task.train_split for task in lacking])}"
         extract, which = new_images(run, lacking)
         least = run.config.vocabulary.min_count
         rare = f" Add at least {least} of each answer (vocabulary.min_count)." if least > 1 else ""
         only = "If you correct test files alone, evaluate this run again instead of training."
         details = f"{which} {only}{rare} "
     details += "The check names answers that are probably misspelt, and contradictions."
-    commands = [*extract, *to_check(run), *_again(run, flawed)]
+    commands = [*_convert(run, names), *extract, *to_check(run), *_again(run, flawed)]
     yield Step("Correct the lines that no model can answer", f"{said[:1].upper()}{said[1:]}: {how}.", commands, details)
 
 
@@ -51,16 +51,34 @@ def corrected_training(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]
         folder = "retrained" if each.name == run.alone else f"{each.name}-retrained"
         train = to_train_again(run, folder, *_only(run, [each.name]))
         if warnings and train:
-            file = as_named(run, Path(run.config.data, run.task(each.name).train_split))
+            name = run.task(each.name).train_split
             said = "; ".join(warnings[:SHOWN])
-            more = f"The first command also says: {'; '.join(warnings[SHOWN:])}." if warnings[SHOWN:] else ""
-            why = f"{said[:1].upper()}{said[1:]}. Look at these lines of {file}, and correct what is wrong."
-            yield Step("Correct the training file", why, [*to_check(run), *train], more)
+            more = f"`twelve data check` also says: {'; '.join(warnings[SHOWN:])}." if warnings[SHOWN:] else ""
+            why = f"{said[:1].upper()}{said[1:]}. Look at these lines of {_sources(run, [name])}, and correct them."
+            yield Step("Correct the training file", why, [*_convert(run, [name]), *to_check(run), *train], more)
 
 
 def _only(run: Run, names: Sequence[str]) -> Sequence[str]:
     """The setting that trains these tasks alone, unless the run has no others."""
     return () if len(run.config.tasks) == len(names) else (f"tasks=[{','.join(names)}]",)
+
+
+def _table_of(run: Run, name: str) -> TableOrigin | None:
+    return table_origin.of_split(Path(run.config.data), name)
+
+
+def _sources(run: Run, names: Iterable[str]) -> str:
+    """The files that a person edits: of files made from a table, the table."""
+    files = []
+    for name in names:
+        origin = _table_of(run, name)
+        files.append(origin.tables[name] if origin else str(as_named(run, Path(run.config.data, name))))
+    return enumerated([*dict.fromkeys(files)])
+
+
+def _convert(run: Run, names: Iterable[str]) -> Iterable[str]:
+    """The commands that convert corrected tables again."""
+    return dict.fromkeys(shlex.join(origin.command) for name in names if (origin := _table_of(run, name)))
 
 
 def _clauses(run: Run, each: ScoredTask) -> Iterator[str]:

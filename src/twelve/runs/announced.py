@@ -11,7 +11,7 @@ import torch
 from twelve.data.examples.columns import distinct_images
 from twelve.data.examples.reading import read_examples
 from twelve.data.opening import command_for
-from twelve.data.own_files import too_few, warnings_of, with_counts
+from twelve.data.own_files import correcting, too_few, warnings_of, with_counts
 from twelve.data.prepare import Prepared, TaskData
 from twelve.data.vocabulary import labels_of
 from twelve.formats.data_root import IMAGES, DataRoot
@@ -36,8 +36,9 @@ def announced(config: RunConfig, data: Prepared, model: Twelve, trainer: Trainer
         yield from lines(base, data, trainer.run.path, config.model.init)
     yield from (_examples(name, data) for name in data.tasks)
     for task in data.tasks.values():
-        for warning in _of_own_file(task.task, data.root):
-            yield f"warning: {data.root.path / task.task.train_split}: {warning}"
+        warnings = _of_own_file(task.task, data.root)
+        yield from (f"warning: {data.root.path / task.task.train_split}: {warning}" for warning in warnings)
+        yield from (f"note: {line}" for line in (correcting(task.task, data.root) if warnings else ()))
     few = too_few({task.task.title: len(task.train) for task in data.tasks.values()})
     yield from (f"warning: {line}" for line in (*without_regions(data), *few))
     for name, cut in trainer.cut.items():

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import yaml
 
+from twelve.data import table_origin
 from twelve.data.clean import split_validation
 from twelve.data.own_files import FEW, too_few, warnings_of, with_counts
 from twelve.data.own_table import KINDS, ExampleRow, check_answers, check_apart, check_names, divided, read_table
+from twelve.data.table_origin import TableOrigin
 from twelve.errors import ConfigError, nearest, quoted
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.formats.data_root import IMAGES, DataRoot
@@ -26,7 +28,6 @@ from twelve.run_folder import model_folder
 from twelve.settings import TaskSettings
 from twelve.tasks.base import Task
 from twelve.tasks.custom import own_tasks
-from twelve.types.examples import Example
 
 FRACTION = 0.5
 """Share of the images that are tested on, unless another is named."""
@@ -71,6 +72,7 @@ def make(
     test: Path | None = None,
     fraction: float | None = None,
     seed: int = 0,
+    update: bool = False,
 ) -> OwnTask:
     """Write a data root with the images, the examples and the configuration of a task.
 
@@ -78,16 +80,18 @@ def make(
         table: a row for each example (:func:`twelve.data.own_table.read_table`).
         images: the folder of its images.
         init: the model to start from, or its run.
-        out: the folder to write, which is new or empty.
+        out: the folder to write, which is new or empty, unless ``update``.
         name: of the task; None: the name of the folder ``out``, or ``mine`` if no task can have that name.
         kind: ``answer``, ``entailment`` or ``retrieval``.
         columns: "text", "image", "target" -> the column, where the table calls it otherwise.
         test: a second table, to test on; None: a share of the images of ``table``.
         fraction: this share, 0..1; None: :data:`FRACTION`.
         seed: chooses these images.
+        update: replace the files that an earlier call made in ``out``; all others stay.
 
     Raises:
-        TwelveError: a table, a row, an image, the model or the name is wrong, or ``out`` cannot be written; nothing is
+        TwelveError: a table, a row, an image, the model or the name is wrong, or ``out`` cannot be written, or
+            ``update`` would replace a file that no earlier call made, or that has been changed since; nothing is
             written then.
     """
     if kind not in KINDS:
@@ -95,7 +99,10 @@ def make(
         raise ConfigError(f"unknown --kind {kind!r}{nearest(kind, KINDS)}", remedy=remedy)
     if test is not None and fraction is not None:
         raise ConfigError("expected --test or --test-fraction, found both", remedy="leave one out")
-    _check_out(out)
+    origin = _check_out(out, update)
+    options: dict[str, object] = {"--name": name, "--kind": kind if kind != "answer" else None, "--test": test}
+    options |= {f"--{field}-column": column for field, column in (columns or {}).items()}
+    options |= {"--test-fraction": fraction, "--seed": seed or None}
     name, named = (name, []) if name is not None else _name(out, kind)
     task = _task(name, kind)
     recipes = recipes_of(model_folder(init))
@@ -113,20 +120,27 @@ def make(
         _write(partial, name, train, tested)
         configuration = _configuration(out, run, init, name, kind, len(train))
         (partial / f"{name}.yaml").write_text(configuration, encoding="utf-8")
+        tables = {_TRAIN: str(table), _TEST: str(test or table)}
+        table_origin.write(partial, _command(table, images, init, out, options), tables)
         root = DataRoot(partial, own_tasks={name: task})
         examples = {split: task.read(root, split) for split in (_TRAIN, _TEST)}
         warnings = [f"{each}; {_more(rows, seed, table, test)}" for each in too_few({name: len(train)})]
         for split in examples:
             warnings += warnings_of(task, root, split, examples[split], examples[_TRAIN])
+        made = table_origin.read(partial)
+        if origin is not None:
+            origin.keep_others(out, partial)
+    validated = len(split_validation({name: examples[_TRAIN]}, _VALIDATED, 0, counted=[name])[name][1])
     told = [
         *named,
         f"columns: {', '.join(f'{field} is {column}' for field, column in called.items())}",
-        *(_told(split, rows) for split, rows in ((_TRAIN, train), (_TEST, tested))),
-        *_uncalibrated(name, examples[_TRAIN]),
+        _told(_TRAIN, train, f"; {len(train) - validated:,} to train on, {validated:,} for validation"),
+        _told(_TEST, tested),
+        *_uncalibrated(validated, len(train)),
         *(f"warning: {warning}" for warning in warnings),
     ]
-    if warnings:
-        told.append(f"if you change the table, delete the folder and run this command again: rm -r {quoted(out)}")
+    if warnings and made is not None:
+        told.append(made.remedy)
     return OwnTask(out, told, [*_commands(out, name, run, kind, tested, recipes)])
 
 
@@ -149,16 +163,14 @@ def _commands(
         yield from _to_ask(run, out / IMAGES / name, kind, tested)
 
 
-def _uncalibrated(name: str, train: Sequence[Example]) -> list[str]:
+def _uncalibrated(validated: int, count: int) -> list[str]:
     """A line about training rows that leave too few for validation to calibrate the confidence."""
     from twelve.evaluation.calibration import FEWEST_EXAMPLES  # imports torch, as above
 
-    _, validation = split_validation({name: train}, _VALIDATED, 0, counted=[name])[name]
-    if len(validation) >= FEWEST_EXAMPLES:
+    if validated >= FEWEST_EXAMPLES:
         return []
     needs = f"{FEWEST_EXAMPLES} validation examples, of about {FEWEST_EXAMPLES / _VALIDATED:.0f} in {_TRAIN}"
-    gives = f"{len(validation)} of {len(train):,}"
-    return [f"confidence will not be calibrated: this needs {needs}; the table gives {gives}"]
+    return [f"confidence will not be calibrated: this needs {needs}; the table gives {validated} of {count:,}"]
 
 
 def _name(out: Path, kind: str) -> tuple[str, list[str]]:
@@ -203,27 +215,31 @@ def _task(name: str, kind: str) -> Task:
         raise ConfigError(error.problem, record="--name", remedy="choose another, such as --name mine") from None
 
 
-def _check_out(out: Path) -> None:
-    """Raise TwelveError if the folder cannot be written, or holds anything."""
+def _command(table: Path, images: Path, init: Path, out: Path, options: Mapping[str, object]) -> list[str]:
+    """The words of the command that converts the table again."""
+    values = {"--images": images, "--init": init, "--out": out, **options}
+    given = [str(word) for option, value in values.items() if value is not None for word in (option, value)]
+    return ["twelve", "data", "table", str(table), *given, "--update"]
+
+
+def _check_out(out: Path, update: bool) -> TableOrigin | None:
+    """Raise TwelveError if the folder cannot be written, or holds anything that is not to be updated; returns what
+    is."""
     if not out.name or out.name == ".." or not str(out).isprintable():
         raise ConfigError("expected the name of a new folder", file=out, remedy="name one: --out mine")
     check_folder(out)
+    origin = table_origin.read(out)
+    if update and origin is None:
+        raise ConfigError("there is no data of an earlier twelve data table", file=out, remedy="leave out --update")
+    if update and origin is not None:
+        origin.check(out)
+        return origin
     if out.is_dir() and any(out.iterdir()):
         another = f"--out {quoted(_free(out))}"
-        ours = f"delete it (rm -r {quoted(out)}) or name another: {another}"
-        remedy = ours if _is_ours(out) else f"name a new one: {another}"
+        ours = f"add --update to replace the data that this command made there, or name another: {another}"
+        remedy = f"name a new one: {another}" if origin is None else ours
         raise ConfigError("this folder is not empty", file=out, remedy=remedy)
-
-
-def _is_ours(out: Path) -> bool:
-    """Whether this command wrote the folder, which may then be deleted: a configuration begins with its path, as those
-    of the tutorial do, and what :func:`_write` writes is beside it."""
-    with suppress(OSError):
-        return all((out / split).is_file() for split in (_TRAIN, _TEST)) and any(
-            (out / IMAGES / file.stem).is_dir() and file.read_bytes().startswith(f"{_first_line(file)}\n".encode())
-            for file in out.glob("*.yaml")
-        )
-    return False
+    return None
 
 
 def _first_line(configuration: Path) -> str:
@@ -251,7 +267,7 @@ def _write(folder: Path, name: str, train: Sequence[ExampleRow], test: Sequence[
     for split, rows in ((_TRAIN, train), (_TEST, test)):
         with open(folder / split, "w", encoding="utf-8") as stream:
             for row in rows:
-                line = {"text": row.text, "image": row.name, "target": row.target}
+                line = {"id": row.line, "text": row.text, "image": row.name, "target": row.target}
                 stream.write(json.dumps({key: value for key, value in line.items() if value is not None}) + "\n")
 
 
@@ -282,7 +298,8 @@ def _scalar(text: str | Path) -> str:
     return yaml.safe_dump([str(text)], default_flow_style=True, allow_unicode=True, width=1 << 20).strip()[1:-1]
 
 
-def _told(split: str, rows: Sequence[ExampleRow]) -> str:
+def _told(split: str, rows: Sequence[ExampleRow], parts: str = "") -> str:
     answers = Counter(row.target for row in rows if row.target is not None)
     of = counted(len({row.image for row in rows}), "image")
-    return f"{split}: {counted(len(rows), 'example')} of {of}" + (f": {with_counts(answers)}" if answers else "")
+    counts = f": {with_counts(answers)}" if answers else ""
+    return f"{split}: {counted(len(rows), 'example')} of {of}{counts}{parts}"

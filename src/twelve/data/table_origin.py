@@ -1,0 +1,119 @@
+"""Which table (CSV) ``twelve data table`` made the files of a data root from, so that a correction of the table can be
+converted again."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from twelve.data.image_digests import content_digest
+from twelve.errors import ConfigError, quoted
+from twelve.io.json_file import read_or_none, readable
+from twelve.progress import enumerated
+
+FILE = "table.json"
+"""Its name in the data root."""
+_WORDS = ["twelve", "data", "table"]
+_SHOWN = 5
+"""Most lines that are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableOrigin:
+    """What the command made.
+
+    Attributes:
+        command: its words; they convert the table again over these files.
+        tables: split -> the table that it was made from, as the command named it. The id of each example is its line
+            there.
+        files: each file, relative to the data root -> the digest of its content.
+    """
+
+    command: Sequence[str]
+    tables: Mapping[str, str]
+    files: Mapping[str, str]
+
+    @property
+    def remedy(self) -> str:
+        """How to correct the files."""
+        tables = enumerated([*dict.fromkeys(self.tables.values())])
+        return f"to correct lines, edit {tables} and run: {shlex.join(self.command)}"
+
+    def lines(self, split: str, ids: Collection[str]) -> str:
+        """Where the table has examples with these ids: ``line 7 of faces.csv``."""
+        shown = [*dict.fromkeys(ids)]
+        more = [f"{len(shown) - _SHOWN:,} more"] if len(shown) > _SHOWN else []
+        return f"line{'s' * (len(shown) > 1)} {enumerated([*shown[:_SHOWN], *more])} of {self.tables[split]}"
+
+    def check(self, root: Path) -> None:
+        """Raise ConfigError if a file has been changed since it was made."""
+        for name, digest in self.files.items():
+            file = root / name
+            if os.path.lexists(file) and _digest(file) != digest:
+                raise _in_the_way("has been changed since it was made from the table", file)
+
+    def keep_others(self, root: Path, new: Path) -> None:
+        """Put all other files of the data root, such as regions, into a new one beside it.
+
+        Raises:
+            ConfigError: the new one has a file of the same name.
+        """
+
+        def known(folder: str, names: Sequence[str]) -> set[str]:
+            inside = os.path.relpath(folder, root)
+            return {name for name in names if os.path.normpath(os.path.join(inside, name)) in (*self.files, FILE)}
+
+        def link(file: str, to: str) -> None:
+            if os.path.lexists(to):
+                raise _in_the_way("was not made from the table", Path(file))
+            try:
+                os.link(file, to)  # a copy of many regions would take time and space
+            except OSError:
+                shutil.copy2(file, to)
+
+        shutil.copytree(root, new, symlinks=True, ignore=known, copy_function=link, dirs_exist_ok=True)
+
+
+def write(root: Path, command: Sequence[str], tables: Mapping[str, str]) -> None:
+    """Note that this command has made all files of a data root."""
+    files = {str(file.relative_to(root)): _digest(file) for file in sorted(root.rglob("*")) if file.is_file()}
+    text = readable(asdict(TableOrigin(command, tables, files)), indent=1)
+    (root / FILE).write_text(f"{text}\n", encoding="utf-8")
+
+
+def read(root: Path) -> TableOrigin | None:
+    """What a command has noted; None if there is no such note, or none that only this command can have written."""
+    tree = read_or_none(root / FILE, most=1 << 30)
+    try:
+        origin = TableOrigin(list(tree["command"]), dict(tree["tables"]), dict(tree["files"]))
+        said = [*origin.command, *origin.tables, *origin.tables.values(), *origin.files, *origin.files.values()]
+        inside = all(not Path(file).is_absolute() and ".." not in Path(file).parts for file in origin.files)
+        ours = [*origin.command[: len(_WORDS)]] == _WORDS and inside and all(each.isprintable() for each in said)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    return origin if ours else None
+
+
+def of_split(root: Path, split: str) -> TableOrigin | None:
+    """What a command has noted about a split, unless the split has been changed since."""
+    origin = read(root)
+    if origin is None or split not in origin.tables or origin.files.get(split) != _digest(root / split):
+        return None
+    return origin
+
+
+def _digest(file: Path) -> str:
+    return content_digest(file).hex()
+
+
+def _in_the_way(problem: str, file: Path) -> ConfigError:
+    number, aside = 1, file.with_stem(f"{file.stem}-kept")
+    while os.path.lexists(aside):
+        number += 1
+        aside = file.with_stem(f"{file.stem}-kept-{number}")
+    remedy = f"--update would replace it: move it away (mv {quoted(file)} {quoted(aside)}), or name another --out"
+    return ConfigError(problem, file=file, remedy=remedy)
