@@ -531,7 +531,7 @@ def test_an_update_replaces_no_file_that_it_did_not_make(faces: Path) -> None:
     Path("my own/boats.yaml").write_text("mine")
     before = contents(Path("my own"))
     refused = update("--name", "boats")
-    assert str(refused.exception).startswith("my own/boats.yaml was not made from the table -> --update would replace")
+    assert str(refused.exception).startswith("my own/boats.yaml was not made from the table -> move it away, ")
     assert contents(Path("my own")) == before
     subprocess.run(re.findall(r"\((mv .*)\)", str(refused.exception))[0], shell=True, check=True)
     assert update("--name", "boats").exit_code == 0

@@ -115,5 +115,5 @@ def _in_the_way(problem: str, file: Path) -> ConfigError:
     while os.path.lexists(aside):
         number += 1
         aside = file.with_stem(f"{file.stem}-kept-{number}")
-    remedy = f"--update would replace it: move it away (mv {quoted(file)} {quoted(aside)}), or name another --out"
+    remedy = f"move it away, so that it is not replaced (mv {quoted(file)} {quoted(aside)}), or name another folder"
     return ConfigError(problem, file=file, remedy=remedy)
