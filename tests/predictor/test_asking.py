@@ -82,6 +82,22 @@ def test_ranked_by_what_it_is_called(model: Predictor, scene: Scene, image: Imag
         twice.ranked_captions("image")
 
 
+def test_files_are_ranked_by_their_paths(model: Predictor, image: Image.Image, tmp_path: Path) -> None:
+    """The names of two files in different folders say which is meant."""
+    paths = [tmp_path / name for name in ("a/x.png", "b/x.png", "b/y.png")]
+    for path, shown in zip(paths, (image, image.rotate(90), image.rotate(180)), strict=True):
+        path.parent.mkdir(exist_ok=True)
+        shown.save(path)
+    found = model.match([paths[0], str(paths[1]), paths[2]], ["a red ball", "a thing"])
+    assert found.images == (str(paths[0]), str(paths[1]), "y.png")
+    for place, path in enumerate(paths):
+        assert found.ranked_captions(path) == found.ranked_captions(str(path)) == found.ranked_captions(place)
+    with pytest.raises(InputError, match="no such image"):
+        found.ranked_captions(tmp_path / "c" / "y.png")
+    searched = model.search(tmp_path, ["a red ball", "a thing"])
+    assert searched.ranked_captions(paths[1]) == searched.ranked_captions(str(paths[1]))
+
+
 def test_two_images_are_explained_and_drawn(model: Predictor, scene: Scene, image: Image.Image) -> None:
     other = model.scene(image.crop((0, 0, 100, 90)), name="other")
     found = model.verify(scene, other, "both show a ball", explain=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -38,7 +39,7 @@ class Matched:
 
     Attributes:
         captions: C texts.
-        images: names of I images.
+        images: names of I images; files of one name are named by the paths that were passed.
         logits: (C, I) float32, higher for better matches; comparable within a row and within a column. NaN where an
             image is not on a caption's shortlist.
         temperature: divisor of the logits before the softmax that gives shares.
@@ -66,6 +67,7 @@ class Matched:
     searched: int = 0
     skipped: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[str, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
+    paths: tuple[str, ...] = field(default=(), repr=False, compare=False, metadata=HIDDEN)
     photographs: Mapping[int, Image.Image] = field(default_factory=dict, repr=False, compare=False, metadata=HIDDEN)
 
     @property
@@ -105,18 +107,20 @@ class Matched:
         row = _place(caption, self.captions, "caption")
         return _shares(self.logits[row] / self.temperature)
 
-    def ranked_captions(self, image: int | str | HasId = 0) -> list[tuple[str, float]]:
+    def ranked_captions(self, image: int | str | os.PathLike[str] | HasId = 0) -> list[tuple[str, float]]:
         """All captions that the image was ranked for, with their shares (which sum to 1), best first.
 
         Args:
-            image: its index, its name, or the scene.
+            image: its index, its name, the path that was passed, or the scene.
 
         Raises:
             InputError: there is no such image, or several have this name.
         """
         column = self.scenes.index(image.id) if getattr(image, "id", None) in self.scenes else None  # type: ignore[union-attr]
         if column is None:
-            column = _place(image, self.images, "image")
+            which = os.fspath(image) if isinstance(image, os.PathLike) else image
+            passed = isinstance(which, str) and which not in self.images and which in self.paths
+            column = _place(which, self.paths if passed else self.images, "image")
         return [(self.captions[row], share) for row, share in _shares(self.logits[:, column] / self.temperature)]
 
     @property

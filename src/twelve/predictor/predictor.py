@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -347,15 +349,19 @@ class Predictor(Abilities):
             InputError: as :meth:`match`, at the first step.
         """
         several: list[Any] = list(images) if isinstance(images, list | tuple) else [images]
-        texts, name = texts_of(captions), self.task_for("match", task)
+        texts, task = texts_of(captions), self.task_for("match", task)
         if not several or not texts:
             raise InputError("nothing to match", remedy="give at least one image and one caption")
         check_weight(contrast_weight)
         for text in texts:
             self.check_words(text, "caption")
-        scenes = [image if isinstance(image, Scene) else self.scene(image) for image in several]
+        paths = tuple(str(image) if isinstance(image, str | Path) else "" for image in several)
+        files = Counter(Path(path).name for path in paths)  # what several are called does not say which is meant
+        named = [path if path and files[Path(path).name] > 1 else None for path in paths]
+        given = zip(several, named, strict=True)
+        scenes = [image if isinstance(image, Scene) else self.scene(image, name=name) for image, name in given]
         options: dict[str, Any] = {"pairs": pairs, "shortlist": shortlist, "contrast_weight": contrast_weight}
-        return (yield from matching(self, name, scenes, texts, **options))
+        return replace((yield from matching(self, task, scenes, texts, **options)), paths=paths)
 
     def search(
         self,
