@@ -876,7 +876,9 @@ def test_warnings_stand_beside_the_answer(visit: Visit) -> None:
     page = visit.page
     upload(page, "answer")
     ask(page, "answer", "zebras graze yonder ?")
-    assert "synthetic images only" in page.locator("#panel-answer .result .note").inner_text()
+    note = page.locator("#panel-answer .result .note")
+    assert "synthetic images only" in note.inner_text()
+    assert note.evaluate("each => getComputedStyle(each, '::before').content") == "none"  # no mark of a warning
     warning = page.locator("#panel-answer .result .warning:not(.note)")
     assert re.search(
         "The training texts hardly contain these words, so the result may be meaningless: zebras, graze, yonder",

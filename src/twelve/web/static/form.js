@@ -92,7 +92,7 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     const warnings = texts.filter((text) => !apart(text, told)).map((text) => el("p", { class: "warning" }, sentence(text, told)));
     // That the model knows no photographs is said once.
     const unlike = told.warnings.some(({ code }) => code === "unusual_image");
-    if (!unlike) warnings.unshift(...notes(images).map((text) => el("p", { class: "warning note" }, text)));
+    if (!unlike) warnings.unshift(...notes(images).map((text) => el("p", { class: "note" }, text)));
     const meaningless = !told.reliable && (!concerns || told.warnings.some(({ code, text }) => !HARMLESS.includes(code) && concerns(text, told)));
     const task = tasks.find(({ name }) => name === told.task);
     const measured = method !== "search"; // it adds the logit of the contrast head, which the tests of a task do not
