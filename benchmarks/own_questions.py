@@ -33,7 +33,7 @@ from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import train
 from twelve.training.provenance import machine
 
-RECIPE = "examples/tutorial/tutorial.yaml"
+RECIPE = "examples/tutorial/mine.yaml"
 TEST = 100
 
 

@@ -17,9 +17,9 @@ from twelve.errors import TwelveError, located_problem
         ("a.json", "cannot be read: Permission denied", None),
         ("a.json [x]", "must be true or false, found 3", None),
         (
-            "questions.jsonl [line 3]",
+            "train.jsonl [line 3]",
             "expected a string, found 5",
-            "questions.jsonl [line 3]: expected a string, found 5",
+            "train.jsonl [line 3]: expected a string, found 5",
         ),
         ("mine.yaml", "no such file", "mine.yaml: no such file"),
         ("a.jpg", "isolated bytes", "a.jpg: isolated bytes"),

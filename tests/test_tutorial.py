@@ -44,9 +44,9 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         result = CliRunner().invoke(cli.app, words)
         assert result.exit_code == 0, (command, result.output, result.exception)
         printed[" ".join(words)] = result.output
-    training_questions = " ".join(printed["evaluate runs/mine --split questions.jsonl"].split())
-    assert "split questions.jsonl; 20 examples" in training_questions
-    assert "trained on 16 of questions.jsonl's 20 images, so this is not a test score" in training_questions
+    training_questions = " ".join(printed["evaluate runs/mine --split train.jsonl"].split())
+    assert "split train.jsonl; 20 examples" in training_questions
+    assert "trained on 16 of train.jsonl's 20 images, so this is not a test score" in training_questions
     assert "so this is not a test score" not in printed["evaluate runs/mine"]
     shown = " ".join(" ".join(test_docs.blocks(text, "text")).split())
     assert json.loads((tmp_path / "runs/mine/trained.json").read_text())["on_training_examples"]["mine"] > 0.9
@@ -57,7 +57,7 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "fewer than 20 often teach nothing",
         "confidence not calibrated: this needs 50 validation examples, the task has 4",
     ):
-        assert said in shown and said in " ".join(printed["train mine/tutorial.yaml"].split())
+        assert said in shown and said in " ".join(printed["train mine/mine.yaml"].split())
     (predicted,) = (printed[each] for each in printed if each.startswith("predict runs/mine") and "--out" not in each)
     unusual = re.findall(r"(\d\d\.jpg): the image may be unlike the training images", " ".join(predicted.split()))
     ((always, sometimes),) = re.findall(r"warns that (\S+), and with some seeds (\S+) too", text)
@@ -101,10 +101,10 @@ def test_what_the_base_model_can_tell() -> None:
 
 def test_the_page_shows_the_files() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert test_docs.blocks(text, "yaml")[0].strip() == (EXAMPLES / "tutorial" / "tutorial.yaml").read_text().strip()
-    lines = (EXAMPLES / "tutorial" / "questions.jsonl").read_text().splitlines()
+    assert test_docs.blocks(text, "yaml")[0].strip() == (EXAMPLES / "tutorial" / "mine.yaml").read_text().strip()
+    lines = (EXAMPLES / "tutorial" / "train.jsonl").read_text().splitlines()
     assert test_docs.blocks(text, "json")[0].splitlines() == lines[:2]
-    for name in ("questions", "check"):
+    for name in ("train", "test"):
         answers = [json.loads(line) for line in (EXAMPLES / "tutorial" / f"{name}.jsonl").read_text().splitlines()]
         assert [each["target"] for each in answers].count("yes") == len(answers) / 2 == 10
 
@@ -117,8 +117,8 @@ def test_the_task_can_have_another_name(tmp_path: Path) -> None:
     assert renaming is not None and shutil.which("bash")
     subprocess.run(["bash", "-e"], input=renaming[1], text=True, cwd=tmp_path, check=True)
     assert [each.name for each in tmp_path.iterdir()] == ["boats"]
-    text = (tmp_path / "boats/tutorial.yaml").read_text()
-    assert text == (EXAMPLES / "tutorial/tutorial.yaml").read_text().replace("mine", "boats")
+    text = (tmp_path / "boats/boats.yaml").read_text()
+    assert text == (EXAMPLES / "tutorial/mine.yaml").read_text().replace("mine", "boats")
     config = configuration.parse(yaml.safe_load(text))
     assert (config.run, config.data, list(config.tasks)) == ("runs/boats", "boats", ["boats"])
     root = DataRoot(tmp_path / "boats", own_tasks=own_tasks(config.tasks))
@@ -132,10 +132,10 @@ def test_answers_from_scene_graphs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     Path("mine/images/mine").mkdir(parents=True)
     (program,) = test_docs.blocks(PAGE.read_text(encoding="utf-8"), "python")
     exec(program, {})  # our own page
-    for name in ("questions", "check"):
+    for name in ("train", "test"):
         lines = [json.loads(line) for line in Path(f"mine/{name}.jsonl").read_text().splitlines()]
         assert [each["target"] for each in lines].count("yes") == len(lines) / 2
-    settings = {"kind": "answer", "train": "questions.jsonl", "test_split": "check.jsonl"}
+    settings = {"kind": "answer", "train": "train.jsonl", "test_split": "test.jsonl"}
     config = configuration.parse({"run": "r", "data": "mine", "tasks": {"mine": settings}})
     report = check_root(DataRoot(Path("mine"), own_tasks=own_tasks(config.tasks)), ["mine"])
     assert report.ok and {"yes", "no"} <= set(report.tasks[0].train.answers.replace(",", " ").split())

@@ -51,7 +51,7 @@ def faces(tmp_path: Path) -> Path:
     """A table of the tutorial's forty examples."""
     lines = [
         json.loads(line)
-        for name in ("questions", "check")
+        for name in ("train", "test")
         for line in (IMAGES.parents[1] / f"{name}.jsonl").read_text().splitlines()
     ]
     with open(tmp_path / "faces.csv", "w", newline="", encoding="utf-8") as stream:
@@ -130,10 +130,10 @@ def test_the_configuration_begins_with_its_command_and_is_that_of_the_tutorial(f
     make(faces, IMAGES, MODEL, Path("mine"))
     text = Path("mine/mine.yaml").read_text()
     assert text.startswith("# twelve train mine/mine.yaml\n")
-    tutorial = configuration.load(HOME / "examples" / "tutorial" / "tutorial.yaml").model_dump()
+    tutorial = configuration.load(HOME / "examples" / "tutorial" / "mine.yaml").model_dump()
     ours = configuration.load("mine/mine.yaml").model_dump()
     tutorial["model"]["init"] = str(MODEL)
-    tutorial["tasks"]["mine"] |= {"train": "train.jsonl", "test_split": "test.jsonl", "max_text": None}
+    tutorial["tasks"]["mine"]["max_text"] = None
     assert ours == tutorial
 
 

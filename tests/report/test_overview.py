@@ -209,7 +209,7 @@ def test_few_groups_tell_nothing(run: Path) -> None:
 def alone(run: Path, score: float, lowest: float, examples: int = 10) -> Path:
     """The run with one task of its own, measured on a few examples; ``lowest``: of the advantage over bag of words."""
     tree = yaml.safe_load((run / "config.yaml").read_text())
-    own = {"kind": "answer", "train": "questions.jsonl", "test_split": "check.jsonl"}
+    own = {"kind": "answer", "train": "train.jsonl", "test_split": "test.jsonl"}
     (run / "config.yaml").write_text(yaml.safe_dump(tree | {"tasks": {"mine": own}}, sort_keys=False))
     result = fake_run.task_result("vqa", score, {"majority": 50.0, "bag of words": 50.0})
     result |= {
@@ -220,7 +220,7 @@ def alone(run: Path, score: float, lowest: float, examples: int = 10) -> Path:
         "metrics": {"accuracy": score},
     }
     result["baselines"]["bag of words"]["advantage"] |= {"low": lowest}
-    result["protocol"]["split"] = "check.jsonl"
+    result["protocol"]["split"] = "test.jsonl"
     (run / "predictions.jsonl").unlink(missing_ok=True)
     return changed(run, lambda tree: tree.update(tasks={"mine": result}))
 
@@ -238,10 +238,10 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}'
     root = Path(read_run(run).config.data)
     root.mkdir(parents=True, exist_ok=True)
-    (root / "check.jsonl").write_text(f"{line}\n{line}\n")
+    (root / "test.jsonl").write_text(f"{line}\n{line}\n")
     step = next_steps(read_run(run), scored(run))[0]
     copied = f"Copy images that are new into {root / 'images' / 'mine'}"
-    lines = root / "check.jsonl"
+    lines = root / "test.jsonl"
     assert step.why.endswith(f"better than the bag of words baseline (a text-only model: 50.0): add lines to {lines}.")
     assert f"The first line is {line}. {copied}; the first command extracts their" in step.details
     assert step.commands[0].startswith("twelve regions extract ") and step.commands[1].startswith("twelve evaluate ")
@@ -313,11 +313,11 @@ def test_a_small_lead_on_few_examples_is_not_learned_so_far(run: Path) -> None:
     page = render(read_run(run))
     assert '<span class="verdict open">undecided</span>' in page and "<b>Not learned so far.</b>" in page
     line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n'
-    Path(read_run(run).config.data, "questions.jsonl").write_text(160 * line)
+    Path(read_run(run).config.data, "train.jsonl").write_text(160 * line)
     (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 1.0}}))
     # Memorised: 50 to 100 lines more were advised below 60.
     assert titles(run)[:2] == ["Change the question or the model", "Add test examples"]
-    Path(read_run(run).config.data, "questions.jsonl").write_text(59 * line)
+    Path(read_run(run).config.data, "train.jsonl").write_text(59 * line)
     assert titles(run)[:2] == ["Add training examples", "Add test examples"]
 
     def larger(tree: Tree) -> None:
@@ -330,7 +330,7 @@ def test_a_small_lead_on_few_examples_is_not_learned_so_far(run: Path) -> None:
 def answered(run: Path, *answers: str) -> list[RecordedPrediction]:
     """Predictions of a task of one's own; every other right answer is yes, the others are no."""
     return [
-        RecordedPrediction("mine", "answer", "check.jsonl", str(row), "is it wet?", (f"mine/{row}",), {wanted: 1.0},
+        RecordedPrediction("mine", "answer", "test.jsonl", str(row), "is it wet?", (f"mine/{row}",), {wanted: 1.0},
                            answer, 0.9, ((answer, 0.9),), float(answer == wanted))
         for row, answer in enumerate(answers) for wanted in [("yes", "no")[row % 2]]
     ]  # fmt: skip
@@ -941,13 +941,13 @@ def one(run: Path) -> None:
 def lines_of(run: Path) -> None:
     """A training file of two lines."""
     line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n'
-    Path(read_run(run).config.data, "questions.jsonl").write_text(2 * line)
+    Path(read_run(run).config.data, "train.jsonl").write_text(2 * line)
 
 
 def too_hard(run: Path, lines: int = 75) -> Path:
     """A task of one's own that begins with a saved model, memorises so many lines and is not learned."""
     line = '{"text": "is the ball above the book?", "image": "1.jpg", "target": "yes"}\n'
-    Path(read_run(alone(run, 46.7, -20.0)).config.data, "questions.jsonl").write_text(lines * line)
+    Path(read_run(alone(run, 46.7, -20.0)).config.data, "train.jsonl").write_text(lines * line)
     (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 1.0}}))
     tree = yaml.safe_load((run / "config.yaml").read_text())
     (run / "config.yaml").write_text(yaml.safe_dump(tree | {"model": {"init": str(BASE)}}, sort_keys=False))
@@ -963,7 +963,7 @@ STATES: dict[str, Callable[[Path], object]] = {
     "drawn": lambda run: changed(run, lambda tree: tree["facts"].update(drawn=True)),
     "good": lambda run: [changed(run, lambda tree: beaten(tree, 55.0, 100.0)), (run / "model").mkdir()],
     "own task": lambda run: alone(run, 90.0, 0.0),
-    "own task, flawed": lambda run: flawed(run, {"questions.jsonl": 2}),
+    "own task, flawed": lambda run: flawed(run, {"train.jsonl": 2}),
     "own task, not learned": lambda run: alone(run, 40.0, -70.0),
     "own task, few examples": lambda run: lines_of(alone(run, 40.0, -70.0)),
     "own task, too hard": lambda run: too_hard(run),
@@ -1031,18 +1031,18 @@ def test_steps_with_the_same_commands_and_title_keep_their_reasons(run: Path, mo
 def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Path) -> None:
     root = Path(read_run(run).config.data)
     line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}'
-    (root / "questions.jsonl").write_text(f"{line}\n" * 16)
-    (root / "check.jsonl").write_text(f"{line}\n")
+    (root / "train.jsonl").write_text(f"{line}\n" * 16)
+    (root / "test.jsonl").write_text(f"{line}\n")
     changed(alone(run, 40.0, -70.0), lambda tree: tree["tasks"]["mine"].update(score=fake_run.interval(40.0, 20.0)))
     first, second = next_steps(read_run(run), scored(run))[:2]
     assert (first.title, second.title) == ("Add training examples", "Add test examples")
     assert first.why.startswith("Add 50 to 100 ") and ": worse than" in said(run).sentence  # told once
-    assert first.why == f"Add 50 to 100 lines to {root / 'questions.jsonl'}, which has 16 lines."
+    assert first.why == f"Add 50 to 100 lines to {root / 'train.jsonl'}, which has 16 lines."
     assert first.details.startswith(f"The first line is {line}. Copy images") and "of each answer" in first.details
     # The score of 40 is not in the middle.
     changed(run, lambda tree: tree["tasks"]["mine"]["score"].update(low=18.76, high=50.0))
     second = next_steps(read_run(run), scored(run))[1]
-    assert second.why == f"The 95% interval is 18.8 to 50.0: add lines to {root / 'check.jsonl'}."
+    assert second.why == f"The 95% interval is 18.8 to 50.0: add lines to {root / 'test.jsonl'}."
     assert second.details.startswith("Other scores in this range may differ by chance alone. Four times as many ")
     copied = f"Copy images that are new into {root / 'images' / 'mine'}"
     assert f"The first line is {line}. {copied}; the first command extracts their regions." in second.details
@@ -1051,18 +1051,18 @@ def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Pa
     assert second.commands[1:] == [f"twelve evaluate {run}", f"twelve report {run}"]
     assert train == f"twelve train {run / 'config.yaml'} --set training.iterations=200 --set run={run}-more"
     assert (evaluate, report) == (f"twelve evaluate {run}-more", f"twelve report {run}-more")
-    assert compare == f"twelve evaluate {run}-more --split questions.jsonl"
-    (root / "questions.jsonl").unlink()
+    assert compare == f"twelve evaluate {run}-more --split train.jsonl"
+    (root / "train.jsonl").unlink()
     data = json.loads((run / "data.json").read_text())
     data["tasks"]["mine"] = {"train": 9, "validation": 3}
     (run / "data.json").write_text(json.dumps(data))
     first = next_steps(read_run(run), scored(run))[0]
     assert first.why.endswith("which has 12 lines.") and first.details.startswith("Copy images that are new into")
-    (root / "questions.jsonl").write_text(f"{line}\n" * FEW_LINES)
+    (root / "train.jsonl").write_text(f"{line}\n" * FEW_LINES)
     assert titles(run)[:2] == ["Check the data of mine", "Add test examples"]
     del data["tasks"]["mine"]
     (run / "data.json").write_text(json.dumps(data))
-    (root / "questions.jsonl").unlink()
+    (root / "train.jsonl").unlink()
     assert titles(run)[0] == "Check the data of mine"  # of how many examples is not known
 
 
@@ -1124,7 +1124,7 @@ def small(run: Path, score: float, lowest: float, train: int = 83, **settings: o
 def flawed(run: Path, contradicted: dict[str, int]) -> Path:
     """A task of one's own whose test file has an answer that the model does not know, and lines that contradict."""
     found = {
-        "unanswerable": ["the model cannot give the answer to 1 of 10 questions of check.jsonl: maybe (1)"],
+        "unanswerable": ["the model cannot give the answer to 1 of 10 questions of test.jsonl: maybe (1)"],
         "contradicted": contradicted,
         "upper_bound": 80.0,
     }
@@ -1132,30 +1132,30 @@ def flawed(run: Path, contradicted: dict[str, int]) -> Path:
 
 
 def test_lines_made_from_a_table_are_corrected_in_the_table(run: Path) -> None:
-    root = Path(read_run(flawed(run, {"check.jsonl": 1})).config.data)
-    for name in ("check.jsonl", "questions.jsonl"):
+    root = Path(read_run(flawed(run, {"test.jsonl": 1})).config.data)
+    for name in ("test.jsonl", "train.jsonl"):
         (root / name).write_text('{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n' * 20)
     command = ["twelve", "data", "table", "my boats.csv", "--out", str(root), "--update"]
-    table_origin.write(root, command, {"check.jsonl": "my boats.csv", "questions.jsonl": "my boats.csv"})
+    table_origin.write(root, command, {"test.jsonl": "my boats.csv", "train.jsonl": "my boats.csv"})
     first = next_steps(read_run(run), scored(run))[0]
     assert first.why.endswith(
         "correct these lines in my boats.csv, or add examples with the missing answers to my boats.csv."
     )
     assert first.commands[0] == f"twelve data table 'my boats.csv' --out {root} --update"
-    with (root / "check.jsonl").open("a") as stream:  # edited itself, it is to be corrected itself
+    with (root / "test.jsonl").open("a") as stream:  # edited itself, it is to be corrected itself
         stream.write(" ")
     why = next_steps(read_run(run), scored(run))[0].why
-    assert f"correct these lines in {root / 'check.jsonl'}, or add examples with the missing answers to my boats" in why
+    assert f"correct these lines in {root / 'test.jsonl'}, or add examples with the missing answers to my boats" in why
 
 
 def test_what_no_model_can_answer_is_corrected_before_examples_are_added(run: Path) -> None:
-    root = Path(read_run(flawed(run, {"check.jsonl": 1})).config.data)
-    check, train = root / "check.jsonl", root / "questions.jsonl"
+    root = Path(read_run(flawed(run, {"test.jsonl": 1})).config.data)
+    check, train = root / "test.jsonl", root / "train.jsonl"
     train.write_text('{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n' * 20)
     first, second = next_steps(read_run(run), scored(run))[:2]
-    lacking = "The model cannot give the answer to 1 of 10 questions of check.jsonl: maybe (1)"
+    lacking = "The model cannot give the answer to 1 of 10 questions of test.jsonl: maybe (1)"
     assert first.why == (
-        f"{lacking}; 1 question has different answers in check.jsonl; the best possible score is at most 80.0: correct "
+        f"{lacking}; 1 question has different answers in test.jsonl; the best possible score is at most 80.0: correct "
         f"these lines in {check}, or add examples with the missing answers to {train}."
     )
     assert "evaluate this run again instead of training. Add at least 9 of each answer" in first.details
@@ -1170,12 +1170,12 @@ def test_what_no_model_can_answer_is_corrected_before_examples_are_added(run: Pa
     changed(run, lambda tree: tree["tasks"]["mine"].update(unanswerable=[]))
     first = next_steps(read_run(run), scored(run))[0]
     assert first.why.endswith(
-        f"in check.jsonl; the best possible score is at most 80.0: correct these lines in {check}."
+        f"in test.jsonl; the best possible score is at most 80.0: correct these lines in {check}."
     )
     assert first.commands == [checked, f"twelve evaluate {run}", f"twelve report {run}"]
-    changed(run, lambda tree: tree["tasks"]["mine"].update(contradicted={"questions.jsonl": 2}))
+    changed(run, lambda tree: tree["tasks"]["mine"].update(contradicted={"train.jsonl": 2}))
     first = next_steps(read_run(run), scored(run))[0]
-    assert first.why.startswith("2 questions have different answers in questions.jsonl; ")
+    assert first.why.startswith("2 questions have different answers in train.jsonl; ")
     assert first.why.endswith(f" in {train}.") and first.commands == [checked, *again]
     tree = yaml.safe_load((run / "config.yaml").read_text())
     tree["tasks"]["vqa"] = {"test_split": "val"}
@@ -1187,14 +1187,14 @@ def test_what_no_model_can_answer_is_corrected_before_examples_are_added(run: Pa
 
 def test_what_may_be_wrong_in_the_training_file_comes_before_more_examples(run: Path) -> None:
     root = Path(read_run(small(run, 76.0, 10.0, train=20)).config.data)
-    (root / "questions.jsonl").write_text('{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n' * 20)
+    (root / "train.jsonl").write_text('{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n' * 20)
     before = titles(run)
     assert before[0] != "Correct the training file"
     warnings = ["answer 'No' (1 time) differs from 'no' (9 times) only in case or spaces", "a second", "a third"]
     changed(run, lambda tree: tree["tasks"]["mine"].update(train_warnings=warnings))
     step, *others = next_steps(read_run(run), scored(run))
     assert [step.title, *(each.title for each in others)] == ["Correct the training file", *before]
-    named = root / "questions.jsonl"
+    named = root / "train.jsonl"
     rest = f"; a second. Look at these lines of {named}, and correct them."
     assert step.why == f"A{warnings[0][1:]}{rest}"
     assert step.details == "`twelve data check` also says: a third."
@@ -1204,7 +1204,7 @@ def test_what_may_be_wrong_in_the_training_file_comes_before_more_examples(run: 
         f"twelve evaluate {run}-retrained",
         f"twelve report {run}-retrained",
     ]
-    table_origin.write(root, convert := ["twelve", "data", "table", "b.csv", "--update"], {"questions.jsonl": "b.csv"})
+    table_origin.write(root, convert := ["twelve", "data", "table", "b.csv", "--update"], {"train.jsonl": "b.csv"})
     step, *_ = next_steps(read_run(run), scored(run))
     assert step.why.endswith(" Look at these lines of b.csv, and correct them.")
     assert step.commands[0] == shlex.join(convert)
@@ -1214,7 +1214,7 @@ def test_what_may_be_wrong_in_the_training_file_comes_before_more_examples(run: 
 
 def test_what_is_left_to_gain_ends_at_the_best_possible_score(run: Path) -> None:
     root = Path(read_run(small(run, 76.0, 10.0, train=20)).config.data)
-    (root / "questions.jsonl").write_text('{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n' * 20)
+    (root / "train.jsonl").write_text('{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n' * 20)
     (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 0.95}}))
 
     def bounded(bound: float | None) -> str:
@@ -1232,7 +1232,7 @@ def test_a_test_file_on_which_no_model_can_beat_a_guess_says_nothing_of_training
     small(run, 48.0, -10.0)
     assert said(run).word == "Not learned so far" and "Lower the learning rate" not in titles(run)
     assert titles(run)[0] == "Train longer"
-    found = {"upper_bound": 52.5, "contradicted": {"check.jsonl": 5}}
+    found = {"upper_bound": 52.5, "contradicted": {"test.jsonl": 5}}
     changed(run, lambda tree: tree["tasks"]["mine"].update(found))
     verdict = said(run)
     assert (verdict.word, verdict.good) == ("These test examples cannot tell", None)
@@ -1248,30 +1248,30 @@ def test_a_test_file_on_which_no_model_can_beat_a_guess_says_nothing_of_training
 def test_results_of_files_that_have_changed_are_measured_again(run: Path) -> None:
     """Other steps would follow from scores of other examples."""
     root = Path(read_run(alone(run, 90.0, 20.0)).config.data)
-    (root / "check.jsonl").write_text("{}\n")
+    (root / "test.jsonl").write_text("{}\n")
     digest = hashlib.sha256(b"{}\n").hexdigest()
-    changed(run, lambda tree: tree["tasks"]["mine"].update(files={"check.jsonl": digest}))
+    changed(run, lambda tree: tree["tasks"]["mine"].update(files={"test.jsonl": digest}))
     assert "Evaluate it again" not in titles(run) and "changed" not in said(run).sentence
-    (root / "check.jsonl").write_text("{} \n")
+    (root / "test.jsonl").write_text("{} \n")
     (step,) = next_steps(read_run(run), scored(run))
-    assert (step.title, step.why) == ("Evaluate it again", "check.jsonl has changed since the evaluation.")
+    assert (step.title, step.why) == ("Evaluate it again", "test.jsonl has changed since the evaluation.")
     assert step.commands == [f"twelve evaluate {run}", f"twelve report {run}"]
-    assert said(run).sentence.startswith("Measured before check.jsonl changed. The model scores 90.0")
+    assert said(run).sentence.startswith("Measured before test.jsonl changed. The model scores 90.0")
     changed(run, lambda tree: tree["facts"].update(iterations=20))
     (step,) = next_steps(read_run(run), scored(run))
-    assert step.why.startswith("These results were measured after 20 iterations") and "check.jsonl" in step.details
+    assert step.why.startswith("These results were measured after 20 iterations") and "test.jsonl" in step.details
 
 
 def test_a_test_file_that_is_gone_is_put_back_first(run: Path) -> None:
     """Without it, no step could be followed to its end; a data root that is elsewhere now says nothing."""
     root = Path(read_run(alone(run, 90.0, 20.0)).config.data)
-    changed(run, lambda tree: tree["tasks"]["mine"].update(files={"check.jsonl": "0" * 64}))
+    changed(run, lambda tree: tree["tasks"]["mine"].update(files={"test.jsonl": "0" * 64}))
     (step,) = next_steps(read_run(run), scored(run))
     assert step.title == "Put back the test file"
-    assert step.why == f"{root / 'check.jsonl'} is no longer there: put it back, then check and evaluate again."
+    assert step.why == f"{root / 'test.jsonl'} is no longer there: put it back, then check and evaluate again."
     checked = f"twelve data check {root} --config {run / 'config.yaml'}"
     assert step.commands == [checked, f"twelve evaluate {run}", f"twelve report {run}"]
-    assert said(run).sentence.startswith("Measured on check.jsonl, which is no longer there. The model scores 90.0")
+    assert said(run).sentence.startswith("Measured on test.jsonl, which is no longer there. The model scores 90.0")
     root.rename(root.with_name("moved"))
     assert not read_run(run).gone
 
@@ -1418,8 +1418,8 @@ def test_of_a_run_named_from_here_every_path_is_from_here(
     away = str(next_steps(read_run(Path("..", "run")), scored(Path("..", "run"))))
     if state == "own task, few examples":
         assert any("regions extract --images root/" in command for step in steps for command in step.commands)
-        assert any("to root/questions.jsonl, which has" in step.why for step in steps)
-        assert f"to {run.parent / 'root' / 'questions.jsonl'}, which has" in away  # not in the current folder
+        assert any("to root/train.jsonl, which has" in step.why for step in steps)
+        assert f"to {run.parent / 'root' / 'train.jsonl'}, which has" in away  # not in the current folder
     assert next_steps(read_run(Path()), scored(Path()))  # the current folder, which has no name
     monkeypatch.chdir(run.parent)
     assert next_steps(read_run(run), scored(run)) == steps  # as it is below the current folder
@@ -1446,8 +1446,8 @@ def test_a_folder_beside_another_is_named_after_it(tmp_path: Path, monkeypatch: 
 def test_of_few_training_examples_more_are_added_before_test_examples(run: Path) -> None:
     line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n'
     root = Path(read_run(run).config.data)
-    (root / "questions.jsonl").write_text(15 * line)
-    (root / "check.jsonl").write_text(line)
+    (root / "train.jsonl").write_text(15 * line)
+    (root / "test.jsonl").write_text(line)
     alone(run, 70.0, 0.0)
     changed(run, lambda tree: tree["tasks"]["mine"]["score"].update(low=50.0, high=90.0))
     assert said(run).word == "Undecided"
@@ -1472,20 +1472,20 @@ def test_of_few_training_examples_more_are_added_before_test_examples(run: Path)
     )
     assert first.commands[1].endswith(f" --set training.iterations=200 --set run={run}-more")
     (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 0.95}}))
-    (root / "questions.jsonl").write_text(120 * line)
+    (root / "train.jsonl").write_text(120 * line)
     first = next_steps(read_run(run), scored(run))[0]
     assert first.title == "Add training examples" and "(it scores 95.0 on them, 70.0 on the test exa" in first.why
     assert ": add about 120 lines" in first.why
-    (root / "questions.jsonl").write_text(FEW_LEARNED * line)
+    (root / "train.jsonl").write_text(FEW_LEARNED * line)
     assert titles(run)[0] == "Add test examples"
-    (root / "questions.jsonl").write_text(15 * line)
+    (root / "train.jsonl").write_text(15 * line)
     changed(alone(run, 95.0, 10.0), lambda tree: tree["tasks"]["mine"]["score"].update(low=80.0))
     assert titles(run)[0] == "Add test examples"  # hardly any is wrong
 
 
 def test_whether_longer_training_or_more_examples_come_first_follows_from_the_evidence(run: Path) -> None:
     small(run, 86.0, 10.0, train=50)
-    Path(read_run(run).config.data, "questions.jsonl").write_text(
+    Path(read_run(run).config.data, "train.jsonl").write_text(
         80 * '{"text": "wet?", "image": "1.jpg", "target": "no"}\n'
     )
 
@@ -1532,7 +1532,7 @@ def test_whether_longer_training_or_more_examples_come_first_follows_from_the_ev
 def test_of_several_tasks_the_one_that_needs_examples_is_trained_alone(run: Path) -> None:
     tree = yaml.safe_load((run / "config.yaml").read_text())["tasks"]
     root = Path(read_run(run).config.data)
-    (root / "questions.jsonl").write_text('{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n')
+    (root / "train.jsonl").write_text('{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n')
     config = yaml.safe_load((alone(run, 40.0, -70.0) / "config.yaml").read_text())
     config["tasks"] |= {"vqa": tree["vqa"]}
     (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
@@ -1540,7 +1540,7 @@ def test_of_several_tasks_the_one_that_needs_examples_is_trained_alone(run: Path
     assert step.title == "Add training examples" and step.why.endswith("which has 1 line.")
     assert step.why.startswith("mine: Add 50 to 100 lines to ") and "The first line is {" in step.details
     assert step.commands[1].endswith(f"--set 'tasks=[mine]' --set training.iterations=200 --set run={run}-mine-more")
-    assert step.commands[-1] == f"twelve evaluate {run}-mine-more --split questions.jsonl"
+    assert step.commands[-1] == f"twelve evaluate {run}-mine-more --split train.jsonl"
 
 
 @pytest.mark.parametrize("apart", [False, True])
@@ -1550,8 +1550,8 @@ def test_the_data_of_own_tasks_are_checked_with_their_configuration(
     root = run.parent / "root"
     fake_run.draw_image(root / "images" / "mine" / "0.jpg", 1)
     line = '{"text": "what is it?", "image": "0.jpg", "target": "a ball"}\n'
-    (root / "questions.jsonl").write_text(FEW_LINES * line)
-    (root / "check.jsonl").write_text(line)
+    (root / "train.jsonl").write_text(FEW_LINES * line)
+    (root / "test.jsonl").write_text(line)
     alone(run, 40.0, -70.0)
     if apart:
         tree = yaml.safe_load((run / "config.yaml").read_text())
@@ -1561,7 +1561,7 @@ def test_the_data_of_own_tasks_are_checked_with_their_configuration(
     regions = " --regions regions" if apart else ""
     assert step.commands == [f"twelve data check root --config run/config.yaml{regions}"]
     done = CliRunner().invoke(cli.app, shlex.split(step.commands[0])[1:])
-    assert "check.jsonl: 1 example on 1 image" in done.output and "no folder of any task" not in str(done.exception)
+    assert "test.jsonl: 1 example on 1 image" in done.output and "no folder of any task" not in str(done.exception)
 
 
 @pytest.mark.slow

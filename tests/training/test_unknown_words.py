@@ -94,7 +94,7 @@ def test_without_a_base_model_there_is_no_note(root: Path, base: Path, tmp_path:
 def test_the_tutorial_names_the_words_of_its_question() -> None:
     home = Path(__file__).parents[2]
     mine, model = home / "examples" / "tutorial", home / "examples" / "quickstart-model"
-    words = ["data", "check", str(mine), "--config", str(mine / "tutorial.yaml"), "--set", f"model.init={model}"]
+    words = ["data", "check", str(mine), "--config", str(mine / "mine.yaml"), "--set", f"model.init={model}"]
     found = CliRunner().invoke(app, words).stdout.partition(NOTE)[2].splitlines()[0]
     page = " ".join((home / "docs" / "tutorial.md").read_text(encoding="utf-8").split())
     assert found == f"could (40), ride (40), something (40), here (40){THEN}"

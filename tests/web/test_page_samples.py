@@ -39,7 +39,7 @@ TOKEN = "a-token-of-16-characters"
 def predicted(task: str, number: int, *images: str) -> RecordedPrediction:
     text, best = f"is it {number}?", (("yes", 0.9),)
     return RecordedPrediction(
-        task, "answer", "check.jsonl", f"{task} {number}", text, images, {"yes": 1.0}, "yes", 0.9, best, 1.0
+        task, "answer", "test.jsonl", f"{task} {number}", text, images, {"yes": 1.0}, "yes", 0.9, best, 1.0
     )
 
 
@@ -53,7 +53,7 @@ def run(tmp_path: Path) -> Path:
         draw(sample_scene(np.random.default_rng(number)), seed=number).save(root / "images" / "mine" / f"{number}.png")
     Image.new("RGB", (3000, 30)).save(root / "images" / "mine" / "wide.jpg")
     (root / "images" / "mine" / "no.png").write_text("no image")
-    own = {"kind": "answer", "train": "questions.jsonl", "test_split": "check.jsonl", "images": "mine"}
+    own = {"kind": "answer", "train": "train.jsonl", "test_split": "test.jsonl", "images": "mine"}
     tree = {"run": str(folder), "data": str(root), "tasks": {"mine": own}}
     (folder / "config.yaml").write_text(yaml.safe_dump(tree))
     asked = [predicted("mine", 20, "mine/gone"), predicted("mine", 21, "mine/no"), predicted("mine", 22, "mine/wide")]
@@ -114,7 +114,7 @@ def evaluated(
     result = TaskResult(
         task,
         task,
-        Protocol("check.jsonl"),
+        Protocol("test.jsonl"),
         examples,
         examples,
         "accuracy",
