@@ -488,6 +488,27 @@ def test_an_edited_table_is_converted_again_over_the_files_made_from_it(faces: P
     assert [path.name for path in Path().iterdir() if path.name.startswith(".")] == []
 
 
+def test_images_stay_on_their_side_when_answers_are_corrected_and_rows_removed(faces: Path) -> None:
+    """So a run that was trained before can be evaluated on the corrected test file."""
+
+    def sides() -> list[set[str]]:
+        return [{line["image"] for line in lines(Path("my own", f"{split}.jsonl"))} for split in ("train", "test")]
+
+    make(faces, IMAGES, MODEL, Path("my own"))
+    before = sides()
+    header, *rows = faces.read_text().splitlines()
+    corrected = [row.replace(",yes", ",no") if number % 3 else row for number, row in enumerate(rows[3:])]
+    faces.write_text("\n".join([header, *corrected]) + "\n")
+    make(faces, IMAGES, MODEL, Path("afresh"), name="mine")
+    assert {line["image"] for line in lines(Path("afresh/test.jsonl"))} - before[1]  # would be divided otherwise
+    assert update().exit_code == 0
+    left = {row.partition(",")[0] for row in corrected}
+    assert sides() == [side & left for side in before]
+    assert update("--seed", 1).exit_code == 0 and sides() != [side & left for side in before]
+    faces.write_text("\n".join([header, *(row for row in corrected if row.partition(",")[0] in sides()[0])]) + "\n")
+    assert update("--seed", 1).exit_code == 0 and all(sides())  # no test image is left: some are chosen
+
+
 @pytest.mark.parametrize("name", ["train.jsonl", "mine.yaml", "images/mine/00.jpg"])
 def test_an_update_replaces_no_file_edited_since(name: str, faces: Path) -> None:
     make(faces, IMAGES, MODEL, Path("my own"))
@@ -516,6 +537,7 @@ def test_an_update_replaces_no_file_edited_since(name: str, faces: Path) -> None
         {"files": {"../outside": ""}},
         {"files": {"/dev/zero": ""}},
         {"files": ["train.jsonl"]},
+        {"tested": [3]},
     ],
 )
 def test_a_note_that_the_command_cannot_have_written_is_not_believed(forged: dict[str, Any], faces: Path) -> None:

@@ -1195,7 +1195,7 @@ def test_what_may_be_wrong_in_the_training_file_comes_before_more_examples(run: 
     step, *others = next_steps(read_run(run), scored(run))
     assert [step.title, *(each.title for each in others)] == ["Correct the training file", *before]
     named = root / "train.jsonl"
-    rest = f"; a second. Look at these lines of {named}, and correct them."
+    rest = f"; a second. Look at these lines of {named}, and correct what is wrong."
     assert step.why == f"A{warnings[0][1:]}{rest}"
     assert step.details == "`twelve data check` also says: a third."
     assert step.commands == [
@@ -1206,7 +1206,7 @@ def test_what_may_be_wrong_in_the_training_file_comes_before_more_examples(run: 
     ]
     table_origin.write(root, convert := ["twelve", "data", "table", "b.csv", "--update"], {"train.jsonl": "b.csv"})
     step, *_ = next_steps(read_run(run), scored(run))
-    assert step.why.endswith(" Look at these lines of b.csv, and correct them.")
+    assert step.why.endswith(" Look at these lines of b.csv, and correct what is wrong.")
     assert step.commands[0] == shlex.join(convert)
     changed(run, lambda tree: tree["tasks"]["mine"]["score"].update(mean=95.1))
     assert "Correct the training file" not in titles(run)

@@ -7,6 +7,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -185,8 +186,10 @@ def _named(task: FileTask, root: DataRoot, split: str, examples: Sequence[Exampl
 def _answers_at(root: DataRoot, split: str, examples: Sequence[Example]) -> Callable[[str], str]:
     """What says of an answer in which lines of a table it is; nothing where the file is not made from one."""
 
+    noted = cache(lambda: table_origin.of_split(root.path, split))  # hashes the file, which few need
+
     def at(answer: str) -> str:
-        if (origin := table_origin.of_split(root.path, split)) is None:
+        if (origin := noted()) is None:
             return ""
         ids = [each.id for each in examples if isinstance(each.target, Mapping) and answer in each.target]
         return f": {origin.lines(split, ids)}"

@@ -324,7 +324,7 @@ def contents(rows: Sequence[ExampleRow]) -> dict[Path, bytes]:
 
 
 def divided(
-    rows: Sequence[ExampleRow], fraction: float, seed: int, file: Path
+    rows: Sequence[ExampleRow], fraction: float, seed: int, file: Path, kept: Mapping[str, bool] | None = None
 ) -> tuple[list[ExampleRow], list[ExampleRow]]:
     """The rows for training and for test, in the table's order; an image, also under two names, is on one side.
 
@@ -333,6 +333,7 @@ def divided(
     Args:
         fraction: share of the images that are tested on, to within one, and at least one.
         seed: chooses the images, also if each has targets of its own.
+        kept: digest of an image -> whether it was tested on before, and stays so; unless a side would be too small.
 
     Raises:
         DataError: there are fewer than :data:`LEAST` images.
@@ -356,6 +357,9 @@ def divided(
         for number, digest in enumerate(ordered)
         if (number + 1) * count // len(ordered) > number * count // len(ordered)
     }
+    if kept:
+        stays = {digest for digest in ordered if kept.get(digest.hex(), digest in test)}
+        test = stays if 1 <= len(stays) <= len(ordered) - LEAST + 1 else test
     return [row for row in rows if of[row.image] not in test], [row for row in rows if of[row.image] in test]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from twelve.data.image_digests import content_digest
 from twelve.errors import ConfigError, quoted
+from twelve.formats.data_root import IMAGES
 from twelve.io.json_file import read_or_none, readable
 from twelve.progress import enumerated
 
@@ -31,11 +32,23 @@ class TableOrigin:
         tables: split -> the table that it was made from, as the command named it. The id of each example is its line
             there.
         files: each file, relative to the data root -> the digest of its content.
+        tested: the images among them that are tested on.
     """
 
     command: Sequence[str]
     tables: Mapping[str, str]
     files: Mapping[str, str]
+    tested: Sequence[str]
+
+    def option(self, name: str) -> str | None:
+        """The value of an option of the command."""
+        words = dict(zip(self.command, self.command[1:], strict=False))
+        return words.get(name)
+
+    @property
+    def sides(self) -> dict[str, bool]:
+        """The digest of each image -> whether it is tested on."""
+        return {digest: name in self.tested for name, digest in self.files.items() if name.startswith(f"{IMAGES}/")}
 
     @property
     def remedy(self) -> str:
@@ -78,10 +91,10 @@ class TableOrigin:
         shutil.copytree(root, new, symlinks=True, ignore=known, copy_function=link, dirs_exist_ok=True)
 
 
-def write(root: Path, command: Sequence[str], tables: Mapping[str, str]) -> None:
-    """Note that this command has made all files of a data root."""
+def write(root: Path, command: Sequence[str], tables: Mapping[str, str], tested: Collection[str] = ()) -> None:
+    """Note that this command has made all files of a data root; ``tested``: the images that are tested on."""
     files = {str(file.relative_to(root)): _digest(file) for file in sorted(root.rglob("*")) if file.is_file()}
-    text = readable(asdict(TableOrigin(command, tables, files)), indent=1)
+    text = readable(asdict(TableOrigin(command, tables, files, sorted(tested))), indent=1)
     (root / FILE).write_text(f"{text}\n", encoding="utf-8")
 
 
@@ -89,8 +102,9 @@ def read(root: Path) -> TableOrigin | None:
     """What a command has noted; None if there is no such note, or none that only this command can have written."""
     tree = read_or_none(root / FILE, most=1 << 30)
     try:
-        origin = TableOrigin(list(tree["command"]), dict(tree["tables"]), dict(tree["files"]))
+        origin = TableOrigin(list(tree["command"]), dict(tree["tables"]), dict(tree["files"]), list(tree["tested"]))
         said = [*origin.command, *origin.tables, *origin.tables.values(), *origin.files, *origin.files.values()]
+        said += origin.tested
         inside = all(not Path(file).is_absolute() and ".." not in Path(file).parts for file in origin.files)
         ours = [*origin.command[: len(_WORDS)]] == _WORDS and inside and all(each.isprintable() for each in said)
     except (AttributeError, KeyError, TypeError, ValueError):

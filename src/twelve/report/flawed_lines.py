@@ -54,7 +54,8 @@ def corrected_training(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]
             name = run.task(each.name).train_split
             said = "; ".join(warnings[:SHOWN])
             more = f"`twelve data check` also says: {'; '.join(warnings[SHOWN:])}." if warnings[SHOWN:] else ""
-            why = f"{said[:1].upper()}{said[1:]}. Look at these lines of {_sources(run, [name])}, and correct them."
+            where = _sources(run, [name])
+            why = f"{said[:1].upper()}{said[1:]}. Look at these lines of {where}, and correct what is wrong."
             yield Step("Correct the training file", why, [*_convert(run, [name]), *to_check(run), *train], more)
 
 

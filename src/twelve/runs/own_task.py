@@ -15,7 +15,7 @@ import yaml
 
 from twelve.data import table_origin
 from twelve.data.clean import split_validation
-from twelve.data.own_files import FEW, too_few, warnings_of, with_counts
+from twelve.data.own_files import FEW, correcting, too_few, warnings_of, with_counts
 from twelve.data.own_table import KINDS, ExampleRow, check_answers, check_apart, check_names, divided, read_table
 from twelve.data.table_origin import TableOrigin
 from twelve.errors import ConfigError, nearest, quoted
@@ -34,6 +34,8 @@ FRACTION = 0.5
 _TRAIN, _TEST = "train.jsonl", "test.jsonl"
 _VALIDATED = 0.2
 """Share of the training images that are held out for validation."""
+_DIVIDING = ("--test", "--test-fraction", "--seed")
+"""Options that say which images are tested on."""
 _SMALLER = (0.45, 0.4, 0.35, 0.3, 0.25, 0.2)
 """Smaller shares that leave more rows for training; the first that suffices is advised."""
 _MINE, _PLANNED = "mine", 60
@@ -103,13 +105,14 @@ def make(
     options: dict[str, object] = {"--name": name, "--kind": kind if kind != "answer" else None, "--test": test}
     options |= {f"--{field}-column": column for field, column in (columns or {}).items()}
     options |= {"--test-fraction": fraction, "--seed": seed or None}
+    command = _command(table, images, init, out, options)
     name, named = (name, []) if name is not None else _name(out, kind)
     task = _task(name, kind)
     recipes = recipes_of(model_folder(init))
     rows, called = read_table(table, images, kind, columns or {})
     if test is None:
         check_names(rows, table)
-        train, tested = divided(rows, FRACTION if fraction is None else fraction, seed, table)
+        train, tested = divided(rows, FRACTION if fraction is None else fraction, seed, table, _sides(origin, options))
     else:
         train, (tested, _) = rows, read_table(test, images, kind, columns or {})
         check_names([*train, *tested], test)
@@ -121,13 +124,13 @@ def make(
         configuration = _configuration(out, run, init, name, kind, len(train))
         (partial / f"{name}.yaml").write_text(configuration, encoding="utf-8")
         tables = {_TRAIN: str(table), _TEST: str(test or table)}
-        table_origin.write(partial, _command(table, images, init, out, options), tables)
+        table_origin.write(partial, command, tables, {f"{IMAGES}/{name}/{row.name}" for row in tested})
         root = DataRoot(partial, own_tasks={name: task})
         examples = {split: task.read(root, split) for split in (_TRAIN, _TEST)}
         warnings = [f"{each}; {_more(rows, seed, table, test)}" for each in too_few({name: len(train)})]
         for split in examples:
             warnings += warnings_of(task, root, split, examples[split], examples[_TRAIN])
-        made = table_origin.read(partial)
+        how = correcting(task, root) if warnings else []
         if origin is not None:
             origin.keep_others(out, partial)
     validated = len(split_validation({name: examples[_TRAIN]}, _VALIDATED, 0, counted=[name])[name][1])
@@ -138,9 +141,8 @@ def make(
         _told(_TEST, tested),
         *_uncalibrated(validated, len(train)),
         *(f"warning: {warning}" for warning in warnings),
+        *how,
     ]
-    if warnings and made is not None:
-        told.append(made.remedy)
     return OwnTask(out, told, [*_commands(out, name, run, kind, tested, recipes)])
 
 
@@ -220,6 +222,13 @@ def _command(table: Path, images: Path, init: Path, out: Path, options: Mapping[
     values = {"--images": images, "--init": init, "--out": out, **options}
     given = [str(word) for option, value in values.items() if value is not None for word in (option, value)]
     return ["twelve", "data", "table", str(table), *given, "--update"]
+
+
+def _sides(origin: TableOrigin | None, options: Mapping[str, object]) -> dict[str, bool]:
+    """The images of an earlier call, which stay training or test images, so that its runs can be evaluated again;
+    none if the table is to be divided in another way."""
+    chosen = {name: None if (value := options[name]) is None else str(value) for name in _DIVIDING}
+    return origin.sides if origin and all(origin.option(name) == chosen[name] for name in _DIVIDING) else {}
 
 
 def _check_out(out: Path, update: bool) -> TableOrigin | None:
