@@ -223,7 +223,7 @@ def test_files_that_have_not_changed_are_not_read_again(tmp_path: Path, monkeypa
     images = [f"mine/{number}" for number in TRAIN]
     before = image_digests(images, DataRoot(root), {})
     with monkeypatch.context() as patched:
-        patched.setattr(digests_of, "opened", None)
+        patched.setattr(digests_of, "content_digest", None)
         assert image_digests(images, DataRoot(root), {}) == before
     (root / "images" / "mine" / "3.png").write_bytes(b"other")
     after = image_digests(images, DataRoot(root), {})

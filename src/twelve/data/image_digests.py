@@ -16,14 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twelve.data.kept import MANY, kept
+from twelve.formats.content_digest import UNREAD, content_digest
 from twelve.formats.data_root import DataRoot, is_drawn
-from twelve.io.json_file import opened
 from twelve.progress import Track
 from twelve.tasks.base import all_tasks
 from twelve.types.trained_images import BYTES
 
-_NONE = bytes(BYTES)
-"""Stands for a file that cannot be read."""
 _AT_ONCE = 1024
 
 
@@ -64,16 +62,7 @@ def _of_files(paths: Sequence[Path]) -> list[bytes]:
     else:
         content = kept("images", (_state(path) for path in paths), compute).tobytes()
     digests = (content[at : at + BYTES] for at in range(0, len(content), BYTES))
-    return [b"" if digest == _NONE else digest for digest in digests]
-
-
-def content_digest(path: Path) -> bytes:
-    """The digest of a file's content, zeros where it cannot be read."""
-    try:
-        with opened(path) as stream:
-            return hashlib.file_digest(stream, "sha256").digest()[:BYTES]
-    except OSError:
-        return _NONE
+    return [b"" if digest == UNREAD else digest for digest in digests]
 
 
 def _state(path: Path) -> str:

@@ -13,9 +13,9 @@ from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 
-from twelve.data.image_digests import content_digest
 from twelve.data.image_sizes import size_or_flaw
 from twelve.errors import ConfigError, DataError, check_all, located_problem, nearest, quoted, shortened
+from twelve.formats.content_digest import content_digest
 from twelve.formats.data_root import NO_FILE, image_key
 from twelve.formats.flaws import without_flaws
 from twelve.formats.records import steering

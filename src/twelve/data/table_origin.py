@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from twelve.data.image_digests import content_digest
 from twelve.errors import ConfigError, quoted
+from twelve.formats.content_digest import content_digest
 from twelve.formats.data_root import IMAGES
 from twelve.io.json_file import read_or_none, readable
 from twelve.progress import enumerated
