@@ -38,7 +38,7 @@ release-check: $(READY)  ## both distributions, used in an empty environment (CO
 image-check:  ## the Docker image, built and run as docs/deploy.md says; needs docker
 	$(PYTHON) tests/image_check.py
 
-# --strict: fails on a version that PyPI does not know, in place of skipping it.
+# --strict: fails on a version that PyPI does not know, instead of skipping it.
 audit:  ## known vulnerabilities of the versions in constraints.txt; needs pypi.org
 	$(PYTHON) -m venv $(VENV)/audit
 	$(VENV)/audit/bin/pip install --quiet --constraint constraints.txt pip-audit==2.10.1

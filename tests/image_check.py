@@ -49,7 +49,7 @@ class Page:
 
 
 class Shell:
-    """Runs the page's commands, with another program in place of docker."""
+    """Runs the page's commands, with another program instead of docker."""
 
     def __init__(self, folder: Path, docker: str) -> None:
         self._folder, self._docker = folder, docker

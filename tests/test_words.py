@@ -23,6 +23,7 @@ GIVEN_UP = {
     "report_split": "test_split",
     "looker": "feature extractor",
     "told apart": "significant",
+    "in place of": "instead of",
     "stood still": "stopped",
     r"\brests\b": "stopped",
     r"\blook(ed|s)?\b(?=\(| = |\"|: list)": "Predictor.scene, validation",

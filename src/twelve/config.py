@@ -330,7 +330,7 @@ def _chosen_tasks(tasks: Any, below: Sequence[str], value: Any) -> dict[str, Any
 
 
 def _instead(error: Mapping[str, Any]) -> str | None:
-    """What to write in place of a refused value; None where nobody knows."""
+    """What to write instead of a refused value; None where nobody knows."""
     where = [str(part) for part in takewhile(lambda part: isinstance(part, str), error["loc"])]
     if error["type"] in ("model_type", "model_attributes_type"):
         return f"put keys and values below it; known there: {', '.join(_section(where).model_fields)}"

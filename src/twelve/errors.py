@@ -106,7 +106,7 @@ def shown(text: str, escape: Callable[[str], str] = lambda mark: ascii(mark)[1:-
     """Text of several lines as every terminal can show it; as :func:`one_line`, but lines and spaces stay.
 
     Args:
-        escape: what to print in place of a character that is not printable.
+        escape: what to print instead of a character that is not printable.
     """
     return _UNUSUAL.sub(lambda found: found[0] if found[0].isprintable() else escape(found[0]), text)
 

@@ -59,7 +59,7 @@ class TaskSettings(Strict):
     """Makes this a task of your own, one of the kinds in tasks/custom.py: its splits are files, and it alone has what
     follows."""
     captions: str | None = None
-    """Of kind pretraining: the task whose captions it learns from, in place of files."""
+    """Of kind pretraining: the task whose captions it learns from, instead of files."""
     images: str | None = None
     """Folder of its images in the data root's ``images``; the task's name when absent."""
     output: str | None = None

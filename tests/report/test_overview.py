@@ -891,7 +891,7 @@ def test_no_line_breaks_within_a_number(run: Path) -> None:
     recorded.write(RunFolder(run).predictions, answered(run, *["no"] * 10))
     page = render(read_run(run))
     assert 'learning rate <span class="whole">4e-4</span>' in page
-    assert 'try <span class="whole">1e-4</span> in place of' in page
+    assert 'try <span class="whole">1e-4</span> instead of' in page
     assert re.search(r"\.whole \{ white-space: nowrap; \}", page)
 
 
@@ -1380,7 +1380,7 @@ def test_a_score_that_falls_back_calls_for_a_lower_learning_rate(run: Path) -> N
     of_mine(run, 0.4, 0.8, 0.6, 0.3)
     first = next_steps(read_run(run), scored(run))[0]
     assert first.title == "Lower the learning rate"
-    assert first.why == "The validation score fell from 80.0, its best, to 30.0 at the end: try 1e-4 in place of 4e-4."
+    assert first.why == "The validation score fell from 80.0, its best, to 30.0 at the end: try 1e-4 instead of 4e-4."
     chosen = f"--set tasks.mine.learning_rate=1e-4 --set run={run}-slower"
     assert first.commands[0] == f"twelve train {run / 'config.yaml'} {chosen}"
     (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 1.0}}))
@@ -1396,7 +1396,7 @@ def test_a_score_that_falls_back_calls_for_a_lower_learning_rate(run: Path) -> N
     recorded.write(RunFolder(run).predictions, answered(run, *["no"] * 10))
     assert titles(run)[:2] == ["Train longer", "Lower the learning rate"]
     slower = next_steps(read_run(run), scored(run))[1]
-    assert slower.why.endswith(" try 1e-4 in place of 4e-4, with as many iterations as above.")
+    assert slower.why.endswith(" try 1e-4 instead of 4e-4, with as many iterations as above.")
     assert "learning_rate=1e-4 --set training.iterations=420 --set run=" in slower.commands[0]
     small(run, 40.0, -70.0, train=20)
     recorded.write(RunFolder(run).predictions, answered(run, *["no"] * 10))

@@ -100,7 +100,7 @@ def _right(target: Any) -> Any:
 def test_a_task_of_ones_own_goes_the_whole_way(root: Path, tmp_path: Path) -> None:
     """Beside a dataset: a head that both share, a row that no dataset has in the released model, a report."""
     tasks = {"mine": own(root, "answer", title="My cups"), "vqa": tiny_others.settings(root, "vqa")}
-    tasks["vqa"]["title"] = "Rooms"  # other data, in place of the dataset's
+    tasks["vqa"]["title"] = "Rooms"  # other data, instead of the dataset's
     tasks["mine"]["val_split"] = tiny_own.write(root, "answer", "validation", range(0, 3))
     run = train(configuration.parse(configured(root, tmp_path / "run", tasks)), console=QUIET)
     processor = TwelveProcessor.from_pretrained(run / "model")

@@ -37,7 +37,7 @@ def clients(searcher: Predictor, searched: Any) -> Iterator[list[TestClient]]:
 
 
 def with_image(tree: Any, image: Mapping[str, str]) -> Any:
-    """The example of a request, with another image in place of each."""
+    """The example of a request, with another image instead of each."""
     if tree == {"scene": "ID"}:
         return image
     if isinstance(tree, dict):

@@ -148,7 +148,7 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         ),
         lambda client: client.post("/api/v1/locate", json={"image": inline(png(1)), "phrase": "it", "threshold": 0.5}),
     ),
-    "true in place of a number": (
+    "true instead of a number": (
         "give threshold as a number",
         lambda client: client.post("/api/v1/locate", json={"image": inline(png(1)), "phrase": "it", "threshold": True}),
         lambda client: client.post("/api/v1/locate", json={"image": inline(png(1)), "phrase": "it", "threshold": 1}),
@@ -173,7 +173,7 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: choose(client, {"path": "photograph.jpg"}, [10, 10, 60, 60]),
         lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
     ),
-    "a path in place of a right image": (
+    "a path instead of a right image": (
         'remove path; an image is {"scene": "ID"}, the id that POST /api/v1/scenes replied with, or {"base64": "..."}, '
         "the bytes of a file in base64",
         lambda client: depends(client, {"path": "photograph.jpg"}),
@@ -184,7 +184,7 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: client.post("/api/v1/answer", json={"image": inline(png(1)), "question": "it", "path": "a.jpg"}),
         lambda client: client.post("/api/v1/answer", json={"image": inline(png(1)), "question": "it"}),
     ),
-    "an id in place of an image": (
+    "an id instead of an image": (
         'replace scene by "image": {"scene": "ID"}',
         lambda client: client.post("/api/v1/answer", json=kept(client, png(1)) | {"question": "what ?"}),
         lambda client: client.post("/api/v1/answer", json={"image": kept(client, png(1)), "question": "what ?"}),
@@ -224,7 +224,7 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: choose(client, inline(png(1)), 10),
         lambda client: choose(client, inline(png(1)), [10, 10, 60, 60]),
     ),
-    "fractions in place of pixels": (
+    "fractions instead of pixels": (
         "multiply x1 and x2 by the width that POST /api/v1/scenes replied with, y1 and y2 by the height",
         lambda client: choose(client, inline(png(1)), [0, 0, 0.5, 0.5]),
         lambda client: choose(client, inline(png(1)), [0, 0, 0.5 * 160, 0.5 * 128]),
@@ -270,7 +270,7 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: several(client, [{"base64": base64.urlsafe_b64encode(png(1)).decode().rstrip("=")}]),
         lambda client: several(client, [inline(png(1))]),
     ),
-    "a number in place of base64": (
+    "a number instead of base64": (
         'write {"base64": "..."}, with the bytes of a file in base64',
         lambda client: several(client, [{"base64": 5}]),
         lambda client: several(client, [inline(png(1))]),
@@ -287,12 +287,12 @@ REMEDIES: dict[str, tuple[str, Request, Request]] = {
         lambda client: client.post("/match", json={"images": [inline(png(1))], "captions": ["it"]}),
         lambda client: several(client, [inline(png(1))]),
     ),
-    "an image in place of several": (
+    "an image instead of several": (
         'replace image by "images": [{"scene": "ID"}]',
         lambda client: client.post("/api/v1/match", json={"image": kept(client, png(1)), "captions": ["it"]}),
         lambda client: client.post("/api/v1/match", json={"images": [kept(client, png(1))], "captions": ["it"]}),
     ),
-    "a box in place of several": (
+    "a box instead of several": (
         'replace box by "boxes": [[x1, y1, x2, y2]]',
         lambda client: client.post(
             "/api/v1/choose", json={"image": inline(png(1)), "question": "which ?", "box": [10, 10, 60, 60]}

@@ -89,7 +89,7 @@ def serve(
         str | None,
         typer.Option(
             envvar="TWELVE_METRICS_TOKEN",
-            help="The secret that /metrics needs in place of --token; it opens nothing else.",
+            help="The secret that /metrics needs instead of --token; it opens nothing else.",
         ),
     ] = None,
     metrics_token_file: Annotated[

@@ -459,7 +459,7 @@ def _is_word(folded: str) -> bool:
 
 
 def _patterns(word: str) -> set[str]:
-    """The word with a gap in place of each letter, between all, and before each two neighbours in alphabetical order:
+    """The word with a gap instead of each letter, between all, and before each two neighbours in alphabetical order:
     two words share one if a single letter differs, or if two neighbours are swapped."""
     replaced = {f"{word[:place]}\0{word[place + 1 :]}" for place in range(len(word))}
     swapped = {

@@ -27,7 +27,7 @@ def _shaped(pattern: str, expected: str, most: int) -> AfterValidator:
 
 
 def _one_line(text: str) -> str:
-    """The text with single spaces in place of line breaks and tabs."""
+    """The text with single spaces instead of line breaks and tabs."""
     if len(text) > 2000:
         raise ValueError(f"expected at most 2,000 characters, found {len(text):,}")
     plain = " ".join(text.split())

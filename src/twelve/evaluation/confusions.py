@@ -1,4 +1,4 @@
-"""Which values are predicted in place of which, for outputs that choose among named ones: answers and classes."""
+"""Which values are predicted instead of which, for outputs that choose among named ones: answers and classes."""
 
 from __future__ import annotations
 

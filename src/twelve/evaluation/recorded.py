@@ -125,7 +125,7 @@ def read(path: Path) -> dict[str, list[RecordedPrediction]]:
 
 
 def _prediction(row: Record) -> RecordedPrediction:
-    """The prediction of a line, with tuples in place of lists."""
+    """The prediction of a line, with tuples instead of lists."""
     surplus = row.fields.keys() - {field.name for field in fields(RecordedPrediction)}
     kind = row.identifier("kind")
     if surplus or kind not in OUTPUTS:

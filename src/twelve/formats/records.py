@@ -249,7 +249,7 @@ def read_lines(path: str | Path) -> Iterator[Record]:
 
 
 def read_each_line(path: Path) -> Iterator[Record | DataError]:
-    """As :func:`read_lines`, with the error in place of a line that is not a JSON object; the lines after it follow.
+    """As :func:`read_lines`, with the error instead of a line that is not a JSON object; the lines after it follow.
 
     Raises:
         DataError: unreadable, or not text, from a line on (names its number).

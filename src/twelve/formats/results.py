@@ -20,7 +20,7 @@ class Mismatch(DataError):
 
 @contextmanager
 def mended_by(path: Path, remedy: str) -> Iterator[None]:
-    """Errors from within about ``path``, which the user wrote, get this remedy in place of downloading it again."""
+    """Errors from within about ``path``, which the user wrote, get this remedy instead of downloading it again."""
     try:
         yield
     except DataError as error:

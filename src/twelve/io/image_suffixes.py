@@ -81,7 +81,7 @@ def beside(path: Path) -> str:
 
 
 def repeating(option: str, images: Sequence[str]) -> str:
-    """What to write in place of several images after an option that takes one, as a shell makes of ``*.jpg``."""
+    """What to write instead of several images after an option that takes one, as a shell makes of ``*.jpg``."""
     folders = {Path(image).parent for image in images}
     folder = quoted(folders.pop()) if len(folders) == 1 else "FOLDER"
     return f"write {option} before each image, or name their folder: {option} {folder}"

@@ -110,7 +110,7 @@ def problem_of(error: Mapping[str, Any], found: Callable[[object], str] = beginn
 
 
 def instead(error: Mapping[str, Any], place: Sequence[str], annotation: object, known: Iterable[object]) -> str | None:
-    """What to write in place of a refused value of a configuration, as ``--set a.b=value``; None where nobody knows.
+    """What to write instead of a refused value of a configuration, as ``--set a.b=value``; None where nobody knows.
 
     Args:
         error: one of ``ValidationError.errors()``.

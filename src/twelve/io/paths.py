@@ -56,7 +56,7 @@ def moved(tree: Mapping[str, Any], was: str, now: Path) -> dict[str, Any]:
 
 
 def _changed(tree: Mapping[str, Any], change: Callable[[str, str], str]) -> dict[str, Any]:
-    """A copy with ``change(path, key)`` in place of every path."""
+    """A copy with ``change(path, key)`` instead of every path."""
 
     def below(node: Any, parts: list[str], key: str) -> Any:
         if not parts:

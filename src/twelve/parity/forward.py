@@ -115,7 +115,7 @@ class _Passes:
         return self._compare(quantity, _ATTRIBUTES.get(name, name), ours, theirs)
 
     def _head(self, name: str) -> str | None:
-        """Our head for a recorded tensor. For odd batches, the original returns its alignment scores in place of those
+        """Our head for a recorded tensor. For odd batches, the original returns its alignment scores instead of those
         of the two-image head."""
         key = self.keys.get(name, _LOGITS.get(name))
         if key is not None and self.pairs % self._images(key):

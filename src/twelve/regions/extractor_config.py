@@ -35,7 +35,7 @@ class ExtractorConfig:
         boxes: ``detect`` (the network detects them), ``patches`` (every cell of its last feature map), or ``grid``,
             ``grid:ROWSxCOLUMNS``, ``grid:SIZE``, ``grid:SIZE/STEP`` (pixels of the image). Empty: ``detect`` if the
             network detects boxes, else ``grid``.
-        box_files: region files with the boxes, in place of ``boxes``; their features are ignored.
+        box_files: region files with the boxes, instead of ``boxes``; their features are ignored.
         max_boxes: keep the best ``max_boxes`` boxes of an image; None: the network's default, or all boxes of a file.
         threshold: lowest score of a detected box, 0..1; None: the network's default.
         class_probabilities: store each box's distribution over the classes.

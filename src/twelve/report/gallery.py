@@ -134,7 +134,7 @@ def gallery(records: Sequence[RecordedPrediction], images: ImageFiles, problem: 
 
 def glimpses(tasks: Iterable[str], shown: Mapping[str, Gallery]) -> list[tuple[str, ShownCard]]:
     """(task, card) of one correct and one wrong example with an image, of each of the first :data:`GLIMPSES` tasks that
-    have any, with a task in place of the last one whose answers are boxes, if none of them is; of the only task, of
+    have any, with a task instead of the last one whose answers are boxes, if none of them is; of the only task, of
     :data:`ALONE` each, the correct ones first."""
     found = list[list[tuple[str, ShownCard]]]()
     tasks = list(tasks)

@@ -92,7 +92,7 @@ def fallen(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:
     commands = to_train_again(run, "slower", f"tasks.{each.name}.learning_rate={lower}", *longer)
     if commands:
         then = "" if many is None else ", with as many iterations as above"
-        why = f"{why}: try {lower} in place of {words.rate(rate)}{then}."
+        why = f"{why}: try {lower} instead of {words.rate(rate)}{then}."
         yield Step("Lower the learning rate", why, commands)
 
 

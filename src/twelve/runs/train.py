@@ -79,7 +79,7 @@ def train(
         go_on: resume if the folder holds anything trained, else begin.
         allow_changed_data: resume even though the data differ from those that the run was begun with.
         console: shows progress; by default on standard error.
-        start: use this in place of what :func:`beginning` makes.
+        start: use this instead of what :func:`beginning` makes.
         hook: is told about every step (training/hooks.py).
 
     Raises:

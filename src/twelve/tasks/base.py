@@ -185,7 +185,7 @@ class Task(abc.ABC):
 
         Args:
             name: one of :attr:`protocols`; None: the first.
-            gallery: number of images in the gallery, in place of the protocol's number.
+            gallery: number of images in the gallery, instead of the protocol's number.
 
         Raises:
             ConfigError: the task has no such protocol, or ranks no gallery.

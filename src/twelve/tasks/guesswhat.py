@@ -268,7 +268,7 @@ def turns(game: Record) -> Iterator[tuple[str, str]]:
 
 
 def _objects(game: Record) -> dict[int, Box]:
-    """Object id -> box (x1, y1, x2, y2), sorted by id; the later layout has a mapping in place of a list."""
+    """Object id -> box (x1, y1, x2, y2), sorted by id; the later layout has a mapping instead of a list."""
     if isinstance(game.fields.get("objects"), Mapping):
         by_id = game.record("objects")
         objects = {}

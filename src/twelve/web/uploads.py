@@ -113,7 +113,7 @@ def file_of(body: bytes, request: Request) -> bytes:
 
 
 def _found_in(body: bytes, mark: bytes, head: bytes, end: bytes) -> str:
-    """What a form has in place of one file.
+    """What a form has instead of one file.
 
     Args:
         mark: what each part begins with, and the end.

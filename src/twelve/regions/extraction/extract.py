@@ -50,7 +50,7 @@ def extract(
         images: a folder, or several folders of one source.
         out: root of the region store.
         config: the extractor. With ``given``, empty ``boxes`` and ``box_files`` mean that only given boxes are wanted.
-        network: your own network, in place of the one that ``config.backbone`` names.
+        network: your own network, instead of the one that ``config.backbone`` names.
         given: tasks whose candidate boxes are wanted.
         data: the data root with the files of these tasks.
         source: image source; by default what follows ``images`` in the folder's path, else the folder's name.

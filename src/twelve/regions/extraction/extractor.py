@@ -50,7 +50,7 @@ class Extractor:
     """Extracts the regions of images: boxes and their features.
 
     Args:
-        network: your own network, in place of the one that ``config.backbone`` names.
+        network: your own network, instead of the one that ``config.backbone`` names.
 
     Attributes:
         config: the parameters.

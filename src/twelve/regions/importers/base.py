@@ -83,7 +83,7 @@ class RegionSource(Protocol):
     unit: str
 
     def records(self) -> Iterator[ImageRecord | tuple[str, str]]:
-        """All records in a fixed order; (label, reason) in place of a record without a name."""
+        """All records in a fixed order; (label, reason) instead of a record without a name."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A table (CSV) in place of JSON lines: recognised, so that an error can say how to convert it."""
+"""A table (CSV) instead of JSON lines: recognised, so that an error can say how to convert it."""
 
 from __future__ import annotations
 

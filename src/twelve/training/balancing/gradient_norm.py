@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class GradientNorm(GradientBalancing):
     """Every gradient is divided by its norm and multiplied by the geometric mean of the norms.
 
-    As ``optimizer.task_scale: norm``, but with the norms of this update alone in place of running means.
+    As ``optimizer.task_scale: norm``, but with the norms of this update alone instead of running means.
     """
 
     name: ClassVar[str] = "gradient-norm"
