@@ -12,12 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from twelve.config import load, parse
 from twelve.study import plan as plans
-from twelve.study.bootstrap import by_bootstrap_alone, significant
+from twelve.study.bootstrap import by_bootstrap_alone, significant, t_interval
 from twelve.study.cells import gain_of, spread
 from twelve.study.findings import findings
 from twelve.study.report import plots
@@ -542,6 +543,18 @@ def test_the_lead_over_single_task_models_that_train_as_long_is_that_of_the_page
     lead = f"**{gain_of(joint.every)}**, t {spread(joint.seeds)}"
     told = f"`pretrained-total` still leads, by {lead}, in every seed ({gains})"
     assert told in page("joint-vs-single-studies.md")
+
+
+def test_how_much_more_the_joint_model_gains_by_longer_training_is_that_of_the_pages(tmp_path: Path) -> None:
+    module = script("as_long_as_joint")
+    lead, single, joint, _ = module.both(tmp_path).comparisons
+    more = np.subtract(joint.seeds, single.seeds).tolist()
+    found = t_interval(more)
+    assert found is not None and round(min(more), 1) >= 10.2
+    pages = page("joint-vs-single-studies.md"), page("joint-vs-single.md")
+    assert all(f"{joint.every.mean:.1f}" in text and f"[{found.low:.1f}, {found.high:.1f}]" in text for text in pages)
+    assert f"The joint model gains {found.mean:.1f} more" in pages[0] and f"**{found.mean:.1f}** (t" in pages[1]
+    assert f"p = {module.corrected(lead):.2f}" in pages[0]
 
 
 def test_that_lead_without_some_seeds_is_that_of_the_page(tmp_path: Path) -> None:
