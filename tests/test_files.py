@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -161,6 +162,25 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
     with replacing(link) as partial:
         partial.write_text("new")
     assert link.is_symlink() and target.read_text() == "new"
+
+
+def test_a_folder_with_a_read_only_folder_in_it_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder" / "inside" / "deep").mkdir(parents=True)
+    for path in ("folder/inside/deep", "folder/inside"):
+        (tmp_path / path).chmod(0o555)
+    whole = shutil.rmtree
+
+    def as_user(path: Path) -> None:
+        """Root may remove everything."""
+        if any(stat.S_IMODE(each.stat().st_mode) == 0o555 for each in [path, *path.rglob("*")]):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        whole(path)
+
+    monkeypatch.setattr(shutil, "rmtree", as_user)
+    with replacing(tmp_path / "folder") as partial:
+        partial.mkdir()
+        (partial / "new").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "new"]
 
 
 def test_a_folder_that_stepped_aside_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -506,7 +506,89 @@ def test_images_stay_on_their_side_when_answers_are_corrected_and_rows_removed(f
     assert sides() == [side & left for side in before]
     assert update("--seed", 1).exit_code == 0 and sides() != [side & left for side in before]
     faces.write_text("\n".join([header, *(row for row in corrected if row.partition(",")[0] in sides()[0])]) + "\n")
-    assert update("--seed", 1).exit_code == 0 and all(sides())  # no test image is left: some are chosen
+    refused, before = update("--seed", 1), contents(Path("my own"))
+    assert "this leaves no test image -> " in str(refused.exception)
+    assert contents(Path("my own")) == before
+    assert "--seed with another number" in str(refused.exception) and update("--seed", 2).exit_code == 0
+    assert all(sides())
+
+
+def test_a_side_keeps_enough_images_to_train_on(faces: Path) -> None:
+    make(faces, IMAGES, MODEL, Path("my own"))
+    tested = {line["image"] for line in lines(Path("my own/test.jsonl"))}
+    header, *rows = faces.read_text().splitlines()
+    left = [row for row in rows if row.partition(",")[0] in tested]
+    left.append(next(row for row in rows if row not in left))
+    faces.write_text("\n".join([header, *left]) + "\n")
+    assert "this leaves 1 training image, at least 2 are needed -> " in str(update().exception)
+
+
+@pytest.fixture
+def photos(faces: Path) -> Path:
+    """The images in a folder beside the table, converted from there."""
+    photos = Path("photos")
+    shutil.copytree(IMAGES, photos)
+    assert from_photos().exit_code == 0
+    return photos
+
+
+def from_photos(*words: str) -> Any:
+    return run("data", "table", "faces.csv", "--images", "photos", "--init", MODEL, "--out", "my own", *words)
+
+
+def test_an_image_that_changes_keeps_its_side_and_no_regions_of_the_earlier_one(photos: Path) -> None:
+    """Other images stay the files that they were, so that nothing takes them for newer than their regions."""
+    regions, kept = Path("my own/regions/mine"), Path("my own/images/mine")
+    before = {split: lines(Path("my own", split)) for split in ("train.jsonl", "test.jsonl")}
+    regions.mkdir(parents=True)
+    (regions / "mine.arrow").write_bytes(b"of the earlier images")
+    changed = [before[split][0]["image"] for split in before]
+    times = {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
+    for name in changed:
+        Image.open(photos / name).transpose(Image.Transpose.ROTATE_180).save(photos / name)
+    refused = from_photos("--update")
+    assert f"2 images have changed, and the regions are those of the earlier ones: {' and '.join(changed)} -> " in str(
+        refused.exception
+    )
+    subprocess.run(re.findall(r"rm -r .*", str(refused.exception))[0], shell=True, check=True)
+    assert from_photos("--update").exit_code == 0
+    assert before == {split: lines(Path("my own", split)) for split in before}
+    after = {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
+    assert {name for name, time in times.items() if after[name] != time} == set(changed)
+    assert all((kept / name).read_bytes() == (photos / name).read_bytes() for name in times)
+
+
+def test_an_update_that_was_killed_between_two_renames_can_be_run_again(faces: Path) -> None:
+    made = make(faces, IMAGES, MODEL, Path("my own"))
+    (made.out / "notes.txt").write_text("mine")
+    made.out.rename(".my own.old")
+    assert update().exit_code == 0 and (made.out / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_that_an_update_would_take_away_is_refused(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contents(Path("my own"))
+    inside = run("data", "table", "faces.csv", "--images", "my own/images/mine", "--init", MODEL, "--out", "my own")
+    assert "this folder is not empty" in str(inside.exception)
+    words = ["data", "table", "faces.csv", "--images", "my own/images/mine", "--init", MODEL, "--out", "my own"]
+    refused = run(*words, "--update")
+    assert "expected a folder of your own images, found their copies" in str(refused.exception)
+    subprocess.run(re.findall(r"\((cp .*)\)", str(refused.exception))[0], shell=True, check=True)
+    assert contents(Path("photos-2")).keys() == contents(photos).keys()
+    monkeypatch.chdir("my own")
+    refused = run(
+        "data", "table", "../faces.csv", "--images", "../photos", "--init", MODEL, "--out", "../my own", "--update"
+    )
+    assert "is the folder that you are in, which will be replaced -> leave it (cd " in str(refused.exception)
+    assert contents(Path()) == before
+
+
+def test_a_link_is_not_replaced_by_a_folder(photos: Path) -> None:
+    Path("my own/images").rename("elsewhere")
+    Path("my own/images").symlink_to("../elsewhere")
+    refused = from_photos("--update")
+    assert str(refused.exception).startswith("my own/images is a link, and not the folder that was made from the table")
+    subprocess.run(re.findall(r"\((mv .*)\)", str(refused.exception))[0], shell=True, check=True)
+    assert from_photos("--update").exit_code == 0 and not Path("my own/images").is_symlink()
 
 
 @pytest.mark.parametrize("name", ["train.jsonl", "mine.yaml", "images/mine/00.jpg"])

@@ -186,6 +186,7 @@ def test_boxes_and_their_rows_have_one_name(visit: Visit) -> None:
     numbers = {number for name in names for number in re.findall(r"\d+", name)}
     assert set(page.locator("#panel-locate .frame text").all_text_contents()) == numbers
     page.mouse.move(0, 0)
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # the mouse has left
     assert page.locator("#panel-locate .frame.pointed").count() == 0
     rows.last.focus()
     page.locator("#panel-locate .frame.pointed").first.wait_for(state="attached")

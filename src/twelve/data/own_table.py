@@ -7,7 +7,7 @@ import csv
 import io
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import islice
@@ -22,6 +22,7 @@ from twelve.formats.records import steering
 from twelve.io.files import folder_beside, from_here, is_there, reading_remedy
 from twelve.io.image_suffixes import NO_IMAGE, SUFFIXES, flaw
 from twelve.metrics.entailment import CLASSES
+from twelve.progress import counted
 from twelve.tasks.formats.field_names import MEANT
 
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -324,7 +325,11 @@ def contents(rows: Sequence[ExampleRow]) -> dict[Path, bytes]:
 
 
 def divided(
-    rows: Sequence[ExampleRow], fraction: float, seed: int, file: Path, kept: Mapping[str, bool] | None = None
+    rows: Sequence[ExampleRow],
+    fraction: float,
+    seed: int,
+    file: Path,
+    was_tested: Callable[[str, str], bool | None] | None = None,
 ) -> tuple[list[ExampleRow], list[ExampleRow]]:
     """The rows for training and for test, in the table's order; an image, also under two names, is on one side.
 
@@ -333,10 +338,10 @@ def divided(
     Args:
         fraction: share of the images that are tested on, to within one, and at least one.
         seed: chooses the images, also if each has targets of its own.
-        kept: digest of an image -> whether it was tested on before, and stays so; unless a side would be too small.
+        was_tested: name and digest of an image -> whether it was tested on before, and stays so; None if it is new.
 
     Raises:
-        DataError: there are fewer than :data:`LEAST` images.
+        DataError: there are fewer than :data:`LEAST` images, or a side has too few of those that stay on it.
     """
     of = contents(rows)
     images: dict[bytes, list[str]] = {digest: [] for digest in of.values()}
@@ -357,10 +362,26 @@ def divided(
         for number, digest in enumerate(ordered)
         if (number + 1) * count // len(ordered) > number * count // len(ordered)
     }
-    if kept:
-        stays = {digest for digest in ordered if kept.get(digest.hex(), digest in test)}
-        test = stays if 1 <= len(stays) <= len(ordered) - LEAST + 1 else test
+    if was_tested is not None:
+        test = _staying(test, {of[row.image]: was_tested(row.name, of[row.image].hex()) for row in rows}, file)
     return [row for row in rows if of[row.image] not in test], [row for row in rows if of[row.image] in test]
+
+
+def _staying(drawn: Set[bytes], tested: Mapping[bytes, bool | None], file: Path) -> set[bytes]:
+    """The images to test on, if those of an earlier table stay on their sides.
+
+    Args:
+        drawn: the images to test on, of a table that is new.
+        tested: each image -> whether it was tested on before; None if it is new.
+    """
+    stays = {digest for digest, before in tested.items() if (digest in drawn if before is None else before)}
+    left = len(tested) - len(stays)
+    if stays and left >= LEAST - 1:
+        return stays
+    few = f"{counted(left, 'training image')}, at least {LEAST - 1} are needed" if stays else "no test image"
+    problem = f"the images that the table had before stay training or test images; this leaves {few}"
+    remedy = "add rows about other images, or divide all images anew, and train anew: --seed with another number"
+    raise DataError(problem, file=file, remedy=remedy)
 
 
 def check_apart(train: Sequence[ExampleRow], test: Sequence[ExampleRow], table: Path, file: Path) -> None:

@@ -50,6 +50,10 @@ class TableOrigin:
         """The digest of each image -> whether it is tested on."""
         return {digest: name in self.tested for name, digest in self.files.items() if name.startswith(f"{IMAGES}/")}
 
+    def changed_images(self, digests: Mapping[str, str]) -> list[str]:
+        """The images (name relative to the data root -> digest) that had another content before."""
+        return [name for name, digest in digests.items() if self.files.get(name, digest) != digest]
+
     @property
     def remedy(self) -> str:
         """How to correct the files."""
@@ -59,11 +63,13 @@ class TableOrigin:
     def lines(self, split: str, ids: Collection[str]) -> str:
         """Where the table has examples with these ids: ``line 7 of faces.csv``."""
         shown = [*dict.fromkeys(ids)]
-        more = [f"{len(shown) - _SHOWN:,} more"] if len(shown) > _SHOWN else []
-        return f"line{'s' * (len(shown) > 1)} {enumerated([*shown[:_SHOWN], *more])} of {self.tables[split]}"
+        return f"line{'s' * (len(shown) > 1)} {some(shown)} of {self.tables[split]}"
 
     def check(self, root: Path) -> None:
-        """Raise ConfigError if a file has been changed since it was made."""
+        """Raise ConfigError if a file has been changed since it was made, or is in a folder that is a link."""
+        for folder in sorted({folder for name in self.files for folder in Path(name).parents[:-1]}):
+            if (root / folder).is_symlink():
+                raise _in_the_way("is a link, and not the folder that was made from the table", root / folder)
         for name, digest in self.files.items():
             file = root / name
             if os.path.lexists(file) and _digest(file) != digest:
@@ -83,10 +89,7 @@ class TableOrigin:
         def link(file: str, to: str) -> None:
             if os.path.lexists(to):
                 raise _in_the_way("was not made from the table", Path(file))
-            try:
-                os.link(file, to)  # a copy of many regions would take time and space
-            except OSError:
-                shutil.copy2(file, to)
+            link_or_copy(Path(file), Path(to))
 
         shutil.copytree(root, new, symlinks=True, ignore=known, copy_function=link, dirs_exist_ok=True)
 
@@ -118,6 +121,20 @@ def of_split(root: Path, split: str) -> TableOrigin | None:
     if origin is None or split not in origin.tables or origin.files.get(split) != _digest(root / split):
         return None
     return origin
+
+
+def some(names: Sequence[str]) -> str:
+    """Names in a sentence, the first few and how many more there are."""
+    more = [f"{len(names) - _SHOWN:,} more"] if len(names) > _SHOWN else []
+    return enumerated([*names[:_SHOWN], *more])
+
+
+def link_or_copy(file: Path, to: Path) -> None:
+    """Put a file, with its time, into another folder as well."""
+    try:
+        os.link(file, to)  # a copy of many regions would take time and space
+    except OSError:
+        shutil.copy2(file, to)
 
 
 def _digest(file: Path) -> str:

@@ -169,6 +169,13 @@ def settle(path: Path) -> None:
         os.rename(_aside(path), path)
 
 
+def restore(path: Path) -> None:
+    """:func:`settle`, unless another process is about to put the new folder there."""
+    if _aside(path).is_dir() and not path.exists():
+        with _turn(path):
+            settle(path)
+
+
 @contextmanager
 def alone(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Lock a folder against other processes of this machine that call this; the lock ends with the process.
@@ -335,9 +342,22 @@ def _aside(path: Path) -> Path:
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        try:
+            shutil.rmtree(path)
+        except PermissionError:  # a folder in it is read-only
+            _make_writable(path)
+            shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _make_writable(folder: Path) -> None:
+    """Let its owner empty a folder and all folders in it."""
+    folder.chmod(0o700)
+    for inside, names, _ in os.walk(folder):
+        for path in (Path(inside, name) for name in names):
+            if not path.is_symlink():
+                path.chmod(0o700)
 
 
 def _sync(path: Path) -> None:

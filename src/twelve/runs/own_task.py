@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,22 @@ import yaml
 from twelve.data import table_origin
 from twelve.data.clean import split_validation
 from twelve.data.own_files import FEW, correcting, too_few, warnings_of, with_counts
-from twelve.data.own_table import KINDS, ExampleRow, check_answers, check_apart, check_names, divided, read_table
-from twelve.data.table_origin import TableOrigin
+from twelve.data.own_table import (
+    KINDS,
+    ExampleRow,
+    check_answers,
+    check_apart,
+    check_names,
+    contents,
+    divided,
+    read_table,
+)
+from twelve.data.table_origin import TableOrigin, link_or_copy, some
 from twelve.errors import ConfigError, nearest, quoted
 from twelve.evaluation.parts import FEWEST_GROUPS
+from twelve.formats.content_digest import content_digest
 from twelve.formats.data_root import IMAGES, DataRoot
-from twelve.io.files import check_folder, replacing
+from twelve.io.files import check_folder, replacing, restore
 from twelve.model.processor_file import recipes_of
 from twelve.progress import Track, counted
 from twelve.run_folder import model_folder
@@ -89,19 +99,20 @@ def make(
         test: a second table, to test on; None: a share of the images of ``table``.
         fraction: this share, 0..1; None: :data:`FRACTION`.
         seed: chooses these images.
-        update: replace the files that an earlier call made in ``out``; all others stay.
+        update: replace the files that an earlier call made in ``out``; all others stay, and so do images that are the
+            same.
 
     Raises:
         TwelveError: a table, a row, an image, the model or the name is wrong, or ``out`` cannot be written, or
-            ``update`` would replace a file that no earlier call made, or that has been changed since; nothing is
-            written then.
+            ``update`` would replace a file that no earlier call made, or that has been changed since, or an image that
+            has regions; nothing is written then.
     """
     if kind not in KINDS:
         remedy = f"choose among {', '.join(KINDS)}; for others, see docs/add-a-task.md"
         raise ConfigError(f"unknown --kind {kind!r}{nearest(kind, KINDS)}", remedy=remedy)
     if test is not None and fraction is not None:
         raise ConfigError("expected --test or --test-fraction, found both", remedy="leave one out")
-    origin = _check_out(out, update)
+    origin = _check_out(out, images, update)
     options: dict[str, object] = {"--name": name, "--kind": kind if kind != "answer" else None, "--test": test}
     options |= {f"--{field}-column": column for field, column in (columns or {}).items()}
     options |= {"--test-fraction": fraction, "--seed": seed or None}
@@ -112,15 +123,19 @@ def make(
     rows, called = read_table(table, images, kind, columns or {})
     if test is None:
         check_names(rows, table)
-        train, tested = divided(rows, FRACTION if fraction is None else fraction, seed, table, _sides(origin, options))
+        train, tested = divided(
+            rows, FRACTION if fraction is None else fraction, seed, table, _sides(origin, options, name)
+        )
     else:
         train, (tested, _) = rows, read_table(test, images, kind, columns or {})
         check_names([*train, *tested], test)
         check_apart(train, tested, table, test)
     check_answers(rows, table)
+    if origin is not None:
+        _check_regions(origin, out, name, [*train, *tested])
     run = _free(Path("runs") / name)
     with replacing(out) as partial:
-        _write(partial, name, train, tested)
+        _write(partial, name, train, tested, out, {} if origin is None else origin.files)
         configuration = _configuration(out, run, init, name, kind, len(train))
         (partial / f"{name}.yaml").write_text(configuration, encoding="utf-8")
         tables = {_TRAIN: str(table), _TEST: str(test or table)}
@@ -224,23 +239,48 @@ def _command(table: Path, images: Path, init: Path, out: Path, options: Mapping[
     return ["twelve", "data", "table", str(table), *given, "--update"]
 
 
-def _sides(origin: TableOrigin | None, options: Mapping[str, object]) -> dict[str, bool]:
-    """The images of an earlier call, which stay training or test images, so that its runs can be evaluated again;
-    none if the table is to be divided in another way."""
-    chosen = {name: None if (value := options[name]) is None else str(value) for name in _DIVIDING}
-    return origin.sides if origin and all(origin.option(name) == chosen[name] for name in _DIVIDING) else {}
+def _sides(
+    origin: TableOrigin | None, options: Mapping[str, object], name: str
+) -> Callable[[str, str], bool | None] | None:
+    """Which images of an earlier call, by name and digest, were test images: they stay training or test images, so that
+    its runs can be evaluated again. None if the table is to be divided in another way."""
+    chosen = {option: None if (value := options[option]) is None else str(value) for option in _DIVIDING}
+    if origin is None or any(origin.option(option) != chosen[option] for option in _DIVIDING):
+        return None
+    sides, place = origin.sides, f"{IMAGES}/{name}"
+
+    def was_tested(image: str, digest: str) -> bool | None:
+        known = f"{place}/{image}" in origin.files  # under this name, with another content
+        return sides.get(digest, f"{place}/{image}" in origin.tested if known else None)
+
+    return was_tested
 
 
-def _check_out(out: Path, update: bool) -> TableOrigin | None:
+def _check_regions(origin: TableOrigin, out: Path, name: str, rows: Sequence[ExampleRow]) -> None:
+    """Raise ConfigError if images that have regions have changed: those regions would be taken for theirs."""
+    regions = out / "regions" / name
+    of = contents(rows)
+    changed = origin.changed_images({f"{IMAGES}/{name}/{row.name}": of[row.image].hex() for row in rows})
+    if not changed or not regions.is_dir() or not any(regions.iterdir()):
+        return
+    are = f"{counted(len(changed), 'image', 'have')} changed, and the regions are those of the earlier ones"
+    names = some([Path(each).name for each in changed])
+    remedy = f"give changed images new names, also in the table, or delete the regions: rm -r {quoted(regions)}"
+    raise ConfigError(f"{are}: {names}", file=out, remedy=remedy)
+
+
+def _check_out(out: Path, images: Path, update: bool) -> TableOrigin | None:
     """Raise TwelveError if the folder cannot be written, or holds anything that is not to be updated; returns what
     is."""
     if not out.name or out.name == ".." or not str(out).isprintable():
         raise ConfigError("expected the name of a new folder", file=out, remedy="name one: --out mine")
     check_folder(out)
+    restore(out)
     origin = table_origin.read(out)
     if update and origin is None:
         raise ConfigError("there is no data of an earlier twelve data table", file=out, remedy="leave out --update")
     if update and origin is not None:
+        _check_update(out, images)
         origin.check(out)
         return origin
     if out.is_dir() and any(out.iterdir()):
@@ -249,6 +289,16 @@ def _check_out(out: Path, update: bool) -> TableOrigin | None:
         remedy = f"name a new one: {another}" if origin is None else ours
         raise ConfigError("this folder is not empty", file=out, remedy=remedy)
     return None
+
+
+def _check_update(out: Path, images: Path) -> None:
+    """Raise ConfigError if replacing the folder would take away what the command needs, or where it runs."""
+    if Path.cwd().is_relative_to(out.resolve()):
+        remedy = f"leave it (cd {quoted(out.resolve().parent)}), and name the files from there"
+        raise ConfigError("is the folder that you are in, which will be replaced", file=out, remedy=remedy)
+    if images.resolve().is_relative_to(out.resolve() / IMAGES):
+        remedy = f"copy them (cp -r {quoted(images)} {quoted(_free(out.with_name('photos')))}), and name the copy"
+        raise ConfigError("expected a folder of your own images, found their copies", file=images, remedy=remedy)
 
 
 def _first_line(configuration: Path) -> str:
@@ -265,13 +315,29 @@ def _free(path: Path) -> Path:
     return free
 
 
-def _write(folder: Path, name: str, train: Sequence[ExampleRow], test: Sequence[ExampleRow]) -> None:
-    """The images, and a file of JSON lines for each split."""
+def _write(
+    folder: Path,
+    name: str,
+    train: Sequence[ExampleRow],
+    test: Sequence[ExampleRow],
+    before: Path,
+    known: Mapping[str, str],
+) -> None:
+    """The images, and a file of JSON lines for each split.
+
+    Args:
+        before: a data root whose images are kept if they are the same, so that they are not newer than their regions.
+        known: its files -> the digests of their contents.
+    """
     files = {row.name: row.image for row in (*train, *test)}
     (folder / IMAGES / name).mkdir(parents=True)
     with Track("copying images", len(files), "images") as track:
         for new, image in files.items():
-            shutil.copyfile(image, folder / IMAGES / name / new)
+            inside = Path(IMAGES, name, new)
+            if known.get(inside.as_posix()) == content_digest(image).hex() and (before / inside).is_file():
+                link_or_copy(before / inside, folder / inside)
+            else:
+                shutil.copyfile(image, folder / inside)
             track.advance()
     for split, rows in ((_TRAIN, train), (_TEST, test)):
         with open(folder / split, "w", encoding="utf-8") as stream:
