@@ -99,6 +99,23 @@ def test_a_run_records_the_images_that_it_trained_on(base: Path) -> None:
     assert not any(of_id for _, of_id in digests.values())  # in another data root, mine/1 is another image
 
 
+def test_a_test_image_that_the_run_was_trained_on_is_told_whatever_it_is_called(base: Path, tmp_path: Path) -> None:
+    """As after a table has been divided anew: by its content."""
+    root, run = tmp_path / "root", tmp_path / "run"
+    shutil.copytree(base / "root", root)
+    shutil.copytree(base / "run", run)
+    assert "trained on" not in evaluated(run, f"data={root}")
+    known = [number for number in TRAIN if f"mine/{number}" not in validated(run)]
+    for number, theirs in ((9, known[0]), (11, known[1])):
+        shutil.copy(root / "images" / "mine" / f"{theirs}.png", root / "images" / "mine" / f"{number}.png")
+    told = "the model was trained on 2 of test.jsonl's 4 images, so this is not a test score"
+    assert f"warning: mine: {told}\n" in evaluated(run, f"data={root}")
+    (run / "config.yaml").write_text((run / "config.yaml").read_text().replace(str(base / "root"), str(root)))
+    evaluated(run)
+    page = write_report(run).read_text()
+    assert "It was trained on 2 test images of mine. So its score is not a test score." in page
+
+
 def copy(base: Path, root: Path, into: dict[int, int]) -> None:
     """Overwrite images of ``root`` by copies of training images of the base model: number there -> in the base."""
     for number, theirs in into.items():

@@ -57,10 +57,11 @@ def verdict(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
     if not scored:
         return _untold(run)
     found, known = _of_scores(run, scored), _known_to_base(run, scored)
-    if known:
-        word = f"{found.word}, but the base model knew test images" if found.good else found.word
-        good = None if found.good else found.good
-        found = replace(found, word=word, sentence=f"{found.sentence} {known}", good=good)
+    for model, told in (("base model", known), ("model", _trained_on(run, scored))):
+        if told:
+            word = f"{found.word}, but the {model} knew test images" if found.good else found.word
+            good = None if found.good else found.good
+            found = replace(found, word=word, sentence=f"{found.sentence} {told}", good=good)
     if (since := run.measured_before) is not None:
         changed = "the model has changed since" if run.kept else f"{run.history.iterations:,} are done now"
         found = replace(found, sentence=f"Measured after {counted(since, 'iteration')}; {changed}. {found.sentence}")
@@ -88,6 +89,13 @@ def _known_to_base(run: Run, scored: Sequence[ScoredTask]) -> str:
     if len(said) > FEW:
         return f"Test images of {len(said)} tasks were used to train the base model: their scores may be too high."
     return " ".join(f"{each}." for each in said)
+
+
+def _trained_on(run: Run, scored: Sequence[ScoredTask]) -> str:
+    """What to say of tasks of one's own whose test images the model was trained on; "" if there are none."""
+    counts = [(each, run.results[each.name].trained_images) for each in scored]
+    said = [f"It was trained on {counted(count, 'test image')} of {each.title}." for each, count in counts if count]
+    return " ".join([*said, "So its score is not a test score."] if said else [])
 
 
 def _of_scores(run: Run, scored: Sequence[ScoredTask]) -> Verdict:

@@ -128,7 +128,7 @@ def evaluate_run(
         written = written if processes.main else None
         results, wrote = _measured(evaluator, names, split, predictions, say, written=written, skip=whole, most=most)
         facts = _facts(run, model, evaluator, round(time.monotonic() - began, 1)) | regions.facts
-        results = [_completed(_calibrated(result, run, processor), evaluator) for result in results]
+        results = [_completed(_calibrated(result, run, processor), evaluator, run) for result in results]
         for line in (
             *lines_of(results, facts),
             *comparison(earlier(config.model.init), results),
@@ -269,10 +269,11 @@ def _measured(
     return [result for result, _, _ in done], [line for _, line, _ in done if line]
 
 
-def _completed(result: TaskResult, evaluator: Evaluator) -> TaskResult:
+def _completed(result: TaskResult, evaluator: Evaluator, run: RunFolder) -> TaskResult:
     """The result, with what is known of its files."""
-    data = evaluator.data.tasks[result.task]
-    return with_files(result, data, evaluator.data.root, evaluator.processor.vocabularies.get(data.task.output, ()))
+    base = recorded_in(run).tasks.get(result.task)
+    known = () if base is None else base.seen  # a warning of their own tells of them
+    return with_files(result, evaluator.data.tasks[result.task], evaluator.data.root, evaluator.processor, known)
 
 
 def _warnings(evaluator: Evaluator, results: Sequence[TaskResult], split: str | None) -> Iterator[str]:
@@ -288,8 +289,9 @@ def _warnings(evaluator: Evaluator, results: Sequence[TaskResult], split: str | 
         if isinstance(task, FileTask):
             told += contradictions(task, evaluator.data.root, name, examples)
         yield from (f"warning: {title}: {line}" for line in told)
-        images = set(distinct_images(examples)) if split is not None else set()
-        if seen := len(images.intersection(distinct_images(data.train))):
+        images = set(distinct_images(examples))
+        trained = images.intersection(distinct_images(data.train)) if split is not None else ()
+        if seen := len(trained) or result.trained_images:
             yield (
                 f"warning: {title}: the model was trained on {seen:,} of {name}'s {len(images):,} images, so this is "
                 "not a test score"
