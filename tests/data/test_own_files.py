@@ -28,6 +28,15 @@ def test_the_most_frequent_answers_are_listed() -> None:
     )
 
 
+def test_long_answers_are_shortened() -> None:
+    long = f"{'a' * 45_000}{'b' * 45_000}"
+    short = f"{'a' * 30} ... {'b' * 15}"
+    assert with_counts({long: 2, "no": 1}) == f"{short} (2), no (1)"
+    assert misspelt({long.upper(): 1, long: 9}) == [
+        f"answer '{short.upper()}' (1 time) differs from '{short}' (9 times) only in case or spaces"
+    ]
+
+
 @pytest.mark.parametrize(
     ("rare", "frequent"),
     [

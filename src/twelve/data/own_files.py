@@ -14,7 +14,7 @@ from pathlib import Path
 from twelve.data import table_origin
 from twelve.data.examples.columns import counted, distinct_images, images_of, texts_of
 from twelve.data.vocabulary import labels_of
-from twelve.errors import DataError
+from twelve.errors import DataError, shortened
 from twelve.formats.data_root import IMAGES, DataRoot
 from twelve.io.image_suffixes import SUFFIXES
 from twelve.progress import counted as number
@@ -38,6 +38,8 @@ ONE_ANSWER = 0.7
 model which has learned nothing scores high."""
 _SHOWN = 10
 """Most answers that are listed."""
+_ANSWER = 60
+"""Most characters of an answer that are printed."""
 _SUSPECTS = 5
 """Most answers that are said to be misspelt."""
 _RARER = 4
@@ -163,7 +165,7 @@ def repeats(task: FileTask, root: DataRoot, split: str, examples: Sequence[Examp
     if task.kind == RetrievalFile.kind and (shared := [rows for rows in captioned.values() if len(rows) > 1]):
         most = max(shared, key=len)
         are = f"{number(len(shared), 'caption', 'are')} of several images in {split}"
-        said = f"{are}, such as {examples[most[0]].text!r} of {len(most):,}"
+        said = f"{are}, such as {shortened(examples[most[0]].text)!r} of {len(most):,}"
         yield f"{said}; a search for it cannot find the right one: write what only that image shows"
 
 
@@ -180,7 +182,7 @@ def _named(task: FileTask, root: DataRoot, split: str, examples: Sequence[Exampl
     lines = (task.line_of(image, root, split) for image in examples[0].images)
     origin = table_origin.of_split(root.path, split)
     where = "" if origin is None else f" ({origin.lines(split, [example.id for example in examples])})"
-    return f"{examples[0].text!r} about {' and '.join(line[1] for line in lines if line)}{where}"
+    return f"{shortened(examples[0].text)!r} about {' and '.join(line[1] for line in lines if line)}{where}"
 
 
 def _answers_at(root: DataRoot, split: str, examples: Sequence[Example]) -> Callable[[str], str]:
@@ -434,13 +436,14 @@ def _by_count(counts: Mapping[str, int]) -> list[str]:
 
 
 def _shown(answer: str) -> str:
-    """The answer, in quotes where its spaces or commas would mislead."""
+    """The answer without its middle if it is long, in quotes where its spaces or commas would mislead."""
+    answer = shortened(answer, _ANSWER)
     return answer if answer == " ".join(answer.split()) and "," not in answer else repr(answer)
 
 
 def _times(answer: str, counts: Mapping[str, int], where: str = "") -> str:
     count = counts[answer]
-    return f"{answer!r} ({count:,} time{'s' * (count != 1)}{where})"
+    return f"{shortened(answer, _ANSWER)!r} ({count:,} time{'s' * (count != 1)}{where})"
 
 
 def _folded(answer: str) -> str:
