@@ -219,6 +219,22 @@ def test_tables_of_spreadsheets_are_read(mark: str, end: str, start: str, photog
     ]
 
 
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_a_first_line_for_excel_names_the_separator(
+    mark: str, end: str, start: str, photographs: Path, tmp_path: Path
+) -> None:
+    header = mark.join(["a,b;c,d;e", "image", "text", "target"]).replace("a,b;c,d;e", '"a,b;c,d;e"')
+    rows = [f"SEP={mark}", header, mark.join(["", "a.jpg", "red?", "yes"]), mark.join(["", "a.jpg", "red?", ""])]
+    (tmp_path / "t.csv").write_bytes((start + end.join(rows[:3]) + end).encode())
+    found, _ = read_table(tmp_path / "t.csv", photographs, "answer", {})
+    assert [(row.place, row.text, row.target) for row in found] == [("line 3", "red?", "yes")]
+    (tmp_path / "t.csv").write_bytes((start + end.join(rows) + end).encode())
+    with pytest.raises(DataError, match=re.escape("[line 4]: the target is empty")):
+        read_table(tmp_path / "t.csv", photographs, "answer", {})
+
+
 def test_an_error_in_a_row_of_several_lines_names_its_first(photographs: Path, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('image,text,target\na.jpg,"one\ntwo",x\n\na.jpg,"one\ntwo",\n')
     with pytest.raises(
@@ -365,6 +381,7 @@ def test_not_all_bad_rows_are_said_to_be_listed(photographs: Path, tmp_path: Pat
         (b"image,image,text\n", {}, "[line 1]: several columns are called image -> rename all of them but one"),
         (b"", {}, "t.csv is empty -> write a first line of column names, such as text,image,target"),
         (b"\n , \n", {}, "t.csv is empty -> write"),
+        (b"sep=;", {}, "t.csv is empty -> write"),
         (
             b"image,text,target\n",
             {"text": "target"},

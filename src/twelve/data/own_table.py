@@ -7,6 +7,7 @@ import csv
 import io
 import os
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache, partial
@@ -40,6 +41,8 @@ _TRIED = 100
 USUAL = 2
 """Other names of a column that an error about it tells."""
 _SEPARATORS = ",;\t"
+_NAMED_SEPARATOR = re.compile(r"sep=([,;|\t])(?:[\r\n]|$)", re.IGNORECASE)
+"""A first line for Excel, which no row follows in the same line."""
 _SUFFIXES = " or ".join(", ".join(sorted(SUFFIXES)).rsplit(", ", 1))
 _AS_TEXT = "save the table as CSV in UTF-8 (Excel: CSV UTF-8)"
 
@@ -73,7 +76,7 @@ def read_table(
     """The rows of a table, and what its columns are called: ``{"text": "question", ...}``.
 
     Args:
-        file: UTF-8; the header shows whether commas, semicolons or tabs separate its columns.
+        file: UTF-8; the header, or a line ``sep=;`` before it, shows what separates its columns.
         folder: of the images, to which the table's paths are relative.
         kind: one of :data:`KINDS`.
         columns: "text", "image", "target" -> the column; None: the only one with such a name.
@@ -134,8 +137,11 @@ def _text(file: Path) -> str:
 def _rows(file: Path, text: str) -> Iterator[tuple[str, list[str]]]:
     """The place and the cells of each row that is not empty, the header first."""
     first = text.lstrip("\r\n").splitlines()[:1]
-    separator = max(_SEPARATORS, key=lambda mark: _width(first, mark))
+    named = _NAMED_SEPARATOR.match(text)
+    separator = named[1] if named else max(_SEPARATORS, key=lambda mark: _width(first, mark))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    if named:
+        next(reader)
     while True:
         place = f"line {reader.line_num + 1}"
         try:
