@@ -7,6 +7,7 @@ import base64
 import contextlib
 import dataclasses
 import io
+import json
 import sys
 import threading
 import time
@@ -222,14 +223,14 @@ async def raw(
     app: FastAPI,
     messages: list[dict[str, Any]],
     headers: list[tuple[bytes, bytes]],
-    on_send: Callable[[], None] = lambda: None,
+    on_send: Callable[[Any], None] = lambda message: None,
     *,
     taking: bool = False,
 ) -> int:
     """Status of a request whose body comes in these messages; after them, nothing comes any more.
 
     Args:
-        on_send: called for every part of the reply.
+        on_send: called with every part of the reply.
         taking: whether the messages that are read are taken from the list.
     """
     left, status = messages if taking else list(messages), 0
@@ -242,7 +243,7 @@ async def raw(
     async def send(message: Any) -> None:
         nonlocal status
         status = message.get("status", status)
-        on_send()
+        on_send(message)
 
     scope = {
         "type": "http",
@@ -269,7 +270,7 @@ def part(size: int, more: bool = True) -> dict[str, Any]:
 def test_a_place_is_given_back_before_the_reply_is_read(predictor: Predictor) -> None:
     waiting: list[int] = []
     with serving(predictor) as app:
-        sent = lambda: waiting.append(app.state.service.waiting)  # noqa: E731
+        sent = lambda _: waiting.append(app.state.service.waiting)  # noqa: E731
         assert asyncio.run(raw(app, [part(10, more=False)], [], sent)) == 415
     assert waiting and set(waiting) == {0}
 
@@ -363,9 +364,13 @@ def test_features_that_are_no_numbers_are_503(predictor: Predictor, monkeypatch:
 
 
 def test_a_slow_body_is_408(predictor: Predictor) -> None:
+    sent: list[Any] = []
     with serving(predictor, body_seconds=0.1) as app:
-        assert asyncio.run(raw(app, [part(10)], [])) == 408
+        assert asyncio.run(raw(app, [part(10)], [], sent.append)) == 408
         assert app.state.service.held == 0
+    told = json.loads(sent[-1]["body"])
+    assert (told["code"], told["error"]) == ("slow_body", "the body did not arrive within 0.1 seconds")
+    assert told["remedy"] == "send it faster, or ask the operator of the service for more time (--body-seconds)"
 
 
 def test_an_endless_body_is_413_before_it_is_read(predictor: Predictor) -> None:
@@ -393,7 +398,7 @@ def test_who_is_refused_while_sending_gets_the_reply(held: int, predictor: Predi
         with contextlib.ExitStack() as stack:
             if not held:
                 stack.enter_context(service.pace.accepted())
-            assert asyncio.run(raw(app, parts, [], lambda: unread.append(len(parts)), taking=True)) == 429
+            assert asyncio.run(raw(app, parts, [], lambda _: unread.append(len(parts)), taking=True)) == 429
         assert {*unread} == {0}
         service.held -= held
         assert service.held == 0

@@ -251,8 +251,9 @@ class Gate:
                     if service.held > limits.max_held_bytes:
                         raise service.busy()
         except TimeoutError:
+            remedy = "send it faster, or ask the operator of the service for more time (--body-seconds)"
             raise ServiceError(
-                "slow_body", f"the body did not arrive within {limits.body_seconds:g} seconds", "send a smaller body"
+                "slow_body", f"the body did not arrive within {limits.body_seconds:g} seconds", remedy
             ) from None
 
 

@@ -64,7 +64,7 @@ MEANINGS: dict[Code, tuple[str, str]] = {
     ),
     "unknown_image": ("The image is not in the index, or has changed.", "Follow `remedy`."),
     "wrong_method": ("The path does not support this method.", "Use a method of the header `Allow`."),
-    "slow_body": ("The body did not arrive in time.", "Send a smaller body, or use a faster connection."),
+    "slow_body": ("The body did not arrive in time.", "Send it faster, or follow `remedy`."),
     "no_index": ("The service has no index of images to search.", "Ask its operator to start it with one."),
     "too_large": (
         "The body or an image has too many bytes.",
