@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_model
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -29,6 +30,7 @@ from twelve.model.familiarity import BEYOND, LEAST, familiarity_of
 from twelve.model.known_words import FEW, words_in
 from twelve.outputs.parts.warned import CODES, HARMLESS, Warned
 from twelve.predictor import Predictor, Scene
+from twelve.predictor.measured import TaskStanding
 from twelve.predictor.warnings import (
     FEW_SHARED,
     FOREIGN,
@@ -181,6 +183,19 @@ def test_a_task_that_the_last_run_left_out_says_so(
     assert scene.answer(KNOWN).warnings == (f"vqa: {LEFT_OUT}",)
     assert f"coco: {LEFT_OUT}" in model.match([scene], KNOWN).warnings
     assert not scene.locate("the ball").warnings
+
+
+def test_a_search_of_a_task_that_is_not_above_a_baseline_says_so(image: Image.Image, tmp_path: Path) -> None:
+    model = twelve.load(tiny_model.make(tmp_path / "model", contrast=16))
+    scene = model.scene(image)
+    told = "On its 16 test examples, this task scored 6.2: worse than the chance baseline (choosing at random: 9.0)."
+    model.standings = {"coco": TaskStanding(doubt=told)}
+    found = model.match([scene], KNOWN)
+    assert found.warnings[-1] == f"coco: on{told[2:-1]}" and found.warnings[-1].code == "doubtful_task"
+    assert not found.reliable and found.to_dict()["warnings"][-1]["code"] == "doubtful_task"
+    assert scene.answer(KNOWN).warnings == ()  # another task
+    # With the contrast head's logit, the ranking is not what the tests of the task measure.
+    assert model.match([scene], KNOWN, contrast_weight=1.0).warnings == ()
 
 
 def test_a_question_unlike_those_of_a_task_of_ones_own_says_so(

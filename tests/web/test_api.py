@@ -349,12 +349,12 @@ def test_data_of_ones_own_are_not_called_synthetic(predictor: Predictor, monkeyp
     monkeypatch.setattr(predictor.processor, "task_outputs", own)
     monkeypatch.setitem(predictor.titles, "mine", "Mine")
     monkeypatch.setitem(predictor.methods, "answer", ["mine", *predictor.methods["answer"]])
-    found = describe(predictor, Limits(), [], {})
+    found = describe(predictor, Limits(), [])
     assert {task.name: task.synthetic for task in found.methods["answer"]} == {"mine": False, "vqa": True, "gqa": True}
     assert not found.synthetic and found.note is not None and found.note.startswith("Apart from “Mine”, this model")
     monkeypatch.setattr(predictor.processor, "left_out", tuple(own.keys() - {"mine"}))
     first = "This model was first trained on synthetic images only, not on photographs; then on “Mine”."
-    assert describe(predictor, Limits(), [], {}).note == first
+    assert describe(predictor, Limits(), []).note == first
 
 
 def test_model_and_samples(client: TestClient) -> None:

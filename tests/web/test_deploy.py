@@ -31,9 +31,9 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from twelve.cli import app as program
+from twelve.predictor.measured import digest_of
 from twelve.web.access import METRICS_TOKEN, check_token
 from twelve.web.limits import Limits
-from twelve.web.measured import digest_of
 from twelve.web.problems import CODES
 from twelve.web.replies import Problem
 from twelve.web.server import ThreadLost

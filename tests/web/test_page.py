@@ -928,6 +928,7 @@ def test_a_left_out_task_and_confidence_that_is_not_calibrated_are_said(visit: V
         NO_REGION,
         Warned("unknown_words", f"{UNKNOWN_WORDS}: zebra"),
         Warned("left_out_task", f"vqa: {LEFT_OUT}"),
+        Warned("doubtful_task", "vqa: on its 16 test examples, this task scored 50.0"),
         Warned("unusual_text", f"vqa: {FEW_SHARED}"),
     ],
 )
@@ -1164,17 +1165,18 @@ def test_doubts_right_answers_and_small_shares(visit: Visit) -> None:
     page.route("**/api/v1/model", _doubted)
     page.route("**/api/v1/answer", _nearly_sure)
     page.reload()
-    page.locator("#panel-answer .doubt").wait_for()
     panel = page.locator("#panel-answer")
-    assert panel.locator(".doubt").inner_text() == "On its 16 test examples, this task scored 50.0."
-    told, head = panel.locator(".warning.doubt").bounding_box(), panel.locator(".headline.doubtful").bounding_box()
+    doubt = panel.locator(".result .warning:not(.note)")
+    doubt.wait_for()
+    assert doubt.inner_text() == "“VQA v2”: on its 16 test examples, this task scored 50.0."
+    told, head = doubt.bounding_box(), panel.locator(".headline.doubtful").bounding_box()
     assert told and head and told["y"] + told["height"] <= head["y"]
     assert panel.locator(".correct").inner_text() == "correct answer: no"
     assert [name.split()[0] for name in panel.locator(".ranking li").all_inner_texts()] == ["yes", "no"]
     assert "trained on “VQA v2” and" in page.locator("#about").inner_text()
     assert axe.findings(page) == []
     ask(page, "answer", "what is it ?")  # another question: its right answer is unknown
-    assert panel.locator(".correct").count() == 0 and panel.locator(".doubt").count() == 1
+    assert panel.locator(".correct").count() == 0 and doubt.count() == 1
 
 
 def test_a_measured_score_stands_beside_the_task_that_answered(visit: Visit) -> None:
@@ -1214,8 +1216,7 @@ def _doubted(route: sync_api.Route) -> None:
     """The first task is a user's, and the first sample's correct answer is known."""
     reply = route.fetch()
     told = reply.json()
-    doubt = "On its 16 test examples, this task scored 50.0."
-    told["methods"]["answer"][0] |= {"doubt": doubt, "own": True, "synthetic": False}
+    told["methods"]["answer"][0] |= {"own": True, "synthetic": False}
     told["samples"][0]["correct"] = "no"
     route.fulfill(response=reply, json=told)
 
@@ -1246,7 +1247,9 @@ def _nearly_sure(route: sync_api.Route) -> None:
     reply = route.fetch()
     shares = (("yes", 0.85), ("no", 0.14), ("middle", 0.001), ("large", 0.001))
     best = [{"answer": answer, "confidence": share} for answer, share in shares]
-    route.fulfill(response=reply, json={**reply.json(), "answer": "yes", "confidence": 0.85, "alternatives": best})
+    doubt = Warned("doubtful_task", "vqa: on its 16 test examples, this task scored 50.0")
+    said = {"answer": "yes", "confidence": 0.85, "alternatives": best}
+    route.fulfill(response=reply, json={**reply.json(), **said, "reliable": False, "warnings": [doubt.to_dict()]})
 
 
 def test_warnings_of_a_search_name_images_by_their_place(visit: Visit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -15,8 +16,10 @@ import yaml
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
+from typer.testing import CliRunner
 
 import twelve
+from twelve import cli
 from twelve.evaluation import recorded
 from twelve.evaluation.results import Baseline, TaskResult, write_results
 from twelve.metrics.bootstrap import Interval
@@ -24,12 +27,12 @@ from twelve.microworld.draw import draw
 from twelve.microworld.language import NOUNS
 from twelve.microworld.scene import sample_scene
 from twelve.predictor import Dependence, Predictor, Question
+from twelve.predictor.measured import TaskStanding, standings_of
 from twelve.run_folder import RunFolder
 from twelve.types.measurement import Protocol
 from twelve.types.predictions import RecordedPrediction
 from twelve.web import samples, server
 from twelve.web.app import create_app
-from twelve.web.measured import TaskStanding, standings_of
 from twelve.web.samples import COUNT, SIDE, opening_samples, recorded_samples, samples_for
 
 TASKS = {"mine": ("answer", "answer"), "vqa": ("answer", "answer"), "refcoco": ("region", "region")}
@@ -160,6 +163,36 @@ def test_a_task_that_is_not_above_a_baseline_says_so(run: Path) -> None:
         "mine": (True, told, None),
         "vqa": (False, None, None),
     }
+
+
+def test_an_answer_of_a_task_that_is_not_above_a_baseline_has_a_warning(run: Path) -> None:
+    image, asked = run.parent / "root" / "images" / "mine" / "0.png", "is it ?"
+
+    def codes(task: str) -> list[str]:
+        """Of an answer in Python."""
+        return [each.code for each in twelve.load(run).scene(image).answer(asked, task=task).warnings]
+
+    assert "doubtful_task" not in codes("mine")  # nothing is stored
+    evaluated(run, Baseline("majority", 50.0, Interval(0.0, -25.0, 25.0)))
+    told = (
+        "mine: on its 16 test examples, this task scored 50.0: not shown to be better than the majority baseline "
+        "(always giving the most frequent answer: 50.0; the difference may be chance)"
+    )
+    predictor = twelve.load(run)
+    result = predictor.scene(image).answer(asked, task="mine")
+    assert result.warnings[-1:] == (told,) and not result.reliable
+    question = predictor.question("answer", asked, predictor.scene(image), task="mine")
+    assert predictor.depends(question).warnings[-1:] == (told,)
+    assert "doubtful_task" not in codes("vqa")  # nothing is stored of it
+    client = TestClient(create_app(predictor, hosts=(), no_token=True))
+    sent = {"image": {"base64": base64.b64encode(image.read_bytes()).decode()}, "question": asked, "task": "mine"}
+    reply = client.post("/api/v1/answer", json=sent).json()
+    assert reply["warnings"][-1] == {"code": "doubtful_task", "text": told} and reply["reliable"] is False
+    words = ["--image", image.parent / "1.png", "--image", image, "--ask", "what is it ?", "--ask", asked]
+    said = CliRunner().invoke(cli.app, [str(word) for word in ("predict", run, *words, "--task", "mine")])
+    assert said.stderr.count("on its 16 test examples") == said.stderr.count(f"\nwarning: {told}\n") == 1
+    evaluated(run, Baseline("majority", 20.0, Interval(30.0, 10.0, 50.0)))
+    assert "doubtful_task" not in codes("mine")
 
 
 def test_a_task_that_is_above_every_baseline_tells_its_score(run: Path) -> None:

@@ -32,6 +32,7 @@ from twelve import cli
 from twelve.errors import ConfigError, DataError, InputError, RegionError, TwelveError
 from twelve.outputs.parts.warned import Warned
 from twelve.predictor import Predictor
+from twelve.predictor.measured import digest_of
 from twelve.predictor.open_index import OpenIndex
 from twelve.predictor.warnings import UNKNOWN_WORDS
 from twelve.regions.extraction.extract import extract
@@ -39,7 +40,6 @@ from twelve.web import server, thumbnails
 from twelve.web.app import create_app
 from twelve.web.fields import MAX_PLACES
 from twelve.web.limits import Limits
-from twelve.web.measured import digest_of
 
 TEXT = "the red ball"
 

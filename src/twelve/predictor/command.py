@@ -28,7 +28,7 @@ from twelve.formats.flaws import without_flaws
 from twelve.io.files import check_file, check_folder, replacing
 from twelve.io.json_file import decode, readable
 from twelve.outputs.parts.result import Result, percent, suffix
-from twelve.outputs.parts.warned import NOTED, Warned
+from twelve.outputs.parts.warned import NOTED, OF_TASK, Warned
 from twelve.predictor.lines import Request
 from twelve.predictor.search import measured
 from twelve.predictor.table import HEADER, HEADERS, is_table, row
@@ -100,9 +100,15 @@ class Outcome:
         return why if place is None else f"{place.file} [{place.place}]: {why}"
 
     def warnings(self) -> list[tuple[str, Warned]]:
-        """What each warning of the result is about, the images or the question, and the warning."""
+        """What each warning of the result is about, the images or the question, and the warning; "" for one about the
+        task, which it names itself."""
         found = () if self.result is None else self.result.warnings
-        return [(self.request.named_images if of_an_image(warning) else self.asked, warning) for warning in found]
+        return [(self._subject(warning), warning) for warning in found]
+
+    def _subject(self, warning: Warned) -> str:
+        if warning.code in OF_TASK:
+            return ""
+        return self.request.named_images if of_an_image(warning) else self.asked
 
 
 def check_outputs(requests: Sequence[Request], *, out: Path | None, draw: Path | None, jsonl: Path | None) -> None:
@@ -317,7 +323,7 @@ def _write(
     for number, one in enumerate(outcomes):
         print(text(one), file=stream, flush=True)
         for about, warning in one.warnings():
-            told = warning.after(f"{about}: ")
+            told = warning.after(f"{about}: " if about else "")
             doubted[warning] += of_an_image(warning) and told not in printed
             if doubted[warning] <= SAME:
                 warn([told], printed)

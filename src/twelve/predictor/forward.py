@@ -19,6 +19,7 @@ from twelve.model.network import Network
 from twelve.model.processor import TwelveProcessor
 from twelve.outputs import Output, get_output
 from twelve.outputs.parts.result import Context, Result
+from twelve.outputs.parts.warned import Warned
 from twelve.predictor import warnings
 from twelve.predictor.attention import Attention
 from twelve.predictor.dependence import SIDES, Dependence
@@ -44,6 +45,8 @@ class Computes(Protocol):
     threads: Threads
 
     def calibrated(self, task: str) -> bool: ...
+
+    def doubts(self, task: str) -> tuple[Warned, ...]: ...
 
 
 def output_of(predictor: Computes, task: str) -> Output:
@@ -81,7 +84,7 @@ def results(predictor: Computes, questions: Sequence[Question], explain: bool, t
             "task": task,
             "confidence": prediction.confidence,
             "calibrated": predictor.calibrated(task),
-            "warnings": warnings.of_question(processor, question),
+            "warnings": (*warnings.of_question(processor, question), *predictor.doubts(task)),
             "image": images[0],
             "explained": attention,
         }
@@ -141,7 +144,7 @@ def depending(predictor: Computes, question: Question) -> Generator[int, None, D
         right=scenes[1].image if len(scenes) > 1 else None,
         labels=tuple(detected) if len(detected) == len(boxes) else (),
         sides=tuple(sides) if len(scenes) > 1 else (),
-        warnings=warnings.of_question(processor, question),
+        warnings=(*warnings.of_question(processor, question), *predictor.doubts(question.task)),
     )
 
 

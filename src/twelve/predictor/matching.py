@@ -43,6 +43,8 @@ def matching(
         logits = np.full(head.chosen.shape, np.nan, np.float32)
         logits[head.chosen] = found + head.added(contrast_weight)
     check_finite(found, collator.output_key)
+    # The tests of a task measure the model's own logit, without the contrast head's.
+    doubts = () if contrast_weight else predictor.doubts(task)
     return Matched(
         captions=tuple(captions),
         images=tuple(scene.name for scene in scenes),
@@ -50,7 +52,7 @@ def matching(
         task=task,
         temperature=processor.temperatures.get(task, 1.0),
         calibrated=predictor.calibrated(task) and not contrast_weight,
-        of_captions=warnings.of_captions(processor, task, captions),
+        of_captions=(*warnings.of_captions(processor, task, captions), *doubts),
         of_images=tuple(scene.warnings for scene in scenes),
         shortlist=count,
         scenes=ids,

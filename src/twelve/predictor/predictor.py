@@ -27,6 +27,7 @@ from twelve.model.processor_file import CONFIG_FILE
 from twelve.model.vectors import image_vectors, text_vectors
 from twelve.outputs.pair import Verified
 from twelve.outputs.parts.result import Result
+from twelve.outputs.parts.warned import Warned
 from twelve.predictor import warnings
 from twelve.predictor.abilities import Abilities
 from twelve.predictor.checks import (
@@ -44,6 +45,7 @@ from twelve.predictor.forward import BATCH, depending, results
 from twelve.predictor.forward import NotFiniteLogits as NotFiniteLogits
 from twelve.predictor.matched import Matched
 from twelve.predictor.matching import matching, scenes_collator
+from twelve.predictor.measured import TaskStanding, standings_of
 from twelve.predictor.questions import Question
 from twelve.predictor.scene import Scene, photograph
 from twelve.predictor.search import search
@@ -110,6 +112,15 @@ class Predictor(Abilities):
             say: called with a message about the result.
         """
         self.threads = Threads("auto", say, auto=self.model.device.type == "cpu")
+
+    @cached_property
+    def standings(self) -> Mapping[str, TaskStanding]:
+        """Task -> what the evaluation that is stored with the model says of it; empty if there is none."""
+        return {} if self.folder is None else standings_of(self.folder)
+
+    def doubts(self, task: str) -> tuple[Warned, ...]:
+        """A warning if the stored evaluation does not show that a task is better than every baseline."""
+        return warnings.of_standing(task, self.standings.get(task, TaskStanding()))
 
     def __repr__(self) -> str:
         return f"Predictor({', '.join(f'{method}: {tasks[0]}' for method, tasks in self.methods.items())})"

@@ -20,6 +20,7 @@ from twelve.predictor.spellings import OTHER_SPELLINGS
 
 if TYPE_CHECKING:
     from twelve.model.processor import TwelveProcessor
+    from twelve.predictor.measured import TaskStanding
     from twelve.predictor.questions import Question
     from twelve.types.regions import Regions
 
@@ -131,6 +132,13 @@ def words_of(processor: TwelveProcessor, text: str) -> list[tuple[str, bool]]:
 def of_task(processor: TwelveProcessor, task: str) -> tuple[Warned, ...]:
     """The warning of a task that a later run has not trained."""
     return (Warned("left_out_task", f"{task}: {LEFT_OUT}"),) if task in processor.left_out else ()
+
+
+def of_standing(task: str, standing: TaskStanding) -> tuple[Warned, ...]:
+    """The warning of a task whose stored evaluation does not show that it is better than every baseline."""
+    if standing.doubt is None:
+        return ()
+    return (Warned("doubtful_task", f"{task}: {standing.doubt[0].lower()}{standing.doubt[1:].removesuffix('.')}"),)
 
 
 def of_shared_words(processor: TwelveProcessor, task: str, text: str) -> tuple[Warned, ...]:

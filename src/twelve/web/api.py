@@ -17,7 +17,6 @@ from twelve.web import replies, requests
 from twelve.web.described import describe, described_scene, said
 from twelve.web.fields import ASKED, MAX_ID, MAX_NAME, MEASURED, PREFIX
 from twelve.web.json_route import JsonRoute
-from twelve.web.measured import TaskStanding
 from twelve.web.problems import TEXTS, ServiceError, documented
 from twelve.web.replies import Code
 from twelve.web.samples import Sample
@@ -73,9 +72,7 @@ TAGS = {
 """Tags of the endpoints, in the order of their groups."""
 
 
-def routes(
-    service: Service, samples: list[Sample], standings: Mapping[str, TaskStanding], digest: str | None = None
-) -> list[APIRouter]:
+def routes(service: Service, samples: list[Sample], digest: str | None = None) -> list[APIRouter]:
     """Everything under :data:`~twelve.web.fields.PREFIX`."""
     found = [APIRouter(prefix=PREFIX, tags=[tag], route_class=JsonRoute) for tag in TAGS]
     scenes, questions, searched, about = found
@@ -85,18 +82,12 @@ def routes(
     _boxes(questions, service)
     _several(questions, service)
     _search(searched, service, digest)
-    _describe(about, service, samples, standings, digest)
+    _describe(about, service, samples, digest)
     return found
 
 
-def _describe(
-    router: APIRouter,
-    service: Service,
-    samples: list[Sample],
-    standings: Mapping[str, TaskStanding],
-    digest: str | None,
-) -> None:
-    described = describe(service.predictor, service.limits, samples, standings, digest)
+def _describe(router: APIRouter, service: Service, samples: list[Sample], digest: str | None) -> None:
+    described = describe(service.predictor, service.limits, samples, digest)
     described.indexed = service.indexed
     by_name = {sample.name: sample for sample in samples}
 

@@ -18,6 +18,7 @@ from starlette.types import Scope
 
 from twelve import client
 from twelve.predictor import Predictor
+from twelve.predictor.measured import digest_of
 from twelve.predictor.open_index import OpenIndex
 from twelve.version import __version__
 from twelve.web import problems
@@ -27,7 +28,6 @@ from twelve.web.examples import add_examples
 from twelve.web.fields import PREFIX
 from twelve.web.gate import METRICS, SAMPLES, STATIC, Gate
 from twelve.web.limits import Limits
-from twelve.web.measured import digest_of, standings_of
 from twelve.web.reference import reference
 from twelve.web.replies import Health
 from twelve.web.samples import Sample, samples_for
@@ -91,12 +91,12 @@ def create_app(
     found = None if index is None else OpenIndex(predictor, index, regions)
     service = Service(predictor, limits or Limits(), found)
     folder = predictor.folder
-    digest, standings = (None, {}) if folder is None else (digest_of(folder), standings_of(folder))
+    digest = None if folder is None else digest_of(folder)
     service.metrics.build.info({"version": __version__, "model": digest or ""})
     app = _without_endpoints(service)
     samples = list(samples) or samples_for(predictor)
     problems.install(app)
-    for router in routes(service, samples, standings, digest):
+    for router in routes(service, samples, digest):
         app.include_router(router)
     _add_monitoring(app, service)
     _add_pages(app, service.limits, samples, secured=token is not None)

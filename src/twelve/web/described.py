@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from twelve.outputs.parts.result import rounded
 from twelve.predictor import Predictor, Result, Scene
+from twelve.predictor.measured import TaskStanding
 from twelve.predictor.synthetic import own_tasks, synthetic_tasks
 from twelve.version import __version__
 from twelve.web import replies
 from twelve.web.fields import MAX_BOXES, MAX_CAPTIONS, MAX_IMAGES, MAX_TEXT, MAX_TURNS
 from twelve.web.limits import Limits
-from twelve.web.measured import TaskStanding
 from twelve.web.samples import Sample
 from twelve.web.service import Service
 
@@ -43,11 +42,7 @@ def described_scene(service: Service, name: str, scene: Scene) -> replies.SceneR
 
 
 def describe(
-    predictor: Predictor,
-    limits: Limits,
-    samples: list[Sample],
-    standings: Mapping[str, TaskStanding],
-    digest: str | None = None,
+    predictor: Predictor, limits: Limits, samples: list[Sample], digest: str | None = None
 ) -> replies.ModelReply:
     """What a model can do."""
     drawn, own = synthetic_tasks(predictor.processor), own_tasks(predictor.processor)
@@ -63,8 +58,8 @@ def describe(
                     own=name in own,
                     synthetic=name in drawn,
                     left_out=name in predictor.processor.left_out,
-                    test_score=standings.get(name, TaskStanding()).test_score,
-                    doubt=standings.get(name, TaskStanding()).doubt,
+                    test_score=predictor.standings.get(name, TaskStanding()).test_score,
+                    doubt=predictor.standings.get(name, TaskStanding()).doubt,
                     texts=predictor.processor.own_texts.get(name, []) if name in own else [],
                 )
                 for name in names

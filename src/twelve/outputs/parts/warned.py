@@ -13,6 +13,7 @@ WarningCode = Literal[
     "other_spelling",
     "long_text",
     "left_out_task",
+    "doubtful_task",
 ]
 """Kinds of warnings. Programs rely on them: some may be added, but none is renamed."""
 CODES: tuple[WarningCode, ...] = get_args(WarningCode)
@@ -21,6 +22,8 @@ HARMLESS: frozenset[WarningCode] = frozenset({"other_spelling", "long_text"})
 the page has them too."""
 NOTED: frozenset[WarningCode] = frozenset({"other_spelling"})
 """Those of which a reader has nothing to do or to doubt: they are printed as notes."""
+OF_TASK: frozenset[WarningCode] = frozenset({"left_out_task", "doubtful_task"})
+"""Those that are about the task, whatever it is asked."""
 
 NAMED = 5
 """Words or images that a warning names at most."""

@@ -96,11 +96,9 @@ export function form({ method, button, fields, more = null, asked, said, redraw 
     const meaningless = !told.reliable && (!concerns || told.warnings.some(({ code, text }) => !HARMLESS.includes(code) && concerns(text, told)));
     const task = tasks.find(({ name }) => name === told.task);
     const measured = method !== "search"; // it adds the logit of the contrast head, which the tests of a task do not
-    const doubt = measured && task?.doubt;
-    if (doubt) warnings.push(el("p", { class: "warning doubt" }, doubt));
     const title = [headline].flat();
     if (!told.calibrated && !readFirst) title.push(" ", el("small", {}, "not calibrated")); // beside the percentage
-    const head = [...warnings, el("h3", { class: meaningless || doubt ? "headline doubtful" : "headline" }, ...title)];
+    const head = [...warnings, el("h3", { class: meaningless ? "headline doubtful" : "headline" }, ...title)];
     const [{ sample } = {}] = images;
     const known = images.length === 1 && sample?.correct && told.text && sample.texts[method] === told.text;
     if (known) head.push(el("p", { class: "tip correct" }, `correct answer: ${sample.correct}`));
