@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +31,9 @@ from twelve.errors import DataError, TwelveError
 from twelve.evaluation.calibration import FEWEST_EXAMPLES
 from twelve.formats.data_root import DataRoot
 from twelve.formats.flaws import BadLines
+from twelve.io.files import replacing
 from twelve.model.processor_file import CONFIG_FILE
+from twelve.regions.store.resumable_writer import PartWriter
 from twelve.runs import own_task
 from twelve.runs.own_task import make
 from twelve.tasks.custom import own_tasks
@@ -597,6 +600,18 @@ def test_a_folder_that_an_update_would_take_away_is_refused(photos: Path, monkey
     )
     assert "is the folder that you are in, which will be replaced -> leave it (cd " in str(refused.exception)
     assert contents(Path()) == before
+
+
+def test_a_folder_into_which_something_is_being_written_is_not_replaced(photos: Path) -> None:
+    regions = Path("my own/regions/mine/mine.arrow")
+    with replacing(regions) as partial:
+        partial.write_bytes(b"regions")
+        refused = from_photos("--update")
+        assert str(refused.exception).startswith("my own/regions/mine: another process is writing here -> wait for it")
+    Path("my own/regions/mine/.mine.arrow.lock").touch()  # as of a process that was killed
+    with PartWriter(regions.with_stem("more"), pa.schema([], {})):  # of an extraction
+        assert "more.arrow.parts: another process is writing here" in str(from_photos("--update").exception)
+    assert from_photos("--update").exit_code == 0 and regions.read_bytes() == b"regions"
 
 
 def test_a_link_is_not_replaced_by_a_folder(photos: Path) -> None:

@@ -176,6 +176,22 @@ def restore(path: Path) -> None:
             settle(path)
 
 
+def check_idle(folder: Path) -> None:
+    """Raise TwelveError if a process is writing into a folder, or a folder in it: by :func:`replacing`, or regions."""
+    from filelock import FileLock, Timeout
+
+    for path in sorted([*folder.rglob(".*.lock"), *folder.rglob(".*.parts/lock")]):
+        lock = FileLock(path, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            remedy = "wait for it, or stop it and run again"
+            raise TwelveError("another process is writing here", file=path.parent, remedy=remedy) from None
+        except OSError as error:
+            raise write_error(error, path) from None
+        lock.release()  # its process was killed
+
+
 @contextmanager
 def alone(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Lock a folder against other processes of this machine that call this; the lock ends with the process.

@@ -31,7 +31,7 @@ from twelve.errors import ConfigError, nearest, quoted
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.formats.content_digest import content_digest
 from twelve.formats.data_root import IMAGES, DataRoot
-from twelve.io.files import check_folder, replacing, restore
+from twelve.io.files import check_folder, check_idle, replacing, restore
 from twelve.model.processor_file import recipes_of
 from twelve.progress import Track, counted
 from twelve.run_folder import model_folder
@@ -135,6 +135,7 @@ def make(
         _check_regions(origin, out, name, [*train, *tested])
     run = _free(Path("runs") / name)
     with replacing(out) as partial:
+        check_idle(out)
         _write(partial, name, train, tested, out, {} if origin is None else origin.files)
         configuration = _configuration(out, run, init, name, kind, len(train))
         (partial / f"{name}.yaml").write_text(configuration, encoding="utf-8")
