@@ -27,10 +27,13 @@ from twelve.tasks.custom import own_tasks
 
 PAGE = test_docs.HOME / "docs" / "tutorial.md"
 EXAMPLES = test_docs.HOME / "examples"
+TABLE = "\n## From a table (CSV)\n"
+SHORT = [word for key in ("iterations", "eval_every", "save_every") for word in ("--set", f"training.{key}=2")]
 
 
 def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = PAGE.read_text(encoding="utf-8")
+    text, _, rest = PAGE.read_text(encoding="utf-8").partition(TABLE)
+    text += rest.partition("\n## ")[2]
     monkeypatch.chdir(tmp_path)
     shutil.copytree(EXAMPLES, tmp_path / "examples")
     commands = [command for body in test_docs.blocks(text, "bash") for command in body.splitlines()]
@@ -82,6 +85,44 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [f"mine: {FEW_SHARED}" in scene.answer(each).warnings for each in asked] == [True, False, False]
     kept = [json.loads(line) for line in (tmp_path / "runs/mine/predictions.jsonl").read_text().splitlines()]
     assert {each["task"] for each in kept} == {"mine"}
+
+
+def run(command: str) -> str:
+    """What a command prints; training is two iterations long."""
+    name, *words = shlex.split(command, comments=True)
+    if name != "twelve":
+        subprocess.run(["bash", "-c", command], check=True)
+        return ""
+    result = CliRunner().invoke(cli.app, [*words, *(SHORT if words[0] == "train" else ())])
+    assert result.exit_code == 0, (command, result.output, result.exception)
+    return result.output
+
+
+def test_the_table_is_converted_corrected_and_grown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = PAGE.read_text(encoding="utf-8").partition(TABLE)[2].partition("\n## ")[0]
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(EXAMPLES, tmp_path / "examples")
+    (copy, make), (add, update, extract, evaluate, train) = (
+        body.splitlines() for body in test_docs.blocks(text, "bash")
+    )
+    run(copy)
+    printed = [line.strip() for line in run(make).partition("next:\n")[2].splitlines()]
+    assert shlex.split(printed[0]) == shlex.split(extract, comments=True) and printed[4] == "twelve report runs/riding"
+    for command in printed[:5]:
+        run(command)
+    sides = [Path("riding", f"{split}.jsonl") for split in ("train", "test")]
+    before = [file.read_text().splitlines() for file in sides]
+    run(add)
+    run(update)
+    after = [file.read_text().splitlines() for file in sides]
+    assert all(set(old) < set(new) for old, new in zip(before, after, strict=True))  # each image stays on its side
+    assert [len(lines) for lines in (*before, *after)] == [10, 10, 23, 17]
+    assert "20 were extracted before" in run(extract)
+    assert f"{len(after[1])} examples" in " ".join(run(evaluate).split())
+    run(train)
+    assert Path("runs/riding-2/model").is_dir()
+    others = re.search(r"a table of\s+(\d+) images, or of (\d+) with `--test-fraction 0.25`", text)
+    assert others is not None and (int(others[1]) / 2, int(others[2]) * 0.75) == (60, 60)
 
 
 def test_what_the_base_model_can_tell() -> None:
