@@ -38,8 +38,10 @@ class Page:
 
     def __init__(self) -> None:
         page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
-        text = page.partition("\n## Deploy with Docker and nginx\n")[2].partition("\n### ")[0]
-        start, _, self.question = re.findall(r"```bash\n(.*?)```", text, flags=re.S)
+        text = page.partition("\n## Deploy with Docker\n")[2].partition("\n### ")[0]
+        (start,) = re.findall(r"```bash\n(.*?)```", text, flags=re.S)
+        text = page.partition("\n## Open the service with nginx\n")[2].partition("\n### ")[0]
+        _, self.question = re.findall(r"```bash\n(.*?)```", text, flags=re.S)
         (self.begins,) = re.findall(r"```json\n(.*?)\d+,\n```", text, flags=re.S)
         (self.host,) = re.findall(r"^HOST=(\S+)", start, flags=re.M)
         (self.model,) = re.findall(r"^MODEL=(\S+)", start, flags=re.M)

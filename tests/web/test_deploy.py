@@ -43,6 +43,7 @@ DEPLOY = HOME / "deploy"
 MANIFESTS = DEPLOY / "kubernetes"
 PAGE = (HOME / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 DEPLOY_PAGE = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
+OPERATE_PAGE = (HOME / "docs" / "operate.md").read_text(encoding="utf-8")
 COMPONENTS = ("volume", "index", "route", "path", "monitor")
 SEPARATE = {"volume/copy.yaml"}
 """Manifests that no kustomization.yaml names."""
@@ -340,7 +341,7 @@ def test_prometheus_in_kubernetes_reads_the_pods_with_the_token(tmp_path: Path) 
     stored = {each["name"]: each["valueFrom"].get("secretKeyRef") for each in container["env"]}
     kept = stored["TWELVE_TOKEN"]
     assert stored["TWELVE_METRICS_TOKEN"] == used and used["name"] == kept["name"] and used["key"] != kept["key"]
-    pages = PAGE + DEPLOY_PAGE
+    pages = PAGE + DEPLOY_PAGE + OPERATE_PAGE
     commands = re.findall(rf"^ *kubectl create secret generic {kept['name']} (\S+)", pages, flags=re.M)
     assert commands == ["--from-env-file=twelve.env"] * 2  # ps and the history of a shell show what a command contains
     assert not re.search("--from-literal|--docker-password", pages)
@@ -358,7 +359,7 @@ def test_prometheus_in_kubernetes_reads_the_pods_with_the_token(tmp_path: Path) 
         assert " " not in token
     assert f"`{kept['key']}=NEW OLD`" in PAGE and f"the line `{used['key']}=` stays" in PAGE
     restart = f"kubectl rollout restart deployment {deployment['metadata']['name']}\n"
-    assert f"    {restart}" in DEPLOY_PAGE and f"\n{restart}" in PAGE  # with a new token, and with a new model
+    assert f"    {restart}" in OPERATE_PAGE and f"\n{restart}" in PAGE  # with a new token, and with a new model
     assert endpoint["port"] == container["ports"][0]["name"] and endpoint["path"] == "/metrics"
     alerts = [rule["expr"] for group in one("prometheus/alerts.yaml")["groups"] for rule in group["rules"]]
     up = f'up{{job="{labels[monitor["spec"]["jobLabel"]]}"}}'
@@ -373,7 +374,7 @@ def test_prometheus_in_kubernetes_reads_the_pods_with_the_token(tmp_path: Path) 
 
 
 def test_the_page_names_the_alerts_of_the_file() -> None:
-    text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8").partition("\n## Metrics")[2]
+    text = OPERATE_PAGE.partition("\n## Metrics")[2]
     rules = one("prometheus/alerts.yaml")["groups"][0]["rules"]
     assert re.findall(r"`(Twelve\w+)`", text) == [rule["alert"] for rule in rules]
     for rule in rules:
@@ -385,7 +386,7 @@ def test_the_page_names_the_alerts_of_the_file() -> None:
 
 def test_the_token_of_docker_is_in_a_file_that_only_its_owner_can_read(tmp_path: Path) -> None:
     text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
-    docker = text.partition("## Deploy with Docker and nginx")[2]
+    docker = text.partition("## Deploy with Docker\n")[2]
     (make, file, read), _ = re.findall(r"^(\(umask .+ > (\S+)\))\n(.+)$", docker, flags=re.M)
     assert f"\ndocker run -d --restart unless-stopped --env-file {file} " in text
     assert f"/{file}" in (HOME / ".gitignore").read_text(encoding="utf-8").splitlines()
@@ -481,7 +482,7 @@ def test_the_host_name_and_its_certificate_are_written_into_the_configuration_of
 
 
 def test_the_metrics_token_is_added_to_the_file_of_the_token(tmp_path: Path) -> None:
-    text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
+    text = OPERATE_PAGE
     ((make, file),) = re.findall(r"^(\(umask .+ >> (\S+)\))$", text, flags=re.M)
     (tmp_path / file).write_text("TWELVE_TOKEN=a-secret-of-16-characters\n")
     subprocess.run(["sh", "-c", make], cwd=tmp_path, check=True)
@@ -496,7 +497,7 @@ def test_the_metrics_token_is_added_to_the_file_of_the_token(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("key", ["TWELVE_TOKEN", "token"])
 def test_the_steps_replace_a_token(key: str, tmp_path: Path) -> None:
-    steps = DEPLOY_PAGE.partition("\n### Replace the token\n")[2].partition("\n### ")[0]
+    steps = OPERATE_PAGE.partition("\n## Replace the token\n")[2].partition("\n## ")[0]
     assert re.findall(r"^(\d)\. ", steps, flags=re.M) == [*"12345"]
     commands = re.findall(rf"^ +(.*(?:\^|\()({key})=.* (\S*twelve\.env))$", steps, flags=re.M)
     wanted = ["twelve.env", "/etc/twelve.env"] if key == "TWELVE_TOKEN" else ["twelve.env"]
@@ -516,8 +517,8 @@ def test_the_steps_replace_a_token(key: str, tmp_path: Path) -> None:
 
 
 def test_the_commands_of_systemd_install_the_unit(tmp_path: Path) -> None:
-    text = DEPLOY_PAGE.partition("\n### systemd\n")[2]
-    (commands,) = re.findall(r"```bash\n(.*?)```", text.partition("\n### ")[0], flags=re.S)
+    text = DEPLOY_PAGE.partition("\n## Deploy with systemd\n")[2]
+    (commands,) = re.findall(r"```bash\n(.*?)```", text.partition("\n## ")[0], flags=re.S)
     (tmp_path / "etc" / "systemd" / "system").mkdir(parents=True)
     (tmp_path / "opt").mkdir()
     own = re.sub(r"(?<=[ >])/(?=etc|opt)", f"{tmp_path}/", commands).replace("HOST=images", "HOST=photographs")
@@ -544,7 +545,7 @@ def test_a_service_behind_a_login_needs_no_token(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_page_says_after_what_time_a_thread_hangs() -> None:
-    section = " ".join(DEPLOY_PAGE.partition("\n## Health\n")[2].partition("\n## ")[0].split())
+    section = " ".join(OPERATE_PAGE.partition("\n## Health\n")[2].partition("\n## ")[0].split())
     usual, least = Limits(), Limits(answer_seconds=1)
     assert (usual.hung_seconds, least.hung_seconds) == (10 * usual.answer_seconds, 60)
     told = "more than ten times `--answer-seconds`, and for more than a minute"
@@ -552,7 +553,7 @@ def test_the_page_says_after_what_time_a_thread_hangs() -> None:
 
 
 def test_a_server_of_ones_own_reads_its_token_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8").partition("\n### Your own server")[2]
+    text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8").partition("\n## Your own server")[2]
     code, commands = (re.findall(rf"^```{kind}\n(.*?)```", text, flags=re.M | re.S)[0] for kind in ("python", "bash"))
     ((make, file),) = re.findall(r"^(\(umask .+ > (\S+)\))$", commands, flags=re.M)
     assert f"/{file}" in (HOME / ".gitignore").read_text(encoding="utf-8").splitlines()
@@ -582,7 +583,7 @@ def test_a_server_of_ones_own_reads_its_token_from_a_file(tmp_path: Path, monkey
 def test_the_pages_name_arguments_of_the_dockerfile() -> None:
     dockerfile = (HOME / "Dockerfile").read_text(encoding="utf-8")
     has = dict(re.findall(r"^ARG (\w+)(?:=(.+))?$", dockerfile, flags=re.M))
-    text = (HOME / "docs" / "deploy.md").read_text(encoding="utf-8")
+    text = DEPLOY_PAGE + OPERATE_PAGE
     assert {*re.findall(r"--build-arg (\w+)=", text)} == {*has}
     assert has["TORCH_INDEX"].endswith("/cpu") and '--index-url "$TORCH_INDEX"' in dockerfile
     assert f"a mirror of `{has['TORCH_INDEX']}`" in " ".join(text.split())

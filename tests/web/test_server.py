@@ -134,7 +134,8 @@ def test_behind_a_proxy_with_tls_addresses_have_its_scheme(
 )
 def test_the_first_question_of_the_page_about_deployment_is_answered() -> None:
     home, token = Path(__file__).parents[2], "a-secret-of-16-characters"
-    text = (home / "docs" / "deploy.md").read_text(encoding="utf-8").partition("\n### ")[0]
+    page = (home / "docs" / "deploy.md").read_text(encoding="utf-8")
+    text = page.partition("\n## Open the service with nginx\n")[2].partition("\n### ")[0]
     (command,) = (each for each in re.findall(r"```bash\n(.*?)```", text, flags=re.S) if each.startswith("curl"))
     (begins,) = re.findall(r"```json\n(.*?)\d+,\n```", text, flags=re.S)
     code = "import sys; from twelve.web.server import serve; serve(sys.argv[1], port=0, token=sys.argv[2])"
@@ -190,7 +191,7 @@ def test_the_page_has_every_limit_with_its_default() -> None:
 
 
 def test_the_page_has_every_metric_with_its_labels(app: FastAPI) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "operate.md").read_text(encoding="utf-8")
     section = text.partition("## Metrics")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`[^|]+`) \|([^|]*)\| .+ \|$", section, flags=re.M)
     name = re.compile(r"`(\w+)`")
