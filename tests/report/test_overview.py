@@ -25,9 +25,11 @@ from typer.testing import CliRunner
 from twelve import cli
 from twelve import config as configuration
 from twelve.data import table_origin
+from twelve.data.examples.store import checksum
 from twelve.errors import DataError
 from twelve.evaluation import calibration, recorded
 from twelve.evaluation.results import Baseline
+from twelve.formats.data_root import DataRoot
 from twelve.metrics.bootstrap import Interval
 from twelve.model.processor_file import CONFIG_FILE
 from twelve.regions.store.region_store import RegionStore
@@ -45,9 +47,11 @@ from twelve.report.weak import PER_TASK, low_parts, weak
 from twelve.report.words import about, part
 from twelve.report.write import render, write_report
 from twelve.run_folder import RunFolder
+from twelve.runs.measured_data import taught
 from twelve.runs.train import train
 from twelve.tasks import base
 from twelve.tasks.base import Defaults, Task
+from twelve.tasks.custom import own_tasks
 from twelve.training.convergence import EXAMPLES
 from twelve.training.kept import LAST
 from twelve.types.measurement import Measurement
@@ -1260,6 +1264,53 @@ def test_results_of_files_that_have_changed_are_measured_again(run: Path) -> Non
     changed(run, lambda tree: tree["facts"].update(iterations=20))
     (step,) = next_steps(read_run(run), scored(run))
     assert step.why.startswith("These results were measured after 20 iterations") and "test.jsonl" in step.details
+
+
+def test_a_run_whose_training_file_has_changed_is_trained_again_first(run: Path) -> None:
+    """Other steps would follow from numbers about other training examples, whether it was evaluated since or not."""
+    root = Path(read_run(small(run, 76.0, 10.0, train=20)).config.data)
+    lines = ['{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n'] * 20
+    (root / "train.jsonl").write_text("".join(lines))
+    (root / "test.jsonl").write_text("{}\n")
+    (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 0.95}}))
+
+    def learned() -> None:
+        """The run has learned from the files as they are now."""
+        config, data = read_run(run).config, json.loads((run / "data.json").read_text())
+        own = own_tasks(config.tasks)
+        data |= {"taught": taught(own, DataRoot(root, own_tasks=own))}
+        data |= {"files": {"train.jsonl": {"sha256": checksum(root / "train.jsonl")}}}
+        (run / "data.json").write_text(json.dumps(data))
+        now = {"test.jsonl": checksum(root / "test.jsonl")}
+        changed(run, lambda tree: tree["tasks"]["mine"].update(files=now))
+
+    learned()
+    before = titles(run)
+    assert before[0] == "Add training examples" and "changed" not in said(run).sentence
+    (root / "train.jsonl").write_text("".join([*lines[1:], lines[0].replace("yes", "no")]))
+    (step,) = next_steps(read_run(run), scored(run))
+    assert (step.title, step.why, step.details) == ("Train again", "train.jsonl has changed since training.", "")
+    assert step.commands == [
+        f"twelve train {run / 'config.yaml'} --set run={run}-retrained",
+        f"twelve evaluate {run}-retrained",
+        f"twelve report {run}-retrained",
+    ]
+    assert said(run).sentence.startswith("Trained before train.jsonl changed. The model scores 76.0")
+    (root / "test.jsonl").write_text("{} \n")
+    (step,) = next_steps(read_run(run), scored(run))
+    assert (step.title, step.details) == ("Train again", "test.jsonl has changed since the evaluation.")
+    (root / "train.jsonl").write_text("not an example\n")
+    assert titles(run) == ["Train again"]
+    (root / "train.jsonl").write_text("".join(lines))
+    learned()
+    assert titles(run) == before
+    tree = yaml.safe_load((run / "config.yaml").read_text())
+    tree["tasks"]["vqa"] = {"test_split": "val"}
+    (run / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    (root / "train.jsonl").write_text("".join(lines[1:]))
+    step, *others = next_steps(read_run(run), scored(run))
+    assert step.title == "Train again" and " --set 'tasks=[mine]' " in step.commands[0]
+    assert others and "Add training examples" not in [each.title for each in others]  # of the task that did not change
 
 
 def test_a_test_file_that_is_gone_is_put_back_first(run: Path) -> None:

@@ -32,6 +32,7 @@ from twelve.formats.data_root import DataRoot
 from twelve.model.processor import TwelveProcessor
 from twelve.model.vilbert import Twelve
 from twelve.outputs.alignment import RetrievalScores
+from twelve.report.reading import read_run
 from twelve.report.write import write_report
 from twelve.runs.evaluate import evaluate_run
 from twelve.runs.train import train
@@ -164,6 +165,13 @@ def test_training_and_evaluation_say_what_may_be_wrong_in_the_files(root: Path, 
     assert "answer 'Red' (1 time) differs from 'red' (8 times) only in case or spaces" in result.train_warnings
     digest = hashlib.sha256((root / "answer/val.jsonl").read_bytes()).hexdigest()
     assert result.files == {"answer/val.jsonl": digest}
+    assert read_run(run).other_training == {}
+    tiny.write_lines(path, [record | {"id": f"row {row}"} for row, record in enumerate(lines)])
+    assert read_run(run).other_training == {}  # as after another line of its table was removed
+    tiny.write_lines(path, [*lines[:8], lines[8] | {"target": "red"}])
+    assert read_run(run).other_training == {"mine": "answer/red.jsonl"}
+    path.unlink()
+    assert read_run(run).other_training == {}
     both = [json.loads(line) for line in (root / "answer/val.jsonl").read_text().splitlines()]
     tiny.write_lines(root / "answer/two.jsonl", [*both, both[0] | {"id": "again", "target": "neither"}])
     said = io.StringIO()

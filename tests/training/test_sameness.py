@@ -21,7 +21,7 @@ from rich.console import Console
 from twelve import config as configuration
 from twelve.data.examples.codec import Codec
 from twelve.data.examples.columns import take
-from twelve.data.examples.store import open_examples, write_examples
+from twelve.data.examples.store import checksum, open_examples, write_examples
 from twelve.errors import CheckpointError, ConfigError, DataError, TwelveError
 from twelve.run_folder import RunFolder
 from twelve.runs.train import train
@@ -101,7 +101,10 @@ def test_flipped_labels_are_refused_and_may_be_insisted_on(place: Path) -> None:
     assert json.loads(RunFolder(place / "run").trained.read_text())["iterations"] == 4  # nothing was touched
     said = resumed(place, allow_changed_data=True)
     assert "changed: the data (snli_ve.train)" in said
-    (change,) = json.loads((place / "run" / "data.json").read_text())["changed"]
+    tree = json.loads((place / "run" / "data.json").read_text())
+    read = {name: each["sha256"] for name, each in tree["files"].items()}  # the model was last trained on these
+    assert read == {name: checksum(place / "data" / name) for name in read} and any("snli_ve" in name for name in read)
+    (change,) = tree["changed"]
     assert change["iteration"] == 2 and "snli_ve.train" in change["what"][0]
     assert any("snli_ve.train" in line.get("event", "") for line in lines(place / "run"))
     assert "changed: " not in resumed_again(place)  # the checkpoints that follow are of these data

@@ -13,7 +13,7 @@ from twelve.progress import enumerated
 from twelve.report.own_task_steps import new_images
 from twelve.report.reading import Run
 from twelve.report.scores import LEAST
-from twelve.report.step import Step, as_named, to_check, to_evaluate, to_train_again
+from twelve.report.step import Step, as_named, only, to_check, to_evaluate, to_train_again
 from twelve.report.verdict import ScoredTask
 
 SHOWN = 2
@@ -49,7 +49,7 @@ def corrected_training(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]
     for each in own:
         warnings = run.results[each.name].train_warnings
         folder = "retrained" if each.name == run.alone else f"{each.name}-retrained"
-        train = to_train_again(run, folder, *_only(run, [each.name]))
+        train = to_train_again(run, folder, *only(run, [each.name]))
         if warnings and train:
             name = run.task(each.name).train_split
             said = "; ".join(warnings[:SHOWN])
@@ -57,11 +57,6 @@ def corrected_training(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]
             where = _sources(run, [name])
             why = f"{said[:1].upper()}{said[1:]}. Look at these lines of {where}, and correct what is wrong."
             yield Step("Correct the training file", why, [*_convert(run, [name]), *to_check(run), *train], more)
-
-
-def _only(run: Run, names: Sequence[str]) -> Sequence[str]:
-    """The setting that trains these tasks alone, unless the run has no others."""
-    return () if len(run.config.tasks) == len(names) else (f"tasks=[{','.join(names)}]",)
 
 
 def _table_of(run: Run, name: str) -> TableOrigin | None:
@@ -106,4 +101,4 @@ def _again(run: Run, flawed: Sequence[ScoredTask]) -> Sequence[str]:
     results = [run.results[name] for name in names]
     if not any(each.unanswerable or run.task(each.task).train_split in each.contradicted for each in results):
         return to_evaluate(run)
-    return to_train_again(run, "corrected", *_only(run, names))
+    return to_train_again(run, "corrected", *only(run, names))

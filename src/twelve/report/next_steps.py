@@ -34,11 +34,13 @@ from twelve.report.step import (
     beside,
     command_line,
     config_of,
+    only,
     sentence,
     sibling,
     to_check,
     to_evaluate,
     to_train,
+    to_train_again,
 )
 from twelve.report.verdict import ScoredTask, examples, verdict
 from twelve.run_folder import RunFolder
@@ -60,12 +62,19 @@ def next_steps(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
     """The steps to take, the most important one first; never none, and none with the commands of another."""
     if not run.finished:
         return list(_unfinished(run))
+    stale = _stale(run)
+    if run.gone and stale is not None:
+        return [stale]
+    again = list(_trained_before(run, stale))
+    if again and run.other_training.keys() >= run.config.tasks.keys():
+        return again  # other steps would follow from numbers about other training examples
     if not scored:
-        return [Step("Evaluate it", f"There is no {words.score(run.own)} and no baseline yet.", to_evaluate(run))]
-    if (stale := _stale(run)) is not None:
-        return [stale]  # other steps would follow from the scores of another model, or of other examples
+        untold = f"There is no {words.score(run.own)} and no baseline yet."
+        return [*again, Step("Evaluate it", untold, to_evaluate(run))]
+    if stale is not None:
+        return [*again, stale]  # other steps would follow from the scores of another model, or of other examples
     found = dict[tuple[str, ...], Step]()
-    for step in _all(run, scored):
+    for step in [*again, *_all(run, [each for each in scored if each.name not in run.other_training])]:
         same = found.setdefault(tuple(step.commands), step)
         if (step.title, step.why) != (same.title, same.why):
             more = f"{same.details} {step.title}: {step.why} {step.details}".strip()
@@ -130,6 +139,15 @@ def _stale(run: Run) -> Step | None:
     if before is not None:
         said.append(_newer(run, before))
     return Step("Evaluate it again", said[-1], to_evaluate(run), " ".join(said[:-1])) if said else None
+
+
+def _trained_before(run: Run, stale: Step | None) -> Iterator[Step]:
+    """Train again, where files of one's own have changed since they were trained on."""
+    files = list(dict.fromkeys(run.other_training.values()))
+    commands = to_train_again(run, "retrained", *only(run, run.other_training)) if files else []
+    if commands:
+        why = f"{enumerated(files)} {'has' if len(files) == 1 else 'have'} changed since training."
+        yield Step("Train again", why, commands, "" if stale is None else f"{stale.details} {stale.why}".strip())
 
 
 def _evaluation(run: Run, scored: Sequence[ScoredTask]) -> Iterator[Step]:

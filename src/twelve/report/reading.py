@@ -22,7 +22,7 @@ from twelve.io.yaml_text import read_text
 from twelve.progress import enumerated
 from twelve.run_folder import MODEL_FILES, RunFolder
 from twelve.runs.base_images import BaseImages
-from twelve.runs.measured_data import other_files, other_regions
+from twelve.runs.measured_data import other_files, other_regions, other_training
 from twelve.settings import RunConfig
 from twelve.tasks.base import Task, called, foreign, get
 from twelve.tasks.custom import own_tasks
@@ -55,6 +55,7 @@ class Data:
 
     Attributes:
         region_samples: image id -> digest of its regions, of some images of every source.
+        taught: see :func:`twelve.runs.measured_data.taught`.
         vocabularies: output -> number of its answers.
         base_images: the comparison of the test images with those of the base model.
     """
@@ -63,6 +64,7 @@ class Data:
     tasks: Mapping[str, Sizes] = field(default_factory=dict)
     coverage: Mapping[str, str] = field(default_factory=dict)
     files: Any = None
+    taught: Mapping[str, str] = field(default_factory=dict)
     region_samples: Mapping[str, str] = field(default_factory=dict)
     vocabularies: Mapping[str, int] = field(default_factory=dict)
     base_images: BaseImages = field(default_factory=BaseImages)
@@ -115,6 +117,7 @@ class Run:
         positions: word pieces that the model reads, at most; None if that is not known.
         changed, gone: files of the evaluated splits, relative to the data root, that have changed since the evaluation,
             or are no longer there.
+        other_training: see :func:`twelve.runs.measured_data.other_training`.
         other_regions: see :func:`twelve.runs.measured_data.other_regions`; of the evaluated images.
     """
 
@@ -136,6 +139,7 @@ class Run:
     positions: int | None = None
     changed: Sequence[str] = ()
     gone: Sequence[str] = ()
+    other_training: Mapping[str, str] = field(default_factory=dict)
     other_regions: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -261,6 +265,7 @@ def read_run(folder: Path) -> Run:
         positions=_positions(files.model),
         changed=changed,
         gone=gone,
+        other_training=other_training(config, data.files, data.taught),
         other_regions=other_regions(config, files.model, data.region_samples, sorted(shown)),
     )
 

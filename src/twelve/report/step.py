@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import join, split
@@ -67,6 +67,11 @@ def to_train_again(run: Run, name: str, *settings: str) -> list[str]:
     chosen = beside(run, name)
     train, folder = to_train(config_of(run), *settings, chosen), Path(chosen.removeprefix("run="))
     return [] if train is None else [train, command_line("evaluate", folder), command_line("report", folder)]
+
+
+def only(run: Run, names: Collection[str]) -> Sequence[str]:
+    """The setting that trains these tasks alone, unless the run has no others."""
+    return () if len(run.config.tasks) == len(names) else (f"tasks=[{','.join(names)}]",)
 
 
 def beside(run: Run, name: str) -> str:

@@ -67,6 +67,8 @@ def verdict(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
         found = replace(found, sentence=f"Measured after {counted(since, 'iteration')}; {changed}. {found.sentence}")
     if run.changed_data:
         found = replace(found, sentence=f"Measured before {enumerated(run.changed_data)} changed. {found.sentence}")
+    if files := list(dict.fromkeys(run.other_training.values())):
+        found = replace(found, sentence=f"Trained before {enumerated(files)} changed. {found.sentence}")
     if run.gone:
         there = "is no longer there" if len(run.gone) == 1 else "are no longer there"
         found = replace(found, sentence=f"Measured on {enumerated(run.gone)}, which {there}. {found.sentence}")

@@ -1,15 +1,20 @@
-"""Whether what an evaluation has read is still there, and as it was: the files of its splits, and the regions."""
+"""Whether what training and evaluation have read is still there, and as it was: files of one's own that a run was
+trained on, the files of evaluated splits, and the regions."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twelve.errors import RegionError, TwelveError
+from twelve.errors import DataError, RegionError, TwelveError
 from twelve.evaluation.results import TaskResult
+from twelve.formats.data_root import DataRoot
 from twelve.settings import RunConfig
+from twelve.tasks.base import Task
+from twelve.tasks.custom import FileTask, PretrainingFile, own_tasks
 
 if TYPE_CHECKING:
     from twelve.regions.store.region_store import RegionStore
@@ -24,6 +29,42 @@ def other_files(root: Path, results: Sequence[TaskResult]) -> tuple[list[str], l
         with contextlib.suppress(OSError, ValueError):  # it is not there, or cannot be read
             changed += [name] if checksum(root / name) != digest else []
     return changed, [name for name in found if root.is_dir() and not (root / name).exists()]
+
+
+def taught(tasks: Mapping[str, Task], root: DataRoot) -> dict[str, str]:
+    """Each task with a training file of one's own -> a digest of what it teaches: of all but the ids of its examples,
+    which change when another line of a table is removed."""
+    fields, found = ("text", "images", "target", "candidates"), dict[str, str]()
+    for name, task in tasks.items():
+        if isinstance(task, FileTask) and not isinstance(task, PretrainingFile):  # that may have millions of lines
+            digest = hashlib.sha256()
+            for example in task.read(root, task.train_split):
+                digest.update(repr([getattr(example, field) for field in fields]).encode("utf-8", "surrogatepass"))
+            found[name] = digest.hexdigest()
+    return found
+
+
+def other_training(config: RunConfig, files: object, before: Mapping[str, str]) -> dict[str, str]:
+    """Each task whose training file, of one's own, is not what it was trained on -> the name of this file.
+
+    Args:
+        files: file, relative to the data root -> its "sha256" in the training.
+        before: :func:`taught` in the training.
+    """
+    from twelve.data.examples.store import checksum  # imports pyarrow, as above
+
+    own, found = own_tasks(config.tasks), dict[str, str]()
+    for name in [name for name in own if name in before]:
+        split = own[name].train_split
+        known = files.get(split) if isinstance(files, Mapping) else None
+        with contextlib.suppress(OSError, ValueError):  # it is not there, or cannot be read
+            if isinstance(known, Mapping) and checksum(Path(config.data, split)) != known.get("sha256"):
+                found[name] = split
+        with contextlib.suppress(DataError):  # a line is wrong, so the file has changed
+            root = DataRoot(config.data, config.sources, own)
+            if name in found and taught({name: own[name]}, root)[name] == before[name]:
+                del found[name]
+    return found
 
 
 def other_regions(

@@ -34,6 +34,7 @@ from twelve.runs.announced import announced
 from twelve.runs.base_images import BaseImages, compare, trained_images
 from twelve.runs.complete import completion
 from twelve.runs.early import base_folder, check
+from twelve.runs.measured_data import taught
 from twelve.runs.new_model import Start, new_model
 from twelve.runs.next_command import next_command
 from twelve.runs.run_card import write_run_card
@@ -231,6 +232,7 @@ def _write_facts(config: RunConfig, data: Prepared, trainer: Trainer, base: Base
     """Write the configuration, and facts about data and machine, into the run's folder; a resumed run keeps the facts
     that it has. Returns a note on each file that was lost."""
     run, resumed, lost = trainer.run, trainer.state.iteration > 0, []
+    tasks = {name: each.task for name, each in data.tasks.items()}
     for file in (run.data, run.machine):
         if resumed and run.read(file):
             continue
@@ -238,6 +240,7 @@ def _write_facts(config: RunConfig, data: Prepared, trainer: Trainer, base: Base
             lost.append(f"{file.name} was lost or damaged; it is written again, as it is now")
         about = summary(data, trainer.cut) | {
             "trained_on": trainer.record["examples"],
+            "taught": taught(tasks, data.root),
             "region_samples": _samples(data),
         }
         about |= {"base_images": asdict(base)} if base.tasks else {}
@@ -245,7 +248,7 @@ def _write_facts(config: RunConfig, data: Prepared, trainer: Trainer, base: Base
     if trainer.checkpoints.changed_data:
         tree = run.read(run.data)
         change = {"iteration": trainer.state.iteration, "what": trainer.checkpoints.changed_data}
-        tree["region_samples"] = _samples(data)
+        tree |= {"region_samples": _samples(data), "taught": taught(tasks, data.root)} | fingerprints(config, data)
         tree["changed"] = [*(tree["changed"] if isinstance(tree.get("changed"), list) else []), change]
         run.write(run.data, tree)
     data.validation_images.write(run.validation_images)
