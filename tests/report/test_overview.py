@@ -312,7 +312,8 @@ def test_a_small_lead_on_few_examples_is_not_learned_so_far(run: Path) -> None:
     assert (found.word, found.good) == ("Not learned so far", False)
     assert found.sentence == (
         "The model scores 52.5 (95% interval 38 to 67) on 40 test examples: not shown to be better than the majority "
-        "baseline (always giving the most frequent answer: 50.0; the difference may be chance)."
+        "baseline (always giving the most frequent answer: 50.0; the difference may be chance). Its lead of 2.5 "
+        "points is less than about a standard error (7.5), so it counts as none; a larger one would be undecided."
     )
     page = render(read_run(run))
     assert '<span class="verdict open">undecided</span>' in page and "<b>Not learned so far.</b>" in page
@@ -324,11 +325,23 @@ def test_a_small_lead_on_few_examples_is_not_learned_so_far(run: Path) -> None:
     Path(read_run(run).config.data, "train.jsonl").write_text(59 * line)
     assert titles(run)[:2] == ["Add training examples", "Add test examples"]
 
-    def larger(tree: Tree) -> None:
-        for each in tree["tasks"]["mine"]["baselines"].values():
-            each["advantage"] = {"mean": 10.0, "low": -5.0, "high": 25.0}
+    def led(mean: float, low: float, high: float) -> Verdict:
+        leads = {"advantage": {"mean": mean, "low": low, "high": high}}
 
-    assert said(changed(run, larger)).word == "Undecided"
+        def change(tree: Tree) -> None:
+            for each in tree["tasks"]["mine"]["baselines"].values():
+                each.update(leads)
+
+        return said(changed(run, change))
+
+    near = led(14.3, -14.3, 45.0)
+    assert (
+        near.word == "Not learned so far" and "14.3 points is less than about a standard error (14.8)" in near.sentence
+    )
+    over = led(15.0, -15.0, 45.0)
+    assert over.word == "Undecided" and "standard error" not in over.sentence
+    below = said(changed(run, lambda tree: tree["tasks"]["mine"]["score"].update(mean=49.0)))
+    assert below.word == "Not learned so far" and "standard error" not in below.sentence  # there is no lead
 
 
 def answered(run: Path, *answers: str) -> list[RecordedPrediction]:

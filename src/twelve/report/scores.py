@@ -137,14 +137,25 @@ class TaskScore:
     @property
     def undecided(self) -> bool:
         """Whether it is well above every baseline, but measured on too few images to tell whether it is better than
-        each. Of a small lead, by less than about a standard error (a quarter of its 95% interval), more images would
-        hardly tell anything else."""
-        highest, unbeaten = self.best_baseline, self.best_unbeaten
-        if highest is None or unbeaten is None:
-            return False
-        lead = unbeaten.advantage
-        well = lead.low is None or lead.high is None or lead.value >= (lead.high - lead.low) / 4
-        return self.groups < FEW and self.bar.value > highest.bar.value and well
+        each. Of a small lead, more images would hardly tell anything else."""
+        return self._on_few_above and self.small_lead is None
+
+    @property
+    def small_lead(self) -> float | None:
+        """Points from which a lead would be undecided, about a standard error (a quarter of its 95% interval), if the
+        score is above every baseline by less, on few images; None if it is not."""
+        lead = self.best_unbeaten.advantage if self._on_few_above and self.best_unbeaten else None
+        if lead is None or lead.low is None or lead.high is None:
+            return None
+        least = (lead.high - lead.low) / 4
+        return least if lead.value < least else None
+
+    @property
+    def _on_few_above(self) -> bool:
+        """Whether it is above every baseline on few images, but not shown to be better than each."""
+        highest = self.best_baseline
+        above = highest is not None and self.bar.value > highest.bar.value
+        return self.groups < FEW and above and self.best_unbeaten is not None
 
     @property
     def unbeaten(self) -> tuple[str, ...]:

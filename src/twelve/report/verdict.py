@@ -216,7 +216,11 @@ def _above(scored: Sequence[ScoredTask], below: Sequence[ScoredTask], alone: boo
         score, best = below[0].score, below[0].score.best_unbeaten
         assert best is not None
         on = f" on {examples(below[0])}" if score.groups < FEW_IMAGES else ""
-        return f"{model} scores {score.bar.value:.1f}{_interval(below[0])}{on}: {best.compared}"
+        why = ""
+        if (least := score.small_lead) is not None:
+            lead = f"Its lead of {best.advantage.value:.1f} points is less than about a standard error ({least:.1f})"
+            why = f". {lead}, so it counts as none; a larger one would be undecided"
+        return f"{model} scores {score.bar.value:.1f}{_interval(below[0])}{on}: {best.compared}{why}"
     better = f"{BETTER} than every baseline ({GUESS})"
     if alone and above:
         score, best = scored[0].score, scored[0].score.best_baseline
