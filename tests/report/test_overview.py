@@ -1161,8 +1161,83 @@ def test_lines_made_from_a_table_are_corrected_in_the_table(run: Path) -> None:
     assert first.commands[0] == f"twelve data table 'my boats.csv' --out {root} --update"
     with (root / "test.jsonl").open("a") as stream:  # edited itself, it is to be corrected itself
         stream.write(" ")
-    why = next_steps(read_run(run), scored(run))[0].why
-    assert f"correct these lines in {root / 'test.jsonl'}, or add examples with the missing answers to my boats" in why
+    step = next_steps(read_run(run), scored(run))[0]
+    edited = f"{root / 'test.jsonl'}, or add examples with the missing answers to {root / 'train.jsonl'}"
+    assert f"correct these lines in {edited}" in step.why  # the table cannot be converted over it
+    assert step.commands[0].startswith("twelve regions extract ")
+
+
+def tabled(run: Path, *options: str, test: str = "own.csv", lines: int = 20) -> list[str]:
+    """Files that a table was converted to, and the commands that convert it again and extract regions."""
+    root = Path(read_run(run).config.data)
+    (root / table_origin.FILE).unlink(missing_ok=True)
+    for name in ("test.jsonl", "train.jsonl"):
+        (root / name).write_text('{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n' * lines)
+    command = ["twelve", "data", "table", "own.csv", "--images", "photos", *options, "--update"]
+    table_origin.write(root, command, {"train.jsonl": "own.csv", "test.jsonl": test})
+    return [shlex.join(command), "twelve regions extract "]
+
+
+@pytest.mark.parametrize(
+    ("share", "rows", "which"),
+    [((), "100 to 200", "about half"), (("--test-fraction", "0.2"), "62 to 125", "about 20%")],
+)
+def test_examples_of_a_table_are_added_to_the_table(run: Path, share: tuple[str, ...], rows: str, which: str) -> None:
+    """Lines that are added to the converted files would keep the table from being converted again."""
+    changed(alone(run, 40.0, -70.0), lambda tree: tree["tasks"]["mine"].update(score=fake_run.interval(40.0, 20.0)))
+    convert, extract = tabled(run, *share)
+    train = Path(read_run(run).config.data, "train.jsonl")
+    step, *others = next_steps(read_run(run), scored(run))
+    where = f"own.csv and their images to photos, of which {which} become test images"
+    assert (step.title, step.why) == ("Add training examples", f"Add {rows} rows to {where}; {train} has 20 lines.")
+    copied = "Copy images that are new into photos; the first 2 commands convert the table and extract their regions."
+    assert step.details.startswith(copied) and "The first line is" not in step.details
+    assert step.commands[0] == convert and step.commands[1].startswith(extract)
+    assert step.commands[2].endswith(f" --set run={run}-more")
+    # The same rows serve both: they would be added, and trained on, twice.
+    assert "Add test examples" not in [each.title for each in others]
+    more = f"add rows to {where}; the others become training images, so the commands train again."
+    assert f"Add test examples: The 95% interval is 20.0 to 60.0: {more}" in step.details
+    tabled(run, *share, lines=FEW_LEARNED)  # enough to train on, but converting the table adds to them
+    step = next(each for each in next_steps(read_run(run), scored(run)) if each.title == "Add test examples")
+    assert step.commands[2].endswith(f" --set run={run}-more") and step.why.endswith(more)
+
+
+def test_examples_of_two_tables_are_added_to_either(run: Path) -> None:
+    changed(alone(run, 40.0, -70.0), lambda tree: tree["tasks"]["mine"].update(score=fake_run.interval(40.0, 20.0)))
+    convert, extract = tabled(run, "--test", "test.csv", test="test.csv")
+    train, test = next_steps(read_run(run), scored(run))[:2]
+    file = Path(read_run(run).config.data, "train.jsonl")
+    assert train.why == f"Add 50 to 100 rows to own.csv and their images to photos; {file} has 20 lines."
+    assert test.why == "The 95% interval is 20.0 to 60.0: add rows to test.csv and their images to photos."
+    for step, then in ((train, "twelve train "), (test, "twelve evaluate ")):
+        assert step.commands[0] == convert and step.commands[1].startswith(extract)
+        assert step.commands[2].startswith(then)
+
+
+def test_both_files_are_corrected_in_one_step(run: Path) -> None:
+    """A reader of two steps would train twice, into two folders."""
+    warnings = {"train_warnings": ["a doubtful line"], "test_warnings": ["a repeated line", "a second", "a third"]}
+    changed(flawed(run, {}), lambda tree: tree["tasks"]["mine"].update(warnings))
+    convert, extract = tabled(run)
+    step, *others = next_steps(read_run(run), scored(run))
+    assert step.title == "Correct the training file and the test file"
+    assert step.why.endswith(
+        "; the best possible score is at most 80.0; a repeated line; a second; a doubtful line. Correct these lines in "
+        "own.csv, or add examples with the missing answers to own.csv."
+    )
+    assert step.details.startswith("Copy images that are new into photos; the first 2 commands convert the table and ")
+    assert step.details.endswith("`twelve data check` also says: a third.")
+    assert step.commands[0] == convert and step.commands[1].startswith(extract)
+    assert [line.split()[1] for line in step.commands[2:]] == ["data", "train", "evaluate", "report"]
+    assert step.commands[3].endswith(f" --set run={run}-retrained")
+    assert not [each.title for each in others if each.title.startswith("Correct")]
+    changed(run, lambda tree: tree["tasks"]["mine"].update(train_warnings=[]))
+    assert titles(run)[0] == "Correct the lines that no model can answer"
+    changed(run, lambda tree: tree["tasks"]["mine"].update(unanswerable=[], upper_bound=None))
+    step = next_steps(read_run(run), scored(run))[0]
+    assert step.title == "Correct the test file" and step.why.startswith("A repeated line; a second. Look at these ")
+    assert step.commands[-2:] == [f"twelve evaluate {run}", f"twelve report {run}"]  # what was learned stays
 
 
 def test_what_no_model_can_answer_is_corrected_before_examples_are_added(run: Path) -> None:
@@ -1178,9 +1253,9 @@ def test_what_no_model_can_answer_is_corrected_before_examples_are_added(run: Pa
     assert "evaluate this run again instead of training. Add at least 9 of each answer" in first.details
     checked = f"twelve data check {root} --config {run / 'config.yaml'}"
     again = [
-        f"twelve train {run / 'config.yaml'} --set run={run}-corrected",
-        f"twelve evaluate {run}-corrected",
-        f"twelve report {run}-corrected",
+        f"twelve train {run / 'config.yaml'} --set run={run}-retrained",
+        f"twelve evaluate {run}-retrained",
+        f"twelve report {run}-retrained",
     ]
     assert first.commands[0].startswith("twelve regions extract ") and first.commands[1:] == [checked, *again]
     assert second.title == "Add training examples"

@@ -170,13 +170,17 @@ def test_training_and_evaluation_say_what_may_be_wrong_in_the_files(root: Path, 
     assert read_run(run).other_training == {}  # as after another line of its table was removed
     tiny.write_lines(path, [*lines[:8], lines[8] | {"target": "red"}])
     assert read_run(run).other_training == {"mine": "answer/red.jsonl"}
-    path.unlink()
-    assert read_run(run).other_training == {}
+    tiny.write_lines(path, lines)
     both = [json.loads(line) for line in (root / "answer/val.jsonl").read_text().splitlines()]
-    tiny.write_lines(root / "answer/two.jsonl", [*both, both[0] | {"id": "again", "target": "neither"}])
+    added = [both[0] | {"id": "again", "target": "neither"}, both[1] | {"id": "twice"}]
+    added += [both[2] | {"id": "misspelt", "text": "which colour ?", "target": "rad"}]
+    tiny.write_lines(root / "answer/two.jsonl", [*both, *added])
     said = io.StringIO()
     (result,) = evaluate_run(run, split="answer/two.jsonl", console=Console(file=said))
-    assert result.contradicted == {"answer/two.jsonl": 1}
+    assert result.contradicted == {"answer/two.jsonl": 1} and len(result.unanswerable) == 1
+    repeated, misspelt = result.test_warnings  # what is said elsewhere is not said again
+    assert repeated.startswith("1 of 7 lines of answer/two.jsonl repeats an earlier one, first: ")
+    assert misspelt == "answer 'rad' (1 time) may be a misspelling of 'red' (8 times in answer/red.jsonl)"
     assert "warning: mine: 1 question has different answers in answer/two.jsonl, first: " in " ".join(
         said.getvalue().split()
     )

@@ -75,8 +75,8 @@ def warnings_of(
         labels = labels_of(examples)
         return found + one_answer(labels) + misspelt(labels, at=_answers_at(root, split, examples))
     found += _one_answer(task, split, labels_of(examples), _marks_of(examples))
+    found += untaught(task, examples, trained)
     if trained is not None and (lacking := unknown(examples, taught := labels_of(trained))):
-        found.append(_untaught(examples, lacking, task.train_split))
         found += misspelt(taught, lacking, f" in {task.train_split}", _answers_at(root, split, examples))
     return found
 
@@ -281,6 +281,14 @@ def unanswerable(
     if untaught := Counter({answer: count for answer, count in lacking.items() if answer not in impossible}):
         found.append(_untaught(examples, untaught, "the training examples"))
     return found
+
+
+def untaught(task: Task, examples: Sequence[Example], trained: Sequence[Example] | None) -> list[str]:
+    """A sentence about answers of a file for evaluation that the training file does not have, if there are any."""
+    lacking = Counter[str]()
+    if isinstance(task, AnswerFile) and trained is not None:
+        lacking = unknown(examples, labels_of(trained))
+    return [_untaught(examples, lacking, task.train_split)] if lacking else []
 
 
 def _untaught(examples: Sequence[Example], lacking: Counter[str], where: str) -> str:

@@ -124,6 +124,8 @@ class TaskResult:
     """Test or training file of one's own -> how many of its texts have answers that contradict each other."""
     train_warnings: tuple[str, ...] = ()
     """What may be wrong with the training file of a task of one's own, apart from contradictions, in clauses."""
+    test_warnings: tuple[str, ...] = ()
+    """The same of the test file, apart from what ``unanswerable`` says, and from images that both files have."""
     trained_images: int = 0
     """How many images of a file of one's own the model was trained on."""
     files: Mapping[str, str] = field(default_factory=dict)

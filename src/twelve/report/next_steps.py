@@ -11,7 +11,7 @@ from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.progress import counted, enumerated
 from twelve.report import words
 from twelve.report.cut_texts import whole_texts
-from twelve.report.flawed_lines import corrected_lines, corrected_training
+from twelve.report.flawed_lines import corrected
 from twelve.report.heading import is_synthetic
 from twelve.report.own_task_steps import (
     fallen,
@@ -91,8 +91,7 @@ def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
     first = longer if few and longer_first(run, scored) else trained
     return [
         *_evaluation(run, scored),
-        *corrected_lines(run, scored),
-        *corrected_training(run, scored),
+        *corrected(run, scored),
         *whole_texts(run, scored),
         *first,
         *few,

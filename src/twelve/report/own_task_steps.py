@@ -3,10 +3,11 @@ or slower, add training or test examples, change the question or the base model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from twelve.data.table_origin import TableOrigin
 from twelve.errors import TwelveError
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.formats.data_root import IMAGES, DataRoot
@@ -24,12 +25,14 @@ from twelve.report.step import (
     beside,
     command_line,
     config_of,
+    only,
     sentence,
     to_check,
     to_evaluate,
     to_train,
     to_train_again,
 )
+from twelve.report.tables import converting, rows_to, table_of, tested_share
 from twelve.report.verdict import ScoredTask
 from twelve.tasks.base import Task, foreign
 from twelve.tasks.custom import FileTask
@@ -195,39 +198,56 @@ def more_lines(run: Run, each: ScoredTask, why: str, most: float = FEW_LINES) ->
     if found is None or not 0 < found[2] < most:
         return None
     (split, paths, count), task = found, run.task(each.name)
-    in_lines = isinstance(task, FileTask)
-    chosen = beside(run, "more" if len(run.config.tasks) == 1 else f"{each.name}-more")
-    # As often through the examples as now, so that a new score is due to the examples alone, but no more than suffice.
-    longer, before = min(MOST_TIMES, round((count + max(count, ADDED)) / count)), run.config.training.iterations
-    settings = [] if before is None else [f"training.iterations={longer * before}"]
-    if before is not None and run.epochs and run.alone == each.name:
-        from twelve.runs.own_task import PER_EXAMPLE  # imports Pillow, which a mistake need not wait for
-
-        trained = 1 - run.config.val_fraction  # of the lines, of which PER_EXAMPLE counts all
-        suffice = PER_EXAMPLE * run.batch_size(each.name) / trained
-        settings = ["training.iterations=null", f"training.epochs={max(1, round(min(run.epochs, suffice)))}"]
-    again = to_train(
-        config_of(run), *(() if len(run.config.tasks) == 1 else (f"tasks=[{each.name}]",)), *settings, chosen
-    )
-    if again is None:
+    commands, origin = _trained_on_more(run, each.name, split, count), table_of(run, split)
+    if not commands:
         return None
     extract, which = new_images(run, [task])
     even = " About as many of each answer are best." if task.kind in ("answer", "pair", "entailment") else ""
-    unit, files = "line" if in_lines else "example", " and ".join(map(str, paths))
+    unit, files = "line" if isinstance(task, FileTask) else "example", " and ".join(map(str, paths))
     there = f"{'has' if len(paths) == 1 else 'have'} {counted(count, unit)}"
-    added = "50 to 100" if count < FEW_LINES else f"about {count:,}"
-    how = sentence(why, f"add {added} {unit}s to {files}, which {there}.")
+    least, most_added = (50, 100) if count < FEW_LINES else (count, count)
+    how = f"{_number(least, most_added)} {unit}s to {files}, which {there}"
+    if origin is not None:
+        trained = 1 - (tested_share(origin) or 0)  # of the rows that are added
+        how = (
+            f"{_number(round(least / trained), round(most_added / trained))} {rows_to(origin, split)}; {files} {there}"
+        )
     compare = (
         "The last command gives the new score on the training file: if that is low, too, train for more iterations, "
         "at another learning rate, or from another base model. If it is high and the test score stays low, what you "
         "ask about may not be in the boxes that the model sees (docs/tutorial.md, “If it is still at chance”)."
     )
-    folder = Path(chosen.removeprefix("run="))
-    commands = [again, command_line("evaluate", folder), command_line("report", folder)]
-    compared = command_line("evaluate", folder, "--split", split)
     alike = "" if len(run.config.tasks) == 1 else f"{each.title}: "
-    details = f"{_like(paths[0])}{which}{even} {compare}"
-    return Step("Add training examples", f"{alike}{how}", [*extract, *commands, compared], details)
+    details = f"{_like(paths[0]) if origin is None else ''}{which}{even} {compare}"
+    return Step("Add training examples", f"{alike}{sentence(why, f'add {how}.')}", [*extract, *commands], details)
+
+
+def _number(least: int, most: int) -> str:
+    """How many are added, in words."""
+    return f"{least:,} to {most:,}" if least < most else f"about {least:,}"
+
+
+def _trained_on_more(run: Run, name: str, split: str, count: int) -> list[str]:
+    """The commands that train a task on more than its ``count`` examples, and measure; none if that is not possible."""
+    chosen = beside(run, "more" if len(run.config.tasks) == 1 else f"{name}-more")
+    # As often through the examples as now, so that a new score is due to the examples alone, but no more than suffice.
+    longer, before = min(MOST_TIMES, round((count + max(count, ADDED)) / count)), run.config.training.iterations
+    settings = [] if before is None else [f"training.iterations={longer * before}"]
+    if before is not None and run.epochs and run.alone == name:
+        from twelve.runs.own_task import PER_EXAMPLE  # imports Pillow, which a mistake need not wait for
+
+        trained = 1 - run.config.val_fraction  # of the lines, of which PER_EXAMPLE counts all
+        suffice = PER_EXAMPLE * run.batch_size(name) / trained
+        settings = ["training.iterations=null", f"training.epochs={max(1, round(min(run.epochs, suffice)))}"]
+    again, folder = to_train(config_of(run), *only(run, [name]), *settings, chosen), chosen.removeprefix("run=")
+    if again is None:
+        return []
+    return [
+        again,
+        command_line("evaluate", folder),
+        command_line("report", folder),
+        command_line("evaluate", folder, "--split", split),
+    ]
 
 
 def too_hard(run: Run, each: ScoredTask) -> Step | None:
@@ -304,27 +324,55 @@ def on_more(run: Run, scored: Sequence[ScoredTask], title: str, why: str, more: 
     tasks = [run.task(each.name) for each in scored]
     own = [task for task in tasks if isinstance(task, FileTask) or foreign(task)]
     root = DataRoot(run.config.data, run.config.sources)
-    paths = [path for task in own for path in task.input_files(root, task.test_split)]
+    tables = {task.test_split: origin for task in own if (origin := table_of(run, task.test_split))}
+    edited = [task for task in own if task.test_split not in tables]
+    paths = [path for task in edited for path in task.input_files(root, task.test_split)]
     files = list(dict.fromkeys(as_named(run, path) for path in paths))
-    if not files:
+    if not files and not tables:
         return Step(title, f"{why}.", to_check(run), more)
+    lines = [f"lines to {' and '.join(map(str, files))}"] if files else []
+    how = f"add {' and '.join([*lines, *(rows_to(origin, split) for split, origin in tables.items())])}"
+    again = _trained_on_others(run, tables)
+    how += "; the others become training images, so the commands train again" if again else ""
     extract, which = new_images(run, own)
-    how = f"add lines to {' and '.join(map(str, files))}."
-    details = f"{more} Four times as many halve the interval. {_like(files[0])}{which}".lstrip()
-    return Step("Add test examples", sentence(why, how), [*extract, *to_evaluate(run)], details)
+    details = f"{more} Four times as many halve the interval. {_like(files[0]) if files else ''}{which}".lstrip()
+    return Step("Add test examples", sentence(why, f"{how}."), [*extract, *(again or to_evaluate(run))], details)
+
+
+def _trained_on_others(run: Run, tables: Mapping[str, TableOrigin]) -> list[str]:
+    """The commands that train the only task again, if some rows that are added to its table become training examples;
+    none for others."""
+    found = _training_files(run, run.alone) if run.alone is not None else None
+    if found is None or run.alone is None or not found[2]:
+        return []
+    split, _, count = found
+    divided = any(split in origin.tables and tested_share(origin) is not None for origin in tables.values())
+    return _trained_on_more(run, run.alone, split, count) if divided else []
 
 
 def new_images(run: Run, tasks: Sequence[Task]) -> tuple[list[str], str]:
-    """The commands that extract the regions of new images, and a sentence that says so. Every step that adds examples
-    has them, because each may be the only one that is followed; images that have regions are skipped."""
+    """The commands that extract the regions of new images, for tasks made from tables after those that convert these,
+    and a sentence that says so. Every step that adds examples has them, because each may be the only one that is
+    followed; images that have regions are skipped."""
     from twelve.regions.store.region_store import RegionStore  # loads pyarrow, which an early error must not wait for
 
     root = DataRoot(run.config.data, run.config.sources)
     store = RegionStore(as_named(run, run.config.regions_folder), data=as_named(run, root.path))
-    commands = [store.command(source) for source in dict.fromkeys(root.image_source(task) for task in tasks)]
-    folders = dict.fromkeys(str(as_named(run, root.path / IMAGES / root.image_source(task))) for task in tasks)
-    first = "command extracts" if len(commands) == 1 else f"{len(commands)} commands extract"
-    return commands, f"Copy images that are new into {' and '.join(folders)}; the first {first} their regions."
+    converts = converting(run, [task.train_split for task in tasks])
+    extracts = [store.command(source) for source in dict.fromkeys(root.image_source(task) for task in tasks)]
+    folders = dict.fromkeys(_image_folder(run, root, task) for task in tasks)
+    commands = [*converts, *extracts]
+    first = "first command extracts" if len(commands) == 1 else f"first {len(commands)} commands extract"
+    if converts:
+        first = f"first {len(commands)} commands convert the table and extract"
+    return commands, f"Copy images that are new into {' and '.join(folders)}; the {first} their regions."
+
+
+def _image_folder(run: Run, root: DataRoot, task: Task) -> str:
+    """Where images of a task are added."""
+    origin = table_of(run, task.train_split)
+    given = None if origin is None else origin.option("--images")
+    return given or str(as_named(run, root.path / IMAGES / root.image_source(task)))
 
 
 def _like(path: Path) -> str:

@@ -13,7 +13,7 @@ from twelve.data.examples.columns import distinct_images
 from twelve.data.examples.reading import read_examples
 from twelve.data.examples.store import checksum
 from twelve.data.image_digests import image_digests
-from twelve.data.own_files import contradicted, contradictions, unanswerable, warnings_of
+from twelve.data.own_files import contradicted, contradictions, shared_images, unanswerable, untaught, warnings_of
 from twelve.data.prepare import TaskData
 from twelve.errors import DataError
 from twelve.evaluation.results import TaskResult
@@ -37,13 +37,15 @@ def with_files(
     result = replace(result, files={Path(relpath(path, root.path)).as_posix(): checksum(path) for path in paths})
     if not isinstance(task, FileTask):
         return result
-    examples, trained, warnings = read_examples(task, root, split), data.train, list[str]()
+    examples, trained, lines, warnings = read_examples(task, root, split), data.train, None, list[str]()
     with suppress(DataError):  # it is not needed where nothing is trained
         # As data check reads it, with the lines that are held out.
-        trained = read_examples(task, root, task.train_split)
+        trained = lines = read_examples(task, root, task.train_split)
         warnings = warnings_of(task, root, task.train_split, trained, None)
         warnings = [each for each in warnings if each not in contradictions(task, root, task.train_split, trained)]
-    counts = {name: len(contradicted(task, lines)) for name, lines in ((task.train_split, trained), (split, examples))}
+    told = [*contradictions(task, root, split, examples), *untaught(task, examples, lines)]
+    told += [] if lines is None else shared_images(split, examples, lines)
+    counts = {name: len(contradicted(task, each)) for name, each in ((task.train_split, trained), (split, examples))}
     vocabulary = processor.vocabularies.get(task.output, ())
     return replace(
         result,
@@ -51,6 +53,7 @@ def with_files(
         unanswerable=tuple(unanswerable(task, split, examples, data.train, vocabulary)),
         contradicted={name: count for name, count in counts.items() if count},
         train_warnings=tuple(warnings),
+        test_warnings=tuple(each for each in warnings_of(task, root, split, examples, lines) if each not in told),
     )
 
 
