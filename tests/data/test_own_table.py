@@ -646,6 +646,8 @@ def test_an_update_replaces_no_file_edited_since(name: str, faces: Path) -> None
         {"command": ["rm", "-r", "."]},
         {"command": ["twelve", "data", "table", "a\nrm -r ."]},
         {"command": "twelve data table"},
+        {"command": ["twelve", "data", "table", "a", "--test-fraction", "half"]},
+        {"command": ["twelve", "data", "table", "a", "--test-fraction", "nan"]},
         {"tables": {"train.jsonl": "a\x1b[2J"}},
         {"tables": {"train.jsonl": 3}},
         {"files": {"../outside": ""}},

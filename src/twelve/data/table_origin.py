@@ -110,6 +110,7 @@ def read(root: Path) -> TableOrigin | None:
         said += origin.tested
         inside = all(not Path(file).is_absolute() and ".." not in Path(file).parts for file in origin.files)
         ours = [*origin.command[: len(_WORDS)]] == _WORDS and inside and all(each.isprintable() for each in said)
+        ours = ours and 0 < float(origin.option("--test-fraction") or 0.5) < 1
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
     return origin if ours else None
