@@ -50,10 +50,6 @@ class TableOrigin:
         """The digest of each image -> whether it is tested on."""
         return {digest: name in self.tested for name, digest in self.files.items() if name.startswith(f"{IMAGES}/")}
 
-    def changed_images(self, digests: Mapping[str, str]) -> list[str]:
-        """The images (name relative to the data root -> digest) that had another content before."""
-        return [name for name, digest in digests.items() if self.files.get(name, digest) != digest]
-
     @property
     def remedy(self) -> str:
         """How to correct the files."""

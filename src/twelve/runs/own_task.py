@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,6 @@ from twelve.data.own_table import (
 from twelve.data.table_origin import TableOrigin, link_or_copy, some
 from twelve.errors import ConfigError, nearest, quoted
 from twelve.evaluation.parts import FEWEST_GROUPS
-from twelve.formats.content_digest import content_digest
 from twelve.formats.data_root import IMAGES, DataRoot
 from twelve.io.files import check_folder, check_idle, replacing, restore
 from twelve.model.processor_file import recipes_of
@@ -131,12 +130,11 @@ def make(
         check_names([*train, *tested], test)
         check_apart(train, tested, table, test)
     check_answers(rows, table)
-    if origin is not None:
-        _check_regions(origin, out, name, [*train, *tested])
+    kept = set[str]() if origin is None else _unchanged(origin, out, name, [*train, *tested])
     run = _free(Path("runs") / name)
     with replacing(out) as partial:
         check_idle(out)
-        _write(partial, name, train, tested, out, {} if origin is None else origin.files)
+        _write(partial, name, train, tested, out, kept)
         configuration = _configuration(out, run, init, name, kind, len(train))
         (partial / f"{name}.yaml").write_text(configuration, encoding="utf-8")
         tables = {_TRAIN: str(table), _TEST: str(test or table)}
@@ -257,17 +255,22 @@ def _sides(
     return was_tested
 
 
-def _check_regions(origin: TableOrigin, out: Path, name: str, rows: Sequence[ExampleRow]) -> None:
-    """Raise ConfigError if images that have regions have changed: those regions would be taken for theirs."""
-    regions = out / "regions" / name
-    of = contents(rows)
-    changed = origin.changed_images({f"{IMAGES}/{name}/{row.name}": of[row.image].hex() for row in rows})
-    if not changed or not regions.is_dir() or not any(regions.iterdir()):
-        return
-    are = f"{counted(len(changed), 'image', 'have')} changed, and the regions are those of the earlier ones"
-    names = some([Path(each).name for each in changed])
-    remedy = f"give changed images new names, also in the table, or delete the regions: rm -r {quoted(regions)}"
-    raise ConfigError(f"{are}: {names}", file=out, remedy=remedy)
+def _unchanged(origin: TableOrigin, out: Path, name: str, rows: Sequence[ExampleRow]) -> set[str]:
+    """Names of the images that an earlier call has written as they are now.
+
+    Raises:
+        ConfigError: others have changed and have regions, which would be taken for theirs.
+    """
+    of, regions = contents(rows), out / "regions" / name
+    digests = {row.name: of[row.image].hex() for row in rows}
+    before = {each: origin.files.get(f"{IMAGES}/{name}/{each}") for each in digests}
+    changed = [each for each, digest in digests.items() if before[each] not in (None, digest)]
+    if changed and regions.is_dir() and any(regions.iterdir()):
+        are = f"{counted(len(changed), 'image', 'have')} changed, and the regions are those of the earlier ones"
+        remedy = f"give changed images new names, also in the table, or delete the regions: rm -r {quoted(regions)}"
+        raise ConfigError(f"{are}: {some(changed)}", file=out, remedy=remedy)
+    written = out / IMAGES / name
+    return {each for each, digest in digests.items() if before[each] == digest and (written / each).is_file()}
 
 
 def _check_out(out: Path, images: Path, update: bool) -> TableOrigin | None:
@@ -322,20 +325,20 @@ def _write(
     train: Sequence[ExampleRow],
     test: Sequence[ExampleRow],
     before: Path,
-    known: Mapping[str, str],
+    kept: Collection[str],
 ) -> None:
     """The images, and a file of JSON lines for each split.
 
     Args:
-        before: a data root whose images are kept if they are the same, so that they are not newer than their regions.
-        known: its files -> the digests of their contents.
+        before: the data root that this one replaces.
+        kept: images that stay the files that they are there, so that they are not newer than their regions.
     """
     files = {row.name: row.image for row in (*train, *test)}
     (folder / IMAGES / name).mkdir(parents=True)
     with Track("copying images", len(files), "images") as track:
         for new, image in files.items():
             inside = Path(IMAGES, name, new)
-            if known.get(inside.as_posix()) == content_digest(image).hex() and (before / inside).is_file():
+            if new in kept:
                 link_or_copy(before / inside, folder / inside)
             else:
                 shutil.copyfile(image, folder / inside)
