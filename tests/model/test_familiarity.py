@@ -80,6 +80,16 @@ def test_limits_are_widened_for_a_few_images_of_another_kind(familiar: Familiari
     assert familiar.widened(images(5, 1)).limits == familiar.limits == familiar.widened([]).limits
 
 
+def test_a_few_odd_images_do_not_widen_the_limits(familiar: Familiarity) -> None:
+    odd = [one + 40 * np.ones(SIZE, np.float32) for one in images(3, 2)]
+    usual = [one for one in images(40, 3) if familiar.knows(one)][:18]
+    assert len(usual) == 18
+    for few in (odd[:1], [*odd[:1], *usual[:4]], [*odd[:2], *usual]):  # one image tells no kind; 2 of 20
+        assert familiar.widened(few).limits == familiar.limits
+    wider = familiar.widened([*odd, *usual])  # 3 of 21
+    assert all(wider.knows(one) for one in odd)
+
+
 def test_it_is_saved_with_the_processor(familiar: Familiarity, tmp_path: Path) -> None:
     folder = tiny_model.make(tmp_path)
     processor = TwelveProcessor.from_pretrained(folder)
