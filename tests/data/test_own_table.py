@@ -698,11 +698,14 @@ def test_warnings_name_the_lines_of_the_table_and_the_command_that_converts_it_a
     extract, _, train, *_ = [shlex.split(line)[1:] for line in made.partition("next:\n")[2].splitlines()]
     short = [word for key in ("iterations", "eval_every", "save_every") for word in ("--set", f"training.{key}=2")]
     assert run(*extract).exit_code == 0
+    check = ["data", "check", "my own", "--config", "my own/mine.yaml"]
+    assert (run(*check).exit_code, run(*check, "--strict").exit_code) == (0, 1)
     assert f"note: {command}\n" in run(*train, *short).output
     faces.write_text("\n".join(faces.read_text().splitlines()[:41]) + "\n")
     assert run(*shlex.split(command.partition("run: ")[2])[1:]).exit_code == 0
     checked = run("data", "check", "my own", "--config", "my own/mine.yaml").output
     assert "warning" not in checked and "faces.csv" not in checked
+    assert run(*check, "--strict").exit_code == 0
     with open("my own/train.jsonl", "a") as stream:
         stream.write(Path("my own/train.jsonl").read_text().splitlines()[0].replace('"id": ', '"id": 9') + "\n")
     checked = run("data", "check", "my own", "--config", "my own/mine.yaml").output

@@ -1189,7 +1189,10 @@ def test_examples_of_a_table_are_added_to_the_table(run: Path, share: tuple[str,
     train = Path(read_run(run).config.data, "train.jsonl")
     step, *others = next_steps(read_run(run), scored(run))
     where = f"own.csv and their images to photos, of which {which} become test images"
-    assert (step.title, step.why) == ("Add training examples", f"Add {rows} rows to {where}; {train} has 20 lines.")
+    assert (step.title, step.why) == (
+        "Add training and test examples",
+        f"Add {rows} rows to {where}; {train} has 20 lines.",
+    )
     copied = "Copy images that are new into photos; the first 2 commands convert the table and extract their regions."
     assert step.details.startswith(copied) and "The first line is" not in step.details
     assert step.commands[0] == convert and step.commands[1].startswith(extract)

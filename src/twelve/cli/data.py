@@ -120,6 +120,7 @@ def check(
     source: Sources = None,
     config: Config = None,
     settings: Setting = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on a warning, too.")] = False,
 ) -> None:
     """Report files that are missing or inconsistent.
 
@@ -158,7 +159,7 @@ def check(
     if config is not None and Path(loaded.data).resolve() != root.resolve():
         told = f"note: this checks {root}; the data root of {config} is {loaded.data}"
         typer.echo(one_line(told), err=True)
-    raise typer.Exit(int(not report.ok))
+    raise typer.Exit(int(not report.ok or (strict and report.warned)))
 
 
 @data_app.command(epilog="Example: twelve data clean quickstart/data --hold-out test --out exclusions")

@@ -159,6 +159,11 @@ class CheckReport:
         """Whether there is at least one task, and all are ok."""
         return bool(self.tasks) and all(task.ok for task in self.tasks)
 
+    @property
+    def warned(self) -> bool:
+        """Whether there are warnings about files of one's own."""
+        return any(split.warnings for task in self.tasks for split in (*task.measured, *task.others, task.train))
+
     def __str__(self) -> str:
         last = [f"to extract regions, run: {one_line(command)}" for command in self.extracting]
         last += [f"no task can run: {one_line(self.blocked)}"] if self.blocked else []

@@ -78,7 +78,9 @@ def next_steps(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
         same = found.setdefault(tuple(step.commands), step)
         if (step.title, step.why) != (same.title, same.why):
             more = f"{same.details} {step.title}: {step.why} {step.details}".strip()
-            found[tuple(step.commands)] = replace(same, details=more)
+            both = {same.title, step.title} == {"Add training examples", "Add test examples"}
+            title = "Add training and test examples" if both else same.title  # rows of one table, which is divided
+            found[tuple(step.commands)] = replace(same, title=title, details=more)
     return list(found.values())
 
 
