@@ -106,7 +106,7 @@ def mean(study: Path, joint: str, runs: Sequence[dict[str, Any]]) -> dict[str, f
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="*", help="runs to add; without any, the means are computed again")
+    parser.add_argument("runs", type=Path, nargs="*", help="runs to add; without any, the recorded ones are printed")
     parser.add_argument("--study", default="study-real-photographs-small", help="a folder of benchmarks/results")
     parser.add_argument("--joint", default="joint", help="its arm of joint models")
     parser.add_argument("--out", type=Path, default=RESULTS / "retrieval-rate.json")
@@ -120,10 +120,11 @@ def main() -> None:
         mean(study, joint, [run for run in runs if run["learning rate"] == rate])
         for rate in sorted({rate for rate, _ in every})
     ]
-    arguments.out.write_text(json.dumps({"means": means, "runs": runs}, indent=1) + "\n", encoding="utf-8")
+    if new:
+        arguments.out.write_text(json.dumps({"means": means, "runs": runs}, indent=1) + "\n", encoding="utf-8")
     for run in runs:
         print(json.dumps({key: value for key, value in run.items() if key not in ("validation", "machine")}))
-    print(f"means {means}; written to {arguments.out}")
+    print(f"means {means}; {'written to' if new else 'as in'} {arguments.out}")
 
 
 if __name__ == "__main__":
