@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shlex
 import shutil
@@ -621,6 +622,24 @@ def test_a_link_is_not_replaced_by_a_folder(photos: Path) -> None:
     assert str(refused.exception).startswith("my own/images is a link, and not the folder that was made from the table")
     subprocess.run(re.findall(r"\((mv .*)\)", str(refused.exception))[0], shell=True, check=True)
     assert from_photos("--update").exit_code == 0 and not Path("my own/images").is_symlink()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["my pipe", "images/mine/00.jpg", "regions/mine/.a.lock"])
+def test_a_pipe_is_named_and_not_waited_for(name: str, photos: Path) -> None:
+    pipe = Path("my own", name)
+    pipe.unlink(missing_ok=True)
+    pipe.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(pipe)
+    (pipe.parent / "link to it").symlink_to(pipe.name)  # later to nothing; stays
+    ends = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)  # while it is open, nothing waits for its other end
+    try:
+        refused = from_photos("--update")
+    finally:
+        os.close(ends)
+    assert str(refused.exception) == f"{pipe} is a named pipe, not a file -> remove it: rm {shlex.quote(str(pipe))}"
+    subprocess.run(str(refused.exception).partition("remove it: ")[2], shell=True, check=True)
+    assert from_photos("--update").exit_code == 0 and not pipe.is_fifo()
 
 
 @pytest.mark.parametrize("name", ["train.jsonl", "mine.yaml", "images/mine/00.jpg"])

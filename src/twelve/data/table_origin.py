@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import stat
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,7 +63,11 @@ class TableOrigin:
         return f"line{'s' * (len(shown) > 1)} {some(shown)} of {self.tables[split]}"
 
     def check(self, root: Path) -> None:
-        """Raise ConfigError if a file has been changed since it was made, or is in a folder that is a link."""
+        """Raise ConfigError if a file has been changed since it was made, or is in a folder that is a link, or if there
+        is a pipe or a device, which cannot be copied."""
+        for folder, _, names in os.walk(root):
+            for name in names:
+                _check_plain(Path(folder, name))
         for folder in sorted({folder for name in self.files for folder in Path(name).parents[:-1]}):
             if (root / folder).is_symlink():
                 raise _in_the_way("is a link, and not the folder that was made from the table", root / folder)
@@ -136,6 +141,14 @@ def link_or_copy(file: Path, to: Path) -> None:
 
 def _digest(file: Path) -> str:
     return content_digest(file).hex()
+
+
+def _check_plain(file: Path) -> None:
+    """Raise ConfigError unless a file is a regular one or a link: to open a pipe would wait for its other end."""
+    mode = file.lstat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        kind = "a named pipe" if stat.S_ISFIFO(mode) else "a socket or a device"
+        raise ConfigError(f"is {kind}, not a file", file=file, remedy=f"remove it: rm {quoted(file)}")
 
 
 def _in_the_way(problem: str, file: Path) -> ConfigError:

@@ -386,7 +386,7 @@ def _sync(path: Path) -> None:
             if not file.is_symlink() and stat.S_IMODE(file.stat().st_mode) == 0o600:
                 os.umask(mask := os.umask(0o077))
                 file.chmod(0o666 & ~mask)
-        else:
+        elif file.is_dir():  # not a link to nothing, nor a pipe, which would have to be waited for
             sync_folder(file)
     if path.is_dir():
         sync_folder(path)
