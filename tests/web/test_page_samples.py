@@ -195,6 +195,23 @@ def test_an_answer_of_a_task_that_is_not_above_a_baseline_has_a_warning(run: Pat
     assert "doubtful_task" not in codes("mine")
 
 
+def test_the_score_of_an_earlier_model_is_no_doubt(run: Path) -> None:
+    image = run.parent / "root" / "images" / "mine" / "0.png"
+    evaluated(run, Baseline("majority", 50.0, Interval(0.0, -25.0, 25.0)))  # after 4 iterations
+    for iteration, doubted in ((4, True), (5, False)):
+        RunFolder(run).metrics.write_text(json.dumps({"kind": "step", "iteration": iteration}) + "\n")
+        predictor = twelve.load(run)
+        warnings = predictor.scene(image).answer("is it ?", task="mine").warnings
+        assert ("doubtful_task" in [each.code for each in warnings]) is doubted
+        client = TestClient(create_app(predictor, hosts=(), no_token=True))
+        (told,) = (
+            task["doubt"] for task in client.get("/api/v1/model").json()["methods"]["answer"] if task["name"] == "mine"
+        )
+        assert (told is not None) is doubted
+        said = CliRunner().invoke(cli.app, ["predict", str(run), "--image", str(image), "--ask", "is it ?"])
+        assert said.exit_code == 0 and ("test examples, this task scored" in said.stderr) is doubted, said.stderr
+
+
 def test_a_task_that_is_above_every_baseline_tells_its_score(run: Path) -> None:
     def scores() -> dict[str, str | None]:
         found = standings_of(run)

@@ -23,7 +23,7 @@ ACCURACY = "accuracy"
 
 @dataclass(frozen=True, slots=True)
 class TaskStanding:
-    """What an evaluation says of a task: one of the two, or neither.
+    """What an evaluation says of a task: one of the two, or neither, as where the run was trained further since.
 
     Attributes:
         test_score: its score in words, to follow "test score", if it is better than every baseline.
@@ -62,13 +62,13 @@ def digest_of(folder: Path) -> str | None:
 
 
 def _standing(result: TaskResult, facts: Mapping[str, Any], *, earlier: bool) -> TaskStanding:
+    if earlier:
+        return TaskStanding()
     worst = unbeaten(result.baselines)
     if worst is not None:
         than = compared(worst.name, worst.score, standing(worst.advantage.low, worst.advantage.high))
         told = f"On its {result.examples:,} test examples, this task scored {result.score.mean:.1f}: {than}."
         return TaskStanding(doubt=told)
-    if earlier:
-        return TaskStanding()
     kind = "synthetic test" if facts.get(DRAWN) is True and result.task in all_tasks() else "test"
     metric = "" if result.metric == ACCURACY else f" ({result.metric})"
     told = f"{result.score.mean:.1f}%{metric} on {result.examples:,} {kind} examples"
