@@ -158,6 +158,24 @@ def test_what_an_arm_overrides_is_checked_before_anything_is_trained(
     assert error.startswith(f"{tmp_path / 'mistaken.py'} [{arm}]: ") and told in error
 
 
+@pytest.mark.parametrize("start", ["seed", "model of joint"])
+@pytest.mark.parametrize("key", [5, None, ("optimizer", "weight_decay")])
+def test_a_key_that_is_no_text_is_refused(key: object, start: str, tmp_path: Path) -> None:
+    """Also of a copy of an arm, which is not validated."""
+    file = tmp_path / "mistaken.py"
+    changed = f'subjects.joint("always-go").model_copy(update={{"start": {start!r}, "overrides": {{{key!r}: 5}}}}),'
+    arm = 'Arm(name="always-go", meaning="", models=subjects.one, **{changed}),'
+    file.write_text(STUDY.replace(arm, changed).replace("{contrasts}", "()"))
+    found = CliRunner().invoke(cli.app, ["study", "run", str(file), "--config", CONFIG, "--dry-run"])
+    assert isinstance(found.exception, ConfigError), found.exception
+    assert str(found.exception) == (
+        f"{file} [arms.always-go.overrides]: the arm always-go overrides {key}, which is no key of the configuration "
+        f"-> remove {key} from overrides of the arm always-go"
+    )
+    (error,), _ = dry_run(tmp_path, changed={"overrides": {key: 5}})  # validated where it is made
+    assert error.startswith(f"{file} [line ")
+
+
 def test_sizes_that_do_not_suit_the_data_stop_a_study_before_an_arm_is_trained(tmp_path: Path) -> None:
     file, out = tmp_path / "mistaken.py", tmp_path / "study"
     wrong = {"overrides": {"model.architecture.v_feature_size": 99}}

@@ -28,7 +28,7 @@ from twelve.study.arms import Arm, Contrast, Length, Rates
 from twelve.study.base_model import known_tasks, told
 from twelve.study.identical import same_configurations
 from twelve.study.losses import check_losses, meaning
-from twelve.study.overrides import check_architecture, check_overrides
+from twelve.study.overrides import check_architecture, check_keys, check_overrides
 from twelve.study.plan import Plan, Step
 from twelve.study.remaining import Remaining
 from twelve.study.results import is_done
@@ -167,6 +167,7 @@ def planned(study: Study, config: RunConfig, *, seeds: int, arms: Sequence[str] 
         with found_in(_place(study)):
             _check_kind("arms", defined, Arm)
             _check_kind("contrasts", contrasts, Contrast)
+            check_all(partial(check_keys, arm) for arm in defined)
             _check_contrasts(contrasts, defined)
         wanted = _wanted(defined, arms)
         names = {arm.name for arm in wanted}

@@ -10,6 +10,7 @@ from typing import Any
 
 from twelve.config import parse
 from twelve.errors import ConfigError
+from twelve.io.invalid import beginning
 from twelve.model.settings import Settings, defaults, unknown_setting
 from twelve.runs.early import check_schedule
 from twelve.settings import RunConfig, TaskSettings
@@ -45,6 +46,15 @@ def overridden(tree: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
             node = node[part]
         node[last] = copy.deepcopy(value)
     return found
+
+
+def check_keys(arm: Arm) -> None:
+    """Raises ConfigError, naming the arm, for a key that is no text: a copy of an arm is not validated."""
+    for key in arm.overrides:
+        if not isinstance(key, str):
+            problem = f"the arm {arm.name} overrides {beginning(key)}, which is no key of the configuration"
+            remedy = f"remove {beginning(key)} from overrides of the arm {arm.name}"
+            raise ConfigError(problem, record=f"arms.{arm.name}.overrides", remedy=remedy)
 
 
 def check_overrides(config: RunConfig, arm: Arm) -> None:
