@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -156,6 +157,31 @@ def test_what_an_arm_overrides_is_checked_before_anything_is_trained(
     (error,), _ = dry_run(tmp_path, changed={"overrides": changed})
     arm = f"arms.always-go{place}" if place else "arms"
     assert error.startswith(f"{tmp_path / 'mistaken.py'} [{arm}]: ") and told in error
+
+
+@pytest.mark.parametrize(
+    ("wrong", "better"),
+    [
+        ({"optimizer.weight_decay": -1}, {"optimizer.weight_decay": 0.01}),
+        ({"schedule": {"name": 5}}, {"schedule.name": "5"}),
+        ({"optimizer.betas": 5}, None),
+        ({"balancing": {"name": "pcgrad"}, "optimizer.update": "task"}, {"optimizer.update": "iteration"}),
+        ({"balancing": {"name": "pcgrad"}}, None),  # a setting reaches what the arm does not override
+    ],
+)
+def test_the_remedy_of_an_override_changes_the_arm(
+    wrong: dict[str, object], better: dict[str, object] | None, tmp_path: Path
+) -> None:
+    (error,), _ = dry_run(tmp_path, changed={"overrides": wrong})
+    if better is None:
+        assert "in overrides of" not in error
+        settings = re.findall("--set ([^ ]+)", error)
+        assert not settings or dry_run(tmp_path, "--set", settings[0], changed={"overrides": wrong})[0] == []
+        return
+    told = f"-> change it in overrides of the arm always-go in the study's file, for example: {repr(better)[1:-1]}"
+    assert error.startswith(f"{tmp_path / 'mistaken.py'} [arms.always-go.") and error.endswith(told)
+    errors, _ = dry_run(tmp_path, changed={"overrides": wrong | better})
+    assert errors == [] or "unknown schedule '5'" in errors[0]
 
 
 @pytest.mark.parametrize("start", ["seed", "model of joint"])

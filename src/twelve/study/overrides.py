@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 from twelve.config import parse
 from twelve.errors import ConfigError
 from twelve.io.invalid import beginning
+from twelve.io.yaml_text import read_yaml
 from twelve.model.settings import Settings, defaults, unknown_setting
 from twelve.runs.early import check_schedule
 from twelve.settings import RunConfig, TaskSettings
@@ -32,6 +35,9 @@ ALONE: Mapping[str, Any] = {"name": "always-go", "options": {}}
 """The schedule of a model of one task, unless its arm changes it."""
 _OF_OUTPUT = ("kind", "output", "loss")
 """Keys of a task, real or guessed, by which a reader may mean another loss."""
+
+_SETTING = re.compile(r"--set ('[^']*'|[^\s,;)]+)")
+"""A setting in a remedy."""
 
 
 def overridden(tree: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +102,18 @@ def naming_arm(arm: Arm, file: str | Path | None = None) -> Iterator[None]:
         yield
     except ConfigError as error:
         place = f"arms.{arm.name}.{error.record}" if error.record else f"arms.{arm.name}"
-        raise ConfigError(error.problem, file=error.file or file, record=place, remedy=error.remedy) from None
+        remedy = _reaching(error.remedy, arm)
+        raise ConfigError(error.problem, file=error.file or file, record=place, remedy=remedy) from None
+
+
+def _reaching(remedy: str | None, arm: Arm) -> str | None:
+    """A remedy that the arm does not undo: what it overrides is changed in the study's file, not with ``--set``."""
+    for setting in _SETTING.findall(remedy or ""):
+        key, _, text = "".join(shlex.split(setting)).partition("=")
+        if any(f"{key}.".startswith(f"{own}.") for own in arm.overrides):
+            example = repr({key: read_yaml(text, f"--set {setting}")})[1:-1]
+            return f"change it in overrides of the arm {arm.name} in the study's file, for example: {example}"
+    return remedy
 
 
 def model_overrides(arm: Arm) -> dict[str, Any]:
