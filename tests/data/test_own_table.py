@@ -504,8 +504,12 @@ def test_an_edited_table_is_converted_again_over_the_files_made_from_it(faces: P
     assert sum(len(lines(Path("my own", f"{split}.jsonl"))) for split in ("train", "test")) == 39
     found = contents(Path("my own"))
     assert others.items() <= found.items() and Path("my own/linked").readlink() == Path("regions")
-    assert first.partition(",")[0] not in str(found)
-    assert update().exit_code == 0 and contents(Path("my own")) == found  # a second time, too
+    note = json.loads(found.pop(table_origin.FILE))
+    gone = first.partition(",")[0]
+    assert gone not in str(found) and gone not in str(note["files"]) and [*note["removed"]] == [f"images/mine/{gone}"]
+    assert update().exit_code == 0  # a second time, too
+    again = contents(Path("my own"))
+    assert json.loads(again.pop(table_origin.FILE)) == note and again == found
     assert [path.name for path in Path().iterdir() if path.name.startswith(".")] == []
 
 
@@ -577,6 +581,69 @@ def test_an_image_that_changes_keeps_its_side_and_no_regions_of_the_earlier_one(
     after = {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
     assert {name for name, time in times.items() if after[name] != time} == set(changed)
     assert all((kept / name).read_bytes() == (photos / name).read_bytes() for name in times)
+
+
+EXTRACT = "regions extract --images my\\ own/images/mine --boxes detect --backbone microworld --out my\\ own/regions"
+
+
+def turned(photo: Path, to: Path) -> None:
+    """Write another image."""
+    Image.open(photo).transpose(Image.Transpose.ROTATE_180).save(to)
+
+
+def test_an_image_with_another_ending_takes_no_regions_of_the_earlier_one(photos: Path) -> None:
+    """It has the same id. It keeps its side, too."""
+    assert run(*shlex.split(EXTRACT)).exit_code == 0
+    tested = {Path(line["image"]).stem for line in lines(Path("my own/test.jsonl"))}
+    table = Path("faces.csv")
+    for photo in list(photos.iterdir()):
+        turned(photo, photo.with_suffix(".png"))
+    table.write_text(table.read_text().replace("02.jpg", "02.png"))
+    before, refused = contents(Path("my own")), from_photos("--update")
+    assert "1 image has changed, and the regions are those of the earlier ones: 02.png -> " in str(refused.exception)
+    assert contents(Path("my own")) == before
+    (photos / "02.png").rename(photos / "new.png")
+    table.write_text(table.read_text().replace("02.png", "new.png"))
+    assert from_photos("--update").exit_code == 0  # as the remedy says
+    header, *rows = table.read_text().replace("new.png", "02.jpg").replace(".jpg", ".png").splitlines()
+    table.write_text("\n".join([header, *rows[3:]]) + "\n")  # a new table of these would be divided otherwise
+    refused = from_photos("--update")
+    subprocess.run(re.findall(r"rm -r .*", str(refused.exception))[0], shell=True, check=True)
+    assert from_photos("--update").exit_code == 0
+    left = {Path(row.partition(",")[0]).stem for row in rows[3:]}
+    assert {Path(line["image"]).stem for line in lines(Path("my own/test.jsonl"))} == tested & left
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_restored_row_takes_regions_of_its_own_image_only(noted: bool, photos: Path) -> None:
+    """Also if the image was removed before the note named images that are gone."""
+    assert run(*shlex.split(EXTRACT)).exit_code == 0
+    table, note = Path("faces.csv"), Path("my own", table_origin.FILE)
+    rows = table.read_text()
+    without = "".join(row for row in rows.splitlines(keepends=True) if not row.startswith("03.jpg"))
+    for _ in range(2):  # the note of the second call names it, too
+        table.write_text(without)
+        assert from_photos("--update").exit_code == 0
+    tree = json.loads(note.read_text())
+    assert list(tree["removed"]) == ["images/mine/03.jpg"]
+    if not noted:
+        del tree["removed"]
+        note.write_text(json.dumps(tree))
+    table.write_text(rows)
+    original = (photos / "03.jpg").read_bytes()
+    turned(photos / "03.jpg", photos / "03.jpg")
+    refused = str(from_photos("--update").exception)
+    said = "1 image has changed, and the regions are those of the earlier ones: 03.jpg -> "
+    assert (said if noted else "1 new image has regions already, perhaps of other images: 03.jpg -> ") in refused
+    changed = (photos / "03.jpg").read_bytes()
+    (photos / "03.jpg").write_bytes(original)
+    if noted:  # the same image is accepted
+        assert from_photos("--update").exit_code == 0
+        assert not json.loads(note.read_text())["removed"]
+        return
+    (photos / "03.jpg").write_bytes(changed)
+    subprocess.run(re.findall(r"rm -r .*", refused)[0], shell=True, check=True)
+    assert from_photos("--update").exit_code == 0
 
 
 def test_an_update_that_was_killed_between_two_renames_can_be_run_again(faces: Path) -> None:
@@ -673,6 +740,7 @@ def test_an_update_replaces_no_file_edited_since(name: str, faces: Path) -> None
         {"files": {"/dev/zero": ""}},
         {"files": ["train.jsonl"]},
         {"tested": [3]},
+        {"removed": {"images/mine/a.jpg": 3}},
     ],
 )
 def test_a_note_that_the_command_cannot_have_written_is_not_believed(forged: dict[str, Any], faces: Path) -> None:

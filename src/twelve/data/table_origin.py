@@ -8,12 +8,12 @@ import shlex
 import shutil
 import stat
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from twelve.errors import ConfigError, quoted
 from twelve.formats.content_digest import content_digest
-from twelve.formats.data_root import IMAGES
+from twelve.formats.data_root import IMAGES, image_key
 from twelve.io.json_file import read_or_none, readable
 from twelve.progress import enumerated
 
@@ -34,12 +34,14 @@ class TableOrigin:
             there.
         files: each file, relative to the data root -> the digest of its content.
         tested: the images among them that are tested on.
+        removed: images of earlier tables that are gone and may have regions still -> the digest of their content.
     """
 
     command: Sequence[str]
     tables: Mapping[str, str]
     files: Mapping[str, str]
     tested: Sequence[str]
+    removed: Mapping[str, str] = field(default_factory=dict)
 
     def option(self, name: str) -> str | None:
         """The value of an option of the command."""
@@ -50,6 +52,11 @@ class TableOrigin:
     def sides(self) -> dict[str, bool]:
         """The digest of each image -> whether it is tested on."""
         return {digest: name in self.tested for name, digest in self.files.items() if name.startswith(f"{IMAGES}/")}
+
+    @staticmethod
+    def by_id(folder: str, files: Mapping[str, str]) -> dict[str, str]:
+        """The key of each image in a folder, which its file's ending does not change -> the digest of its content."""
+        return {image_key(name): digest for name, digest in files.items() if os.path.dirname(name) == folder}
 
     @property
     def remedy(self) -> str:
@@ -95,10 +102,17 @@ class TableOrigin:
         shutil.copytree(root, new, symlinks=True, ignore=known, copy_function=link, dirs_exist_ok=True)
 
 
-def write(root: Path, command: Sequence[str], tables: Mapping[str, str], tested: Collection[str] = ()) -> None:
-    """Note that this command has made all files of a data root; ``tested``: the images that are tested on."""
+def write(
+    root: Path,
+    command: Sequence[str],
+    tables: Mapping[str, str],
+    tested: Collection[str] = (),
+    removed: Mapping[str, str] | None = None,
+) -> None:
+    """Note that this command has made all files of a data root; ``tested``: the images that are tested on; ``removed``:
+    :attr:`TableOrigin.removed`."""
     files = {str(file.relative_to(root)): _digest(file) for file in sorted(root.rglob("*")) if file.is_file()}
-    text = readable(asdict(TableOrigin(command, tables, files, sorted(tested))), indent=1)
+    text = readable(asdict(TableOrigin(command, tables, files, sorted(tested), dict(removed or {}))), indent=1)
     (root / FILE).write_text(f"{text}\n", encoding="utf-8")
 
 
@@ -106,9 +120,12 @@ def read(root: Path) -> TableOrigin | None:
     """What a command has noted; None if there is no such note, or none that only this command can have written."""
     tree = read_or_none(root / FILE, most=1 << 30)
     try:
-        origin = TableOrigin(list(tree["command"]), dict(tree["tables"]), dict(tree["files"]), list(tree["tested"]))
+        removed = dict(tree.get("removed", {}))  # not in notes of twelve before this
+        origin = TableOrigin(
+            list(tree["command"]), dict(tree["tables"]), dict(tree["files"]), list(tree["tested"]), removed
+        )
         said = [*origin.command, *origin.tables, *origin.tables.values(), *origin.files, *origin.files.values()]
-        said += origin.tested
+        said += [*origin.tested, *removed, *removed.values()]
         inside = all(not Path(file).is_absolute() and ".." not in Path(file).parts for file in origin.files)
         ours = [*origin.command[: len(_WORDS)]] == _WORDS and inside and all(each.isprintable() for each in said)
         ours = ours and 0 < float(origin.option("--test-fraction") or 0.5) < 1

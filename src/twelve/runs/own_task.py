@@ -4,6 +4,7 @@ trains it."""
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -27,9 +28,9 @@ from twelve.data.own_table import (
     read_table,
 )
 from twelve.data.table_origin import TableOrigin, link_or_copy, some
-from twelve.errors import ConfigError, nearest, quoted
+from twelve.errors import ConfigError, RegionError, nearest, quoted
 from twelve.evaluation.parts import FEWEST_GROUPS
-from twelve.formats.data_root import IMAGES, DataRoot
+from twelve.formats.data_root import IMAGES, DataRoot, image_key
 from twelve.io.files import check_folder, check_idle, replacing, restore
 from twelve.model.processor_file import recipes_of
 from twelve.progress import Track, counted
@@ -138,7 +139,8 @@ def make(
         configuration = _configuration(out, run, init, name, kind, len(train))
         (partial / f"{name}.yaml").write_text(configuration, encoding="utf-8")
         tables = {_TRAIN: str(table), _TEST: str(test or table)}
-        table_origin.write(partial, command, tables, {f"{IMAGES}/{name}/{row.name}" for row in tested})
+        removed = {} if origin is None else _removed(origin, out, name, [*train, *tested])
+        table_origin.write(partial, command, tables, {f"{IMAGES}/{name}/{row.name}" for row in tested}, removed)
         root = DataRoot(partial, own_tasks={name: task})
         examples = {split: task.read(root, split) for split in (_TRAIN, _TEST)}
         warnings = [f"{each}; {_more(rows, seed, table, test)}" for each in too_few({name: len(train)})]
@@ -241,16 +243,16 @@ def _command(table: Path, images: Path, init: Path, out: Path, options: Mapping[
 def _sides(
     origin: TableOrigin | None, options: Mapping[str, object], name: str
 ) -> Callable[[str, str], bool | None] | None:
-    """Which images of an earlier call, by name and digest, were test images: they stay training or test images, so that
+    """Which images of an earlier call, by id and digest, were test images: they stay training or test images, so that
     its runs can be evaluated again. None if the table is to be divided in another way."""
     chosen = {option: None if (value := options[option]) is None else str(value) for option in _DIVIDING}
     if origin is None or any(origin.option(option) != chosen[option] for option in _DIVIDING):
         return None
-    sides, place = origin.sides, f"{IMAGES}/{name}"
+    sides, by_id = origin.sides, origin.by_id(f"{IMAGES}/{name}", origin.files)
 
     def was_tested(image: str, digest: str) -> bool | None:
-        known = f"{place}/{image}" in origin.files  # under this name, with another content
-        return sides.get(digest, f"{place}/{image}" in origin.tested if known else None)
+        earlier = by_id.get(image_key(image))  # with another content
+        return sides.get(digest, None if earlier is None else sides[earlier])
 
     return was_tested
 
@@ -259,18 +261,46 @@ def _unchanged(origin: TableOrigin, out: Path, name: str, rows: Sequence[Example
     """Names of the images that an earlier call has written as they are now.
 
     Raises:
-        ConfigError: others have changed and have regions, which would be taken for theirs.
+        ConfigError: others have the ids of earlier images with regions, which would be taken for theirs.
     """
-    of, regions = contents(rows), out / "regions" / name
+    of, regions, place = contents(rows), out / "regions" / name, f"{IMAGES}/{name}"
     digests = {row.name: of[row.image].hex() for row in rows}
-    before = {each: origin.files.get(f"{IMAGES}/{name}/{each}") for each in digests}
-    changed = [each for each, digest in digests.items() if before[each] not in (None, digest)]
-    if changed and regions.is_dir() and any(regions.iterdir()):
-        are = f"{counted(len(changed), 'image', 'have')} changed, and the regions are those of the earlier ones"
-        remedy = f"give changed images new names, also in the table, or delete the regions: rm -r {quoted(regions)}"
-        raise ConfigError(f"{are}: {some(changed)}", file=out, remedy=remedy)
+    if regions.is_dir() and any(regions.iterdir()):
+        known = {**origin.by_id(place, origin.removed), **origin.by_id(place, origin.files)}
+        changed = [each for each, digest in digests.items() if known.get(image_key(each), digest) != digest]
+        stored = _stored(out, name)
+        unknown = [each for each in digests if image_key(each) in stored - known.keys()]
+        if changed or unknown:
+            are = f"{counted(len(changed), 'image', 'have')} changed, and the regions are those of the earlier ones"
+            if not changed:
+                are = f"{counted(len(unknown), 'new image', 'have')} regions already, perhaps of other images"
+            names = "give these images new names, also in the table (another ending, such as .png, does not suffice)"
+            remedy = f"{names}, or delete the regions: rm -r {quoted(regions)}"
+            raise ConfigError(f"{are}: {some(changed or unknown)}", file=out, remedy=remedy)
     written = out / IMAGES / name
-    return {each for each, digest in digests.items() if before[each] == digest and (written / each).is_file()}
+    before = {each for each, digest in digests.items() if origin.files.get(f"{place}/{each}") == digest}
+    return {each for each in before if (written / each).is_file()}
+
+
+def _stored(out: Path, name: str) -> set[str]:
+    """Keys of the images that have regions; none if the regions cannot be read, and so not be taken for any image's."""
+    from twelve.regions.store.region_store import RegionStore  # imports torch, as above
+
+    with suppress(RegionError):
+        return {each.removeprefix(f"{name}/") for each in RegionStore(out / "regions").ids(name)}
+    return set()
+
+
+def _removed(origin: TableOrigin, out: Path, name: str, rows: Sequence[ExampleRow]) -> dict[str, str]:
+    """Files and digests of the images of earlier calls that this one does not write, while there may be regions of
+    them."""
+    ids = {(f"{IMAGES}/{name}", image_key(row.name)) for row in rows}
+    earlier = {**origin.removed, **{file: of for file, of in origin.files.items() if file.startswith(f"{IMAGES}/")}}
+    return {
+        file: of
+        for file, of in earlier.items()
+        if (os.path.dirname(file), image_key(file)) not in ids and (out / "regions" / Path(file).parent.name).is_dir()
+    }
 
 
 def _check_out(out: Path, images: Path, update: bool) -> TableOrigin | None:
