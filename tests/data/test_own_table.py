@@ -476,9 +476,12 @@ def test_a_folder_of_something_else_is_not_to_be_updated(faces: Path) -> None:
     shutil.copytree(HOME / "examples" / "tutorial", "mine")
     with pytest.raises(TwelveError, match=r"not empty -> name a new one: --out mine-2$"):
         make(faces, IMAGES, MODEL, Path("mine"))
-    for name in ("mine", "new"):
-        with pytest.raises(TwelveError, match=f"{name}: there is no data of an earlier .* -> leave out --update$"):
+    for name, more in (("mine", ", and name a new folder: --out mine-2"), ("new", "")):
+        said = f"{name}: there is no data of an earlier .* -> leave out --update{more}$"
+        with pytest.raises(TwelveError, match=said):
             make(faces, IMAGES, MODEL, Path(name), update=True)
+    for name in ("mine-2", "new"):
+        make(faces, IMAGES, MODEL, Path(name))
 
 
 def update(*words: object) -> Any:

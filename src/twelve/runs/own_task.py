@@ -312,7 +312,9 @@ def _check_out(out: Path, images: Path, update: bool) -> TableOrigin | None:
     restore(out)
     origin = table_origin.read(out)
     if update and origin is None:
-        raise ConfigError("there is no data of an earlier twelve data table", file=out, remedy="leave out --update")
+        full = out.is_dir() and any(out.iterdir())
+        remedy = f"leave out --update{f', and name a new folder: --out {quoted(_free(out))}' if full else ''}"
+        raise ConfigError("there is no data of an earlier twelve data table", file=out, remedy=remedy)
     if update and origin is not None:
         _check_update(out, images)
         origin.check(out)
