@@ -72,9 +72,9 @@ class TableOrigin:
     def check(self, root: Path) -> None:
         """Raise ConfigError if a file has been changed since it was made, or is in a folder that is a link, or if there
         is a pipe or a device, which cannot be copied."""
-        for folder, _, names in os.walk(root):
+        for inside, _, names in os.walk(root):
             for name in names:
-                _check_plain(Path(folder, name))
+                _check_plain(Path(inside, name))
         for folder in sorted({folder for name in self.files for folder in Path(name).parents[:-1]}):
             if (root / folder).is_symlink():
                 raise _in_the_way("is a link, and not the folder that was made from the table", root / folder)
