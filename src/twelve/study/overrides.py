@@ -58,7 +58,7 @@ def check_keys(arm: Arm) -> None:
     """Raises ConfigError, naming the arm, for a key that is no text: a copy of an arm is not validated."""
     for key in arm.overrides:
         if not isinstance(key, str):
-            problem = f"the arm {arm.name} overrides {beginning(key)}, which is no key of the configuration"
+            problem = f"the arm {arm.name} overrides {beginning(key)}, which is not a key of the configuration"
             remedy = f"remove {beginning(key)} from overrides of the arm {arm.name}"
             raise ConfigError(problem, record=f"arms.{arm.name}.overrides", remedy=remedy)
 
