@@ -195,8 +195,8 @@ def test_a_key_that_is_no_text_is_refused(key: object, start: str, tmp_path: Pat
     found = CliRunner().invoke(cli.app, ["study", "run", str(file), "--config", CONFIG, "--dry-run"])
     assert isinstance(found.exception, ConfigError), found.exception
     assert str(found.exception) == (
-        f"{file} [arms.always-go.overrides]: the arm always-go overrides {key}, which is not a key of the configuration "
-        f"-> remove {key} from overrides of the arm always-go"
+        f"{file} [arms.always-go.overrides]: the arm always-go overrides {key}, which is not a key of the "
+        f"configuration -> remove {key} from overrides of the arm always-go"
     )
     (error,), _ = dry_run(tmp_path, changed={"overrides": {key: 5}})  # validated where it is made
     assert error.startswith(f"{file} [line ")
