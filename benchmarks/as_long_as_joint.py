@@ -85,7 +85,7 @@ def trained_again(run: Path) -> tuple[str, dict[str, Any]]:
 def on_training_examples(found: Findings) -> None:
     """Print what share of the lead each task has, and the scores on training examples."""
     lead = found.comparisons[0]
-    again = json.loads(AGAIN.read_text(encoding="utf-8")) if AGAIN.is_file() else {}
+    again = json.loads(AGAIN.read_text(encoding="utf-8"))
     for cell, row in zip(lead.cells, found.rows, strict=True):
         share, single = cell.closed.mean / sum(each.closed.mean for each in lead.cells), row.scores[LONG]
         print(f"{row.title}: {100 * share:.0f}% of the lead")
@@ -102,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="*", help="joint models that were trained again")
     if runs := parser.parse_args().runs:
-        before = json.loads(AGAIN.read_text(encoding="utf-8")) if AGAIN.is_file() else {}
+        before = json.loads(AGAIN.read_text(encoding="utf-8"))
         made = dict(sorted((before | dict(map(trained_again, runs))).items()))
         AGAIN.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     for without in WITHOUT:
