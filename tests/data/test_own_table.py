@@ -744,6 +744,7 @@ def test_an_update_replaces_no_file_edited_since(name: str, faces: Path) -> None
         {"files": ["train.jsonl"]},
         {"tested": [3]},
         {"removed": {"images/mine/a.jpg": 3}},
+        {"digests": {"faces.csv": 3}},
     ],
 )
 def test_a_note_that_the_command_cannot_have_written_is_not_believed(forged: dict[str, Any], faces: Path) -> None:
@@ -792,6 +793,12 @@ def test_warnings_name_the_lines_of_the_table_and_the_command_that_converts_it_a
     assert (run(*check).exit_code, run(*check, "--strict").exit_code) == (0, 1)
     assert f"note: {command}\n" in run(*train, *short).output
     faces.write_text("\n".join(faces.read_text().splitlines()[:41]) + "\n")
+    checked = run(*check).output
+    assert "(lines 2, 42 and 43 of faces.csv before it changed): " in checked
+    assert (
+        f"note: faces.csv has changed since this conversion; to convert again, {command.partition(' and ')[2]}\n"
+        in checked
+    )
     assert run(*shlex.split(command.partition("run: ")[2])[1:]).exit_code == 0
     checked = run("data", "check", "my own", "--config", "my own/mine.yaml").output
     assert "warning" not in checked and "faces.csv" not in checked

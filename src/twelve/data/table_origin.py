@@ -35,6 +35,7 @@ class TableOrigin:
         files: each file, relative to the data root -> the digest of its content.
         tested: the images among them that are tested on.
         removed: images of earlier tables that are gone and may have regions still -> the digest of their content.
+        digests: each table, as the command named it -> the digest of what was read.
     """
 
     command: Sequence[str]
@@ -42,6 +43,7 @@ class TableOrigin:
     files: Mapping[str, str]
     tested: Sequence[str]
     removed: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     def option(self, name: str) -> str | None:
         """The value of an option of the command."""
@@ -61,13 +63,21 @@ class TableOrigin:
     @property
     def remedy(self) -> str:
         """How to correct the files."""
-        tables = enumerated([*dict.fromkeys(self.tables.values())])
-        return f"to correct lines, edit {tables} and run: {shlex.join(self.command)}"
+        tables, command = [*dict.fromkeys(self.tables.values())], shlex.join(self.command)
+        if changed := [table for table in tables if self._edited(table)]:
+            have = "has" if len(changed) == 1 else "have"
+            return f"{enumerated(changed)} {have} changed since this conversion; to convert again, run: {command}"
+        return f"to correct lines, edit {enumerated(tables)} and run: {command}"
 
     def lines(self, split: str, ids: Collection[str]) -> str:
-        """Where the table has examples with these ids: ``line 7 of faces.csv``."""
-        shown = [*dict.fromkeys(ids)]
-        return f"line{'s' * (len(shown) > 1)} {some(shown)} of {self.tables[split]}"
+        """Where the table has examples with these ids: ``line 7 of faces.csv``; where it had them, if it was edited."""
+        shown, table = [*dict.fromkeys(ids)], self.tables[split]
+        before = " before it changed" if self._edited(table) else ""
+        return f"line{'s' * (len(shown) > 1)} {some(shown)} of {table}{before}"
+
+    def _edited(self, table: str) -> bool:
+        """Whether a table has changed since it was converted; False where it is not there, or the note is older."""
+        return table in self.digests and Path(table).is_file() and _digest(Path(table)) != self.digests[table]
 
     def check(self, root: Path) -> None:
         """Raise ConfigError if a file has been changed since it was made, or is in a folder that is a link, or if there
@@ -108,11 +118,13 @@ def write(
     tables: Mapping[str, str],
     tested: Collection[str] = (),
     removed: Mapping[str, str] | None = None,
+    digests: Mapping[str, str] | None = None,
 ) -> None:
-    """Note that this command has made all files of a data root; ``tested``: the images that are tested on; ``removed``:
-    :attr:`TableOrigin.removed`."""
+    """Note that this command has made all files of a data root; ``tested``: the images that are tested on; ``removed``
+    and ``digests``: as in :class:`TableOrigin`."""
     files = {str(file.relative_to(root)): _digest(file) for file in sorted(root.rglob("*")) if file.is_file()}
-    text = readable(asdict(TableOrigin(command, tables, files, sorted(tested), dict(removed or {}))), indent=1)
+    origin = TableOrigin(command, tables, files, sorted(tested), dict(removed or {}), dict(digests or {}))
+    text = readable(asdict(origin), indent=1)
     (root / FILE).write_text(f"{text}\n", encoding="utf-8")
 
 
@@ -120,12 +132,12 @@ def read(root: Path) -> TableOrigin | None:
     """What a command has noted; None if there is no such note, or none that only this command can have written."""
     tree = read_or_none(root / FILE, most=1 << 30)
     try:
-        removed = dict(tree.get("removed", {}))  # not in notes of twelve before this
+        removed, digests = (dict(tree.get(key, {})) for key in ("removed", "digests"))  # older notes do not have these
         origin = TableOrigin(
-            list(tree["command"]), dict(tree["tables"]), dict(tree["files"]), list(tree["tested"]), removed
+            list(tree["command"]), dict(tree["tables"]), dict(tree["files"]), list(tree["tested"]), removed, digests
         )
         said = [*origin.command, *origin.tables, *origin.tables.values(), *origin.files, *origin.files.values()]
-        said += [*origin.tested, *removed, *removed.values()]
+        said += [*origin.tested, *removed, *removed.values(), *digests, *digests.values()]
         inside = all(not Path(file).is_absolute() and ".." not in Path(file).parts for file in origin.files)
         ours = [*origin.command[: len(_WORDS)]] == _WORDS and inside and all(each.isprintable() for each in said)
         ours = ours and 0 < float(origin.option("--test-fraction") or 0.5) < 1

@@ -30,6 +30,7 @@ from twelve.data.own_table import (
 from twelve.data.table_origin import TableOrigin, link_or_copy, some
 from twelve.errors import ConfigError, RegionError, nearest, quoted
 from twelve.evaluation.parts import FEWEST_GROUPS
+from twelve.formats.content_digest import content_digest
 from twelve.formats.data_root import IMAGES, DataRoot, image_key
 from twelve.io.files import check_folder, check_idle, replacing, restore
 from twelve.model.processor_file import recipes_of
@@ -120,6 +121,7 @@ def make(
     name, named = (name, []) if name is not None else _name(out, kind)
     task = _task(name, kind)
     recipes = recipes_of(model_folder(init))
+    digests = {str(each): content_digest(each).hex() for each in (table, test) if each is not None and each.is_file()}
     rows, called = read_table(table, images, kind, columns or {})
     if test is None:
         check_names(rows, table)
@@ -140,7 +142,9 @@ def make(
         (partial / f"{name}.yaml").write_text(configuration, encoding="utf-8")
         tables = {_TRAIN: str(table), _TEST: str(test or table)}
         removed = {} if origin is None else _removed(origin, out, name, [*train, *tested])
-        table_origin.write(partial, command, tables, {f"{IMAGES}/{name}/{row.name}" for row in tested}, removed)
+        table_origin.write(
+            partial, command, tables, {f"{IMAGES}/{name}/{row.name}" for row in tested}, removed, digests
+        )
         root = DataRoot(partial, own_tasks={name: task})
         examples = {split: task.read(root, split) for split in (_TRAIN, _TEST)}
         warnings = [f"{each}; {_more(rows, seed, table, test)}" for each in too_few({name: len(train)})]
