@@ -129,6 +129,12 @@ def times_as_many(times: float) -> str:
     return {1.0: "as many", 2.0: "twice as many"}.get(times, f"{times:g} times as many")
 
 
+def with_sign(value: float, digits: int = 1) -> str:
+    """A difference: ``+1.2``, ``-1.2``, or ``0.0`` without a sign if it rounds to zero."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else text[1:]
+
+
 def enumerated(names: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -19,10 +19,11 @@ from tiny_study import made_up
 
 from twelve.errors import DataError
 from twelve.metrics.bootstrap import Interval
+from twelve.progress import with_sign
 from twelve.study import multiple
 from twelve.study import plan as plans
 from twelve.study.brief import brief
-from twelve.study.cells import bounds, gain_of, plain, spread, with_sign
+from twelve.study.cells import bounds, gain_of, plain, spread
 from twelve.study.costs import unequal
 from twelve.study.finding_types import Comparison
 from twelve.study.findings import findings

@@ -8,6 +8,7 @@ from pathlib import Path
 from twelve.errors import DataError
 from twelve.evaluation.results import TaskResult, read_results
 from twelve.io.files import is_there
+from twelve.progress import with_sign
 from twelve.run_folder import RunFolder
 
 
@@ -32,7 +33,7 @@ def comparison(before: Sequence[TaskResult], after: Sequence[TaskResult]) -> lis
         if old is None or (old.protocol, old.metric) != (result.protocol, result.metric):
             continue
         change = result.score.mean - old.score.mean
-        line = f"{result.title + ', ' + result.metric:<38}{old.score.mean:6.1f} before, {change:+.1f} since"
+        line = f"{result.title + ', ' + result.metric:<38}{old.score.mean:6.1f} before, {with_sign(change)} since"
         if result.score.high < old.score.low:
             line += ", forgot"
         elif result.score.low > old.score.high:

@@ -18,6 +18,7 @@ from twelve.formats.data_root import NO_FILE
 from twelve.io import files
 from twelve.outputs import get_output
 from twelve.outputs.base import Output
+from twelve.progress import with_sign
 from twelve.report import words
 from twelve.report.curves import PERCENT, Chart, Sketch, chart, sketch
 from twelve.report.gallery import Gallery, galleries, glimpses
@@ -114,7 +115,7 @@ def render(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["whole"] = words.whole
+    environment.filters |= {"whole": words.whole, "with_sign": with_sign}
     parts, low = sections(run), weak(run)
     shown = {part.name: part.gallery for part in parts if part.gallery is not None}
     results = list(run.results.values())

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from twelve.errors import TwelveError, one_line
 from twelve.evaluation.results import TaskResult
 from twelve.io import files
+from twelve.progress import with_sign
 from twelve.published import GRADES
 from twelve.reproduce.folders import Folders
 from twelve.reproduce.measures import Counts, Measure
@@ -145,7 +146,7 @@ def _cells(row: TableRow) -> list[str]:
     published = known = difference = ""
     if row.published is not None and row.difference is not None:
         published = f"{row.published:.{row.digits}f} ({row.model}{', ' if row.note else ''}{row.note})"
-        known, difference = GRADES[row.grade], f"{row.difference:+.1f}"
+        known, difference = GRADES[row.grade], with_sign(row.difference)
     here = f"{row.score:.2f} [{row.low:.2f}, {row.high:.2f}]"
     protocol = row.protocol if row.gallery is None else f"a gallery of all {row.gallery:,} images"
     what = f"{row.split}, {row.metric}, {protocol}; {row.examples:,} examples"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +12,7 @@ from twelve.evaluation import published_scores
 from twelve.evaluation.compared import BETTER, GUESS, MAY_BE_CHANCE, NOT_SHOWN, UNDECIDED, WORSE, explained, standing
 from twelve.evaluation.results import TaskResult
 from twelve.metrics.bootstrap import FEW, Interval, few_groups
-from twelve.progress import WIDTH, clock, counted, tell
+from twelve.progress import WIDTH, clock, counted, tell, with_sign
 from twelve.tasks.base import all_tasks, foreign
 from twelve.types.measurement import OFFICIAL, Owner
 
@@ -58,11 +58,11 @@ def table(results: Sequence[TaskResult]) -> str:
     lines = [f"{'task, metric / baseline':<33}{'score':>6} {'lead':>7} {'[95% interval]':<17}verdict"]
     for result in results:
         score = result.score
-        lines.append(f"{result.title + ', ' + result.metric:<33}{score.mean:6.1f} {_range(score, '.1f')}")
+        lines.append(f"{result.title + ', ' + result.metric:<33}{score.mean:6.1f} {_range(score)}")
         for baseline in result.baselines.values():
             stands = standing(baseline.advantage.low, baseline.advantage.high)
             verdict = "too few to tell" if result.groups < FEW else stands
-            gain = f"{baseline.advantage.mean:+7.1f} {_range(baseline.advantage, '+.1f'):<17}"
+            gain = f"{with_sign(baseline.advantage.mean):>7} {_range(baseline.advantage, with_sign):<17}"
             lines.append(f"  over {baseline.name:<26}{baseline.score:6.1f} {gain}{verdict}")
         if result.upper_bound is not None:
             share = f"{result.normalised:7.1f} normalised score" if result.normalised is not None else ""
@@ -97,8 +97,8 @@ def _owner(result: TaskResult) -> Owner:
     return "file" if task is None else "code" if foreign(task) else "dataset"
 
 
-def _range(found: Interval, form: str) -> str:
-    return f"[{found.low:{form}}, {found.high:{form}}]"
+def _range(found: Interval, form: Callable[[float], str] = "{:.1f}".format) -> str:
+    return f"[{form(found.low)}, {form(found.high)}]"
 
 
 def protocol_line(result: TaskResult) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twelve.formats.records import finite
+from twelve.progress import with_sign
 from twelve.training.kept import kept_model
 from twelve.training.memory import need_of
 
@@ -54,5 +55,5 @@ def remembered(trainer: Trainer) -> list[str]:
         before, after = 100 * state.before[name], 100 * state.kept[name]
         replayed = ", replayed" if name in trainer.config.replay else ""
         title = trainer.data.tasks[name].task.title
-        lines.append(f"  {title}: {before:.1f} before, {after:.1f} now ({after - before:+.1f}{replayed})")
+        lines.append(f"  {title}: {before:.1f} before, {after:.1f} now ({with_sign(after - before)}{replayed})")
     return lines

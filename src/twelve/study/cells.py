@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twelve.metrics.bootstrap import Interval
+from twelve.progress import with_sign
 from twelve.study.bootstrap import t_interval
 
 MARK = " *"
@@ -21,12 +22,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def with_sign(value: float, digits: int = 1) -> str:
-    """A difference: ``+1.2``, ``-1.2``, or ``0.0`` without a sign if it rounds to zero."""
-    text = f"{value:+.{digits}f}"
-    return text if float(text) else text[1:]
 
 
 def bounds(low: float, high: float, digits: int = 1, *, signed: bool = True) -> str:

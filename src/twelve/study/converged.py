@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from twelve.progress import with_sign
 from twelve.study.arms import Arm
 from twelve.study.bootstrap import sign, t_interval, t_quantile
-from twelve.study.cells import spread, table, with_sign
+from twelve.study.cells import spread, table
 from twelve.study.finding_types import Findings, Row, Score
 from twelve.training.convergence import GAIN, POINTS, Gain
 

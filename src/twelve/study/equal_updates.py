@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from twelve.progress import with_sign
 from twelve.study.arms import Contrast
-from twelve.study.cells import table, with_sign
+from twelve.study.cells import table
 from twelve.study.finding_types import Curve, Findings
 
 LONGER = 1.05

@@ -18,10 +18,10 @@ from rich.console import Console
 from twelve.errors import DataError
 from twelve.io import files
 from twelve.metrics.bootstrap import Interval
-from twelve.progress import counted, enumerated, tell
+from twelve.progress import counted, enumerated, tell, with_sign
 from twelve.study import plan as plans
 from twelve.study.bootstrap import Array
-from twelve.study.cells import gain_of, table, with_sign
+from twelve.study.cells import gain_of, table
 from twelve.study.finding_types import Findings
 from twelve.study.findings import findings
 from twelve.study.measures.affinities import PROBE, OfRun, control, own_effects, read_affinities

@@ -9,10 +9,10 @@ from html import escape
 import numpy as np
 
 from twelve.metrics.bootstrap import Interval
-from twelve.progress import clock, counted
+from twelve.progress import clock, counted, with_sign
 from twelve.study import base_model, multiple
 from twelve.study.bootstrap import by_bootstrap_alone, sign
-from twelve.study.cells import MARK, REMAINS, UNCOUNTED, gain_of, plain, spread, table, with_sign
+from twelve.study.cells import MARK, REMAINS, UNCOUNTED, gain_of, plain, spread, table
 from twelve.study.converged import convergence, unconverged
 from twelve.study.costs import lengths
 from twelve.study.equal_updates import by_updates

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from twelve.metrics.bootstrap import Interval
+from twelve.progress import with_sign
 from twelve.study.bootstrap import by_bootstrap_alone, significant
-from twelve.study.cells import MARK, gain_of, table, with_sign
+from twelve.study.cells import MARK, gain_of, table
 from twelve.study.finding_types import Cell, Comparison, Findings, Part
 
 MOST_NAMED = 3

@@ -18,11 +18,11 @@ from twelve.errors import ConfigError
 from twelve.extras import install
 from twelve.io import files
 from twelve.outputs import get_output
-from twelve.progress import clock, counted, enumerated, tell
+from twelve.progress import clock, counted, enumerated, tell, with_sign
 from twelve.study import multiple, unseen
 from twelve.study import plan as plans
 from twelve.study.bootstrap import by_bootstrap_alone, significant
-from twelve.study.cells import bounds, spread, with_sign
+from twelve.study.cells import bounds, spread
 from twelve.study.converged import convergence, is_clear, late_gains
 from twelve.study.costs import lengths
 from twelve.study.equal_updates import by_updates

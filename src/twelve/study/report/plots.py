@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from twelve.metrics.bootstrap import Interval
+from twelve.progress import with_sign
 from twelve.study.bootstrap import by_bootstrap_alone, significant, t_interval
-from twelve.study.cells import MARK, gain_of, with_sign
+from twelve.study.cells import MARK, gain_of
 from twelve.study.finding_types import Comparison, Curve, Findings
 from twelve.study.measures.affinities import Intervals
 from twelve.study.report.beside import minus, short

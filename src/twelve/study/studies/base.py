@@ -13,11 +13,11 @@ from pydantic import ConfigDict
 from twelve.errors import ConfigError
 from twelve.metrics.bootstrap import Interval
 from twelve.outputs import get_output
-from twelve.progress import counted
+from twelve.progress import counted, with_sign
 from twelve.settings import RunConfig, Strict
 from twelve.study.arms import Arm, Contrast, Length
 from twelve.study.bootstrap import by_bootstrap_alone, sign, significant
-from twelve.study.cells import gain_of, spread, with_sign
+from twelve.study.cells import gain_of, spread
 from twelve.study.finding_types import Comparison, Findings
 from twelve.tasks.base import all_tasks
 from twelve.tasks.custom import own_tasks
