@@ -1357,12 +1357,42 @@ def test_results_of_files_that_have_changed_are_measured_again(run: Path) -> Non
     assert step.why.startswith("These results were measured after 20 iterations") and "test.jsonl" in step.details
 
 
+def test_images_that_were_added_without_regions_are_extracted_before_the_evaluation_and_the_training(run: Path) -> None:
+    root = Path(read_run(small(run, 76.0, 10.0, train=20)).config.data)
+    tiny.write_regions(Path(read_run(run).config.regions_folder), {"mine/1": 0})
+    line = '{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n'
+    for file in ("train.jsonl", "test.jsonl"):
+        (root / file).write_text(2 * line)
+    data = json.loads((run / "data.json").read_text())
+    files = {"train.jsonl": {"sha256": checksum(root / "train.jsonl")}}
+    own = own_tasks(read_run(run).config.tasks)
+    known = taught(own, DataRoot(root, own_tasks=own))
+    (run / "data.json").write_text(json.dumps(data | {"taught": known, "files": files}))
+    changed(run, lambda tree: tree["tasks"]["mine"].update(files={"test.jsonl": checksum(root / "test.jsonl")}))
+    new = line.replace("1.jpg", "2.jpg")
+    (root / "test.jsonl").write_text(3 * line)  # of an image that has regions
+    (step,) = next_steps(read_run(run), scored(run))
+    assert [command.split()[1] for command in step.commands] == ["evaluate", "report"]
+    (root / "test.jsonl").write_text(2 * line + new)
+    (step,) = next_steps(read_run(run), scored(run))
+    assert step.title == "Evaluate it again"
+    assert step.commands[0].startswith(f"twelve regions extract --images {root / 'images' / 'mine'} ")
+    assert [command.split()[1] for command in step.commands] == ["regions", "evaluate", "report"]
+    (root / "train.jsonl").write_text(line + new)
+    (step,) = next_steps(read_run(run), scored(run))
+    assert step.title == "Train again"
+    assert [command.split()[1] for command in step.commands] == ["regions", "train", "evaluate", "report"]
+    (root / "train.jsonl").write_text("not an example\n")  # which the next command says
+    assert [each.title for each in next_steps(read_run(run), scored(run))] == ["Train again"]
+
+
 def test_a_run_whose_training_file_has_changed_is_trained_again_first(run: Path) -> None:
     """Other steps would follow from numbers about other training examples, whether it was evaluated since or not."""
     root = Path(read_run(small(run, 76.0, 10.0, train=20)).config.data)
     lines = ['{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n'] * 20
     (root / "train.jsonl").write_text("".join(lines))
     (root / "test.jsonl").write_text("{}\n")
+    tiny.write_regions(Path(read_run(run).config.regions_folder), {"mine/1": 0})
     (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 0.95}}))
 
     def learned() -> None:

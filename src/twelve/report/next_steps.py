@@ -24,6 +24,7 @@ from twelve.report.own_task_steps import (
     overfits,
     too_hard,
     train_longer,
+    without_regions,
 )
 from twelve.report.reading import Run
 from twelve.report.rising import rising
@@ -139,7 +140,8 @@ def _stale(run: Run) -> Step | None:
         said.append(f"{what} {'has' if run.changed and len(changed) == 1 else 'have'} changed since the evaluation.")
     if before is not None:
         said.append(_newer(run, before))
-    return Step("Evaluate it again", said[-1], to_evaluate(run), " ".join(said[:-1])) if said else None
+    commands = [*without_regions(run, run.changed), *to_evaluate(run)]
+    return Step("Evaluate it again", said[-1], commands, " ".join(said[:-1])) if said else None
 
 
 def _trained_before(run: Run, stale: Step | None) -> Iterator[Step]:
@@ -147,6 +149,7 @@ def _trained_before(run: Run, stale: Step | None) -> Iterator[Step]:
     files = list(dict.fromkeys(run.other_training.values()))
     commands = to_train_again(run, "retrained", *only(run, run.other_training)) if files else []
     if commands:
+        commands = [*without_regions(run, [*files, *run.changed]), *commands]
         why = f"{enumerated(files)} {'has' if len(files) == 1 else 'have'} changed since training."
         yield Step("Train again", why, commands, "" if stale is None else f"{stale.details} {stale.why}".strip())
 

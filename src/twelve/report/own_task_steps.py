@@ -3,7 +3,7 @@ or slower, add training or test examples, change the question or the base model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -366,6 +366,24 @@ def new_images(run: Run, tasks: Sequence[Task]) -> tuple[list[str], str]:
     if converts:
         first = f"first {len(commands)} commands convert the table and extract"
     return commands, f"Copy images that are new into {' and '.join(folders)}; the {first} their regions."
+
+
+def without_regions(run: Run, files: Collection[str]) -> list[str]:
+    """The commands that extract the regions of images that were added to files of one's own without them.
+
+    Args:
+        files: relative to the data root.
+    """
+    from twelve.regions.store.region_store import RegionStore  # as above
+
+    root, sources = DataRoot(run.config.data, run.config.sources), dict[str, None]()
+    store = RegionStore(as_named(run, run.config.regions_folder), data=as_named(run, root.path))
+    for task in map(run.task, run.config.tasks):
+        for file in {task.train_split, task.test_split}.intersection(files) if isinstance(task, FileTask) else ():
+            with suppress(TwelveError, OSError):  # the next command says what is wrong
+                if any(image not in store for example in task.read(root, file) for image in example.images):
+                    sources[root.image_source(task)] = None
+    return [store.command(source) for source in sources]
 
 
 def _image_folder(run: Run, root: DataRoot, task: Task) -> str:
