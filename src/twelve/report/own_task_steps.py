@@ -376,11 +376,13 @@ def without_regions(run: Run, files: Collection[str]) -> list[str]:
     """
     from twelve.regions.store.region_store import RegionStore  # as above
 
+    if not Path(run.config.data).is_dir():  # the next command says so
+        return []
     root, sources = DataRoot(run.config.data, run.config.sources), dict[str, None]()
     store = RegionStore(as_named(run, run.config.regions_folder), data=as_named(run, root.path))
     for task in map(run.task, run.config.tasks):
         for file in {task.train_split, task.test_split}.intersection(files) if isinstance(task, FileTask) else ():
-            with suppress(TwelveError, OSError):  # the next command says what is wrong
+            with suppress(TwelveError, OSError):  # likewise
                 if any(image not in store for example in task.read(root, file) for image in example.images):
                     sources[root.image_source(task)] = None
     return [store.command(source) for source in sources]
