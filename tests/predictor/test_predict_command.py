@@ -398,6 +398,7 @@ def test_output_files_are_checked_before_the_work(model: Path, images: Path, tmp
     notes.write_text('{"image": "my own"}\n')
     for options, message in (
         (["--out", tmp_path], "found a folder"),
+        (["--out", tmp_path / "a.XLSX"], f"found .XLSX -> write to {tmp_path}/a.csv, which spreadsheets open"),
         (["--out", tmp_path / "0.png"], "0.png: this input file would be replaced"),
         (["--out", tmp_path / "link.png"], "link.png: this input file would be replaced"),
         (["--out", notes], "notes.txt: this file exists and does not contain results"),

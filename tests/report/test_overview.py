@@ -1307,6 +1307,27 @@ def test_what_may_be_wrong_in_the_training_file_comes_before_more_examples(run: 
     assert "Correct the training file" not in titles(run)
 
 
+@pytest.mark.parametrize(
+    ("examples", "right", "told"),
+    [
+        (254, 0.94, "16 points too low"),
+        (254, 0.58, "20 points too high"),
+        (254, 0.70, ""),
+        (49, 0.99, ""),  # too few to judge
+        (60, 0.67, ""),  # within chance
+    ],
+)
+def test_calibrated_confidence_that_is_far_off_is_said_beside_the_score(
+    run: Path, examples: int, right: float, told: str
+) -> None:
+    bins = [{"examples": examples, "score": 0.78, "right": right}]
+    changed(small(run, 76.0, 10.0), lambda tree: tree["tasks"]["mine"].update(calibration=bins, uncalibrated=""))
+    sentence = f"On the test examples, its mean confidence is {told}."
+    assert (sentence in said(run).sentence) == bool(told) == ("mean confidence" in said(run).sentence)
+    changed(run, lambda tree: tree["tasks"]["mine"].update(uncalibrated="not calibrated"))
+    assert "mean confidence" not in said(run).sentence
+
+
 def test_what_is_left_to_gain_ends_at_the_best_possible_score(run: Path) -> None:
     root = Path(read_run(small(run, 76.0, 10.0, train=20)).config.data)
     (root / "train.jsonl").write_text('{"text": "is it wet?", "image": "1.jpg", "target": "yes"}\n' * 20)
@@ -1319,7 +1340,9 @@ def test_what_is_left_to_gain_ends_at_the_best_possible_score(run: Path) -> None
         )
 
     assert "has memorised" in bounded(None) and "has memorised" in bounded(92.0)
-    assert "The score of 76.0 (of 90.0 at most) leaves room for improvement" in bounded(90.0)  # not 15 below 90
+    assert "If a score of 76.0 (of 90.0 at most) is not enough, more training examples may raise it" in bounded(
+        90.0
+    )  # not 15 below 90
     assert bounded(81.0) == "" and bounded(81.1)
 
 
@@ -1626,7 +1649,7 @@ def test_of_few_training_examples_more_are_added_before_test_examples(run: Path)
     assert titles(run)[:2] == ["Add training examples", "Add test examples"] and "Train longer" not in titles(run)
     first = next_steps(read_run(run), scored(run))[0]
     assert first.why.startswith(
-        "The score of 70.0 leaves room for improvement, and there are few training examples: add 50 to 100 lines"
+        "If a score of 70.0 is not enough, more training examples may raise it: add 50 to 100 lines"
     )
     (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 0.8}}))
     longer, first = next_steps(read_run(run), scored(run))[:2]

@@ -47,6 +47,8 @@ BEST = 5
 """Images of a caption that are written, by default."""
 SAME = 3
 """Images that are named for the same warning; of the rest, their number is told."""
+OTHER_TABLES = (".xlsx", ".xls", ".ods", ".tsv", ".parquet")
+"""Suffixes of tables that are not written."""
 _LINE = 1 << 24
 """Maximum bytes of a first line that is read to recognise a file of results."""
 
@@ -116,9 +118,13 @@ def check_outputs(requests: Sequence[Request], *, out: Path | None, draw: Path |
 
     Raises:
         ConfigError: an output is also an input (links are followed), ``out`` exists and is not a file of results, or
-            its folder does not exist.
+            its folder does not exist; ``out`` has the suffix of another kind of table.
         TwelveError: an output cannot be written.
     """
+    if out is not None and out.suffix.lower() in OTHER_TABLES:
+        problem = f"expected a file of JSON lines, or a table that ends in .csv, found {out.suffix}"
+        remedy = f"write to {quoted(out.with_suffix('.csv'))}, which spreadsheets open"
+        raise ConfigError(problem, file=out, remedy=remedy)
     read = {os.path.realpath(image) for request in requests for image in request.images}
     if jsonl is not None:
         read.add(os.path.realpath(jsonl))

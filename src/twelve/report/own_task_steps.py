@@ -161,7 +161,7 @@ def few_learned(run: Run, scored: Sequence[ScoredTask], longer: Sequence[Step]) 
     for each in _room(run, scored):
         bound = each.score.upper_bound
         found = f"{each.score.bar.value:.1f}{'' if bound is None else f' (of {bound.value:.1f} at most)'}"
-        few = f"The score of {found} leaves room for improvement, and there are few training examples"
+        few = f"If a score of {found} is not enough, more training examples may raise it"
         rest = f"If that does not raise the score of {found} enough, more examples may" if longer else few
         why = memorised(run, each) or rest
         step = more_lines(run, each, why, FEW_LEARNED)

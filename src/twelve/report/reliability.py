@@ -14,6 +14,8 @@ SIDE, MARGIN = 220, 34
 """Length of the plotted square, and the space for its labels."""
 FEW = 10
 """With fewer predictions, a dot is faint, and no line leads to it."""
+FAR = 10
+"""Points between the mean confidence and the share of correct predictions that the verdict mentions."""
 LARGEST = 9.0
 """Radius of the dot with the most predictions."""
 
@@ -108,6 +110,16 @@ def reliability(results: Sequence[TaskResult]) -> Reliability | None:
         mean_right=100 * mean.right,
         few=few,
     )
+
+
+def misjudged(result: TaskResult) -> str:
+    """How far calibrated confidence is, on average, from the share of correct predictions; "" if it is not far, or if
+    chance may explain it (two standard errors)."""
+    if result.uncalibrated or (count := _count(result)) < EXAMPLES:
+        return ""
+    mean = _together(result.calibration)
+    gap, error = 100 * (mean.score - mean.right), 100 * (mean.right * (1 - mean.right) / count) ** 0.5
+    return f"{abs(gap):.0f} points too {'high' if gap > 0 else 'low'}" if abs(gap) >= max(FAR, 2 * error) else ""
 
 
 def _count(result: TaskResult) -> int:

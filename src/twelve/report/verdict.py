@@ -11,6 +11,7 @@ from twelve.progress import counted, enumerated
 from twelve.report import words
 from twelve.report.one_answer import one_answer
 from twelve.report.reading import Run
+from twelve.report.reliability import misjudged
 from twelve.report.rising import rising
 from twelve.report.scores import FEW as FEW_IMAGES
 from twelve.report.scores import LEAST, TaskScore
@@ -100,6 +101,14 @@ def _trained_on(run: Run, scored: Sequence[ScoredTask]) -> str:
     return " ".join([*said, "So its score is not a test score."] if said else [])
 
 
+def _misjudged(run: Run, scored: Sequence[ScoredTask]) -> str:
+    """A sentence on tasks of one's own, often with few validation examples, whose calibrated confidence is far from
+    right on the test examples; "" if there are none."""
+    found = [(each, misjudged(run.results[each.name])) for each in scored if run.can_grow(each.name)]
+    said = [f"{far}{f' on {each.title}' if len(scored) > 1 else ''}" for each, far in found if far]
+    return f"On the test examples, its mean confidence is {enumerated(said)}." if said else ""
+
+
 def _of_scores(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
     """The verdict on evaluated tasks by their scores alone."""
     if not any(each.score.baselines for each in scored):
@@ -111,6 +120,8 @@ def _of_scores(run: Run, scored: Sequence[ScoredTask]) -> Verdict:
     failed = any(each.part and not each.beaten for each in weak(run).parts)
     found, still = _compared([each for each in scored if each.score.baselines], failed), rising(run)
     if told := one_answer(run):
+        found = replace(found, sentence=f"{found.sentence} {told}")
+    if told := _misjudged(run, scored):
         found = replace(found, sentence=f"{found.sentence} {told}")
     if still is None or not still.mostly or not found.decided:
         return found

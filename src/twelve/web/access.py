@@ -64,7 +64,8 @@ def check_access(
         reached = f"other machines can reach {host}" if not is_loopback(address) else f"{public} is a public name"
         raise ConfigError(
             f"{reached}, and no token is set",
-            remedy=f"set {TOKEN} to a secret of at least {_TOKEN} characters, or add --no-token to serve everyone",
+            remedy=f"set {TOKEN} to a secret of at least {_TOKEN} characters, name a file that holds one with "
+            "--token-file, or add --no-token to serve everyone",
         )
 
 
