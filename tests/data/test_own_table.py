@@ -809,6 +809,17 @@ def test_warnings_name_the_lines_of_the_table_and_the_command_that_converts_it_a
     assert "repeats an earlier one" in checked and "faces.csv" not in checked
 
 
+def test_training_images_that_become_test_images_are_said(faces: Path) -> None:
+    make(faces, IMAGES, MODEL, Path("my own"))
+    trained = {line["image"] for line in map(json.loads, Path("my own/train.jsonl").read_text().splitlines())}
+    assert "before" not in update().output
+    shown = update("--test-fraction", "0.8").output
+    tested = {line["image"] for line in map(json.loads, Path("my own/test.jsonl").read_text().splitlines())}
+    count = len(trained & tested)
+    assert count > 1 and f"warning: {count} test images were training images before: train again before" in shown
+    assert "were training images" not in update("--test-fraction", "0.8").output
+
+
 def test_what_is_interrupted_leaves_nothing(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -160,6 +160,7 @@ def make(
         _told(_TRAIN, train, f"; {len(train) - validated:,} to train on, {validated:,} for validation"),
         _told(_TEST, tested),
         *_uncalibrated(validated, len(train)),
+        *_moved(origin, tested),
         *(f"warning: {warning}" for warning in warnings),
         *how,
     ]
@@ -259,6 +260,14 @@ def _sides(
         return sides.get(digest, None if earlier is None else sides[earlier])
 
     return was_tested
+
+
+def _moved(origin: TableOrigin | None, tested: Sequence[ExampleRow]) -> Iterator[str]:
+    """A warning if training images of an earlier call are test images now, because the table is divided otherwise."""
+    sides = {} if origin is None else origin.sides
+    if count := sum(sides.get(digest.hex()) is False for digest in set(contents(tested).values())):
+        moved = f"{counted(count, 'test image', 'were')} {'training images' if count > 1 else 'a training image'}"
+        yield f"warning: {moved} before: train again before you evaluate, because earlier models may know them"
 
 
 def _unchanged(origin: TableOrigin, out: Path, name: str, rows: Sequence[ExampleRow]) -> set[str]:
