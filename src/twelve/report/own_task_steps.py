@@ -43,8 +43,9 @@ FEW_LINES = 60
 """With fewer training examples than this, a task of one's own first needs more. With as many, if a model has memorised
 them and is still not better than a baseline, the question is too hard: with 60, questions
 that can be learned scored 82 or more (benchmarks/results/own-questions.json)."""
-FEW_LEARNED = 500
-"""The same where the task may be learned, but the score leaves room, or where the model has memorised its examples."""
+FEW_LEARNED = 250
+"""The same where the task may be learned, but the score leaves room, or where the model has memorised its examples:
+each step doubles them, so the last one ends between 250 and 500 (docs/tutorial.md: 200 to 400)."""
 MEMORISED = 0.15
 """By how much (0..1) the score on training examples is above that on test examples if the model has memorised them."""
 KNOWN = 0.9
