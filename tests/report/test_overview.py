@@ -101,7 +101,7 @@ def titles(folder: Path) -> list[str]:
 def commands(page: str) -> list[str]:
     """Every command on a page."""
     found = re.findall(r"<pre[^>]*>(.*?)</pre>|<code>(twelve .*?)</code>", page, flags=re.S)
-    found = [tuple(re.sub(r"<span class=\"word\">|</span>", "", text) for text in pair) for pair in found]
+    found = [tuple(re.sub(r"<span class=\"(?:command|word)\">|</span>", "", text) for text in pair) for pair in found]
     lines = [html.unescape(line) for pair in found for text in pair for line in text.splitlines()]
     return [line for line in lines if line.startswith("twelve ") and line != "twelve report"]
 
