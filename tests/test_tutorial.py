@@ -81,6 +81,9 @@ def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert model.question("answer", "is it red?", scene).task == "mine"  # not one of the base
     assert model.processor.own_words == {"mine": {"could", "i", "ride", "on", "something", "here", "?"}}
     assert model.processor.own_texts == {"mine": ["could I ride on something here?"]}
+    assert model.processor.own_answers == {"mine": ["no", "yes"]}
+    answer = scene.answer("could I ride on something here?")
+    assert {each for each, _ in answer.alternatives} - {answer.answer} <= {"no", "yes"}  # none of the base model's
     asked = ("what colour is the boat?", "can I ride on anything?", "could I ride on something here?")
     assert [f"mine: {FEW_SHARED}" in scene.answer(each).warnings for each in asked] == [True, False, False]
     kept = [json.loads(line) for line in (tmp_path / "runs/mine/predictions.jsonl").read_text().splitlines()]

@@ -140,6 +140,8 @@ def test_auto_processor(processor: TwelveProcessor, tmp_path: Path) -> None:
         ({"max_text": None}, "max_text must be"),
         ({"own_texts": {"vqa": "is it red?"}}, "own_texts must be a mapping of tasks of the model to texts"),
         ({"own_texts": {"another": ["is it red?"]}}, "own_texts must be"),
+        ({"own_answers": {"vqa": "yes"}}, "own_answers must be a mapping of tasks of the model to answers"),
+        ({"own_answers": {"another": ["yes"]}}, "own_answers must be"),
         ({"same_cut": ["another"]}, "same_cut must be a list of tasks of the model"),
         ({"left_out": "vqa"}, "left_out must be a list of tasks of the model"),
     ],
@@ -215,7 +217,9 @@ def test_usual_texts_are_few_short_and_those_that_occur_most_often() -> None:
 def test_usual_texts_stay_with_the_model(processor: TwelveProcessor, tmp_path: Path) -> None:
     processor.add_task(task := "mine", output="answer", max_text=16)
     processor.own_texts = {task: ['is the <b>"lid"</b> loose ?']}
+    processor.own_answers = {task: ["no", "yes"], "dropped": ["red"]}
     processor.same_cut = (task, "dropped")
     processor.save_pretrained(tmp_path)
     read = TwelveProcessor.from_pretrained(tmp_path)
     assert read.own_texts == processor.own_texts and read.same_cut == (task,)
+    assert read.own_answers == {task: ["no", "yes"]}

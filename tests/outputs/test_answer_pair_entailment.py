@@ -7,6 +7,7 @@ import torch
 
 from twelve.errors import CheckpointError, DataError
 from twelve.outputs import OUTPUTS
+from twelve.outputs.answer import among
 from twelve.types.examples import Example, Target
 
 
@@ -35,6 +36,17 @@ def test_best_answers() -> None:
     assert len(few.alternatives) == 2
     with pytest.raises(CheckpointError, match="7 answers, the vocabulary 2"):
         OUTPUTS["answer"].decode(logits, [example(None)], [], vocabulary[:2])
+
+
+def test_alternatives_among_the_answers_of_a_task_of_ones_own() -> None:
+    vocabulary = ["no", "red", "yes", "0"]
+    logits = torch.tensor([[-3.0, 1.0, 2.0, 0.0], [-3.0, 3.0, 2.0, 0.0]])
+    limited = among(logits, vocabulary, ["no", "yes", "maybe"])
+    known, other = OUTPUTS["answer"].decode(limited, [example(None)] * 2, [], vocabulary)
+    assert [value for value, _ in known.alternatives] == ["yes", "no"]
+    assert known.alternatives[1][1] == pytest.approx(float(torch.sigmoid(torch.tensor(-3.0))))
+    assert [value for value, _ in other.alternatives] == ["red", "yes", "no"]  # the best answer stays
+    assert among(logits, vocabulary, None) is logits
 
 
 def test_entailment() -> None:

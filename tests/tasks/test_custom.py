@@ -232,6 +232,7 @@ def test_the_words_of_a_task_are_those_of_every_training(root: Path, tmp_path: P
     first = train(configuration.parse(configured(root, tmp_path / "first", {"mine": mine})), console=QUIET)
     known = TwelveProcessor.from_pretrained(first / "model")
     assert known.own_words == {"mine": {"what", "is", "it", "?"}} and known.own_texts == {"mine": ["what is it ?"]}
+    assert set(known.own_answers["mine"]) == {*tiny_own.SAID, "red", "green", "blue"}  # the targets of tiny_own
     file = root / mine["train"]
     file.write_text(file.read_text().replace("what is it", "Which one is it"))
     tree = configured(root, tmp_path / "second", {"mine": mine}, model={"init": str(first)})

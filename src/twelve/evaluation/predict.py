@@ -18,6 +18,7 @@ from twelve.data.loader import ahead, passes
 from twelve.evaluation.shortlist import places, scored_pairs, shortlists
 from twelve.metrics.retrieval import gallery_rows
 from twelve.outputs.alignment import RetrievalScores
+from twelve.outputs.answer import among
 from twelve.processes import Processes
 from twelve.progress import Track
 from twelve.threads import Threads, unchanged
@@ -57,6 +58,7 @@ def predict(
     found, processes = dict[int, Prediction](), Processes()
     vocabulary = collator.processor.vocabularies.get(collator.output_key, [])
     temperature = collator.processor.temperatures.get(collator.task, 1.0)
+    own = collator.processor.own_answers.get(collator.task)
     batches = ahead(passes(examples, lengths, collator, many, processes.part), device)
 
     def computed(numbered: tuple[NDArray[np.int64], Batch]) -> torch.Tensor:
@@ -66,7 +68,8 @@ def predict(
 
     with Track(label, len(examples), "examples", shown=processes.main) as track:
         for (rows, batch), logits in threads.each(computed, batches):
-            decoded = collator.output.decode(logits.cpu() / temperature, batch.examples, batch.regions, vocabulary)
+            possible = among(logits.cpu() / temperature, vocabulary, own)
+            decoded = collator.output.decode(possible, batch.examples, batch.regions, vocabulary)
             found |= zip(rows.tolist(), decoded, strict=True)
             track.advance(processes.count * len(rows))
     everywhere = {row: prediction for part in processes.all(found) for row, prediction in part.items()}

@@ -17,6 +17,7 @@ from twelve.data.batch import Collator
 from twelve.errors import ConfigError, InputError, RegionError, nearest
 from twelve.formats.records import describe
 from twelve.outputs import Output, get_output
+from twelve.outputs.answer import among
 from twelve.regions.store.in_memory import MemoryStore
 from twelve.tasks.base import all_tasks
 from twelve.types.batch import Batch
@@ -138,6 +139,7 @@ def decoded(processor: Describes, outputs: Any, inputs: ModelInputs) -> list[Pre
         )
     logits = logits.detach().float().cpu() / processor.temperatures.get(batch.task, 1.0)
     vocabulary = processor.vocabularies.get(batch.output, [])
+    logits = among(logits, vocabulary, processor.own_answers.get(batch.task))
     return output_of(processor, batch.task).decode(logits, batch.examples, batch.regions, vocabulary)
 
 

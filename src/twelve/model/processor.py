@@ -75,6 +75,7 @@ class TwelveProcessor:
         own_words: task of one's own -> words of its training texts; absent if they were not recorded.
         own_texts: task of one's own -> a few usual training texts, which the page of the service shows; absent if they
             were not recorded.
+        own_answers: task of one's own -> the answers in its training data; absent if they were not recorded.
         same_cut: tasks of one's own whose training texts, where they are cut, lose the same part and still differ: what
             is cut then decides nothing.
         trained_images: digests of the training images, or None if they were not recorded.
@@ -98,6 +99,7 @@ class TwelveProcessor:
         known_words: KnownWords | None = None,
         own_words: Mapping[str, Iterable[str]] | None = None,
         own_texts: Mapping[str, Iterable[str]] | None = None,
+        own_answers: Mapping[str, Iterable[str]] | None = None,
         same_cut: Sequence[str] = (),
         task_tokens: str = "dataset",
         left_out: Sequence[str] = (),
@@ -123,6 +125,7 @@ class TwelveProcessor:
         self.known_words = known_words
         self.own_words = {task: frozenset(words) for task, words in (own_words or {}).items()}
         self.own_texts = {task: list(texts) for task, texts in (own_texts or {}).items()}
+        self.own_answers = {task: sorted(answers) for task, answers in (own_answers or {}).items()}
         self.same_cut = tuple(same_cut)
         self.left_out = tuple(left_out)
         self.trained_images = trained_images
@@ -348,6 +351,8 @@ class TwelveProcessor:
             }
         if self.own_texts:
             tree["own_texts"] = {task: texts for task, texts in self.own_texts.items() if task in known}
+        if self.own_answers:
+            tree["own_answers"] = {task: answers for task, answers in self.own_answers.items() if task in known}
         if self.same_cut:
             tree["same_cut"] = [task for task in self.same_cut if task in known]
         if self.trained_images is not None:

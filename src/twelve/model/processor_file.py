@@ -26,6 +26,7 @@ _OPTIONAL = (
     "known_words",
     "own_words",
     "own_texts",
+    "own_answers",
     "same_cut",
     "likely",
     "task_tokens",
@@ -62,6 +63,9 @@ def read_fields(file: Path) -> dict[str, Any]:
         raise CheckpointError("own_words must be a mapping of tasks of the model to words", file=file, remedy=SAVED)
     if not _mapping(_strings)(texts := tree.get("own_texts", {})) or not texts.keys() <= tree["task_outputs"].keys():
         raise CheckpointError("own_texts must be a mapping of tasks of the model to texts", file=file, remedy=SAVED)
+    answers = tree.get("own_answers", {})
+    if not _mapping(_strings)(answers) or not answers.keys() <= tree["task_outputs"].keys():
+        raise CheckpointError("own_answers must be a mapping of tasks of the model to answers", file=file, remedy=SAVED)
     for key in (lists := ("left_out", "same_cut")):
         if not _strings(tasks := tree.get(key, [])) or not set(tasks) <= set(tree["task_outputs"]):
             raise CheckpointError(f"{key} must be a list of tasks of the model", file=file, remedy=SAVED)
@@ -78,6 +82,7 @@ def read_fields(file: Path) -> dict[str, Any]:
             raise CheckpointError(error.problem, file=file, record=f"region_recipes.{source}", remedy=SAVED) from None
     optional = {"likely": likely, "familiar": familiar, "known_words": words, "task_tokens": task_tokens}
     optional |= {"own_words": {task: text.split() for task, text in own.items()}, "own_texts": texts}
+    optional["own_answers"] = answers
     optional |= {key: tree.get(key, []) for key in lists}
     optional["trained_images"] = None if images is None else TrainedImages.from_tree(images)
     return {key: tree[key] for key in _FIELDS} | optional

@@ -31,6 +31,20 @@ def _columns(vocabulary: tuple[str, ...]) -> dict[str, int]:
     return {answer: column for column, answer in enumerate(vocabulary)}
 
 
+def among(logits: Tensor, vocabulary: Labels, own: Sequence[str] | None) -> Tensor:
+    """(E, A) logits with -inf for the answers that are not in ``own``, except for each row's best answer.
+
+    The head of a task of one's own often has the answers of other tasks too. Without them, the alternatives to an
+    answer are those that the task was trained on; the answer itself stays.
+    """
+    if own is None:
+        return logits
+    kept = logits == logits.max(dim=1, keepdim=True).values
+    columns = _columns(tuple(vocabulary))
+    kept[:, [columns[answer] for answer in own if answer in columns]] = True
+    return logits.masked_fill(~kept, -torch.inf)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answered(Result):
     """An answer to a question.
@@ -135,7 +149,8 @@ class Answer(Output):
         )
 
     def decode(self, logits: Tensor, examples: Examples, regions: RegionSets, vocabulary: Labels) -> list[Prediction]:
-        """The best answer of each row of (E, A) logits with its sigmoid as confidence, and the best five."""
+        """The best answer of each row of (E, A) logits with its sigmoid as confidence, and the best five; those with
+        -inf are left out."""
         if logits.shape[1] != len(vocabulary):
             raise CheckpointError(
                 f"the head has {logits.shape[1]} answers, the vocabulary {len(vocabulary)}",
@@ -143,8 +158,9 @@ class Answer(Output):
             )
         best = precise(logits).topk(min(SHOWN, len(vocabulary)), dim=1)
         found = []
-        for shares, columns in zip(best.values.sigmoid().tolist(), best.indices.tolist(), strict=True):
-            ranked = tuple((vocabulary[column], share) for column, share in zip(columns, shares, strict=True))
+        for values, columns in zip(best.values, best.indices.tolist(), strict=True):
+            possible = values[values > -torch.inf].sigmoid().tolist()
+            ranked = tuple((vocabulary[column], share) for column, share in zip(columns, possible, strict=False))
             found.append(Prediction(*ranked[0], alternatives=ranked))
         return found
 

@@ -18,6 +18,7 @@ from twelve.model.model_outputs import TwelveOutput
 from twelve.model.network import Network
 from twelve.model.processor import TwelveProcessor
 from twelve.outputs import Output, get_output
+from twelve.outputs.answer import among
 from twelve.outputs.parts.result import Context, Result
 from twelve.outputs.parts.warned import Warned
 from twelve.predictor import warnings
@@ -74,6 +75,7 @@ def results(predictor: Computes, questions: Sequence[Question], explain: bool, t
     processor, task = predictor.processor, questions[0].task
     logits, batch, out = forward(predictor, questions, explain=explain)
     output, vocabulary = output_of(predictor, task), processor.vocabularies.get(batch.output, [])
+    logits = among(logits, vocabulary, processor.own_answers.get(task))
     decoded = output.decode(logits, batch.examples, batch.regions, vocabulary)
     attention = _attention(predictor, questions[0], batch, out) if explain else None
     found = []

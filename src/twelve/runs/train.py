@@ -17,6 +17,7 @@ from rich.console import Console
 
 from twelve import freed_memory
 from twelve.config import load_run
+from twelve.data.examples.columns import counted as values_of
 from twelve.data.examples.columns import distinct_images, take
 from twelve.data.prepare import Prepared, TaskData, sources_of
 from twelve.errors import CheckpointError, ConfigError, MissingData, RegionError
@@ -350,6 +351,9 @@ def _record_words(trainer: Trainer) -> None:
         if task.settings.kind not in (None, Pretraining.kind):
             processor.own_texts[name] = usual_in(example.text for example in sample)
         if task.settings.kind is not None and task.output.own_head:
+            if task.output.needs_vocabulary:
+                given = {answer for target, _ in values_of(task.train, "target") for answer in target or ()}
+                processor.own_answers[name] = sorted(given.union(processor.own_answers.get(name, ())))
             processor.own_words[name] = words | processor.own_words.get(name, frozenset())
     same = {**dict.fromkeys(processor.same_cut, True), **{name: cut.same for name, cut in trainer.cut.items()}}
     processor.same_cut = tuple(name for name in processor.own_texts if same.get(name))

@@ -13,6 +13,7 @@ class TextProcessor(Protocol):
     max_text: task -> number of word pieces kept per text, including [CLS] and [SEP].
     token_rows: task -> its row in the task-token table; empty if there is none.
     vocabularies: output key -> its labels.
+    own_answers: task of one's own -> the answers in its training data.
     """
 
     temperatures: dict[str, float]
@@ -20,6 +21,7 @@ class TextProcessor(Protocol):
     max_text: dict[str, int]
     token_rows: dict[str, int]
     vocabularies: dict[str, list[str]]
+    own_answers: dict[str, list[str]]
 
     @property
     def special(self) -> Mapping[str, int]:
