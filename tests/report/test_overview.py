@@ -246,7 +246,7 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     step = next_steps(read_run(run), scored(run))[0]
     copied = f"Copy images that are new into {root / 'images' / 'mine'}"
     lines = root / "test.jsonl"
-    assert step.why.endswith(f"better than the bag of words baseline (a text-only model: 50.0): add lines to {lines}.")
+    assert step.why.endswith(f"better than the bag of words baseline (a text-only model: 50.0): add about 30 lines to {lines}.")
     assert f"The first line is {line}. {copied}; the first command extracts their" in step.details
     assert step.commands[0].startswith("twelve regions extract ") and step.commands[1].startswith("twelve evaluate ")
 
@@ -495,14 +495,14 @@ def test_a_task_in_python_that_is_memorised_needs_training_examples(run: Path, m
         "The model has memorised its training examples (it scores 98.6 on them, 51.0 on the test examples): add 50 to "
         f"100 examples to {file}, which has {lines:,} examples.",
     )
-    assert first.commands[-1] == f"twelve evaluate {run}-more --split train"
+    assert first.commands[-1] == f"twelve evaluate {run}-2 --split train"
     others = titles(run)[1:]
     assert "Train longer" not in others and "Check the data of Order" not in others
     page = html.unescape(render(read_run(run)))
     assert "The commands do not know the task 'order', which a program defines: call" in page
     text = re.sub("<[^>]+>", "", page)  # each word has an element of its own
-    assert f"twelve.runs.evaluate.evaluate_run(Path('{run}-more'), split='train')" in text
-    assert f"twelve.report.write.write_report(Path('{run}-more'))" in text
+    assert f"twelve.runs.evaluate.evaluate_run(Path('{run}-2'), split='train')" in text
+    assert f"twelve.report.write.write_report(Path('{run}-2'))" in text
     assert not re.search(r"twelve (evaluate|train|report|serve) /", text)
     for known in (0.55, 0.75):  # not memorised: three of four known, on 40 test examples, may be chance
         ordered(run, 51.0, known, 84)
@@ -1059,16 +1059,16 @@ def test_a_task_that_is_not_learned_from_few_examples_needs_more_of_them(run: Pa
     # The score of 40 is not in the middle.
     changed(run, lambda tree: tree["tasks"]["mine"]["score"].update(low=18.76, high=50.0))
     second = next_steps(read_run(run), scored(run))[1]
-    assert second.why == f"The 95% interval is 18.8 to 50.0: add lines to {root / 'test.jsonl'}."
+    assert second.why == f"The 95% interval is 18.8 to 50.0: add about 30 lines to {root / 'test.jsonl'}."
     assert second.details.startswith("Other scores in this range may differ by chance alone. Four times as many ")
     copied = f"Copy images that are new into {root / 'images' / 'mine'}"
     assert f"The first line is {line}. {copied}; the first command extracts their regions." in second.details
     extract, train, evaluate, report, compare = first.commands
     assert extract.startswith("twelve regions extract ") and second.commands[0] == extract
     assert second.commands[1:] == [f"twelve evaluate {run}", f"twelve report {run}"]
-    assert train == f"twelve train {run / 'config.yaml'} --set training.iterations=200 --set run={run}-more"
-    assert (evaluate, report) == (f"twelve evaluate {run}-more", f"twelve report {run}-more")
-    assert compare == f"twelve evaluate {run}-more --split train.jsonl"
+    assert train == f"twelve train {run / 'config.yaml'} --set training.iterations=200 --set run={run}-2"
+    assert (evaluate, report) == (f"twelve evaluate {run}-2", f"twelve report {run}-2")
+    assert compare == f"twelve evaluate {run}-2 --split train.jsonl"
     (root / "train.jsonl").unlink()
     data = json.loads((run / "data.json").read_text())
     data["tasks"]["mine"] = {"train": 9, "validation": 3}
@@ -1188,7 +1188,7 @@ def test_examples_of_a_table_are_added_to_the_table(run: Path, share: tuple[str,
     convert, extract = tabled(run, *share)
     train = Path(read_run(run).config.data, "train.jsonl")
     step, *others = next_steps(read_run(run), scored(run))
-    where = f"own.csv and their images to photos, of which {which} become test images"
+    where = f"own.csv and their images to photos, of which {which} will be used for testing"
     assert (step.title, step.why) == (
         "Add training and test examples",
         f"Add {rows} rows to {where}; {train} has 20 lines.",
@@ -1196,14 +1196,15 @@ def test_examples_of_a_table_are_added_to_the_table(run: Path, share: tuple[str,
     copied = "Copy images that are new into photos; the first 2 commands convert the table and extract their regions."
     assert step.details.startswith(copied) and "The first line is" not in step.details
     assert step.commands[0] == convert and step.commands[1].startswith(extract)
-    assert step.commands[2].endswith(f" --set run={run}-more")
+    assert step.commands[2].endswith(f" --set run={run}-2")
     # The same rows serve both: they would be added, and trained on, twice.
     assert "Add test examples" not in [each.title for each in others]
-    more = f"add rows to {where}; the others become training images, so the commands train again."
-    assert f"Add test examples: The 95% interval is 20.0 to 60.0: {more}" in step.details
+    assert "train again" not in step.details and " The 95% interval is 20.0 to 60.0. " in step.details
+    more = f"rows to {where}; the others become training images, so the commands train again."
+    assert step.details.count("Copy images") == 1  # not again for the test examples
     tabled(run, *share, lines=FEW_LEARNED)  # enough to train on, but converting the table adds to them
     step = next(each for each in next_steps(read_run(run), scored(run)) if each.title == "Add test examples")
-    assert step.commands[2].endswith(f" --set run={run}-more") and step.why.endswith(more)
+    assert step.commands[2].endswith(f" --set run={run}-2") and step.why.endswith(more)
 
 
 def test_examples_of_two_tables_are_added_to_either(run: Path) -> None:
@@ -1212,7 +1213,7 @@ def test_examples_of_two_tables_are_added_to_either(run: Path) -> None:
     train, test = next_steps(read_run(run), scored(run))[:2]
     file = Path(read_run(run).config.data, "train.jsonl")
     assert train.why == f"Add 50 to 100 rows to own.csv and their images to photos; {file} has 20 lines."
-    assert test.why == "The 95% interval is 20.0 to 60.0: add rows to test.csv and their images to photos."
+    assert test.why == "The 95% interval is 20.0 to 60.0: add about 30 rows to test.csv and their images to photos."
     for step, then in ((train, "twelve train "), (test, "twelve evaluate ")):
         assert step.commands[0] == convert and step.commands[1].startswith(extract)
         assert step.commands[2].startswith(then)
@@ -1665,7 +1666,7 @@ def test_of_few_training_examples_more_are_added_before_test_examples(run: Path)
     assert first.why.startswith(
         "If that does not raise the score of 70.0 enough, more examples may: add 50 to 100 lines"
     )
-    assert first.commands[1].endswith(f" --set training.iterations=200 --set run={run}-more")
+    assert first.commands[1].endswith(f" --set training.iterations=200 --set run={run}-2")
     (run / "trained.json").write_text(json.dumps({"on_training_examples": {"mine": 0.95}}))
     (root / "train.jsonl").write_text(120 * line)
     first = next_steps(read_run(run), scored(run))[0]
@@ -1698,7 +1699,7 @@ def test_whether_longer_training_or_more_examples_come_first_follows_from_the_ev
     assert more.why.startswith("The model has memorised its training examples (it scores 100.0 on them, 86.0 on the ")
     # As many epochs, however many lines are added: 40 iterations of 5 are 4 of the 50 examples.
     epochs = "--set training.iterations=null --set training.epochs=4"
-    assert more.commands[1] == f"twelve train {run / 'config.yaml'} {epochs} --set run={run}-more"
+    assert more.commands[1] == f"twelve train {run / 'config.yaml'} {epochs} --set run={run}-2"
     # But no more than five iterations for each line: 5 * 5 / 0.95 and 5 * 5 / 0.8 instead of 33 epochs.
     for size, batch, held_out, asked in ((6, 5, 0.05, 26), (6, 5, 0.2, 31), (8, 5, 0.2, 25), (6, 8, 0.05, 40)):
         tree = yaml.safe_load((small(run, 86.0, 10.0, train=size, batch_size=batch) / "config.yaml").read_text())

@@ -235,6 +235,15 @@ def append(path: Path, text: str) -> None:
         raise write_error(error, path) from error
 
 
+def free(path: Path) -> Path:
+    """The path, or the first of PATH-2, PATH-3 ... where nothing is."""
+    number, found = 1, path
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.name}-{number}")
+    return found
+
+
 def check_folder(folder: Path) -> None:
     """Check that a folder can be written, before doing work whose result goes there.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -78,8 +79,10 @@ def next_steps(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
     for step in [*again, *_all(run, [each for each in scored if each.name not in run.other_training])]:
         same = found.setdefault(tuple(step.commands), step)
         if (step.title, step.why) != (same.title, same.why):
-            more = f"{same.details} {step.title}: {step.why} {step.details}".strip()
+            further = [each for each in re.split(r"(?<=\.) ", step.details) if each not in same.details]
             both = {same.title, step.title} == {"Add training examples", "Add test examples"}
+            reason = f"{step.why.partition(': add ')[0].rstrip('.')}." if both else f"{step.title}: {step.why}"
+            more = " ".join([same.details, reason, *further]).strip()
             title = "Add training and test examples" if both else same.title  # rows of one table, which is divided
             found[tuple(step.commands)] = replace(same, title=title, details=more)
     return list(found.values())

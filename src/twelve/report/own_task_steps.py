@@ -25,6 +25,7 @@ from twelve.report.step import (
     beside,
     command_line,
     config_of,
+    next_run,
     only,
     sentence,
     to_check,
@@ -213,7 +214,8 @@ def more_lines(run: Run, each: ScoredTask, why: str, most: float = FEW_LINES) ->
         how = (
             f"{_number(round(least / trained), round(most_added / trained))} {rows_to(origin, split)}; {files} {there}"
         )
-    compare = (
+    epochs = "The training command sets epochs instead of iterations, so that more examples are trained for longer. "
+    compare = f"{epochs if any('training.epochs=' in each for each in commands) else ''}" + (
         "The last command gives the new score on the training file: if that is low, too, train for more iterations, "
         "at another learning rate, or from another base model. If it is high and the test score stays low, what you "
         "ask about may not be in the boxes that the model sees (docs/tutorial.md, “If it is still at chance”)."
@@ -223,6 +225,10 @@ def more_lines(run: Run, each: ScoredTask, why: str, most: float = FEW_LINES) ->
     return Step("Add training examples", f"{alike}{sentence(why, f'add {how}.')}", [*extract, *commands], details)
 
 
+def _about(count: float) -> str:
+    return f"about {_rounded(count):,} "
+
+
 def _number(least: int, most: int) -> str:
     """How many are added, in words."""
     return f"{least:,} to {most:,}" if least < most else f"about {least:,}"
@@ -230,7 +236,7 @@ def _number(least: int, most: int) -> str:
 
 def _trained_on_more(run: Run, name: str, split: str, count: int) -> list[str]:
     """The commands that train a task on more than its ``count`` examples, and measure; none if that is not possible."""
-    chosen = beside(run, "more" if len(run.config.tasks) == 1 else f"{name}-more")
+    chosen = next_run(run) if len(run.config.tasks) == 1 else beside(run, f"{name}-more")
     # As often through the examples as now, so that a new score is due to the examples alone, but no more than suffice.
     longer, before = min(MOST_TIMES, round((count + max(count, ADDED)) / count)), run.config.training.iterations
     settings = [] if before is None else [f"training.iterations={longer * before}"]
@@ -331,8 +337,11 @@ def on_more(run: Run, scored: Sequence[ScoredTask], title: str, why: str, more: 
     files = list(dict.fromkeys(as_named(run, path) for path in paths))
     if not files and not tables:
         return Step(title, f"{why}.", to_check(run), more)
-    lines = [f"lines to {' and '.join(map(str, files))}"] if files else []
-    how = f"add {' and '.join([*lines, *(rows_to(origin, split) for split, origin in tables.items())])}"
+    known = len(own) == 1 and isinstance(own[0], FileTask) and scored[0].score.groups
+    many = {split: _about(3 * known / (tested_share(origin) or 1)) for split, origin in tables.items()} if known else {}
+    lines = [f"{_about(3 * known) if known else ''}lines to {' and '.join(map(str, files))}"] if files else []
+    rows = [f"{many.get(split, '')}{rows_to(origin, split)}" for split, origin in tables.items()]
+    how = f"add {' and '.join([*lines, *rows])}"
     again = _trained_on_others(run, tables)
     how += "; the others become training images, so the commands train again" if again else ""
     extract, which = new_images(run, own)

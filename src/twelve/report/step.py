@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from shlex import join, split
 
 from twelve.config import load
 from twelve.errors import TwelveError
+from twelve.io.files import free
 from twelve.report.reading import Run
 from twelve.run_folder import RunFolder
 
@@ -83,6 +85,14 @@ def sibling(folder: Path, name: str) -> Path:
     """A new folder beside another, named after it; an absolute path if the other is the current one or above it."""
     folder = folder.resolve() if folder.name in ("", "..") else folder
     return folder.with_name(f"{folder.resolve().name}-{name}")
+
+
+def next_run(run: Run) -> str:
+    """A setting for the next run in a new folder beside this one, named as ``twelve data table --update`` names it:
+    RUN-2 after RUN, then RUN-3."""
+    folder = run.folder.resolve() if run.folder.name in ("", "..") else run.folder
+    first = folder.with_name(re.sub(r"-[0-9]+$", "", folder.resolve().name))
+    return f"run={free(first if first.exists() else folder)}"
 
 
 def config_of(run: Run) -> Path:

@@ -43,8 +43,9 @@ def sources(run: Run, splits: Iterable[str]) -> str:
 
 
 def rows_to(origin: TableOrigin, split: str) -> str:
-    """Where rows are added: ``rows to a.csv and their images to photos, of which about half become test images``."""
+    """Where rows are added: ``rows to a.csv and their images to photos, of which about half will be used for
+    testing``."""
     where = f"rows to {origin.tables[split]} and their images to {origin.option('--images')}"
     share = tested_share(origin)
     about = "" if share is None else f"about {'half' if share == 0.5 else f'{share:.0%}'}"
-    return f"{where}, of which {about} become test images" if about else where
+    return f"{where}, of which {about} will be used for testing" if about else where

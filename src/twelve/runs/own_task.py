@@ -32,7 +32,7 @@ from twelve.errors import ConfigError, RegionError, nearest, quoted
 from twelve.evaluation.parts import FEWEST_GROUPS
 from twelve.formats.content_digest import content_digest
 from twelve.formats.data_root import IMAGES, DataRoot, image_key
-from twelve.io.files import check_folder, check_idle, replacing, restore
+from twelve.io.files import check_folder, check_idle, free, replacing, restore
 from twelve.model.processor_file import recipes_of
 from twelve.progress import Track, counted
 from twelve.run_folder import model_folder
@@ -134,7 +134,7 @@ def make(
         check_apart(train, tested, table, test)
     check_answers(rows, table)
     kept = set[str]() if origin is None else _unchanged(origin, out, name, [*train, *tested])
-    run = _free(Path("runs") / name)
+    run = free(Path("runs") / name)
     with replacing(out) as partial:
         check_idle(out)
         _write(partial, name, train, tested, out, kept)
@@ -326,14 +326,14 @@ def _check_out(out: Path, images: Path, update: bool) -> TableOrigin | None:
     origin = table_origin.read(out)
     if update and origin is None:
         full = out.is_dir() and any(out.iterdir())
-        remedy = f"leave out --update{f', and name a new folder: --out {quoted(_free(out))}' if full else ''}"
+        remedy = f"leave out --update{f', and name a new folder: --out {quoted(free(out))}' if full else ''}"
         raise ConfigError("there is no data of an earlier twelve data table", file=out, remedy=remedy)
     if update and origin is not None:
         _check_update(out, images)
         origin.check(out)
         return origin
     if out.is_dir() and any(out.iterdir()):
-        another = f"--out {quoted(_free(out))}"
+        another = f"--out {quoted(free(out))}"
         ours = f"add --update to replace the data that this command made there, or name another: {another}"
         remedy = f"name a new one: {another}" if origin is None else ours
         raise ConfigError("this folder is not empty", file=out, remedy=remedy)
@@ -346,22 +346,12 @@ def _check_update(out: Path, images: Path) -> None:
         remedy = f"leave it (cd {quoted(out.resolve().parent)}), and name the files from there"
         raise ConfigError("is the folder that you are in, which will be replaced", file=out, remedy=remedy)
     if images.resolve().is_relative_to(out.resolve() / IMAGES):
-        remedy = f"copy them (cp -r {quoted(images)} {quoted(_free(out.with_name('photos')))}), and name the copy"
+        remedy = f"copy them (cp -r {quoted(images)} {quoted(free(out.with_name('photos')))}), and name the copy"
         raise ConfigError("expected a folder of your own images, found their copies", file=images, remedy=remedy)
 
 
 def _first_line(configuration: Path) -> str:
     return f"# twelve train {quoted(configuration)}"
-
-
-def _free(path: Path) -> Path:
-    """The path, or the first of PATH-2, PATH-3 ... where nothing is."""
-    number = 1
-    free = path
-    while free.exists():
-        number += 1
-        free = path.with_name(f"{path.name}-{number}")
-    return free
 
 
 def _write(
