@@ -246,7 +246,8 @@ def test_a_score_above_every_baseline_on_few_examples_is_undecided(run: Path) ->
     step = next_steps(read_run(run), scored(run))[0]
     copied = f"Copy images that are new into {root / 'images' / 'mine'}"
     lines = root / "test.jsonl"
-    assert step.why.endswith(f"better than the bag of words baseline (a text-only model: 50.0): add about 30 lines to {lines}.")
+    why = f"better than the bag of words baseline (a text-only model: 50.0): add about 30 lines to {lines}."
+    assert step.why.endswith(why)
     assert f"The first line is {line}. {copied}; the first command extracts their" in step.details
     assert step.commands[0].startswith("twelve regions extract ") and step.commands[1].startswith("twelve evaluate ")
 
