@@ -76,7 +76,7 @@ def test_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch, 0.07, 2.9)
     monkeypatch.setattr(threads.psutil, "cpu_times", lambda: (0.0,))
     found = measure([clock.work], [1, 2])
-    assert str(found) == "1 thread: 70 ms per step, 2,900 ms with 2"
+    assert str(found) == "computing with 1 thread (70 ms per step; with 2: 2,900 ms)"
     assert found.seconds == pytest.approx({1: 0.07, 2: 2.9})
 
 
@@ -249,7 +249,7 @@ def test_a_run_that_becomes_slow_changes_at_an_extra_checkpoint(
     assert numbers(run) == [(0, 2), (7, 1)]
     assert checkpoint.load(run / "checkpoints" / "step-0000007")["threads"]["number"] == 1
     event = next(line for line in lines(run) if line.get("event") == "threads" and line["iteration"] == 7)
-    assert event["reason"].startswith("1 thread: ")
+    assert event["reason"].startswith("computing with 1 thread (")
 
 
 def test_evaluation_is_side_by_side(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,12 +122,13 @@ class Measured:
 
     def __str__(self) -> str:
         rest = "".join(
-            f", {_milliseconds(self.seconds[n])} with {n}"
+            f"; with {n}: {_milliseconds(self.seconds[n])}"
             for n in sorted(self.seconds, reverse=True)
             if n != self.number
         )
         why = "; other processes keep the cores busy" if self.held else ""
-        return f"{counted(self.number, 'thread')}: {_milliseconds(self.seconds[self.number])} per step{rest}{why}"
+        chosen = f"computing with {counted(self.number, 'thread')}"
+        return f"{chosen} ({_milliseconds(self.seconds[self.number])} per step{rest}){why}"
 
 
 def measure(

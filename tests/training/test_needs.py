@@ -127,7 +127,7 @@ def test_saying_so_changes_nothing(root: Path, tmp_path: Path, monkeypatch: pyte
 def test_free_memory_and_scores_are_told_in_few_words() -> None:
     need = Need(0, 0, 0, 0, 0, "a", 1, 22_100_000_000)
     assert str(need).endswith("; 22.1 GB are free")
-    assert in_words({"drink": 2 / 3, "b": 1.0}) == "drink 66.7% b 100.0%"
+    assert in_words({"drink": 2 / 3, "b": 1.0}) == "validation: drink 66.7% b 100.0%"
 
 
 def test_few_training_examples_are_told_once() -> None:
