@@ -119,7 +119,11 @@ def test_work_of_evaluation_is_measured_again_when_it_becomes_slow(monkeypatch: 
     clock.seconds[2] = 0.06
     used = [chosen.run(clock.work, 7) for _ in range(6000)]
     assert used[-1] == 2
-    assert [line.partition(":")[0] for line in said] == ["2 threads", "1 thread", "2 threads"]
+    assert [line.partition(" (")[0].removeprefix("computing with ") for line in said] == [
+        "2 threads",
+        "1 thread",
+        "2 threads",
+    ]
     assert len(clock.done) < 6100 + 9 * 12  # measuring is rare
 
 
