@@ -105,7 +105,7 @@ def vg_qa(folder: Path, times: int) -> None:
     def change(record: Any, repetition: int) -> None:
         shifted("id")(record, repetition)
         for question in record["qas"]:
-            question["qa_id"] += repetition * STEP
+            shifted("qa_id", "image_id")(question, repetition)
 
     path = folder / "question_answers.json"
     found = list(repeated(rows(path), times, change))
