@@ -116,8 +116,9 @@ def captions(folder: Path, times: int, *, coco: bool) -> None:
     def change(record: Any, repetition: int) -> None:
         name = record["filename"]
         record["filename"] = coco_name(record["cocoid"] + repetition * 10**6) if coco else f"{repetition}{name}"
+        shifted("imgid")(record, repetition)
         for sentence in record["sentences"]:
-            sentence["sentid"] += repetition * STEP
+            shifted("sentid")(sentence, repetition)
 
     (path,) = folder.glob("dataset_*.json")
     tree = rows(path)
