@@ -118,7 +118,7 @@ def captions(folder: Path, times: int, *, coco: bool) -> None:
         record["filename"] = coco_name(record["cocoid"] + repetition * 10**6) if coco else f"{repetition}{name}"
         shifted("imgid")(record, repetition)
         for sentence in record["sentences"]:
-            shifted("sentid")(sentence, repetition)
+            shifted("sentid", "imgid")(sentence, repetition)
 
     (path,) = folder.glob("dataset_*.json")
     tree = rows(path)
@@ -130,10 +130,12 @@ def refer(folder: Path, times: int) -> None:
 
     def image(record: Any, repetition: int) -> None:
         record["id"] += repetition * STEP
-        record["file_name"] = coco_name(record["id"] % 10**6 + repetition * 10**6)
+        record["file_name"] = coco_name(record["id"])
 
     def phrase(record: Any, repetition: int) -> None:
         shifted("ref_id", "ann_id", "image_id")(record, repetition)
+        record["file_name"] = coco_name(record["image_id"]).replace(".jpg", f"_{record['ann_id']}.jpg")
+        record["sent_ids"] = [number + repetition * STEP for number in record["sent_ids"]]
         for sentence in record["sentences"]:
             sentence["sent_id"] += repetition * STEP
 

@@ -9,7 +9,7 @@ import re
 import shlex
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -709,6 +709,24 @@ def test_parts_are_told_in_words(kind: str, value: str, words: str) -> None:
 
 
 # --- what next? ----------------------------------------------------------------------------------------------------
+
+
+def test_a_question_of_ones_own_is_asked_about_a_folder_of_images(run: Path) -> None:
+    alone(run, 90.0, 10.0)
+    step = next_steps(read_run(run), scored(run))[-1]
+    assert (step.title, step.commands) == ("Try it", [f"twelve serve {run}"])  # no recorded question
+
+    def asked(text: str) -> Sequence[str]:
+        recorded.write(RunFolder(run).predictions, [replace(each, text=text) for each in answered(run, "yes")])
+        return next_steps(read_run(run), scored(run))[-1].commands
+
+    root = Path(read_run(run).config.data)
+    ask = "--ask 'is it wet?' --task mine --out answers.csv"
+    assert asked("is it wet?") == [
+        f"twelve serve {run}",
+        f"twelve predict {run} --image {root / 'images' / 'mine'} {ask}",
+    ]
+    assert len(asked("-x")) == len(asked("")) == len(asked("x" * 300)) == 1  # none that runs as it stands
 
 
 def test_steps_follow_from_the_numbers(run: Path) -> None:

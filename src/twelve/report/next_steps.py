@@ -9,14 +9,17 @@ from pathlib import Path
 
 from twelve.evaluation.compared import named
 from twelve.evaluation.parts import FEWEST_GROUPS
+from twelve.formats.data_root import DataRoot
 from twelve.progress import counted, enumerated
 from twelve.report import words
 from twelve.report.cut_texts import whole_texts
 from twelve.report.flawed_lines import corrected
 from twelve.report.heading import is_synthetic
 from twelve.report.own_task_steps import (
+    LONGEST,
     fallen,
     few_learned,
+    image_folder,
     little_trained,
     longer_first,
     memorised,
@@ -46,6 +49,7 @@ from twelve.report.step import (
 )
 from twelve.report.verdict import ScoredTask, examples, verdict
 from twelve.run_folder import RunFolder
+from twelve.tasks.custom import FileTask
 
 UNLEARNED = 2
 """Most tasks at their baseline that are listed one by one."""
@@ -107,8 +111,23 @@ def _all(run: Run, scored: Sequence[ScoredTask]) -> list[Step]:
         *_tuned(run, scored),
         *_small(run, scored),
         *_wide(run, scored),
-        Step("Try it", "Opens a local web page where you can ask about images.", [command_line("serve", run.folder)]),
+        _tried(run),
     ]
+
+
+def _tried(run: Run) -> Step:
+    """Ask in a browser; if the only task is one's own, with questions and answers, also about a folder of images."""
+    page, task = command_line("serve", run.folder), None if run.alone is None else run.task(run.alone)
+    asked = next((record.text for record in run.predictions.get(run.alone or "", ()) if record.kind == "answer"), "")
+    if not isinstance(task, FileTask) or not 0 < len(asked) <= LONGEST or asked.startswith("-"):
+        return Step("Try it", "Opens a local web page where you can ask about images.", [page])
+    images = image_folder(run, DataRoot(run.config.data, run.config.sources), task)
+    answers = ("--image", images, "--ask", asked, "--task", task.name, "--out", "answers.csv")
+    why = (
+        "The first command opens a local web page where you can ask about images. The second writes a table of the "
+        "answers about all images in a folder."
+    )
+    return Step("Try it", why, [page, command_line("predict", run.folder, *answers)])
 
 
 def _unfinished(run: Run) -> Iterator[Step]:

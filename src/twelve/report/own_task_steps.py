@@ -370,7 +370,7 @@ def new_images(run: Run, tasks: Sequence[Task]) -> tuple[list[str], str]:
     store = RegionStore(as_named(run, run.config.regions_folder), data=as_named(run, root.path))
     converts = converting(run, [task.train_split for task in tasks])
     extracts = [store.command(source) for source in dict.fromkeys(root.image_source(task) for task in tasks)]
-    folders = dict.fromkeys(_image_folder(run, root, task) for task in tasks)
+    folders = dict.fromkeys(image_folder(run, root, task) for task in tasks)
     commands = [*converts, *extracts]
     first = "first command extracts" if len(commands) == 1 else f"first {len(commands)} commands extract"
     if converts:
@@ -398,7 +398,7 @@ def without_regions(run: Run, files: Collection[str]) -> list[str]:
     return [store.command(source) for source in sources]
 
 
-def _image_folder(run: Run, root: DataRoot, task: Task) -> str:
+def image_folder(run: Run, root: DataRoot, task: Task) -> str:
     """Where images of a task are added."""
     origin = table_of(run, task.train_split)
     given = None if origin is None else origin.option("--images")
