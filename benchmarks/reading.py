@@ -150,9 +150,10 @@ def refer(folder: Path, times: int) -> None:
 
 def visual7w(folder: Path, times: int) -> None:
     def change(record: Any, repetition: int) -> None:
-        record["filename"] = f"v7w_{repetition}{record['filename'].removeprefix('v7w_')}"
+        shifted("image_id")(record, repetition)
+        record["filename"] = f"v7w_{record['image_id']}.jpg"
         for question in record["qa_pairs"]:
-            question["qa_id"] += repetition * STEP
+            shifted("qa_id", "image_id")(question, repetition)
 
     path = folder / "dataset_v7w_pointing.json"
     tree = rows(path)
