@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,12 +155,15 @@ def test_batches_in_page_locked_memory_are_the_same(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_lost_worker_is_said(count: int) -> None:
-    """At once, also while others read ahead: the executor ends those by SIGTERM."""
+    """As soon as the executor notices, also while others read ahead: the executor ends those by SIGTERM."""
     pool = Pool(count)
     found = stream(60, 6, pool=pool)
     found.next()
     assert pool._processes is not None
     os.kill(next(iter(pool._processes._processes)), signal.SIGKILL)
+    until = time.monotonic() + 60
+    while not pool._processes._broken and time.monotonic() < until:
+        time.sleep(0.01)
     with pytest.raises(WorkerLost, match=r"\[training.workers\]: a process that reads ahead has ended"):
         for _ in range(5):
             found.next()
