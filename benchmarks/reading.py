@@ -223,6 +223,9 @@ def build(world: Path, out: Path, name: str, records: int) -> None:
 
 def measure(root: Path, name: str, mode: str) -> dict[str, float]:
     """Read the training split once, and go through its examples once."""
+    import pyarrow.compute  # noqa: F401  (this and the next are imported when first used)
+    import rich.console  # noqa: F401
+
     from twelve.data.examples import reading
     from twelve.formats.data_root import DataRoot
     from twelve.tasks.base import get
