@@ -148,6 +148,20 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def sigterm_later() -> Iterator[None]:
+    """Hold SIGTERM back: this process gets it afterwards, processes that are forked meanwhile once they call
+    :func:`end_with_parent`. Else it could end them before."""
+    if not hasattr(signal, "sigwaitinfo"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def end_with_parent() -> None:
     """Let this process, which helps its parent, end with it, and leave interruptions to it. A SIGTERM that others send
     to both leaves this process to help until the parent ends; one of the parent ends it."""

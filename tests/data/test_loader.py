@@ -20,7 +20,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twelve.data.loader import BUCKET, Pool, TaskBatches, WorkerLost, ahead, passes
+from twelve.data import loader
+from twelve.data.loader import BUCKET, Pool, Selection, TaskBatches, WorkerLost, ahead, passes
 from twelve.types.batch import Batch
 from twelve.types.examples import Example
 
@@ -171,11 +172,17 @@ def test_a_lost_worker_is_said(count: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="SIGTERM ends workers on macOS")
-def test_a_worker_goes_on_after_a_sigterm_of_others() -> None:
+@pytest.mark.parametrize("beginning", [False, True])
+def test_a_worker_goes_on_after_a_sigterm_of_others(beginning: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have been sent to all processes of the run, of which one still needs batches for its last iteration."""
+    begin = loader._begin
+    monkeypatch.setattr(loader, "_begin", lambda sources: (time.sleep(0.5 * beginning), begin(sources)))
     pool = Pool(2)
     found = stream(60, 6, pool=pool)
-    found.next()
+    if beginning:
+        pool.ask(0, Selection((0,), slice(None), (5, 0, 0, 0)))
+    else:
+        found.next()
     assert pool._processes is not None
     workers = [*pool._processes._processes]
     subprocess.run(["kill", "-TERM", *map(str, workers)], check=True)

@@ -26,7 +26,7 @@ from torch import multiprocessing as tensors  # noqa: F401  (teaches processes t
 from twelve.data.batch import Collator
 from twelve.data.examples.store import Examples
 from twelve.errors import TwelveError
-from twelve.forked import end_with_parent
+from twelve.forked import end_with_parent, sigterm_later
 from twelve.regions.store.memory import Memory
 from twelve.types.batch import Batch
 from twelve.types.examples import Example
@@ -109,7 +109,8 @@ class Pool:
                 initargs=(self._sources,),
             )
         try:
-            asked = self._processes.submit(_build, number, selection)
+            with sigterm_later():  # the first call starts the processes
+                asked = self._processes.submit(_build, number, selection)
         except BrokenProcessPool as error:
             raise _lost(error) from None
         if not self._pin:
