@@ -19,6 +19,7 @@ from rich.console import Console
 from twelve import config as configuration
 from twelve.data import image_digests as digests_of
 from twelve.data.image_digests import image_digests
+from twelve.data.table_origin import TableOrigin
 from twelve.errors import CheckpointError
 from twelve.formats.data_root import DRAWN, DataRoot
 from twelve.model.processor import TwelveProcessor
@@ -150,6 +151,20 @@ def test_a_copy_under_another_name_is_found_and_the_remedy_works(base: Path, tmp
     assert "none of the test images was used to train the base model (compared: 2 of yours)\n" in said
     assert "warning: 2 of" not in said and UNCOMPARED not in said
     assert "one of the test images was used to train the base model" in write_report(again).read_text()
+
+
+def test_the_remedy_for_files_made_from_a_table_edits_the_table(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Converting the table again would refuse an edited test.jsonl."""
+    root = world(tmp_path / "root", "yours", 1)
+    known = [number for number in TRAIN if f"mine/{number}" not in validated(base / "run")]
+    copy(base, root, {9: known[0]})
+    origin = TableOrigin(["twelve", "data", "table", "my.csv", "--update"], {"test.jsonl": "my.csv"}, {}, [])
+    monkeypatch.setattr("twelve.data.table_origin.of_split", lambda root, split: origin)
+    _, said = trained(root, "yours", tmp_path / "run", base / "run")
+    anew = "then train anew: --set run=ANOTHER"
+    assert f"; remove the lines of 9.png in my.csv, run: twelve data table my.csv --update, {anew}\n" in said
 
 
 def test_all_of_many(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
+from twelve.data import table_origin
+from twelve.errors import quoted
 from twelve.progress import counted
 from twelve.run_folder import RunFolder
 from twelve.types.trained_images import TrainedImages
@@ -154,4 +157,8 @@ def _remedy(data: Prepared, name: str, found: BaseImages, run: Path) -> str:
     shown = ", ".join(image if path is None else path.name for image, path in zip(seen, files, strict=False))
     shown += f" and {len(seen) - NAMED:,} more, listed in {RunFolder(run).data}," if len(seen) > NAMED else ""
     verb = "remove" if len(seen) < found.tasks[name].images else "replace"
-    return f"{verb} the lines of {shown} in {data.root.path / task.test_split}, then train anew: {anew}"
+    origin = table_origin.of_split(data.root.path, task.test_split)
+    if origin is None:
+        return f"{verb} the lines of {shown} in {data.root.path / task.test_split}, then train anew: {anew}"
+    table, command = quoted(origin.tables[task.test_split]), shlex.join(origin.command)
+    return f"{verb} the lines of {shown} in {table}, run: {command}, then train anew: {anew}"
